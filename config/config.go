@@ -1,0 +1,144 @@
+// Package config owns every setting of the service: its name, its default, its
+// range and where its value came from. It knows Viper and YAML, and nothing of
+// the packages that use the values.
+package config
+
+import "time"
+
+// EnvPrefix starts the name of every environment variable the service reads:
+// http.port is ACCOUNTSERVICE_HTTP_PORT.
+const EnvPrefix = "ACCOUNTSERVICE_"
+
+// Config is everything an operator can set. Load returns it complete, checked
+// and never changed afterwards.
+//
+// The tags are the one place where a setting is described: key is its name in
+// its section, min, max and below its range, oneof its words, scheme the URLs
+// it takes, required that it can't be empty, inherit the key whose value it has
+// when it has none, doc its meaning. A new setting is a field here, its default
+// below, and a line in configs/accountservice.yaml: nothing else in this package.
+type Config struct {
+	HTTP   HTTP   `key:"http"`
+	Store  Store  `key:"store"`
+	Checks Checks `key:"checks"`
+	Log    Log    `key:"log"`
+}
+
+// HTTP is the listener that serves accounts and health.
+type HTTP struct {
+	Host string `key:"host" doc:"address to listen on; empty for all"`
+	Port int    `key:"port" min:"1" max:"65535" doc:"TCP port"`
+
+	DrainDelay      time.Duration `key:"drain_delay" min:"0s" max:"58s" doc:"after a stop signal, how long /ready answers 503 before the listener closes"`
+	ShutdownTimeout time.Duration `key:"shutdown_timeout" min:"100ms" max:"58s" doc:"how long requests in flight may take to end"`
+	StopGracePeriod time.Duration `key:"stop_grace_period" min:"1s" below:"58s" doc:"what the orchestrator grants before it kills; drain_delay + shutdown_timeout + 2s must fit in it"`
+
+	MaxBody           Bytes         `key:"max_body" min:"1KiB" max:"64MiB" doc:"largest request body"`
+	ReadHeaderTimeout time.Duration `key:"read_header_timeout" min:"100ms" max:"10m" doc:"time for a request's header to arrive"`
+	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
+	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
+}
+
+// Store says where accounts are kept.
+type Store struct {
+	Seed int  `key:"seed" min:"0" max:"1000000" doc:"accounts put into a new, empty database; 0 for none"`
+	Bolt Bolt `key:"bolt"`
+}
+
+// Bolt is the embedded store: one file.
+type Bolt struct {
+	Path        string        `key:"path" required:"true" doc:"the database file"`
+	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
+	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+}
+
+// Checks is when and how health is measured. The first five are the defaults
+// of every check; a check's own zero value takes them.
+type Checks struct {
+	Interval   time.Duration `key:"interval" min:"100ms" max:"1h" doc:"time between two runs of a check"`
+	Timeout    time.Duration `key:"timeout" min:"10ms" max:"1h" doc:"deadline of one run; below the interval"`
+	FailAfter  int           `key:"fail_after" min:"1" max:"100" doc:"failures in a row that turn a healthy check"`
+	PassAfter  int           `key:"pass_after" min:"1" max:"100" doc:"successes in a row that turn a failing check"`
+	StaleAfter time.Duration `key:"stale_after" min:"200ms" max:"24h" doc:"age at which the last result no longer counts; at least interval x fail_after + timeout"`
+
+	Bolt         Check                 `key:"bolt"`
+	Disk         Disk                  `key:"disk"`
+	Dependencies map[string]Dependency `key:"dependencies"`
+}
+
+// Check is one check's own schedule and consequence. Load has filled what was
+// not set from Checks.
+type Check struct {
+	Interval   time.Duration `key:"interval" inherit:"checks.interval" min:"100ms" max:"1h" doc:"as checks.interval, for this check"`
+	Timeout    time.Duration `key:"timeout" inherit:"checks.timeout" min:"10ms" max:"1h" doc:"as checks.timeout, for this check"`
+	FailAfter  int           `key:"fail_after" inherit:"checks.fail_after" min:"1" max:"100" doc:"as checks.fail_after, for this check"`
+	PassAfter  int           `key:"pass_after" inherit:"checks.pass_after" min:"1" max:"100" doc:"as checks.pass_after, for this check"`
+	StaleAfter time.Duration `key:"stale_after" inherit:"checks.stale_after" min:"200ms" max:"24h" doc:"as checks.stale_after, for this check"`
+	OnFailure  string        `key:"on_failure" oneof:"restart unroute degrade" doc:"what its failure means: restart (503 on /health), unroute (503 on /ready only), degrade (still served)"`
+}
+
+// Disk watches the free space of the database's directory.
+type Disk struct {
+	Check   `key:",squash"`
+	MinFree Bytes `key:"min_free" min:"0" max:"1PiB" doc:"free space below which the check fails"`
+}
+
+// Dependency is another service this one needs, watched by its URL. It is shared
+// by all replicas, so its failure never restarts: that would kill every one.
+type Dependency struct {
+	Check `key:",squash" on_failure:"unroute degrade"`
+	URL   URL `key:"url" required:"true" scheme:"http https" doc:"what to ask; the scheme picks the check: http, https"`
+}
+
+// Log is how the service speaks.
+type Log struct {
+	Level  string `key:"level" oneof:"debug info warn error" doc:"least severe line written"`
+	Format string `key:"format" oneof:"auto json text" doc:"auto: text on a terminal, else json"`
+}
+
+// Default is the configuration of no file and an empty environment, before Load
+// fills what is inherited. configs/accountservice.yaml says the same, by test.
+func Default() Config {
+	return Config{
+		HTTP: HTTP{
+			Port:              6767,
+			ShutdownTimeout:   20 * time.Second,
+			StopGracePeriod:   30 * time.Second,
+			MaxBody:           1 << 20,
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			IdleTimeout:       60 * time.Second,
+		},
+		Store: Store{
+			Seed: 100,
+			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto"},
+		},
+		Checks: Checks{
+			Interval:   2 * time.Second,
+			Timeout:    time.Second,
+			FailAfter:  2,
+			PassAfter:  1,
+			StaleAfter: 15 * time.Second,
+			Bolt:       Check{OnFailure: "restart"},
+			Disk:       Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+// anyName stands, in the keys of the table, for a name the operator chooses.
+const anyName = "NAME"
+
+// prototype is Default and one dependency, so that the table has its rows too.
+func prototype() Config {
+	c := Default()
+	c.Checks.Dependencies = map[string]Dependency{anyName: {Check: Check{OnFailure: "degrade"}}}
+	return c
+}
+
+// takenNames can't be dependencies: checks of our own have them.
+var takenNames = []string{"bolt", "disk", "drain"}
+
+// renamedKeys has a row for every key that has another name now. The old name
+// works, with a warning, for as long as its row is here.
+var renamedKeys = map[string]string{}

@@ -1,0 +1,142 @@
+// Package boltstore keeps accounts in one bbolt file.
+// It knows bbolt and the store contract, nothing of HTTP or configuration.
+//
+// bbolt maps the file into memory, so a file that is cut or fails under it
+// does not give an error but a memory fault, and a fault inside bbolt can leave
+// its locks held for ever. Therefore no caller's goroutine ever touches the
+// map: reads run in goroutines of their own (view), writes in one committer,
+// both turn a fault into an error, and the first one latches the store.
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+)
+
+const (
+	// mapSize is the address space reserved for the map. A file that outgrows
+	// its map makes the writer wait for every reader, and new readers for it.
+	mapSize = 1 << 30
+	// maxReaders bounds how many threads a hanging disk can hold: a page fault
+	// blocks a thread, and a Go process dies of 10,000 of them.
+	maxReaders = 64
+)
+
+// Options says which file, and how to open it.
+type Options struct {
+	Path string
+	// OpenTimeout is how long to wait for another process to let go of the file.
+	OpenTimeout time.Duration
+	// MustExist makes a missing file an error; else it is created.
+	MustExist bool
+	// Now is the clock of created_at and updated_at; nil is time.Now.
+	Now func() time.Time
+}
+
+// Store is a store.Store in one bbolt file, locked for this process.
+type Store struct {
+	path string
+	now  func() time.Time
+	db   *bbolt.DB
+	file *os.File // bbolt's own, to ask what became of it
+
+	failed    atomic.Pointer[failure]
+	stuck     chan struct{} // closed when bbolt's locks may be held for ever
+	stuckOnce sync.Once
+
+	readers chan struct{}
+	writes  chan *write
+	closing chan struct{} // closed by Close
+	closed  sync.Once
+	stopped chan struct{} // closed when the committer has ended
+
+	seen progress // of Check, which runs once at a time
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the database, creating it if Options allow. It looks at the file
+// before bbolt does and leaves a file that it refuses as it was. An error names
+// the file, the cause and the cure.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	s := &Store{
+		path:    opts.Path,
+		now:     opts.Now,
+		stuck:   make(chan struct{}),
+		readers: make(chan struct{}, maxReaders),
+		writes:  make(chan *write, maxBatch),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := s.create(opts.MustExist); err != nil {
+		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
+	}
+	if err := s.open(ctx, opts.OpenTimeout); err != nil {
+		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
+	}
+	go s.commitLoop()
+	return s, nil
+}
+
+// open locks, inspects and maps the file, and finds or makes its buckets.
+func (s *Store) open(ctx context.Context, timeout time.Duration) error {
+	openFile := func(path string, _ int, mode os.FileMode) (*os.File, error) {
+		f, err := openLocked(ctx, path, timeout)
+		s.file = f
+		return f, err
+	}
+	err := guard(func() (err error) {
+		s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
+			OpenFile:        openFile,
+			InitialMmapSize: mapSize,
+			FreelistType:    bbolt.FreelistMapType,
+			NoStatistics:    true,
+		})
+		if err != nil {
+			return err
+		}
+		return s.prepare()
+	})
+	if err == nil {
+		return nil
+	}
+	var fault *fault
+	if errors.As(err, &fault) {
+		// bbolt's locks may be held: the process ends without closing it.
+		return fmt.Errorf("the database is damaged (%w); restore a backup", err)
+	}
+	if s.db != nil {
+		s.db.Close()
+	}
+	return err
+}
+
+// Close implements store.Store.
+func (s *Store) Close(ctx context.Context) error {
+	s.closed.Do(func() { close(s.closing) })
+	done := make(chan error, 1)
+	go func() {
+		<-s.stopped
+		done <- s.db.Close()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-s.stuck:
+		return nil // all that was acknowledged is on disk, and bbolt's own Close may never end
+	case <-ctx.Done():
+		return fmt.Errorf("bolt close: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,203 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+func openAt(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.Close(ctx)
+	})
+	return s
+}
+
+// seeded returns an open store with n accounts, and its path.
+func seeded(t *testing.T, n int) (*Store, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s := openAt(t, path)
+	if _, err := s.Seed(t.Context(), store.Fakes(n)); err != nil {
+		t.Fatal(err)
+	}
+	return s, path
+}
+
+func TestStoreKeepsTheContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Opener {
+		path := filepath.Join(t.TempDir(), "accounts.db")
+		return func(t *testing.T) store.Store { return openAt(t, path) }
+	})
+}
+
+// tutorialFile makes a database as the tutorial wrote it, with bbolt alone.
+func tutorialFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("AccountBucket"))
+		for i := 0; i < 100 && err == nil; i++ {
+			id := fmt.Sprint(10000 + i)
+			value := fmt.Sprintf(`{"id":"%s","name":"Person_%d"}`, id, i)
+			if i%2 == 1 {
+				value = fmt.Sprintf(`{"id":"%s","name":"Person_%d","servedBy":"10.0.0.%d"}`, id, i, i)
+			}
+			err = b.Put([]byte(id), []byte(value))
+		}
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTutorialFileOpensInPlace(t *testing.T) {
+	path := tutorialFile(t)
+	s := openAt(t, path)
+	if n, err := s.Seed(t.Context(), store.Fakes(100)); n != 0 || err != nil {
+		t.Fatalf("Seed = %d, %v; a database with accounts is never seeded", n, err)
+	}
+	for i := range 100 {
+		acc, err := s.Get(t.Context(), store.ID(fmt.Sprint(10000+i)))
+		if err != nil || acc.Name != fmt.Sprint("Person_", i) || acc.Version != 1 || !acc.CreatedAt.IsZero() {
+			t.Errorf("account %d = %+v, %v", i, acc, err)
+		}
+	}
+	changed, created, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"})
+	if err != nil || created || changed.Version != 2 || !changed.CreatedAt.IsZero() || changed.UpdatedAt.IsZero() {
+		t.Errorf("Put = %+v, %v, %v; want version 2, no created_at, an updated_at", changed, created, err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	storetest.Close(t, s)
+	if got, err := openAt(t, path).Get(t.Context(), "10007"); got != changed || err != nil {
+		t.Errorf("after reopening %+v, %v, want %+v", got, err, changed)
+	}
+}
+
+func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(t *testing.T, path string)
+		want string
+	}{
+		"empty file":    {func(t *testing.T, p string) { writeFile(t, p, nil) }, "is empty"},
+		"text":          {func(t *testing.T, p string) { writeFile(t, p, []byte(strings.Repeat("hello\n", 9000))) }, "is not a database"},
+		"zeros":         {func(t *testing.T, p string) { writeFile(t, p, make([]byte, 1<<16)) }, "is not a database"},
+		"short text":    {func(t *testing.T, p string) { writeFile(t, p, []byte("x")) }, "is not a database"},
+		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "not a regular file"},
+		"cut to half":   {func(t *testing.T, p string) { cut(t, p, 0.5) }, "is cut short"},
+		"cut to a page": {func(t *testing.T, p string) { cut(t, p, 0.01) }, "is cut short"},
+		"other program": {func(t *testing.T, p string) { foreign(t, p) }, "another program's database"},
+		"missing folder": {func(t *testing.T, p string) {
+			must(t, os.Remove(filepath.Dir(p)))
+		}, "cannot create a file in its folder"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "folder", "accounts.db")
+			must(t, os.Mkdir(filepath.Dir(path), 0o700))
+			c.make(t, path)
+			before, _ := os.ReadFile(path)
+			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+			if err == nil {
+				storetest.Close(t, s)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("Open = %v, want the path and %q", err, c.want)
+			}
+			if after, _ := os.ReadFile(path); string(after) != string(before) {
+				t.Errorf("the refused file was changed")
+			}
+		})
+	}
+}
+
+func TestMissingFileIsAnErrorWhenItMustExist(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, MustExist: true}); err == nil || !strings.Contains(err.Error(), "store.bolt.create") {
+		t.Errorf("Open = %v, want the setting to change", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("file: %v, want none", err)
+	}
+}
+
+func TestCreatingLeavesOneFile(t *testing.T) {
+	_, path := seeded(t, 1)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("folder has %v, %v; want the database alone", entries, err)
+	}
+}
+
+func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
+	_, path := seeded(t, 1)
+	start := time.Now()
+	_, err := Open(t.Context(), Options{Path: path, OpenTimeout: 200 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), "stop-first") || !strings.Contains(err.Error(), path) {
+		t.Errorf("Open = %v, want file, cause and cure", err)
+	}
+	if waited := time.Since(start); waited < 200*time.Millisecond {
+		t.Errorf("gave up after %s, want 200ms", waited)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, Options{Path: path, OpenTimeout: time.Hour}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled Open = %v", err)
+	}
+}
+
+func writeFile(t *testing.T, path string, b []byte) {
+	t.Helper()
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cut makes a good database and keeps a part of what it uses.
+func cut(t *testing.T, path string, part float64) {
+	t.Helper()
+	s := openAt(t, path)
+	_, err := s.Seed(t.Context(), store.Fakes(5000))
+	must(t, err)
+	m, err := inspect(s.file)
+	must(t, err)
+	storetest.Close(t, s)
+	must(t, os.Truncate(path, max(int64(part*float64(m.need())), 2*m.pageSize)))
+}
+
+func foreign(t *testing.T, path string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("mails")); return err }))
+	must(t, db.Close())
+}

@@ -1,0 +1,68 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+// failure is why a store does nothing any more.
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// latch ends the store: the first reason stays, and everything from now on is
+// refused with it.
+func (s *Store) latch(err error) {
+	s.failed.CompareAndSwap(nil, &failure{err: err, at: time.Now()})
+	var broken *fault
+	if errors.As(err, &broken) {
+		// bbolt may hold its locks for ever, and who waits for them with it
+		s.stuckOnce.Do(func() { close(s.stuck) })
+	}
+}
+
+// usable returns nil, or why the store does nothing any more.
+func (s *Store) usable() error {
+	if f := s.failed.Load(); f != nil {
+		return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
+	}
+	select {
+	case <-s.closing:
+		return fmt.Errorf("%w: it is closed", store.ErrUnavailable)
+	default:
+		return nil
+	}
+}
+
+// fault is a panic turned into an error.
+type fault struct {
+	value any
+	stack []byte
+}
+
+func (f *fault) Error() string {
+	if e, ok := f.value.(runtime.Error); ok {
+		if _, memory := e.(interface{ Addr() uintptr }); memory {
+			return "memory fault while reading the database file: it was cut, or its disk fails"
+		}
+	}
+	return fmt.Sprintf("panic in the database: %v", f.value)
+}
+
+// guard calls f and returns a panic of it, or a memory fault, as *fault. It is
+// for goroutines of this package alone: SetPanicOnFault stays on in them.
+func guard(f func() error) (err error) {
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if v := recover(); v != nil {
+			err = &fault{v, debug.Stack()}
+		}
+	}()
+	return f()
+}

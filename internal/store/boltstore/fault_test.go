@@ -1,0 +1,179 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// faults are done to the file under an open store.
+var faults = map[string]struct {
+	do   func(t *testing.T, s *Store, path string)
+	want string // in Check's error
+}{
+	"deleted":        {func(t *testing.T, _ *Store, p string) { must(t, os.Remove(p)) }, "deleted or moved away"},
+	"moved away":     {func(t *testing.T, _ *Store, p string) { must(t, os.Rename(p, p+".old")) }, "deleted or moved away"},
+	"folder removed": {func(t *testing.T, _ *Store, p string) { must(t, os.RemoveAll(filepath.Dir(p))) }, "deleted or moved away"},
+	"replaced": {func(t *testing.T, _ *Store, p string) {
+		_, other := seeded(t, 3)
+		must(t, os.Rename(other, p))
+	}, "another file was put"},
+	"cut to 0":    {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 0)) }, "is empty"},
+	"cut to 8192": {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short"},
+	"cut to half": {func(t *testing.T, s *Store, p string) {
+		m, err := inspect(s.file)
+		must(t, err)
+		must(t, os.Truncate(p, m.need()/2))
+	}, "is cut short"},
+	"overwritten with zeros": {func(t *testing.T, _ *Store, p string) {
+		info, err := os.Stat(p)
+		must(t, err)
+		must(t, os.Truncate(p, 0))
+		must(t, os.Truncate(p, info.Size()))
+	}, "both its meta pages are damaged"},
+}
+
+func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 2000)
+			if err := s.Check(t.Context()); err != nil {
+				t.Fatalf("Check of a good file: %v", err)
+			}
+			fault.do(t, s, path)
+			if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), fault.want) {
+				t.Errorf("Check = %v, want %q", err, fault.want)
+			}
+		})
+	}
+}
+
+// Requests come before the check has seen the fault, and many at once.
+func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 2000)
+			before := runtime.NumGoroutine()
+			fault.do(t, s, path)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() {
+					id := store.ID(fmt.Sprint(10000 + i*40))
+					if _, err := s.Get(ctx, id); err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("Get = %v, want ErrUnavailable", err)
+					}
+					_, _, err := s.Put(ctx, id, store.Draft{Name: "lost"})
+					if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrOutcomeUnknown) {
+						t.Errorf("Put = %v, want ErrUnavailable or ErrOutcomeUnknown", err)
+					}
+				})
+			}
+			wg.Wait()
+			if err := s.Close(ctx); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			if err := s.Check(t.Context()); err == nil {
+				t.Errorf("Check of a store that failed says nothing")
+			}
+			if after := runtime.NumGoroutine(); after > before+maxReaders {
+				t.Errorf("%d goroutines, %d before", after, before)
+			}
+		})
+	}
+}
+
+func TestNothingIsAcknowledgedAfterTheFileWasReplaced(t *testing.T) {
+	s, path := seeded(t, 10)
+	must(t, os.Rename(path, path+".old"))
+	if _, _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Put = %v, want ErrUnavailable", err)
+	}
+	must(t, os.Rename(path+".old", path)) // too late: a write may have been refused on the word of the old file
+	if _, _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Put after the file came back = %v, want ErrUnavailable: the store is latched", err)
+	}
+	storetest.Close(t, s)
+	if acc, err := openAt(t, path).Get(t.Context(), "10001"); err != nil || acc.Name != "Person_1" {
+		t.Errorf("account = %+v, %v; want it unchanged", acc, err)
+	}
+}
+
+func TestCheckFindsADamagedRecordWithinOneWalk(t *testing.T) {
+	s, _ := seeded(t, 1000)
+	must(t, s.update(t.Context(), func(tx *bbolt.Tx) error {
+		b := tx.Bucket(accountBucket)
+		record := append([]byte(nil), b.Get([]byte("10500"))...)
+		record[len(record)-3] ^= 0x04
+		return b.Put([]byte("10500"), record)
+	}))
+	if _, err := s.Get(t.Context(), "10500"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Get of a damaged record = %v, want ErrUnavailable", err)
+	}
+	var err error
+	for n := 0; n <= 1000/walkStep && err == nil; n++ {
+		err = s.Check(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "10500") {
+		t.Fatalf("a whole walk gave %v, want the id of the damaged record", err)
+	}
+	if again := s.Check(t.Context()); again == nil {
+		t.Errorf("the next Check passes: the walk left the damage behind")
+	}
+}
+
+func TestCheckFindsAMissingBucket(t *testing.T) {
+	for _, bucket := range [][]byte{accountBucket, metaBucket} {
+		s, _ := seeded(t, 1)
+		must(t, s.update(t.Context(), func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
+		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), string(bucket)) {
+			t.Errorf("Check = %v, want the bucket %s", err, bucket)
+		}
+	}
+}
+
+func TestAWriterUnderWayIsNoFault(t *testing.T) {
+	s, _ := seeded(t, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				s.Put(ctx, store.ID(fmt.Sprintf("%d-%d", w, i%50)), store.Draft{Name: strings.Repeat("x", i%200+1)})
+			}
+		})
+	}
+	for range 300 {
+		if err := s.Check(t.Context()); err != nil {
+			t.Errorf("Check beside writers: %v", err)
+			break
+		}
+	}
+	cancel()
+	writers.Wait()
+}
+
+func TestFullDiskRefusesWritesAndKeepsReads(t *testing.T) {
+	for text, want := range map[string]bool{
+		"write /data/accounts.db: no space left on device":                   true,
+		"file resize error: truncate /data/accounts.db: disk quota exceeded": true,
+		"write /data/accounts.db: input/output error":                        false,
+	} {
+		if got := noSpace(errors.New(text)); got != want {
+			t.Errorf("noSpace(%q) = %v", text, got)
+		}
+	}
+}

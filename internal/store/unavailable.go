@@ -1,0 +1,23 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// Unavailable is the store of a service that has none yet: every method
+// answers ErrUnavailable with this reason.
+type Unavailable string
+
+var _ Store = Unavailable("")
+
+func (u Unavailable) err() error { return fmt.Errorf("%w: %s", ErrUnavailable, string(u)) }
+
+func (u Unavailable) Get(context.Context, ID) (Account, error)         { return Account{}, u.err() }
+func (u Unavailable) List(context.Context, ID, int) ([]Account, error) { return nil, u.err() }
+func (u Unavailable) Put(context.Context, ID, Draft) (Account, bool, error) {
+	return Account{}, false, u.err()
+}
+func (u Unavailable) Delete(context.Context, ID) error             { return u.err() }
+func (u Unavailable) Seed(context.Context, []Seeding) (int, error) { return 0, u.err() }
+func (u Unavailable) Close(context.Context) error                  { return nil }
