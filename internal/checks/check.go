@@ -1,0 +1,121 @@
+// Package checks watches what the service needs and publishes what it found.
+// It owns probing, thresholds, staleness and the words of /health and /ready,
+// and is the only one that knows health-go. It knows no store, no HTTP route
+// and no configuration.
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Consequence is what the failure of a check means for this container.
+type Consequence string
+
+const (
+	// Restart: this container can't do its work and a new one could.
+	// /health is 503.
+	Restart Consequence = "restart"
+	// Unroute: send no traffic now, but killing would not help.
+	// /ready is 503, /health stays 200.
+	Unroute Consequence = "unroute"
+	// Degrade: something is ill and the service still serves. Both stay 200.
+	Degrade Consequence = "degrade"
+)
+
+// Check is one question, asked again and again.
+type Check struct {
+	Name      string
+	OnFailure Consequence
+
+	// Run asks once: nil is healthy. ctx carries the deadline. It changes
+	// nothing, its error is shown to operators and holds no secret, and it may
+	// panic or hang: then it costs one goroutine, and no second run begins.
+	Run func(ctx context.Context) error
+
+	Interval time.Duration // from the start of one run to that of the next, with 10 % jitter
+	Timeout  time.Duration // of one run, below Interval
+	// FailAfter failures in a row turn a healthy check, PassAfter successes a
+	// failing one. The very first run needs no company: it decides alone when it
+	// fails, for health must be earned.
+	FailAfter, PassAfter int
+	StaleAfter           time.Duration // older than this, a result counts as failure
+}
+
+func (c Check) validate() error {
+	switch {
+	case c.Name == "" || c.Name == drainName:
+		return fmt.Errorf("check %q: not a name for a check", c.Name)
+	case c.Run == nil:
+		return fmt.Errorf("check %s: nothing to run", c.Name)
+	case c.OnFailure != Restart && c.OnFailure != Unroute && c.OnFailure != Degrade:
+		return fmt.Errorf("check %s: unknown consequence %q", c.Name, c.OnFailure)
+	case c.Timeout <= 0 || c.Interval < c.Timeout:
+		return fmt.Errorf("check %s: timeout %s must be above 0 and within interval %s", c.Name, c.Timeout, c.Interval)
+	case c.FailAfter < 1 || c.PassAfter < 1:
+		return fmt.Errorf("check %s: thresholds must be at least 1", c.Name)
+	case c.StaleAfter < c.Interval+c.Timeout:
+		return fmt.Errorf("check %s: stale_after %s must be at least interval + timeout", c.Name, c.StaleAfter)
+	}
+	return nil
+}
+
+// Status is what a check is known to be.
+type Status string
+
+const (
+	Starting Status = "starting" // no result yet
+	OK       Status = "ok"
+	Failing  Status = "failing"
+)
+
+// Result is what a prober knows of its check.
+type Result struct {
+	Status              Status
+	Err                 error // of the last run that ended, or why it has not
+	Latency             time.Duration
+	Finished            time.Time // when the last result came, or zero
+	LastSuccess         time.Time // or zero
+	ConsecutiveFailures int
+	ConsecutivePasses   int
+	Since               time.Time // of Status
+}
+
+var errNoResult = errors.New("starting: no result yet")
+
+// verdict is r as it counts at the time now: nil, or why the check fails.
+func (c Check) verdict(r Result, now time.Time) error {
+	switch age := now.Sub(r.Finished); {
+	case r.Status == Starting:
+		return errNoResult
+	case age > c.StaleAfter:
+		return fmt.Errorf("stale: no result for %s", age.Round(100*time.Millisecond))
+	case r.Status == Failing && r.Err == nil:
+		return fmt.Errorf("recovering: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
+	case r.Status == Failing:
+		return r.Err
+	}
+	return nil
+}
+
+// after is the result that follows r when a run ended at now with err.
+func (c Check) after(r Result, err error, latency time.Duration, now time.Time) Result {
+	next := r
+	next.Err, next.Latency, next.Finished = err, latency, now
+	if err == nil {
+		next.LastSuccess, next.ConsecutiveFailures = now, 0
+		next.ConsecutivePasses++
+		if r.Status != OK && next.ConsecutivePasses >= c.PassAfter {
+			next.Status, next.Since = OK, now
+		}
+		return next
+	}
+	next.ConsecutivePasses = 0
+	next.ConsecutiveFailures++
+	if r.Status == Starting || r.Status == OK && next.ConsecutiveFailures >= c.FailAfter {
+		next.Status, next.Since = Failing, now
+	}
+	return next
+}

@@ -1,0 +1,94 @@
+package dependency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+)
+
+// maxBody is as much of an answer as is read to keep its connection.
+const maxBody = 64 << 10
+
+// newHTTP asks by GET and takes a 2xx as healthy, after the whole answer has
+// come. Redirects are not followed, proxies not used, and certificates
+// verified; one connection is kept between two runs.
+func newHTTP(u *url.URL) (func(context.Context) error, error) {
+	if u.Host == "" {
+		return nil, errors.New("no host in the URL")
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{MaxIdleConns: 1, MaxConnsPerHost: 1, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return func(ctx context.Context) error {
+		var at phase
+		err := get(ctx, client, u, &at)
+		if err == nil {
+			return nil
+		}
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err // without the URL, which may hold a secret
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%s: no answer in time", at.name())
+		}
+		return fmt.Errorf("%s: %w", at.name(), err)
+	}, nil
+}
+
+func get(ctx context.Context, client *http.Client, u *url.URL, at *phase) error {
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, at.trace()), http.MethodGet, u.String(), nil)
+	if err != nil {
+		return errors.New("not a URL that can be asked")
+	}
+	req.Header.Set("User-Agent", "accountservice-health")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	at.set(body)
+	switch n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); {
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return fmt.Errorf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	case err != nil:
+		return err
+	case n == maxBody:
+		return fmt.Errorf("its answer is longer than %d KiB", maxBody>>10)
+	}
+	return nil
+}
+
+// phase is how far a request has come; the transport sets it from goroutines
+// of its own.
+type phase struct{ n atomic.Int32 }
+
+const (
+	name int32 = iota
+	connect
+	tlsHandshake
+	request
+	firstByte
+	body
+)
+
+func (p *phase) set(n int32) { p.n.Store(n) }
+
+func (p *phase) name() string {
+	return [...]string{"name lookup", "connect", "TLS handshake", "request", "waiting for the answer", "answer"}[p.n.Load()]
+}
+
+func (p *phase) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		ConnectStart:      func(string, string) { p.set(connect) },
+		TLSHandshakeStart: func() { p.set(tlsHandshake) },
+		GotConn:           func(httptrace.GotConnInfo) { p.set(request) },
+		WroteRequest:      func(httptrace.WroteRequestInfo) { p.set(firstByte) },
+	}
+}

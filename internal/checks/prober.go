@@ -1,0 +1,138 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// prober runs one check for ever and keeps its last result.
+type prober struct {
+	check  Check
+	log    *slog.Logger
+	result atomic.Pointer[Result]
+	// changed is called after a result that changes the status.
+	changed func()
+}
+
+func newProber(check Check, log *slog.Logger, changed func()) *prober {
+	p := &prober{check: check, log: log.With("check", check.Name), changed: changed}
+	p.result.Store(&Result{Status: Starting, Since: time.Now()})
+	return p
+}
+
+// run probes at once and then at the interval until ctx ends. A run that hangs
+// beyond ctx is left behind.
+func (p *prober) run(ctx context.Context) {
+	var hanging *flight
+	for {
+		next := time.NewTimer(jitter(p.check.Interval))
+		hanging = p.probe(ctx, hanging)
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			next.Stop()
+			return
+		}
+	}
+}
+
+// jitter keeps many replicas from asking a shared dependency all at once.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+}
+
+// flight is one run of a check.
+type flight struct {
+	began time.Time
+	done  chan error // has room for the one answer
+}
+
+// probe makes one run, unless the last one still hangs, and records what came
+// of it. It returns the run if that hangs now.
+func (p *prober) probe(ctx context.Context, hanging *flight) *flight {
+	f := hanging
+	if f != nil {
+		select {
+		case <-f.done: // too late to count
+			f = nil
+		default:
+			p.record(fmt.Errorf("hung: no answer for %s (timeout %s)", since(f.began), p.check.Timeout), time.Since(f.began))
+			return f
+		}
+	}
+	deadline, cancel := context.WithTimeout(ctx, p.check.Timeout)
+	defer cancel()
+	f = &flight{began: time.Now(), done: make(chan error, 1)}
+	go func() { f.done <- call(deadline, p.check.Run) }()
+	select {
+	case err := <-f.done:
+		p.finish(ctx, f, err, deadline.Err())
+		return nil
+	case <-deadline.Done():
+	}
+	// a run that obeys its deadline ends now: its own words say more than ours
+	grace := time.NewTimer(p.check.Timeout / 10)
+	defer grace.Stop()
+	select {
+	case err := <-f.done:
+		p.finish(ctx, f, err, deadline.Err())
+		return nil
+	case <-grace.C:
+	}
+	if ctx.Err() == nil {
+		p.record(fmt.Errorf("hung: no answer within %s", p.check.Timeout), time.Since(f.began))
+	}
+	return f
+}
+
+// finish records a run that ended. Success after the deadline is none, and the
+// end of the prober itself says nothing of the check.
+func (p *prober) finish(ctx context.Context, f *flight, err, late error) {
+	took := time.Since(f.began)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case late != nil && (err == nil || errors.Is(err, context.DeadlineExceeded)):
+		err = fmt.Errorf("no answer within %s", p.check.Timeout)
+	}
+	p.record(err, took)
+}
+
+func (p *prober) record(err error, took time.Duration) {
+	was := p.result.Load()
+	now := p.check.after(*was, err, took, time.Now())
+	p.result.Store(&now)
+	if now.Status == was.Status {
+		return
+	}
+	p.changed()
+	switch {
+	case now.Status == Failing:
+		p.log.Warn("health changed", "from", was.Status, "to", now.Status, "on_failure", p.check.OnFailure,
+			"failures", now.ConsecutiveFailures, "err", err)
+	case was.Status == Failing:
+		p.log.Info("health changed", "from", was.Status, "to", now.Status, "failed_for", now.Since.Sub(was.Since).Round(time.Millisecond))
+	default:
+		p.log.Info("health changed", "from", was.Status, "to", now.Status)
+	}
+}
+
+// call runs a check on this goroutine, which ends with it. A panic of it, or a
+// fault on mapped memory, is its error.
+func call(ctx context.Context, run func(context.Context) error) (err error) {
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the check panicked: %v", v)
+		}
+	}()
+	return run(ctx)
+}
+
+func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Millisecond) }
