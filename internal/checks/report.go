@@ -114,3 +114,12 @@ func marshal(v any) []byte {
 	}
 	return append(b, '\n')
 }
+
+// Pending is the health of a service whose checks do not run yet.
+type Pending struct {
+	Component Component
+	Reason    string
+}
+
+// Report says that the service is starting, and why it has not started.
+func (p Pending) Report() *Report { return unavailable(p.Component, "starting", p.Reason, time.Now()) }

@@ -27,6 +27,7 @@ type Runner struct {
 	probers   []*prober
 	health    *health.Health
 	draining  atomic.Bool
+	wasReady  atomic.Bool
 	report    atomic.Pointer[Report]
 	dirty     chan struct{} // has room for one: publish soon
 }
@@ -52,7 +53,7 @@ func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error
 	if err := r.register(drainName, Unroute, r.drainVerdict); err != nil {
 		return nil, err
 	}
-	r.report.Store(unavailable(component, "starting", "no check has run yet", time.Now()))
+	r.report.Store(Pending{component, "no check has run yet"}.Report())
 	return r, nil
 }
 
@@ -103,6 +104,9 @@ func (r *Runner) Drain() {
 	r.soon()
 }
 
+// WasReady says whether /ready has ever been 200.
+func (r *Runner) WasReady() bool { return r.wasReady.Load() }
+
 func (r *Runner) drainVerdict() error {
 	if r.draining.Load() {
 		return fmt.Errorf("told to stop: finishing the requests under way")
@@ -145,5 +149,8 @@ func (r *Runner) publish() {
 		a.Status = health.StatusUnavailable
 	}
 	a.Ready = a.Ready && a.Status != health.StatusUnavailable && !r.draining.Load()
+	if a.Ready {
+		r.wasReady.Store(true)
+	}
 	r.report.Store(newReport(a))
 }

@@ -1,0 +1,42 @@
+// Command accountservice keeps accounts and tells the truth about its health.
+//
+// Its exit codes: 0 stopped while healthy and drained; 1 the start or the run
+// failed; 2 configuration or usage; 3 told to stop while unhealthy or never
+// ready; 4 stopped before the requests under way had ended.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	os.Exit(run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// untilToldToStop returns a context that the first SIGTERM or SIGINT ends.
+// Orchestrators can send SIGTERM twice, so a second one changes nothing; a
+// second SIGINT is a person who will not wait.
+func untilToldToStop() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		interrupts := 0
+		for s := range signals {
+			cancel()
+			if s == syscall.SIGINT {
+				interrupts++
+			}
+			if interrupts == 2 {
+				os.Exit(exitCutShort)
+			}
+		}
+	}()
+	return ctx
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"accountservice/config"
+	"accountservice/internal/checks"
+	"accountservice/internal/checks/dependency"
+	"accountservice/internal/handlers"
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+)
+
+// closeTimeout bounds the closing of the store, after all requests have ended.
+const closeTimeout = 2 * time.Second
+
+// serve is the life of the service: each defer undoes the line above it, so
+// that shutdown is startup read upwards. It logs its error and returns it with
+// the exit code.
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+	defer func() { err = ended(err, log) }()
+	me := checks.Component{Name: "accountservice", Version: version}
+	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path)
+
+	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log}
+	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
+	front, err := listen(cfg.HTTP, api.Handler(), log)
+	if err != nil {
+		return err
+	}
+	defer front.close()
+	accounts, err := openStore(ctx, cfg.Store, log)
+	if err != nil {
+		return err
+	}
+	defer closeStore(accounts, log)
+	list, err := checkList(accounts, cfg)
+	if err != nil {
+		return err
+	}
+	runner, err := checks.New(me, log, list...)
+	if err != nil {
+		return err
+	}
+	defer background(runner.Run)()
+	api.Store, api.Health = accounts, runner
+	front.swap(api.Handler())
+	return front.serveUntil(ctx, runner)
+}
+
+// ended turns serve's error into an exit, said once.
+func ended(err error, log *slog.Logger) error {
+	var known *exit
+	switch {
+	case err == nil:
+		log.Info("stopped")
+		return nil
+	case errors.As(err, &known):
+	case errors.Is(err, context.Canceled): // while the store was opening
+		known = &exit{exitUnhealthy, fmt.Errorf("told to stop before it was ready: %w", err)}
+	default:
+		known = &exit{exitFailed, err}
+	}
+	log.Error("stopped", "exit_code", known.code, "err", err)
+	return known
+}
+
+// openStore opens the accounts, and fills a new database.
+func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*boltstore.Store, error) {
+	accounts, err := boltstore.Open(ctx, boltstore.Options{
+		Path:        cfg.Bolt.Path,
+		OpenTimeout: cfg.Bolt.OpenTimeout,
+		MustExist:   cfg.Bolt.Create == "never",
+	})
+	if err != nil {
+		return nil, err
+	}
+	n, err := accounts.Seed(ctx, store.Fakes(cfg.Seed))
+	if err != nil {
+		closeStore(accounts, log)
+		return nil, err
+	}
+	if n > 0 {
+		log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
+	}
+	return accounts, nil
+}
+
+func closeStore(accounts store.Store, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := accounts.Close(ctx); err != nil {
+		log.Error("closing the database", "err", err)
+	}
+}
+
+// checkList is everything that is watched.
+func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, error) {
+	folder := filepath.Dir(cfg.Store.Bolt.Path)
+	list := []checks.Check{
+		newCheck("bolt", cfg.Checks.Bolt, accounts.Check),
+		newCheck("disk", cfg.Checks.Disk.Check, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree))),
+	}
+	for name, dep := range cfg.Checks.Dependencies {
+		ask, err := dependency.New(dep.URL.Reveal())
+		if err != nil {
+			return nil, fmt.Errorf("checks.dependencies.%s.url: %w", name, err)
+		}
+		list = append(list, newCheck(name, dep.Check, ask))
+	}
+	return list, nil
+}
+
+func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {
+	return checks.Check{
+		Name:       name,
+		OnFailure:  checks.Consequence(cfg.OnFailure),
+		Run:        run,
+		Interval:   cfg.Interval,
+		Timeout:    cfg.Timeout,
+		FailAfter:  cfg.FailAfter,
+		PassAfter:  cfg.PassAfter,
+		StaleAfter: cfg.StaleAfter,
+	}
+}
+
+// background runs f until the function it returns is called, which waits for it.
+func background(f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

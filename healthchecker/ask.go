@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+)
+
+const (
+	maxHead = 64 << 10
+	maxBody = 1 << 20
+)
+
+// answer is what came back, whole.
+type answer struct {
+	from     string // the address, for people
+	code     int
+	location string
+	body     []byte
+}
+
+// ask makes one connection, sends one GET and reads the whole answer before
+// ctx's deadline, however slowly the peer sends it. Its errors are words for
+// an operator; late ones are of type late.
+//
+// It speaks HTTP/1.1 on the connection itself. http.Client would have to be
+// told to use no proxy, follow no redirect, keep nothing alive and retry
+// nothing, and would run goroutines in which a panic is exit code 2.
+func ask(ctx context.Context, to target) (answer, error) {
+	conn, addr, err := dial(ctx, to)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return answer{}, fmt.Errorf("no deadline for %s: %w", addr, err)
+		}
+	}
+	if to.serverName != "" {
+		secure := tls.Client(conn, &tls.Config{ServerName: to.serverName, NextProtos: []string{"http/1.1"}})
+		if err := secure.Handshake(); err != nil {
+			return answer{}, handshakeError(addr, err)
+		}
+		conn = secure
+	}
+	if err := request(to, addr).Write(conn); err != nil {
+		return answer{}, brokenError("the request to "+addr+" was not taken", addr, err)
+	}
+	return read(conn, addr)
+}
+
+// dial connects to the first address where something listens.
+func dial(ctx context.Context, to target) (net.Conn, string, error) {
+	var first error
+	for _, addr := range to.addrs {
+		conn, err := (&net.Dialer{}).DialContext(ctx, to.network, addr)
+		switch {
+		case err == nil:
+			return conn, addr, nil
+		case !nobodyThere(err):
+			return nil, "", dialError(addr, err)
+		case first == nil:
+			first = dialError(addr, err)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			first = fmt.Errorf("%w or %s", first, addr)
+		}
+	}
+	return nil, "", first
+}
+
+// nobodyThere reports that the address refuses or does not exist here, so that
+// the other loopback address may be the one.
+func nobodyThere(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH,
+		syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+func request(to target, addr string) *http.Request {
+	host := to.host
+	if host == "" {
+		host = addr
+	}
+	req := &http.Request{
+		Method: http.MethodGet,
+		URL:    &url.URL{Scheme: "http", Host: host, Path: to.path.Path, RawPath: to.path.RawPath, RawQuery: to.path.RawQuery},
+		Host:   host,
+		Header: http.Header{"Accept": {"application/json"}, "User-Agent": {"healthchecker"}},
+		Close:  true,
+	}
+	if to.user != nil {
+		password, _ := to.user.Password()
+		req.SetBasicAuth(to.user.Username(), password)
+	}
+	return req
+}
+
+// read takes one answer from the connection and no more of it than its bounds.
+func read(conn io.Reader, addr string) (answer, error) {
+	bounded := &io.LimitedReader{R: conn, N: maxHead}
+	buffered := bufio.NewReader(bounded)
+	resp, err := http.ReadResponse(buffered, nil)
+	for err == nil && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp, err = http.ReadResponse(buffered, nil) // 100 and 103 come before the answer
+	}
+	switch {
+	case err != nil && bounded.N <= 0:
+		return answer{}, fmt.Errorf("the header of the answer from %s is longer than 64 KiB", addr)
+	case err != nil:
+		return answer{}, brokenError("no answer from "+addr, addr, err)
+	}
+	defer resp.Body.Close()
+
+	bounded.N = 8 * maxBody // room for the framing of small chunks; what counts is the body's own bound
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	switch {
+	case len(body) > maxBody:
+		return answer{}, fmt.Errorf("the answer from %s is longer than 1 MiB", addr)
+	case err != nil:
+		return answer{}, brokenError("no end of the answer from "+addr, addr, err)
+	}
+	return answer{from: addr, code: resp.StatusCode, location: resp.Header.Get("Location"), body: body}, nil
+}
+
+// dialError says in an operator's words why there is no connection.
+func dialError(addr string, err error) error {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		switch {
+		case dns.IsNotFound:
+			return fmt.Errorf("no such host: %s", dns.Name)
+		case timedOut(err):
+			return late{"no address found for " + dns.Name}
+		}
+		return fmt.Errorf("no address found for %s: %s", dns.Name, dns.Err)
+	}
+	switch {
+	case errors.Is(err, syscall.EAGAIN): // a unix socket says so at once; it calls itself a timeout
+		return fmt.Errorf("%s takes no more connections: its queue is full", addr)
+	case timedOut(err):
+		return late{"no connection to " + addr}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens on %s", addr)
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("there is no socket %s", addr)
+	}
+	return fmt.Errorf("no connection to %s: %w", addr, cause(err))
+}
+
+// handshakeError says in an operator's words why there is no TLS.
+func handshakeError(addr string, err error) error {
+	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate of %s is not accepted: %w", addr, refused.Err)
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%s does not speak TLS", addr)
+	}
+	switch {
+	case timedOut(err):
+		return late{"no TLS handshake with " + addr}
+	case hungUp(err):
+		return fmt.Errorf("%s closed the connection during the TLS handshake", addr)
+	}
+	return fmt.Errorf("no TLS with %s: %w", addr, cause(err))
+}
+
+// brokenError says in an operator's words why an exchange that had begun did
+// not end.
+func brokenError(what, addr string, err error) error {
+	switch {
+	case timedOut(err):
+		return late{what}
+	case hungUp(err):
+		return fmt.Errorf("%s: it closed the connection", what)
+	}
+	if broken, ok := errors.AsType[*net.OpError](err); ok {
+		return fmt.Errorf("%s: %w", what, cause(broken))
+	}
+	return fmt.Errorf("%s: it does not speak HTTP", what)
+}
+
+func timedOut(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// cause is the system's own word where there is one: the rest of the text only
+// repeats the address.
+func cause(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	return err
+}

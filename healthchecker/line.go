@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/base64"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLine is the longest output in bytes, with its newline. Docker keeps the
+// first 4096 of a probe.
+const maxLine = 1024
+
+// secrets are the texts that must not be printed, whoever says them.
+type secrets []string
+
+// passwords finds what could be one in a command line, also in one that is
+// wrong: every form of PASSWORD in SCHEME://USER:PASSWORD@.
+func passwords(args []string) secrets {
+	var found secrets
+	for _, arg := range args {
+		_, rest, _ := strings.Cut(arg, "://")
+		at := strings.LastIndex(rest, "@")
+		if at < 0 {
+			continue
+		}
+		user, password, ok := strings.Cut(rest[:at], ":")
+		if !ok || password == "" {
+			continue
+		}
+		plainUser, plain := unescape(user), unescape(password)
+		found = append(found, password, plain, url.QueryEscape(plain), url.PathEscape(plain),
+			base64.StdEncoding.EncodeToString([]byte(plainUser+":"+plain))) // as the peer got it
+	}
+	return found
+}
+
+func unescape(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
+
+func (s secrets) hide(text string) string {
+	for _, secret := range s {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return text
+}
+
+// line is text as the one line of output.
+func (s secrets) line(text string) string {
+	return s.short(text, maxLine-1) + "\n"
+}
+
+// short is text on one printable line of at most size bytes, whole characters.
+func (s secrets) short(text string, size int) string {
+	text = strings.Join(strings.Fields(strings.Map(printable, s.hide(text))), " ")
+	if len(text) <= size {
+		return text
+	}
+	const ellipsis = "…"
+	cut := max(0, size-len(ellipsis))
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + ellipsis
+}
+
+// printable keeps what a terminal shows and moves nothing: no newline, escape
+// sequence or change of direction.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return ' '
+}

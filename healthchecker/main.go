@@ -1,0 +1,76 @@
+// Command healthchecker is the probe for Docker's HEALTHCHECK: it asks a
+// service once whether it is healthy and says so by its exit code.
+//
+//	healthchecker                        the address in accountservice's configuration
+//	healthchecker -port=6767             this port on 127.0.0.1, else ::1; no configuration is read
+//	healthchecker -url URL               any service: http, https or unix:///run/app.sock:/health
+//	healthchecker -url URL -component N  the same, and the answer must be health-go's JSON of component N
+//
+// The exit code is 0 (healthy) or 1 (anything else), never 2, which Docker
+// reserves. A healthy service costs no output; otherwise stdout gets one line
+// of at most 1 KiB, which `docker inspect` shows. Everything together has two
+// seconds, so the timeout of HEALTHCHECK must be longer.
+//
+// It is static and needs neither a shell nor accountservice, so other images
+// can copy it:
+//
+//	COPY --from=accountservice /healthchecker /healthchecker
+//	HEALTHCHECK --timeout=3s CMD ["/healthchecker", "-url", "http://127.0.0.1:8080/health"]
+//
+// It knows config, net/http and the form of /health, and nothing of how the
+// service finds out what it answers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// limit is the time for everything: configuration, names, connection, TLS and
+// the whole answer. Docker kills a slower probe and logs no reason.
+const limit = 2 * time.Second
+
+func main() {
+	signal.Ignore(syscall.SIGPIPE) // a reader of stdout that left must not turn exit 1 into a signal
+	os.Exit(run(limit, os.Args[1:], os.Environ(), os.Stdout))
+}
+
+// run asks once and gives the exit code: 0 or 1.
+func run(limit time.Duration, args, environ []string, stdout io.Writer) int {
+	hidden := passwords(args)
+	err := within(limit, func(ctx context.Context) error {
+		return probe(ctx, args, environ, hidden)
+	})
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		say(stdout, usage) // asked for, and still not a healthy service
+	default:
+		say(stdout, hidden.line(err.Error()))
+	}
+	return 1
+}
+
+// probe is one question and its judgement; nil is healthy.
+func probe(ctx context.Context, args, environ []string, hidden secrets) error {
+	opts, err := parse(args)
+	if err != nil {
+		return err
+	}
+	to, err := opts.target(environ)
+	if err != nil {
+		return err
+	}
+	got, err := ask(ctx, to)
+	if err != nil {
+		return err
+	}
+	return judge(got, to.component, hidden)
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	healthy  = `{"status":"OK","component":{"name":"accountservice","version":"1"},"ready":true,"checks":{"bolt":{"status":"ok","on_failure":"restart"}}}`
+	degraded = `{"status":"Partially Available","failures":{"disk":"nearly full"},"component":{"name":"accountservice"},"checks":{"disk":{"status":"failing","on_failure":"degrade"}}}`
+	sick     = `{"status":"Unavailable","failures":{"bolt":"file replaced","another":"refused","disk":"nearly full"},"component":{"name":"accountservice"},
+		"checks":{"another":{"status":"failing","on_failure":"degrade","error":"refused"},"disk":{"status":"failing","on_failure":"degrade"},
+		"bolt":{"status":"failing","on_failure":"restart","error":"file replaced"},"calm":{"status":"ok","on_failure":"restart"}}}`
+)
+
+// asPanickingProbe makes the test binary a probe that panics, to see the exit
+// code a real process ends with.
+const asPanickingProbe = "HEALTHCHECKER_TEST_PANIC"
+
+var binary string // the built probe; only TestMain writes it
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	if os.Getenv(asPanickingProbe) != "" {
+		err := within(limit, func(context.Context) error { panic("out of order") })
+		say(os.Stdout, secrets(nil).line(err.Error()))
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "healthchecker")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "healthchecker")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// soon is a limit for tests of peers that never come to an end.
+const soon = 300 * time.Millisecond
+
+// probed runs the probe in this process.
+func probed(t *testing.T, limit time.Duration, args, environ []string) (int, string) {
+	t.Helper()
+	var out bytes.Buffer
+	code := run(limit, args, environ, &out)
+	return code, out.String()
+}
+
+// executed runs the built probe and fails on any exit code but 0 and 1, and on
+// anything on stderr.
+func executed(t *testing.T, environ []string, args ...string) (int, string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(binary, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append([]string{}, environ...), &stdout, &stderr
+	code := exitCode(t, cmd.Run())
+	if stderr.Len() > 0 {
+		t.Errorf("stderr = %q, want nothing", stderr.String())
+	}
+	return code, stdout.String()
+}
+
+func exitCode(t *testing.T, err error) int {
+	t.Helper()
+	if err == nil {
+		return 0
+	}
+	ended, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	if ended.ExitCode() != 1 {
+		t.Errorf("the probe ended with %v, want exit status 0 or 1", ended)
+	}
+	return ended.ExitCode()
+}
+
+// wantHealthy and wantSick state the contract of the output: silence, or one
+// printable line of at most 1 KiB that says everything in words.
+func wantHealthy(t *testing.T, code int, out string) {
+	t.Helper()
+	if code != 0 || out != "" {
+		t.Errorf("exit code %d, output %q; want 0 and silence", code, out)
+	}
+}
+
+func wantSick(t *testing.T, code int, out string, words ...string) {
+	t.Helper()
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, "\n") || len(out) > 1024 {
+		t.Errorf("output %q (%d bytes), want one line of at most 1024", out, len(out))
+	}
+	for _, w := range words {
+		if !strings.Contains(out, w) {
+			t.Errorf("output %q does not say %q", out, w)
+		}
+	}
+}
+
+// serve answers /health, and only that, with code and body.
+func serve(t *testing.T, code int, body string) *httptest.Server {
+	t.Helper()
+	return serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/health" {
+			http.NotFound(w, r)
+			return
+		}
+		w.WriteHeader(code)
+		io.WriteString(w, body)
+	})
+}
+
+func serveFunc(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func portOf(t *testing.T, a net.Addr) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// peer lets handle speak on every connection to a new loopback listener, and
+// closes it when handle returns or the test ends.
+func peer(t *testing.T, handle func(net.Conn)) net.Addr {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			go func() { defer c.Close(); handle(c) }()
+		}
+	}()
+	return l.Addr()
+}
+
+// says is a peer that reads a request and answers with text, then hangs up.
+func says(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, text)
+	}
+}
+
+// silent is a peer that takes everything and says nothing.
+func silent(c net.Conn) { io.Copy(io.Discard, c) }
+
+// drips sends text a byte at a time, for ever.
+func drips(head, text string) func(net.Conn) {
+	return func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, head)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			<-tick.C
+			if _, err := c.Write([]byte{text[i%len(text)]}); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// refusedPort is a TCP port on which nothing listens on 127.0.0.1, nor will
+// while the test runs, because a socket is bound to it.
+func refusedPort(t *testing.T) string {
+	t.Helper()
+	return strconv.Itoa(boundPort(t, bound(t, syscall.AF_INET, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})))
+}
+
+func boundPort(t *testing.T, fd int) int {
+	t.Helper()
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.(*syscall.SockaddrInet4).Port
+}
+
+func bound(t *testing.T, family int, at syscall.Sockaddr) int {
+	t.Helper()
+	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, at); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// listen6 listens on ::1 at a port that refuses on 127.0.0.1.
+func listen6(t *testing.T) (net.Listener, string) {
+	t.Helper()
+	for range 20 { // someone else may have the port on ::1
+		port := refusedPort(t)
+		l, err := net.Listen("tcp6", "[::1]:"+port)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Skipf("no IPv6 loopback: %v", err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l, port
+	}
+	t.Fatal("no port is free on both loopback addresses")
+	return nil, ""
+}
+
+// listenBoth listens on 127.0.0.1 and on ::1 at the same port.
+func listenBoth(t *testing.T) (l4, l6 net.Listener, port string) {
+	t.Helper()
+	for range 20 {
+		l4, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l4.Close() })
+		port := portOf(t, l4.Addr())
+		l6, err := net.Listen("tcp6", "[::1]:"+port)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Skipf("no IPv6 loopback: %v", err)
+		}
+		t.Cleanup(func() { l6.Close() })
+		return l4, l6, port
+	}
+	t.Fatal("no port is free on both loopback addresses")
+	return nil, nil, ""
+}

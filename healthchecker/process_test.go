@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// echoCredentials tells the asker what it was sent, in words a probe prints.
+func echoCredentials(w http.ResponseWriter, r *http.Request) {
+	user, password, _ := r.BasicAuth()
+	w.WriteHeader(503)
+	io.WriteString(w, `{"status":"Unavailable","failures":{"auth":"`+user+` `+password+` `+r.Header.Get("Authorization")+`"}}`)
+}
+
+func TestExitCodes(t *testing.T) {
+	up, down := serve(t, 200, healthy), serve(t, 503, sick)
+	port := portOf(t, up.Listener.Addr())
+	broken := []string{"ACCOUNTSERVICE_HTTP_PORT=nonsense"}
+	for name, row := range map[string]struct {
+		environ []string
+		args    []string
+		words   []string // none: healthy
+	}{
+		"port":                       {nil, []string{"-port=" + port}, nil},
+		"two dashes":                 {nil, []string{"--port", port}, nil},
+		"port, broken configuration": {broken, []string{"-port=" + port}, nil},
+		"url, broken configuration":  {broken, []string{"-url", up.URL + "/health"}, nil},
+		"url and component":          {nil, []string{"-url=" + up.URL + "/health", "-component=accountservice"}, nil},
+		"sick":                       {nil, []string{"-port=" + portOf(t, down.Listener.Addr())}, []string{"Unavailable: bolt (restart): file replaced"}},
+		"unknown flag":               {nil, []string{"-prot=1"}, []string{"wrong command line", "-prot"}},
+		"port is no number":          {nil, []string{"-port=http"}, []string{"-port: want a number from 1 to 65535"}},
+		"port 0":                     {nil, []string{"-port=0"}, []string{"-port: want a number"}},
+		"port too large":             {nil, []string{"-port=65536"}, []string{"-port: want a number"}},
+		"port without a value":       {nil, []string{"-port"}, []string{"flag needs an argument: -port"}},
+		"empty port":                 {nil, []string{"-port="}, []string{"-port: want a number"}},
+		"empty url":                  {nil, []string{"-url", ""}, []string{"-url: want a value"}},
+		"empty component":            {nil, []string{"-port", port, "-component="}, []string{"-component: want a value"}},
+		"extra argument":             {nil, []string{"-port=" + port, "extra"}, []string{"an argument that is no flag"}},
+		"port and url":               {nil, []string{"-port=" + port, "-url", up.URL}, []string{"only one of -port, -url and -config"}},
+		"no such scheme":             {nil, []string{"-url", "localhost:6767"}, []string{"-url must begin with http://"}},
+		"url without a host":         {nil, []string{"-url", "http:///health"}, []string{"-url names no host"}},
+		"relative socket":            {nil, []string{"-url", "unix://app.sock"}, []string{"a socket is written unix:///run/app.sock:/health"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, out := executed(t, row.environ, row.args...)
+			if row.words == nil {
+				wantHealthy(t, code, out)
+			} else {
+				wantSick(t, code, out, row.words...)
+			}
+		})
+	}
+}
+
+func TestHelpIsUsageAndNotHealthy(t *testing.T) {
+	for _, arg := range []string{"-h", "-help", "--help"} {
+		if code, out := executed(t, nil, arg); code != 1 || out != usage {
+			t.Errorf("%s: exit code %d, output %q; want 1 and the usage", arg, code, out)
+		}
+	}
+}
+
+func TestAddressComesFromTheConfiguration(t *testing.T) {
+	up := serve(t, 200, healthy)
+	port := portOf(t, up.Listener.Addr())
+	file := filepath.Join(t.TempDir(), "accountservice.yaml")
+	if err := os.WriteFile(file, []byte("http:\n  host: 127.0.0.1\n  port: "+port+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct{ environ, args []string }{
+		"environment":               {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port}, nil},
+		"environment, all hosts":    {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=0.0.0.0"}, nil},
+		"environment, all hosts, 6": {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=::"}, nil},
+		"environment, own host":     {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1"}, nil},
+		"file by environment":       {[]string{"ACCOUNTSERVICE_CONFIG=" + file}, nil},
+		"file by flag":              {nil, []string{"-config", file}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, out := executed(t, row.environ, row.args...)
+			wantHealthy(t, code, out)
+		})
+	}
+	t.Run("own host and nothing else", func(t *testing.T) {
+		code, out := executed(t, []string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.2"})
+		wantSick(t, code, out, "nothing listens on 127.0.0.2:"+port+"\n")
+	})
+}
+
+func TestWrongConfigurationIsSaid(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "accountservice.yaml")
+	if err := os.WriteFile(file, []byte("http:\n  port: 67x67\n  prot: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe.yaml") // opening it would wait for a writer
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		environ, args []string
+		words         []string
+	}{
+		"environment":  {[]string{"ACCOUNTSERVICE_HTTP_PORT=70000", "ACCOUNTSERVICE_LOG_LEVEL=loud"}, nil, []string{"configuration: ", "http.port", "log.level"}},
+		"file":         {[]string{"ACCOUNTSERVICE_CONFIG=" + file}, nil, []string{"configuration: ", "http.port", "prot"}},
+		"pipe":         {nil, []string{"-config", pipe}, []string{"configuration: "}},
+		"missing file": {nil, []string{"-config", file + ".not"}, []string{"configuration: ", "accountservice.yaml.not"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, out := executed(t, row.environ, row.args...)
+			wantSick(t, code, out, row.words...)
+		})
+	}
+}
+
+func TestTwoSecondsAreTheLimit(t *testing.T) {
+	for name, handle := range map[string]func(net.Conn){
+		"silent peer":   silent,
+		"dripping peer": drips("HTTP/1.1 200 OK\r\n\r\n", " "),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := peer(t, handle)
+			start := time.Now()
+			code, out := executed(t, nil, "-port="+portOf(t, addr))
+			wantSick(t, code, out, addr.String()+" within 2s\n")
+			if took := time.Since(start); took < limit || took > 2*limit {
+				t.Errorf("took %v, want %v", took, limit)
+			}
+		})
+	}
+}
+
+func TestProxyIsNotUsed(t *testing.T) {
+	var hits atomic.Int32
+	trap := serveFunc(t, func(w http.ResponseWriter, _ *http.Request) { hits.Add(1); io.WriteString(w, healthy) })
+	environ := []string{"HTTP_PROXY=" + trap.URL, "http_proxy=" + trap.URL, "HTTPS_PROXY=" + trap.URL, "ALL_PROXY=" + trap.URL}
+	up := serve(t, 200, healthy)
+	code, out := executed(t, environ, "-port="+portOf(t, up.Listener.Addr()))
+	wantHealthy(t, code, out)
+	for _, scheme := range []string{"http", "https"} { // a proxy is never asked for loopback anyway
+		code, out = executed(t, environ, "-url", scheme+"://nobody.invalid/health")
+		wantSick(t, code, out, "nobody.invalid")
+	}
+	if hits.Load() != 0 {
+		t.Errorf("the proxy got %d requests", hits.Load())
+	}
+}
+
+func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
+	ca, leaf := authority(t)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 1 {
+			t.Errorf("asked by %s", r.Proto)
+		}
+		io.WriteString(w, healthy)
+	}))
+	s.TLS, s.Config.ErrorLog = &tls.Config{Certificates: []tls.Certificate{leaf}}, quiet()
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+
+	roots := []string{"SSL_CERT_FILE=" + ca, "SSL_CERT_DIR=" + t.TempDir()}
+	code, out := executed(t, roots, "-url", s.URL+"/health", "-component", service)
+	wantHealthy(t, code, out)
+
+	other := httptest.NewUnstartedServer(http.NotFoundHandler())
+	other.Listener.Close()
+	l, err := net.Listen("tcp4", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Listener, other.TLS, other.Config.ErrorLog = l, s.TLS, quiet()
+	other.StartTLS()
+	defer other.Close()
+	code, out = executed(t, roots, "-url", other.URL)
+	wantSick(t, code, out, "the certificate of 127.0.0.2:", "valid for 127.0.0.1, not 127.0.0.2")
+
+	code, out = executed(t, []string{"SSL_CERT_FILE=" + os.DevNull, "SSL_CERT_DIR=" + t.TempDir()}, "-url", s.URL)
+	wantSick(t, code, out, "the certificate of 127.0.0.1:", "is not accepted", "unknown authority")
+}
+
+// authority gives the file of a new CA and a certificate by it for 127.0.0.1.
+func authority(t *testing.T) (string, tls.Certificate) {
+	t.Helper()
+	key := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	sign := func(cert, parent *x509.Certificate, k, signer *ecdsa.PrivateKey) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, cert, parent, &k.PublicKey, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: from, NotAfter: to,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	rootKey, leafKey := key(), key()
+	rootDER := sign(root, root, rootKey, rootKey)
+	leafDER := sign(&x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, root, leafKey, rootKey)
+
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}
+}
+
+func TestPanicIsExitCodeOne(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(self)
+	cmd.Env = []string{asPanickingProbe + "=1", "GOCOVERDIR=" + t.TempDir()} // the test binary under -cover asks for the latter
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	wantSick(t, exitCode(t, cmd.Run()), stdout.String(), "the probe itself failed: out of order")
+	if stderr.Len() > 0 {
+		t.Errorf("stderr = %q", stderr.String())
+	}
+}
+
+func TestSignalsAreExitCodeOne(t *testing.T) {
+	for _, s := range deadly() {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			asked := make(chan struct{}, 1)
+			addr := peer(t, func(c net.Conn) {
+				c.Read(make([]byte, 4096))
+				asked <- struct{}{}
+				silent(c)
+			})
+			var stdout bytes.Buffer
+			cmd := exec.Command(binary, "-port="+portOf(t, addr))
+			cmd.Env, cmd.Stdout = []string{}, &stdout
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-asked // it is past its start and waits
+			if err := cmd.Process.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+			wantSick(t, exitCode(t, cmd.Wait()), stdout.String(), "stopped by a signal: "+s.String())
+		})
+	}
+}
+
+func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
+	args := []string{"-port=" + refusedPort(t)}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	reader.Close()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for name, cmd := range map[string]*exec.Cmd{
+		"reader gone": exec.Command(binary, args...),
+		"disk full":   exec.Command(binary, args...),
+		"closed":      exec.Command("sh", "-c", `exec "$0" "$@" >&-`, binary, args[0]),
+		"all closed":  exec.Command("sh", "-c", `exec "$0" "$@" <&- >&- 2>&-`, binary, args[0]),
+	} {
+		t.Run(name, func(t *testing.T) {
+			switch name {
+			case "reader gone":
+				cmd.Stdout, cmd.Stderr = writer, writer
+			case "disk full":
+				cmd.Stdout = full
+			}
+			if code := exitCode(t, cmd.Run()); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+		})
+	}
+}
+
+func TestStdoutThatNobodyReadsDoesNotHoldTheProbe(t *testing.T) {
+	reader, writer := io.Pipe()
+	defer reader.Close()
+	if code := run(limit, []string{"-port=" + refusedPort(t)}, nil, writer); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+}
+
+func TestPanicOfStdoutIsExitCodeOne(t *testing.T) {
+	if code := run(limit, []string{"-port=" + refusedPort(t)}, nil, nil); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+}
+
+func TestOneConnectionAndNoRetry(t *testing.T) {
+	var hits atomic.Int32
+	addr := peer(t, func(c net.Conn) { hits.Add(1); c.Read(make([]byte, 4096)) })
+	code, out := probed(t, limit, []string{"-port=" + portOf(t, addr)}, nil)
+	wantSick(t, code, out, "it closed the connection")
+	if hits.Load() != 1 {
+		t.Errorf("%d connections, want 1", hits.Load())
+	}
+}

@@ -1,0 +1,186 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"accountservice/internal/store"
+)
+
+// Problem is the body of every 4xx and 5xx (RFC 9457).
+type Problem struct {
+	Type   string         `json:"type,omitempty" format:"uri-reference" doc:"Kind of problem; absent where the status says all"`
+	Title  string         `json:"title" doc:"Short name of the kind"`
+	Status int            `json:"status" doc:"HTTP status code"`
+	Detail string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
+	Errors []InvalidField `json:"errors,omitempty" doc:"Each part of the request that was refused"`
+
+	retryAfter string
+}
+
+// InvalidField is one part of a request that was refused. Its value is never
+// repeated.
+type InvalidField struct {
+	Pointer   string `json:"pointer,omitempty" doc:"Where in the body, as a JSON Pointer (RFC 6901) in a fragment"`
+	Parameter string `json:"parameter,omitempty" doc:"Which parameter of path, query or header"`
+	Detail    string `json:"detail" doc:"What is wrong with it"`
+}
+
+var (
+	_ huma.StatusError       = (*Problem)(nil)
+	_ huma.HeadersError      = (*Problem)(nil)
+	_ huma.ContentTypeFilter = (*Problem)(nil)
+)
+
+func (p *Problem) Error() string             { return p.Title + ": " + p.Detail }
+func (p *Problem) GetStatus() int            { return p.Status }
+func (p *Problem) ContentType(string) string { return problemType }
+func (p *Problem) GetHeaders() http.Header {
+	if p.retryAfter == "" {
+		return nil
+	}
+	return http.Header{"Retry-After": {p.retryAfter}}
+}
+
+const problemType = "application/problem+json"
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// problem returns one that is no more than its status.
+func problem(status int, detail string) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// words is the table from errors of the store to what callers are told. An
+// error without a row is a 500 that says nothing; the log says everything.
+var words = []struct {
+	is      error
+	problem Problem
+}{
+	{store.ErrNotFound, Problem{Status: 404, Type: "/problems/account-not-found", Title: "Account not found",
+		Detail: "There is no account with this id."}},
+	{store.ErrOutcomeUnknown, Problem{Status: 503, Type: "/problems/outcome-unknown", Title: "Outcome unknown", retryAfter: "5",
+		Detail: "The change may or may not have been made. Read before you try again."}},
+	{store.ErrNoSpace, Problem{Status: 507, Type: "/problems/no-space", Title: "No space left", retryAfter: "60",
+		Detail: "The disk is full. Nothing was changed; reading goes on."}},
+	{store.ErrUnavailable, Problem{Status: 503, Type: "/problems/unavailable", Title: "Store unavailable", retryAfter: "5",
+		Detail: "The accounts cannot be reached now. Nothing was changed."}},
+	{context.DeadlineExceeded, Problem{Status: 503, Type: "/problems/timeout", Title: "Timed out", retryAfter: "5",
+		Detail: "The accounts could not be reached in time. Nothing was changed."}},
+	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled",
+		Detail: "The request was given up. Nothing was changed."}},
+}
+
+// toProblem puts an error into words.
+func toProblem(err error) *Problem {
+	var ready *Problem
+	if errors.As(err, &ready) {
+		return ready
+	}
+	var invalid *store.Invalid
+	if errors.As(err, &invalid) {
+		field := InvalidField{Detail: invalid.Reason}
+		if invalid.Field == "id" {
+			field.Parameter = "id"
+		} else {
+			field.Pointer = "#/" + invalid.Field
+		}
+		return unprocessable(field)
+	}
+	for _, row := range words {
+		if errors.Is(err, row.is) {
+			p := row.problem
+			return &p
+		}
+	}
+	return problem(http.StatusInternalServerError, "")
+}
+
+func unprocessable(fields ...InvalidField) *Problem {
+	p := problem(http.StatusUnprocessableEntity, "The request was understood and refused. Nothing was changed.")
+	p.Type, p.Title, p.Errors = "/problems/invalid", "Invalid request", fields
+	return p
+}
+
+// failed logs what the caller is not told, and returns what it is.
+func (a API) failed(ctx context.Context, operation string, err error) error {
+	p := toProblem(err)
+	if p.Status >= 500 && !errors.Is(err, context.Canceled) {
+		a.Log.ErrorContext(ctx, "request failed", "operation", operation, "status", p.Status, "err", err)
+	}
+	return p
+}
+
+// write answers with p, outside of huma.
+func write(c *gin.Context, p *Problem) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	c.Abort()
+	c.Data(p.Status, problemType, append(body, '\n'))
+}
+
+// recoverPanic answers a panic like any other error, if nothing was sent yet.
+func (a API) recoverPanic(c *gin.Context) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v != http.ErrAbortHandler {
+			a.Log.Error("request panicked", "method", c.Request.Method, "route", c.FullPath(), "panic", v, "stack", string(debug.Stack()))
+		}
+		if c.Writer.Written() || v == http.ErrAbortHandler {
+			panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
+		}
+		write(c, problem(http.StatusInternalServerError, ""))
+	}()
+	c.Next()
+}
+
+// ownWords turns huma's model of an error into ours: no value of the request
+// is repeated, and nothing from inside is told.
+func ownWords(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	switch {
+	case m.Status >= 500:
+		return problem(m.Status, ""), nil
+	case m.Status == http.StatusUnsupportedMediaType:
+		return problem(m.Status, "The body must be application/json."), nil
+	}
+	p := problem(m.Status, "The request could not be read. Nothing was changed.")
+	if m.Status == http.StatusUnprocessableEntity {
+		p = unprocessable()
+	} else if len(m.Errors) == 0 {
+		p.Detail = m.Detail
+	}
+	for _, e := range m.Errors {
+		p.Errors = append(p.Errors, place(e.Location, e.Message))
+	}
+	return p, nil
+}
+
+// place turns huma's "body.name" or "query.limit" into ours.
+func place(location, detail string) InvalidField {
+	where, rest, _ := strings.Cut(location, ".")
+	if where != "body" {
+		return InvalidField{Parameter: rest, Detail: detail}
+	}
+	pointer := "#"
+	if rest != "" {
+		pointer = "#/" + strings.ReplaceAll(rest, ".", "/")
+	}
+	return InvalidField{Pointer: pointer, Detail: detail}
+}
