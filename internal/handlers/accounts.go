@@ -32,8 +32,10 @@ func toJSON(acc store.Account) account {
 	return a
 }
 
-type accountID struct {
-	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$" patternDescription:"an id of A-Z a-z 0-9 . _ ~ -" doc:"The account's id" example:"10000"`
+// AccountID is the part of an input that names the account. It is exported
+// because huma can fill an embedded struct only then.
+type AccountID struct {
+	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$" doc:"The account's id" example:"10000"`
 }
 
 type accountOutput struct {
@@ -88,7 +90,7 @@ func jsonOf[T any](api huma.API) map[string]*huma.MediaType {
 	return map[string]*huma.MediaType{"application/json": {Schema: schema}}
 }
 
-func (a API) getAccount(ctx context.Context, in *accountID) (*accountOutput, error) {
+func (a API) getAccount(ctx context.Context, in *AccountID) (*accountOutput, error) {
 	id, err := store.ParseID(in.ID)
 	if err != nil {
 		return nil, err
@@ -101,7 +103,7 @@ func (a API) getAccount(ctx context.Context, in *accountID) (*accountOutput, err
 }
 
 type putInput struct {
-	accountID
+	AccountID
 	Body struct {
 		_    struct{} `additionalProperties:"false"`
 		Name string   `json:"name" minLength:"1" maxLength:"256" doc:"1 to 256 characters, no control characters" example:"Person_0"`
@@ -124,7 +126,7 @@ func (a API) putAccount(ctx context.Context, in *putInput) (*accountOutput, erro
 	return out, nil
 }
 
-func (a API) deleteAccount(ctx context.Context, in *accountID) (*struct{}, error) {
+func (a API) deleteAccount(ctx context.Context, in *AccountID) (*struct{}, error) {
 	id, err := store.ParseID(in.ID)
 	if err != nil {
 		return nil, err

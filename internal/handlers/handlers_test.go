@@ -1,0 +1,422 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/checks"
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/storetest"
+)
+
+// service is the routes over a real store and a real runner.
+type service struct {
+	*httptest.Server
+	log *bytes.Buffer
+}
+
+// serve starts the routes over 100 accounts; spoil, if not nil, wraps the store.
+func serve(t *testing.T, spoil func(store.Store) store.Store) service {
+	t.Helper()
+	bolt, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { storetest.Close(t, bolt) })
+	if _, err := bolt.Seed(t.Context(), store.Fakes(100)); err != nil {
+		t.Fatal(err)
+	}
+	var accounts store.Store = bolt
+	if spoil != nil {
+		accounts = spoil(bolt)
+	}
+	s := service{log: &bytes.Buffer{}}
+	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20, Log: slog.New(slog.NewTextHandler(s.log, nil))}
+	s.Server = httptest.NewServer(api.Handler())
+	t.Cleanup(s.Close)
+	return s
+}
+
+// runner runs one restart check named bolt and one failing degrade check
+// named users, until their first results are published.
+func runner(t *testing.T, run func(context.Context) error) *checks.Runner {
+	t.Helper()
+	plan := checks.Check{Name: "bolt", OnFailure: checks.Restart, Run: run, Interval: time.Minute, Timeout: time.Second,
+		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour}
+	users := plan
+	users.Name, users.OnFailure = "users", checks.Degrade
+	users.Run = func(context.Context) error { return errors.New("connect: refused") }
+	r, err := checks.New(checks.Component{Name: "accountservice", Version: "1.2.3"}, slog.New(slog.DiscardHandler), plan, users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { r.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(string(r.Report().Body), "refused") {
+		if time.Now().After(deadline) {
+			t.Fatalf("no first round: %s", r.Report().Body)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return r
+}
+
+// reply is an answer with its body read.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func (s service) do(t *testing.T, method, path, body string, headers ...string) reply {
+	t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req) // no redirects
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp, string(b)}
+}
+
+// isProblem fails the test unless r is a problem of its status (RFC 9457).
+func (r reply) isProblem(t *testing.T, status int) Problem {
+	t.Helper()
+	var p Problem
+	if r.Request.Method != http.MethodHead {
+		if err := json.Unmarshal([]byte(r.body), &p); err != nil || p.Status != status || p.Title == "" {
+			t.Errorf("%s %s: body %q, want a problem of %d", r.Request.Method, r.Request.URL, r.body, status)
+		}
+	}
+	if r.StatusCode != status || r.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s %s = %d %s, want %d application/problem+json", r.Request.Method, r.Request.URL, r.StatusCode, r.Header.Get("Content-Type"), status)
+	}
+	return p
+}
+
+func (r reply) is(t *testing.T, status int, into any) {
+	t.Helper()
+	if r.StatusCode != status || r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%s %s = %d %s: %s, want %d application/json", r.Request.Method, r.Request.URL, r.StatusCode, r.Header.Get("Content-Type"), r.body, status)
+		return
+	}
+	if err := json.Unmarshal([]byte(r.body), into); err != nil {
+		t.Errorf("%s: %v", r.body, err)
+	}
+}
+
+func TestAccountIsReadWrittenAndRemoved(t *testing.T) {
+	s := serve(t, nil)
+	var acc account
+	s.do(t, "GET", "/accounts/10007", "").is(t, 200, &acc)
+	if acc.ID != "10007" || acc.Name != "Person_7" || acc.Version != 1 || acc.CreatedAt == nil || acc.UpdatedAt == nil {
+		t.Errorf("got %+v", acc)
+	}
+	created := s.do(t, "PUT", "/accounts/new.one", `{"name":"Zoë"}`)
+	created.is(t, 201, &acc)
+	if created.Header.Get("Location") != "/accounts/new.one" || acc.Name != "Zoë" || acc.Version != 1 {
+		t.Errorf("created %+v at %q", acc, created.Header.Get("Location"))
+	}
+	s.do(t, "PUT", "/accounts/new.one", `{"name":"Two"}`).is(t, 200, &acc)
+	if acc.Version != 2 {
+		t.Errorf("replaced %+v", acc)
+	}
+	if r := s.do(t, "DELETE", "/accounts/new.one", ""); r.StatusCode != 204 || r.body != "" {
+		t.Errorf("DELETE = %d %q", r.StatusCode, r.body)
+	}
+	s.do(t, "DELETE", "/accounts/new.one", "").isProblem(t, 404)
+	s.do(t, "GET", "/accounts/new.one", "").isProblem(t, 404)
+}
+
+func TestTimesAreRFC3339InUTC(t *testing.T) {
+	s := serve(t, nil)
+	var raw map[string]any
+	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &raw)
+	for _, field := range []string{"created_at", "updated_at"} {
+		text, _ := raw[field].(string)
+		if _, err := time.Parse(time.RFC3339Nano, text); err != nil || !strings.HasSuffix(text, "Z") {
+			t.Errorf("%s = %q", field, text)
+		}
+	}
+}
+
+func TestListPagesThroughAll(t *testing.T) {
+	s := serve(t, nil)
+	var ids []string
+	cursor := ""
+	for pages := 0; pages < 20; pages++ {
+		var page struct {
+			Items      []account `json:"items"`
+			NextCursor string    `json:"next_cursor"`
+		}
+		s.do(t, "GET", "/accounts?limit=30&cursor="+cursor, "").is(t, 200, &page)
+		for _, acc := range page.Items {
+			ids = append(ids, acc.ID)
+		}
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	if len(ids) != 100 || ids[0] != "10000" || ids[99] != "10099" {
+		t.Errorf("%d ids: %q", len(ids), ids)
+	}
+	s.do(t, "DELETE", "/accounts/10099", "")
+	if r := s.do(t, "GET", "/accounts?cursor="+cursorAfter("10098"), ""); !strings.Contains(r.body, `"items":[]`) {
+		t.Errorf("page after the last = %s, want an empty list", r.body)
+	}
+}
+
+func TestHEADIsGETWithoutABody(t *testing.T) {
+	s := serve(t, nil)
+	for _, path := range []string{"/accounts/10000", "/accounts?limit=1", "/accounts/nobody", "/accounts/a%20b", "/health", "/ready",
+		"/health/checks/bolt", "/health/checks/users", "/health/checks/none", "/openapi.json", "/docs", "/nothing"} {
+		get, head := s.do(t, "GET", path, ""), s.do(t, "HEAD", path, "")
+		if head.StatusCode != get.StatusCode || head.body != "" || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+			t.Errorf("HEAD %s = %d %s, GET %d %s", path, head.StatusCode, head.Header.Get("Content-Type"), get.StatusCode, get.Header.Get("Content-Type"))
+		}
+	}
+}
+
+func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
+	s := serve(t, nil)
+	before := s.do(t, "GET", "/accounts?limit=1000", "").body
+	for name, c := range map[string]struct {
+		method, path, body string
+		headers            []string
+		status             int
+		want               string
+	}{
+		"unknown route":       {"GET", "/nothing", "", nil, 404, ""},
+		"trailing slash":      {"GET", "/accounts/", "", nil, 404, ""},
+		"double slash":        {"GET", "//accounts", "", nil, 404, ""},
+		"below docs":          {"GET", "/docs/nothing.js", "", nil, 404, ""},
+		"id with a slash":     {"GET", "/accounts/a%2Fb", "", nil, 404, ""},
+		"id with a space":     {"GET", "/accounts/a%20b", "", nil, 422, `"parameter":"id"`},
+		"id too long":         {"GET", "/accounts/" + strings.Repeat("a", 65), "", nil, 422, `"parameter":"id"`},
+		"unknown query":       {"GET", "/accounts?limt=5", "", nil, 422, `"parameter":"limt"`},
+		"limit no number":     {"GET", "/accounts?limit=x", "", nil, 422, `"parameter":"limit"`},
+		"limit 0":             {"GET", "/accounts?limit=0", "", nil, 422, `"parameter":"limit"`},
+		"limit too large":     {"GET", "/accounts?limit=1001", "", nil, 422, `"parameter":"limit"`},
+		"cursor of nobody":    {"GET", "/accounts?cursor=abc", "", nil, 422, `"parameter":"cursor"`},
+		"no such check":       {"GET", "/health/checks/none", "", nil, 404, "/health lists them"},
+		"not acceptable":      {"GET", "/accounts/10000", "", []string{"Accept", "text/html"}, 406, ""},
+		"JSON refused":        {"GET", "/accounts/10000", "", []string{"Accept", "application/json;q=0, */*"}, 406, ""},
+		"put, not acceptable": {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Accept", "text/html"}, 406, ""},
+		"no body":             {"PUT", "/accounts/10000", "", nil, 400, "required"},
+		"wrong type":          {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "text/plain"}, 415, ""},
+		"form":                {"PUT", "/accounts/10000", `name=x`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, ""},
+		"no JSON":             {"PUT", "/accounts/10000", `{"name":secret7}`, nil, 400, "at byte"},
+		"trailing data":       {"PUT", "/accounts/10000", `{"name":"x"} secret7`, nil, 400, "at byte"},
+		"second value":        {"PUT", "/accounts/10000", `{"name":"x"}{"name":"secret7"}`, nil, 400, "at byte"},
+		"duplicate name":      {"PUT", "/accounts/10000", `{"name":"x","name":"secret7"}`, nil, 400, "twice"},
+		"escaped duplicate":   {"PUT", "/accounts/10000", `{"name":"x","n\u0061me":"secret7"}`, nil, 400, "twice"},
+		"invalid UTF-8":       {"PUT", "/accounts/10000", "{\"name\":\"secret7\xff\"}", nil, 400, "UTF-8"},
+		"unpaired surrogate":  {"PUT", "/accounts/10000", `{"name":"secret7\ud800"}`, nil, 400, "at byte"},
+		"unknown field":       {"PUT", "/accounts/10000", `{"name":"x","role":"secret7"}`, nil, 422, `"pointer":"#/role"`},
+		"read-only field":     {"PUT", "/accounts/10000", `{"name":"x","version":9}`, nil, 422, `"pointer":"#/version"`},
+		"other case":          {"PUT", "/accounts/10000", `{"NAME":"secret7"}`, nil, 422, "unknown name"},
+		"both cases":          {"PUT", "/accounts/10000", `{"name":"x","Name":"secret7"}`, nil, 422, ""},
+		"null":                {"PUT", "/accounts/10000", `null`, nil, 422, `"pointer":"#"`},
+		"array":               {"PUT", "/accounts/10000", `["secret7"]`, nil, 422, `"pointer":"#"`},
+		"name missing":        {"PUT", "/accounts/10000", `{}`, nil, 422, `"pointer":"#"`},
+		"name null":           {"PUT", "/accounts/10000", `{"name":null}`, nil, 422, `"pointer":"#/name"`},
+		"name a number":       {"PUT", "/accounts/10000", `{"name":77777777}`, nil, 422, `"pointer":"#/name"`},
+		"name empty":          {"PUT", "/accounts/10000", `{"name":""}`, nil, 422, `"pointer":"#/name"`},
+		"name too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("secret7", 37) + `"}`, nil, 422, `"pointer":"#/name"`},
+		"control character":   {"PUT", "/accounts/10000", `{"name":"secret7\u0000"}`, nil, 422, `"pointer":"#/name"`},
+		"put of a bad id":     {"PUT", "/accounts/a%20b", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
+		"put of a dot":        {"PUT", "/accounts/%2E%2E", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
+		"body too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil, 413, "1048576"},
+		"delete of a bad id":  {"DELETE", "/accounts/a%20b", "", nil, 422, `"parameter":"id"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := s.do(t, c.method, c.path, c.body, c.headers...)
+			r.isProblem(t, c.status)
+			if !strings.Contains(r.body, c.want) {
+				t.Errorf("%s lacks %q", r.body, c.want)
+			}
+			if strings.Contains(r.body, "secret7") || strings.Contains(r.body, "77777777") || strings.Contains(r.body, "$schema") {
+				t.Errorf("%s repeats what was sent", r.body)
+			}
+		})
+	}
+	if after := s.do(t, "GET", "/accounts?limit=1000", "").body; after != before {
+		t.Errorf("accounts changed: %s", after)
+	}
+}
+
+func TestWrongMethodIs405WithAllow(t *testing.T) {
+	s := serve(t, nil)
+	for path, allow := range map[string]string{"/accounts": "GET HEAD", "/accounts/10000": "DELETE GET HEAD PUT", "/health": "GET HEAD",
+		"/ready": "GET HEAD", "/health/checks/bolt": "GET HEAD", "/openapi.json": "GET HEAD", "/docs": "GET HEAD"} {
+		for _, method := range []string{"POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"} {
+			if strings.Contains(allow, method) {
+				continue
+			}
+			r := s.do(t, method, path, "")
+			r.isProblem(t, 405)
+			for _, m := range strings.Fields(allow) {
+				if !strings.Contains(r.Header.Get("Allow"), m) {
+					t.Errorf("%s %s: Allow %q lacks %s", method, path, r.Header.Get("Allow"), m)
+				}
+			}
+		}
+	}
+}
+
+func TestAcceptIsReadAsRFC9110Says(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": true, "*/*": true, "application/*": true, "application/json": true, "APPLICATION/JSON; charset=utf-8": true,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
+		"text/html": false, "application/json;q=0": false, "application/json;q=0,*/*": false, "*/*;q=0,application/json": true,
+		"application/problem+json": false, "nonsense": false, "application/json;q=x": false,
+	} {
+		if got := accepts(header, "application", "json"); got != want {
+			t.Errorf("Accept %q taken: %v", header, got)
+		}
+	}
+}
+
+func TestErrorsOfTheStoreHaveTheirWords(t *testing.T) {
+	secret := errors.New("dial tcp 10.1.2.3: password hunter2")
+	for _, c := range []struct {
+		err    error
+		status int
+		kind   string
+	}{
+		{store.ErrNotFound, 404, "/problems/account-not-found"},
+		{store.ErrUnavailable, 503, "/problems/unavailable"},
+		{store.ErrOutcomeUnknown, 503, "/problems/outcome-unknown"},
+		{store.ErrNoSpace, 507, "/problems/no-space"},
+		{context.DeadlineExceeded, 503, "/problems/timeout"},
+		{errors.New("anything else"), 500, ""},
+	} {
+		fail := storetest.Fail(fmt.Errorf("bolt: %w: %w", c.err, secret))
+		s := serve(t, func(real store.Store) store.Store {
+			return storetest.Faulty{Store: real, OnGet: fail, OnList: fail, OnPut: fail, OnDelete: fail}
+		})
+		for _, r := range []reply{s.do(t, "GET", "/accounts/1", ""), s.do(t, "GET", "/accounts", ""),
+			s.do(t, "PUT", "/accounts/1", `{"name":"x"}`), s.do(t, "DELETE", "/accounts/1", "")} {
+			if p := r.isProblem(t, c.status); p.Type != c.kind || strings.Contains(r.body, "hunter2") {
+				t.Errorf("%v gives %s", c.err, r.body)
+			}
+			if c.kind != "" && c.status >= 500 && r.Header.Get("Retry-After") == "" {
+				t.Errorf("%v: no Retry-After", c.err)
+			}
+		}
+		if logged := strings.Contains(s.log.String(), "hunter2"); logged != (c.status >= 500) {
+			t.Errorf("%v logged: %v; want the whole of every 5xx: %s", c.err, logged, s.log)
+		}
+	}
+}
+
+func TestPanicIsASilent500(t *testing.T) {
+	s := serve(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnGet: storetest.Panic} })
+	r := s.do(t, "GET", "/accounts/10000", "")
+	r.isProblem(t, 500)
+	if strings.Contains(r.body, "ordered") || !strings.Contains(s.log.String(), "ordered panic") {
+		t.Errorf("body %q, log %q; want the panic in the log alone", r.body, s.log)
+	}
+	s.do(t, "GET", "/accounts", "").is(t, 200, &struct{}{})
+}
+
+func TestHangingStoreIsAnAnswerInTime(t *testing.T) {
+	s := serve(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnGet: storetest.Hang} })
+	begin := time.Now()
+	if p := s.do(t, "GET", "/accounts/10000", "").isProblem(t, 503); p.Type != "/problems/timeout" {
+		t.Errorf("type %q", p.Type)
+	}
+	if took := time.Since(begin); took < requestTimeout {
+		t.Errorf("answered after %s, before the deadline: something else failed", took)
+	}
+}
+
+func TestHealthIsPublishedWhateverIsAccepted(t *testing.T) {
+	s := serve(t, nil)
+	for _, path := range []string{"/health", "/ready", "/health?cache=buster"} {
+		r := s.do(t, "GET", path, "", "Accept", "text/html")
+		var h struct {
+			Status    string
+			Ready     bool
+			Component struct{ Name, Version string }
+			Failures  map[string]string
+			Checks    map[string]map[string]any
+		}
+		r.is(t, 200, &h)
+		if h.Status != "Partially Available" || !h.Ready || h.Component.Name != "accountservice" || h.Component.Version != "1.2.3" ||
+			h.Failures["users"] != "connect: refused" || h.Checks["bolt"]["status"] != "ok" || h.Checks["users"]["error"] != "connect: refused" {
+			t.Errorf("%s = %s", path, r.body)
+		}
+		if r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: Cache-Control %q", path, r.Header.Get("Cache-Control"))
+		}
+	}
+	s.do(t, "GET", "/health/checks/bolt", "").is(t, 200, &struct{}{})
+	s.do(t, "GET", "/health/checks/users", "").is(t, 503, &struct{}{})
+}
+
+func TestStartingServiceSaysSo(t *testing.T) {
+	api := API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
+		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening the database"}}
+	s := service{Server: httptest.NewServer(api.Handler())}
+	defer s.Close()
+	for _, path := range []string{"/health", "/ready"} {
+		r := s.do(t, "GET", path, "")
+		r.is(t, 503, &struct{}{})
+		if !strings.Contains(r.body, `"starting":"opening the database"`) || r.Header.Get("Retry-After") == "" {
+			t.Errorf("%s = %s", path, r.body)
+		}
+	}
+	s.do(t, "GET", "/accounts/10000", "").isProblem(t, 503)
+}
+
+func TestNothingOfTheAnswerReflectsTheHost(t *testing.T) {
+	s := serve(t, nil)
+	for _, path := range []string{"/accounts/10000", "/accounts", "/health", "/openapi.json", "/docs", "/nothing"} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "evil.example"
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if strings.Contains(string(body)+fmt.Sprint(resp.Header), "evil.example") || strings.Contains(string(body), "$schema") {
+			t.Errorf("%s reflects the host or links a schema: %.300s", path, body)
+		}
+	}
+}
