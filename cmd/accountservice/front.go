@@ -88,7 +88,7 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	case report.HealthStatus != http.StatusOK:
 		outcome = &exit{exitUnhealthy, errors.New("told to stop while unhealthy")}
 	}
-	f.log.Info("draining", "delay", f.cfg.DrainDelay, "at_most", f.cfg.ShutdownTimeout)
+	f.log.Info("draining", "delay", f.cfg.DrainDelay.String(), "at_most", f.cfg.ShutdownTimeout.String())
 	f.draining.Store(true)
 	runner.Drain()
 	time.Sleep(f.cfg.DrainDelay)

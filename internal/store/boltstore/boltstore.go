@@ -86,6 +86,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err := s.open(ctx, opts.OpenTimeout); err != nil {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
+	if err := s.leaveWitness(); err != nil {
+		s.db.Close()
+		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
+	}
 	go s.commitLoop()
 	return s, nil
 }

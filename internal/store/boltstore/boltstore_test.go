@@ -145,11 +145,29 @@ func TestMissingFileIsAnErrorWhenItMustExist(t *testing.T) {
 	}
 }
 
-func TestCreatingLeavesOneFile(t *testing.T) {
+func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
 	_, path := seeded(t, 1)
 	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("folder has %v, %v; want the database alone", entries, err)
+	if err != nil || len(entries) != 2 || entries[0].Name() != "accounts.db" || entries[1].Name() != "accounts.db.witness" {
+		t.Errorf("folder has %v, %v; want the database and its witness", entries, err)
+	}
+}
+
+func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
+	for name, path := range map[string]string{"made here": "", "of the tutorial": tutorialFile(t)} {
+		if path == "" {
+			path = filepath.Join(t.TempDir(), "accounts.db")
+		}
+		storetest.Close(t, openAt(t, path))
+		must(t, os.Remove(path))
+		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), witness(path)) {
+			t.Errorf("%s: Open = %v, want the witness's name", name, err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: a new database was made: %v", name, err)
+		}
+		must(t, os.Remove(witness(path))) // as the error said
+		openAt(t, path)
 	}
 }
 

@@ -34,6 +34,9 @@ func (s *Store) create(mustExist bool) error {
 	case mustExist:
 		return errors.New("no such file, and store.bolt.create is never; check the path and that its volume is mounted")
 	}
+	if _, err := os.Stat(witness(s.path)); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup, or remove that file too to begin anew", witness(s.path))
+	}
 	dir := filepath.Dir(s.path)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".new-*")
 	if err != nil {
@@ -57,6 +60,26 @@ func (s *Store) create(mustExist bool) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// witness is the file beside a database that says there is one, so that a lost
+// database is never taken for a first start.
+func witness(path string) string { return path + ".witness" }
+
+const witnessText = "accountservice keeps accounts in the file of this name without \".witness\".\n" +
+	"If that one is missing, it was lost: restore a backup. To begin anew instead, remove this file too.\n"
+
+// leaveWitness makes sure that there is a witness.
+func (s *Store) leaveWitness() error {
+	f, err := os.OpenFile(witness(s.path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(witnessText)
+	return errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(s.path)))
 }
 
 // syncDir makes the names in a folder survive a loss of power.

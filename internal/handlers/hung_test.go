@@ -1,0 +1,127 @@
+package handlers
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	health "github.com/hellofresh/health-go/v5"
+
+	"accountservice/internal/checks"
+	"accountservice/internal/store"
+)
+
+// hungHealth runs a check that hangs until the test ends and ignores its
+// context, as a blocked system call does.
+func hungHealth(tb testing.TB) *checks.Runner {
+	tb.Helper()
+	release := make(chan struct{})
+	r, err := checks.New(checks.Component{Name: "accountservice"}, slog.New(slog.DiscardHandler), checks.Check{
+		Name: "stuck", OnFailure: checks.Restart, Interval: 100 * time.Millisecond, Timeout: 50 * time.Millisecond,
+		FailAfter: 1, PassAfter: 1, StaleAfter: time.Minute,
+		Run: func(context.Context) error { <-release; return nil },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { r.Run(ctx); close(done) }()
+	tb.Cleanup(func() { cancel(); <-done; close(release) })
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(string(r.Report().Body), "hung") {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not hung: %s", r.Report().Body)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return r
+}
+
+// burst asks handler's /health total times, 50 at once over real connections,
+// and returns the sorted times and the growth of goroutines when all is over.
+func burst(tb testing.TB, handler http.Handler, total int) (times []time.Duration, grown int) {
+	tb.Helper()
+	before := runtime.NumGoroutine()
+	server := httptest.NewServer(handler)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for range total / 50 {
+				begin := time.Now()
+				resp, err := client.Get(server.URL + "/health")
+				if err != nil {
+					tb.Errorf("GET: %v", err)
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				mu.Lock()
+				times = append(times, time.Since(begin))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	client.CloseIdleConnections()
+	server.Close()
+	deadline := time.Now().Add(5 * time.Second)
+	for grown = runtime.NumGoroutine() - before; grown > 0 && time.Now().Before(deadline); grown = runtime.NumGoroutine() - before {
+		time.Sleep(time.Millisecond)
+	}
+	slices.Sort(times)
+	return times, grown
+}
+
+func ownHandler(h Health) http.Handler {
+	return API{Store: store.Unavailable("none"), Health: h, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}.Handler()
+}
+
+func TestRequestsBesideAHungCheckCostNoGoroutine(t *testing.T) {
+	times, grown := burst(t, ownHandler(hungHealth(t)), 2000)
+	if len(times) != 2000 || grown > 0 {
+		t.Errorf("%d answers, %d goroutines more; want 2000 and none", len(times), grown)
+	}
+	t.Logf("p50 %s, p99 %s", times[len(times)/2], times[len(times)*99/100])
+}
+
+// BenchmarkHealthBesideAHungCheck asks /health 2,000 times, 50 at once, while
+// one check hangs: our own, and health-go's handler over the same check in the
+// same run (its timeout is 50 ms, and 100 requests are enough).
+func BenchmarkHealthBesideAHungCheck(b *testing.B) {
+	report := func(b *testing.B, times []time.Duration, grown int) {
+		b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")
+		b.ReportMetric(float64(grown), "goroutines-left")
+		b.ReportMetric(0, "ns/op")
+	}
+	b.Run("ours", func(b *testing.B) {
+		handler := ownHandler(hungHealth(b))
+		for b.Loop() {
+			times, grown := burst(b, handler, 2000)
+			report(b, times, grown)
+		}
+	})
+	b.Run("health-go", func(b *testing.B) {
+		release := make(chan struct{})
+		defer close(release)
+		h, err := health.New(health.WithChecks(health.Config{Name: "stuck", Timeout: 50 * time.Millisecond,
+			Check: func(context.Context) error { <-release; return nil }}))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			times, grown := burst(b, h.Handler(), 100)
+			report(b, times, grown)
+		}
+	})
+}
