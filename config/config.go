@@ -136,6 +136,9 @@ func prototype() Config {
 	return c
 }
 
+// dependenciesKey is the section whose names are the operator's.
+const dependenciesKey = "checks.dependencies"
+
 // takenNames can't be dependencies: checks of our own have them.
 var takenNames = []string{"bolt", "disk", "drain"}
 

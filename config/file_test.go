@@ -1,0 +1,67 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write what Load says of each bad file; read the difference before it is believed")
+
+// Each testdata/NAME.yaml is a mistake; NAME.want is all that Load says of it.
+func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got files %q, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			_, err := Load(file, nil)
+			if err == nil {
+				t.Fatal("got no fault")
+			}
+			wanted := strings.TrimSuffix(file, ".yaml") + ".want"
+			if *update {
+				if err := os.WriteFile(wanted, []byte(err.Error()+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, readErr := os.ReadFile(wanted)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			wantFaults(t, err, strings.TrimSuffix(string(want), "\n"))
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got a password in %v", err)
+			}
+		})
+	}
+}
+
+func TestFilesWithoutSettingsGiveTheDefaults(t *testing.T) {
+	for _, content := range []string{"", "\n", "# only a comment\n", "---\n", "---\n# comment\n", "{}", "http: {}\n", "\ufeff", "checks:\n  dependencies: {}\n"} {
+		loaded, err := Load(writeFile(t, "a.yaml", content), nil)
+		if err != nil || loaded.HTTP.Port != 6767 || len(loaded.Checks.Dependencies) > 0 {
+			t.Errorf("%q: got %+v, %v", content, loaded.Config, err)
+		}
+	}
+}
+
+func TestYAMLTextIsTakenAsWritten(t *testing.T) {
+	for content, want := range map[string]string{
+		"http: {host: yes}":            "yes",
+		"http: {host: 0777}":           "0777",
+		"http: {host: 1e3}":            "1e3",
+		"http: {host: \"a\\u0062\"}":   "ab",
+		"http:\n  host: 'a # b'\n":     "a # b",
+		"http:\n  host: a # comment\n": "a",
+		"http: {host: ''}":             "",
+	} {
+		loaded, err := Load(writeFile(t, "a.yaml", content), nil)
+		if err != nil || loaded.HTTP.Host != want {
+			t.Errorf("%q: got %q, %v, want %q", content, loaded.HTTP.Host, err, want)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzLoad gives Load any file and any environment, one variable a line. It
+// must not panic, and what it lets pass must be within every range and rule, and
+// load again from what Print writes of it.
+func FuzzLoad(f *testing.F) {
+	content, err := os.ReadFile(sampleFile)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content, "HTTP_PORT=7000\nCHECKS_DEPENDENCIES_USERS_URL=http://u:p@users/?token=x")
+	f.Add([]byte("http: {port: 0777}"), "HTTP_PROT=1\nHTTP=x\nCONFIG_UNKNOWN=warn")
+	f.Add([]byte("checks: {interval: 5s, stale_after: 1m, dependencies: {a-b: {url: 'https://a', on_failure: unroute}}}"), "CHECKS_DISK_TIMEOUT=2s\nHTTP_HOST=%")
+	bad, _ := filepath.Glob("testdata/*.yaml")
+	for _, file := range bad {
+		if content, err = os.ReadFile(file); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content, "")
+	}
+	path := filepath.Join(f.TempDir(), "a.yaml")
+	f.Fuzz(func(t *testing.T, content []byte, lines string) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var environ []string
+		for line := range strings.SplitSeq(lines, "\n") {
+			environ = append(environ, EnvPrefix+line)
+		}
+		loaded, err := Load(path, environ)
+		if err != nil {
+			checkFaults(t, err.(Faults))
+			return
+		}
+		checkLoaded(t, loaded)
+	})
+}
+
+func checkFaults(t *testing.T, faults Faults) {
+	if got := strings.Count(faults.Error(), "\n") + 1; got != len(faults) {
+		t.Errorf("got %d lines for %d faults:\n%v", got, len(faults), faults)
+	}
+	for _, fault := range faults {
+		if fault.Key == "" || fault.Source == "" || fault.Message == "" {
+			t.Errorf("got an incomplete fault %+v", fault)
+		}
+	}
+}
+
+func checkLoaded(t *testing.T, loaded Loaded) {
+	for _, r := range rowsOf(loaded.Config) {
+		if err := r.check(r.value); err != nil {
+			t.Errorf("%s: got %v, which %v", r.key, r.value, err)
+		}
+	}
+	c := loaded.Checks
+	all := []Check{c.Bolt, c.Disk.Check, {c.Interval, c.Timeout, c.FailAfter, c.PassAfter, c.StaleAfter, ""}}
+	for name, d := range c.Dependencies {
+		if !dependencyName.MatchString(name) {
+			t.Errorf("got a dependency %q", name)
+		}
+		all = append(all, d.Check)
+	}
+	for _, check := range all {
+		if check.Timeout >= check.Interval || check.StaleAfter < check.Interval*time.Duration(check.FailAfter)+check.Timeout {
+			t.Errorf("got %+v", check)
+		}
+	}
+	if h := loaded.HTTP; h.DrainDelay+h.ShutdownTimeout+closeTime > h.StopGracePeriod || h.ReadHeaderTimeout > h.ReadTimeout {
+		t.Errorf("got %+v", h)
+	}
+	checkPrint(t, loaded)
+}
+
+// checkPrint loads what Print wrote and compares what can be seen.
+func checkPrint(t *testing.T, loaded Loaded) {
+	var b bytes.Buffer
+	if err := loaded.Print(&b, "yaml"); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(writeFile(t, "b.yaml", b.String()), nil)
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, b.String())
+	}
+	want, got := rowsOf(loaded.Config), rowsOf(again.Config)
+	for i := range want {
+		if format(want[i].value) != format(got[i].value) {
+			t.Errorf("%s: got %v again, want %v", want[i].key, got[i].value, want[i].value)
+		}
+	}
+	b.Reset()
+	if err := loaded.Print(&b, "env"); err != nil {
+		t.Fatal(err)
+	}
+	var environ []string
+	for line := range strings.Lines(b.String()) {
+		environ = append(environ, strings.TrimSuffix(line, "\n"))
+	}
+	if again, err = Load("", environ); err != nil {
+		t.Fatalf("%v in:\n%s", err, b.String())
+	}
+	if len(again.Checks.Dependencies) == len(loaded.Checks.Dependencies) && !reflect.DeepEqual(again.HTTP, loaded.HTTP) {
+		t.Errorf("got %+v again, want %+v", again.HTTP, loaded.HTTP)
+	}
+}

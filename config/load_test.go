@@ -1,0 +1,211 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// load loads environ alone, and fails the test at a fault.
+func load(t *testing.T, environ ...string) Loaded {
+	t.Helper()
+	loaded, err := Load("", environ)
+	if err != nil {
+		t.Fatalf("got faults:\n%v", err)
+	}
+	return loaded
+}
+
+// wantFaults compares every line.
+func wantFaults(t *testing.T, err error, want ...string) {
+	t.Helper()
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if got != strings.Join(want, "\n") {
+		t.Errorf("got:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// writeFile writes a file of the test and returns its path.
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestNothingSetGivesTheDefaults(t *testing.T) {
+	loaded := load(t)
+	want := Default()
+	filled := func(onFailure string) Check {
+		return Check{2 * time.Second, time.Second, 2, 1, 15 * time.Second, onFailure}
+	}
+	want.Checks.Bolt, want.Checks.Disk.Check = filled("restart"), filled("degrade")
+	if !reflect.DeepEqual(loaded.Config, want) {
+		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
+	}
+	if len(loaded.Warnings) > 0 {
+		t.Errorf("got warnings %q", loaded.Warnings)
+	}
+}
+
+func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
+	file := writeFile(t, "a.yaml", "http: {port: 7001, max_body: 2MiB}\nchecks:\n  dependencies:\n    users: {url: http://file/, timeout: 300ms}\n")
+	loaded, err := Load("", []string{
+		"ACCOUNTSERVICE_CONFIG=" + file,
+		"ACCOUNTSERVICE_HTTP_PORT=7002",
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://env/",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := loaded.Checks.Dependencies["users"]
+	if loaded.HTTP.Port != 7002 || loaded.HTTP.MaxBody != 2<<20 || loaded.Store.Seed != 100 ||
+		users.URL.Reveal() != "http://env/" || users.Timeout != 300*time.Millisecond {
+		t.Errorf("got %+v", loaded.Config)
+	}
+}
+
+func TestFlagGoesBeforeTheVariableThatNamesTheFile(t *testing.T) {
+	file := writeFile(t, "a.yaml", "http: {port: 7001}")
+	loaded, err := Load(file, []string{"ACCOUNTSERVICE_CONFIG=/nowhere"})
+	if err != nil || loaded.HTTP.Port != 7001 {
+		t.Errorf("got port %d, %v", loaded.HTTP.Port, err)
+	}
+}
+
+func TestMissingConfigurationFileIsAnError(t *testing.T) {
+	_, err := Load("", []string{"ACCOUNTSERVICE_CONFIG=/nowhere/a.yaml"})
+	wantFaults(t, err, "/nowhere/a.yaml: the configuration file (named by ACCOUNTSERVICE_CONFIG) does not exist: is it mounted, and the name right?")
+	_, err = Load("/", nil)
+	wantFaults(t, err, "/: the configuration file is a directory: name a file in it")
+	_, err = Load("", []string{"ACCOUNTSERVICE_CONFIG=/etc/{{.Node}}.yaml"})
+	wantFaults(t, err, "/etc/{{.Node}}.yaml: the configuration file (named by ACCOUNTSERVICE_CONFIG) has a name that holds {{, a Swarm template that was not expanded: expand it, or write the value itself")
+}
+
+func TestWhatABrokenFileMayHoldIsNotMissed(t *testing.T) {
+	file := writeFile(t, "a.yaml", "http: [")
+	_, err := Load(file, []string{"ACCOUNTSERVICE_CHECKS_TIMEOUT=9s", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_PORT=x"})
+	if faults, ok := err.(Faults); !ok || len(faults) != 2 || faults[1].Key != "http.port" {
+		t.Errorf("got:\n%v", err)
+	}
+}
+
+func TestWhatABrokenSectionMayHoldIsNotMissed(t *testing.T) {
+	file := writeFile(t, "a.yaml", "http: {drain_delay: 50s}\nchecks: [interval, 20s]\n")
+	_, err := Load(file, []string{"ACCOUNTSERVICE_CHECKS_TIMEOUT=9s", "ACCOUNTSERVICE_CHECKS_DISK_TIMEOUT=3s", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT=1s"})
+	if faults, ok := err.(Faults); !ok || len(faults) != 2 || faults[0].Key != "checks" || faults[1].Key != "http.drain_delay" {
+		t.Errorf("got:\n%v", err)
+	}
+}
+
+func TestFileThatIsTooLargeIsAnError(t *testing.T) {
+	file := writeFile(t, "a.yaml", strings.Repeat("#\n", maxFile/2+1))
+	_, err := Load(file, nil)
+	wantFaults(t, err, file+": the configuration file is larger than 1MiB")
+}
+
+func TestDefaultsAreInheritedFromTheChecksSection(t *testing.T) {
+	loaded := load(t, "ACCOUNTSERVICE_CHECKS_INTERVAL=4s", "ACCOUNTSERVICE_CHECKS_DISK_INTERVAL=5s",
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://users:8080/health")
+	users := loaded.Checks.Dependencies["users"]
+	if loaded.Checks.Bolt.Interval != 4*time.Second || loaded.Checks.Disk.Interval != 5*time.Second || users.Interval != 4*time.Second {
+		t.Errorf("got %+v", loaded.Checks)
+	}
+	if loaded.Checks.Bolt.OnFailure != "restart" || users.OnFailure != "degrade" || users.FailAfter != 2 {
+		t.Errorf("got %+v", loaded.Checks)
+	}
+}
+
+func TestDependencyNamesInVariables(t *testing.T) {
+	const url, prefix = "http://a/", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"
+	for variable, name := range map[string]string{
+		"USERS_URL":           "users",
+		"USER_API_URL":        "user_api",
+		"URL_URL":             "url",
+		"A_FAIL_AFTER_URL":    "a_fail_after",
+		"LOG_FILE_URL":        "log_file",
+		"7_URL":               "7",
+		"TIMEOUT_TIMEOUT_URL": "timeout_timeout",
+	} {
+		loaded := load(t, prefix+variable+"="+url)
+		if got := loaded.Checks.Dependencies[name].URL.Reveal(); got != url {
+			t.Errorf("%s: got %+v, want %s", variable, loaded.Checks.Dependencies, name)
+		}
+	}
+}
+
+func TestOtherVariablesAreIgnored(t *testing.T) {
+	load(t, "PATH=/bin", "HTTP_PORT=x", "ACCOUNTSERVICE=x", "HOSTNAME=a", "DOCKER_NODE={{.Node}}", "no equals sign", "")
+}
+
+func TestUnknownNamesCanBeWarnings(t *testing.T) {
+	file := writeFile(t, "a.yaml", "http: {prot: 1}\nnew: {section: 1}\nchecks: {dependencies: {users: {url: 'http://u/', path: x}}}\n")
+	loaded, err := Load(file, []string{"ACCOUNTSERVICE_CONFIG_UNKNOWN=warn", "ACCOUNTSERVICE_HTTP_PROT=1", "ACCOUNTSERVICE_NEW_THING_FILE=/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join([]string{
+		"http.prot: unknown key (" + file + ":1), did you mean http.port? (ignored)",
+		"new: unknown key (" + file + ":2): accountservice config docs lists all (ignored)",
+		"checks.dependencies.users.path: unknown key (" + file + ":3): accountservice config docs lists all (ignored)",
+		"ACCOUNTSERVICE_HTTP_PROT: unknown variable, did you mean ACCOUNTSERVICE_HTTP_PORT? (ignored)",
+		"ACCOUNTSERVICE_NEW_THING_FILE: unknown variable: accountservice config docs lists all (ignored)",
+	}, "\n")
+	if got := strings.Join(loaded.Warnings, "\n"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestOldNamesWorkAndWarn(t *testing.T) {
+	old := map[string]string{"http.listen_port": "http.port", "checks.dependencies.NAME.every": "checks.dependencies.NAME.interval", "logging.level": "log.level"}
+	file := writeFile(t, "a.yaml", "logging: {level: warn}\n")
+	loaded, err := newLoader(prototype(), old).load(file, []string{
+		"ACCOUNTSERVICE_HTTP_LISTEN_PORT=7000",
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://u/",
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_EVERY=3s",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loaded.HTTP.Port != 7000 || loaded.Log.Level != "warn" || loaded.Checks.Dependencies["users"].Interval != 3*time.Second {
+		t.Errorf("got %+v", loaded.Config)
+	}
+	want := strings.Join([]string{
+		"logging.level (from " + file + ":1) is now log.level: the old name still works, but will go",
+		"checks.dependencies.users.every (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_EVERY) is now checks.dependencies.users.interval: the old name still works, but will go",
+		"http.listen_port (from ACCOUNTSERVICE_HTTP_LISTEN_PORT) is now http.port: the old name still works, but will go",
+	}, "\n")
+	if got := strings.Join(loaded.Warnings, "\n"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	_, err = newLoader(prototype(), old).load("", []string{"ACCOUNTSERVICE_HTTP_LISTEN_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT=7000"})
+	wantFaults(t, err, "http.port: is set by both ACCOUNTSERVICE_HTTP_LISTEN_PORT and ACCOUNTSERVICE_HTTP_PORT: keep one")
+}
+
+func TestFaultsAreSortedAndTyped(t *testing.T) {
+	_, err := Load("", []string{"ACCOUNTSERVICE_STORE_SEED=x", "ACCOUNTSERVICE_LOG_LEVEL=x", "ACCOUNTSERVICE_HTTP_PORT=0"})
+	faults, ok := err.(Faults)
+	if !ok || len(faults) != 3 {
+		t.Fatalf("got %T %v", err, err)
+	}
+	want := Fault{Key: "http.port", Source: "ACCOUNTSERVICE_HTTP_PORT", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
+	if faults[0] != want || faults[1].Key != "log.level" || faults[2].Key != "store.seed" {
+		t.Errorf("got %+v", faults)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := Load("../configs/accountservice.yaml", []string{"ACCOUNTSERVICE_HTTP_PORT=7000"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

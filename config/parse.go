@@ -1,0 +1,143 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Every source gives text, and one parser a type turns text into a value: so
+// that 0777 means the same in a file, a variable and a secret. An error goes on
+// after the value and its source: "must be ...". It never quotes the text.
+
+// parsers has a row for every type a setting can have.
+var parsers = map[reflect.Type]func(text string) (any, error){
+	reflect.TypeFor[string]():        func(text string) (any, error) { return text, nil },
+	reflect.TypeFor[bool]():          func(text string) (any, error) { return parseBool(text) },
+	reflect.TypeFor[int]():           func(text string) (any, error) { return parseInt(text) },
+	reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
+	reflect.TypeFor[Bytes]():         func(text string) (any, error) { return parseBytes(text) },
+	reflect.TypeFor[URL]():           func(text string) (any, error) { return ParseURL(text) },
+	reflect.TypeFor[[]string]():      func(text string) (any, error) { return parseList(text) },
+}
+
+// parse turns text into a value like the one given.
+func parse(text string, like any) (any, error) {
+	if err := plain(text); err != nil {
+		return nil, err
+	}
+	return parsers[reflect.TypeOf(like)](text)
+}
+
+var errTemplate = errors.New("holds {{, a Swarm template that was not expanded: expand it, or write the value itself")
+
+// plain refuses what no setting can mean, before any parser is asked.
+func plain(text string) error {
+	switch {
+	case !utf8.ValidString(text):
+		return errors.New("is not valid UTF-8")
+	case strings.Contains(text, "{{"):
+		return errTemplate
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("holds a line break or another character that does not print: remove it")
+	case strings.TrimSpace(text) != text:
+		return errors.New("starts or ends with a space: remove it")
+	}
+	return nil
+}
+
+// decimal leaves out what strconv and YAML would read as something else.
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+var (
+	errNotDecimal = errors.New("must be a whole decimal number: digits only, without leading zeros, 0x, _, e or +")
+	errTooLarge   = errors.New("is too large a number")
+)
+
+func parseDecimal(text string) (int64, error) {
+	if !decimal.MatchString(text) {
+		return 0, errNotDecimal
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, errTooLarge
+	}
+	return n, nil
+}
+
+func parseInt(text string) (int, error) {
+	n, err := parseDecimal(text)
+	if err == nil && int64(int(n)) != n {
+		err = errTooLarge
+	}
+	return int(n), err
+}
+
+func parseBool(text string) (bool, error) {
+	if text != "true" && text != "false" {
+		return false, errors.New("must be true or false")
+	}
+	return text == "true", nil
+}
+
+// parseDuration wants a unit even for 0: a number alone is a guess.
+func parseDuration(text string) (time.Duration, error) {
+	if decimal.MatchString(text) {
+		return 0, errors.New("has no unit: write 5s, 500ms or 2m")
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, errors.New("must be a duration with units ns, us, ms, s, m or h, such as 5s or 1m30s")
+	}
+	return d, nil
+}
+
+// parseList splits at commas and nowhere else: "a, b" is a and b.
+func parseList(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	list := strings.Split(text, ",")
+	for i, item := range list {
+		list[i] = strings.TrimSpace(item)
+		if list[i] == "" {
+			return nil, errors.New("has an empty item: write a list as a,b")
+		}
+	}
+	return list, nil
+}
+
+// format is the text that parse turns into value; of a secret, what may be seen.
+func format(value any) string {
+	switch v := value.(type) {
+	case time.Duration:
+		return formatDuration(v)
+	case []string:
+		return strings.Join(v, ",")
+	}
+	return fmt.Sprint(value)
+}
+
+// formatDuration is 1m where Duration says 1m0s.
+func formatDuration(d time.Duration) string {
+	text := d.String()
+	if rest, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = rest + "m"
+	}
+	if rest, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = rest + "h"
+	}
+	return text
+}
+
+// isSecret goes by type, so that no list of secret keys can be incomplete.
+func isSecret(value any) bool {
+	_, secret := value.(interface{ Reveal() string })
+	return secret
+}

@@ -1,0 +1,111 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Print writes every value in force and where it came from. "yaml" is a file
+// that Load takes, with the origins as comments; "json" is the same tree with
+// the origins beside it, by key; "env" is the file of docker run --env-file.
+// Secrets are masked.
+func (l Loaded) Print(w io.Writer, format string) error {
+	switch format {
+	case "yaml":
+		return l.printYAML(w)
+	case "json":
+		return l.printJSON(w)
+	case "env":
+		return l.printEnv(w)
+	}
+	return fmt.Errorf("config print: unknown format %q: want yaml, json or env", format)
+}
+
+func (l Loaded) printYAML(w io.Writer) error {
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	for _, r := range rowsOf(l.Config) {
+		section := root
+		path := strings.Split(r.key, ".")
+		for _, name := range path[:len(path)-1] {
+			section = subsection(section, name)
+		}
+		value := &yaml.Node{}
+		if err := value.Encode(plainValue(r.value)); err != nil {
+			return fmt.Errorf("config print: %w", err)
+		}
+		value.LineComment = l.origins[r.key].String()
+		section.Content = append(section.Content, textNode(path[len(path)-1]), value)
+	}
+	encoder := yaml.NewEncoder(w)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(root); err != nil {
+		return fmt.Errorf("config print: %w", err)
+	}
+	return encoder.Close()
+}
+
+// subsection is the mapping of this name, made if it is not there. Rows of one
+// section follow each other, so it can only be the last.
+func subsection(section *yaml.Node, name string) *yaml.Node {
+	if last := len(section.Content) - 2; last >= 0 && section.Content[last].Value == name {
+		return section.Content[last+1]
+	}
+	made := &yaml.Node{Kind: yaml.MappingNode}
+	section.Content = append(section.Content, textNode(name), made)
+	return made
+}
+
+func textNode(text string) *yaml.Node {
+	node := &yaml.Node{}
+	node.SetString(text)
+	return node
+}
+
+// plainValue keeps numbers, truths and lists, and makes all else the text that
+// Load would take.
+func plainValue(value any) any {
+	switch value.(type) {
+	case int, bool, []string:
+		return value
+	}
+	return format(value)
+}
+
+func (l Loaded) printJSON(w io.Writer) error {
+	root, origins := map[string]any{}, map[string]string{}
+	for _, r := range rowsOf(l.Config) {
+		section := root
+		path := strings.Split(r.key, ".")
+		for _, name := range path[:len(path)-1] {
+			if section[name] == nil {
+				section[name] = map[string]any{}
+			}
+			section = section[name].(map[string]any)
+		}
+		section[path[len(path)-1]] = plainValue(r.value)
+		origins[r.key] = l.origins[r.key].String()
+	}
+	root["origins"] = origins
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(root)
+}
+
+func (l Loaded) printEnv(w io.Writer) error {
+	var b strings.Builder
+	for _, r := range rowsOf(l.Config) {
+		name, from := variable(r.key), l.origins[r.key]
+		if strings.Contains(name, "-") {
+			fmt.Fprintf(&b, "# %s can only be set in a file (%s)\n", r.key, from)
+			continue
+		}
+		fmt.Fprintf(&b, "# %s\n%s=%s\n", from, name, format(r.value))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

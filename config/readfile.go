@@ -1,0 +1,73 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// readBounded is a whole file of at most limit bytes. Its error says what is
+// wrong with the file, not which file: "does not exist: ...".
+func readBounded(path string, limit int64) ([]byte, error) {
+	if err := plain(path); err != nil {
+		return nil, fmt.Errorf("has a name that %w", err)
+	}
+	info, err := os.Stat(path) // before Open, which waits for ever at a named pipe
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("does not exist: %s", absolute(path))
+	case err != nil:
+		return nil, cause(err)
+	case info.IsDir():
+		return nil, errors.New("is a directory: name a file in it")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is no regular file")
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, unreadable(info)
+	}
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer file.Close() // only read
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("is larger than %v", Bytes(limit))
+	}
+	return content, nil
+}
+
+// unreadable says what to compare: a secret's uid and mode are set where it is
+// granted to the service.
+func unreadable(info fs.FileInfo) error {
+	owner := "another user"
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = fmt.Sprintf("uid %d", stat.Uid)
+	}
+	return fmt.Errorf("can't be read: it belongs to %s with mode %#o and this process is uid %d; set uid or mode where the secret or config is granted",
+		owner, info.Mode().Perm(), os.Geteuid())
+}
+
+// cause leaves out the path, which the caller says.
+func cause(err error) error {
+	if detail, ok := errors.AsType[*fs.PathError](err); ok {
+		err = detail.Err
+	}
+	return fmt.Errorf("can't be read: %w", err)
+}
+
+// absolute tells where a relative path was looked for.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil && full != path {
+		return "looked for " + full
+	}
+	return "is it mounted, and the name right?"
+}

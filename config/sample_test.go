@@ -1,0 +1,87 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const sampleFile = "../configs/accountservice.yaml"
+
+func TestSampleFileEqualsTheDefaults(t *testing.T) {
+	loaded, err := Load(sampleFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := load(t).Config; !reflect.DeepEqual(loaded.Config, want) {
+		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
+	}
+	for _, r := range rowsOf(Default()) {
+		if r.inherit == "" && !loaded.origins[r.key].set() {
+			t.Errorf("%s is not in %s", r.key, sampleFile)
+		}
+	}
+}
+
+// A setting that is commented out is one too: # and no space.
+func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
+	content, err := os.ReadFile(sampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^( *)#(\w)`).ReplaceAllString(string(content), "$1$2")
+	text = strings.Replace(text, "dependencies: {}", "dependencies:", 1)
+	loaded, err := Load(writeFile(t, "a.yaml", text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := load(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://users:8080/health").Config
+	if !reflect.DeepEqual(loaded.Config, want) {
+		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
+	}
+	for _, r := range rowsOf(loaded.Config) {
+		if !loaded.origins[r.key].set() {
+			t.Errorf("%s is not in %s", r.key, sampleFile)
+		}
+	}
+}
+
+func TestPrintSaysWhereEachValueCameFrom(t *testing.T) {
+	file := writeFile(t, "a.yaml", "http: {max_body: 2MiB}\nchecks: {interval: 3s, dependencies: {user-api: {url: 'http://u:pw@a/'}}}\n")
+	secret := writeFile(t, "port", "7000\n")
+	loaded, err := Load(file, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + secret, "ACCOUNTSERVICE_LOG_LEVEL=warn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, lines := range map[string][]string{
+		"yaml": {
+			"  host: \"\" # default", "  port: 7000 # secret file " + secret + ", named by ACCOUNTSERVICE_HTTP_PORT_FILE",
+			"  max_body: 2MiB # " + file + ":1", "  level: warn # ACCOUNTSERVICE_LOG_LEVEL",
+			"    interval: 3s # as checks.interval: " + file + ":2", "      url: http://u:xxxxx@a/ # " + file + ":2",
+		},
+		"json": {
+			`    "port": 7000,`, `    "max_body": "2MiB",`, `    "http.max_body": "` + file + `:1",`, `    "http.host": "default",`,
+			`        "url": "http://u:xxxxx@a/"`,
+		},
+		"env": {
+			"ACCOUNTSERVICE_HTTP_PORT=7000", "# default\nACCOUNTSERVICE_STORE_SEED=100",
+			"# checks.dependencies.user-api.url can only be set in a file (" + file + ":2)",
+		},
+	} {
+		var b bytes.Buffer
+		if err := loaded.Print(&b, format); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			if !strings.Contains("\n"+b.String(), "\n"+line+"\n") {
+				t.Errorf("%s: got no %q in:\n%s", format, line, b.String())
+			}
+		}
+	}
+	if err := loaded.Print(&bytes.Buffer{}, "toml"); err == nil || !strings.Contains(err.Error(), "yaml, json or env") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const usersURL = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL"
+
+func TestSecretFileIsReadWithoutItsLastLineEnd(t *testing.T) {
+	for _, content := range []string{"7000", "7000\n"} {
+		path := writeFile(t, "port", content)
+		if got := load(t, "ACCOUNTSERVICE_HTTP_PORT_FILE="+path).HTTP.Port; got != 7000 {
+			t.Errorf("%q: got %d", content, got)
+		}
+	}
+	path := writeFile(t, "url", "http://u:hunter2@users/\n")
+	if got := load(t, usersURL+"_FILE="+path).Checks.Dependencies["users"].URL.Reveal(); got != "http://u:hunter2@users/" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSecretFileThatIsNoValueIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	for content, want := range map[string]string{
+		"":                              "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is empty",
+		"\n":                            "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is empty",
+		"hunter2":                       "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) must be a whole decimal number: digits only, without leading zeros, 0x, _, e or +",
+		"7000\n\n":                      "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
+		"7000\r\n":                      "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
+		strings.Repeat("1", 64<<10):     "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is too large a number",
+		strings.Repeat("1", (64<<10)+1): "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is larger than 64KiB",
+	} {
+		path := filepath.Join(dir, "port")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
+		wantFaults(t, err, fmt.Sprintf(want, path))
+	}
+}
+
+func TestSecretFileThatCannotBeReadIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/nowhere/port":            "does not exist: is it mounted, and the name right?",
+		dir:                        "is a directory: name a file in it",
+		pipe:                       "is no regular file",
+		dir + "/{{.Service.Name}}": "has a name that holds {{, a Swarm template that was not expanded: expand it, or write the value itself",
+	} {
+		_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
+		wantFaults(t, err, "http.port: (secret file "+path+", named by ACCOUNTSERVICE_HTTP_PORT_FILE) "+want)
+	}
+}
+
+func TestUnreadableSecretFileNamesUidAndMode(t *testing.T) {
+	path := writeFile(t, "port", "hunter2")
+	if err := os.Chmod(path, 0o000); err != nil {
+		t.Fatal(err)
+	}
+	_, err := loadAsNobody(t, path, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
+	uid := os.Geteuid()
+	wantFaults(t, err, fmt.Sprintf("http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) can't be read: "+
+		"it belongs to uid %d with mode 0 and this process is uid %d; set uid or mode where the secret or config is granted", path, uid, uid))
+}
+
+// loadAsNobody loads without what root may do with files. The thread that gave
+// it up is not unlocked, and ends with its goroutine.
+func loadAsNobody(t *testing.T, path string, environ []string) (loaded Loaded, err error) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return Load("", environ)
+	}
+	if err := os.Chmod(filepath.Join(path, "../.."), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err = syscall.Setfsuid(65534); err == nil {
+			loaded, err = Load("", environ)
+		}
+	}()
+	<-done
+	return loaded, err
+}
+
+func TestValueAndFileOfOneSettingIsAnError(t *testing.T) {
+	path := writeFile(t, "port", "7000")
+	_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
+	wantFaults(t, err, "http.port: is set by both ACCOUNTSERVICE_HTTP_PORT and "+path+", named by ACCOUNTSERVICE_HTTP_PORT_FILE: keep one")
+	load(t, "ACCOUNTSERVICE_HTTP_PORT=", "ACCOUNTSERVICE_HTTP_PORT_FILE="+path)
+	load(t, "ACCOUNTSERVICE_HTTP_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT_FILE=")
+}
+
+// wrapper is how another package might hold a URL: unexported.
+type wrapper struct {
+	url URL
+	dep *Dependency
+}
+
+func TestNothingPrintsAPassword(t *testing.T) {
+	loaded := load(t, usersURL+"=https://u:hunter2@users:8080/health?token=hunter2&a=b;db_password=hunter2",
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+writeFile(t, "url", "http://hunter2@rates/\n"))
+	users := loaded.Checks.Dependencies["users"]
+	if !strings.Contains(users.URL.Reveal(), "u:hunter2@users") {
+		t.Fatalf("got %q", users.URL.Reveal())
+	}
+	var b bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T", "%10.3v"} {
+		for _, value := range []any{loaded, &loaded, loaded.Config, loaded.Checks, users, &users, users.URL, &users.URL, wrapper{users.URL, &users}, []any{users.URL}} {
+			fmt.Fprintf(&b, verb+"\n", value)
+		}
+	}
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+		slog.New(handler).Info("loaded", "config", loaded, "checks", loaded.Checks, "url", users.URL, "wrapper", wrapper{users.URL, &users})
+	}
+	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
+		content, err := marshal(loaded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(content)
+	}
+	for _, format := range []string{"yaml", "json", "env"} {
+		if err := loaded.Print(&b, format); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hexed := fmt.Sprintf("%x", "hunter2")
+	for line := range strings.Lines(b.String()) {
+		if strings.Contains(line, "hunter2") || strings.Contains(line, hexed) {
+			t.Errorf("got a password in %s", line)
+		}
+	}
+	if !strings.Contains(b.String(), "https://u:xxxxx@users:8080/health?token=xxxxx&a=b;db_password=xxxxx") {
+		t.Errorf("got no masked URL in:\n%s", b.String())
+	}
+}
