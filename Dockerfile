@@ -1,0 +1,59 @@
+# docker build --build-arg VERSION=1.2.3 -t accountservice .
+#
+# No RUN --mount, no --start-interval, no platform variables: the file builds
+# with BuildKit and with the classic builder of old engines alike.
+
+# A site with a mirror gives its own name for the same image.
+ARG GO_IMAGE=golang:1.26
+
+FROM ${GO_IMAGE} AS build
+WORKDIR /src
+
+# A site with its own module proxy names it when it builds; unset is Go's default.
+ARG GOPROXY
+
+# Modules change less often than code: their layer stays while go.mod does.
+COPY go.mod go.sum ./
+RUN go mod download
+
+COPY . .
+ARG VERSION=dev
+# Static and bit for bit the same from the same source, wherever and whenever it
+# is built: no C library, paths, build id or VCS state in the binaries. Nobody
+# reads the cache again, and storing it as a layer takes its time.
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+        -ldflags "-s -w -buildid= -X main.version=${VERSION}" \
+        -o /out/ ./cmd/accountservice ./healthchecker \
+ && mkdir /out/data \
+ && go clean -cache
+
+FROM scratch
+
+# Roots for checks of https and tls dependencies.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# A new named volume takes over this directory's owner. There is no VOLUME line on
+# purpose: with it a forgotten mount gets an anonymous volume, which is destroyed
+# with its Swarm task, accounts and all.
+COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build /out/accountservice /out/healthchecker /
+
+ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db
+WORKDIR /data
+# By number, so that runAsNonRoot rules can check it; no passwd file is needed.
+USER 65532:65532
+EXPOSE 6767
+STOPSIGNAL SIGTERM
+
+# Exec form with an absolute path: there is no shell here. The probe gives up by
+# itself after 2s, so that the engine never has to kill it without a reason.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["/healthchecker"]
+ENTRYPOINT ["/accountservice"]
+
+# Last, because they change with every build.
+ARG VERSION=dev REVISION= CREATED=
+LABEL org.opencontainers.image.title="accountservice" \
+      org.opencontainers.image.description="Accounts over HTTP, with a health check that Docker Swarm can act on" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"

@@ -1,0 +1,132 @@
+// Package architecture holds the code to the paragraph of docs/design.md that
+// says who may import what.
+package architecture
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "accountservice"
+
+// owners says which package alone may import a library.
+var owners = map[string][]string{
+	"github.com/spf13/cobra":             {"cmd/accountservice"},
+	"github.com/spf13/viper":             {"config"},
+	"github.com/go-viper/mapstructure":   {"config"},
+	"go.yaml.in/yaml":                    {"config"},
+	"go.etcd.io/bbolt":                   {"internal/store/boltstore"},
+	"github.com/hellofresh/health-go":    {"internal/checks"},
+	"golang.org/x/sys":                   {"internal/checks"},
+	"github.com/gin-gonic/gin":           {"internal/handlers"},
+	"github.com/danielgtaylor/huma":      {"internal/handlers"},
+	"github.com/go-json-experiment/json": {"internal/handlers"},
+	"github.com/swaggest/swgui":          {"internal/handlers"},
+}
+
+// arrows says which of our packages each one may import.
+var arrows = map[string][]string{
+	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/handlers",
+		"internal/store", "internal/store/boltstore"},
+	"healthchecker":              {"config"},
+	"config":                     nil,
+	"internal/store":             nil,
+	"internal/store/boltstore":   {"internal/store"},
+	"internal/store/storetest":   {"internal/store"},
+	"internal/checks":            nil,
+	"internal/checks/dependency": nil,
+	"internal/handlers":          {"internal/store", "internal/checks"},
+}
+
+// imports lists our packages and what each imports outside of its tests.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,GoFiles", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	list := make(map[string][]string)
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath       string
+			Imports, GoFiles []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 && !strings.HasPrefix(p.ImportPath, module+"/tests/") {
+			list[strings.TrimPrefix(p.ImportPath, module+"/")] = p.Imports
+		}
+	}
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	list := imports(t)
+	for from, to := range list {
+		allowed, known := arrows[from]
+		if !known {
+			t.Errorf("package %s is not in the design", from)
+		}
+		for _, path := range to {
+			ours, is := strings.CutPrefix(path, module+"/")
+			if is && !slices.Contains(allowed, ours) {
+				t.Errorf("%s must not import %s", from, ours)
+			}
+		}
+	}
+	for name := range arrows {
+		if list[name] == nil {
+			t.Errorf("package %s is in the design and not in the code", name)
+		}
+	}
+}
+
+func TestEachLibraryHasOneOwner(t *testing.T) {
+	used := make(map[string]bool)
+	for from, to := range imports(t) {
+		for _, path := range to {
+			first, _, _ := strings.Cut(path, "/")
+			if !strings.Contains(first, ".") { // the standard library, or ours
+				continue
+			}
+			owned := false
+			for library, by := range owners {
+				if path == library || strings.HasPrefix(path, library+"/") {
+					owned = slices.Contains(by, from)
+					used[library] = true
+				}
+			}
+			if !owned {
+				t.Errorf("%s imports %s, which it does not own", from, path)
+			}
+		}
+	}
+	for library := range owners {
+		if !used[library] {
+			t.Errorf("%s has an owner and no user", library)
+		}
+	}
+}
+
+func TestTestHelpersAreInNoBinary(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./cmd/accountservice", "./healthchecker")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		if path == "testing" || strings.HasSuffix(path, "/storetest") {
+			t.Errorf("a binary links %s", path)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package swarm
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// client speaks to loopback only, without proxy.
+var client = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// ask returns status and body, decoded into answer if that is not nil.
+func (d docker) ask(method, url, body string, answer any) (int, string, error) {
+	req, err := http.NewRequestWithContext(d.ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err == nil && answer != nil {
+		err = json.Unmarshal(b, answer)
+	}
+	return res.StatusCode, string(b), err
+}
+
+// answers says whether url answers 200.
+func (d docker) answers(url string) (bool, string) {
+	status, body, err := d.ask(http.MethodGet, url, "", nil)
+	return err == nil && status == http.StatusOK, fmt.Sprint(status, body, err)
+}
+
+func (d docker) wantAccount(url, id, name string) {
+	d.t.Helper()
+	var got struct{ ID, Name string }
+	status, body, err := d.ask(http.MethodGet, url+"/accounts/"+id, "", &got)
+	if err != nil || status != http.StatusOK || got.ID != id || got.Name != name {
+		d.t.Errorf("account %s: status %d, %s (%v), want the name %s", id, status, body, err, name)
+	}
+}
+
+func (d docker) rename(url, id, name string) {
+	d.t.Helper()
+	status, body, err := d.ask(http.MethodPut, url+"/accounts/"+id, fmt.Sprintf(`{"name":%q}`, name), nil)
+	if err != nil || status/100 != 2 {
+		d.t.Fatalf("PUT account %s: status %d, %s (%v)", id, status, body, err)
+	}
+	d.wantAccount(url, id, name)
+}
+
+func (d docker) wantDetailedHealth(url string) {
+	d.t.Helper()
+	type check struct {
+		OnFailure           string    `json:"on_failure"`
+		LastSuccess         time.Time `json:"last_success"`
+		ConsecutiveFailures int       `json:"consecutive_failures"`
+	}
+	var got struct {
+		Status    string
+		Ready     bool
+		Timestamp time.Time
+		Failures  map[string]string
+		Component struct{ Name, Version string }
+		Checks    map[string]check
+	}
+	status, body, err := d.ask(http.MethodGet, url+"/health", "", &got)
+	if err != nil || status != http.StatusOK || got.Status != "OK" || !got.Ready || len(got.Failures) != 0 {
+		d.t.Errorf("/health: status %d, %s (%v), want 200, OK and ready", status, body, err)
+	}
+	if got.Component.Name != "accountservice" || got.Component.Version != builtVersion {
+		d.t.Errorf("/health: component %+v, want accountservice %s", got.Component, builtVersion)
+	}
+	for name, consequence := range map[string]string{"bolt": "restart", "disk": "degrade"} {
+		c, ok := got.Checks[name]
+		if age := time.Since(c.LastSuccess); !ok || c.OnFailure != consequence || c.ConsecutiveFailures != 0 || age > 10*time.Second || age < -time.Second {
+			d.t.Errorf("/health: check %s is %+v, want a success within 10s and on_failure %s\n%s", name, c, consequence, body)
+		}
+	}
+}
+
+// restore renames the database of one volume over that of another, as an
+// operator does it with a helper container: the image has no shell. The copy
+// goes beside the file first, for only within one file system a move is a rename.
+func (d docker) restore(shell, from, to string) {
+	d.t.Helper()
+	const script = `cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync && mv -f /to/.restored /to/accounts.db`
+	d.run("run", "--rm", "--network", "none", "--volume", from+":/from:ro", "--volume", to+":/to", shell, "sh", "-c", script)
+}

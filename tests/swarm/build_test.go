@@ -1,0 +1,260 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What the test image is told about itself, and must tell in turn.
+const (
+	builtVersion  = "0.0.0-test"
+	builtRevision = "0123456789abcdef0123456789abcdef01234567"
+	builtCreated  = "2001-02-03T04:05:06Z"
+)
+
+// image is what one build of the Dockerfile leaves in the engine.
+type image struct {
+	name string
+	// stage is the build stage, kept by name: it is the layer cache for a second
+	// build, and without a name it could not be removed.
+	stage string
+	// context is a copy of the tree, so that an edit during the test does no harm.
+	context string
+	// modules is a module proxy on loopback.
+	modules *httptest.Server
+	// base is the stand-in, if this run made it.
+	base string
+	// others are the images without a name that were there before.
+	others []string
+}
+
+// built is made once for all tests of this package, by the first that asks.
+var built struct {
+	image *image
+	err   error
+}
+
+// builtImage is the image of this very tree.
+func builtImage(d docker) image {
+	d.t.Helper()
+	if built.image == nil {
+		built.image = &image{name: unique("image") + ":latest", stage: unique("stage") + ":latest"}
+		built.image.others = nameless(d.ctx)
+		d.step("build the image", func() { built.err = built.image.build(d) })
+	}
+	if built.err != nil {
+		d.t.Fatal(built.err)
+	}
+	return *built.image
+}
+
+func (i *image) build(d docker) error {
+	base := baseName(d.t)
+	_, missing := d.try("image", "inspect", base)
+	if missing != nil {
+		i.base = base
+	}
+	if _, err := command(d.ctx, nil, filepath.Join(root, ".ci", "base-image")); err != nil {
+		return err
+	}
+	var err error
+	if i.modules, err = moduleProxy(d.ctx); err != nil {
+		return err
+	}
+	if i.context, err = os.MkdirTemp("", "accountservice-context-"); err != nil {
+		return err
+	}
+	for _, name := range append(dockerContext(d.t), ".dockerignore", "Dockerfile") {
+		if err := copyTree(filepath.Join(root, name), filepath.Join(i.context, name)); err != nil {
+			return err
+		}
+	}
+	// The stage first, by name; the second build finds it in the cache.
+	if err := i.docker(d, i.context, i.stage, "--target", "build"); err != nil {
+		return err
+	}
+	return i.docker(d, i.context, i.name)
+}
+
+// docker builds the Dockerfile in dir as tag.
+func (i *image) docker(d docker, dir, tag string, more ...string) error {
+	goproxy, err := command(d.ctx, nil, "go", "env", "GOPROXY")
+	if err != nil {
+		return err
+	}
+	args := append([]string{"build", "--network=host", "--force-rm", "--tag", tag,
+		// "|": whatever the first one lacks, the machine's own gives
+		"--build-arg", "GOPROXY=" + i.modules.URL + "|" + goproxy,
+		"--build-arg", "VERSION=" + builtVersion,
+		"--build-arg", "REVISION=" + builtRevision,
+		"--build-arg", "CREATED=" + builtCreated,
+	}, more...)
+	_, err = d.try(append(args, dir)...)
+	return err
+}
+
+// moduleProxy serves this machine's module cache, which has the layout of a
+// module proxy. So the build needs nothing that the tests did not need, however
+// this machine comes by its modules.
+func moduleProxy(ctx context.Context) (*httptest.Server, error) {
+	if _, err := command(ctx, nil, "go", "-C", root, "mod", "download"); err != nil {
+		return nil, err
+	}
+	cache, err := command(ctx, nil, "go", "env", "GOMODCACHE")
+	if err != nil {
+		return nil, err
+	}
+	return httptest.NewServer(http.FileServer(http.Dir(filepath.Join(cache, "cache", "download")))), nil
+}
+
+// removeBuiltImage takes away what builtImage made, after all tests.
+func removeBuiltImage() error {
+	i := built.image
+	if i == nil {
+		return nil
+	}
+	if i.modules != nil {
+		i.modules.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	errs := []error{os.RemoveAll(i.context), removeImage(ctx, i.name), removeImage(ctx, i.stage)}
+	if built.err != nil {
+		// A build that was cut off leaves its last layer without a name, and the
+		// engine may still be busy with it.
+		errs = append(errs, waitFor(ctx, 30*time.Second, "layers of the failed build removed", func() (bool, string) {
+			left := slices.DeleteFunc(nameless(ctx), func(id string) bool { return slices.Contains(i.others, id) })
+			for _, id := range left {
+				_ = removeImage(ctx, id) // or the next time
+			}
+			return len(left) == 0, fmt.Sprint(left)
+		}))
+	}
+	if i.base != "" {
+		errs = append(errs, removeImage(ctx, i.base))
+	}
+	return errors.Join(errs...)
+}
+
+func removeImage(ctx context.Context, name string) error {
+	_, err := command(ctx, nil, "docker", "image", "rm", name)
+	if err != nil && strings.Contains(err.Error(), "No such image") {
+		return nil
+	}
+	return err
+}
+
+// nameless are the images that no name and no other image holds.
+func nameless(ctx context.Context) []string {
+	out, err := command(ctx, nil, "docker", "image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true")
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(out)
+}
+
+// baseName is the image that the Dockerfile builds from.
+func baseName(t *testing.T) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^ARG GO_IMAGE=(\S+)$`).FindStringSubmatch(read(t, "Dockerfile"))
+	if found == nil {
+		t.Fatal("Dockerfile: no line ARG GO_IMAGE=...")
+	}
+	return found[1]
+}
+
+// start runs the image as the stack file does, with /data in volume, and
+// returns its address. The container and the volume go with the test.
+func (d docker) start(image, name, volume string) (url string) {
+	d.t.Helper()
+	d.later("volume "+volume, func(d docker) error {
+		_, err := d.try("volume", "rm", "--force", volume)
+		return err
+	})
+	d.later("container "+name, func(d docker) error {
+		_, err := d.try("rm", "--force", "--volumes", name)
+		return err
+	})
+	d.run("volume", "create", volume)
+	d.run("run", "--detach", "--name", name, "--read-only", "--cap-drop", "ALL",
+		"--security-opt", "no-new-privileges", "--publish", "127.0.0.1::6767",
+		"--volume", volume+":/data", image)
+	return "http://" + d.run("port", name, "6767/tcp")
+}
+
+// stop ends a container as Swarm would and returns its exit code.
+func (d docker) stop(name string) int {
+	d.t.Helper()
+	d.run("stop", "--time", "30", name)
+	var c container
+	if err := d.inspect(&c, "container", name); err != nil {
+		d.t.Fatal(err)
+	}
+	return c.State.ExitCode
+}
+
+// container is the part of docker inspect that the tests look at.
+type container struct {
+	Config struct{ User string }
+	State  struct {
+		Status   string
+		ExitCode int
+		Health   struct {
+			Status        string
+			FailingStreak int
+			Log           []struct {
+				ExitCode int
+				Output   string
+			}
+		}
+	}
+}
+
+func (c container) String() string {
+	return fmt.Sprintf("%s, exit code %d, %s, probes %+v", c.State.Status, c.State.ExitCode, c.State.Health.Status, c.State.Health.Log)
+}
+
+// healthy asks the engine, not the service, whether a container is well.
+func (d docker) healthy(name string) (bool, string) {
+	var c container
+	if err := d.inspect(&c, "container", name); err != nil {
+		return false, err.Error()
+	}
+	return c.State.Status == "running" && c.State.Health.Status == "healthy", c.String()
+}
+
+// copyTree copies a file, or a directory with all in it.
+func copyTree(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.CopyFS(to, os.DirFS(from))
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, info.Mode())
+}
+
+// read returns a file of the repository.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
