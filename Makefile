@@ -1,0 +1,44 @@
+# make help lists what there is.
+SHELL := /bin/sh
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# the race detector needs a C compiler; without one the tests run all the same
+RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help run build check lint bench fuzz image swarm-test settings clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## serve on port 6767 with accounts.db in this folder
+	go run -ldflags '$(LDFLAGS)' ./cmd/accountservice
+
+build: ## both binaries, static, into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/accountservice ./healthchecker
+
+check: ## format, vet and all tests that need nothing but Go
+	@test -z "$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go'))" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	go vet ./...
+	go test $(RACE) -shuffle=on ./...
+
+lint: ## staticcheck, downloaded as a Go module
+	go run $(STATICCHECK) ./...
+
+bench: ## benchmarks, with health-go's own handler beside ours
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## the configuration loader, for 30 seconds
+	go test -run '^$$' -fuzz FuzzLoad -fuzztime 30s ./config
+
+image: ## the container image, as accountservice:latest
+	docker build --build-arg VERSION=$(VERSION) -t accountservice:latest .
+
+swarm-test: ## the image in a real Swarm; needs Docker
+	SWARM_TEST=1 go test -count=1 -v -timeout 20m ./tests/swarm
+
+settings: ## write the table of settings into README.md
+	go test ./tests/docs -run TestSettingsTable -update
+
+clean: ## what was built here; no database is touched
+	rm -rf bin
