@@ -16,6 +16,7 @@ import (
 type Loaded struct {
 	Config
 	Warnings []string // unknown names that were let pass, names that are old
+	Notes    []string // what the caller wants Print to say of the machine; Load leaves it empty
 	origins  map[string]source
 }
 

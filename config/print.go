@@ -26,7 +26,7 @@ func (l Loaded) Print(w io.Writer, format string) error {
 }
 
 func (l Loaded) printYAML(w io.Writer) error {
-	root := &yaml.Node{Kind: yaml.MappingNode}
+	root := &yaml.Node{Kind: yaml.MappingNode, HeadComment: strings.Join(l.Notes, "\n")}
 	for _, r := range rowsOf(l.Config) {
 		section := root
 		path := strings.Split(r.key, ".")
@@ -90,6 +90,9 @@ func (l Loaded) printJSON(w io.Writer) error {
 		origins[r.key] = l.origins[r.key].String()
 	}
 	root["origins"] = origins
+	if len(l.Notes) > 0 {
+		root["notes"] = l.Notes
+	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -98,6 +101,9 @@ func (l Loaded) printJSON(w io.Writer) error {
 
 func (l Loaded) printEnv(w io.Writer) error {
 	var b strings.Builder
+	for _, note := range l.Notes {
+		fmt.Fprintf(&b, "# %s\n", note)
+	}
 	for _, r := range rowsOf(l.Config) {
 		name, from := variable(r.key), l.origins[r.key]
 		if strings.Contains(name, "-") {

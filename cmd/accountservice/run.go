@@ -109,6 +109,7 @@ func newConfigCommand(load func() (config.Loaded, error), stdout io.Writer) *cob
 			if err != nil {
 				return err
 			}
+			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+limitMemory())
 			return cfg.Print(stdout, format)
 		},
 	}

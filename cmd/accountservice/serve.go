@@ -25,7 +25,7 @@ const closeTimeout = 2 * time.Second
 func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
 	me := checks.Component{Name: "accountservice", Version: version}
-	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path)
+	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path, "memory_limit", limitMemory())
 
 	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log}
 	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}

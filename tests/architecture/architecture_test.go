@@ -16,17 +16,18 @@ const module = "accountservice"
 
 // owners says which package alone may import a library.
 var owners = map[string][]string{
-	"github.com/spf13/cobra":             {"cmd/accountservice"},
-	"github.com/spf13/viper":             {"config"},
-	"github.com/go-viper/mapstructure":   {"config"},
-	"go.yaml.in/yaml":                    {"config"},
-	"go.etcd.io/bbolt":                   {"internal/store/boltstore"},
-	"github.com/hellofresh/health-go":    {"internal/checks"},
-	"golang.org/x/sys":                   {"internal/checks"},
-	"github.com/gin-gonic/gin":           {"internal/handlers"},
-	"github.com/danielgtaylor/huma":      {"internal/handlers"},
-	"github.com/go-json-experiment/json": {"internal/handlers"},
-	"github.com/swaggest/swgui":          {"internal/handlers"},
+	"github.com/spf13/cobra":                {"cmd/accountservice"},
+	"github.com/KimMachineGun/automemlimit": {"cmd/accountservice"},
+	"github.com/spf13/viper":                {"config"},
+	"github.com/go-viper/mapstructure":      {"config"},
+	"go.yaml.in/yaml":                       {"config"},
+	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
+	"github.com/hellofresh/health-go":       {"internal/checks"},
+	"golang.org/x/sys":                      {"internal/checks"},
+	"github.com/gin-gonic/gin":              {"internal/handlers"},
+	"github.com/danielgtaylor/huma":         {"internal/handlers"},
+	"github.com/go-json-experiment/json":    {"internal/handlers"},
+	"github.com/swaggest/swgui":             {"internal/handlers"},
 }
 
 // arrows says which of our packages each one may import.
