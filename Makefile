@@ -29,7 +29,7 @@ bench: ## benchmarks, with health-go's own handler beside ours
 	go test -run '^$$' -bench . -benchmem ./...
 
 fuzz: ## the configuration loader, for 30 seconds
-	go test -run '^$$' -fuzz FuzzLoad -fuzztime 30s ./config
+	go test -run '^$$' -fuzz FuzzLoad -fuzztime 30s -fuzzminimizetime 1x ./config
 
 image: ## the container image, as accountservice:latest
 	docker build --build-arg VERSION=$(VERSION) -t accountservice:latest .

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -166,7 +167,7 @@ func TestAWriterUnderWayIsNoFault(t *testing.T) {
 	writers.Wait()
 }
 
-func TestFullDiskRefusesWritesAndKeepsReads(t *testing.T) {
+func TestNoSpaceIsKnownByItsTextToo(t *testing.T) {
 	for text, want := range map[string]bool{
 		"write /data/accounts.db: no space left on device":                   true,
 		"file resize error: truncate /data/accounts.db: disk quota exceeded": true,
@@ -174,6 +175,58 @@ func TestFullDiskRefusesWritesAndKeepsReads(t *testing.T) {
 	} {
 		if got := noSpace(errors.New(text)); got != want {
 			t.Errorf("noSpace(%q) = %v", text, got)
+		}
+	}
+}
+
+func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	s := openAt(t, filepath.Join(dir, "accounts.db"))
+	_, err := s.Seed(t.Context(), store.Fakes(1000))
+	must(t, err)
+	filler, err := os.Create(filepath.Join(dir, "filler"))
+	must(t, err)
+	for err == nil {
+		_, err = filler.Write(make([]byte, 4096))
+	}
+	must(t, filler.Close())
+
+	acked := make(map[store.ID]bool)
+	refused := 0
+	for i := range 2000 { // small commits fit into pages that are free already, for a while
+		id := store.ID(fmt.Sprint("full-", i))
+		switch _, _, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 256)}); {
+		case err == nil:
+			acked[id] = true
+		case errors.Is(err, store.ErrNoSpace):
+			refused++
+		default:
+			t.Fatalf("Put on a full disk = %v, want ErrNoSpace", err)
+		}
+		if refused == 10 {
+			break
+		}
+	}
+	if refused != 10 {
+		t.Fatalf("the disk never filled")
+	}
+	if _, err := s.Get(t.Context(), "10500"); err != nil {
+		t.Errorf("Get on a full disk: %v", err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("Check on a full disk: %v; a full disk is no reason to restart", err)
+	}
+	must(t, os.Remove(filler.Name()))
+	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil {
+		t.Errorf("Put with space again: %v", err)
+	}
+	for id := range acked {
+		if _, err := s.Get(t.Context(), id); err != nil {
+			t.Errorf("%s was acknowledged: %v", id, err)
 		}
 	}
 }
