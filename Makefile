@@ -1,7 +1,7 @@
 # make help lists what there is.
 SHELL := /bin/sh
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 # the race detector needs a C compiler; without one the tests run all the same
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -15,7 +15,7 @@ run: ## serve on port 6767 with accounts.db in this folder
 	go run -ldflags '$(LDFLAGS)' ./cmd/accountservice
 
 build: ## both binaries, static, into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/accountservice ./healthchecker
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/accountservice ./healthchecker
 
 check: ## format, vet and all tests that need nothing but Go
 	@test -z "$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go'))" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -32,7 +32,9 @@ fuzz: ## the configuration loader, for 30 seconds
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 30s -fuzzminimizetime 1x ./config
 
 image: ## the container image, as accountservice:latest
-	docker build --build-arg VERSION=$(VERSION) -t accountservice:latest .
+	docker build --build-arg GOPROXY --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) \
+	  -t accountservice:latest .
 
 swarm-test: ## the image in a real Swarm; needs Docker
 	SWARM_TEST=1 go test -count=1 -v -timeout 20m ./tests/swarm

@@ -113,7 +113,7 @@ func (s *stack) deploy(image string) {
 			s.t.Log(s.tellAll())
 		}
 	})
-	env := []string{"ACCOUNTSERVICE_IMAGE=" + image, "ACCOUNTSERVICE_PORT=" + port}
+	env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + port}
 	_, err := command(s.ctx, env, "docker", "stack", "deploy", "--resolve-image", "never",
 		"--compose-file", filepath.Join(root, "configs", "stack.yml"), s.name)
 	if err != nil {

@@ -75,12 +75,15 @@ func TestStackFileKeepsItsPromises(t *testing.T) {
 	if !ok || len(file.Services) != 1 {
 		t.Fatalf("services %v, want accountservice alone", file.Services)
 	}
+	if len(s.Ports) != 1 || len(s.Volumes) != 1 {
+		t.Fatalf("ports %v and volumes %v, want one each", s.Ports, s.Volumes)
+	}
 	d, h, defaults := s.Deploy, s.Healthcheck, config.Default()
 	seen := time.Duration(h.Retries) * (h.Interval.Duration + h.Timeout.Duration)
 
 	for promise, kept := range map[string]bool{
 		"no version line, which new engines warn about":               file.Version == "",
-		"the image is a variable with a default":                      s.Image == "${ACCOUNTSERVICE_IMAGE:-accountservice:latest}",
+		"the image is a variable with a default":                      s.Image == "${ACCOUNTS_IMAGE:-accountservice:latest}",
 		"one replica, for Bolt's file has one owner":                  d.Replicas == 1,
 		"an update stops the old task first, which holds the lock":    d.Update.Order == "stop-first",
 		"a rollback does, too":                                        d.Rollback.Order == "stop-first",
@@ -93,9 +96,9 @@ func TestStackFileKeepsItsPromises(t *testing.T) {
 		"and says so, if told at all":                                 s.Environment["ACCOUNTSERVICE_HTTP_STOP_GRACE_PERIOD"] == s.StopGrace.String(),
 		"grace period + 2s < 60s, where stop-first is no more":        s.StopGrace.Duration+2*time.Second < time.Minute,
 		"the root is read only and there are no capabilities":         s.ReadOnly && slices.Equal(s.CapDrop, []string{"ALL"}),
-		"one port, straight from the node, a variable with a default": len(s.Ports) == 1 && s.Ports[0].Mode == "host" && s.Ports[0].Published == "${ACCOUNTSERVICE_PORT:-6767}",
+		"one port, straight from the node, a variable with a default": s.Ports[0].Mode == "host" && s.Ports[0].Published == "${ACCOUNTS_PORT:-6767}",
 		"to where the service listens":                                s.Ports[0].Target == defaults.HTTP.Port,
-		"one volume with a name, declared below":                      len(s.Volumes) == 1 && s.Volumes[0].Type == "volume" && hasKey(file.Volumes, s.Volumes[0].Source),
+		"one volume with a name, declared below":                      s.Volumes[0].Type == "volume" && hasKey(file.Volumes, s.Volumes[0].Source),
 	} {
 		if !kept {
 			t.Errorf("configs/stack.yml breaks its promise: %s", promise)
