@@ -50,6 +50,8 @@ type Bolt struct {
 	Path        string        `key:"path" required:"true" doc:"the database file"`
 	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
 	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+
+	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
 }
 
 // Checks is when and how health is measured. The first five are the defaults
@@ -62,6 +64,7 @@ type Checks struct {
 	StaleAfter time.Duration `key:"stale_after" min:"200ms" max:"24h" doc:"age at which the last result no longer counts; at least interval x fail_after + timeout"`
 
 	Bolt         Check                 `key:"bolt"`
+	Records      Check                 `key:"records"`
 	Disk         Disk                  `key:"disk"`
 	Dependencies map[string]Dependency `key:"dependencies"`
 }
@@ -120,6 +123,7 @@ func Default() Config {
 			PassAfter:  1,
 			StaleAfter: 15 * time.Second,
 			Bolt:       Check{OnFailure: "restart"},
+			Records:    Check{OnFailure: "degrade"},
 			Disk:       Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
 		},
 		Log: Log{Level: "info", Format: "auto"},
@@ -140,7 +144,7 @@ func prototype() Config {
 const dependenciesKey = "checks.dependencies"
 
 // takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "disk", "drain"}
+var takenNames = []string{"bolt", "records", "disk", "drain"}
 
 // renamedKeys has a row for every key that has another name now. The old name
 // works, with a warning, for as long as its row is here.

@@ -32,7 +32,8 @@ type front struct {
 	server   *http.Server
 	handler  atomic.Pointer[http.Handler]
 	draining atomic.Bool
-	ended    chan error // what Serve returned
+	requests atomic.Int64 // under way
+	ended    chan error   // what Serve returned
 }
 
 // listen takes the port and serves first on it.
@@ -46,7 +47,9 @@ func listen(cfg config.HTTP, first http.Handler, log *slog.Logger) (*front, erro
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of clients, not of ours
+
+		DisableGeneralOptionsHandler: true,                                              // OPTIONS * is answered like any unknown path
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of clients, not of ours
 	}
 	addr := net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
 	listener, err := net.Listen("tcp", addr)
@@ -65,6 +68,8 @@ func (f *front) swap(h http.Handler) { f.handler.Store(&h) }
 // ServeHTTP implements http.Handler. While draining, every answer tells the
 // client to come back by a new connection, which will lead elsewhere.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.requests.Add(1)
+	defer f.requests.Add(-1)
 	if f.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
@@ -94,7 +99,8 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	time.Sleep(f.cfg.DrainDelay)
 	deadline, cancel := context.WithTimeout(context.Background(), f.cfg.ShutdownTimeout)
 	defer cancel()
-	if err := f.server.Shutdown(deadline); err != nil && outcome == nil {
+	// Shutdown also waits for connections that never sent a request
+	if err := f.server.Shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
 		outcome = &exit{exitCutShort, fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)}
 	}
 	return outcome

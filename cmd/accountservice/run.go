@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,13 @@ func (e *exit) Error() string { return e.err.Error() }
 func (e *exit) Unwrap() error { return e.err }
 
 // run is the program: what it is told, where it speaks, how it ends.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if v := recover(); v != nil { // Go's own exit code for it means something else here
+			fmt.Fprintf(stderr, "accountservice: panic: %v\n%s", v, debug.Stack())
+			code = exitFailed
+		}
+	}()
 	root := newCommand(environ, stdout, stderr)
 	root.SetArgs(args)
 	root.SetOut(stdout)

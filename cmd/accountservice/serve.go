@@ -76,6 +76,9 @@ func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*boltst
 		Path:        cfg.Bolt.Path,
 		OpenTimeout: cfg.Bolt.OpenTimeout,
 		MustExist:   cfg.Bolt.Create == "never",
+		Log:         log,
+
+		AcceptOlderMeta: cfg.Bolt.AcceptOlderMeta,
 	})
 	if err != nil {
 		return nil, err
@@ -104,10 +107,11 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 	folder := filepath.Dir(cfg.Store.Bolt.Path)
 	list := []checks.Check{
 		newCheck("bolt", cfg.Checks.Bolt, accounts.Check),
+		newCheck("records", cfg.Checks.Records, accounts.CheckRecords),
 		newCheck("disk", cfg.Checks.Disk.Check, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree))),
 	}
 	for name, dep := range cfg.Checks.Dependencies {
-		ask, err := dependency.New(dep.URL.Reveal())
+		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout)
 		if err != nil {
 			return nil, fmt.Errorf("checks.dependencies.%s.url: %w", name, err)
 		}

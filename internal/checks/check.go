@@ -35,7 +35,7 @@ type Check struct {
 	// panic or hang: then it costs one goroutine, and no second run begins.
 	Run func(ctx context.Context) error
 
-	Interval time.Duration // from the start of one run to that of the next, with 10 % jitter
+	Interval time.Duration // from the start of one run to that of the next, up to 10 % less by chance
 	Timeout  time.Duration // of one run, below Interval
 	// FailAfter failures in a row turn a healthy check, PassAfter successes a
 	// failing one. The very first run needs no company: it decides alone when it
@@ -88,8 +88,10 @@ var errNoResult = errors.New("starting: no result yet")
 // verdict is r as it counts at the time now: nil, or why the check fails.
 func (c Check) verdict(r Result, now time.Time) error {
 	switch age := now.Sub(r.Finished); {
-	case r.Status == Starting:
+	case r.Status == Starting && r.Finished.IsZero():
 		return errNoResult
+	case r.Status == Starting:
+		return fmt.Errorf("starting: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
 	case age > c.StaleAfter:
 		return fmt.Errorf("stale: no result for %s", age.Round(100*time.Millisecond))
 	case r.Status == Failing && r.Err == nil:

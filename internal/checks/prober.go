@@ -7,8 +7,18 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+)
+
+const (
+	// lastWords is how long after its deadline a run may still say why.
+	lastWords = 100 * time.Millisecond
+	// maxWords bounds an error in bytes: what a peer sends must not grow into
+	// the answer that a probe reads.
+	maxWords = 512
 )
 
 // prober runs one check for ever and keeps its last result.
@@ -42,9 +52,10 @@ func (p *prober) run(ctx context.Context) {
 	}
 }
 
-// jitter keeps many replicas from asking a shared dependency all at once.
+// jitter keeps many replicas from asking a shared dependency all at once. It
+// only shortens: a result must not grow stale by chance.
 func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+	return time.Duration(float64(d) * (0.9 + 0.1*rand.Float64()))
 }
 
 // flight is one run of a check.
@@ -76,8 +87,11 @@ func (p *prober) probe(ctx context.Context, hanging *flight) *flight {
 		return nil
 	case <-deadline.Done():
 	}
+	if ctx.Err() != nil {
+		return f
+	}
 	// a run that obeys its deadline ends now: its own words say more than ours
-	grace := time.NewTimer(p.check.Timeout / 10)
+	grace := time.NewTimer(lastWords)
 	defer grace.Stop()
 	select {
 	case err := <-f.done:
@@ -85,9 +99,7 @@ func (p *prober) probe(ctx context.Context, hanging *flight) *flight {
 		return nil
 	case <-grace.C:
 	}
-	if ctx.Err() == nil {
-		p.record(fmt.Errorf("hung: no answer within %s", p.check.Timeout), time.Since(f.began))
-	}
+	p.record(fmt.Errorf("hung: no answer within %s", p.check.Timeout), time.Since(f.began))
 	return f
 }
 
@@ -106,7 +118,7 @@ func (p *prober) finish(ctx context.Context, f *flight, err, late error) {
 
 func (p *prober) record(err error, took time.Duration) {
 	was := p.result.Load()
-	now := p.check.after(*was, err, took, time.Now())
+	now := p.check.after(*was, brief(err), took, time.Now())
 	p.result.Store(&now)
 	if now.Status == was.Status {
 		return
@@ -133,6 +145,23 @@ func call(ctx context.Context, run func(context.Context) error) (err error) {
 		}
 	}()
 	return run(ctx)
+}
+
+// brief is err as one printable line of at most maxWords.
+func brief(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if len(text) > maxWords {
+		text = strings.ToValidUTF8(text[:maxWords], "") + "…"
+	}
+	return errors.New(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text))
 }
 
 func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Millisecond) }

@@ -30,6 +30,16 @@ type Runner struct {
 	wasReady  atomic.Bool
 	report    atomic.Pointer[Report]
 	dirty     chan struct{} // has room for one: publish soon
+
+	publishing sync.Mutex
+	round      round // being published
+}
+
+// round is what one answer is made of, so that no two parts of it differ.
+type round struct {
+	at       time.Time
+	results  []Result // of the probers, in their order
+	draining bool
 }
 
 // New returns a Runner of these checks, whose names differ. It runs nothing
@@ -40,12 +50,12 @@ func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error
 	if r.health, err = health.New(health.WithComponent(health.Component(component))); err != nil {
 		return nil, err
 	}
-	for _, c := range checks {
+	for i, c := range checks {
 		if err := c.validate(); err != nil {
 			return nil, err
 		}
 		p := newProber(c, log, r.soon)
-		if err := r.register(c.Name, c.OnFailure, func() error { return c.verdict(*p.result.Load(), time.Now()) }); err != nil {
+		if err := r.register(c.Name, c.OnFailure, func() error { return c.verdict(r.round.results[i], r.round.at) }); err != nil {
 			return nil, err
 		}
 		r.probers = append(r.probers, p)
@@ -97,18 +107,18 @@ func (r *Runner) soon() {
 	}
 }
 
-// Drain makes the service not ready from the next publication on, which it
-// asks for at once. /health is not affected.
+// Drain makes the service not ready, and has published that when it returns.
+// /health is not affected.
 func (r *Runner) Drain() {
 	r.draining.Store(true)
-	r.soon()
+	r.publish()
 }
 
 // WasReady says whether /ready has ever been 200.
 func (r *Runner) WasReady() bool { return r.wasReady.Load() }
 
 func (r *Runner) drainVerdict() error {
-	if r.draining.Load() {
+	if r.round.draining {
 		return fmt.Errorf("told to stop: finishing the requests under way")
 	}
 	return nil
@@ -121,34 +131,31 @@ func (r *Runner) Report() *Report {
 	if age := now.Sub(report.At); age > publishStale {
 		return unavailable(r.component, "stale", fmt.Sprintf("no health answer was made for %s", age.Round(100*time.Millisecond)), now)
 	}
-	if r.draining.Load() && report.ReadyStatus == 200 {
-		drained := *report
-		drained.ReadyStatus = 503
-		return &drained
-	}
 	return report
 }
 
-// publish makes an answer of the last results. Only Run calls it.
+// publish makes an answer of the last results.
 func (r *Runner) publish() {
-	now := time.Now()
-	a := answer{Ready: true, Checks: make(map[string]checkAnswer, len(r.probers))}
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	r.round = round{at: time.Now(), draining: r.draining.Load()}
+	a := answer{Ready: !r.round.draining, Checks: make(map[string]checkAnswer, len(r.probers))}
 	earned := true
 	for _, p := range r.probers {
 		result := *p.result.Load()
-		a.Checks[p.check.Name] = p.check.answer(result, now)
-		if p.check.OnFailure == Degrade {
-			continue
+		r.round.results = append(r.round.results, result)
+		a.Checks[p.check.Name] = p.check.answer(result, r.round.at)
+		if p.check.OnFailure != Degrade {
+			earned = earned && result.Status != Starting
+			a.Ready = a.Ready && p.check.verdict(result, r.round.at) == nil
 		}
-		earned = earned && result.Status != Starting
-		a.Ready = a.Ready && p.check.verdict(result, now) == nil
 	}
 	a.Check = r.health.Measure(context.Background())
 	if !earned {
 		// what may end this container or its traffic has not been asked yet
 		a.Status = health.StatusUnavailable
+		a.Ready = false
 	}
-	a.Ready = a.Ready && a.Status != health.StatusUnavailable && !r.draining.Load()
 	if a.Ready {
 		r.wasReady.Store(true)
 	}

@@ -42,7 +42,7 @@ func (a API) Handler() http.Handler {
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
 	engine.SetTrustedProxies(nil)
-	engine.Use(a.recoverPanic, withDeadline, a.readBody)
+	engine.Use(a.recoverPanic, a.readBody, withDeadline)
 	engine.NoRoute(func(c *gin.Context) { write(c, problem(http.StatusNotFound, "There is nothing at this path.")) })
 	engine.NoMethod(func(c *gin.Context) {
 		write(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
@@ -109,7 +109,8 @@ func describeHEAD(doc *huma.OpenAPI) {
 	}
 }
 
-// withDeadline ends the work on a request in time, whatever the store does.
+// withDeadline ends the work on a request in time, whatever the store does. It
+// comes after the body, for a slow client is not a slow store.
 func withDeadline(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
 	defer cancel()

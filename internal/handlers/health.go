@@ -82,7 +82,11 @@ func (a API) registerHealth(api huma.API) {
 	}, func(_ context.Context, in *struct {
 		Name string `path:"name" maxLength:"64" example:"bolt"`
 	}) (*published, error) {
-		check, ok := a.Health.Report().Checks[in.Name]
+		report := a.Health.Report()
+		check, ok := report.Checks[in.Name]
+		if !ok && len(report.Checks) == 0 { // starting, or stale
+			return newPublished(report.HealthStatus, report.Body), nil
+		}
 		if !ok {
 			return nil, problem(http.StatusNotFound, "There is no check of this name; /health lists them.")
 		}

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,6 +26,10 @@ func (a API) readBody(c *gin.Context) {
 	if c.Request.Body == nil || c.Request.Body == http.NoBody || c.FullPath() == "" {
 		return
 	}
+	if coding := c.GetHeader("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		write(c, problem(http.StatusUnsupportedMediaType, "A body must not be encoded."))
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, a.MaxBody))
 	var tooLong *http.MaxBytesError
 	var network net.Error
@@ -40,8 +45,14 @@ func (a API) readBody(c *gin.Context) {
 	}
 }
 
-// requireJSON is 406 for a client that does not take application/json.
-func requireJSON(ctx huma.Context, next func(huma.Context)) {
+// acceptable refuses what huma lets pass: a query that can't be parsed, and a
+// client that does not take application/json.
+func acceptable(ctx huma.Context, next func(huma.Context)) {
+	target := ctx.URL()
+	if _, err := url.ParseQuery(target.RawQuery); err != nil {
+		write(humagin.Unwrap(ctx), problem(http.StatusBadRequest, "The query of the URL is malformed."))
+		return
+	}
 	if !accepts(ctx.Header("Accept"), "application", "json") {
 		write(humagin.Unwrap(ctx), problem(http.StatusNotAcceptable, "There is only application/json here."))
 		return

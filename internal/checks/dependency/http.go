@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
+	"time"
 )
 
 // maxBody is as much of an answer as is read to keep its connection.
@@ -17,12 +19,19 @@ const maxBody = 64 << 10
 // newHTTP asks by GET and takes a 2xx as healthy, after the whole answer has
 // come. Redirects are not followed, proxies not used, and certificates
 // verified; one connection is kept between two runs.
-func newHTTP(u *url.URL) (func(context.Context) error, error) {
+func newHTTP(u *url.URL, timeout time.Duration) (func(context.Context) error, error) {
 	if u.Host == "" {
 		return nil, errors.New("no host in the URL")
 	}
 	client := &http.Client{
-		Transport:     &http.Transport{MaxIdleConns: 1, MaxConnsPerHost: 1, ForceAttemptHTTP2: true},
+		Transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
+			TLSHandshakeTimeout:    timeout,
+			MaxIdleConns:           1,
+			MaxConnsPerHost:        1,
+			MaxResponseHeaderBytes: maxBody,
+			ForceAttemptHTTP2:      true,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return func(ctx context.Context) error {
@@ -35,11 +44,22 @@ func newHTTP(u *url.URL) (func(context.Context) error, error) {
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err // without the URL, which may hold a secret
 		}
-		if errors.Is(err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
 			return fmt.Errorf("%s: no answer in time", at.name())
+		case at.n.Load() == firstByte && !isNetwork(err):
+			// the parser's words repeat what the peer sent
+			return fmt.Errorf("%s: it is not HTTP, or too long a header", at.name())
 		}
 		return fmt.Errorf("%s: %w", at.name(), err)
 	}, nil
+}
+
+// isNetwork says whether err comes from the connection, not from what came
+// through it.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func get(ctx context.Context, client *http.Client, u *url.URL, at *phase) error {
@@ -70,7 +90,8 @@ func get(ctx context.Context, client *http.Client, u *url.URL, at *phase) error 
 type phase struct{ n atomic.Int32 }
 
 const (
-	name int32 = iota
+	waiting int32 = iota
+	name
 	connect
 	tlsHandshake
 	request
@@ -81,11 +102,12 @@ const (
 func (p *phase) set(n int32) { p.n.Store(n) }
 
 func (p *phase) name() string {
-	return [...]string{"name lookup", "connect", "TLS handshake", "request", "waiting for the answer", "answer"}[p.n.Load()]
+	return [...]string{"waiting for a connection", "name lookup", "connect", "TLS handshake", "request", "waiting for the answer", "answer"}[p.n.Load()]
 }
 
 func (p *phase) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
+		DNSStart:          func(httptrace.DNSStartInfo) { p.set(name) },
 		ConnectStart:      func(string, string) { p.set(connect) },
 		TLSHandshakeStart: func() { p.set(tlsHandshake) },
 		GotConn:           func(httptrace.GotConnInfo) { p.set(request) },

@@ -14,7 +14,7 @@ import (
 
 func ask(t *testing.T, url string, patience time.Duration) error {
 	t.Helper()
-	run, err := New(url)
+	run, err := New(url, patience)
 	if err != nil {
 		t.Fatalf("New(%s): %v", url, err)
 	}
@@ -74,7 +74,7 @@ func TestHTTPNamesThePhaseThatFailed(t *testing.T) {
 		"drips":      {drip.URL, "answer: no answer in time"},
 		"endless":    {endless.URL, "answer: its answer is longer than 64 KiB"},
 		"unknown CA": {stranger.URL, "TLS handshake: "},
-		"no HTTP":    {"http://" + garbage, "waiting for the answer: "},
+		"no HTTP":    {"http://" + garbage, "waiting for the answer: it is not HTTP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +92,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"http://user:hunter2@%zz/", "ftp://user:hunter2@host/", "http://:hunter2@"} {
-		if _, err := New(url); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := New(url, time.Second); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("New(%q) = %v", url, err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestHTTPKeepsOneConnection(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	run, err := New(server.URL)
+	run, err := New(server.URL, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestHTTPKeepsOneConnection(t *testing.T) {
 }
 
 func TestUnknownSchemeNamesTheKnownOnes(t *testing.T) {
-	if _, err := New("gopher://host"); err == nil || !strings.Contains(err.Error(), "http and https") {
+	if _, err := New("gopher://host", time.Second); err == nil || !strings.Contains(err.Error(), "http and https") {
 		t.Errorf("New = %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -38,8 +39,14 @@ type Options struct {
 	OpenTimeout time.Duration
 	// MustExist makes a missing file an error; else it is created.
 	MustExist bool
+	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
+	// without its last change.
+	AcceptOlderMeta bool
 	// Now is the clock of created_at and updated_at; nil is time.Now.
 	Now func() time.Time
+	// Log is told what an operator should know of an opening that succeeds; nil
+	// is nobody.
+	Log *slog.Logger
 }
 
 // Store is a store.Store in one bbolt file, locked for this process.
@@ -48,18 +55,22 @@ type Store struct {
 	now  func() time.Time
 	db   *bbolt.DB
 	file *os.File // bbolt's own, to ask what became of it
+	disk direct   // the same file, past the page cache
 
 	failed    atomic.Pointer[failure]
 	stuck     chan struct{} // closed when bbolt's locks may be held for ever
 	stuckOnce sync.Once
 
-	readers chan struct{}
-	writes  chan *write
-	closing chan struct{} // closed by Close
-	closed  sync.Once
-	stopped chan struct{} // closed when the committer has ended
+	readers   chan struct{}
+	writes    chan *write
+	committed atomic.Uint64             // the last transaction
+	busy      atomic.Pointer[time.Time] // when the commit under way began, or nil
+	closing   chan struct{}             // closed by Close
+	closed    sync.Once
+	stopped   chan struct{} // closed when the committer has ended
 
-	seen progress // of Check, which runs once at a time
+	asking atomic.Pointer[time.Time] // when the Check under way began, or nil
+	walked store.ID                  // the last record that CheckRecords decoded
 }
 
 var _ store.Store = (*Store)(nil)
@@ -80,26 +91,34 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if err := s.create(opts.MustExist); err != nil {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	err := s.create(opts.MustExist)
+	if err == nil {
+		err = s.open(ctx, opts)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
-	if err := s.open(ctx, opts.OpenTimeout); err != nil {
-		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
-	}
-	if err := s.leaveWitness(); err != nil {
-		s.db.Close()
-		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
-	}
+	s.disk = openDirect(s.file)
 	go s.commitLoop()
 	return s, nil
 }
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
-func (s *Store) open(ctx context.Context, timeout time.Duration) error {
-	openFile := func(path string, _ int, mode os.FileMode) (*os.File, error) {
-		f, err := openLocked(ctx, path, timeout)
+func (s *Store) open(ctx context.Context, opts Options) error {
+	var damage error // that can be mended
+	openFile := func(path string, _ int, _ os.FileMode) (f *os.File, err error) {
+		if f, err = openLocked(ctx, path, opts.OpenTimeout); err != nil {
+			return nil, err
+		}
+		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
+			f.Close()
+			return nil, err
+		}
 		s.file = f
-		return f, err
+		return f, nil
 	}
 	err := guard(func() (err error) {
 		s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
@@ -111,20 +130,31 @@ func (s *Store) open(ctx context.Context, timeout time.Duration) error {
 		if err != nil {
 			return err
 		}
-		return s.prepare()
+		return s.prepare(damage, opts.Log)
 	})
-	if err == nil {
-		return nil
-	}
 	var fault *fault
 	if errors.As(err, &fault) {
-		// bbolt's locks may be held: the process ends without closing it.
+		// bbolt's locks may be held: the process ends without closing it
 		return fmt.Errorf("the database is damaged (%w); restore a backup", err)
 	}
-	if s.db != nil {
+	if err != nil && s.db != nil {
 		s.db.Close()
 	}
 	return err
+}
+
+// acceptable inspects a file before bbolt does. It refuses what bbolt would
+// overwrite, misread or die of, and returns a damage that the next transaction
+// mends.
+func acceptable(f *os.File, olderMeta bool) (damage, err error) {
+	_, err = inspectFile(f)
+	switch {
+	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && olderMeta:
+		return err, nil
+	case errors.Is(err, errNewestMeta):
+		return nil, fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", err)
+	}
+	return nil, err
 }
 
 // Close implements store.Store.
@@ -133,6 +163,7 @@ func (s *Store) Close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		<-s.stopped
+		s.disk.close()
 		done <- s.db.Close()
 	}()
 	select {

@@ -1,8 +1,12 @@
 package boltstore
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 )
@@ -13,33 +17,66 @@ var (
 	metaBucket    = []byte("accountservice")
 	sentinelKey   = []byte("sentinel") // a record that never changes, for Check
 	seededKey     = []byte("seeded")   // how many accounts Seed put
+	identityKey   = []byte("identity") // random text: which database this is
 )
 
 var sentinelText = []byte("this file belongs to accountservice")
 
-// prepare makes sure that the open file is ours and has its buckets.
-func (s *Store) prepare() error {
+// prepare makes sure that the open file is ours and has its buckets, and that
+// the witness knows it. A damage that a transaction mends is mended.
+func (s *Store) prepare(damage error, log *slog.Logger) error {
 	var ours, accounts, others bool
+	var id string
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		ours, accounts = tx.Bucket(metaBucket) != nil, tx.Bucket(accountBucket) != nil
 		k, _ := tx.Cursor().First()
 		others = k != nil
-		if ours {
-			return checkSentinel(tx)
+		if !ours {
+			return nil
 		}
-		return nil
+		id = string(tx.Bucket(metaBucket).Get(identityKey))
+		return checkSentinel(s.snapshot(tx))
 	})
 	switch {
 	case err != nil:
-		return err
+		return fmt.Errorf("%w; restore a backup", err)
 	case ours && !accounts:
 		return fmt.Errorf("its bucket %s is gone; restore a backup", accountBucket)
 	case others && !ours && !accounts:
 		return errors.New("is another program's database; check store.bolt.path")
-	case ours:
+	}
+	if !ours || id == "" || damage != nil { // the tutorial's, or to be mended
+		if err := s.db.Update(makeBuckets); err != nil {
+			return err
+		}
+	}
+	if damage != nil {
+		log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
+	}
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		s.committed.Store(uint64(tx.ID()))
+		id = string(tx.Bucket(metaBucket).Get(identityKey))
+		return nil
+	})
+	return errors.Join(err, s.identify(id, log))
+}
+
+// identify tells the witness which database is here. A folder that can't be
+// written has none: the file may be mounted alone.
+func (s *Store) identify(id string, log *slog.Logger) error {
+	known, err := testify(s.path)
+	if err != nil {
+		return err
+	}
+	if known != "" && known != id {
+		log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
+	}
+	err = leaveWitness(s.path, id)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
 		return nil
 	}
-	return s.db.Update(makeBuckets) // new, or the tutorial's
+	return err
 }
 
 func makeBuckets(tx *bbolt.Tx) error {
@@ -50,15 +87,22 @@ func makeBuckets(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	return meta.Put(sentinelKey, seal(sentinelKey, sentinelText))
+	if meta.Get(identityKey) == nil {
+		err = meta.Put(identityKey, []byte(rand.Text()))
+	}
+	return errors.Join(err, meta.Put(sentinelKey, seal(sentinelKey, sentinelText)))
 }
 
-func checkSentinel(tx *bbolt.Tx) error {
-	b := tx.Bucket(metaBucket)
-	if b == nil {
-		return fmt.Errorf("its bucket %s is gone", metaBucket)
+func checkSentinel(snap snapshot) error {
+	ours, err := snap.bucket(metaBucket)
+	if err != nil {
+		return err
 	}
-	text, err := unseal(sentinelKey, b.Get(sentinelKey))
+	record, err := ours.get(sentinelKey)
+	if err != nil {
+		return err
+	}
+	text, err := unseal(sentinelKey, record)
 	if err != nil {
 		return fmt.Errorf("sentinel: %w", err)
 	}

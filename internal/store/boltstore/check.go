@@ -4,28 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"go.etcd.io/bbolt"
+	"time"
 
 	"accountservice/internal/store"
 )
 
-// walkStep is how many records one Check decodes. The walk goes on where the
-// last one ended, so that all of them are read in turn.
-const walkStep = 64
+const (
+	// walkStep is how many records one CheckRecords decodes.
+	walkStep = 1024
+	// hangAfter is how long a Check may be without an answer from the disk until
+	// requests are refused before they touch the file, and how long a commit may
+	// take until Check fails.
+	hangAfter = 2 * time.Second
+)
 
-// progress is what one Check remembers for the next.
-type progress struct {
-	txid int      // newest transaction seen; a database never goes back
-	walk store.ID // last record decoded
-}
-
-// Check asks whether this process can still serve and keep the accounts. Its
-// layers go from what is known to what touches the map, each one making the
-// next one safe. It changes nothing in the file, and it is not to be called
-// while another Check runs.
+// Check asks whether this process can still serve and keep the accounts, and a
+// new one might. Its layers go from what is known to what touches the map, each
+// one making the next one safe: what the store has latched; is the open file
+// the one at the path; both meta pages from the disk itself, and the file as
+// long as they say; is a commit hanging; then a read transaction, which finds a
+// record that never changes, and the accounts. It changes nothing in the file.
+// It obeys ctx only between layers, for a disk that hangs can't be told to
+// stop, and is not to be called while another Check runs.
 func (s *Store) Check(ctx context.Context) error {
-	if err := s.usable(); err != nil {
+	begun := time.Now()
+	s.asking.Store(&begun)
+	defer s.asking.Store(nil)
+	if err := s.latched(); err != nil {
 		return err
 	}
 	if err := s.identity(); err != nil {
@@ -34,52 +39,101 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.complete(); err != nil {
 		return fmt.Errorf("%s %w", s.path, err)
 	}
-	now, err := view(ctx, s, func(tx *bbolt.Tx) (progress, error) { return s.seen.advance(tx) })
-	if err != nil {
-		return fmt.Errorf("read transaction: %w", err)
+	if err := errors.Join(s.writing(), ctx.Err()); err != nil {
+		return err
 	}
-	s.seen = now
-	return nil
+	_, err := s.ask(func(snap snapshot) (store.ID, error) {
+		accounts, err := snap.bucket(accountBucket)
+		if err == nil {
+			_, _, err = accounts.leafOf(nil)
+		}
+		return "", errors.Join(checkSentinel(snap), err)
+	})
+	return err
 }
 
-// complete inspects the file. A commit that writes a meta page at this moment
-// can be seen half done, so a fault counts when it is found three times.
+// CheckRecords decodes the next records, verifies their checksums and the pages
+// that lead to them, and goes on from there the next time, so that all of them
+// are read in turn. A new process would find the same damage. It is not to be
+// called while another CheckRecords runs.
+func (s *Store) CheckRecords(context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	walked, err := s.ask(func(snap snapshot) (store.ID, error) { return walk(snap, s.walked) })
+	if err == nil {
+		s.walked = walked
+	}
+	return err // with damage, the next walk begins where this one did
+}
+
+// ask is read for checks, whose goroutines may hang: they take no place from
+// the requests.
+func (s *Store) ask(f func(snapshot) (store.ID, error)) (store.ID, error) {
+	id, err := read(s, f)
+	var broken *fault
+	if errors.As(err, &broken) {
+		s.latch(err)
+	}
+	if err != nil {
+		return id, fmt.Errorf("read transaction: %w", err)
+	}
+	return id, nil
+}
+
+// complete inspects the file on its disk. A commit that writes a meta page at
+// this moment can be seen half done, so a fault counts when it is found three
+// times.
 func (s *Store) complete() (err error) {
 	for range 3 {
-		if _, err = inspect(s.file); err == nil {
+		committed := s.committed.Load()
+		info, statErr := s.file.Stat()
+		if statErr != nil {
+			return statErr
+		}
+		var best meta
+		best, err = inspect(s.disk, info.Size())
+		if err == nil && (best.txid < committed || best.txid > s.committed.Load()+1) {
+			err = errForeign(best.txid, committed)
+		}
+		if err == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-// advance is the read transaction of Check.
-func (p progress) advance(tx *bbolt.Tx) (progress, error) {
-	if tx.ID() < p.txid {
-		return p, fmt.Errorf("the database went back from transaction %d to %d: its newest meta page is damaged", p.txid, tx.ID())
-	}
-	p.txid = tx.ID()
-	accounts := tx.Bucket(accountBucket)
-	if accounts == nil {
-		return p, fmt.Errorf("its bucket %s is gone", accountBucket)
-	}
-	c := accounts.Cursor()
-	k, v := c.Seek([]byte(p.walk))
-	if k != nil && string(k) == string(p.walk) {
-		k, v = c.Next()
-	}
-	var faults []error
-	p.walk = ""
-	for n := 0; k != nil && n < walkStep; k, v = c.Next() {
-		acc, err := decode(k, v)
-		if err != nil {
-			faults = append(faults, err)
+// writing fails when a commit has been under way for too long: the disk takes
+// no writes, and every client waits for it in vain.
+func (s *Store) writing() error {
+	if begun := s.busy.Load(); begun != nil {
+		if silent := time.Since(*begun); silent > hangAfter {
+			return fmt.Errorf("a write has been under way for %s: the disk takes none", silent.Round(100*time.Millisecond))
 		}
-		p.walk = acc.ID
+	}
+	return nil
+}
+
+// walk decodes the records after from and returns the id of the last, or "" at
+// the end.
+func walk(snap snapshot, from store.ID) (store.ID, error) {
+	accounts, err := snap.bucket(accountBucket)
+	if err != nil {
+		return from, err
+	}
+	n, last := 0, store.ID("")
+	var damage error
+	err = accounts.after([]byte(from), func(k, v []byte) bool {
+		acc, err := decode(k, v)
+		if err != nil && damage == nil { // the first is enough to act on
+			damage = err
+		}
+		last = acc.ID
 		n++
+		return n < walkStep
+	})
+	if n < walkStep {
+		last = "" // begin again
 	}
-	if k == nil {
-		p.walk = "" // begin again
-	}
-	return p, errors.Join(append(faults, checkSentinel(tx))...)
+	return last, errors.Join(err, damage)
 }

@@ -27,8 +27,8 @@ func (s *Store) latch(err error) {
 	}
 }
 
-// usable returns nil, or why the store does nothing any more.
-func (s *Store) usable() error {
+// latched returns nil, or why the store does nothing any more.
+func (s *Store) latched() error {
 	if f := s.failed.Load(); f != nil {
 		return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
 	}
@@ -38,6 +38,16 @@ func (s *Store) usable() error {
 	default:
 		return nil
 	}
+}
+
+// usable is what every request asks first: latched, or the disk hangs.
+func (s *Store) usable() error {
+	if begun := s.asking.Load(); begun != nil {
+		if silent := time.Since(*begun); silent > hangAfter {
+			return fmt.Errorf("%w: its disk has not answered for %s", store.ErrUnavailable, silent.Round(100*time.Millisecond))
+		}
+	}
+	return s.latched()
 }
 
 // fault is a panic turned into an error.

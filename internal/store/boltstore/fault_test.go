@@ -34,7 +34,7 @@ var faults = map[string]struct {
 	"cut to 0":    {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 0)) }, "is empty"},
 	"cut to 8192": {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short"},
 	"cut to half": {func(t *testing.T, s *Store, p string) {
-		m, err := inspect(s.file)
+		m, err := inspectFile(s.file)
 		must(t, err)
 		must(t, os.Truncate(p, m.need()/2))
 	}, "is cut short"},
@@ -113,33 +113,43 @@ func TestNothingIsAcknowledgedAfterTheFileWasReplaced(t *testing.T) {
 	}
 }
 
-func TestCheckFindsADamagedRecordWithinOneWalk(t *testing.T) {
-	s, _ := seeded(t, 1000)
-	must(t, s.update(t.Context(), func(tx *bbolt.Tx) error {
+func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
+	s, _ := seeded(t, 5000)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(accountBucket)
-		record := append([]byte(nil), b.Get([]byte("10500"))...)
+		record := append([]byte(nil), b.Get([]byte("14500"))...)
 		record[len(record)-3] ^= 0x04
-		return b.Put([]byte("10500"), record)
+		return b.Put([]byte("14500"), record)
 	}))
-	if _, err := s.Get(t.Context(), "10500"); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Get(t.Context(), "14500"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Get of a damaged record = %v, want ErrUnavailable", err)
 	}
-	var err error
-	for n := 0; n <= 1000/walkStep && err == nil; n++ {
-		err = s.Check(t.Context())
+	if err := s.CheckRecords(t.Context()); err != nil {
+		t.Errorf("the first records are good: %v", err)
 	}
-	if err == nil || !strings.Contains(err.Error(), "10500") {
+	var err error
+	for n := 0; n <= 5000/walkStep && err == nil; n++ {
+		err = s.CheckRecords(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "14500") {
 		t.Fatalf("a whole walk gave %v, want the id of the damaged record", err)
 	}
-	if again := s.Check(t.Context()); again == nil {
-		t.Errorf("the next Check passes: the walk left the damage behind")
+	if again := s.CheckRecords(t.Context()); again == nil {
+		t.Errorf("the next walk passes: it left the damage behind")
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("Check = %v; a damage at rest is no reason to restart", err)
+	}
+	must(t, s.Delete(t.Context(), "14500"))
+	if err := s.CheckRecords(t.Context()); err != nil {
+		t.Errorf("after the record was removed: %v", err)
 	}
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
 	for _, bucket := range [][]byte{accountBucket, metaBucket} {
 		s, _ := seeded(t, 1)
-		must(t, s.update(t.Context(), func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
+		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
 		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), string(bucket)) {
 			t.Errorf("Check = %v, want the bucket %s", err, bucket)
 		}

@@ -5,19 +5,24 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 )
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	acc, err := view(ctx, s, func(tx *bbolt.Tx) (store.Account, error) {
-		v := tx.Bucket(accountBucket).Get([]byte(id))
-		if v == nil {
+	acc, err := view(ctx, s, func(snap snapshot) (store.Account, error) {
+		accounts, err := snap.bucket(accountBucket)
+		if err != nil {
+			return store.Account{}, err
+		}
+		record, err := accounts.get([]byte(id))
+		if err != nil {
+			return store.Account{}, err
+		}
+		if record == nil {
 			return store.Account{}, store.ErrNotFound
 		}
-		return decode([]byte(id), v) // inside the transaction: v dies with it
+		return decode([]byte(id), record)
 	})
 	if err != nil {
 		return store.Account{}, fmt.Errorf("bolt get: %w", err)
@@ -27,21 +32,18 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 
 // List implements store.Store.
 func (s *Store) List(ctx context.Context, after store.ID, limit int) ([]store.Account, error) {
-	page, err := view(ctx, s, func(tx *bbolt.Tx) ([]store.Account, error) {
-		var page []store.Account
-		c := tx.Bucket(accountBucket).Cursor()
-		k, v := c.Seek([]byte(after))
-		if k != nil && string(k) == string(after) {
-			k, v = c.Next()
+	page, err := view(ctx, s, func(snap snapshot) (page []store.Account, err error) {
+		accounts, err := snap.bucket(accountBucket)
+		if err != nil {
+			return nil, err
 		}
-		for ; k != nil && len(page) < limit; k, v = c.Next() {
+		var damage error
+		err = accounts.after([]byte(after), func(k, v []byte) bool {
 			acc, err := decode(k, v)
-			if err != nil {
-				return nil, err
-			}
-			page = append(page, acc)
-		}
-		return page, nil
+			page, damage = append(page, acc), err
+			return damage == nil && len(page) < limit
+		})
+		return page, errors.Join(err, damage)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bolt list: %w", err)
@@ -49,9 +51,10 @@ func (s *Store) List(ctx context.Context, after store.ID, limit int) ([]store.Ac
 	return page, nil
 }
 
-// view calls f with a read transaction, on a goroutine of its own: the caller
-// gets an answer when ctx ends, whatever the disk does.
-func view[T any](ctx context.Context, s *Store, f func(*bbolt.Tx) (T, error)) (T, error) {
+// view calls f with what a read transaction sees, on a goroutine of its own: the
+// caller gets an answer when ctx ends, whatever the disk does. An error of f
+// that is not ErrNotFound is ErrUnavailable.
+func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
 		return none, err
@@ -73,17 +76,15 @@ func view[T any](ctx context.Context, s *Store, f func(*bbolt.Tx) (T, error)) (T
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-s.readers }()
-		var r result
-		r.err = guard(func() (err error) {
-			r.value, err = read(s.db, f)
-			return err
-		})
+		v, err := read(s, f)
 		var broken *fault
-		if errors.As(r.err, &broken) {
-			s.latch(r.err)
-			r.err = fmt.Errorf("%w: %w", store.ErrUnavailable, r.err)
+		if errors.As(err, &broken) {
+			s.latch(err)
 		}
-		done <- r
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		done <- result{v, err}
 	}()
 	select {
 	case r := <-done:
@@ -95,14 +96,16 @@ func view[T any](ctx context.Context, s *Store, f func(*bbolt.Tx) (T, error)) (T
 	}
 }
 
-// read is bbolt's View without its clean-up after a panic, which waits for
-// locks that a panic may have left held; the store is latched then.
-func read[T any](db *bbolt.DB, f func(*bbolt.Tx) (T, error)) (T, error) {
-	tx, err := db.Begin(false)
-	if err != nil {
-		var none T
-		return none, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-	}
-	v, err := f(tx)
-	return v, errors.Join(err, tx.Rollback())
+// read is bbolt's View for goroutines of this package, without its clean-up
+// after a panic, which waits for locks that a panic may have left held.
+func read[T any](s *Store, f func(snapshot) (T, error)) (v T, err error) {
+	err = guard(func() error {
+		tx, err := s.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		v, err = f(s.snapshot(tx))
+		return errors.Join(err, tx.Rollback())
+	})
+	return v, err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -19,6 +20,7 @@ const maxBatch = 256
 
 // write is one caller's change on its way to the committer.
 type write struct {
+	key []byte // of the account that is changed; nil for a seeding
 	// apply makes the change, or returns an error and has changed nothing.
 	apply func(*bbolt.Tx) error
 	done  chan error  // has room for the one answer
@@ -35,7 +37,7 @@ func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft) (acc st
 	}
 	var put store.Account
 	var isNew bool
-	err = s.update(ctx, func(tx *bbolt.Tx) (err error) {
+	err = s.update(ctx, []byte(id), func(tx *bbolt.Tx) (err error) {
 		b := tx.Bucket(accountBucket)
 		var old *store.Account
 		if v := b.Get([]byte(id)); v != nil {
@@ -56,7 +58,7 @@ func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft) (acc st
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID) error {
-	err := s.update(ctx, func(tx *bbolt.Tx) error {
+	err := s.update(ctx, []byte(id), func(tx *bbolt.Tx) error {
 		b := tx.Bucket(accountBucket)
 		if b.Get([]byte(id)) == nil {
 			return store.ErrNotFound
@@ -83,7 +85,7 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 		}
 	}
 	var put int
-	err = s.update(ctx, func(tx *bbolt.Tx) error {
+	err = s.update(ctx, nil, func(tx *bbolt.Tx) error {
 		put = 0
 		meta, accounts := tx.Bucket(metaBucket), tx.Bucket(accountBucket)
 		if meta.Get(seededKey) != nil {
@@ -116,14 +118,14 @@ func putAccount(b *bbolt.Bucket, acc store.Account) error {
 }
 
 // update hands a change to the committer and waits for its commit.
-func (s *Store) update(ctx context.Context, apply func(*bbolt.Tx) error) error {
+func (s *Store) update(ctx context.Context, key []byte, apply func(*bbolt.Tx) error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &write{apply: apply, done: make(chan error, 1)}
+	w := &write{key: key, apply: apply, done: make(chan error, 1)}
 	select {
 	case s.writes <- w:
 	case <-ctx.Done():
@@ -197,6 +199,9 @@ func (s *Store) commit(batch []*write) {
 	if len(batch) == 0 {
 		return
 	}
+	begun := time.Now()
+	s.busy.Store(&begun)
+	defer s.busy.Store(nil)
 	answers := make([]error, len(batch))
 	err := guard(func() error { return s.transact(batch, answers) })
 	var broken *fault
@@ -219,30 +224,82 @@ func (s *Store) transact(batch []*write, answers []error) error {
 		s.latch(err)
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	tx, err := s.db.Begin(true)
+	tx, err := s.begin()
 	if err != nil {
 		s.latch(err)
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
+	txid := uint64(tx.ID())
+	snap := s.snapshot(tx)
 	changed := false
 	for i, w := range batch {
-		answers[i] = w.apply(tx)
+		if answers[i] = warm(snap, w.key); answers[i] == nil {
+			answers[i] = w.apply(tx)
+		}
 		changed = changed || answers[i] == nil
 	}
 	if !changed {
 		return tx.Rollback()
 	}
-	if err := tx.Commit(); noSpace(err) {
-		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
-	} else if err != nil {
-		s.latch(err)
-		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	if err := tx.Commit(); err != nil {
+		return s.commitFailed(err, txid)
 	}
+	s.committed.Store(txid)
 	if err := s.identity(); errors.Is(err, errReplaced) {
 		s.latch(err)
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
 	return nil
+}
+
+// begin begins the transaction that follows the last one of this process. Any
+// other means that somebody else wrote into the file.
+func (s *Store) begin() (*bbolt.Tx, error) {
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return nil, err
+	}
+	if last := s.committed.Load(); uint64(tx.ID()) != last+1 {
+		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
+	}
+	return tx, nil
+}
+
+// errForeign says that the file's last transaction is not ours.
+func errForeign(found, ours uint64) error {
+	if found < ours {
+		return fmt.Errorf("the database went back from transaction %d to %d", ours, found)
+	}
+	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: something else wrote into the open file", found, ours)
+}
+
+// warm reads the pages of an account by pread before the transaction reads them
+// through the map.
+func warm(snap snapshot, key []byte) error {
+	if key == nil {
+		return nil
+	}
+	accounts, err := snap.bucket(accountBucket)
+	if err == nil {
+		_, err = accounts.get(key)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// commitFailed puts the end of a failed commit into words. A full disk leaves
+// all as it was, unless the failure came after the meta page was written.
+func (s *Store) commitFailed(err error, txid uint64) error {
+	if noSpace(err) {
+		after, _ := inspectFile(s.file)
+		if after.txid != 0 && after.txid < txid {
+			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+		}
+	}
+	s.latch(err)
+	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 }
 
 // noSpace: bbolt keeps some causes as text only.
