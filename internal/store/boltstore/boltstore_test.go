@@ -16,7 +16,7 @@ import (
 	"accountservice/internal/store/storetest"
 )
 
-func openAt(t *testing.T, path string) *Store {
+func openAt(t testing.TB, path string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
 	if err != nil {
@@ -193,7 +193,7 @@ func writeFile(t *testing.T, path string, b []byte) {
 	must(t, os.WriteFile(path, b, 0o600))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,155 @@
+package boltstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// closedWith returns the path of a closed database whose account 10000 was
+// changed last, and which of its meta pages is the newest.
+func closedWith(t *testing.T, name string) (path string, newest int64) {
+	t.Helper()
+	s, path := seeded(t, 10)
+	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	newest = int64(s.committed.Load() % 2)
+	storetest.Close(t, s)
+	return path, newest
+}
+
+// spoil overwrites bytes of a file.
+func spoil(t *testing.T, path string, at int64, with []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt(with, at)
+	must(t, errors.Join(err, f.Close()))
+}
+
+func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
+	for name, at := range map[string]int64{"magic": pageHeader, "root": pageHeader + 16, "transaction": pageHeader + 48, "checksum": pageHeader + 56} {
+		t.Run(name, func(t *testing.T) {
+			path, newest := closedWith(t, "Last")
+			spoil(t, path, newest*4096+at, []byte{0xa5, 0xa5})
+			before, err := os.ReadFile(path)
+			must(t, err)
+			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "store.bolt.accept_older_meta") {
+				t.Fatalf("Open = %v, want the setting to change", err)
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Errorf("the refused file was changed")
+			}
+			var log bytes.Buffer
+			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, AcceptOlderMeta: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			must(t, err)
+			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
+				t.Errorf("account = %+v, %v; want it as before its last change", acc, err)
+			}
+			if err := s.Check(t.Context()); err != nil {
+				t.Errorf("Check of the mended file: %v", err)
+			}
+			if !strings.Contains(log.String(), "damaged") {
+				t.Errorf("log %q says nothing", log.String())
+			}
+			storetest.Close(t, s)
+			openAt(t, path)
+		})
+	}
+}
+
+func TestDamagedOlderMetaIsMended(t *testing.T) {
+	path, newest := closedWith(t, "Last")
+	spoil(t, path, (1-newest)*4096+pageHeader, []byte{0})
+	s := openAt(t, path)
+	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Last" {
+		t.Errorf("account = %+v, %v; want its last change", acc, err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("Check of the mended file: %v", err)
+	}
+}
+
+func TestCheckFindsADamagedMetaPage(t *testing.T) {
+	for name, older := range map[string]int64{"newest": 0, "older": 1} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			page := int64(s.committed.Load()+uint64(older)) % 2
+			spoil(t, path, page*4096+pageHeader+24, []byte{0xa5})
+			if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "meta page") || !strings.Contains(err.Error(), name) {
+				t.Errorf("Check = %v, want the %s meta page", err, name)
+			}
+		})
+	}
+}
+
+// A bound that only the newer page gives must be kept.
+func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
+	s, path := seeded(t, 10)
+	old, err := inspectFile(s.file)
+	must(t, err)
+	for i := range 500 {
+		if _, _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}); err != nil {
+			t.Fatal(err)
+		}
+		now, err := inspectFile(s.file)
+		must(t, err)
+		if now.highWater > old.highWater && now.txid%2 == 1 {
+			storetest.Close(t, s)
+			must(t, os.Truncate(path, now.need()-1))
+			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "is cut short") {
+				t.Errorf("Open = %v, want it refused by the second page's bound", err)
+			}
+			return
+		}
+		if now.txid%2 == 0 {
+			old = now
+		}
+	}
+	t.Fatal("the file never grew by a transaction of the second page")
+}
+
+func TestRestoredDatabaseIsSaidInTheLog(t *testing.T) {
+	path, _ := closedWith(t, "Mine")
+	restored, _ := closedWith(t, "Restored")
+	must(t, os.Rename(restored, path))
+	var log bytes.Buffer
+	open := func() {
+		log.Reset()
+		s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		must(t, err)
+		if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Restored" {
+			t.Errorf("account = %+v, %v", acc, err)
+		}
+		storetest.Close(t, s)
+	}
+	open()
+	if !strings.Contains(log.String(), "taken as a restore") {
+		t.Errorf("log %q does not say that it is another database", log.String())
+	}
+	open()
+	if strings.Contains(log.String(), "restore") {
+		t.Errorf("said again: %q", log.String())
+	}
+}
+
+func TestMetaLayoutIsBbolts(t *testing.T) {
+	s, _ := seeded(t, 500)
+	m, err := inspectFile(s.file)
+	must(t, err)
+	tx, err := s.db.Begin(false)
+	must(t, err)
+	defer tx.Rollback()
+	if m.txid != uint64(tx.ID()) || m.need() != tx.Size() || m.pageSize != int64(s.db.Info().PageSize) {
+		t.Errorf("meta %+v, want transaction %d and size %d", m, tx.ID(), tx.Size())
+	}
+}

@@ -1,0 +1,233 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+)
+
+// putName is a change as Put makes it.
+func putName(id, name string) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error {
+		return putAccount(tx.Bucket(accountBucket), store.Account{ID: store.ID(id), Name: name, Version: 1})
+	}
+}
+
+// unusable fails the test unless everything is refused from now on.
+func unusable(t *testing.T, s *Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, getErr := s.Get(ctx, "10000")
+	_, _, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"})
+	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "Check": s.Check(ctx)} {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s of a latched store = %v, want ErrUnavailable", call, err)
+		}
+	}
+}
+
+func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
+	s, _ := seeded(t, 10)
+	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		s.file.Close() // what follows of this commit fails as a broken disk does
+		return putName("1", "x")(tx)
+	})
+	if !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
+	}
+	unusable(t, s)
+}
+
+func TestFileReplacedDuringACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
+	s, path := seeded(t, 10)
+	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		must(t, os.Rename(path, path+".old"))
+		return putName("1", "x")(tx)
+	})
+	if !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
+	}
+	unusable(t, s)
+}
+
+func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
+	s, _ := seeded(t, 10)
+	if err := s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }); !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
+	}
+	unusable(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// blocked holds the committer inside a change until release is called.
+func blocked(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	begun, gate := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- s.update(context.Background(), nil, func(tx *bbolt.Tx) error {
+			close(begun)
+			<-gate
+			return putName("blocker", "x")(tx)
+		})
+	}()
+	<-begun
+	return func() {
+		close(gate)
+		if err := <-done; err != nil {
+			t.Errorf("blocking update: %v", err)
+		}
+	}
+}
+
+func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
+	s, _ := seeded(t, 10)
+	release := blocked(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, _, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"})
+		answer <- err
+	}()
+	for len(s.writes) == 0 {
+		time.Sleep(time.Millisecond) // until it is in the queue
+	}
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
+	}
+	release()
+	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil { // the queue is worked off
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), "cancelled"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Get = %v, want ErrNotFound", err)
+	}
+}
+
+func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
+	s, _ := seeded(t, 10)
+	begun, gate := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		answer <- s.update(ctx, nil, func(tx *bbolt.Tx) error {
+			close(begun)
+			<-gate
+			return putName("made", "x")(tx)
+		})
+	}()
+	<-begun
+	cancel()
+	if err := <-answer; !errors.Is(err, store.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+		t.Errorf("update = %v, want ErrOutcomeUnknown and context.Canceled", err)
+	}
+	close(gate)
+	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil {
+		t.Errorf("the store goes on: %v", err)
+	}
+	if _, err := s.Get(t.Context(), "made"); err != nil {
+		t.Errorf("it happened after all: %v", err)
+	}
+}
+
+func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
+	s, _ := seeded(t, 10)
+	release := blocked(t, s)
+	long := time.Now().Add(-hangAfter - time.Second)
+	s.busy.Store(&long)
+	if err := s.Check(t.Context()); err == nil {
+		t.Errorf("Check says nothing of a commit that hangs")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close = %v, want the deadline", err)
+	}
+	release()
+}
+
+func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
+	s, _ := seeded(t, 10)
+	long := time.Now().Add(-hangAfter - time.Second)
+	s.asking.Store(&long) // as of a Check whose pread hangs
+	_, getErr := s.Get(t.Context(), "10000")
+	_, _, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"})
+	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s = %v, want ErrUnavailable", call, err)
+		}
+	}
+	s.asking.Store(nil)
+	if _, err := s.Get(t.Context(), "10000"); err != nil {
+		t.Errorf("Get after the disk answered: %v", err)
+	}
+}
+
+func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
+	for name, writes := range map[string]int{"older copy": 1, "newer copy": 40} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			other, otherPath := seeded(t, 10)
+			for range 20 {
+				if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range writes {
+				if _, _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			content, err := os.ReadFile(otherPath)
+			must(t, err)
+			f, err := os.OpenFile(path, os.O_WRONLY, 0) // the same file, with other content
+			must(t, err)
+			_, err = f.WriteAt(content, 0)
+			must(t, errors.Join(err, f.Close()))
+
+			if err := s.Check(t.Context()); err == nil {
+				t.Errorf("Check says nothing")
+			}
+			if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}); err == nil {
+				t.Errorf("a write was acknowledged on top of the copy")
+			}
+		})
+	}
+}
+
+func TestCommitsAreSynced(t *testing.T) {
+	s, _ := seeded(t, 1)
+	if s.db.NoSync || s.db.NoGrowSync || s.db.NoFreelistSync {
+		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.db.NoSync, s.db.NoGrowSync, s.db.NoFreelistSync)
+	}
+}
+
+func TestRecordUnderAnotherKeyIsDamage(t *testing.T) {
+	record, err := encode(store.Account{ID: "1", Name: "x", Version: 1})
+	must(t, err)
+	if _, err := decode([]byte("1"), record); err != nil {
+		t.Errorf("decode: %v", err)
+	}
+	if _, err := decode([]byte("2"), record); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("decode under another key = %v, want ErrUnavailable", err)
+	}
+	for i := range record {
+		spoilt := append([]byte(nil), record...)
+		spoilt[i] ^= 0x10
+		if _, err := decode([]byte("1"), spoilt); err == nil {
+			t.Errorf("a bit flipped in byte %d is not seen", i)
+		}
+	}
+}
