@@ -53,6 +53,7 @@ type Options struct {
 type Store struct {
 	path string
 	now  func() time.Time
+	log  *slog.Logger
 	db   *bbolt.DB
 	file *os.File // bbolt's own, to ask what became of it
 	disk direct   // the same file, past the page cache
@@ -67,6 +68,7 @@ type Store struct {
 	busy      atomic.Pointer[time.Time] // when the commit under way began, or nil
 	closing   chan struct{}             // closed by Close
 	closed    sync.Once
+	lost      chan struct{} // has room for one: Check has found the file gone
 	stopped   chan struct{} // closed when the committer has ended
 
 	asking atomic.Pointer[time.Time] // when the Check under way began, or nil
@@ -86,13 +88,15 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		readers: make(chan struct{}, maxReaders),
 		writes:  make(chan *write, maxBatch),
 		closing: make(chan struct{}),
+		lost:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
+		log:     opts.Log,
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
 	}
 	err := s.create(opts.MustExist)
 	if err == nil {
@@ -130,7 +134,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err != nil {
 			return err
 		}
-		return s.prepare(damage, opts.Log)
+		return s.prepare(damage)
 	})
 	var fault *fault
 	if errors.As(err, &fault) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"syscall"
 
 	"go.etcd.io/bbolt"
@@ -24,7 +23,7 @@ var sentinelText = []byte("this file belongs to accountservice")
 
 // prepare makes sure that the open file is ours and has its buckets, and that
 // the witness knows it. A damage that a transaction mends is mended.
-func (s *Store) prepare(damage error, log *slog.Logger) error {
+func (s *Store) prepare(damage error) error {
 	var ours, accounts, others bool
 	var id string
 	err := s.db.View(func(tx *bbolt.Tx) error {
@@ -51,29 +50,29 @@ func (s *Store) prepare(damage error, log *slog.Logger) error {
 		}
 	}
 	if damage != nil {
-		log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
+		s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
 	}
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		s.committed.Store(uint64(tx.ID()))
 		id = string(tx.Bucket(metaBucket).Get(identityKey))
 		return nil
 	})
-	return errors.Join(err, s.identify(id, log))
+	return errors.Join(err, s.identify(id))
 }
 
 // identify tells the witness which database is here. A folder that can't be
 // written has none: the file may be mounted alone.
-func (s *Store) identify(id string, log *slog.Logger) error {
+func (s *Store) identify(id string) error {
 	known, err := testify(s.path)
 	if err != nil {
 		return err
 	}
 	if known != "" && known != id {
-		log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
+		s.log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
 	}
 	err = leaveWitness(s.path, id)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
+		s.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
 		return nil
 	}
 	return err

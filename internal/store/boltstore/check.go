@@ -25,7 +25,8 @@ const (
 // long as they say; is a commit hanging; then a read transaction, which finds a
 // record that never changes, and the accounts. It changes nothing in the file.
 // It obeys ctx only between layers, for a disk that hangs can't be told to
-// stop, and is not to be called while another Check runs.
+// stop, and is not to be called while another Check runs. A file that is gone is
+// told to the committer, which saves what is in it.
 func (s *Store) Check(ctx context.Context) error {
 	begun := time.Now()
 	s.asking.Store(&begun)
@@ -34,6 +35,9 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	if err := s.identity(); err != nil {
+		if errors.Is(err, errReplaced) {
+			s.reportLost()
+		}
 		return err
 	}
 	if err := s.complete(); err != nil {
@@ -60,7 +64,10 @@ func (s *Store) CheckRecords(context.Context) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	walked, err := s.ask(func(snap snapshot) (store.ID, error) { return walk(snap, s.walked) })
+	walked, err := s.ask(func(snap snapshot) (store.ID, error) {
+		last, _, err := walk(snap, s.walked)
+		return last, err
+	})
 	if err == nil {
 		s.walked = walked
 	}
@@ -114,14 +121,13 @@ func (s *Store) writing() error {
 	return nil
 }
 
-// walk decodes the records after from and returns the id of the last, or "" at
-// the end.
-func walk(snap snapshot, from store.ID) (store.ID, error) {
+// walk decodes the next walkStep records after from and returns the id of the
+// last, or "" at the end, and how many they were.
+func walk(snap snapshot, from store.ID) (last store.ID, n int, err error) {
 	accounts, err := snap.bucket(accountBucket)
 	if err != nil {
-		return from, err
+		return from, 0, err
 	}
-	n, last := 0, store.ID("")
 	var damage error
 	err = accounts.after([]byte(from), func(k, v []byte) bool {
 		acc, err := decode(k, v)
@@ -135,5 +141,5 @@ func walk(snap snapshot, from store.ID) (store.ID, error) {
 	if n < walkStep {
 		last = "" // begin again
 	}
-	return last, errors.Join(err, damage)
+	return last, n, errors.Join(err, damage)
 }

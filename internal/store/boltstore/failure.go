@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"accountservice/internal/store"
@@ -12,8 +13,9 @@ import (
 
 // failure is why a store does nothing any more.
 type failure struct {
-	err error
-	at  time.Time
+	err  error
+	at   time.Time
+	note atomic.Pointer[string] // what was saved, once that is known
 }
 
 // latch ends the store: the first reason stays, and everything from now on is
@@ -30,7 +32,11 @@ func (s *Store) latch(err error) {
 // latched returns nil, or why the store does nothing any more.
 func (s *Store) latched() error {
 	if f := s.failed.Load(); f != nil {
-		return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
+		err := fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
+		if note := f.note.Load(); note != nil {
+			err = fmt.Errorf("%w; %s", err, *note)
+		}
+		return err
 	}
 	select {
 	case <-s.closing:

@@ -13,7 +13,8 @@ import (
 // (internal/common/page.go and meta.go, version 2), in the machine's byte order.
 type meta struct {
 	pageSize  int64
-	highWater int64 // pages in use, so that the file has at least pageSize x highWater bytes
+	root      uint64 // page of the bucket of buckets
+	highWater int64  // pages in use, so that the file has at least pageSize x highWater bytes
 	txid      uint64
 }
 
@@ -99,6 +100,7 @@ func readMeta(f io.ReaderAt, offset int64) (meta, error) {
 	b, order := page[pageHeader:], binary.NativeEndian
 	m := meta{
 		pageSize:  int64(order.Uint32(b[8:])),
+		root:      order.Uint64(b[16:]),
 		highWater: int64(order.Uint64(b[40:])),
 		txid:      order.Uint64(b[48:]),
 	}

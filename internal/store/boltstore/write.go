@@ -170,12 +170,27 @@ func (s *Store) commitLoop() {
 		select {
 		case <-s.closing:
 			return
+		case <-s.lost:
+			if err := s.identity(); errors.Is(err, errReplaced) {
+				s.latch(err)
+			}
 		case w := <-s.writes:
 			s.commit(s.collect(w))
-			if s.failed.Load() != nil {
-				return
-			}
 		}
+		if f := s.failed.Load(); f != nil {
+			if errors.Is(f.err, errReplaced) {
+				s.rescue(f)
+			}
+			return
+		}
+	}
+}
+
+// reportLost asks the committer to look for the file, and does not wait.
+func (s *Store) reportLost() {
+	select {
+	case s.lost <- struct{}{}:
+	default:
 	}
 }
 
