@@ -86,7 +86,7 @@ func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*boltst
 	n, err := accounts.Seed(ctx, store.Fakes(cfg.Seed))
 	if err != nil {
 		closeStore(accounts, log)
-		return nil, err
+		return nil, fmt.Errorf("writing into %s: %w; look for free space, and for disk errors in the kernel's log", cfg.Bolt.Path, err)
 	}
 	if n > 0 {
 		log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
@@ -108,7 +108,7 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 	list := []checks.Check{
 		newCheck("bolt", cfg.Checks.Bolt, accounts.Check),
 		newCheck("records", cfg.Checks.Records, accounts.CheckRecords),
-		newCheck("disk", cfg.Checks.Disk.Check, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree))),
+		newCheck("disk", cfg.Checks.Disk.Check, both(accounts.CheckWritable, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree)))),
 	}
 	for name, dep := range cfg.Checks.Dependencies {
 		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout)
@@ -118,6 +118,11 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 		list = append(list, newCheck(name, dep.Check, ask))
 	}
 	return list, nil
+}
+
+// both asks two questions as one.
+func both(first, second func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return errors.Join(first(ctx), second(ctx)) }
 }
 
 func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {

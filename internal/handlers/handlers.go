@@ -33,10 +33,13 @@ type API struct {
 	Version string // of the service, for the OpenAPI document
 	MaxBody int64  // bytes; a longer request body is 413
 	Log     *slog.Logger
+
+	said *repeats
 }
 
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
+	a.said = &repeats{}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -113,10 +115,48 @@ func unprocessable(fields ...InvalidField) *Problem {
 // failed logs what the caller is not told, and returns what it is.
 func (a API) failed(ctx context.Context, operation string, err error) error {
 	p := toProblem(err)
-	if p.Status >= 500 && !errors.Is(err, context.Canceled) {
-		a.Log.ErrorContext(ctx, "request failed", "operation", operation, "status", p.Status, "err", err)
+	if p.Status < 500 || errors.Is(err, context.Canceled) {
+		return p
+	}
+	if again, due := a.said.due(operation+p.Type, time.Now()); due {
+		a.Log.ErrorContext(ctx, "request failed", "operation", operation, "status", p.Status, "err", err, "not_logged", again)
 	}
 	return p
+}
+
+// repeatAfter is how long failures of one kind are counted, not logged, after
+// one was logged: a store that is down fails every request the same way.
+const repeatAfter = 10 * time.Second
+
+// repeats remembers which failures were logged lately. Its keys are few.
+type repeats struct {
+	mu   sync.Mutex
+	last map[string]*logged
+}
+
+type logged struct {
+	at    time.Time
+	again int
+}
+
+// due says whether to log a failure of this kind now, and how many were not
+// logged since the last that was.
+func (r *repeats) due(kind string, now time.Time) (again int, due bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.last[kind]
+	if known != nil && now.Sub(known.at) < repeatAfter {
+		known.again++
+		return 0, false
+	}
+	if known != nil {
+		again = known.again
+	}
+	if r.last == nil {
+		r.last = make(map[string]*logged)
+	}
+	r.last[kind] = &logged{at: now}
+	return again, true
 }
 
 // write answers with p, outside of huma.

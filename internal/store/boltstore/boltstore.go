@@ -58,6 +58,8 @@ type Store struct {
 	file *os.File // bbolt's own, to ask what became of it
 	disk direct   // the same file, past the page cache
 
+	pageSize int64
+
 	failed    atomic.Pointer[failure]
 	stuck     chan struct{} // closed when bbolt's locks may be held for ever
 	stuckOnce sync.Once

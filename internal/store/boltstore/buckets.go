@@ -24,6 +24,7 @@ var sentinelText = []byte("this file belongs to accountservice")
 // prepare makes sure that the open file is ours and has its buckets, and that
 // the witness knows it. A damage that a transaction mends is mended.
 func (s *Store) prepare(damage error) error {
+	s.pageSize = int64(s.db.Info().PageSize)
 	var ours, accounts, others bool
 	var id string
 	err := s.db.View(func(tx *bbolt.Tx) error {
@@ -34,7 +35,7 @@ func (s *Store) prepare(damage error) error {
 			return nil
 		}
 		id = string(tx.Bucket(metaBucket).Get(identityKey))
-		return checkSentinel(s.snapshot(tx))
+		return checkBuckets(s.snapshot(tx))
 	})
 	switch {
 	case err != nil:
@@ -90,6 +91,15 @@ func makeBuckets(tx *bbolt.Tx) error {
 		err = meta.Put(identityKey, []byte(rand.Text()))
 	}
 	return errors.Join(err, meta.Put(sentinelKey, seal(sentinelKey, sentinelText)))
+}
+
+// checkBuckets reads the sentinel, and the accounts as far as their first page.
+func checkBuckets(snap snapshot) error {
+	accounts, err := snap.bucket(accountBucket)
+	if err == nil {
+		_, _, err = accounts.leafOf(nil)
+	}
+	return errors.Join(checkSentinel(snap), err)
 }
 
 func checkSentinel(snap snapshot) error {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
 	"time"
 
 	"accountservice/internal/store"
@@ -46,13 +49,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := errors.Join(s.writing(), ctx.Err()); err != nil {
 		return err
 	}
-	_, err := s.ask(func(snap snapshot) (store.ID, error) {
-		accounts, err := snap.bucket(accountBucket)
-		if err == nil {
-			_, _, err = accounts.leafOf(nil)
-		}
-		return "", errors.Join(checkSentinel(snap), err)
-	})
+	_, err := s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
 	return err
 }
 
@@ -72,6 +69,20 @@ func (s *Store) CheckRecords(context.Context) error {
 		s.walked = walked
 	}
 	return err // with damage, the next walk begins where this one did
+}
+
+// CheckWritable asks whether the file system still takes writes, by opening the
+// file for it: an error of the file system can have made it read-only, which
+// its statistics do not show. A file that is gone is Check's to tell.
+func (s *Store) CheckWritable(context.Context) error {
+	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the database can't be written: %w", err)
+	}
+	return f.Close()
 }
 
 // ask is read for checks, whose goroutines may hang: they take no place from

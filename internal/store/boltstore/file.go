@@ -81,8 +81,11 @@ func openLocked(ctx context.Context, path string, timeout time.Duration) (*os.Fi
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("no permission for user %d: the file has mode %s: %w", os.Geteuid(), info.Mode(), err)
 	}
+	if errors.Is(err, syscall.EROFS) {
+		return nil, fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; look for disk errors in the kernel's log", err)
 	}
 	if err := lock(ctx, f, timeout); err != nil {
 		f.Close()

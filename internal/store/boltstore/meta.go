@@ -14,6 +14,7 @@ import (
 type meta struct {
 	pageSize  int64
 	root      uint64 // page of the bucket of buckets
+	freelist  uint64 // page of the list of free pages
 	highWater int64  // pages in use, so that the file has at least pageSize x highWater bytes
 	txid      uint64
 }
@@ -101,6 +102,7 @@ func readMeta(f io.ReaderAt, offset int64) (meta, error) {
 	m := meta{
 		pageSize:  int64(order.Uint32(b[8:])),
 		root:      order.Uint64(b[16:]),
+		freelist:  order.Uint64(b[32:]),
 		highWater: int64(order.Uint64(b[40:])),
 		txid:      order.Uint64(b[48:]),
 	}

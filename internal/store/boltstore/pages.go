@@ -29,6 +29,9 @@ const (
 	bucketFlag  = 0x01 // of a leaf element
 	bucketSize  = 16   // of a bucket's root page id and sequence, before an inline page
 	maxDepth    = 64   // of a tree; a page that leads back to itself ends there
+	// maxOverflow bounds in bytes what follows a page as part of it. Accounts need
+	// little of it, and a damaged count must not ask for all of memory.
+	maxOverflow = 1 << 20
 )
 
 // snapshot is the database as one transaction sees it: the transaction keeps
@@ -40,7 +43,7 @@ type snapshot struct {
 }
 
 func (s *Store) snapshot(tx *bbolt.Tx) snapshot {
-	return snapshot{file: s.file, pageSize: int64(tx.DB().Info().PageSize), top: uint64(tx.Cursor().Bucket().Root())}
+	return snapshot{file: s.file, pageSize: s.pageSize, top: uint64(tx.Cursor().Bucket().Root())}
 }
 
 // tree is one bucket of a snapshot: pages, or one page inline.
@@ -135,13 +138,15 @@ func (s snapshot) page(id uint64) (page, error) {
 	if _, err := s.file.ReadAt(b, int64(id)*s.pageSize); err != nil {
 		return page{}, fmt.Errorf("page %d: %w", id, err)
 	}
-	if more := int64(binary.NativeEndian.Uint32(b[12:])); more > 0 {
-		// read step by step: a damaged count must not ask for all of memory
-		rest, err := io.ReadAll(io.NewSectionReader(s.file, (int64(id)+1)*s.pageSize, more*s.pageSize))
-		if err != nil {
+	more := int64(binary.NativeEndian.Uint32(b[12:]))
+	if more*s.pageSize > maxOverflow {
+		return page{}, page{id: id}.damaged()
+	}
+	if more > 0 {
+		b = append(b, make([]byte, more*s.pageSize)...)
+		if _, err := s.file.ReadAt(b[s.pageSize:], (int64(id)+1)*s.pageSize); err != nil {
 			return page{}, fmt.Errorf("page %d: %w", id, err)
 		}
-		b = append(b, rest...)
 	}
 	return parsePage(b, id)
 }
@@ -167,11 +172,13 @@ func parsePage(b []byte, id uint64) (page, error) {
 	if len(b) < pageHeader+p.count*elementSize {
 		return p, p.damaged()
 	}
+	next := uint64(pageHeader + p.count*elementSize) // bbolt leaves no gap, so that a wrong count or length shows
 	for i := range p.count {
 		from, keyLen, valueLen := p.place(i)
-		if end := from + keyLen + valueLen; end > uint64(len(b)) || from < pageHeader+uint64(p.count)*elementSize {
+		if from != next || from+keyLen+valueLen > uint64(len(b)) {
 			return p, p.damaged()
 		}
+		next = from + keyLen + valueLen
 		if i > 0 && bytes.Compare(p.key(i-1), p.key(i)) >= 0 {
 			return p, p.damaged()
 		}

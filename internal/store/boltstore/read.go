@@ -96,15 +96,34 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 	}
 }
 
+// touchMetas reads by pread the two pages that bbolt reads through the map when a
+// transaction begins.
+func (s *Store) touchMetas() error {
+	for _, at := range []int64{0, s.pageSize} {
+		if _, err := s.file.ReadAt(make([]byte, 1), at); err != nil {
+			return fmt.Errorf("reading its meta pages: %w", err)
+		}
+	}
+	return nil
+}
+
 // read is bbolt's View for goroutines of this package, without its clean-up
 // after a panic, which waits for locks that a panic may have left held.
 func read[T any](s *Store, f func(snapshot) (T, error)) (v T, err error) {
 	err = guard(func() error {
+		before := s.committed.Load()
+		if err := s.touchMetas(); err != nil {
+			return err
+		}
 		tx, err := s.db.Begin(false)
 		if err != nil {
 			return err
 		}
-		v, err = f(s.snapshot(tx))
+		if id := uint64(tx.ID()); id < before || id > s.committed.Load()+1 {
+			err = errForeign(id, before)
+		} else {
+			v, err = f(s.snapshot(tx))
+		}
 		return errors.Join(err, tx.Rollback())
 	})
 	return v, err

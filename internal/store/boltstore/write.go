@@ -270,6 +270,14 @@ func (s *Store) transact(batch []*write, answers []error) error {
 // begin begins the transaction that follows the last one of this process. Any
 // other means that somebody else wrote into the file.
 func (s *Store) begin() (*bbolt.Tx, error) {
+	m, err := inspectFile(s.file)
+	if err != nil {
+		return nil, err
+	}
+	// by pread, what the commit reads through the map
+	if _, err := s.file.ReadAt(make([]byte, m.pageSize), int64(m.freelist)*m.pageSize); err != nil {
+		return nil, err
+	}
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return nil, err
