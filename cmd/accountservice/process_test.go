@@ -21,7 +21,8 @@ import (
 // TestMain lets this binary be the service: the tests start it as a process of
 // its own, with its real signals, exit codes and files.
 func TestMain(m *testing.M) {
-	if os.Getenv("ACCOUNTSERVICE_TEST_MAIN") == "1" {
+	worker := len(os.Args) > 1 && os.Args[1] == verifyWorker // verify runs its own binary
+	if os.Getenv("ACCOUNTSERVICE_TEST_MAIN") == "1" || worker {
 		os.Unsetenv("ACCOUNTSERVICE_TEST_MAIN")
 		main()
 	}
@@ -64,6 +65,7 @@ func start(t testing.TB, path string, env ...string) *process {
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append([]string{
 		"ACCOUNTSERVICE_TEST_MAIN=1",
+		"GORACE=atexit_sleep_ms=0", // the race detector's own second at each exit
 		"ACCOUNTSERVICE_HTTP_HOST=127.0.0.1",
 		fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port),
 		"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path,

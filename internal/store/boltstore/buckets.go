@@ -25,27 +25,15 @@ var sentinelText = []byte("this file belongs to accountservice")
 // the witness knows it. A damage that a transaction mends is mended.
 func (s *Store) prepare(damage error) error {
 	s.pageSize = int64(s.db.Info().PageSize)
-	var ours, accounts, others bool
-	var id string
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		ours, accounts = tx.Bucket(metaBucket) != nil, tx.Bucket(accountBucket) != nil
-		k, _ := tx.Cursor().First()
-		others = k != nil
-		if !ours {
-			return nil
-		}
-		id = string(tx.Bucket(metaBucket).Get(identityKey))
-		return checkBuckets(s.snapshot(tx))
+	var ours bool
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		ours, err = isOurs(tx, s.snapshot(tx))
+		return err
 	})
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w; restore a backup", err)
-	case ours && !accounts:
-		return fmt.Errorf("its bucket %s is gone; restore a backup", accountBucket)
-	case others && !ours && !accounts:
-		return errors.New("is another program's database; check store.bolt.path")
+	if err != nil {
+		return err
 	}
-	if !ours || id == "" || damage != nil { // the tutorial's, or to be mended
+	if !ours || damage != nil {
 		if err := s.db.Update(makeBuckets); err != nil {
 			return err
 		}
@@ -53,12 +41,40 @@ func (s *Store) prepare(damage error) error {
 	if damage != nil {
 		s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
 	}
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	var id []byte
+	err = s.db.View(func(tx *bbolt.Tx) (err error) {
 		s.committed.Store(uint64(tx.ID()))
-		id = string(tx.Bucket(metaBucket).Get(identityKey))
-		return nil
+		id, err = unseal(identityKey, tx.Bucket(metaBucket).Get(identityKey))
+		return err
 	})
-	return errors.Join(err, s.identify(id))
+	if err != nil {
+		return fmt.Errorf("its identity: %w; restore a backup", err)
+	}
+	return s.identify(string(id))
+}
+
+// isOurs says whether this service made the file; if not, it is new or the
+// tutorial's, or an error.
+func isOurs(tx *bbolt.Tx, snap snapshot) (bool, error) {
+	accounts := tx.Bucket(accountBucket)
+	if tx.Bucket(metaBucket) != nil {
+		if accounts == nil {
+			return true, fmt.Errorf("its bucket %s is gone; restore a backup", accountBucket)
+		}
+		if err := checkBuckets(snap); err != nil {
+			return true, fmt.Errorf("%w; restore a backup", err)
+		}
+		return true, nil
+	}
+	if first, _ := tx.Cursor().First(); accounts == nil && first != nil {
+		return false, errors.New("is another program's database; check store.bolt.path")
+	}
+	if accounts != nil {
+		if k, v := accounts.Cursor().First(); k != nil && len(v) > 0 && v[0] == formatChecked {
+			return false, fmt.Errorf("its bucket %s is gone; restore a backup", metaBucket)
+		}
+	}
+	return false, nil
 }
 
 // identify tells the witness which database is here. A folder that can't be
@@ -88,7 +104,7 @@ func makeBuckets(tx *bbolt.Tx) error {
 		return err
 	}
 	if meta.Get(identityKey) == nil {
-		err = meta.Put(identityKey, []byte(rand.Text()))
+		err = meta.Put(identityKey, seal(identityKey, []byte(rand.Text())))
 	}
 	return errors.Join(err, meta.Put(sentinelKey, seal(sentinelKey, sentinelText)))
 }

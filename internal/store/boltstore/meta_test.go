@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
 )
@@ -151,5 +153,14 @@ func TestMetaLayoutIsBbolts(t *testing.T) {
 	defer tx.Rollback()
 	if m.txid != uint64(tx.ID()) || m.need() != tx.Size() || m.pageSize != int64(s.db.Info().PageSize) {
 		t.Errorf("meta %+v, want transaction %d and size %d", m, tx.ID(), tx.Size())
+	}
+}
+
+func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
+	s, path := seeded(t, 3)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(metaBucket) }))
+	storetest.Close(t, s)
+	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), string(metaBucket)) {
+		t.Errorf("Open = %v, want the bucket that is gone", err)
 	}
 }

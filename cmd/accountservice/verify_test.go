@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"accountservice/internal/store/boltstore"
+)
+
+// verify runs accountservice verify with these arguments.
+func verify(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), append([]string{"verify"}, args...), nil, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// leftBehind returns the database that a service left behind.
+func leftBehind(t *testing.T) string {
+	t.Helper()
+	p := start(t, newPath(t))
+	p.await(t, "/ready", 200)
+	p.signal(t, syscall.SIGTERM)
+	p.exits(t, 0)
+	return p.path
+}
+
+func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	code, stdout, stderr := verify(t, path)
+	if code != 0 || !strings.Contains(stdout, path+" is intact: 100 accounts (0 without checksum), ") || stderr != "" {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
+	code, stdout, _ = verify(t, "--format", "json", path)
+	var report boltstore.Report
+	if err := json.Unmarshal([]byte(stdout), &report); code != 0 || err != nil || !report.Intact || report.File != path || report.Accounts != 100 || report.Findings == nil {
+		t.Errorf("exit %d, %s, %v", code, stdout, err)
+	}
+}
+
+func TestVerifySaysEachDamageOnALine(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.ReplaceAll(b, []byte(`"Person_7"`), []byte(`"Person_8"`))
+	b = bytes.ReplaceAll(b, []byte(`"Person_42"`), []byte(`"Person_43"`))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := verify(t, path)
+	if code != 1 || !strings.HasPrefix(stdout, path+" is damaged:\n  account \"10007\" on page ") || !strings.Contains(stdout, "wrong checksum\n  account \"10042\" on page ") || stderr != "" {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
+	code, stdout, _ = verify(t, "--format", "json", path)
+	var report boltstore.Report
+	if err := json.Unmarshal([]byte(stdout), &report); code != 1 || err != nil || report.Intact || len(report.Findings) != 2 {
+		t.Errorf("exit %d, %s, %v", code, stdout, err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
+		t.Errorf("the file was changed: %v", err)
+	}
+}
+
+func TestVerifyWithoutAVerdictExits2(t *testing.T) {
+	t.Parallel()
+	running := start(t, newPath(t))
+	running.await(t, "/ready", 200)
+	free := leftBehind(t)
+	dash := filepath.Join(t.TempDir(), "-x")
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no file":           {nil, "accepts 1 arg"},
+		"two files":         {[]string{free, free}, "accepts 1 arg"},
+		"missing file":      {[]string{dash}, dash + ": "},
+		"other format":      {[]string{"--format", "xml", free}, `"xml"`},
+		"no time":           {[]string{"--timeout", "0s", free}, "above 0"},
+		"time without unit": {[]string{"--timeout", "5", free}, "missing unit"},
+		"too little time":   {[]string{"--timeout", "1ns", free}, "--timeout grants more"},
+		"in use":            {[]string{running.path}, "a running service holds it; verify a copy"},
+	} {
+		if code, stdout, stderr := verify(t, c.args...); code != 2 || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit %d, %q, %q; want 2 and %q", name, code, stdout, stderr, c.want)
+		}
+	}
+	if status, _ := running.get("/health"); status != 200 {
+		t.Errorf("/health of the service whose file was asked for = %d", status)
+	}
+}
