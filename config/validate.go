@@ -41,6 +41,7 @@ func (l *loader) validate(c Config) {
 	}
 	l.schedule("checks", root)
 	l.schedule("checks.bolt", c.Checks.Bolt)
+	l.schedule("checks.records", c.Checks.Records)
 	l.schedule("checks.disk", c.Checks.Disk.Check)
 	for _, name := range slices.Sorted(maps.Keys(c.Checks.Dependencies)) {
 		l.schedule("checks.dependencies."+name, c.Checks.Dependencies[name].Check)

@@ -99,7 +99,7 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	time.Sleep(f.cfg.DrainDelay)
 	deadline, cancel := context.WithTimeout(context.Background(), f.cfg.ShutdownTimeout)
 	defer cancel()
-	// Shutdown also waits for connections that never sent a request
+	// Shutdown waits some seconds for new connections that have sent no request yet
 	if err := f.server.Shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
 		outcome = &exit{exitCutShort, fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)}
 	}

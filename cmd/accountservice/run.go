@@ -80,6 +80,7 @@ func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 				return err
 			}
 			log := newLogger(cfg.Log, stderr)
+			slog.SetDefault(log) // libraries that speak by themselves speak through it
 			for _, warning := range cfg.Warnings {
 				log.Warn("configuration", "warning", warning)
 			}

@@ -229,10 +229,16 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"limit 0":             {"GET", "/accounts?limit=0", "", nil, 422, `"parameter":"limit"`},
 		"limit too large":     {"GET", "/accounts?limit=1001", "", nil, 422, `"parameter":"limit"`},
 		"cursor of nobody":    {"GET", "/accounts?cursor=abc", "", nil, 422, `"parameter":"cursor"`},
+		"malformed query":     {"GET", "/accounts?limit=%zz", "", nil, 400, "query of the URL is malformed"},
+		"semicolon in query":  {"GET", "/accounts/10000?a;b", "", nil, 400, "query of the URL is malformed"},
+		"put, bad query":      {"PUT", "/accounts/10000?%zz", `{"name":"x"}`, nil, 400, "query of the URL is malformed"},
+		"delete, bad query":   {"DELETE", "/accounts/10000?%zz", "", nil, 400, "query of the URL is malformed"},
 		"no such check":       {"GET", "/health/checks/none", "", nil, 404, "/health lists them"},
 		"not acceptable":      {"GET", "/accounts/10000", "", []string{"Accept", "text/html"}, 406, ""},
 		"JSON refused":        {"GET", "/accounts/10000", "", []string{"Accept", "application/json;q=0, */*"}, 406, ""},
 		"put, not acceptable": {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Accept", "text/html"}, 406, ""},
+		"gzip":                {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Encoding", "gzip"}, 415, "must not be encoded"},
+		"two encodings":       {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Encoding", "identity, br"}, 415, "must not be encoded"},
 		"no body":             {"PUT", "/accounts/10000", "", nil, 400, "required"},
 		"wrong type":          {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "text/plain"}, 415, ""},
 		"form":                {"PUT", "/accounts/10000", `name=x`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, ""},
@@ -391,7 +397,7 @@ func TestStartingServiceSaysSo(t *testing.T) {
 		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening the database"}}
 	s := service{Server: httptest.NewServer(api.Handler())}
 	defer s.Close()
-	for _, path := range []string{"/health", "/ready"} {
+	for _, path := range []string{"/health", "/ready", "/health/checks/bolt", "/health/checks/none"} {
 		r := s.do(t, "GET", path, "")
 		r.is(t, 503, &struct{}{})
 		if !strings.Contains(r.body, `"starting":"opening the database"`) || r.Header.Get("Retry-After") == "" {

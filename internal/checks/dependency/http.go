@@ -44,16 +44,23 @@ func newHTTP(u *url.URL, timeout time.Duration) (func(context.Context) error, er
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err // without the URL, which may hold a secret
 		}
+		var late net.Error
+		var ours *verdict
 		switch {
-		case errors.Is(err, context.DeadlineExceeded):
+		case errors.As(err, &late) && late.Timeout(): // a deadline is one, too
 			return fmt.Errorf("%s: no answer in time", at.name())
-		case at.n.Load() == firstByte && !isNetwork(err):
+		case at.n.Load() >= request && !isNetwork(err) && !errors.As(err, &ours):
 			// the parser's words repeat what the peer sent
 			return fmt.Errorf("%s: it is not HTTP, or too long a header", at.name())
 		}
 		return fmt.Errorf("%s: %w", at.name(), err)
 	}, nil
 }
+
+// verdict is what an answer that was understood is worth.
+type verdict struct{ text string }
+
+func (v *verdict) Error() string { return v.text }
 
 // isNetwork says whether err comes from the connection, not from what came
 // through it.
@@ -76,11 +83,11 @@ func get(ctx context.Context, client *http.Client, u *url.URL, at *phase) error 
 	at.set(body)
 	switch n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); {
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return fmt.Errorf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		return &verdict{fmt.Sprintf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))}
 	case err != nil:
 		return err
 	case n == maxBody:
-		return fmt.Errorf("its answer is longer than %d KiB", maxBody>>10)
+		return &verdict{fmt.Sprintf("its answer is longer than %d KiB", maxBody>>10)}
 	}
 	return nil
 }

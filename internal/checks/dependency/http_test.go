@@ -14,7 +14,7 @@ import (
 
 func ask(t *testing.T, url string, patience time.Duration) error {
 	t.Helper()
-	run, err := New(url, patience)
+	run, err := New(url, 2*patience) // so that the deadline of the run comes first
 	if err != nil {
 		t.Fatalf("New(%s): %v", url, err)
 	}

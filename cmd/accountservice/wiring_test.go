@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/config"
+	"accountservice/internal/checks"
+	"accountservice/internal/handlers"
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/storetest"
+)
+
+func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
+	settings := func(n int, on string) config.Check {
+		d := time.Duration(n) * time.Second
+		return config.Check{Interval: 3 * d, Timeout: d, FailAfter: n + 4, PassAfter: n + 2, StaleAfter: 100 * d, OnFailure: on}
+	}
+	sick := httptest.NewServer(http.NotFoundHandler())
+	defer sick.Close()
+	var cfg config.Config
+	cfg.Store.Bolt = config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}
+	cfg.Checks.Bolt, cfg.Checks.Records = settings(1, "unroute"), settings(2, "restart")
+	cfg.Checks.Disk = config.Disk{Check: settings(3, "degrade"), MinFree: 1 << 50}
+	loaded, err := config.Load("", []string{"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=" + sick.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := loaded.Checks.Dependencies["users"].URL
+	cfg.Checks.Dependencies = map[string]config.Dependency{
+		"users": {Check: settings(4, "unroute"), URL: url},
+		"rates": {Check: settings(5, "degrade"), URL: url},
+	}
+	accounts, err := openStore(t.Context(), cfg.Store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer storetest.Close(t, accounts)
+	list, err := checkList(accounts, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]struct {
+		settings config.Check
+		healthy  string // "" or the words of its failure
+		lost     string // the same after the database was removed
+	}{
+		"bolt":    {cfg.Checks.Bolt, "", "deleted or moved away"},
+		"records": {cfg.Checks.Records, "", ""},
+		"disk":    {cfg.Checks.Disk.Check, filepath.Dir(cfg.Store.Bolt.Path) + " has ", "less than 1073741824.0 MiB"},
+		"users":   {cfg.Checks.Dependencies["users"].Check, "404", "404"},
+		"rates":   {cfg.Checks.Dependencies["rates"].Check, "404", "404"},
+	}
+	says := func(err error, words string) bool {
+		return err == nil && words == "" || err != nil && words != "" && strings.Contains(err.Error(), words)
+	}
+	for _, c := range list {
+		w := want[c.Name]
+		got := config.Check{Interval: c.Interval, Timeout: c.Timeout, FailAfter: c.FailAfter, PassAfter: c.PassAfter, StaleAfter: c.StaleAfter, OnFailure: string(c.OnFailure)}
+		if got != w.settings {
+			t.Errorf("%s has %+v, want %+v", c.Name, got, w.settings)
+		}
+		if err := c.Run(t.Context()); !says(err, w.healthy) {
+			t.Errorf("%s = %v, want %q", c.Name, err, w.healthy)
+		}
+	}
+	if len(list) != len(want) {
+		t.Errorf("%d checks, want %d", len(list), len(want))
+	}
+	if err := os.Remove(cfg.Store.Bolt.Path); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if err := c.Run(t.Context()); !says(err, want[c.Name].lost) {
+			t.Errorf("without the database %s = %v, want %q", c.Name, err, want[c.Name].lost)
+		}
+	}
+}
+
+// newFront is that of a service that is starting, on a free port.
+func newFront(t *testing.T, cfg config.HTTP) *front {
+	t.Helper()
+	cfg.Host, cfg.Port = "127.0.0.1", freePort(t)
+	api := handlers.API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
+		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening"}}
+	f, err := listen(cfg, api.Handler(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.close)
+	return f
+}
+
+func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
+	cfg := config.HTTP{ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: 7 * time.Second}
+	server := newFront(t, cfg).server
+	for name, c := range map[string]struct{ got, want any }{
+		"header":         {server.ReadHeaderTimeout, cfg.ReadHeaderTimeout},
+		"request":        {server.ReadTimeout, cfg.ReadTimeout},
+		"answer":         {server.WriteTimeout, 30 * time.Second},
+		"silence":        {server.IdleTimeout, cfg.IdleTimeout},
+		"header's bytes": {server.MaxHeaderBytes, 16 << 10},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is bounded by %v, want %v", name, c.got, c.want)
+		}
+	}
+}
+
+func TestOPTIONSOfTheServerIsAProblemToo(t *testing.T) {
+	f := newFront(t, config.Default().HTTP)
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(f.cfg.Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var problem handlers.Problem
+	err = json.NewDecoder(resp.Body).Decode(&problem)
+	if resp.StatusCode != 404 || problem.Status != 404 || err != nil {
+		t.Errorf("OPTIONS * = %d %+v, %v; want a problem of 404", resp.StatusCode, problem, err)
+	}
+}
+
+// A process that ended has let go of everything; so the program runs in this one.
+func TestWhatWasOpenedIsClosedWhenRunReturns(t *testing.T) {
+	path := newPath(t)
+	port := freePort(t)
+	p := &process{url: fmt.Sprintf("http://127.0.0.1:%d", port), path: path, log: &buffer{}, exited: make(chan int, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	before := runtime.NumGoroutine()
+	go func() {
+		p.exited <- run(ctx, nil, []string{"ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", "ACCOUNTSERVICE_HTTP_PORT=" + fmt.Sprint(port),
+			"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, io.Discard, p.log)
+	}()
+	p.await(t, "/ready", 200)
+	cancel()
+	p.exits(t, 0)
+	if strings.Contains(p.log.String(), "closing the database") {
+		t.Errorf("closing failed:\n%s", p.log)
+	}
+	if code, body := p.get("/health"); code != 0 {
+		t.Errorf("the port still answers %d %s", code, body)
+	}
+	again, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, MustExist: true, OpenTimeout: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatalf("after the stop: %v; want the file free", err)
+	}
+	storetest.Close(t, again)
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Write([]byte) (int, error) { panic("ordered panic") }
+
+func TestPanicOfTheProgramIsExit1(t *testing.T) {
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"config", "docs"}, nil, panicking{}, &stderr); code != exitFailed ||
+		!strings.Contains(stderr.String(), "accountservice: panic: ordered panic\ngoroutine ") {
+		t.Errorf("exit %d: %s; want 1 and the panic with its stack", code, stderr.String())
+	}
+}

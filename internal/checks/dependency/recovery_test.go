@@ -1,0 +1,217 @@
+package dependency
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is the timeout of one run in these tests.
+const patience = 300 * time.Millisecond
+
+// TestMain lets this binary be a process that asks one URL three times, since
+// Go reads proxies and trusted certificates from the environment only once.
+func TestMain(m *testing.M) {
+	if url := os.Getenv("DEPENDENCY_TEST_URL"); url != "" {
+		run, err := New(url, patience)
+		for i := 0; i < 3 && err == nil; i++ {
+			fmt.Println(once(context.Background(), run))
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func once(ctx context.Context, run func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return run(ctx)
+}
+
+// askElsewhere asks url three times in a process with env, and returns what
+// came of each run; "<nil>" is healthy.
+func askElsewhere(t *testing.T, url string, env ...string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(env, "DEPENDENCY_TEST_URL="+url, "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.Output()
+	runs := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil || len(runs) != 3 {
+		t.Fatalf("%v: %s; want three lines", err, out)
+	}
+	return runs
+}
+
+func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
+	var asked atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer proxy.Close()
+	// an address for documents (RFC 5737): to one of our own Go uses no proxy
+	runs := askElsewhere(t, "http://192.0.2.1/", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "ALL_PROXY="+proxy.URL)
+	if n := asked.Load(); n != 0 || strings.Contains(strings.Join(runs, " "), "<nil>") {
+		t.Errorf("the proxy was asked %d times and the runs gave %q; want none, and no success", n, runs)
+	}
+}
+
+func TestASwallowedTLSHandshakeBlocksNoLaterRun(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") }))
+	swallowed := &swallowing{Listener: server.Listener, held: make(chan net.Conn, 1)}
+	server.Listener = swallowed
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	trusted := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(trusted, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs := askElsewhere(t, server.URL, "SSL_CERT_FILE="+trusted)
+	(<-swallowed.held).Close()
+	if want := "TLS handshake: "; !strings.HasPrefix(runs[0], want) {
+		t.Errorf("first run: %s, want %s", runs[0], want)
+	}
+	if runs[2] != "<nil>" {
+		t.Errorf("runs %q, want the last to pass: the server is good since the first", runs)
+	}
+}
+
+// swallowing is a listener whose first connection is never served.
+type swallowing struct {
+	net.Listener
+	held chan net.Conn
+	done bool
+}
+
+func (s *swallowing) Accept() (net.Conn, error) {
+	if !s.done {
+		c, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		s.done = true
+		s.held <- c
+	}
+	return s.Listener.Accept()
+}
+
+func TestABlackHoledConnectionBlocksNoLaterRun(t *testing.T) {
+	// a queue of one that is full: the kernel drops whoever knocks
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "listener")
+	defer file.Close()
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.FileListener(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	full := false
+	for range 20 {
+		c, err := net.DialTimeout("tcp", listener.Addr().String(), 100*time.Millisecond)
+		if full = err != nil; full {
+			break
+		}
+		defer c.Close()
+	}
+	if !full {
+		t.Skip("needs a kernel that drops connections beyond a full queue")
+	}
+	run, err := New("http://"+listener.Addr().String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := once(t.Context(), run); err == nil || !strings.HasPrefix(err.Error(), "connect: ") {
+		t.Errorf("black hole = %v, want connect: ", err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") })}
+	go server.Serve(listener)
+	defer server.Close()
+	// the kernel knocks again after a second: before that only a new connection comes through
+	second := once(t.Context(), run)
+	if second != nil {
+		if third := once(t.Context(), run); third != nil {
+			t.Errorf("runs after the black hole: %v, %v; want one to pass", second, third)
+		}
+	}
+}
+
+func TestWhatIsNoHTTPIsNeverRepeated(t *testing.T) {
+	const secret = "hunter2 "
+	long := strings.Repeat(secret, 3<<20/len(secret))
+	for name, answer := range map[string]string{
+		"a short line":         secret + "\r\n",
+		"3 MiB without an end": long,
+		"3 MiB and an end":     long + "\r\n\r\n",
+		"status no number":     "HTTP/1.1 " + secret + "\r\n\r\n",
+		"status of 3 MiB":      "HTTP/1.1 200 " + long,
+		"broken header":        "HTTP/1.1 200 OK\r\n" + secret + "\r\n\r\n",
+		"header of 3 MiB":      "HTTP/1.1 200 OK\r\nX-Long: " + long + "\r\nContent-Length: 0\r\n\r\n",
+		"header of 65 KiB":     "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", 65<<10) + "\r\nContent-Length: 0\r\n\r\n",
+		"broken length":        "HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n",
+		"unknown encoding":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret + "\r\n\r\n",
+		"redirect to nowhere":  "HTTP/1.1 302 Found\r\nLocation: http://" + secret + "%zz/\r\nContent-Length: 0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := listen(t, func(c net.Conn) {
+				c.Read(make([]byte, 4096))
+				io.WriteString(c, answer)
+				c.Read(make([]byte, 1))
+			})
+			want := "waiting for the answer: it is not HTTP, or too long a header"
+			if err := ask(t, "http://"+addr, 5*time.Second); err == nil || err.Error() != want {
+				t.Errorf("%.300v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestAHeaderOf60KiBIsTaken(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Long", strings.Repeat("x", 60<<10))
+	}))
+	defer server.Close()
+	if err := ask(t, server.URL, 5*time.Second); err != nil {
+		t.Errorf("%v, want it healthy", err)
+	}
+}
+
+// A mail or shell server greets before it is asked.
+func TestPeerThatSpeaksFirstIsNeverRepeated(t *testing.T) {
+	addr := listen(t, func(c net.Conn) {
+		io.WriteString(c, "220 hunter2.example ESMTP\r\n")
+		c.Read(make([]byte, 4096))
+	})
+	trailer := listen(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nhunter2\r\n\r\n")
+		c.Read(make([]byte, 1))
+	})
+	for range 200 {
+		for _, peer := range []string{addr, trailer} {
+			if err := ask(t, "http://"+peer, 5*time.Second); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "%!w") {
+				t.Fatalf("%v", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package checks
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	ours, all := int64(fs.Bavail)*int64(fs.Bsize), int64(fs.Bfree)*int64(fs.Bsize)
+	if all-ours < 64<<20 {
+		t.Skipf("needs a file system that keeps space for root: %d bytes free, %d for us", all, ours)
+	}
+	if err := Disk(dir, ours+(all-ours)/2)(t.Context()); err == nil {
+		t.Errorf("Disk passes with %d bytes for us, counting the %d that are free for root too", ours, all)
+	}
+	if err := Disk(dir, ours-ours/2)(t.Context()); err != nil {
+		t.Errorf("Disk = %v with %d bytes for us", err, ours)
+	}
+}

@@ -1,0 +1,187 @@
+package handlers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/storetest"
+)
+
+// raw sends text over a connection of its own and returns the first answer.
+func (s service) raw(t *testing.T, method, text string) reply {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	request := httptest.NewRequest(method, "/", nil)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if err != nil {
+		t.Fatalf("no answer to %q: %v", text, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp, string(body)}
+}
+
+// bare is the routes over a store alone.
+func bare(accounts store.Store) API {
+	return API{Store: accounts, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}
+}
+
+func TestBodyThatDoesNotArriveIs408(t *testing.T) {
+	server := httptest.NewUnstartedServer(bare(store.Unavailable("never to be asked")).Handler())
+	server.Config.ReadTimeout = 200 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	r := service{Server: server}.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	if p := r.isProblem(t, 408); p.Detail != "The body did not arrive in time." {
+		t.Errorf("detail %q", p.Detail)
+	}
+}
+
+func TestBodyThatEndsTooSoonIs400(t *testing.T) {
+	server := httptest.NewServer(bare(store.Unavailable("never to be asked")).Handler())
+	defer server.Close()
+	r := service{Server: server}.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+	if p := r.isProblem(t, 400); p.Detail != "The body could not be read to its end." {
+		t.Errorf("detail %q", p.Detail)
+	}
+}
+
+func TestBodyOfNoEncodingMaySaySo(t *testing.T) {
+	s := serve(t, nil)
+	for _, coding := range []string{"identity", "Identity"} {
+		s.do(t, "PUT", "/accounts/10000", `{"name":"x"}`, "Content-Encoding", coding).is(t, 200, &account{})
+	}
+}
+
+// dripping is a body that comes after a while.
+type dripping struct {
+	after time.Duration
+	io.Reader
+}
+
+func (d *dripping) Read(p []byte) (int, error) {
+	time.Sleep(d.after) // of a synctest bubble
+	d.after = 0
+	return d.Reader.Read(p)
+}
+
+// A slow client is not a slow store: the deadline begins when the body is here.
+func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
+	for _, slow := range []time.Duration{0, requestTimeout - time.Second, requestTimeout + time.Second, time.Minute} {
+		t.Run(slow.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var left time.Duration
+				handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(ctx context.Context) error {
+					end, _ := ctx.Deadline()
+					left = time.Until(end)
+					return ctx.Err()
+				}}).Handler()
+				req := httptest.NewRequest("PUT", "/accounts/slow", &dripping{slow, strings.NewReader(`{"name":"x"}`)})
+				req.Header.Set("Content-Type", "application/json")
+				answer := httptest.NewRecorder()
+				handler.ServeHTTP(answer, req)
+				if answer.Code != 200 || left != requestTimeout {
+					t.Errorf("%d with %s left for the store, want 200 and %s: %s", answer.Code, left, requestTimeout, answer.Body)
+				}
+			})
+		})
+	}
+}
+
+func TestAddressOfTheClientIsNotTakenFromItsWords(t *testing.T) {
+	engine, ok := bare(store.Unavailable("none")).Handler().(*gin.Engine)
+	if !ok {
+		t.Fatalf("the routes are a %T, want gin's", engine)
+	}
+	engine.GET("/client", func(c *gin.Context) { c.String(200, c.ClientIP()) })
+	for _, header := range []string{"X-Forwarded-For", "X-Real-IP"} {
+		req := httptest.NewRequest("GET", "/client", nil)
+		req.RemoteAddr = "192.0.2.1:1234"
+		req.Header.Set(header, "203.0.113.9")
+		answer := httptest.NewRecorder()
+		engine.ServeHTTP(answer, req)
+		if got := answer.Body.String(); got != "192.0.2.1" {
+			t.Errorf("with %s the client is %s, want 192.0.2.1", header, got)
+		}
+	}
+}
+
+func TestOPTIONSOfTheServerIsAProblem(t *testing.T) {
+	server := httptest.NewUnstartedServer(bare(store.Unavailable("none")).Handler())
+	server.Config.DisableGeneralOptionsHandler = true // as the service does
+	server.Start()
+	defer server.Close()
+	service{Server: server}.raw(t, "OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").isProblem(t, 404)
+}
+
+// Files that others wrote can have ids that no request may name.
+func TestCursorOfAForeignIDPagesOn(t *testing.T) {
+	ids := []string{"a b", "a/b", "c", "d%zz", "é", "\xff"}
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("AccountBucket"))
+		for i := 0; i < len(ids) && err == nil; i++ {
+			err = b.Put([]byte(ids[i]), fmt.Appendf(nil, `{"id":"any","name":"Person_%d"}`, i))
+		}
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	bolt, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { storetest.Close(t, bolt) })
+	s := service{Server: httptest.NewServer(bare(bolt).Handler())}
+	defer s.Close()
+	var names []string
+	for cursor := ""; len(names) <= len(ids); {
+		var page struct {
+			Items      []account `json:"items"`
+			NextCursor string    `json:"next_cursor"`
+		}
+		s.do(t, "GET", "/accounts?limit=1&cursor="+cursor, "").is(t, 200, &page)
+		for _, acc := range page.Items {
+			names = append(names, acc.Name)
+		}
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	if got, want := strings.Join(names, " "), "Person_0 Person_1 Person_2 Person_3 Person_4 Person_5"; got != want {
+		t.Errorf("pages hold %q, want %q", got, want)
+	}
+}
