@@ -21,6 +21,13 @@ func TestRulesBetweenValues(t *testing.T) {
 			[]string{"CHECKS_TIMEOUT=1500ms", "CHECKS_DISK_INTERVAL=500ms"},
 			[]string{"checks.disk.interval: 500ms (from ACCOUNTSERVICE_CHECKS_DISK_INTERVAL) must be above checks.timeout 1.5s"},
 		},
+		"each built-in check's timeout above its interval": {
+			[]string{"CHECKS_BOLT_TIMEOUT=5s", "CHECKS_RECORDS_TIMEOUT=5s"},
+			[]string{
+				"checks.bolt.timeout: 5s (from ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT) must be below checks.interval 2s",
+				"checks.records.timeout: 5s (from ACCOUNTSERVICE_CHECKS_RECORDS_TIMEOUT) must be below checks.interval 2s",
+			},
+		},
 		"one dependency's timeout above the inherited interval": {
 			[]string{"CHECKS_DEPENDENCIES_A_URL=http://a/", "CHECKS_DEPENDENCIES_A_TIMEOUT=3s"},
 			[]string{"checks.dependencies.a.timeout: 3s (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT) must be below checks.interval 2s"},
