@@ -199,6 +199,19 @@ func TestImageServesReadOnlyWithoutAnyRight(t *testing.T) {
 	}
 }
 
+func TestHeapIsBoundedByTheContainersMemory(t *testing.T) {
+	d := needDocker(t)
+	i := builtImage(d)
+	for flag, want := range map[string]string{
+		"--memory=128m":             "120795955 bytes (nine tenths of the container's limit)",
+		"--env=GOMEMLIMIT=52428800": "52428800 bytes (from GOMEMLIMIT)",
+	} {
+		if out := d.run("run", "--rm", flag, i.name, "config", "print"); !strings.Contains(out, want) {
+			t.Errorf("config print with %s says %.200q, want %q", flag, out, want)
+		}
+	}
+}
+
 // createOnly makes a container that never runs, to look into an image.
 func (d docker) createOnly(name, image string) {
 	d.t.Helper()

@@ -16,6 +16,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -159,6 +160,10 @@ func acceptable(f *os.File, olderMeta bool) (damage, err error) {
 		return err, nil
 	case errors.Is(err, errNewestMeta):
 		return nil, fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", err)
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)
 	}
 	return nil, err
 }

@@ -108,7 +108,7 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 		"text":          {func(t *testing.T, p string) { writeFile(t, p, []byte(strings.Repeat("hello\n", 9000))) }, "is not a database"},
 		"zeros":         {func(t *testing.T, p string) { writeFile(t, p, make([]byte, 1<<16)) }, "is not a database"},
 		"short text":    {func(t *testing.T, p string) { writeFile(t, p, []byte("x")) }, "is not a database"},
-		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "not a regular file"},
+		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "is no regular file"},
 		"cut to half":   {func(t *testing.T, p string) { cut(t, p, 0.5) }, "is cut short"},
 		"cut to a page": {func(t *testing.T, p string) { cut(t, p, 0.01) }, "is cut short"},
 		"other program": {func(t *testing.T, p string) { foreign(t, p) }, "another program's database"},

@@ -111,6 +111,9 @@ func (s *Store) complete() (err error) {
 		}
 		var best meta
 		best, err = inspect(s.disk, info.Size())
+		if errors.Is(err, errNewestMeta) && best.txid >= committed {
+			err = errOlderMeta // the good one is the newest that this process wrote
+		}
 		if err == nil && (best.txid < committed || best.txid > s.committed.Load()+1) {
 			err = errForeign(best.txid, committed)
 		}

@@ -37,7 +37,7 @@ func (s *Store) create(mustExist bool) error {
 	dir := filepath.Dir(s.path)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".new-*")
 	if err != nil {
-		return fmt.Errorf("cannot create a file in its folder: %w", err)
+		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, and that its volume is mounted and writable: %w", err)
 	}
 	tmp.Close()
 	defer os.Remove(tmp.Name())
@@ -75,11 +75,11 @@ func openLocked(ctx context.Context, path string, timeout time.Duration) (*os.Fi
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("is not a regular file but %s", info.Mode().Type())
+		return nil, fmt.Errorf("is no regular file (%s); check store.bolt.path", info.Mode())
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("no permission for user %d: the file has mode %s: %w", os.Geteuid(), info.Mode(), err)
+		return nil, fmt.Errorf("no permission: give the file to user %d, or let that user read and write it (it has mode %s): %w", os.Geteuid(), info.Mode(), err)
 	}
 	if errors.Is(err, syscall.EROFS) {
 		return nil, fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)

@@ -79,6 +79,21 @@ func inspect(f io.ReaderAt, size int64) (meta, error) {
 	return best, err
 }
 
+// checkFreelist reads by pread the header of the list of free pages, which a
+// commit reads through the map, and believes.
+func checkFreelist(f io.ReaderAt, m meta) error {
+	header := make([]byte, pageHeader)
+	if _, err := f.ReadAt(header, int64(m.freelist)*m.pageSize); err != nil {
+		return fmt.Errorf("reading its list of free pages: %w", err)
+	}
+	order := binary.NativeEndian
+	last := m.freelist + uint64(order.Uint32(header[12:]))
+	if order.Uint64(header) != m.freelist || order.Uint16(header[8:]) != freelistPage || last >= uint64(m.highWater) {
+		return errors.New("its list of free pages is damaged; restore a backup")
+	}
+	return nil
+}
+
 // doubt says what is lost with a damaged page beside a good one. The damaged
 // one is the older only if it still says so: anything else may have been newer.
 func doubt(good, damaged meta) error {

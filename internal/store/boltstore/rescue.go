@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -39,6 +40,9 @@ func (s *Store) rescue(f *failure) {
 // returns how many accounts it has, and where it is.
 func (s *Store) saveCopy() (accounts int, kept string, err error) {
 	dir := filepath.Dir(s.path)
+	if err := s.sameFileSystem(dir); err != nil {
+		return 0, "", err
+	}
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".rescue-*")
 	if err != nil {
 		return 0, "", fmt.Errorf("cannot create a file in its folder: %w", err)
@@ -70,6 +74,24 @@ func (s *Store) saveCopy() (accounts int, kept string, err error) {
 		}
 	}
 	return 0, "", err
+}
+
+// sameFileSystem fails if the folder is no longer on the file system of the open
+// file: that was unmounted, and has the file, accounts and all. A copy in what
+// is there instead would be served, and forgotten at the next mount.
+func (s *Store) sameFileSystem(dir string) error {
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	file, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	if folder.Sys().(*syscall.Stat_t).Dev != file.Sys().(*syscall.Stat_t).Dev {
+		return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: mount that again", dir)
+	}
+	return nil
 }
 
 // countIntact reads all of a database file, by its own newest meta page.

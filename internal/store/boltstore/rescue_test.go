@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,5 +142,36 @@ func TestDamagedLastCopyIsKeptAndNotServed(t *testing.T) {
 	awaitNote(t, s, "are kept in "+path+".rescued-")
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("at the path: %v, want nothing", err)
+	}
+}
+
+func TestNothingIsPutWhereAnotherFileSystemIs(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	mounted := true
+	unmount := func() {
+		if mounted {
+			syscall.Unmount(dir, syscall.MNT_DETACH)
+		}
+		mounted = false
+	}
+	t.Cleanup(unmount)
+	s := openAt(t, filepath.Join(dir, "accounts.db"))
+	unmount()
+	awaitNote(t, s, "mount that again")
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("the folder beneath has %v, %v; want nothing", left, err)
+	}
+}
+
+func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
+	s, path := seeded(t, 10)
+	m, err := inspectFile(s.file)
+	must(t, err)
+	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
+	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
+		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}
 }

@@ -274,8 +274,7 @@ func (s *Store) begin() (*bbolt.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	// by pread, what the commit reads through the map
-	if _, err := s.file.ReadAt(make([]byte, m.pageSize), int64(m.freelist)*m.pageSize); err != nil {
+	if err := checkFreelist(s.file, m); err != nil {
 		return nil, err
 	}
 	tx, err := s.db.Begin(true)
