@@ -60,6 +60,7 @@ type Store struct {
 	disk direct   // the same file, past the page cache
 
 	pageSize int64
+	id       string // which database this is
 
 	failed    atomic.Pointer[failure]
 	stuck     chan struct{} // closed when bbolt's locks may be held for ever
@@ -175,7 +176,11 @@ func (s *Store) Close(ctx context.Context) error {
 	go func() {
 		<-s.stopped
 		s.disk.close()
-		done <- s.db.Close()
+		var err error
+		if s.failed.Load() == nil && s.identity() == nil {
+			err = s.tellWitness()
+		}
+		done <- errors.Join(err, s.db.Close())
 	}()
 	select {
 	case err := <-done:

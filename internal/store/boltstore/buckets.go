@@ -50,7 +50,8 @@ func (s *Store) prepare(damage error) error {
 	if err != nil {
 		return fmt.Errorf("its identity: %w; restore a backup", err)
 	}
-	return s.identify(string(id))
+	s.id = string(id)
+	return s.identify()
 }
 
 // isOurs says whether this service made the file; if not, it is new or the
@@ -77,17 +78,28 @@ func isOurs(tx *bbolt.Tx, snap snapshot) (bool, error) {
 	return false, nil
 }
 
-// identify tells the witness which database is here. A folder that can't be
-// written has none: the file may be mounted alone.
-func (s *Store) identify(id string) error {
+// identify tells the witness which database is here, and the log if it is
+// another or an older one. A folder that can't be written has no witness: the
+// file may be mounted alone.
+func (s *Store) identify() error {
 	known, err := testify(s.path)
 	if err != nil {
 		return err
 	}
-	if known != "" && known != id {
+	here := testimony{s.id, s.committed.Load()}
+	switch {
+	case known.id != "" && known.id != here.id:
 		s.log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
+	case known.txid > here.txid:
+		s.log.Warn("an older state of the database is at the path: taken as a restore", "path", s.path,
+			"transaction", here.txid, "before", known.txid)
 	}
-	err = leaveWitness(s.path, id)
+	return s.tellWitness()
+}
+
+// tellWitness makes the witness know the database as it is now.
+func (s *Store) tellWitness() error {
+	err := leaveWitness(s.path, testimony{s.id, s.committed.Load()})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		s.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
 		return nil

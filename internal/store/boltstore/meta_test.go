@@ -164,3 +164,27 @@ func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 		t.Errorf("Open = %v, want the bucket that is gone", err)
 	}
 }
+
+func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
+	s, path := seeded(t, 10)
+	storetest.Close(t, s)
+	backup, err := os.ReadFile(path)
+	must(t, err)
+	s = openAt(t, path)
+	for range 3 {
+		if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storetest.Close(t, s)
+	must(t, os.WriteFile(path, backup, 0o600))
+	for _, said := range []bool{true, false} {
+		var log bytes.Buffer
+		s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		must(t, err)
+		storetest.Close(t, s)
+		if got := strings.Contains(log.String(), "older state"); got != said {
+			t.Errorf("log %q, want it said: %v", log.String(), said)
+		}
+	}
+}

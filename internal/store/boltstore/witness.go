@@ -18,23 +18,35 @@ const witnessText = `accountservice keeps accounts in the file of this name with
 If that one is missing, it was lost: restore a backup. To begin anew instead, remove this file too.
 database: `
 
-// testify returns the id of the database that the witness last saw, or "".
-func testify(path string) (string, error) {
-	text, err := os.ReadFile(witness(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	_, id, _ := strings.Cut(string(text), "database: ")
-	return strings.TrimSpace(id), nil
+// testimony is what a witness knows: which database was here, and its last
+// transaction when it was opened or, after that, closed in order.
+type testimony struct {
+	id   string
+	txid uint64
 }
 
-// leaveWitness makes the witness say that the database with this id is here.
-// It is replaced whole: a crash leaves the old one or the new one.
-func leaveWitness(path, id string) error {
-	if known, err := testify(path); err != nil || known == id {
+func (k testimony) String() string {
+	return fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
+}
+
+// testify returns what the witness says, or nothing if there is none.
+func testify(path string) (k testimony, err error) {
+	text, err := os.ReadFile(witness(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	_, said, _ := strings.Cut(string(text), "database: ")
+	fmt.Sscanf(said, "%s\ntransaction: %d", &k.id, &k.txid) // what was spoilt is not said
+	return k, nil
+}
+
+// leaveWitness makes the witness say k. It is replaced whole: a crash leaves the
+// old one or the new one.
+func leaveWitness(path string, k testimony) error {
+	if known, err := testify(path); err != nil || known == k {
 		return err
 	}
 	dir := filepath.Dir(path)
@@ -43,7 +55,7 @@ func leaveWitness(path, id string) error {
 		return fmt.Errorf("cannot create a file in its folder: %w", err)
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(witnessText + id + "\n")
+	_, err = f.WriteString(k.String())
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -1,0 +1,120 @@
+//go:build linux
+
+// Package faults is the fault table: real faults of files, disks, time and
+// surroundings under the real binaries, what these said and did, and what was
+// lost. It writes docs/faults.md. It knows the service by its HTTP answers, its
+// log, its exit codes and the layout of its file, and no package of it.
+package faults
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// root is the folder of everything that one run makes.
+var root string
+
+func TestMain(m *testing.M) {
+	if os.Getenv("FAULT_TABLE") != "1" {
+		os.Exit(m.Run())
+	}
+	code, err := 1, setUp()
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.RemoveAll(root)
+	os.Exit(code)
+}
+
+// setUp clears what an earlier run left and builds the programs.
+func setUp() (err error) {
+	removeLeftovers()
+	if root, err = os.MkdirTemp("", fmt.Sprint(prefix, os.Getpid(), "-")); err != nil {
+		return err
+	}
+	// one row runs the service as another user, who must be able to come here
+	if err := os.Chmod(root, 0o755); err != nil {
+		return err
+	}
+	binaries = filepath.Join(root, "bin")
+	build := exec.Command("go", "build", "-o", binaries+"/", "./cmd/accountservice", "./healthchecker")
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func needTable(t *testing.T) {
+	t.Helper()
+	if os.Getenv("FAULT_TABLE") != "1" {
+		t.Skip("needs root, loop devices, FUSE and some minutes: FAULT_TABLE=1 asks for it (make fault-table)")
+	}
+}
+
+// atOnce is how many rows are played side by side. Each one mostly waits.
+const atOnce = 4
+
+// TestFaultTable plays every row and writes the table.
+func TestFaultTable(t *testing.T) {
+	needTable(t)
+	began := time.Now()
+	faults := allFaults()
+	running := make([]*row, len(faults))
+	starts := make([]*startRow, len(refusedStarts))
+	slots := make(chan struct{}, atOnce)
+	base := makeDatabase(t)
+	t.Run("beside each other", func(t *testing.T) {
+		for i, f := range faults {
+			running[i] = &row{name: f.name}
+			if !f.alone {
+				side(t, f.name, slots, &running[i].skipped, func(t *testing.T) { play(t, f, running[i]) })
+			}
+		}
+		for i, f := range refusedStarts {
+			starts[i] = &startRow{name: f.name}
+			side(t, "start: "+f.name, slots, &starts[i].skipped, func(t *testing.T) { playStart(t, f, base, starts[i]) })
+		}
+	})
+	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
+	for i, f := range faults {
+		if f.alone {
+			t.Run(f.name, func(t *testing.T) {
+				reasons.Store(t.Name(), &running[i].skipped)
+				play(t, f, running[i])
+			})
+		}
+	}
+	writeDocument(t, running, starts)
+}
+
+// side plays one row as soon as there is a slot.
+func side(t *testing.T, name string, slots chan struct{}, skipped *string, play func(*testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		reasons.Store(t.Name(), skipped)
+		play(t)
+	})
+}
+
+// reasons holds for each test where its reason to skip goes.
+var reasons sync.Map
+
+// skip leaves a row out and says why, in the table too.
+func skip(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if at, ok := reasons.Load(t.Name()); ok {
+		*at.(*string) = fmt.Sprintf(format, args...)
+	}
+	t.Skipf(format, args...)
+}

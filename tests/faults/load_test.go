@@ -1,0 +1,216 @@
+//go:build linux
+
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// requestLimit is the request deadline of the service and a second more: a
+// request that takes longer hangs.
+const requestLimit = 6 * time.Second
+
+// seedsRead is how many of the seeded accounts the reader asks for. The others
+// stay untouched, so that it is the check that finds what happened to them.
+const seedsRead = 100
+
+// account is one in an answer.
+type account struct {
+	ID      string
+	Name    string
+	Version int64
+}
+
+// load is the clients of a service: a writer that remembers what was
+// acknowledged, and a reader that knows what it must read.
+type load struct {
+	url    string
+	long   bool // each write makes a new account with a long name, so that the file grows
+	client *http.Client
+	quiet  atomic.Bool // writes nothing
+	deaf   atomic.Bool // reads nothing
+	stop   chan struct{}
+	all    sync.WaitGroup
+
+	mu      sync.Mutex
+	acked   map[string]account // the newest acknowledged state of each account
+	acks    int
+	flying  int             // writes under way
+	codes   map[string]bool // "PUT 503" since reset
+	slowest time.Duration
+	faults  []string // answers that must not be, at most some of them
+}
+
+func newLoad(url string, every time.Duration, long bool) *load {
+	l := &load{
+		url:    url,
+		long:   long,
+		client: &http.Client{Timeout: requestLimit + 4*time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		stop:   make(chan struct{}),
+		acked:  make(map[string]account),
+		codes:  make(map[string]bool),
+	}
+	l.tick(every, &l.quiet, l.write)
+	l.tick(20*time.Millisecond, &l.deaf, l.read)
+	return l
+}
+
+// tick calls f at each tick, each time on a goroutine of its own: a slow answer
+// delays no other request. n counts the calls.
+func (l *load) tick(every time.Duration, off *atomic.Bool, f func(n int)) {
+	l.all.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-l.stop:
+				return
+			case <-tick.C:
+				if !off.Load() {
+					l.all.Go(func() { f(n) })
+				}
+			}
+		}
+	})
+}
+
+// end stops the clients and waits for the last answers.
+func (l *load) end() {
+	close(l.stop)
+	l.all.Wait()
+	l.client.CloseIdleConnections()
+}
+
+// still makes the writer stop and waits until no write is under way.
+func (l *load) still() {
+	l.quiet.Store(true)
+	eventually(func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.flying > 0 {
+			return fmt.Errorf("%d writes under way", l.flying)
+		}
+		return nil
+	})
+}
+
+// reset forgets what answers there were: a fault begins.
+func (l *load) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.codes)
+	l.slowest = 0
+}
+
+func (l *load) write(n int) {
+	id, name := fmt.Sprintf("w-%02d", n%100), fmt.Sprint("write ", n)
+	if l.long {
+		id, name = fmt.Sprint("long-", n), strings.Repeat("x", 240)
+	}
+	l.mu.Lock()
+	l.flying++
+	l.mu.Unlock()
+	l.put(id, name)
+	l.mu.Lock()
+	l.flying--
+	l.mu.Unlock()
+}
+
+// put writes one account and remembers it when that was acknowledged.
+func (l *load) put(id, name string) int { return l.putAt(l.url, id, name) }
+
+func (l *load) putAt(url, id, name string) int {
+	req, err := http.NewRequest(http.MethodPut, url+"/accounts/"+id, strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
+	if err != nil {
+		panic(err) // of a constant form
+	}
+	req.Header.Set("Content-Type", "application/json")
+	acc, code := l.do("PUT", req)
+	if code/100 == 2 {
+		l.mu.Lock()
+		l.acks++
+		if acc.Version > l.acked[id].Version {
+			l.acked[id] = acc
+		}
+		l.mu.Unlock()
+	}
+	return code
+}
+
+func (l *load) read(int) {
+	n := rand.IntN(seedsRead)
+	id := fmt.Sprint(10000 + n)
+	acc, code := l.get(id)
+	if code == 404 || code == 200 && acc.Name != fmt.Sprint("Person_", n) {
+		l.wrong("GET %s = %d %q: silently not what was stored", id, code, acc.Name)
+	}
+}
+
+func (l *load) get(id string) (account, int) {
+	req, err := http.NewRequest(http.MethodGet, l.url+"/accounts/"+id, nil)
+	if err != nil {
+		panic(err) // of a constant form
+	}
+	return l.do("GET", req)
+}
+
+// do makes a request and judges the form of its answer.
+func (l *load) do(method string, req *http.Request) (acc account, code int) {
+	began := time.Now()
+	said := ""
+	resp, err := l.client.Do(req)
+	var body []byte
+	if err == nil {
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	took := time.Since(began)
+	switch {
+	case err != nil:
+		said = why(err)
+	default:
+		code = resp.StatusCode
+		said = fmt.Sprint(code)
+		if code >= 500 && resp.Header.Get("Content-Type") != "application/problem+json" {
+			l.wrong("%s %s = %d without problem details: %s", method, req.URL.Path, code, body)
+		}
+		if code < 300 {
+			if err := json.Unmarshal(body, &acc); err != nil {
+				l.wrong("%s %s = %d %s", method, req.URL.Path, code, body)
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.codes[method+" "+said] = true
+	l.slowest = max(l.slowest, took)
+	return acc, code
+}
+
+func (l *load) wrong(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.faults) < 5 {
+		l.faults = append(l.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// seen returns the kinds of answers since reset, and the slowest.
+func (l *load) seen() (codes []string, slowest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for code := range l.codes {
+		codes = append(codes, code)
+	}
+	slices.Sort(codes)
+	return codes, l.slowest
+}

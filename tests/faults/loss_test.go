@@ -1,0 +1,122 @@
+//go:build linux
+
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// loss is what a service does not have of what was stored.
+type loss struct {
+	writes     int    // acknowledged writes that are not there
+	seeds      int    // seeded accounts that are not there
+	unreadable int    // accounts that the service knows it cannot read
+	silent     string // why nothing could be asked
+}
+
+func (l loss) none() bool { return l == loss{} }
+
+func (l loss) String() string {
+	if l.silent != "" {
+		return "? (" + l.silent + ")"
+	}
+	text := fmt.Sprint(l.writes)
+	if l.seeds > 0 {
+		text += fmt.Sprintf(" and %d seeded accounts", l.seeds)
+	}
+	if l.unreadable > 0 {
+		text += "; accounts on the damaged page answer 503"
+	}
+	return text
+}
+
+// compare holds the accounts of a service to what this load wrote and to the
+// seeds.
+func (l *load) compare(url string, seeds int) (lost loss) {
+	want := make(map[string]account, seeds+len(l.acked))
+	for n := range seeds {
+		id := fmt.Sprint(10000 + n)
+		want[id] = account{ID: id, Name: fmt.Sprint("Person_", n)}
+	}
+	for id, acc := range l.acked {
+		want[id] = acc
+	}
+	there, whole := l.list(url)
+	if !whole { // a page of the list can't be read: ask for each
+		if there, lost = l.each(url, want); lost.silent != "" {
+			return lost
+		}
+	}
+	for id, acc := range want {
+		now, known := there[id]
+		switch missing := int(max(0, acc.Version-now.Version)); {
+		case !known && !whole: // counted as unreadable
+		case acc.Version == 0 && now.Name != acc.Name:
+			lost.seeds++
+		case missing == 0 && now.Version == acc.Version && now.Name != acc.Name:
+			lost.writes++
+		default:
+			lost.writes += missing
+		}
+	}
+	return lost
+}
+
+// each asks for these accounts one by one, some at once. What can't be read is
+// counted and left out of there.
+func (l *load) each(url string, want map[string]account) (there map[string]account, lost loss) {
+	at := &load{url: url, client: l.client, codes: make(map[string]bool)}
+	there = make(map[string]account)
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for id := range want {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			acc, code := at.get(id)
+			mu.Lock()
+			defer mu.Unlock()
+			switch code {
+			case http.StatusOK, http.StatusNotFound:
+				there[id] = acc
+			case http.StatusServiceUnavailable:
+				lost.unreadable++
+			default:
+				lost.silent = fmt.Sprintf("GET %s = %d", id, code)
+			}
+		})
+	}
+	asking.Wait()
+	return there, lost
+}
+
+// list reads all accounts by pages, as far as they can be read.
+func (l *load) list(url string) (there map[string]account, whole bool) {
+	there = make(map[string]account)
+	for cursor := ""; ; {
+		var page struct {
+			Items      []account
+			NextCursor string `json:"next_cursor"`
+		}
+		resp, err := l.client.Get(url + "/accounts?limit=1000&cursor=" + cursor)
+		if err != nil {
+			return there, false
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil {
+			return there, false
+		}
+		for _, acc := range page.Items {
+			there[acc.ID] = acc
+		}
+		if cursor = page.NextCursor; cursor == "" {
+			return there, true
+		}
+	}
+}

@@ -1,0 +1,221 @@
+//go:build linux
+
+package faults
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// place is where a row's database lives.
+type place struct {
+	dir    string  // of the database; a mount point unless it is a plain folder
+	block  string  // the loop device, if there is one
+	device *device // what is under the loop device, if it can be made to fail
+}
+
+// kind says how a place is made.
+type kind string
+
+const (
+	folder kind = ""            // a directory of the machine's own disk
+	disk   kind = "loop device" // ext4 on a loop device
+	sick   kind = "FUSE device" // ext4 on a loop device on a device of ours
+	ram    kind = "tmpfs"
+)
+
+// diskSize leaves more free than checks.disk.min_free asks for by default.
+const diskSize = 160 << 20
+
+// prefix begins the name of all that a run leaves on the machine; the id of its
+// process follows, so that the next run can tell what nobody owns any more.
+const prefix = "accountservice-faults-"
+
+// newPlace makes a place below dir and takes it down when the test ends.
+func newPlace(t *testing.T, k kind, dir string) *place {
+	t.Helper()
+	p := &place{dir: filepath.Join(dir, "data")}
+	must(t, os.Mkdir(p.dir, 0o755))
+	if k == folder {
+		return p
+	}
+	if os.Getuid() != 0 {
+		skip(t, "making a %s takes root", k)
+	}
+	if k == ram {
+		if err := unix.Mount("tmpfs", p.dir, "tmpfs", 0, fmt.Sprint("size=", diskSize)); err != nil {
+			skip(t, "tmpfs cannot be mounted here: %v", err)
+		}
+		t.Cleanup(func() { detach(p.dir) })
+		return p
+	}
+	file := filepath.Join(dir, "image")
+	if k == sick {
+		if why := canFUSE(); why != "" {
+			skip(t, "%s", why)
+		}
+		p.device, file = newDevice(t, dir, diskSize)
+	} else {
+		must(t, os.WriteFile(file, nil, 0o600))
+		must(t, os.Truncate(file, diskSize))
+	}
+	for _, tool := range []string{"mkfs.ext4", "losetup"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			skip(t, "%s is not installed", tool)
+		}
+	}
+	out, err := exec.Command("losetup", "--find", "--show", file).CombinedOutput()
+	if err != nil {
+		skip(t, "no loop device: %s", strings.TrimSpace(string(out)))
+	}
+	p.block = strings.TrimSpace(string(out))
+	t.Cleanup(func() { letGo(p.block) })
+	// nothing is left to the kernel to write later: the k-th write is one of the service's
+	run(t, "mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8", p.block)
+	p.mount(t)
+	t.Cleanup(func() {
+		thaw(p.dir)
+		detach(p.dir)
+	})
+	return p
+}
+
+// mount puts the loop device's file system on the folder. An error in it makes
+// it read-only, as distributions set it up.
+func (p *place) mount(t *testing.T) {
+	t.Helper()
+	must(t, unix.Mount(p.block, p.dir, "ext4", unix.MS_NOATIME, "errors=remount-ro"))
+}
+
+// again unmounts and mounts the file system, as a restart of the machine would.
+// What its caches hold and the device does not is lost thereby.
+func (p *place) again(t *testing.T) {
+	t.Helper()
+	err := eventually(func() error { return unix.Unmount(p.dir, 0) })
+	if err != nil {
+		t.Errorf("unmount: %v", err)
+		return
+	}
+	p.mount(t)
+}
+
+// sysfs is the name of the loop device in /sys/fs/ext4.
+func (p *place) sysfs(name string) string {
+	return filepath.Join("/sys/fs/ext4", filepath.Base(p.block), name)
+}
+
+func detach(dir string) { unix.Unmount(dir, unix.MNT_DETACH) }
+
+// letGo detaches a loop device, at once or when its last user has gone.
+func letGo(block string) {
+	if f, err := os.Open(block); err == nil {
+		defer f.Close()
+		unix.IoctlSetInt(int(f.Fd()), unix.LOOP_CLR_FD, 0)
+	}
+}
+
+// FIFREEZE and FITHAW of linux/fs.h.
+const (
+	fiFreeze = 0xc0045877
+	fiThaw   = 0xc0045878
+)
+
+func freeze(dir string) error { return ioctlDir(dir, fiFreeze) }
+func thaw(dir string) error   { return ioctlDir(dir, fiThaw) }
+
+func ioctlDir(dir string, request uint) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return unix.IoctlSetInt(int(d.Fd()), request, 0)
+}
+
+// removeLeftovers ends what an earlier run left behind that was killed before
+// its clean-up: processes, frozen and mounted file systems, loop devices, files.
+func removeLeftovers() {
+	base := filepath.Join(os.TempDir(), prefix)
+	orphan := func(path string) bool {
+		rest, ours := strings.CutPrefix(path, base)
+		pid, _, _ := strings.Cut(rest, "-")
+		n, err := strconv.Atoi(pid)
+		return ours && err == nil && n != os.Getpid() && errors.Is(syscall.Kill(n, 0), syscall.ESRCH)
+	}
+	var loops []string // found by the path of what is under them, so before that is unmounted
+	backing, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, name := range backing {
+		if file, err := os.ReadFile(name); err == nil && orphan(string(file)) {
+			loops = append(loops, "/dev/"+filepath.Base(filepath.Dir(filepath.Dir(name))))
+		}
+	}
+	points := mountPoints()
+	for _, point := range points {
+		if orphan(point) && filepath.Base(point) == deviceName {
+			unix.Unmount(point, unix.MNT_FORCE) // ends what hangs in it, though it is in use
+		}
+	}
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range exes {
+		if exe, err := os.Readlink(link); err == nil && orphan(exe) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+	for i := len(points) - 1; i >= 0; i-- { // the last one mounted first
+		if orphan(points[i]) {
+			thaw(points[i])
+			detach(points[i])
+		}
+	}
+	for _, block := range loops {
+		letGo(block)
+	}
+	roots, _ := filepath.Glob(base + "*")
+	for _, root := range roots {
+		if orphan(root) {
+			os.RemoveAll(root)
+		}
+	}
+}
+
+// mountPoints lists what is mounted, in order.
+func mountPoints() (points []string) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); len(fields) > 4 {
+			points = append(points, fields[4])
+		}
+	}
+	return points
+}
+
+// run is a command that must succeed.
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v %s", name, err, out)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,181 @@
+//go:build linux
+
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// startLimit is the time in which a start that is refused must have said so.
+const startLimit = 3 * time.Second
+
+// started is what a start came to.
+type started struct {
+	svc     *service
+	serves  bool
+	refused bool // exit code other than 0
+	took    time.Duration
+	said    []string // errors in its log
+	words   string   // of /health, when it neither serves nor ends
+}
+
+// start runs the service and waits until it serves, ends, or does neither.
+func (s *scene) start() (r started) {
+	began := time.Now()
+	r.svc = startService(s.T, s.path, nil, append(s.env, s.later...)...)
+	r.wait(began, 10*time.Second)
+	return r
+}
+
+func (r *started) wait(began time.Time, patience time.Duration) {
+	eventually(func() error {
+		if !r.svc.lives() || r.svc.ask("/health").code == 200 {
+			return nil
+		}
+		return errors.New("not yet")
+	}, patience)
+	r.took = time.Since(began)
+	switch {
+	case !r.svc.lives():
+		r.refused = r.svc.code != 0
+	default:
+		a := r.svc.ask("/health")
+		r.serves, r.words = a.code == 200, a.words("")
+	}
+	r.said = r.svc.errorLines()
+}
+
+// restart starts the service again where it was, and after the repair if there
+// is one, and counts what is lost.
+func (s *scene) restart() {
+	if s.svc.lives() && !s.want.stuck {
+		s.row.restart = "not tried: the first process is still there"
+		return
+	}
+	s.row.restart, s.row.lost = s.tryStart(s.want.restart)
+	if s.repair == nil {
+		return
+	}
+	s.repair(s)
+	if !s.svc.ended(10 * time.Second) {
+		s.bad("the process is not gone after the repair")
+	}
+	words, lost := s.tryStart(serves)
+	s.row.restart += "; " + s.mended + ": " + words
+	s.row.lost = lost
+}
+
+// tryStart is one start, its words and losses for the table.
+func (s *scene) tryStart(want restart) (words, lost string) {
+	r := s.start()
+	defer func() {
+		if s.Failed() || len(s.wrong) > 0 {
+			s.Logf("log of the start:\n%s", shorten(r.svc.log.String()))
+		}
+	}()
+	switch {
+	case r.serves:
+		words, lost = s.compare(r, want)
+		// what it takes now must be there at the next start
+		if code := s.load.putAt(r.svc.url, "after-"+string(want), "written after a restart"); code/100 != 2 {
+			s.bad("after the restart a write got %d", code)
+		}
+		if how := r.svc.stop(); how.killed {
+			s.bad("after the restart: %s", how)
+		}
+		return words, lost
+	case r.refused:
+		s.judgeRefusal(r, want)
+		line := "nothing"
+		if len(r.said) > 0 {
+			line = s.plain(r.said[len(r.said)-1])
+		}
+		return "refuses: " + line, "–"
+	}
+	r.svc.cmd.Process.Signal(syscall.SIGKILL)
+	gone := r.svc.ended(2 * time.Second)
+	if !s.want.stuck || want == serves {
+		s.bad("the start neither serves nor ends within %s: %s", r.took.Round(time.Second), r.words)
+	}
+	words = "neither serves nor ends: " + s.plain(r.words)
+	if !gone {
+		words += "; the kernel keeps it"
+	}
+	return words, "–"
+}
+
+// compare holds a service that serves to what was acknowledged.
+func (s *scene) compare(r started, want restart) (words, lost string) {
+	l := s.load.compare(r.svc.url, s.seeds)
+	switch {
+	case want == restored && !saysRestore(r.svc.log.String()):
+		s.bad("the start does not say that another database was put there")
+		return "serves the other database", "as restored"
+	case want == restored:
+		return "serves the other database and says so", "as restored"
+	case want == refuses:
+		s.bad("the start serves, and must refuse; lost of %d acknowledged writes: %s", s.load.acks, l)
+	case want == damaged && l.unreadable > 0 && l.silent == "" && l.writes+l.seeds == 0:
+		a, found := s.sees(r.svc, s.want.check)
+		if !found {
+			s.bad("after the restart /health does not show the damage: %s", a)
+		}
+		return fmt.Sprintf("serves; /health %s %s", a, s.plain(a.words(s.want.check))), l.String()
+	case !l.none() && s.want.unseen == "":
+		s.bad("lost of %d acknowledged writes: %s", s.load.acks, l)
+	}
+	return "serves", l.String()
+}
+
+// sees waits until a check of the service fails.
+func (s *scene) sees(svc *service, check string) (a answer, found bool) {
+	err := eventually(func() error {
+		if a = svc.ask("/health"); a.Failures[check] == "" {
+			return errors.New("not seen")
+		}
+		return nil
+	}, s.want.within)
+	return a, err == nil
+}
+
+// saysRestore finds the line of the log that another database is accepted.
+func saysRestore(log string) bool {
+	log = strings.ToLower(log)
+	return strings.Contains(log, "restore") || strings.Contains(log, "another database")
+}
+
+// judgeRefusal wants one line, in time, about this file.
+func (s *scene) judgeRefusal(r started, want restart) {
+	limit := startLimit
+	if s.want.slowBack > 0 {
+		limit = s.want.slowBack
+	}
+	if want == serves || want == restored {
+		s.bad("the start is refused, and must serve: %s", strings.Join(r.said, " | "))
+	}
+	for _, wrong := range refusal(r, s.path, limit) {
+		s.bad("%s", wrong)
+	}
+}
+
+// refusal says what is missing in a start that was refused.
+func refusal(r started, path string, limit time.Duration) (wrong []string) {
+	if r.took > limit {
+		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s", r.took.Round(100*time.Millisecond), limit))
+	}
+	if len(r.said) != 1 {
+		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said), strings.Join(r.said, " | ")))
+		return wrong
+	}
+	if !strings.Contains(r.said[0], path) {
+		wrong = append(wrong, "the refusal does not name the file: "+r.said[0])
+	}
+	if !cure.MatchString(r.said[0]) {
+		wrong = append(wrong, "the refusal does not say what to do: "+r.said[0])
+	}
+	return wrong
+}

@@ -1,0 +1,210 @@
+//go:build linux
+
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// refusedStarts are what a start must look at before it serves.
+var refusedStarts = []startFault{
+	{
+		name: "missing, with its witness beside it",
+		do:   remove,
+	}, {
+		name: "missing without a witness, and store.bolt.create is never",
+		do:   func(t *testing.T, path string) { remove(t, path); must(t, os.Remove(path+".witness")) },
+		env:  []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"},
+	}, {
+		name: "missing with its folder",
+		do: func(t *testing.T, path string) {
+			must(t, os.RemoveAll(filepath.Dir(path)))
+			must(t, os.Mkdir(filepath.Dir(path), 0o755))
+		},
+		env: []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"},
+	}, {
+		name: "empty",
+		do:   func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) },
+	}, {
+		name: "cut to half of what it needs",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, _ := d.metas()
+			must(t, os.Truncate(path, int64(newest.high)/2*d.size))
+		},
+	}, {
+		name: "one byte short of what it needs",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, _ := d.metas()
+			must(t, os.Truncate(path, int64(newest.high)*d.size-1))
+		},
+	}, {
+		name: "damaged in both meta pages",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, older := d.metas()
+			d.garbleMeta(newest)
+			d.garbleMeta(older)
+		},
+	}, {
+		name: "damaged in its newest meta page, so that the last commit is missing",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, _ := d.metas()
+			d.garbleMeta(newest)
+		},
+	}, {
+		name:   "damaged in its older meta page",
+		either: true,
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			_, older := d.metas()
+			d.garbleMeta(older)
+		},
+	}, {
+		name: "damaged in the root page of the file",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, _ := d.metas()
+			d.garblePage(newest.root)
+		},
+	}, {
+		name: "damaged in the root page of the accounts",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			d.garblePage(d.accountsRoot())
+		},
+	}, {
+		name: "damaged in its freelist page",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, _ := d.metas()
+			d.garblePage(newest.freelist)
+		},
+	}, {
+		name:   "damaged by one bit in its older meta page",
+		serves: true,
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			_, older := d.metas()
+			d.flip(older.page*d.size+headerSize+rootField, 0x01)
+		},
+	}, {
+		name: "damaged by one bit in its newest meta page",
+		do: func(t *testing.T, path string) {
+			d := openFile(t, path)
+			newest, _ := d.metas()
+			d.flip(newest.page*d.size+headerSize+rootField, 0x01)
+		},
+	}, {
+		name: "without its bucket of accounts",
+		do: func(t *testing.T, path string) {
+			edit(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(accountsKey)) })
+		},
+	}, {
+		name: "text",
+		do:   content([]byte("id,name\n10000,Person_0\n")),
+	}, {
+		name: "zeros, as long as it was",
+		do: func(t *testing.T, path string) {
+			info, err := os.Stat(path)
+			must(t, err)
+			must(t, os.WriteFile(path, make([]byte, info.Size()), 0o600))
+		},
+	}, {
+		name: "noise",
+		do:   content(bytes.Repeat([]byte{0x5A, 0xC3, 0x00, 0xFF}, 1<<14)),
+	}, {
+		name: "a folder",
+		do:   func(t *testing.T, path string) { remove(t, path); must(t, os.Mkdir(path, 0o755)) },
+	}, {
+		name: "a FIFO",
+		do:   func(t *testing.T, path string) { remove(t, path); must(t, unix.Mkfifo(path, 0o600)) },
+	}, {
+		name: "a link to nowhere",
+		do: func(t *testing.T, path string) {
+			remove(t, path)
+			must(t, os.Symlink(filepath.Join(filepath.Dir(path), "nowhere"), path))
+		},
+	}, {
+		name: "another user's, without permission",
+		as:   &syscall.Credential{Uid: 65532, Gid: 65532},
+		do: func(t *testing.T, path string) {
+			if os.Getuid() != 0 {
+				skip(t, "running the service as another user takes root")
+			}
+			must(t, os.Chmod(path, 0o600))
+		},
+	}, {
+		name: "on a file system that is mounted read-only",
+		do:   mountReadOnly,
+	}, {
+		name: "another program's bolt database",
+		do: func(t *testing.T, path string) {
+			remove(t, path)
+			edit(t, path, func(tx *bbolt.Tx) error {
+				_, err := tx.CreateBucket([]byte("jobs"))
+				return err
+			})
+		},
+	}, {
+		name:  "locked by another process",
+		limit: 7 * time.Second, // store.bolt.open_timeout is 5 s
+		do: func(t *testing.T, path string) {
+			f, err := os.Open(path)
+			must(t, err)
+			t.Cleanup(func() { f.Close() })
+			must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+		},
+	}, {
+		name:     "another intact database of this service, put there while it was stopped",
+		serves:   true,
+		restored: true,
+		do: func(t *testing.T, path string) {
+			other := filepath.Join(filepath.Dir(path), "other", "accounts.db")
+			must(t, os.Mkdir(filepath.Dir(other), 0o755))
+			svc := startService(t, other, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", 7))
+			if !svc.await(10 * time.Second) {
+				t.Fatalf("the other service:\n%s", svc.log)
+			}
+			svc.stop()
+			must(t, os.Rename(other, path))
+			must(t, os.RemoveAll(filepath.Dir(other)))
+		},
+	}, {
+		name:     "an older copy of itself, put there while it was stopped (a backup)",
+		serves:   true,
+		restored: true,
+		do: func(t *testing.T, path string) {
+			older, err := os.ReadFile(filepath.Join(root, "older.db"))
+			must(t, err)
+			must(t, os.WriteFile(path, older, 0o600))
+		},
+	}, {
+		name:   "missing without a witness: a first start or a forgotten volume, which store.bolt.create=never tells apart",
+		serves: true,
+		first:  true,
+		do:     func(t *testing.T, path string) { remove(t, path); must(t, os.Remove(path+".witness")) },
+	}, {
+		name:   "as it was left",
+		serves: true,
+		do:     func(*testing.T, string) {},
+	},
+}
+
+func remove(t *testing.T, path string) { t.Helper(); must(t, os.Remove(path)) }
+
+// content replaces all that the file holds.
+func content(b []byte) func(*testing.T, string) {
+	return func(t *testing.T, path string) { t.Helper(); must(t, os.WriteFile(path, b, 0o600)) }
+}

@@ -1,0 +1,252 @@
+//go:build linux
+
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// timeFaults are of the process, its time and its surroundings.
+var timeFaults = []fault{
+	{
+		name: "killed (SIGKILL) under write load", every: 2 * time.Millisecond,
+		do:    func(s *scene) { s.kill(syscall.SIGKILL) },
+		watch: (*scene).watchDeath,
+		want:  want{dies: true, restart: serves},
+	}, {
+		name:  "its listener shut down",
+		do:    func(s *scene) { s.shutListener() },
+		watch: (*scene).watchDeath,
+		want:  want{dies: true, restart: serves},
+	}, {
+		name: "process stopped for 8 s and continued",
+		prepare: func(s *scene) {
+			s.load.still()
+			s.load.deaf.Store(true)
+		},
+		do:    func(s *scene) { s.kill(syscall.SIGSTOP) },
+		watch: (*scene).watchStopped,
+		want:  want{restart: serves},
+	}, {
+		name:  "file descriptors exhausted by idle connections",
+		do:    func(s *scene) { s.limitFiles(16) },
+		watch: (*scene).watchExhausted,
+		want:  want{restart: serves, codes: "none"},
+	},
+	{
+		name: "CPU starved", alone: true,
+		do:    func(*scene) {},
+		watch: (*scene).watchStarved,
+		want:  want{unseen: "it is no fault of the service: a slow answer is no dead one", restart: serves},
+	},
+}
+
+// watchDeath is for a fault that ends the process.
+func (s *scene) watchDeath() {
+	s.load.deaf.Store(true)
+	s.load.quiet.Store(true)
+	if !s.svc.ended(10 * time.Second) {
+		s.row.health = s.svc.ask("/health").String()
+		return
+	}
+	s.row.found, s.row.took = true, time.Since(s.began)
+	s.row.health, s.row.ready = s.svc.ask("/health").String(), s.svc.ask("/ready").String()
+	code, line := s.svc.probe()
+	s.row.probe = fmt.Sprintf("%d, %s", code, s.plain(line))
+	if said := s.svc.errorLines(); len(said) > 0 {
+		s.row.words = "log: " + s.plain(said[len(said)-1])
+	}
+	if code != 1 {
+		s.bad("the probe of a dead service exits with %d", code)
+	}
+}
+
+// shutListener ends the listening socket by a copy of its descriptor.
+func (s *scene) shutListener() {
+	pid := s.svc.cmd.Process.Pid
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	must(s.T, err)
+	defer unix.Close(pidfd)
+	for fd := range 64 {
+		if link, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); !strings.HasPrefix(link, "socket:") {
+			continue
+		}
+		mine, err := unix.PidfdGetfd(pidfd, fd, 0)
+		if err != nil {
+			skip(s.T, "pidfd_getfd: %v", err)
+		}
+		listens, _ := unix.GetsockoptInt(mine, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+		if address, err := unix.Getsockname(mine); err == nil && listens == 1 && portOf(address) == s.svc.port {
+			err = unix.Shutdown(mine, unix.SHUT_RDWR)
+			unix.Close(mine)
+			must(s.T, err)
+			return
+		}
+		unix.Close(mine)
+	}
+	s.Fatal("no listening socket found")
+}
+
+func portOf(a unix.Sockaddr) int {
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		return a.Port
+	case *unix.SockaddrInet6:
+		return a.Port
+	}
+	return 0
+}
+
+// watchStopped continues the process after 8 s and judges its first answers:
+// they must be made anew or say stale, and never be the old green.
+func (s *scene) watchStopped() {
+	<-time.After(7500 * time.Millisecond)
+	answers := make(chan answer, 8)
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for range cap(answers) { // asked while it is stopped, answered at once when it goes on
+		go func() { answers <- s.svc.askWith(&client, "/health") }()
+	}
+	<-time.After(500 * time.Millisecond)
+	continued := time.Now()
+	s.kill(syscall.SIGCONT)
+	for range cap(answers) {
+		a := <-answers
+		if s.row.health == "" {
+			s.row.health, s.row.words = a.String(), "the first answer was made anew"
+			if a.code != 200 {
+				s.row.words = s.plain(a.words(""))
+			}
+			s.row.found, s.row.took = true, time.Since(s.began)
+			s.ready()
+		}
+		if a.code == 200 && a.Timestamp.Before(continued) {
+			s.bad("the first answer is 200 and %s old", continued.Sub(a.Timestamp).Round(100*time.Millisecond))
+		}
+	}
+	if err := eventually(func() error {
+		if a := s.svc.ask("/health"); a.code != 200 {
+			return errors.New(a.words(""))
+		}
+		return nil
+	}, bound); err != nil {
+		s.bad("still unhealthy %s after it went on: %v", bound, err)
+	}
+	s.row.words += fmt.Sprintf("; 200 within %s after it went on", rounded(time.Since(continued)))
+	s.wrong = dropProbe(s.wrong)
+	s.load.reset() // a request that was under way took as long as the process was stopped
+	s.load.quiet.Store(false)
+	s.load.deaf.Store(false)
+}
+
+// dropProbe forgives a probe that came when all was well again.
+func dropProbe(wrong []string) (left []string) {
+	for _, w := range wrong {
+		if !strings.HasPrefix(w, "the probe exits with 0") {
+			left = append(left, w)
+		}
+	}
+	return left
+}
+
+// limitFiles leaves the process room for n more file descriptors.
+func (s *scene) limitFiles(n int) {
+	open, _ := s.svc.holds()
+	var limit unix.Rlimit
+	must(s.T, unix.Prlimit(s.svc.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &limit))
+	limit.Cur = uint64(open + n)
+	must(s.T, unix.Prlimit(s.svc.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+}
+
+// watchExhausted holds more connections than the process may have and looks
+// whether it comes back when they are gone.
+func (s *scene) watchExhausted() {
+	var conns []net.Conn
+	for range 200 {
+		conn, err := net.DialTimeout("tcp", fmt.Sprint("127.0.0.1:", s.svc.port), time.Second)
+		if err != nil {
+			break
+		}
+		conns = append(conns, conn)
+	}
+	s.began = time.Now()
+	s.want.unseen = "as long as connections are waiting, a probe gets no answer, which is what it reports"
+	s.watchHealth()
+	if s.row.found {
+		s.wrong = nil // what came is what is seen instead
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	closed := time.Now()
+	if err := eventually(func() error {
+		if a := s.svc.ask("/health"); a.code != 200 {
+			return errors.New(a.String() + " " + a.words(""))
+		}
+		return nil
+	}, 15*time.Second); err != nil {
+		s.bad("still unhealthy 15 s after the connections were closed: %v", err)
+		return
+	}
+	s.row.words += fmt.Sprintf("; 200 again %s after they were closed", rounded(time.Since(closed)))
+	s.load.mu.Lock() // what requests without a connection got is no answer of the service
+	for code := range s.load.codes {
+		if !strings.HasSuffix(code, "00") && !strings.HasSuffix(code, "503") {
+			delete(s.load.codes, code)
+		}
+	}
+	s.load.slowest = 0
+	s.load.mu.Unlock()
+}
+
+// watchStarved burns the CPU beside the service at a higher priority and counts
+// what Docker would count: probes that fail in a row.
+func (s *scene) watchStarved() {
+	span := 20 * time.Second
+	if os.Getenv("FAULT_TABLE_LONG") == "1" {
+		span = 2 * time.Minute
+	}
+	for range 4 * runtime.NumCPU() {
+		burner := exec.Command("nice", "-n", "-10", "sh", "-c", "while :; do :; done")
+		must(s.T, burner.Start())
+		defer burner.Wait()
+		defer burner.Process.Kill()
+	}
+	inRow, most, probes := 0, 0, 0
+	slowest := time.Duration(0)
+	for time.Since(s.began) < span {
+		began := time.Now()
+		a := s.svc.ask("/health")
+		slowest = max(slowest, time.Since(began))
+		if a.code == 503 {
+			s.bad("/health = 503 %s", a.words(""))
+		}
+		code, line := s.svc.probe()
+		if probes++; code == 0 {
+			inRow = 0
+		} else {
+			inRow++
+			s.Logf("probe %d: exit %d %s", probes, code, line)
+		}
+		most = max(most, inRow)
+		<-time.After(time.Second)
+	}
+	s.Logf("%d probes, at most %d failed in a row; slowest /health %s", probes, most, slowest)
+	if most >= 3 {
+		s.bad("the probe failed %d times in a row, and 3 get the container killed", most)
+	}
+	a := s.svc.ask("/health")
+	s.row.health, s.row.ready = a.String(), s.svc.ask("/ready").String()
+	s.row.probe = fmt.Sprintf("never 3 failures in a row for %s", span)
+	s.row.words = "not seen: " + s.want.unseen
+}
