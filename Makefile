@@ -28,8 +28,8 @@ lint: ## staticcheck, downloaded as a Go module
 bench: ## benchmarks, with health-go's own handler beside ours
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## the configuration loader, for 30 seconds
-	go test -run '^$$' -fuzz FuzzLoad -fuzztime 30s -fuzzminimizetime 1x ./config
+fuzz: ## the configuration loader, for 15 seconds
+	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
 
 image: ## the container image, as accountservice:latest
 	docker build --build-arg GOPROXY --build-arg VERSION=$(VERSION) \

@@ -108,7 +108,7 @@ func (l *loader) unknownMessage(name string) string {
 	shape, nameless := l.schema.dependencyVariable(name)
 	switch {
 	case near != "" && !nameless:
-		return "unknown variable, did you mean " + near + "?"
+		return "unknown variable, did you mean " + show(near) + "?"
 	case shape != "":
 		return "unknown variable: write " + shape + ", NAME in capitals, digits and _"
 	}

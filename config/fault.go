@@ -15,8 +15,16 @@ type Fault struct {
 	Message string // the value unless it may be secret, its source, what is wrong, the cure
 }
 
-// String is one line.
-func (f Fault) String() string { return f.Key + ": " + f.Message }
+// String is one line, whatever names a file has: none of them can look like
+// another fault.
+func (f Fault) String() string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, f.Key+": "+f.Message)
+}
 
 // Faults are all the faults of one run. It is the error of Load.
 type Faults []Fault

@@ -192,7 +192,7 @@ func (f *fileReader) at(node *yaml.Node) string {
 func (f *fileReader) unknownKey(p place) {
 	cure := ": accountservice config docs lists all"
 	if near := f.schema.nearestKey(p.pattern, p.dependency); near != "" {
-		cure = ", did you mean " + near + "?"
+		cure = ", did you mean " + show(near) + "?"
 	}
 	f.unknown(p.key, p.at, "unknown key ("+p.at+")"+cure)
 }
