@@ -106,6 +106,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err == nil {
 		err = s.open(ctx, opts)
 	}
+	if errors.Is(err, syscall.EIO) {
+		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
@@ -161,10 +164,6 @@ func acceptable(f *os.File, olderMeta bool) (damage, err error) {
 		return err, nil
 	case errors.Is(err, errNewestMeta):
 		return nil, fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", err)
-	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)
 	}
 	return nil, err
 }

@@ -85,7 +85,7 @@ func openLocked(ctx context.Context, path string, timeout time.Duration) (*os.Fi
 		return nil, fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; look for disk errors in the kernel's log", err)
+		return nil, err
 	}
 	if err := lock(ctx, f, timeout); err != nil {
 		f.Close()
