@@ -66,7 +66,10 @@ func TestDeletedDatabaseIsPutBackWithEveryAcknowledgedWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 3000)
 			acked := writeOn(t, s)
-			for len(all(t, s)) < 3050 {
+			for deadline := time.Now().Add(10 * time.Second); len(all(t, s)) < 3050; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the writers never wrote 50 accounts")
+				}
 			}
 			must(t, remove(path))
 			want := acked() // ends when the store refuses

@@ -100,8 +100,10 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		_, _, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"})
 		answer <- err
 	}()
-	for len(s.writes) == 0 {
-		time.Sleep(time.Millisecond) // until it is in the queue
+	for deadline := time.Now().Add(10 * time.Second); len(s.writes) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the write never came into the queue")
+		}
 	}
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrOutcomeUnknown) {
