@@ -14,12 +14,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
 )
@@ -40,6 +39,10 @@ type Options struct {
 	OpenTimeout time.Duration
 	// MustExist makes a missing file an error; else it is created.
 	MustExist bool
+	// RescueDir is where the accounts are copied to when the file was deleted or
+	// replaced while it was open; empty is beside it. A copy on another file
+	// system than Path's is kept, and not put back.
+	RescueDir string
 	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
 	// without its last change.
 	AcceptOlderMeta bool
@@ -52,28 +55,28 @@ type Options struct {
 
 // Store is a store.Store in one bbolt file, locked for this process.
 type Store struct {
-	path string
-	now  func() time.Time
-	log  *slog.Logger
-	db   *bbolt.DB
-	file *os.File // bbolt's own, to ask what became of it
-	disk direct   // the same file, past the page cache
+	path      string
+	rescueDir string // where copies of a lost database go
+	now       func() time.Time
+	log       *slog.Logger
 
-	pageSize int64
-	id       string // which database this is
+	current atomic.Pointer[handle]
+	retired sync.WaitGroup // of closing the handles before it
 
 	failed    atomic.Pointer[failure]
 	stuck     chan struct{} // closed when bbolt's locks may be held for ever
 	stuckOnce sync.Once
 
-	readers   chan struct{}
-	writes    chan *write
-	committed atomic.Uint64             // the last transaction
-	busy      atomic.Pointer[time.Time] // when the commit under way began, or nil
-	closing   chan struct{}             // closed by Close
-	closed    sync.Once
-	lost      chan struct{} // has room for one: Check has found the file gone
-	stopped   chan struct{} // closed when the committer has ended
+	readers chan struct{}
+	writes  chan *write
+	busy    atomic.Pointer[time.Time] // when the commit under way began, or nil
+	closing chan struct{}             // closed by Close
+	closed  sync.Once
+	stopped chan struct{} // closed when the committer has ended
+
+	lost    chan struct{}          // has room for one: Check has found the file gone
+	saving  atomic.Pointer[saving] // the rescue under way, or nil
+	rescues []time.Time            // the committer's: when the last ones began
 
 	asking atomic.Pointer[time.Time] // when the Check under way began, or nil
 	walked store.ID                  // the last record that CheckRecords decoded
@@ -86,8 +89,11 @@ var _ store.Store = (*Store)(nil)
 // the file, the cause and the cure.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{
-		path:    opts.Path,
-		now:     opts.Now,
+		path: opts.Path,
+		now:  opts.Now,
+
+		rescueDir: opts.RescueDir,
+
 		stuck:   make(chan struct{}),
 		readers: make(chan struct{}, maxReaders),
 		writes:  make(chan *write, maxBatch),
@@ -102,7 +108,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	err := s.create(opts.MustExist)
+	if s.rescueDir == "" {
+		s.rescueDir = filepath.Dir(s.path)
+	}
+	err := s.usableFolder()
+	if err == nil {
+		err = s.create(opts.MustExist)
+	}
 	if err == nil {
 		err = s.open(ctx, opts)
 	}
@@ -112,44 +124,36 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
-	s.disk = openDirect(s.file)
+	s.tidy()
 	go s.commitLoop()
 	return s, nil
 }
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
 func (s *Store) open(ctx context.Context, opts Options) error {
+	var h handle
 	var damage error // that can be mended
-	openFile := func(path string, _ int, _ os.FileMode) (f *os.File, err error) {
-		if f, err = openLocked(ctx, path, opts.OpenTimeout); err != nil {
+	err := h.open(s.path, func() (*os.File, error) {
+		f, err := openLocked(ctx, s.path, opts.OpenTimeout)
+		if err != nil {
 			return nil, err
 		}
 		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
 			f.Close()
 			return nil, err
 		}
-		s.file = f
 		return f, nil
-	}
-	err := guard(func() (err error) {
-		s.db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
-			OpenFile:        openFile,
-			InitialMmapSize: mapSize,
-			FreelistType:    bbolt.FreelistMapType,
-			NoStatistics:    true,
-		})
-		if err != nil {
+	}, func() error {
+		if err := h.prepare(damage); err != nil {
 			return err
 		}
-		return s.prepare(damage)
+		if damage != nil {
+			s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
+		}
+		return s.identify(&h)
 	})
-	var fault *fault
-	if errors.As(err, &fault) {
-		// bbolt's locks may be held: the process ends without closing it
-		return fmt.Errorf("the database is damaged (%w); restore a backup", err)
-	}
-	if err != nil && s.db != nil {
-		s.db.Close()
+	if err == nil {
+		s.current.Store(&h)
 	}
 	return err
 }
@@ -174,12 +178,14 @@ func (s *Store) Close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		<-s.stopped
-		s.disk.close()
+		h := s.handle()
 		var err error
-		if s.failed.Load() == nil && s.identity() == nil {
-			err = s.tellWitness()
+		if s.failed.Load() == nil && s.identity(h) == nil {
+			err = s.tellWitness(h)
 		}
-		done <- errors.Join(err, s.db.Close())
+		err = errors.Join(err, h.close())
+		s.retired.Wait()
+		done <- err
 	}()
 	select {
 	case err := <-done:

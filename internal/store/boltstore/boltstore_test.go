@@ -206,7 +206,7 @@ func cut(t *testing.T, path string, part float64) {
 	s := openAt(t, path)
 	_, err := s.Seed(t.Context(), store.Fakes(5000))
 	must(t, err)
-	m, err := inspectFile(s.file)
+	m, err := inspectFile(s.handle().file)
 	must(t, err)
 	storetest.Close(t, s)
 	must(t, os.Truncate(path, max(int64(part*float64(m.need())), 2*m.pageSize)))

@@ -21,37 +21,34 @@ var (
 
 var sentinelText = []byte("this file belongs to accountservice")
 
-// prepare makes sure that the open file is ours and has its buckets, and that
-// the witness knows it. A damage that a transaction mends is mended.
-func (s *Store) prepare(damage error) error {
-	s.pageSize = int64(s.db.Info().PageSize)
+// prepare makes sure that the open file is ours and has its buckets, and learns
+// which database it is. A damage that a transaction mends is mended.
+func (h *handle) prepare(damage error) error {
+	h.pageSize = int64(h.db.Info().PageSize)
 	var ours bool
-	err := s.db.View(func(tx *bbolt.Tx) (err error) {
-		ours, err = isOurs(tx, s.snapshot(tx))
+	err := h.db.View(func(tx *bbolt.Tx) (err error) {
+		ours, err = isOurs(tx, h.snapshot(tx))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	if !ours || damage != nil {
-		if err := s.db.Update(makeBuckets); err != nil {
+		if err := h.db.Update(makeBuckets); err != nil {
 			return err
 		}
 	}
-	if damage != nil {
-		s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
-	}
 	var id []byte
-	err = s.db.View(func(tx *bbolt.Tx) (err error) {
-		s.committed.Store(uint64(tx.ID()))
+	err = h.db.View(func(tx *bbolt.Tx) (err error) {
+		h.committed.Store(uint64(tx.ID()))
 		id, err = unseal(identityKey, tx.Bucket(metaBucket).Get(identityKey))
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("its identity: %w; restore a backup", err)
 	}
-	s.id = string(id)
-	return s.identify()
+	h.id = string(id)
+	return nil
 }
 
 // isOurs says whether this service made the file; if not, it is new or the
@@ -81,12 +78,12 @@ func isOurs(tx *bbolt.Tx, snap snapshot) (bool, error) {
 // identify tells the witness which database is here, and the log if it is
 // another or an older one. A folder that can't be written has no witness: the
 // file may be mounted alone.
-func (s *Store) identify() error {
+func (s *Store) identify(h *handle) error {
 	known, err := testify(s.path)
 	if err != nil {
 		return err
 	}
-	here := testimony{s.id, s.committed.Load()}
+	here := testimony{h.id, h.committed.Load()}
 	switch {
 	case known.id != "" && known.id != here.id:
 		s.log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
@@ -94,12 +91,12 @@ func (s *Store) identify() error {
 		s.log.Warn("an older state of the database is at the path: taken as a restore", "path", s.path,
 			"transaction", here.txid, "before", known.txid)
 	}
-	return s.tellWitness()
+	return s.tellWitness(h)
 }
 
 // tellWitness makes the witness know the database as it is now.
-func (s *Store) tellWitness() error {
-	err := leaveWitness(s.path, testimony{s.id, s.committed.Load()})
+func (s *Store) tellWitness(h *handle) error {
+	err := leaveWitness(s.path, testimony{h.id, h.committed.Load()})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		s.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
 		return nil

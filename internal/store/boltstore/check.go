@@ -29,41 +29,47 @@ const (
 // record that never changes, and the accounts. It changes nothing in the file.
 // It obeys ctx only between layers, for a disk that hangs can't be told to
 // stop, and is not to be called while another Check runs. A file that is gone is
-// told to the committer, which saves what is in it.
+// told to the committer, which puts it back; while it does, a new process would
+// find nothing, so that Check does not fail for it, and CheckRecords does.
 func (s *Store) Check(ctx context.Context) error {
 	begun := time.Now()
 	s.asking.Store(&begun)
 	defer s.asking.Store(nil)
-	if err := s.latched(); err != nil {
-		return err
-	}
-	if err := s.identity(); err != nil {
-		if errors.Is(err, errReplaced) {
-			s.reportLost()
+	if f := s.failed.Load(); f != nil {
+		if errors.Is(f.err, errReplaced) {
+			s.reportLost() // what was saved may be gone too
 		}
+		return s.explain(f)
+	}
+	h, err := s.hold()
+	if err != nil {
 		return err
 	}
-	if err := s.complete(); err != nil {
+	defer h.release()
+	if err := s.inPlace(h); err != nil {
+		return err
+	}
+	if err := h.complete(); err != nil {
 		return fmt.Errorf("%s %w", s.path, err)
 	}
 	if err := errors.Join(s.writing(), ctx.Err()); err != nil {
 		return err
 	}
-	_, err := s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
+	_, err = s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
 	return err
 }
 
 // CheckRecords decodes the next records, verifies their checksums and the pages
 // that lead to them, and goes on from there the next time, so that all of them
-// are read in turn. A new process would find the same damage. It is not to be
+// are read in turn. A new process would find the same damage. It fails too while
+// a lost database is put back, for then writes are refused. It is not to be
 // called while another CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
-	if err := s.usable(); err != nil {
+	if err := errors.Join(s.usable(), s.takesWrites()); err != nil {
 		return err
 	}
 	walked, err := s.ask(func(snap snapshot) (store.ID, error) {
-		last, _, err := walk(snap, s.walked)
-		return last, err
+		return walk(snap, s.walked)
 	})
 	if err == nil {
 		s.walked = walked
@@ -102,19 +108,19 @@ func (s *Store) ask(f func(snapshot) (store.ID, error)) (store.ID, error) {
 // complete inspects the file on its disk. A commit that writes a meta page at
 // this moment can be seen half done, so a fault counts when it is found three
 // times.
-func (s *Store) complete() (err error) {
+func (h *handle) complete() (err error) {
 	for range 3 {
-		committed := s.committed.Load()
-		info, statErr := s.file.Stat()
+		committed := h.committed.Load()
+		info, statErr := h.file.Stat()
 		if statErr != nil {
 			return statErr
 		}
 		var best meta
-		best, err = inspect(s.disk, info.Size())
+		best, err = inspect(h.disk, info.Size())
 		if errors.Is(err, errNewestMeta) && best.txid >= committed {
 			err = errOlderMeta // the good one is the newest that this process wrote
 		}
-		if err == nil && (best.txid < committed || best.txid > s.committed.Load()+1) {
+		if err == nil && (best.txid < committed || best.txid > h.committed.Load()+1) {
 			err = errForeign(best.txid, committed)
 		}
 		if err == nil {
@@ -136,12 +142,13 @@ func (s *Store) writing() error {
 }
 
 // walk decodes the next walkStep records after from and returns the id of the
-// last, or "" at the end, and how many they were.
-func walk(snap snapshot, from store.ID) (last store.ID, n int, err error) {
+// last, or "" at the end.
+func walk(snap snapshot, from store.ID) (last store.ID, err error) {
 	accounts, err := snap.bucket(accountBucket)
 	if err != nil {
-		return from, 0, err
+		return from, err
 	}
+	n := 0
 	var damage error
 	err = accounts.after([]byte(from), func(k, v []byte) bool {
 		acc, err := decode(k, v)
@@ -155,5 +162,5 @@ func walk(snap snapshot, from store.ID) (last store.ID, n int, err error) {
 	if n < walkStep {
 		last = "" // begin again
 	}
-	return last, n, errors.Join(err, damage)
+	return last, errors.Join(err, damage)
 }

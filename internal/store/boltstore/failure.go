@@ -13,9 +13,9 @@ import (
 
 // failure is why a store does nothing any more.
 type failure struct {
-	err  error
-	at   time.Time
-	note atomic.Pointer[string] // what was saved, once that is known
+	err   error
+	at    time.Time
+	saved atomic.Pointer[saved] // what became of the accounts of a lost file
 }
 
 // latch ends the store: the first reason stays, and everything from now on is
@@ -29,14 +29,14 @@ func (s *Store) latch(err error) {
 	}
 }
 
+func (f *failure) asError() error {
+	return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
+}
+
 // latched returns nil, or why the store does nothing any more.
 func (s *Store) latched() error {
 	if f := s.failed.Load(); f != nil {
-		err := fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
-		if note := f.note.Load(); note != nil {
-			err = fmt.Errorf("%w; %s", err, *note)
-		}
-		return err
+		return f.asError()
 	}
 	select {
 	case <-s.closing:

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,7 +33,11 @@ func (s *Store) create(mustExist bool) error {
 		return errors.New("no such file, and store.bolt.create is never; check the path and that its volume is mounted")
 	}
 	if _, err := os.Lstat(witness(s.path)); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup, or remove that file too to begin anew", witness(s.path))
+		backup := "a backup"
+		if copies := s.copies(); len(copies) > 0 {
+			backup += fmt.Sprintf(" or a copy that was rescued (%s)", strings.Join(copies, ", "))
+		}
+		return fmt.Errorf("the file is gone, and %s says that there was one; restore %s, or remove that file too to begin anew", witness(s.path), backup)
 	}
 	dir := filepath.Dir(s.path)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".new-*")
@@ -118,8 +123,8 @@ func lock(ctx context.Context, f *os.File, timeout time.Duration) error {
 }
 
 // identity says whether the open file is still the one at its path.
-func (s *Store) identity() error {
-	open, err := s.file.Stat()
+func (s *Store) identity(h *handle) error {
+	open, err := h.file.Stat()
 	if err != nil {
 		return err
 	}

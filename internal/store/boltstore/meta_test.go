@@ -24,7 +24,7 @@ func closedWith(t *testing.T, name string) (path string, newest int64) {
 	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}); err != nil {
 		t.Fatal(err)
 	}
-	newest = int64(s.committed.Load() % 2)
+	newest = int64(s.handle().committed.Load() % 2)
 	storetest.Close(t, s)
 	return path, newest
 }
@@ -85,7 +85,7 @@ func TestCheckFindsADamagedMetaPage(t *testing.T) {
 	for name, older := range map[string]int64{"newest": 0, "older": 1} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
-			page := int64(s.committed.Load()+uint64(older)) % 2
+			page := int64(s.handle().committed.Load()+uint64(older)) % 2
 			spoil(t, path, page*4096+pageHeader+24, []byte{0xa5})
 			if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "meta page") || !strings.Contains(err.Error(), name) {
 				t.Errorf("Check = %v, want the %s meta page", err, name)
@@ -97,13 +97,13 @@ func TestCheckFindsADamagedMetaPage(t *testing.T) {
 // A bound that only the newer page gives must be kept.
 func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	s, path := seeded(t, 10)
-	old, err := inspectFile(s.file)
+	old, err := inspectFile(s.handle().file)
 	must(t, err)
 	for i := range 500 {
 		if _, _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}); err != nil {
 			t.Fatal(err)
 		}
-		now, err := inspectFile(s.file)
+		now, err := inspectFile(s.handle().file)
 		must(t, err)
 		if now.highWater > old.highWater && now.txid%2 == 1 {
 			storetest.Close(t, s)
@@ -146,12 +146,12 @@ func TestRestoredDatabaseIsSaidInTheLog(t *testing.T) {
 
 func TestMetaLayoutIsBbolts(t *testing.T) {
 	s, _ := seeded(t, 500)
-	m, err := inspectFile(s.file)
+	m, err := inspectFile(s.handle().file)
 	must(t, err)
-	tx, err := s.db.Begin(false)
+	tx, err := s.handle().db.Begin(false)
 	must(t, err)
 	defer tx.Rollback()
-	if m.txid != uint64(tx.ID()) || m.need() != tx.Size() || m.pageSize != int64(s.db.Info().PageSize) {
+	if m.txid != uint64(tx.ID()) || m.need() != tx.Size() || m.pageSize != int64(s.handle().db.Info().PageSize) {
 		t.Errorf("meta %+v, want transaction %d and size %d", m, tx.ID(), tx.Size())
 	}
 }

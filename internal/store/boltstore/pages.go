@@ -42,8 +42,8 @@ type snapshot struct {
 	top      uint64 // page of the bucket of buckets
 }
 
-func (s *Store) snapshot(tx *bbolt.Tx) snapshot {
-	return snapshot{file: s.file, pageSize: s.pageSize, top: uint64(tx.Cursor().Bucket().Root())}
+func (h *handle) snapshot(tx *bbolt.Tx) snapshot {
+	return snapshot{file: h.file, pageSize: h.pageSize, top: uint64(tx.Cursor().Bucket().Root())}
 }
 
 // tree is one bucket of a snapshot: pages, or one page inline.

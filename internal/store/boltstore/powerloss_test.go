@@ -55,7 +55,7 @@ func init() {
 		if err := errors.Join(err, ackErr); err != nil {
 			panic(err)
 		}
-		s.db.NoSync = args[2] == "without sync"
+		s.handle().db.NoSync = args[2] == "without sync"
 		var writers sync.WaitGroup
 		for w := range powerWriters {
 			writers.Go(func() {

@@ -98,9 +98,9 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 
 // touchMetas reads by pread the two pages that bbolt reads through the map when a
 // transaction begins.
-func (s *Store) touchMetas() error {
-	for _, at := range []int64{0, s.pageSize} {
-		if _, err := s.file.ReadAt(make([]byte, 1), at); err != nil {
+func (h *handle) touchMetas() error {
+	for _, at := range []int64{0, h.pageSize} {
+		if _, err := h.file.ReadAt(make([]byte, 1), at); err != nil {
 			return fmt.Errorf("reading its meta pages: %w", err)
 		}
 	}
@@ -111,18 +111,23 @@ func (s *Store) touchMetas() error {
 // after a panic, which waits for locks that a panic may have left held.
 func read[T any](s *Store, f func(snapshot) (T, error)) (v T, err error) {
 	err = guard(func() error {
-		before := s.committed.Load()
-		if err := s.touchMetas(); err != nil {
-			return err
-		}
-		tx, err := s.db.Begin(false)
+		h, err := s.hold()
 		if err != nil {
 			return err
 		}
-		if id := uint64(tx.ID()); id < before || id > s.committed.Load()+1 {
+		defer h.release()
+		before := h.committed.Load()
+		if err := h.touchMetas(); err != nil {
+			return err
+		}
+		tx, err := h.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		if id := uint64(tx.ID()); id < before || id > h.committed.Load()+1 {
 			err = errForeign(id, before)
 		} else {
-			v, err = f(s.snapshot(tx))
+			v, err = f(h.snapshot(tx))
 		}
 		return errors.Join(err, tx.Rollback())
 	})

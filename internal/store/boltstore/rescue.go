@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -14,77 +15,238 @@ import (
 	"accountservice/internal/store"
 )
 
-// rescue saves the accounts of a store whose file is no longer at its path: the
-// open file is their last copy, and ends with this process. If nothing stands
-// at the path, the copy is put there and the next process serves it; anything
-// else there is left alone, and the copy is kept beside it. It is called by
-// the committer after the last commit, and says in the failure what it did.
-func (s *Store) rescue(f *failure) {
-	var note string
-	n, kept, err := s.saveCopy()
-	switch {
-	case err != nil:
-		note = fmt.Sprintf("its accounts could not be saved: %v", err)
-		s.log.Error("the database was lost", "path", s.path, "reason", f.err, "err", err)
-	case kept == s.path:
-		note = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", n)
-		s.log.Warn("the database was put back", "path", s.path, "accounts", n, "reason", f.err)
-	default:
-		note = fmt.Sprintf("its %d accounts are kept in %s", n, kept)
-		s.log.Warn("the database was saved beside the file that replaced it", "copy", kept, "accounts", n, "reason", f.err)
-	}
-	f.note.Store(&note)
+const (
+	// maxRescues is how often within a minute a store goes on after its file was
+	// lost. Where it is lost more often, somebody must look.
+	maxRescues = 5
+	// rescueRate, in bytes a second, is what a rescue must at least get done, and
+	// rescueGrace what it may take beside, before Check fails for it.
+	rescueRate  = 16 << 20
+	rescueGrace = 30 * time.Second
+)
+
+// saving is a rescue under way.
+type saving struct {
+	reason error
+	until  time.Time // from then on it is taken to hang
 }
 
-// saveCopy writes and verifies a copy of the open database beside its path. It
-// returns how many accounts it has, and where it is.
-func (s *Store) saveCopy() (accounts int, kept string, err error) {
-	dir := filepath.Dir(s.path)
-	if err := s.sameFileSystem(dir); err != nil {
-		return 0, "", err
+// saved is what became of the accounts of a store whose file was lost.
+type saved struct {
+	accounts int
+	at       string      // the path of their file; "" if there is none
+	file     fs.FileInfo // that file
+	why      error       // it is not at the store's path
+}
+
+// rescue saves the accounts of a store whose file is no longer at its path: the
+// open file is their last copy, and ends with this process. If nothing stands
+// at the path, a copy is put there and the store goes on with it. Anything else
+// there is left alone, the copy is kept, and the store is latched. It is called
+// by the committer, so that no write comes between the copy and the change.
+func (s *Store) rescue(lost error) {
+	h := s.handle()
+	if !errors.Is(s.identity(h), errReplaced) {
+		return // it came back meanwhile
 	}
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".rescue-*")
+	now := time.Now()
+	s.rescues = append(slices.DeleteFunc(s.rescues, func(t time.Time) bool { return now.Sub(t) > time.Minute }), now)
+	goOn := len(s.rescues) <= maxRescues
+	if !goOn {
+		lost = fmt.Errorf("%w, time %d within a minute", lost, len(s.rescues))
+	}
+	until := now.Add(rescueGrace)
+	if info, err := h.file.Stat(); err == nil {
+		until = until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
+	}
+	s.saving.Store(&saving{lost, until})
+	defer s.saving.Store(nil)
+	k, next := s.save(h, goOn)
+	if next != nil {
+		s.change(next)
+		if err := s.tellWitness(next); err != nil { // it may be deleted too
+			s.log.Warn("no witness can be left beside the database", "path", s.path, "err", err)
+		}
+		s.log.Warn("the database was put back", "path", s.path, "accounts", k.accounts, "reason", lost)
+		return
+	}
+	s.latch(lost)
+	s.latch(k.why) // it may be a fault, from which there is no way back either
+	s.record(k)
+}
+
+// record keeps in the failure what was saved, and says it in the log.
+func (s *Store) record(k *saved) {
+	f := s.failed.Load()
+	f.saved.Store(k)
+	switch {
+	case k.at == "":
+		s.log.Error("the database was lost", "path", s.path, "reason", f.err, "err", k.why)
+	case k.at == s.path:
+		s.log.Error("the database was put back, for a restart to serve", "path", s.path, "accounts", k.accounts, "reason", f.err)
+	default:
+		s.log.Error("the database was saved, and not put back", "copy", k.at, "accounts", k.accounts, "reason", f.err, "err", k.why)
+	}
+}
+
+// standBy is the committer of a latched store: it refuses what still waits. If
+// the file was lost and what was saved of it is lost too, or nothing could be
+// saved yet, it saves the accounts again, as long as this process has them.
+func (s *Store) standBy() {
+	f := s.failed.Load()
+	if !errors.Is(f.err, errReplaced) {
+		return
+	}
+	var next time.Time
+	for {
+		select {
+		case <-s.closing:
+			return
+		case w := <-s.writes:
+			if w.taken.CompareAndSwap(false, true) {
+				w.done <- s.usable()
+			}
+		case <-s.lost:
+			begun := time.Now()
+			if begun.Before(next) || f.saved.Load().there() {
+				continue
+			}
+			before := f.saved.Load().words(s.path)
+			k, _ := s.save(s.handle(), false)
+			if k.words(s.path) == before {
+				f.saved.Store(k) // in vain again: said before
+			} else {
+				s.record(k)
+			}
+			next = time.Now().Add(time.Second + 4*time.Since(begun))
+		}
+	}
+}
+
+// save makes a copy of the open database and puts it at the path if nothing
+// stands there, opened for the store to go on with if goOn; else it keeps the
+// copy where it made it.
+func (s *Store) save(h *handle, goOn bool) (k *saved, next *handle) {
+	k = new(saved)
+	home := h.sameFileSystem(filepath.Dir(s.path))
+	if home != nil && s.rescueDir == filepath.Dir(s.path) {
+		k.why = home
+		return k, nil
+	}
+	c, err := h.copyTo(s.rescueDir, filepath.Base(s.path))
 	if err != nil {
-		return 0, "", fmt.Errorf("cannot create a file in its folder: %w", err)
+		k.why = err
+		return k, nil
 	}
-	defer os.Remove(tmp.Name())
-	defer tmp.Close()
+	defer func() {
+		if next == nil {
+			c.Close()
+		}
+	}()
+	var damage error
+	k.accounts, damage = countIntact(c)
+	k.file, err = c.Stat()
+	// a damaged copy is still the last there is, but not to be served unseen
+	if k.why = errors.Join(home, damage, err); k.why == nil && goOn {
+		next, k.why = h.openCopy(c)
+	}
+	if k.why == nil {
+		if k.why = putAt(c.Name(), s.path); k.why == nil {
+			os.Remove(c.Name())
+			k.at = s.path
+			return k, next
+		}
+	}
+	if next != nil {
+		next.close()
+		next = nil
+	}
+	k.at = s.keep(c.Name())
+	return k, nil
+}
+
+// keep gives a copy the name that people look for, and returns where it is.
+func (s *Store) keep(name string) string {
+	kept := filepath.Join(filepath.Dir(name), filepath.Base(s.path)+".rescued-"+time.Now().UTC().Format("20060102T150405.000Z"))
+	if err := putAt(name, kept); err != nil { // it has a name already
+		return name
+	}
+	os.Remove(name)
+	return kept
+}
+
+// putAt gives a file one more name, never one that is taken.
+func putAt(name, path string) error {
+	if err := os.Link(name, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// copyTo writes a copy of the last transaction into a new file of the folder,
+// with mode and owner of the open one. On an error it leaves none.
+func (h *handle) copyTo(dir, base string) (_ *os.File, err error) {
+	info, err := h.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	c, err := os.CreateTemp(dir, "."+base+".rescue-*")
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a file for the copy: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			c.Close()
+			os.Remove(c.Name())
+		}
+	}()
+	owner := info.Sys().(*syscall.Stat_t)
+	c.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
 	err = guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			_, err := tx.WriteTo(tmp)
+		if err := errors.Join(c.Chmod(info.Mode().Perm()), h.touchMetas()); err != nil {
+			return err
+		}
+		return h.db.View(func(tx *bbolt.Tx) error {
+			if found, ours := uint64(tx.ID()), h.committed.Load(); found != ours {
+				return errForeign(found, ours)
+			}
+			_, err := tx.WriteTo(c)
 			return err
 		})
 	})
-	if err := errors.Join(err, tmp.Sync()); err != nil {
-		return 0, "", err
-	}
-	places := []string{s.path, s.path + ".rescued-" + time.Now().UTC().Format("20060102T150405.000Z")}
-	accounts, damage := countIntact(tmp)
-	if damage != nil { // still the last there is, but not to be served unseen
-		places = places[1:]
-		s.log.Error("the saved database is damaged", "damage", damage)
-	}
-	for _, kept := range places {
-		err = os.Link(tmp.Name(), kept) // never over what is there
-		if err == nil {
-			return accounts, kept, syncDir(dir)
+	return c, errors.Join(err, c.Sync())
+}
+
+// openCopy opens a copy of h, to be served in its place.
+func (h *handle) openCopy(c *os.File) (*handle, error) {
+	var next handle
+	err := next.open(c.Name(), func() (*os.File, error) {
+		return c, syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}, func() error {
+		if err := next.prepare(nil); err != nil {
+			return err
 		}
-		if !errors.Is(err, fs.ErrExist) {
-			return 0, "", err
+		if next.id != h.id || next.committed.Load() != h.committed.Load() {
+			return fmt.Errorf("the copy has transaction %d of database %s, and the original %d of %s",
+				next.committed.Load(), next.id, h.committed.Load(), h.id)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return 0, "", err
+	return &next, nil
 }
 
 // sameFileSystem fails if the folder is no longer on the file system of the open
 // file: that was unmounted, and has the file, accounts and all. A copy in what
 // is there instead would be served, and forgotten at the next mount.
-func (s *Store) sameFileSystem(dir string) error {
+func (h *handle) sameFileSystem(dir string) error {
 	folder, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
-	file, err := s.file.Stat()
+	file, err := h.file.Stat()
 	if err != nil {
 		return err
 	}
@@ -94,21 +256,70 @@ func (s *Store) sameFileSystem(dir string) error {
 	return nil
 }
 
-// countIntact reads all of a database file, by its own newest meta page.
-func countIntact(f *os.File) (n int, err error) {
-	m, err := inspectFile(f)
-	if err != nil {
-		return 0, err
-	}
-	snap := snapshot{file: f, pageSize: m.pageSize, top: m.root}
-	for last := store.ID(""); ; {
-		var step int
-		if last, step, err = walk(snap, last); err != nil {
-			return n, err
+// countIntact reads every page and record of a database file and returns how
+// many accounts it has, and the first damage.
+func countIntact(f *os.File) (accounts int, damage error) {
+	v := verifier{file: f, say: func(m message) {
+		if m.Finding != nil && damage == nil {
+			damage = fmt.Errorf("the copy is damaged: %s", m.Finding)
 		}
-		n += step
-		if last == "" {
-			return n, nil
-		}
+	}}
+	v.read()
+	return v.report.Accounts, damage
+}
+
+// there says whether the accounts are still where they were saved.
+func (k *saved) there() bool {
+	if k.at == "" {
+		return false
 	}
+	info, err := os.Stat(k.at)
+	return err == nil && os.SameFile(info, k.file)
+}
+
+// words says what became of the accounts, and never that they are where they
+// are no longer. It asks the disk.
+func (k *saved) words(path string) string {
+	switch {
+	case k.at == "":
+		return fmt.Sprintf("its accounts could not be saved: %v", k.why)
+	case !k.there():
+		return fmt.Sprintf("its %d accounts were saved in %s, and that is gone again", k.accounts, k.at)
+	case k.at == path:
+		return fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
+	default:
+		return fmt.Sprintf("its %d accounts are kept in %s (not put back: %v)", k.accounts, k.at, k.why)
+	}
+}
+
+// takesWrites fails while the file was lost and is not put back yet.
+func (s *Store) takesWrites() error {
+	if now := s.saving.Load(); now != nil {
+		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w", store.ErrUnavailable, now.reason)
+	}
+	return nil
+}
+
+// inPlace is identity for Check, which has the file put back. While that goes on
+// it is nothing that a new process could do better: it would have no accounts.
+func (s *Store) inPlace(h *handle) error {
+	err := s.identity(h)
+	if !errors.Is(err, errReplaced) {
+		return err
+	}
+	now := s.saving.Load() // before the handle, which changes while it is set
+	goesOn := now != nil && time.Now().Before(now.until) || s.handle() != h
+	s.reportLost()
+	if goesOn {
+		return nil
+	}
+	return err
+}
+
+// explain is asError with what became of the accounts.
+func (s *Store) explain(f *failure) error {
+	if k := f.saved.Load(); k != nil {
+		return fmt.Errorf("%w; %s", f.asError(), k.words(s.path))
+	}
+	return f.asError()
 }

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,29 +16,6 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
 )
-
-// writeOn makes writers go on until the store refuses, and returns what was
-// acknowledged.
-func writeOn(t *testing.T, s *Store) (acked func() map[store.ID]store.Account) {
-	t.Helper()
-	var mu sync.Mutex
-	all := make(map[store.ID]store.Account)
-	var wg sync.WaitGroup
-	for w := range 8 {
-		wg.Go(func() {
-			for i := 0; ; i++ {
-				acc, _, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"})
-				if err != nil {
-					return
-				}
-				mu.Lock()
-				all[acc.ID] = acc
-				mu.Unlock()
-			}
-		})
-	}
-	return func() map[store.ID]store.Account { wg.Wait(); return all }
-}
 
 // awaitNote waits until the store says what became of its accounts.
 func awaitNote(t *testing.T, s *Store, want string) {
@@ -58,51 +34,11 @@ func awaitNote(t *testing.T, s *Store, want string) {
 	}
 }
 
-func TestDeletedDatabaseIsPutBackWithEveryAcknowledgedWrite(t *testing.T) {
-	for name, remove := range map[string]func(string) error{
-		"deleted":    os.Remove,
-		"moved away": func(p string) error { return os.Rename(p, p+".moved") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, path := seeded(t, 3000)
-			acked := writeOn(t, s)
-			for deadline := time.Now().Add(10 * time.Second); len(all(t, s)) < 3050; time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal("the writers never wrote 50 accounts")
-				}
-			}
-			must(t, remove(path))
-			want := acked() // ends when the store refuses
-			awaitNote(t, s, "were put back at the path")
-			storetest.Close(t, s)
-			again := openAt(t, path)
-			for id, acc := range want {
-				if got, err := again.Get(t.Context(), id); err != nil || got != acc {
-					t.Errorf("%s = %+v, %v; want %+v", id, got, err, acc)
-				}
-			}
-			if acc, err := again.Get(t.Context(), "12999"); err != nil || acc.Name != "Person_2999" {
-				t.Errorf("seeded account = %+v, %v", acc, err)
-			}
-		})
-	}
-}
-
 func all(t *testing.T, s *Store) []store.Account {
 	t.Helper()
 	page, err := s.List(t.Context(), "", 1<<20)
 	must(t, err)
 	return page
-}
-
-func TestDeletedDatabaseIsPutBackWithoutAnyWrite(t *testing.T) {
-	s, path := seeded(t, 10)
-	must(t, os.Remove(path))
-	awaitNote(t, s, "all 10 accounts were put back")
-	storetest.Close(t, s)
-	if n := len(all(t, openAt(t, path))); n != 10 {
-		t.Errorf("%d accounts, want 10", n)
-	}
 }
 
 func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
@@ -148,19 +84,21 @@ func TestDamagedLastCopyIsKeptAndNotServed(t *testing.T) {
 	}
 }
 
-func TestNothingIsPutWhereAnotherFileSystemIs(t *testing.T) {
-	dir := t.TempDir()
+// mountSmall puts another file system on a folder.
+func mountSmall(t *testing.T, dir string) (unmount func()) {
+	t.Helper()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
 		t.Skipf("needs the right to mount a small file system: %v", err)
 	}
-	mounted := true
-	unmount := func() {
-		if mounted {
-			syscall.Unmount(dir, syscall.MNT_DETACH)
-		}
-		mounted = false
-	}
+	var once sync.Once
+	unmount = func() { once.Do(func() { syscall.Unmount(dir, syscall.MNT_DETACH) }) }
 	t.Cleanup(unmount)
+	return unmount
+}
+
+func TestNothingIsPutWhereAnotherFileSystemIs(t *testing.T) {
+	dir := t.TempDir()
+	unmount := mountSmall(t, dir)
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	unmount()
 	awaitNote(t, s, "mount that again")
@@ -171,7 +109,7 @@ func TestNothingIsPutWhereAnotherFileSystemIs(t *testing.T) {
 
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	s, path := seeded(t, 10)
-	m, err := inspectFile(s.file)
+	m, err := inspectFile(s.handle().file)
 	must(t, err)
 	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
 	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {

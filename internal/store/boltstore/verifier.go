@@ -82,6 +82,15 @@ func (v *verifier) open(path string) error {
 }
 
 func (v *verifier) verify() {
+	v.read()
+	if !v.found { // on a damaged file it may never end, and would only repeat
+		v.say(message{Stage: "bbolt's own check"})
+		v.askBolt()
+	}
+}
+
+// read is all of it that needs no map, and so can't end the process.
+func (v *verifier) read() {
 	v.say(message{Stage: "its meta pages"})
 	info, err := v.file.Stat()
 	if err != nil {
@@ -106,10 +115,6 @@ func (v *verifier) verify() {
 	w := walker{file: v.file, pageSize: newest.pageSize, uses: make([]byte, newest.highWater), find: v.find}
 	w.walk(newest.root, newest.freelist)
 	v.report.Accounts, v.report.Unchecked, v.report.FreePages = w.accounts, w.legacy, w.free
-	if !v.found { // on a damaged file it may never end, and would only repeat
-		v.say(message{Stage: "bbolt's own check"})
-		v.askBolt()
-	}
 }
 
 // metas checks both meta pages and returns the newest valid one.

@@ -122,7 +122,7 @@ func (s *Store) update(ctx context.Context, key []byte, apply func(*bbolt.Tx) er
 	if err := s.usable(); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(s.takesWrites(), ctx.Err()); err != nil {
 		return err
 	}
 	w := &write{key: key, apply: apply, done: make(chan error, 1)}
@@ -166,24 +166,21 @@ func (w *write) giveUp(why error) error {
 // then, into one transaction. A lone write waits for nobody.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
-	for {
+	for s.failed.Load() == nil {
+		var err error
 		select {
 		case <-s.closing:
 			return
 		case <-s.lost:
-			if err := s.identity(); errors.Is(err, errReplaced) {
-				s.latch(err)
-			}
+			err = s.identity(s.handle())
 		case w := <-s.writes:
-			s.commit(s.collect(w))
+			err = s.commit(s.collect(w))
 		}
-		if f := s.failed.Load(); f != nil {
-			if errors.Is(f.err, errReplaced) {
-				s.rescue(f)
-			}
-			return
+		if errors.Is(err, errReplaced) && s.failed.Load() == nil {
+			s.rescue(err)
 		}
 	}
+	s.standBy()
 }
 
 // reportLost asks the committer to look for the file, and does not wait.
@@ -207,12 +204,13 @@ func (s *Store) collect(first *write) []*write {
 	return batch
 }
 
-// commit applies a batch in one transaction and answers each of its writes.
-// After an error that leaves the outcome open it latches the store.
-func (s *Store) commit(batch []*write) {
+// commit applies a batch in one transaction, answers each of its writes, and
+// returns the error of the transaction. After one that leaves the outcome open
+// it latches the store, unless it is only that the file is no longer at its path.
+func (s *Store) commit(batch []*write) error {
 	batch = slices.DeleteFunc(batch, func(w *write) bool { return !w.taken.CompareAndSwap(false, true) })
 	if len(batch) == 0 {
-		return
+		return nil
 	}
 	begun := time.Now()
 	s.busy.Store(&begun)
@@ -230,22 +228,23 @@ func (s *Store) commit(batch []*write) {
 		}
 		w.done <- answers[i]
 	}
+	return err
 }
 
 // transact is the body of commit. An error of one write is its answer alone; an
 // error of the transaction is returned, for all others.
 func (s *Store) transact(batch []*write, answers []error) error {
-	if err := s.identity(); errors.Is(err, errReplaced) {
-		s.latch(err)
+	h := s.handle()
+	if err := s.identity(h); errors.Is(err, errReplaced) {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	tx, err := s.begin()
+	tx, err := h.begin()
 	if err != nil {
 		s.latch(err)
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	txid := uint64(tx.ID())
-	snap := s.snapshot(tx)
+	snap := h.snapshot(tx)
 	changed := false
 	for i, w := range batch {
 		if answers[i] = warm(snap, w.key); answers[i] == nil {
@@ -259,9 +258,8 @@ func (s *Store) transact(batch []*write, answers []error) error {
 	if err := tx.Commit(); err != nil {
 		return s.commitFailed(err, txid)
 	}
-	s.committed.Store(txid)
-	if err := s.identity(); errors.Is(err, errReplaced) {
-		s.latch(err)
+	h.committed.Store(txid)
+	if err := s.identity(h); errors.Is(err, errReplaced) {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
 	return nil
@@ -269,19 +267,19 @@ func (s *Store) transact(batch []*write, answers []error) error {
 
 // begin begins the transaction that follows the last one of this process. Any
 // other means that somebody else wrote into the file.
-func (s *Store) begin() (*bbolt.Tx, error) {
-	m, err := inspectFile(s.file)
+func (h *handle) begin() (*bbolt.Tx, error) {
+	m, err := inspectFile(h.file)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFreelist(s.file, m); err != nil {
+	if err := checkFreelist(h.file, m); err != nil {
 		return nil, err
 	}
-	tx, err := s.db.Begin(true)
+	tx, err := h.db.Begin(true)
 	if err != nil {
 		return nil, err
 	}
-	if last := s.committed.Load(); uint64(tx.ID()) != last+1 {
+	if last := h.committed.Load(); uint64(tx.ID()) != last+1 {
 		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
 	}
 	return tx, nil
@@ -315,7 +313,7 @@ func warm(snap snapshot, key []byte) error {
 // all as it was, unless the failure came after the meta page was written.
 func (s *Store) commitFailed(err error, txid uint64) error {
 	if noSpace(err) {
-		after, _ := inspectFile(s.file)
+		after, _ := inspectFile(s.handle().file)
 		if after.txid != 0 && after.txid < txid {
 			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 		}

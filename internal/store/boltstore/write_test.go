@@ -36,7 +36,7 @@ func unusable(t *testing.T, s *Store) {
 func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
 	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		s.file.Close() // what follows of this commit fails as a broken disk does
+		s.handle().file.Close() // what follows of this commit fails as a broken disk does
 		return putName("1", "x")(tx)
 	})
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
@@ -47,6 +47,20 @@ func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 
 func TestFileReplacedDuringACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, path := seeded(t, 10)
+	_, other := seeded(t, 3)
+	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		must(t, os.Rename(other, path))
+		return putName("1", "x")(tx)
+	})
+	if !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
+	}
+	await(t, "the latch", func() bool { return s.failed.Load() != nil })
+	unusable(t, s)
+}
+
+func TestFileMovedAwayDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
+	s, path := seeded(t, 10)
 	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
 		must(t, os.Rename(path, path+".old"))
 		return putName("1", "x")(tx)
@@ -54,7 +68,10 @@ func TestFileReplacedDuringACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
 	}
-	unusable(t, s)
+	awaitBack(t, s)
+	if acc, err := s.Get(t.Context(), "1"); err != nil || acc.Name != "x" {
+		t.Errorf("Get = %+v, %v; want what was committed", acc, err)
+	}
 }
 
 func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
@@ -211,8 +228,8 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 
 func TestCommitsAreSynced(t *testing.T) {
 	s, _ := seeded(t, 1)
-	if s.db.NoSync || s.db.NoGrowSync || s.db.NoFreelistSync {
-		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.db.NoSync, s.db.NoGrowSync, s.db.NoFreelistSync)
+	if s.handle().db.NoSync || s.handle().db.NoGrowSync || s.handle().db.NoFreelistSync {
+		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.handle().db.NoSync, s.handle().db.NoGrowSync, s.handle().db.NoFreelistSync)
 	}
 }
 

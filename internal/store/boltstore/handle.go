@@ -1,0 +1,101 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+)
+
+// handle is one open, locked and mapped database file. A store has one at a
+// time, and another one after its file was deleted and put back.
+type handle struct {
+	db   *bbolt.DB
+	file *os.File // bbolt's own, to ask what became of it
+	disk direct   // the same file, past the page cache
+
+	pageSize  int64
+	id        string        // which database this is
+	committed atomic.Uint64 // the last transaction
+
+	users   sync.RWMutex // held for reading by whoever holds the handle
+	closing sync.Once
+}
+
+// handle is the one of this moment. Only the committer, which changes it, may
+// use it so; everybody else holds it.
+func (s *Store) handle() *handle { return s.current.Load() }
+
+// hold returns the handle of this moment, which stays open until it is released.
+func (s *Store) hold() (*handle, error) {
+	for {
+		h := s.current.Load()
+		if h.users.TryRLock() {
+			return h, nil
+		}
+		if s.current.Load() == h { // it is being closed, and no other follows
+			return nil, fmt.Errorf("%w: it is closed", store.ErrUnavailable)
+		}
+	}
+}
+
+func (h *handle) release() { h.users.RUnlock() }
+
+// open has bbolt map the locked file that openFile returns, calls prepare, and
+// closes it all again if that fails.
+func (h *handle) open(path string, openFile func() (*os.File, error), prepare func() error) error {
+	err := guard(func() (err error) {
+		h.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			OpenFile: func(string, int, os.FileMode) (f *os.File, err error) {
+				h.file, err = openFile()
+				return h.file, err
+			},
+			InitialMmapSize: mapSize,
+			FreelistType:    bbolt.FreelistMapType,
+			NoStatistics:    true,
+		})
+		if err != nil {
+			return err
+		}
+		return prepare()
+	})
+	var fault *fault
+	if errors.As(err, &fault) {
+		// bbolt's locks may be held: the process ends without closing it
+		return fmt.Errorf("the database is damaged (%w); restore a backup", err)
+	}
+	if err != nil {
+		if h.db != nil {
+			h.db.Close()
+		}
+		return err
+	}
+	h.disk = openDirect(h.file)
+	return nil
+}
+
+// close waits for those who hold the handle, and closes it.
+func (h *handle) close() (err error) {
+	h.closing.Do(func() {
+		h.users.Lock() // for ever: nobody is to use it any more
+		h.disk.close()
+		err = h.db.Close()
+	})
+	return err
+}
+
+// change makes next the handle and closes the one before when its last reader
+// has ended, which nobody waits for but Close. It is called by the committer.
+func (s *Store) change(next *handle) {
+	old := s.current.Swap(next)
+	s.retired.Go(func() {
+		if err := old.close(); err != nil {
+			s.log.Error("closing the deleted database file", "path", s.path, "err", err)
+		}
+	})
+}
