@@ -51,6 +51,8 @@ type Bolt struct {
 	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
 	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
 
+	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
+
 	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
 }
 

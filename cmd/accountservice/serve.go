@@ -76,6 +76,7 @@ func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*boltst
 		Path:        cfg.Bolt.Path,
 		OpenTimeout: cfg.Bolt.OpenTimeout,
 		MustExist:   cfg.Bolt.Create == "never",
+		RescueDir:   cfg.Bolt.RescueDir,
 		Log:         log,
 
 		AcceptOlderMeta: cfg.Bolt.AcceptOlderMeta,

@@ -23,11 +23,41 @@ var nameFaults = []fault{
 	{
 		name: "file deleted",
 		do:   func(s *scene) { must(s.T, os.Remove(s.path)) },
-		want: want{heals: true},
+		want: want{heals: true, restart: serves},
 	}, {
 		name: "file renamed away",
 		do:   func(s *scene) { must(s.T, os.Rename(s.path, s.path+".old")) },
-		want: want{heals: true},
+		want: want{heals: true, restart: serves},
+	}, {
+		name: "file deleted three times in a row",
+		do: func(s *scene) {
+			for range 3 {
+				must(s.T, eventually(func() error { return os.Remove(s.path) }))
+			}
+		},
+		want: want{heals: true, restart: serves},
+	}, {
+		name:  "file deleted, store.bolt.rescue_dir is set",
+		setUp: func(s *scene) { s.rescueDir() },
+		do:    func(s *scene) { must(s.T, os.Remove(s.path)) },
+		want:  want{heals: true, restart: serves},
+	}, {
+		name:  "file deleted, store.bolt.rescue_dir is on another file system",
+		place: disk,
+		setUp: func(s *scene) { s.rescueDir() },
+		do:    func(s *scene) { must(s.T, os.Remove(s.path)) },
+		want:  want{restart: refuses},
+		repair: func(s *scene) {
+			copies, err := filepath.Glob(filepath.Join(filepath.Dir(s.place.dir), "rescue", "*"))
+			must(s.T, err)
+			if len(copies) != 1 {
+				s.Fatalf("in the rescue folder: %q, want one copy", copies)
+			}
+			copied, err := os.ReadFile(copies[0])
+			must(s.T, err)
+			must(s.T, os.WriteFile(s.path, copied, 0o600))
+		},
+		mended: "the copy put at the path",
 	}, {
 		name:    "another database renamed over it",
 		prepare: func(s *scene) { s.anotherDatabase() },
@@ -203,6 +233,13 @@ var contentFaults = []fault{
 		}),
 		want: want{health: 200, check: "records", within: walkBound(600), restart: damaged},
 	},
+}
+
+// rescueDir makes a folder beside the place, for copies of a lost database.
+func (s *scene) rescueDir() {
+	dir := filepath.Join(filepath.Dir(s.place.dir), "rescue")
+	must(s.T, os.Mkdir(dir, 0o755))
+	s.env = append(s.env, "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+dir)
 }
 
 // damageMeta garbles one meta page.

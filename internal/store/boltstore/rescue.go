@@ -64,6 +64,7 @@ func (s *Store) rescue(lost error) {
 	k, next := s.save(h, goOn)
 	if next != nil {
 		s.change(next)
+		s.saving.Store(nil)
 		if err := s.tellWitness(next); err != nil { // it may be deleted too
 			s.log.Warn("no witness can be left beside the database", "path", s.path, "err", err)
 		}
