@@ -187,12 +187,27 @@ func (s *Store) Close(ctx context.Context) error {
 		s.retired.Wait()
 		done <- err
 	}()
+	err, ended := s.awaitClose(done, ctx.Done())
+	if now := s.saving.Load(); now != nil && !ended {
+		// the accounts end with this process: their copy is worth waiting for
+		late, cancel := context.WithDeadline(context.Background(), now.until)
+		defer cancel()
+		err, ended = s.awaitClose(done, late.Done())
+	}
+	if !ended {
+		return fmt.Errorf("bolt close: %w", ctx.Err())
+	}
+	return err
+}
+
+// awaitClose waits for the end of a Close, or until the time is up.
+func (s *Store) awaitClose(done <-chan error, up <-chan struct{}) (err error, ended bool) {
 	select {
 	case err := <-done:
-		return err
+		return err, true
 	case <-s.stuck:
-		return nil // all that was acknowledged is on disk, and bbolt's own Close may never end
-	case <-ctx.Done():
-		return fmt.Errorf("bolt close: %w", ctx.Err())
+		return nil, true // all that was acknowledged is on disk, and bbolt's own Close may never end
+	case <-up:
+		return nil, false
 	}
 }

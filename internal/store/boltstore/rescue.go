@@ -44,9 +44,10 @@ type saved struct {
 // at the path, a copy is put there and the store goes on with it. Anything else
 // there is left alone, the copy is kept, and the store is latched. It is called
 // by the committer, so that no write comes between the copy and the change.
-func (s *Store) rescue(lost error) {
+func (s *Store) rescue() {
 	h := s.handle()
-	if !errors.Is(s.identity(h), errReplaced) {
+	lost := s.identity(h)
+	if !errors.Is(lost, errReplaced) {
 		return // it came back meanwhile
 	}
 	now := time.Now()
@@ -178,10 +179,16 @@ func (s *Store) keep(name string) string {
 
 // putAt gives a file one more name, never one that is taken.
 func putAt(name, path string) error {
-	if err := os.Link(name, path); err != nil {
-		return err
+	err := os.Link(name, path)
+	switch {
+	case err == nil:
+		return syncDir(filepath.Dir(path))
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("another file is there: %w", errors.Unwrap(err))
+	case errors.Is(err, syscall.EXDEV):
+		return fmt.Errorf("store.bolt.rescue_dir is on another file system: %w", errors.Unwrap(err))
 	}
-	return syncDir(filepath.Dir(path))
+	return err
 }
 
 // copyTo writes a copy of the last transaction into a new file of the folder,

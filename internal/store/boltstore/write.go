@@ -177,7 +177,7 @@ func (s *Store) commitLoop() {
 			err = s.commit(s.collect(w))
 		}
 		if errors.Is(err, errReplaced) && s.failed.Load() == nil {
-			s.rescue(err)
+			s.rescue()
 		}
 	}
 	s.standBy()
