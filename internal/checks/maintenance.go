@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -54,7 +55,7 @@ func (m *maintenance) expire() {
 // printable line, and must not be empty; the time is above 0 and at most
 // MaxMaintenance.
 func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, error) {
-	switch reason = printable(reason); {
+	switch reason = strings.TrimSpace(printable(reason)); {
 	case reason == "":
 		return Maintenance{}, errors.New("maintenance needs a reason")
 	case lasts <= 0 || lasts > MaxMaintenance:

@@ -41,7 +41,6 @@ func (a Admin) Handler() http.Handler {
 	engine.Use(own.recoverPanic, own.readBody)
 	api := humagin.New(engine, humaConfig(a.Version))
 	a.registerMaintenance(api)
-	// promhttp compresses, bounds nothing and runs nothing: all metrics are at hand
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{})))
 	engine.GET("/debug/pprof/*profile", profile)
 	document(engine, api)
