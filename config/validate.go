@@ -76,7 +76,9 @@ func (l *loader) adminIsApart(a Admin, h HTTP) {
 	_, port, err := net.SplitHostPort(a.Addr)
 	n, notNumber := strconv.ParseUint(port, 10, 16)
 	l.rule(err == nil && notNumber == nil, term{"admin.addr", a.Addr, "must be host:port, such as 127.0.0.1:6768, or off"})
-	l.rule(int(n) != h.Port, term{"admin.addr", a.Addr, fmt.Sprintf("must not have the port of http.port %d", h.Port)})
+	l.rule(int(n) != h.Port,
+		term{"admin.addr", a.Addr, fmt.Sprintf("must not have the port of http.port %d", h.Port)},
+		term{"http.port", h.Port, fmt.Sprintf("must not be the port of admin.addr %s", a.Addr)})
 }
 
 // schedule asks whether one check's times fit together. Of inherited values it

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,7 +108,13 @@ func TestHistoryIsBounded(t *testing.T) {
 			if i%2 == 1 {
 				sick.set(long)
 			}
+			before := *r.probers[0].result.Load()
+			kept := slices.Clone(before.Changes)
+			time.Sleep(time.Second)
 			r.probers[0].probe(t.Context(), nil)
+			if !slices.Equal(before.Changes, kept) {
+				t.Fatalf("run %d changed what others may be reading", i)
+			}
 		}
 		r.publish()
 		d := detailOf(t, r, "a")
