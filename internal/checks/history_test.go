@@ -230,3 +230,22 @@ func TestALogThatHangsDoesNotHoldUpTheAnswer(t *testing.T) {
 		expect(t, r, 200, 200)
 	})
 }
+
+func TestANewWarningIsPublishedAtOnce(t *testing.T) {
+	var sick switchable
+	r := byHand(t, check("a", Restart, sick.run))
+	p := r.probers[0]
+	for i, c := range []struct {
+		err  error
+		soon bool
+	}{{nil, true}, {nil, false}, {certificate{3}, true}, {certificate{3}, false}, {certificate{2}, true}, {nil, true}} {
+		sick.set(c.err)
+		p.probe(t.Context(), nil)
+		if soon := len(r.dirty) == 1; soon != c.soon {
+			t.Errorf("run %d, %v: an answer is due: %v, want %v", i, c.err, soon, c.soon)
+		}
+		for len(r.dirty) > 0 {
+			<-r.dirty
+		}
+	}
+}
