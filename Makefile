@@ -6,7 +6,7 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz image swarm-test fault-table settings clean
+.PHONY: help run build check lint bench fuzz image swarm-test fault-table soak settings clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ swarm-test: ## the image in a real Swarm; needs Docker
 
 fault-table: ## real faults against the real service, into docs/faults.md; needs root
 	FAULT_TABLE=1 FAULT_TABLE_WRITE=1 go test -count=1 -v -timeout 25m ./tests/faults
+
+SOAK ?= 1h
+soak: ## an hour under load beside sick dependencies; SOAK=5m for less
+	SOAK=$(SOAK) go test -count=1 -v -timeout 24h ./tests/soak
 
 settings: ## write the table of settings into README.md
 	go test ./tests/docs -run TestSettingsTable -update

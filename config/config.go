@@ -19,6 +19,7 @@ const EnvPrefix = "ACCOUNTSERVICE_"
 // below, and a line in configs/accountservice.yaml: nothing else in this package.
 type Config struct {
 	HTTP   HTTP   `key:"http"`
+	Admin  Admin  `key:"admin"`
 	Store  Store  `key:"store"`
 	Checks Checks `key:"checks"`
 	Log    Log    `key:"log"`
@@ -38,6 +39,14 @@ type HTTP struct {
 	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
 	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
 }
+
+// Admin is the listener for operators.
+type Admin struct {
+	Addr string `key:"addr" doc:"host:port for /metrics, /maintenance and /debug/pprof/, which ask for no password; port 0 for any, off for none"`
+}
+
+// Off says that there is to be no such listener.
+func (a Admin) Off() bool { return a.Addr == "" || a.Addr == "off" }
 
 // Store says where accounts are kept.
 type Store struct {
@@ -114,6 +123,7 @@ func Default() Config {
 			ReadTimeout:       10 * time.Second,
 			IdleTimeout:       60 * time.Second,
 		},
+		Admin: Admin{Addr: "127.0.0.1:6768"},
 		Store: Store{
 			Seed: 100,
 			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto"},
@@ -146,7 +156,7 @@ func prototype() Config {
 const dependenciesKey = "checks.dependencies"
 
 // takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "records", "disk", "drain"}
+var takenNames = []string{"bolt", "records", "disk", "drain", "maintenance"}
 
 // renamedKeys has a row for every key that has another name now. The old name
 // works, with a warning, for as long as its row is here.

@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -35,6 +37,7 @@ func (l *loader) rule(holds bool, terms ...term) {
 func (l *loader) validate(c Config) {
 	l.shutdownFits(c.HTTP)
 	l.headerBeforeBody(c.HTTP)
+	l.adminIsApart(c.Admin, c.HTTP)
 	root := Check{
 		Interval: c.Checks.Interval, Timeout: c.Checks.Timeout,
 		FailAfter: c.Checks.FailAfter, StaleAfter: c.Checks.StaleAfter,
@@ -63,6 +66,19 @@ func (l *loader) headerBeforeBody(h HTTP) {
 	l.rule(h.ReadHeaderTimeout <= h.ReadTimeout,
 		term{"http.read_header_timeout", h.ReadHeaderTimeout, "must be at most http.read_timeout " + formatDuration(h.ReadTimeout)},
 		term{"http.read_timeout", h.ReadTimeout, "must be at least http.read_header_timeout " + formatDuration(h.ReadHeaderTimeout)})
+}
+
+// adminIsApart asks for an address that the other listener leaves free.
+func (l *loader) adminIsApart(a Admin, h HTTP) {
+	if a.Off() {
+		return
+	}
+	_, port, err := net.SplitHostPort(a.Addr)
+	n, notNumber := strconv.ParseUint(port, 10, 16)
+	l.rule(err == nil && notNumber == nil, term{"admin.addr", a.Addr, "must be host:port, such as 127.0.0.1:6768, or off"})
+	l.rule(int(n) != h.Port,
+		term{"admin.addr", a.Addr, fmt.Sprintf("must not have the port of http.port %d", h.Port)},
+		term{"http.port", h.Port, fmt.Sprintf("must not be the port of admin.addr %s", a.Addr)})
 }
 
 // schedule asks whether one check's times fit together. Of inherited values it

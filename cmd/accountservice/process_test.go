@@ -68,6 +68,7 @@ func start(t testing.TB, path string, env ...string) *process {
 		"GORACE=atexit_sleep_ms=0", // the race detector's own second at each exit
 		"ACCOUNTSERVICE_HTTP_HOST=127.0.0.1",
 		fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port),
+		"ACCOUNTSERVICE_ADMIN_ADDR=off",
 		"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path,
 		"ACCOUNTSERVICE_CHECKS_INTERVAL=300ms",
 		"ACCOUNTSERVICE_CHECKS_TIMEOUT=200ms",

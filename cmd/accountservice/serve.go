@@ -27,13 +27,24 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 	me := checks.Component{Name: "accountservice", Version: version}
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path, "memory_limit", limitMemory())
 
-	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log}
+	metrics := newRegistry()
+	requests, err := handlers.NewMetrics(metrics)
+	if err != nil {
+		return err
+	}
+	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests}
 	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
 	front, err := listen(cfg.HTTP, api.Handler(), log)
 	if err != nil {
 		return err
 	}
 	defer front.close()
+	orders := handlers.Admin{Metrics: metrics, Version: version, Log: log}
+	admin, err := listenAdmin(cfg.Admin, orders, log)
+	if err != nil {
+		return err
+	}
+	defer admin.close()
 	accounts, err := openStore(ctx, cfg.Store, log)
 	if err != nil {
 		return err
@@ -47,7 +58,12 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 	if err != nil {
 		return err
 	}
+	if err := runner.Register(metrics); err != nil {
+		return err
+	}
 	defer background(runner.Run)()
+	orders.Maintainer = runner
+	admin.swap(orders)
 	api.Store, api.Health = accounts, runner
 	front.swap(api.Handler())
 	return front.serveUntil(ctx, runner)

@@ -157,7 +157,7 @@ func TestWhatWasOpenedIsClosedWhenRunReturns(t *testing.T) {
 	before := runtime.NumGoroutine()
 	go func() {
 		p.exited <- run(ctx, nil, []string{"ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", "ACCOUNTSERVICE_HTTP_PORT=" + fmt.Sprint(port),
-			"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, io.Discard, p.log)
+			"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0", "ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, io.Discard, p.log)
 	}()
 	p.await(t, "/ready", 200)
 	cancel()

@@ -30,9 +30,10 @@ type Check struct {
 	Name      string
 	OnFailure Consequence
 
-	// Run asks once: nil is healthy. ctx carries the deadline. It changes
-	// nothing, its error is shown to operators and holds no secret, and it may
-	// panic or hang: then it costs one goroutine, and no second run begins.
+	// Run asks once: nil is healthy, a Warner healthy with something to say. ctx
+	// carries the deadline. It changes nothing, its error is shown to operators
+	// and holds no secret, and it may panic or hang: then it costs one goroutine,
+	// and no second run begins.
 	Run func(ctx context.Context) error
 
 	Interval time.Duration // from the start of one run to that of the next, up to 10 % less by chance
@@ -46,7 +47,7 @@ type Check struct {
 
 func (c Check) validate() error {
 	switch {
-	case c.Name == "" || c.Name == drainName:
+	case c.Name == "" || c.Name == drainName || c.Name == maintenanceName:
 		return fmt.Errorf("check %q: not a name for a check", c.Name)
 	case c.Run == nil:
 		return fmt.Errorf("check %s: nothing to run", c.Name)
@@ -62,6 +63,24 @@ func (c Check) validate() error {
 	return nil
 }
 
+// Warner is the error of a run that passed and has something to say, such as a
+// certificate that ends soon. It may be wrapped, but not joined with a failure:
+// that stays one.
+type Warner interface {
+	error
+	Warning() string // one line for operators, without secrets
+}
+
+// warning is what err says if it is a Warner, or wraps one.
+func warning(err error) (words string, warns bool) {
+	for ; err != nil; err = errors.Unwrap(err) { // errors.As would look into joined errors, too
+		if w, is := err.(Warner); is {
+			return w.Warning(), true
+		}
+	}
+	return "", false
+}
+
 // Status is what a check is known to be.
 type Status string
 
@@ -74,50 +93,82 @@ const (
 // Result is what a prober knows of its check.
 type Result struct {
 	Status              Status
-	Err                 error // of the last run that ended, or why it has not
+	Stale               bool   // Status was OK, and no run has passed for too long
+	Err                 error  // of the last run that ended, or why it has not
+	Warning             string // of the last run that passed, or empty
 	Latency             time.Duration
 	Finished            time.Time // when the last result came, or zero
 	LastSuccess         time.Time // or zero
 	ConsecutiveFailures int
 	ConsecutivePasses   int
-	Since               time.Time // of Status
+	Failures            int       // since it was OK and passed
+	Since               time.Time // of what it counts as
+	LastFailure         Failure
+	Changes             []Change // newest first, at most maxChanges; never changed in place
 }
 
 var errNoResult = errors.New("starting: no result yet")
 
+// counts is the status that r counts as.
+func (r Result) counts() Status {
+	if r.Stale {
+		return Failing
+	}
+	return r.Status
+}
+
 // verdict is r as it counts at the time now: nil, or why the check fails.
 func (c Check) verdict(r Result, now time.Time) error {
-	switch age := now.Sub(r.Finished); {
+	switch {
 	case r.Status == Starting && r.Finished.IsZero():
 		return errNoResult
 	case r.Status == Starting:
 		return fmt.Errorf("starting: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
-	case age > c.StaleAfter:
-		return fmt.Errorf("stale: no result for %s", age.Round(100*time.Millisecond))
+	case c.old(r, now):
+		return fmt.Errorf("stale: no result for %s", now.Sub(r.Finished).Round(100*time.Millisecond))
 	case r.Status == Failing && r.Err == nil:
 		return fmt.Errorf("recovering: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
-	case r.Status == Failing:
+	case r.Status == Failing, r.Stale:
 		return r.Err
 	}
 	return nil
 }
+
+func (c Check) old(r Result, now time.Time) bool { return now.Sub(r.Finished) > c.StaleAfter }
 
 // after is the result that follows r when a run ended at now with err.
 func (c Check) after(r Result, err error, latency time.Duration, now time.Time) Result {
 	next := r
 	next.Err, next.Latency, next.Finished = err, latency, now
 	if err == nil {
-		next.LastSuccess, next.ConsecutiveFailures = now, 0
+		next.LastSuccess, next.ConsecutiveFailures, next.Stale = now, 0, false
 		next.ConsecutivePasses++
 		if r.Status != OK && next.ConsecutivePasses >= c.PassAfter {
-			next.Status, next.Since = OK, now
+			next.Status = OK
 		}
-		return next
+	} else {
+		next.ConsecutivePasses = 0
+		next.ConsecutiveFailures++
+		next.Failures++
+		next.LastFailure = Failure{err, now}
+		if r.Status == Starting || r.Status == OK && next.ConsecutiveFailures >= c.FailAfter {
+			next.Status, next.Stale = Failing, false
+		}
 	}
-	next.ConsecutivePasses = 0
-	next.ConsecutiveFailures++
-	if r.Status == Starting || r.Status == OK && next.ConsecutiveFailures >= c.FailAfter {
-		next.Status, next.Since = Failing, now
+	next.remember(r, now)
+	if err == nil && next.Status == OK {
+		next.Failures = 0
 	}
+	return next
+}
+
+// expired is the result that follows r when at now nothing has come for too long.
+func (c Check) expired(r Result, now time.Time) Result {
+	if r.Status != OK || r.Stale || !c.old(r, now) {
+		return r
+	}
+	next := r
+	next.Stale, next.LastFailure = true, Failure{c.verdict(r, now), now}
+	next.remember(r, now)
 	return next
 }

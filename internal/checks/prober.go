@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -23,15 +24,17 @@ const (
 
 // prober runs one check for ever and keeps its last result.
 type prober struct {
-	check  Check
-	log    *slog.Logger
-	result atomic.Pointer[Result]
+	check    Check
+	log      *slog.Logger
+	metrics  *metrics
+	updating sync.Mutex // of result, which is read without it
+	result   atomic.Pointer[Result]
 	// changed is called after a result that changes the status.
 	changed func()
 }
 
-func newProber(check Check, log *slog.Logger, changed func()) *prober {
-	p := &prober{check: check, log: log.With("check", check.Name), changed: changed}
+func newProber(check Check, log *slog.Logger, metrics *metrics, changed func()) *prober {
+	p := &prober{check: check, log: log.With("check", check.Name), metrics: metrics, changed: changed}
 	p.result.Store(&Result{Status: Starting, Since: time.Now()})
 	return p
 }
@@ -99,7 +102,9 @@ func (p *prober) probe(ctx context.Context, hanging *flight) *flight {
 		return nil
 	case <-grace.C:
 	}
-	p.record(fmt.Errorf("hung: no answer within %s", p.check.Timeout), time.Since(f.began))
+	took := time.Since(f.began)
+	p.metrics.ran(p.check.Name, took)
+	p.record(fmt.Errorf("hung: no answer within %s", p.check.Timeout), took)
 	return f
 }
 
@@ -107,31 +112,69 @@ func (p *prober) probe(ctx context.Context, hanging *flight) *flight {
 // end of the prober itself says nothing of the check.
 func (p *prober) finish(ctx context.Context, f *flight, err, late error) {
 	took := time.Since(f.began)
+	_, warns := warning(err)
 	switch {
 	case ctx.Err() != nil:
 		return
-	case late != nil && (err == nil || errors.Is(err, context.DeadlineExceeded)):
+	case late != nil && (err == nil || warns || errors.Is(err, context.DeadlineExceeded)):
 		err = fmt.Errorf("no answer within %s", p.check.Timeout)
 	}
+	p.metrics.ran(p.check.Name, took)
 	p.record(err, took)
 }
 
+// record takes in what a run came to, which may have taken so long.
 func (p *prober) record(err error, took time.Duration) {
-	was := p.result.Load()
-	now := p.check.after(*was, brief(err), took, time.Now())
-	p.result.Store(&now)
-	if now.Status == was.Status {
-		return
+	words, warns := warning(err)
+	if warns {
+		err = nil
 	}
-	p.changed()
+	p.update(func(was Result) Result {
+		next := p.check.after(was, brief(err), took, time.Now())
+		if err == nil {
+			next.Warning = printable(words)
+		}
+		return next
+	})
+}
+
+// expire turns a check whose last result has grown too old.
+func (p *prober) expire() {
+	p.update(func(was Result) Result { return p.check.expired(was, time.Now()) })
+}
+
+// update replaces the result, and says what changed by it, once.
+func (p *prober) update(next func(Result) Result) {
+	p.updating.Lock()
+	was := p.result.Load()
+	now := next(*was)
+	p.result.Store(&now)
+	p.updating.Unlock()
+	turned := now.counts() != was.counts()
+	if turned || now.Warning != was.Warning {
+		p.changed()
+	}
+	if turned {
+		p.metrics.turned(p.check.Name, now.counts())
+		p.say(now.Changes[0])
+	}
 	switch {
-	case now.Status == Failing:
-		p.log.Warn("health changed", "from", was.Status, "to", now.Status, "on_failure", p.check.OnFailure,
-			"failures", now.ConsecutiveFailures, "err", err)
-	case was.Status == Failing:
-		p.log.Info("health changed", "from", was.Status, "to", now.Status, "failed_for", now.Since.Sub(was.Since).Round(time.Millisecond))
+	case now.Warning != "" && was.Warning == "":
+		p.log.Warn("health warning", "warning", now.Warning)
+	case now.Warning == "" && was.Warning != "":
+		p.log.Info("health warning ended", "warning", was.Warning)
+	}
+}
+
+func (p *prober) say(c Change) {
+	attrs := []any{"from", c.From, "to", c.To, "on_failure", p.check.OnFailure}
+	switch {
+	case c.To == Failing:
+		p.log.Warn("health changed", append(attrs, "failures", c.Failures, "err", c.Err)...)
+	case c.From == Failing:
+		p.log.Info("health changed", append(attrs, "failures", c.Failures, "failed_for", c.Lasted.Round(time.Millisecond), "err", c.Err)...)
 	default:
-		p.log.Info("health changed", "from", was.Status, "to", now.Status)
+		p.log.Info("health changed", attrs...)
 	}
 }
 
@@ -152,16 +195,21 @@ func brief(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	return errors.New(printable(err.Error()))
+}
+
+// printable is text as one printable line of at most maxWords.
+func printable(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) > maxWords {
 		text = strings.ToValidUTF8(text[:maxWords], "") + "…"
 	}
-	return errors.New(strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, text))
+	}, text)
 }
 
 func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Millisecond) }

@@ -2,8 +2,10 @@ package checks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,18 +20,22 @@ const (
 	// one that publishes is dead or the whole process was stopped.
 	publishStale = 5 * time.Second
 
-	drainName = "drain"
+	// Names of orders, which stand among the failures beside the checks.
+	drainName       = "drain"
+	maintenanceName = "maintenance"
 )
 
 // Runner runs checks and publishes what they found.
 type Runner struct {
-	component Component
-	probers   []*prober
-	health    *health.Health
-	draining  atomic.Bool
-	wasReady  atomic.Bool
-	report    atomic.Pointer[Report]
-	dirty     chan struct{} // has room for one: publish soon
+	component   Component
+	probers     []*prober
+	health      *health.Health
+	metrics     *metrics
+	maintenance maintenance
+	draining    atomic.Bool
+	wasReady    atomic.Bool
+	report      atomic.Pointer[Report]
+	dirty       chan struct{} // has room for one: publish soon
 
 	publishing sync.Mutex
 	round      round // being published
@@ -37,15 +43,22 @@ type Runner struct {
 
 // round is what one answer is made of, so that no two parts of it differ.
 type round struct {
-	at       time.Time
-	results  []Result // of the probers, in their order
-	draining bool
+	at      time.Time
+	results []Result // of the probers, in their order
+	orders  []order
+}
+
+// order is somebody's will that no traffic comes. It is no illness.
+type order struct {
+	name string
+	err  error // nil while it is not given
 }
 
 // New returns a Runner of these checks, whose names differ. It runs nothing
 // yet; until the first round its Report says starting.
 func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error) {
-	r := &Runner{component: component, dirty: make(chan struct{}, 1)}
+	r := &Runner{component: component, dirty: make(chan struct{}, 1), metrics: newMetrics()}
+	r.maintenance.log = log
 	var err error
 	if r.health, err = health.New(health.WithComponent(health.Component(component))); err != nil {
 		return nil, err
@@ -54,14 +67,16 @@ func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error
 		if err := c.validate(); err != nil {
 			return nil, err
 		}
-		p := newProber(c, log, r.soon)
+		p := newProber(c, log, r.metrics, r.soon)
 		if err := r.register(c.Name, c.OnFailure, func() error { return c.verdict(r.round.results[i], r.round.at) }); err != nil {
 			return nil, err
 		}
 		r.probers = append(r.probers, p)
 	}
-	if err := r.register(drainName, Unroute, r.drainVerdict); err != nil {
-		return nil, err
+	for i, name := range []string{drainName, maintenanceName} {
+		if err := r.register(name, Unroute, func() error { return r.round.orders[i].err }); err != nil {
+			return nil, err
+		}
 	}
 	r.report.Store(Pending{component, "no check has run yet"}.Report())
 	return r, nil
@@ -86,6 +101,7 @@ func (r *Runner) Run(ctx context.Context) {
 	for _, p := range r.probers {
 		wg.Go(func() { p.run(ctx) })
 	}
+	wg.Go(func() { r.expire(ctx) })
 	tick := time.NewTicker(publishEvery)
 	defer tick.Stop()
 	for {
@@ -96,6 +112,24 @@ func (r *Runner) Run(ctx context.Context) {
 			return
 		}
 		r.publish()
+	}
+}
+
+// expire notices what time alone changes, and says it. It is no part of
+// publishing, which must not wait for a log that nobody reads.
+func (r *Runner) expire(ctx context.Context) {
+	tick := time.NewTicker(publishEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, p := range r.probers {
+			p.expire()
+		}
+		r.maintenance.expire()
 	}
 }
 
@@ -114,12 +148,13 @@ func (r *Runner) Drain() {
 	r.publish()
 }
 
-// WasReady says whether /ready has ever been 200.
+// WasReady says whether /ready has ever been 200, or would have been but for a
+// maintenance.
 func (r *Runner) WasReady() bool { return r.wasReady.Load() }
 
 func (r *Runner) drainVerdict() error {
-	if r.round.draining {
-		return fmt.Errorf("told to stop: finishing the requests under way")
+	if r.draining.Load() {
+		return errors.New("told to stop: finishing the requests under way")
 	}
 	return nil
 }
@@ -138,26 +173,19 @@ func (r *Runner) Report() *Report {
 func (r *Runner) publish() {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
-	r.round = round{at: time.Now(), draining: r.draining.Load()}
-	a := answer{Ready: !r.round.draining, Checks: make(map[string]checkAnswer, len(r.probers))}
-	earned := true
+	now := time.Now()
+	r.round = round{at: now, orders: []order{{drainName, r.drainVerdict()}, {maintenanceName, r.maintenance.at(now).verdict()}}}
 	for _, p := range r.probers {
-		result := *p.result.Load()
-		r.round.results = append(r.round.results, result)
-		a.Checks[p.check.Name] = p.check.answer(result, r.round.at)
-		if p.check.OnFailure != Degrade {
-			earned = earned && result.Status != Starting
-			a.Ready = a.Ready && p.check.verdict(result, r.round.at) == nil
-		}
+		r.round.results = append(r.round.results, *p.result.Load())
 	}
-	a.Check = r.health.Measure(context.Background())
-	if !earned {
-		// what may end this container or its traffic has not been asked yet
-		a.Status = health.StatusUnavailable
-		a.Ready = false
+	d := draft{Check: r.health.Measure(context.Background()), round: r.round, earned: true}
+	for i, p := range r.probers {
+		d.checks = append(d.checks, p.check)
+		d.earned = d.earned && (p.check.OnFailure == Degrade || r.round.results[i].Status != Starting)
 	}
-	if a.Ready {
+	report := d.report()
+	if report.ReadyStatus == http.StatusOK || report.fit && r.round.orders[0].err == nil {
 		r.wasReady.Store(true)
 	}
-	r.report.Store(newReport(a))
+	r.report.Store(report)
 }

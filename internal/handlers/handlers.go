@@ -33,6 +33,7 @@ type API struct {
 	Version string // of the service, for the OpenAPI document
 	MaxBody int64  // bytes; a longer request body is 413
 	Log     *slog.Logger
+	Metrics *Metrics // may be nil
 
 	said *repeats
 }
@@ -40,27 +41,38 @@ type API struct {
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
 	a.said = &repeats{}
-	gin.SetMode(gin.ReleaseMode)
-	engine := gin.New()
-	engine.RedirectTrailingSlash = false
-	engine.HandleMethodNotAllowed = true
-	engine.SetTrustedProxies(nil)
-	engine.Use(a.recoverPanic, a.readBody, withDeadline)
-	engine.NoRoute(func(c *gin.Context) { write(c, problem(http.StatusNotFound, "There is nothing at this path.")) })
-	engine.NoMethod(func(c *gin.Context) {
-		write(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
-	})
+	engine := newEngine()
+	engine.Use(a.Metrics.observe, a.recoverPanic, a.readBody, withDeadline)
 
 	api := humagin.New(engine, humaConfig(a.Version))
 	a.registerAccounts(api)
 	a.registerHealth(api)
 	document(engine, api)
+	serveHEAD(engine)
+	return engine
+}
+
+// newEngine is a router whose every refusal is a problem.
+func newEngine() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.RedirectTrailingSlash = false
+	engine.HandleMethodNotAllowed = true
+	engine.SetTrustedProxies(nil)
+	engine.NoRoute(func(c *gin.Context) { write(c, problem(http.StatusNotFound, "There is nothing at this path.")) })
+	engine.NoMethod(func(c *gin.Context) {
+		write(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
+	})
+	return engine
+}
+
+// serveHEAD answers HEAD wherever GET is answered.
+func serveHEAD(engine *gin.Engine) {
 	for _, route := range engine.Routes() {
 		if route.Method == http.MethodGet {
 			engine.HEAD(route.Path, route.HandlerFunc)
 		}
 	}
-	return engine
 }
 
 // humaConfig leaves out of huma's defaults what adds $schema to bodies, serves

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -60,34 +58,8 @@ func acceptable(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// accepts says whether an Accept header takes the media type (RFC 9110, 12.5.1):
-// the most specific range that matches decides, and "q=0" in it refuses.
-func accepts(header, kind, subtype string) bool {
-	if strings.TrimSpace(header) == "" {
-		return true
-	}
-	best, taken := -1, false
-	for part := range strings.SplitSeq(header, ",") {
-		media, params, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		specific := -1
-		switch media {
-		case kind + "/" + subtype:
-			specific = 2
-		case kind + "/*":
-			specific = 1
-		case "*/*":
-			specific = 0
-		}
-		if specific > best {
-			q, err := strconv.ParseFloat(params["q"], 64)
-			best, taken = specific, params["q"] == "" || err == nil && q > 0
-		}
-	}
-	return taken
-}
+// accepts says whether an Accept header takes the media type.
+func accepts(header, kind, subtype string) bool { return quality(header, kind, subtype) > 0 }
 
 // unmarshalStrict takes JSON (RFC 8259) of valid UTF-8 without duplicate names,
 // trailing data, or names that differ in case from ours. Its errors tell the

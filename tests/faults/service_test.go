@@ -66,7 +66,7 @@ func startService(t *testing.T, path string, as *syscall.Credential, env ...stri
 		}
 	}
 	s.cmd.Env = append(s.cmd.Env, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port),
-		"ACCOUNTSERVICE_STORE_BOLT_PATH="+path)
+		"ACCOUNTSERVICE_ADMIN_ADDR=off", "ACCOUNTSERVICE_STORE_BOLT_PATH="+path)
 	s.cmd.Env = append(s.cmd.Env, env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	must(t, s.cmd.Start())

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// anyAdmin lets the system pick the operators' port; the log tells which.
+const anyAdmin = "ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0"
+
+// admin returns where operators are served.
+func (p *process) admin(t testing.TB) string {
+	t.Helper()
+	found := regexp.MustCompile(`"admin.addr":"([^"]+)"`).FindStringSubmatch(p.log.String())
+	if found == nil {
+		t.Fatalf("the log names no admin.addr:\n%s", p.log)
+	}
+	return "http://" + found[1]
+}
+
+// order asks the operators' listener.
+func (p *process) order(t *testing.T, method, path, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, p.admin(t)+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+func TestTakenAdminPortIsAnErrorThatNamesTheSetting(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := start(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+l.Addr().String())
+	p.exits(t, 1)
+	p.logs(t, "admin.addr "+l.Addr().String()+" is taken by another process")
+	if _, err := os.Stat(p.path); !os.IsNotExist(err) {
+		t.Errorf("a database was made: %v", err)
+	}
+}
+
+func TestMaintenanceOfARunningService(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=5s")
+	p.await(t, "/ready", 200)
+	if status, body := p.order(t, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"2s"}`); status != 200 {
+		t.Fatalf("PUT = %d %s", status, body)
+	}
+	if status, body := p.get("/ready"); status != 503 || !regexp.MustCompile(`maintenance until \S+Z: a new disk`).MatchString(body) {
+		t.Errorf("/ready = %d %s, want 503 with reason and end", status, body)
+	}
+	for _, path := range []string{"/health", "/accounts/10000", "/ready?exclude=maintenance"} {
+		if status, body := p.get(path); status != 200 {
+			t.Errorf("%s = %d %s", path, status, body)
+		}
+	}
+	p.await(t, "/ready", 200) // it ends by itself
+	p.order(t, "PUT", "/maintenance", `{"reason":"the node is replaced","ttl":"1h"}`)
+	p.await(t, "/ready", 503)
+	p.signal(t, syscall.SIGTERM)
+	deadline := time.Now().Add(10 * time.Second)
+	for _, body := p.get("/ready"); !strings.Contains(body, "told to stop"); _, body = p.get("/ready") {
+		if time.Now().After(deadline) {
+			t.Fatalf("/ready while draining = %s", body)
+		}
+	}
+	if status, _ := p.order(t, "DELETE", "/maintenance", ""); status != 204 { // operators are served to the end
+		t.Errorf("DELETE while draining = %d", status)
+	}
+	if status, body := p.get("/ready"); status != 503 {
+		t.Errorf("/ready while draining, without maintenance = %d %s", status, body)
+	}
+	p.exits(t, 0)
+	p.logs(t, `"msg":"maintenance began"`)
+	p.logs(t, `"msg":"maintenance ended","by":"time"`)
+}
+
+// promtool is Prometheus's own reader of metrics and rules.
+func promtool(t *testing.T, stdin string, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("needs promtool, which is in Debian's package prometheus")
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func TestMetricsPassPromtool(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), anyAdmin)
+	p.await(t, "/ready", 200)
+	_, text := p.order(t, "GET", "/metrics", "")
+	promtool(t, text, "check", "metrics")
+}
+
+func TestAlertsPassPromtool(t *testing.T) {
+	promtool(t, "", "check", "rules", "../../configs/prometheus-rules.yml")
+	promtool(t, "", "test", "rules", "testdata/prometheus-rules.test.yml")
+}
+
+// An alert on a name that nobody shows would never fire, and nobody would know.
+func TestAlertsAndDashboardNameMetricsThatAreShown(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), anyAdmin)
+	p.await(t, "/ready", 200)
+	p.await(t, "/accounts/10000", 200)
+	_, text := p.order(t, "GET", "/metrics", "")
+	for _, file := range []string{"../../configs/prometheus-rules.yml", "../../configs/grafana-dashboard.json"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "json") && !json.Valid(content) {
+			t.Errorf("%s is no JSON", file)
+		}
+		names := regexp.MustCompile(`\b(accountservice|process|go)_[a-z_]+`).FindAll(content, -1)
+		if len(names) < 5 {
+			t.Fatalf("%s names %q", file, names)
+		}
+		for _, name := range names {
+			if !bytes.Contains([]byte(text), append([]byte("\n"), name...)) {
+				t.Errorf("%s names %s, which is not in /metrics", file, name)
+			}
+		}
+	}
+}
+
+// Requests load what was published: 10,000 of them are nothing to a dependency.
+func TestRequestsDriveNoChecks(t *testing.T) {
+	t.Parallel()
+	var hits atomic.Int64
+	users := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
+	defer users.Close()
+	const interval = 200 * time.Millisecond
+	p := start(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+users.URL,
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_TIMEOUT=150ms", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_INTERVAL="+interval.String())
+	p.await(t, "/health/checks/users", 200)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}}
+	defer client.CloseIdleConnections()
+	before, begin := hits.Load(), time.Now()
+	done := make(chan error, 20)
+	paths := []string{"/health", "/ready", "/health?strict", "/ready?exclude=users", "/health/checks/users"}
+	for range 20 {
+		go func() {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for i := range 500 {
+				resp, err := client.Get(p.url + paths[i%len(paths)])
+				if err != nil {
+					done <- err
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				<-tick.C
+			}
+			done <- nil
+		}()
+	}
+	for range 20 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.order(t, "GET", "/metrics", "")
+	took, got := time.Since(begin), hits.Load()-before
+	most := int64(took/(interval*9/10)) + 1 // the schedule alone: intervals are up to 10 % shorter by chance
+	if got > most || got < 1 {
+		t.Errorf("%d hits during 10,000 requests in %s; the schedule makes at most %d", got, took, most)
+	}
+	t.Logf("10,000 requests in %s: %d hits; the schedule makes at most %d", took.Round(time.Millisecond), got, most)
+}

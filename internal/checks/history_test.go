@@ -1,0 +1,251 @@
+package checks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// detail is what /health/checks/{name} tells.
+type detail struct {
+	Status      Status
+	Error       string
+	Warning     string
+	LastFailure *struct {
+		At    time.Time
+		Error string
+	} `json:"last_failure"`
+	Changes []struct {
+		At       time.Time
+		From, To Status
+		Failures int
+		Lasted   string
+		Error    string
+	}
+}
+
+func detailOf(t *testing.T, r *Runner, name string) detail {
+	t.Helper()
+	var d detail
+	if err := json.Unmarshal(r.Report().Checks[name].Body, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// probeAll makes one run for each letter, a second apart: p passes, f fails.
+func probeAll(t *testing.T, r *Runner, sick *switchable, runs string) {
+	t.Helper()
+	for i, run := range runs {
+		sick.set(nil)
+		if run == 'f' {
+			sick.set(fmt.Errorf("ill in run %d", i))
+		}
+		time.Sleep(time.Second) // of a synctest bubble
+		r.probers[0].probe(t.Context(), nil)
+	}
+	r.publish()
+}
+
+func TestChangesOfACheckAreKeptNewestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sick switchable
+		r := byHand(t, check("a", Restart, sick.run))
+		begin := time.Now()
+		probeAll(t, r, &sick, "ppfpfffp")
+		d := detailOf(t, r, "a")
+		want := []string{
+			"failing to ok after 3 and 2s: ill in run 6, at 8s",
+			"ok to failing after 2 and 5s: ill in run 5, at 6s",
+			"starting to ok after 0 and 1s: , at 1s",
+		}
+		for i, c := range d.Changes {
+			got := fmt.Sprintf("%s to %s after %d and %s: %s, at %s", c.From, c.To, c.Failures, c.Lasted, c.Error, c.At.Sub(begin).Round(time.Second))
+			if i >= len(want) || got != want[i] {
+				t.Errorf("change %d: %s", i, got)
+			}
+		}
+		if len(d.Changes) != len(want) {
+			t.Errorf("%d changes, want %q", len(d.Changes), want)
+		}
+	})
+}
+
+func TestLastFailureIsKeptAfterRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sick switchable
+		r := byHand(t, check("a", Restart, sick.run))
+		probeAll(t, r, &sick, "p")
+		if d := detailOf(t, r, "a"); d.LastFailure != nil {
+			t.Errorf("without a failure: %+v", d.LastFailure)
+		}
+		probeAll(t, r, &sick, "pfp") // one failure, below the threshold
+		d := detailOf(t, r, "a")
+		if d.LastFailure == nil || d.LastFailure.Error != "ill in run 1" || time.Since(d.LastFailure.At).Round(time.Second) != time.Second || d.Status != OK || d.Error != "" {
+			t.Errorf("got %+v, want ok, and the failure of a second ago", d)
+		}
+	})
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := errors.New(strings.Repeat("x", 3<<20))
+		var sick switchable
+		a := check("a", Restart, sick.run)
+		a.FailAfter = 1
+		r := byHand(t, a)
+		for i := range 1000 {
+			sick.set(nil)
+			if i%2 == 1 {
+				sick.set(long)
+			}
+			before := *r.probers[0].result.Load()
+			kept := slices.Clone(before.Changes)
+			time.Sleep(time.Second)
+			r.probers[0].probe(t.Context(), nil)
+			if !slices.Equal(before.Changes, kept) {
+				t.Fatalf("run %d changed what others may be reading", i)
+			}
+		}
+		r.publish()
+		d := detailOf(t, r, "a")
+		if len(d.Changes) != 20 || d.Changes[0].To != Failing || d.Changes[19].To != OK {
+			t.Errorf("%d changes from %+v; want the last 20", len(d.Changes), d.Changes[0])
+		}
+		if n := len(r.Report().Checks["a"].Body); n > 16<<10 {
+			t.Errorf("the answer has %d bytes", n)
+		}
+	})
+}
+
+type certificate struct{ days int }
+
+func (c certificate) Error() string { return "certificate ends: not shown" }
+func (c certificate) Warning() string {
+	return fmt.Sprintf("the certificate ends in %d days\nsoon", c.days)
+}
+
+func TestWarningIsAPassWithWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		var sick switchable
+		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, sick.run))
+		sick.set(fmt.Errorf("tls: %w", certificate{3}))
+		pass(2200 * time.Millisecond)
+		expect(t, r, 200, 200, `"status":"OK"`, `"warning":"the certificate ends in 3 days soon"`)
+		if body := string(r.Report().Body); strings.Contains(body, "not shown") || strings.Contains(body, "failures\":{") {
+			t.Errorf("%s shows a failure", body)
+		}
+		for form, want := range map[Form]string{HealthJSON: `"status":"warn","version":"test","description":"accountservice","output":"a: the certificate ends in 3 days soon"`,
+			Text: "; warning: the certificate ends in 3 days soon\n"} {
+			if got := r.Report().Health(form, true); got.Status != 200 || !strings.Contains(string(got.Body), want) {
+				t.Errorf("form %d, strict: %d %s, want 200 with %q", form, got.Status, got.Body, want)
+			}
+		}
+		sick.set(certificate{2})
+		pass(time.Minute)
+		sick.set(nil)
+		pass(time.Minute)
+		expect(t, r, 200, 200, `"status":"OK"`)
+		if n := strings.Count(out.String(), "health warning"); n != 2 || !strings.Contains(out.String(), "health warning ended") {
+			t.Errorf("log:\n%s\nwant its begin and its end, once each", out.String())
+		}
+		if d := detailOf(t, r, "a"); d.Warning != "" || len(d.Changes) != 1 {
+			t.Errorf("got %+v, want no warning and no change but the start", d)
+		}
+	})
+}
+
+func TestAWarningBesideAFailureIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, func(context.Context) error {
+			return errors.Join(certificate{3}, errors.New("no connection"))
+		}), check("late", Degrade, func(ctx context.Context) error { <-ctx.Done(); return certificate{3} }))
+		pass(1500 * time.Millisecond)
+		expect(t, r, 503, 503, "no connection", `"late":"no answer within 1s"`)
+	})
+}
+
+// A change that only time makes is one too: nothing has come, and then something.
+func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		var sick switchable
+		r, err := New(me, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, sick.run))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := r.probers[0]
+		p.probe(t.Context(), nil)
+		time.Sleep(16 * time.Second)
+		for range 3 {
+			p.expire()
+		}
+		r.publish()
+		expect(t, r, 503, 503, "stale: no result for 16s")
+		sick.set(errors.New("ill"))
+		p.probe(t.Context(), nil) // below fail_after, and no reason to turn green
+		r.publish()
+		expect(t, r, 503, 503, `"failures":{"a":"ill"}`)
+		sick.set(nil)
+		p.probe(t.Context(), nil)
+		r.publish()
+		expect(t, r, 200, 200)
+		lines := regexp.MustCompile(`health changed.*`).FindAllString(out.String(), -1)
+		if len(lines) != 3 || !strings.Contains(lines[1], `from=ok to=failing`) || !strings.Contains(lines[1], "stale: no result for 16s") ||
+			!strings.Contains(lines[2], "from=failing to=ok") || !strings.Contains(lines[2], "err=ill") {
+			t.Errorf("log:\n%s", out.String())
+		}
+	})
+}
+
+// hangingLog is a slog.Handler whose reader is gone.
+type hangingLog struct{ read chan struct{} }
+
+func (hangingLog) Enabled(context.Context, slog.Level) bool    { return true }
+func (h hangingLog) Handle(context.Context, slog.Record) error { <-h.read; return nil }
+func (h hangingLog) WithAttrs([]slog.Attr) slog.Handler        { return h }
+func (h hangingLog) WithGroup(string) slog.Handler             { return h }
+
+func TestALogThatHangsDoesNotHoldUpTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := hangingLog{make(chan struct{})}
+		r := start(t, slog.New(log), check("a", Restart, (&switchable{}).run))
+		pass(20 * time.Second) // the prober waits for the log, its result grows old
+		if age := time.Since(r.Report().At); age > publishEvery {
+			t.Errorf("the last answer is %s old", age)
+		}
+		expect(t, r, 503, 503, "stale: no result for 20s")
+		close(log.read)
+		pass(time.Second)
+		expect(t, r, 200, 200)
+	})
+}
+
+func TestANewWarningIsPublishedAtOnce(t *testing.T) {
+	var sick switchable
+	r := byHand(t, check("a", Restart, sick.run))
+	p := r.probers[0]
+	for i, c := range []struct {
+		err  error
+		soon bool
+	}{{nil, true}, {nil, false}, {certificate{3}, true}, {certificate{3}, false}, {certificate{2}, true}, {nil, true}} {
+		sick.set(c.err)
+		p.probe(t.Context(), nil)
+		if soon := len(r.dirty) == 1; soon != c.soon {
+			t.Errorf("run %d, %v: an answer is due: %v, want %v", i, c.err, soon, c.soon)
+		}
+		for len(r.dirty) > 0 {
+			<-r.dirty
+		}
+	}
+}

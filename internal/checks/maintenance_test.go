@@ -1,0 +1,98 @@
+package checks
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestMaintenanceSendsTrafficAwayAndEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, (&switchable{}).run))
+		pass(time.Millisecond)
+		m, err := r.Maintain("a new disk", 10*time.Minute)
+		if err != nil || m.Until.Sub(time.Now()) != 10*time.Minute {
+			t.Errorf("until %s, %v", m.Until, err)
+		}
+		expect(t, r, 200, 503, "maintenance until 2000-01-01T00:10:00Z: a new disk", `"ready":false`) // at once
+		pass(10*time.Minute - time.Second)
+		expect(t, r, 200, 503)
+		pass(2 * time.Second)
+		expect(t, r, 200, 200, `"status":"OK"`)
+		if _, on := r.Maintenance(); on {
+			t.Errorf("it is still on")
+		}
+		pass(time.Minute)
+		if strings.Count(out.String(), "maintenance began") != 1 || strings.Count(out.String(), "maintenance ended") != 1 {
+			t.Errorf("log:\n%s\nwant its begin and its end, once each", out.String())
+		}
+	})
+}
+
+func TestMaintenanceIsReplacedAndEndedByOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, (&switchable{}).run))
+		pass(time.Millisecond)
+		first, _ := r.Maintain("one", time.Minute)
+		pass(30 * time.Second)
+		r.Maintain("two", time.Hour)
+		pass(10 * time.Minute)
+		expect(t, r, 200, 503, ": two")
+		if m, on := r.Maintenance(); !on || m.Reason != "two" || m.Since != first.Since {
+			t.Errorf("got %+v, %v; want the second reason, and since the first", m, on)
+		}
+		r.EndMaintenance()
+		expect(t, r, 200, 200) // at once
+		r.EndMaintenance()
+		expect(t, r, 200, 200)
+	})
+}
+
+func TestDrainOutlastsMaintenance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, (&switchable{}).run))
+		pass(time.Millisecond)
+		r.Maintain("a new disk", time.Minute)
+		r.Drain()
+		expect(t, r, 200, 503, "told to stop", "a new disk")
+		r.EndMaintenance()
+		expect(t, r, 200, 503, "told to stop")
+	})
+}
+
+// Whoever stops it then must not be told that it never worked.
+func TestServiceInMaintenanceFromTheStartWasReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := byHand(t, check("a", Restart, (&switchable{}).run))
+		r.Maintain("from the start", time.Minute)
+		if r.WasReady() {
+			t.Errorf("ready before its check had an answer")
+		}
+		expect(t, r, 503, 503)
+		r.probers[0].probe(t.Context(), nil)
+		r.publish()
+		expect(t, r, 200, 503)
+		if !r.WasReady() {
+			t.Errorf("it was never ready, but for the maintenance it was")
+		}
+	})
+}
+
+func TestMaintenanceNeedsAReasonAndAnEnd(t *testing.T) {
+	r := byHand(t)
+	for name, c := range map[string]struct {
+		reason string
+		lasts  time.Duration
+	}{"no reason": {"", time.Minute}, "a blank": {" \n", time.Minute}, "no time": {"x", 0}, "negative": {"x", -1}, "for ever": {"x", 25 * time.Hour}} {
+		if m, err := r.Maintain(c.reason, c.lasts); err == nil {
+			t.Errorf("%s: accepted until %s", name, m.Until)
+		}
+	}
+	if _, on := r.Maintenance(); on {
+		t.Errorf("a refused one is on")
+	}
+}

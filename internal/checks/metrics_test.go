@@ -1,0 +1,133 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+)
+
+// scrape returns all values by name and labels; of a histogram its count.
+func scrape(t *testing.T, g prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return values
+}
+
+func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sick switchable
+		runs := 0
+		reg := prometheus.NewRegistry()
+		a := check("a", Unroute, sick.run)
+		r := byHand(t, a, check("b", Degrade, func(context.Context) error { runs++; return certificate{1} }))
+		if err := r.Register(reg); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]float64{"accountservice_check_healthy a unroute": 0, "accountservice_ready": 0,
+			"accountservice_check_changes_total a failing": 0, "accountservice_check_last_success_timestamp_seconds a": 0} {
+			if got, is := scrape(t, reg)[name]; !is || got != want {
+				t.Errorf("before the first run: %s is %v, want %v", name, got, want)
+			}
+		}
+		r.probers[1].probe(t.Context(), nil)
+		probeAll(t, r, &sick, "pff")
+		r.Maintain("tests", time.Hour)
+		time.Sleep(3 * time.Second)
+		passed := float64(time.Now().Add(-5*time.Second).UnixMilli()) / 1000
+		for range 100 {
+			scrape(t, reg)
+		}
+		got := scrape(t, reg)
+		for name, want := range map[string]float64{
+			"accountservice_check_healthy a unroute":                0,
+			"accountservice_check_healthy b degrade":                1,
+			"accountservice_check_warning a":                        0,
+			"accountservice_check_warning b":                        1,
+			"accountservice_check_duration_seconds a":               3,
+			"accountservice_check_duration_seconds b":               1,
+			"accountservice_check_changes_total a ok":               1,
+			"accountservice_check_changes_total a failing":          1,
+			"accountservice_check_consecutive_failures a":           2,
+			"accountservice_check_last_success_timestamp_seconds a": passed,
+			"accountservice_healthy":                                1,
+			"accountservice_ready":                                  0,
+			"accountservice_maintenance":                            1,
+			"accountservice_health_age_seconds":                     3,
+		} {
+			if v, is := got[name]; !is || v != want {
+				t.Errorf("%s is %v, want %v", name, v, want)
+			}
+		}
+		if runs != 1 {
+			t.Errorf("%d runs, want the one that was ordered", runs)
+		}
+	})
+}
+
+// A hanging run is one event, however often it is reported.
+func TestHungRunIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		reg := prometheus.NewRegistry()
+		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, func(context.Context) error { <-release; return nil }))
+		if err := r.Register(reg); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		got := scrape(t, reg)
+		if got["accountservice_check_duration_seconds a"] != 1 || got["accountservice_check_consecutive_failures a"] < 20 {
+			t.Errorf("got %v; want 1 run, and a failure each interval", got)
+		}
+		close(release)
+	})
+}
+
+func TestEachAnswerIsATraceWhereATracerIsGiven(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	var sick switchable
+	sick.set(errors.New("it is ill"))
+	r := byHand(t, check("a", Restart, sick.run))
+	if err := r.Trace(trace.NewTracerProvider(trace.WithSpanProcessor(recorder))); err != nil {
+		t.Fatal(err)
+	}
+	r.probers[0].probe(t.Context(), nil)
+	r.publish()
+	spans := make(map[string]trace.ReadOnlySpan)
+	for _, s := range recorder.Ended() {
+		spans[s.Name()] = s
+	}
+	measure, a := spans["health.Measure"], spans["a"]
+	if len(spans) != 4 || measure == nil || a == nil || spans[drainName] == nil || spans[maintenanceName] == nil {
+		t.Fatalf("%d spans %v; want health.Measure, the check and both orders", len(spans), spans)
+	}
+	if a.Parent().SpanID() != measure.SpanContext().SpanID() || len(a.Events()) != 1 || a.Events()[0].Name != "exception" {
+		t.Errorf("the check's span is in %s with events %v; want in %s with its error", a.Parent().SpanID(), a.Events(), measure.SpanContext().SpanID())
+	}
+	report := r.Report()
+	for range 100 {
+		report.Health(JSON, false)
+	}
+	if n := len(recorder.Ended()); n != 4 {
+		t.Errorf("%d spans after 100 requests, want the 4 of the one answer", n)
+	}
+}

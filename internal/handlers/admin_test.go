@@ -1,0 +1,125 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountservice/internal/checks"
+)
+
+// serveAdmin starts the operators' routes over a runner of one healthy check.
+func serveAdmin(t *testing.T) (service, *checks.Runner) {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	r := runner(t, func(context.Context) error { return nil })
+	if err := r.Register(reg); err != nil {
+		t.Fatal(err)
+	}
+	admin := Admin{Maintainer: r, Metrics: reg, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}
+	s := service{Server: httptest.NewServer(admin.Handler())}
+	t.Cleanup(s.Close)
+	return s, r
+}
+
+func TestMaintenanceIsOrderedReadAndEnded(t *testing.T) {
+	s, r := serveAdmin(t)
+	var got struct {
+		Active       bool
+		Reason       string
+		Since, Until time.Time
+	}
+	s.do(t, "GET", "/maintenance", "").is(t, 200, &got)
+	if got.Active || got.Reason != "" {
+		t.Errorf("before: %+v", got)
+	}
+	s.do(t, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"10m"}`).is(t, 200, &got)
+	if !got.Active || got.Reason != "a new disk" || got.Until.Sub(got.Since) != 10*time.Minute {
+		t.Errorf("ordered: %+v", got)
+	}
+	if report := r.Report(); report.HealthStatus != 200 || report.ReadyStatus != 503 {
+		t.Errorf("/health %d, /ready %d; want 200, 503", report.HealthStatus, report.ReadyStatus)
+	}
+	s.do(t, "GET", "/maintenance", "").is(t, 200, &got)
+	if !got.Active || got.Reason != "a new disk" {
+		t.Errorf("meanwhile: %+v", got)
+	}
+	for range 2 {
+		if answer := s.do(t, "DELETE", "/maintenance", ""); answer.StatusCode != 204 || answer.body != "" {
+			t.Errorf("DELETE = %d %s", answer.StatusCode, answer.body)
+		}
+	}
+	if report := r.Report(); report.ReadyStatus != 200 {
+		t.Errorf("/ready %d after the end", report.ReadyStatus)
+	}
+}
+
+func TestBadOrdersAreProblemsAndChangeNothing(t *testing.T) {
+	s, r := serveAdmin(t)
+	for body, status := range map[string]int{
+		``: 400, `{`: 400, `{"reason":"x","ttl":"1m"} secret7`: 400,
+		`{}`: 422, `{"reason":"x"}`: 422, `{"ttl":"1m"}`: 422, `{"reason":"","ttl":"1m"}`: 422, `{"reason":" ","ttl":"1m"}`: 422,
+		`{"reason":"x","ttl":"secret7"}`: 422, `{"reason":"x","ttl":60}`: 422, `{"reason":"x","ttl":"60"}`: 422, `{"reason":"x","ttl":"-1m"}`: 422,
+		`{"reason":"x","ttl":"0s"}`: 422, `{"reason":"x","ttl":"24h1s"}`: 422, `{"reason":"x","ttl":"1m","by":"secret7"}`: 422,
+		`{"reason":"` + strings.Repeat("x", 201) + `","ttl":"1m"}`:          422,
+		`{"reason":"` + strings.Repeat("x", maxAdminBody) + `","ttl":"1m"}`: 413,
+	} {
+		answer := s.do(t, "PUT", "/maintenance", body)
+		answer.isProblem(t, status)
+		if strings.Contains(answer.body, "secret7") {
+			t.Errorf("%.60s: %s repeats what was sent", body, answer.body)
+		}
+	}
+	s.do(t, "PUT", "/maintenance?ttl=1m", `{"reason":"x","ttl":"1m"}`).isProblem(t, 422)
+	s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"1m"}`, "Content-Type", "text/plain").isProblem(t, 415)
+	s.do(t, "POST", "/maintenance", `{"reason":"x","ttl":"1m"}`).isProblem(t, 405)
+	s.do(t, "GET", "/accounts", "").isProblem(t, 404)
+	s.do(t, "GET", "/health", "").isProblem(t, 404)
+	if _, on := r.Maintenance(); on {
+		t.Errorf("a refused order is in force")
+	}
+}
+
+func TestMetricsAndProfilesAreServedToOperators(t *testing.T) {
+	s, _ := serveAdmin(t)
+	for path, want := range map[string]string{
+		"/metrics":                             `accountservice_check_healthy{check="bolt",on_failure="restart"} 1`,
+		"/debug/pprof/":                        "goroutine",
+		"/debug/pprof/goroutine?debug=1":       "goroutine profile: total",
+		"/debug/pprof/cmdline":                 "handlers.test",
+		"/debug/pprof/heap?debug=1&gc=1":       "heap profile",
+		"/debug/pprof/profile?seconds=1":       "",
+		"/debug/pprof/trace?seconds=0.1":       "go 1.",
+		"/debug/pprof/symbol?0x1":              "num_symbols",
+		"/openapi.json":                        "/maintenance",
+		"/debug/pprof/goroutine?debug=2&x=y&z": "created by",
+	} {
+		if r := s.do(t, "GET", path, ""); r.StatusCode != 200 || !strings.Contains(r.body, want) {
+			t.Errorf("%s = %d %.200s, want %q", path, r.StatusCode, r.body, want)
+		}
+	}
+	if r := s.do(t, "GET", "/debug/pprof/nothing", ""); r.StatusCode != 404 {
+		t.Errorf("an unknown profile is %d", r.StatusCode)
+	}
+}
+
+func TestOrdersWaitForTheStart(t *testing.T) {
+	admin := Admin{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
+	s := service{Server: httptest.NewServer(admin.Handler())}
+	defer s.Close()
+	for method, body := range map[string]string{"GET": "", "DELETE": "", "PUT": `{"reason":"x","ttl":"1m"}`} {
+		r := s.do(t, method, "/maintenance", body)
+		r.isProblem(t, 503)
+		if r.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", method)
+		}
+	}
+	if r := s.do(t, "GET", "/metrics", ""); r.StatusCode != 200 {
+		t.Errorf("/metrics = %d", r.StatusCode)
+	}
+}

@@ -1,0 +1,136 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+func TestHealthComesInTheFormThatIsLikedBest(t *testing.T) {
+	s := serve(t, nil)
+	for accept, want := range map[string]string{
+		"": "application/json", "*/*": "application/json", "application/*": "application/json", "text/html": "application/json",
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "application/json",
+		"application/health+json":                        "application/health+json",
+		"application/health+json, */*;q=0.1":             "application/health+json",
+		"application/json, application/health+json":      "application/json",
+		"application/health+json;q=0.5,application/json": "application/json",
+		"text/plain": "text/plain; charset=utf-8", "text/*": "text/plain; charset=utf-8",
+		"TEXT/PLAIN;q=0.2, application/json;q=0.1": "text/plain; charset=utf-8",
+		"text/plain;q=0":   "application/json",
+		"*/*;q=0":          "application/json",
+		"text/plain;q=NaN": "application/json",
+		"nonsense":         "application/json",
+	} {
+		for _, path := range []string{"/health", "/ready", "/health/checks/bolt", "/health/checks/users"} {
+			get, head := s.do(t, "GET", path, "", "Accept", accept), s.do(t, "HEAD", path, "", "Accept", accept)
+			for _, r := range []reply{get, head} {
+				if r.Header.Get("Content-Type") != want || r.Header.Get("Vary") != "Accept" || r.Header.Get("Cache-Control") != "no-store" {
+					t.Errorf("%s %s, Accept %q: %v, want %s", r.Request.Method, path, accept, r.Header, want)
+				}
+			}
+			if head.StatusCode != get.StatusCode || head.body != "" || head.ContentLength != int64(len(get.body)) {
+				t.Errorf("HEAD %s = %d with %d of %d bytes", path, head.StatusCode, head.ContentLength, len(get.body))
+			}
+			marks := map[string]string{"application/json": `"on_failure"`, "application/health+json": `"componentType"`}
+			if mark := marks[want]; !strings.Contains(get.body, mark) || mark == "" && strings.HasPrefix(get.body, "{") {
+				t.Errorf("%s, Accept %q: %s is not %s", path, accept, get.body, want)
+			}
+		}
+	}
+}
+
+// serve's users fails and is degrade.
+func TestQueriesOfHealthChangeTheVerdict(t *testing.T) {
+	s := serve(t, nil)
+	for target, want := range map[string]int{
+		"/health": 200, "/ready": 200,
+		"/health?strict": 503, "/ready?strict": 503, "/health?strict=true": 503, "/health?strict=1": 503, "/health?strict=yes": 503,
+		"/health?strict=false": 200, "/health?strict=0": 200,
+		"/ready?strict&exclude=users": 200, "/ready?strict&exclude=bolt": 503, "/ready?exclude=bolt,users": 200,
+		"/ready?strict&exclude=bolt&exclude=users": 200, "/ready?exclude=": 200, "/ready?exclude=maintenance": 200,
+		"/ready?exclude=nobody": 422, "/ready?exclude=users,nobody": 422, "/ready?exclude=Users": 422,
+		"/ready?exclude=users;strict": 400, "/ready?exclude=%zz": 400,
+		// a probe is never told 4xx
+		"/health?exclude=nobody": 200, "/health?strct": 200, "/health?%zz": 200, "/health?a;b": 200, "/health?" + strings.Repeat("a=b&", 2000): 200,
+		"/ready?cache=buster": 200, "/health/checks/bolt?strict": 200, "/health/checks/bolt?%zz": 200,
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			r := s.do(t, method, target, "")
+			if r.StatusCode != want || want == 503 != (r.Header.Get("Retry-After") == "1") {
+				t.Errorf("%s %.60s = %d %v, want %d", method, target, r.StatusCode, r.Header, want)
+			}
+			if want/100 == 4 {
+				if p := r.isProblem(t, want); want == 422 && method == "GET" && (len(p.Errors) != 1 || p.Errors[0].Parameter != "exclude" || strings.Contains(r.body, "nobody")) {
+					t.Errorf("%s says %s", target, r.body)
+				}
+			}
+		}
+	}
+}
+
+// values returns what reg shows, by name and labels; of a histogram its count.
+func values(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]float64)
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			all[name] = m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return all
+}
+
+func TestRequestsAreCountedByRoute(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	metrics, err := NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := API{Store: storetest.Faulty{Store: store.Unavailable("none"), OnGet: storetest.Panic}, Health: runner(t, func(context.Context) error { return nil }),
+		Metrics: metrics, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}
+	s := service{Server: httptest.NewServer(api.Handler())}
+	t.Cleanup(s.Close)
+	for _, target := range []string{"GET /health", "GET /health?strict", "GET /ready", "HEAD /ready", "GET /accounts/1", "GET /accounts/2",
+		"GET /accounts", "GET /nothing/1", "GET /nothing/2", "BREW /health", "POST /health", "GET /health/checks/bolt"} {
+		method, path, _ := strings.Cut(target, " ")
+		s.do(t, method, path, "")
+	}
+	got := values(t, reg)
+	for name, want := range map[string]float64{ // labels in their order: code, method, route
+		"accountservice_http_requests_total 200 GET /health":                1,
+		"accountservice_http_requests_total 503 GET /health":                1,
+		"accountservice_http_requests_total 200 HEAD /ready":                1,
+		"accountservice_http_requests_total 500 GET /accounts/:id":          2,
+		"accountservice_http_requests_total 404 GET unmatched":              2,
+		"accountservice_http_requests_total 405 other unmatched":            1,
+		"accountservice_http_requests_total 405 POST unmatched":             1,
+		"accountservice_http_requests_total 200 GET /health/checks/:name":   1,
+		"accountservice_http_request_duration_seconds GET /health":          2,
+		"accountservice_http_request_duration_seconds GET /accounts/:id":    2,
+		"accountservice_http_request_duration_seconds GET unmatched":        2,
+		"accountservice_http_request_duration_seconds GET /accounts/:id/no": 0,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("all: %v", got)
+	}
+}

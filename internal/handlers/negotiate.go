@@ -1,0 +1,75 @@
+package handlers
+
+import (
+	"mime"
+	"strconv"
+	"strings"
+
+	"accountservice/internal/checks"
+)
+
+// quality is how much an Accept header wants a media type, from 0, refused, to
+// 1 (RFC 9110, 12.5.1): the most specific range that matches decides.
+func quality(header, kind, subtype string) float64 {
+	if strings.TrimSpace(header) == "" {
+		return 1
+	}
+	best, wanted := -1, 0.0
+	for part := range strings.SplitSeq(header, ",") {
+		media, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		specific := -1
+		switch media {
+		case kind + "/" + subtype:
+			specific = 2
+		case kind + "/*":
+			specific = 1
+		case "*/*":
+			specific = 0
+		}
+		if specific > best {
+			best, wanted = specific, weight(params["q"])
+		}
+	}
+	return wanted
+}
+
+// weight reads a q parameter. What is none refuses.
+func weight(q string) float64 {
+	if q == "" {
+		return 1
+	}
+	w, err := strconv.ParseFloat(q, 64)
+	if err != nil || !(w > 0) { // NaN, too
+		return 0
+	}
+	return min(w, 1)
+}
+
+// healthForms is what health is told in, by preference among equals.
+var healthForms = []struct {
+	form          checks.Form
+	kind, subtype string
+	contentType   string
+}{
+	{checks.JSON, "application", "json", "application/json"},
+	{checks.HealthJSON, "application", "health+json", "application/health+json"},
+	{checks.Text, "text", "plain", "text/plain; charset=utf-8"},
+}
+
+// healthForm is the form an Accept header likes best. It is JSON if the header
+// takes none of them: a probe must never be told 406.
+func healthForm(accept string) (form checks.Form, contentType string) {
+	liked, best := healthForms[0], 0.0
+	if accept == "" || accept == "*/*" { // nearly everybody
+		return liked.form, liked.contentType
+	}
+	for _, f := range healthForms {
+		if q := quality(accept, f.kind, f.subtype); q > best {
+			liked, best = f, q
+		}
+	}
+	return liked.form, liked.contentType
+}
