@@ -124,7 +124,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if f, err = openLocked(ctx, path, opts.OpenTimeout); err != nil {
 			return nil, err
 		}
-		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
+		if damage, err = acceptable(f, opts); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -157,10 +157,12 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 // acceptable inspects a file before bbolt does. It refuses what bbolt would
 // overwrite, misread or die of, and returns a damage that the next transaction
 // mends.
-func acceptable(f *os.File, olderMeta bool) (damage, err error) {
-	_, err = inspectFile(f)
+func acceptable(f *os.File, opts Options) (damage, err error) {
+	best, err := inspectFile(f)
 	switch {
-	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && olderMeta:
+	case errors.Is(err, errNewestMeta) && lastClosed(opts.Path, f, best):
+		return errOlderMeta, nil
+	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && opts.AcceptOlderMeta:
 		return err, nil
 	case errors.Is(err, errNewestMeta):
 		return nil, fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", err)
@@ -177,7 +179,7 @@ func (s *Store) Close(ctx context.Context) error {
 		s.disk.close()
 		var err error
 		if s.failed.Load() == nil && s.identity() == nil {
-			err = s.tellWitness()
+			err = s.tellWitness(true)
 		}
 		done <- errors.Join(err, s.db.Close())
 	}()
