@@ -43,6 +43,9 @@ type Options struct {
 	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
 	// without its last change.
 	AcceptOlderMeta bool
+	// Reserve is how many bytes of disk space to hold for the file beyond what it
+	// uses; 0 is none.
+	Reserve int64
 	// Now is the clock of created_at and updated_at; nil is time.Now.
 	Now func() time.Time
 	// Log is told what an operator should know of an opening that succeeds; nil
@@ -70,7 +73,9 @@ type Store struct {
 	writes    chan *write
 	committed atomic.Uint64             // the last transaction
 	busy      atomic.Pointer[time.Time] // when the commit under way began, or nil
-	closing   chan struct{}             // closed by Close
+	wrote     atomic.Pointer[time.Time] // when the last commit ended, or the opening
+	reserve   reserve
+	closing   chan struct{} // closed by Close
 	closed    sync.Once
 	lost      chan struct{} // has room for one: Check has found the file gone
 	stopped   chan struct{} // closed when the committer has ended
@@ -113,6 +118,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
 	s.disk = openDirect(s.file)
+	s.reserve = reserve{size: opts.Reserve, log: s.log}
+	s.reserve.keep(s.file)
+	s.noteWrite()
 	go s.commitLoop()
 	return s, nil
 }

@@ -230,6 +230,7 @@ func (s *Store) commit(batch []*write) {
 		}
 		w.done <- answers[i]
 	}
+	s.reserve.keep(s.file) // while busy says that the disk is asked
 }
 
 // transact is the body of commit. An error of one write is its answer alone; an
@@ -260,6 +261,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 		return s.commitFailed(err, txid)
 	}
 	s.committed.Store(txid)
+	s.noteWrite()
 	if err := s.identity(); errors.Is(err, errReplaced) {
 		s.latch(err)
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
