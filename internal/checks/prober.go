@@ -36,9 +36,18 @@ func newProber(check Check, log *slog.Logger, changed func()) *prober {
 	return p
 }
 
-// run probes at once and then at the interval until ctx ends. A run that hangs
+// run probes at once, or after the check's delay, and then at the interval until ctx ends. A run that hangs
 // beyond ctx is left behind.
 func (p *prober) run(ctx context.Context) {
+	if p.check.Delay > 0 {
+		first := time.NewTimer(p.check.Delay)
+		defer first.Stop()
+		select {
+		case <-first.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 	var hanging *flight
 	for {
 		next := time.NewTimer(jitter(p.check.Interval))

@@ -99,7 +99,7 @@ func newReport(a answer) *Report {
 	r.Body = marshal(a)
 	for name, check := range a.Checks {
 		status := http.StatusOK
-		if check.Status != OK {
+		if check.Status != OK && check.Error != "" {
 			status = http.StatusServiceUnavailable
 		}
 		r.Checks[name] = CheckReport{Status: status, Body: marshal(check)}
