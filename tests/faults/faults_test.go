@@ -3,7 +3,8 @@
 // Package faults is the fault table: real faults of files, disks, time and
 // surroundings under the real binaries, what these said and did, and what was
 // lost. It writes docs/faults.md. It knows the service by its HTTP answers, its
-// log, its exit codes and the layout of its file, and no package of it.
+// log, its exit codes and the layout of its file, and no package of it but in
+// inside_test.go, for faults within the process.
 package faults
 
 import (
@@ -22,7 +23,7 @@ import (
 var root string
 
 func TestMain(m *testing.M) {
-	if os.Getenv("FAULT_TABLE") != "1" {
+	if os.Getenv("FAULT_TABLE") != "1" && os.Getenv(quietFor) == "" {
 		os.Exit(m.Run())
 	}
 	code, err := 1, setUp()
@@ -71,8 +72,10 @@ func TestFaultTable(t *testing.T) {
 	began := time.Now()
 	faults := only(allFaults(), func(f fault) string { return f.name })
 	refusedStarts := only(refusedStarts, func(f startFault) string { return "start: " + f.name })
+	insides := only(insideFaults, func(f insideFault) string { return "inside: " + f.name })
 	running := make([]*row, len(faults))
 	starts := make([]*startRow, len(refusedStarts))
+	inner := make([]*insideRow, len(insides))
 	slots := make(chan struct{}, atOnce)
 	base := makeDatabase(t)
 	t.Run("beside each other", func(t *testing.T) {
@@ -86,6 +89,11 @@ func TestFaultTable(t *testing.T) {
 			starts[i] = &startRow{name: f.name}
 			side(t, "start: "+f.name, slots, &starts[i].skipped, func(t *testing.T) { playStart(t, f, base, starts[i]) })
 		}
+		inProcess := make(chan struct{}, 1) // one after another: they count goroutines
+		for i, f := range insides {
+			inner[i] = &insideRow{name: f.name}
+			side(t, "inside: "+f.name, inProcess, &inner[i].skipped, func(t *testing.T) { playInside(t, f, inner[i]) })
+		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
 	for i, f := range faults {
@@ -96,7 +104,7 @@ func TestFaultTable(t *testing.T) {
 			})
 		}
 	}
-	writeDocument(t, running, starts)
+	writeDocument(t, running, starts, inner)
 }
 
 // onlyRows is FAULT_TABLE_ONLY, a regular expression: the rows to play. The

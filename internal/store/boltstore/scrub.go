@@ -71,10 +71,13 @@ func (s *Store) Scrub(ctx context.Context, minFree int64, worker func(path strin
 	n := len(report.Findings) + report.Omitted
 	s.log.Info("scrub", "path", s.path, "transaction", report.Transaction, "accounts", report.Accounts, "pages", report.Pages,
 		"damages", n, "first", report.Findings[:min(n, scrubSays)])
-	if n > 0 {
-		return fmt.Errorf("%s is damaged, with %d findings such as %v; restore a backup", s.path, n, report.Findings[0])
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s is damaged: %v; restore a backup", s.path, report.Findings[0])
 	}
-	return nil
+	return fmt.Errorf("%s is damaged: %v, and %d more; restore a backup", s.path, report.Findings[0], n-1)
 }
 
 // copyTo writes the database as one transaction sees it to c.
