@@ -6,10 +6,10 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz image swarm-test fault-table soak settings clean
+.PHONY: help run build check lint bench fuzz image swarm-test fault-table soak no-false-alarm settings clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## serve on port 6767 with accounts.db in this folder
 	go run -ldflags '$(LDFLAGS)' ./cmd/accountservice
@@ -45,6 +45,10 @@ fault-table: ## real faults against the real service, into docs/faults.md; needs
 SOAK ?= 1h
 soak: ## an hour under load beside sick dependencies; SOAK=5m for less
 	SOAK=$(SOAK) go test -count=1 -v -timeout 24h ./tests/soak
+
+NO_FALSE_ALARM ?= 30m
+no-false-alarm: ## load without any fault, for half an hour: nothing may be reported
+	NO_FALSE_ALARM=$(NO_FALSE_ALARM) go test -count=1 -v -timeout 2h -run TestBusyServiceIsNeverCalledIll ./tests/faults
 
 settings: ## write the table of settings into README.md
 	go test ./tests/docs -run TestSettingsTable -update

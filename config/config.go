@@ -63,6 +63,8 @@ type Bolt struct {
 	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
 
 	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
+
+	Reserve Bytes `key:"reserve" min:"0" max:"1GiB" doc:"disk space held for the file beyond what it uses, so that writes go on for a while when something else fills the disk; 0 for none"`
 }
 
 // Checks is when and how health is measured. The first five are the defaults
@@ -74,9 +76,10 @@ type Checks struct {
 	PassAfter  int           `key:"pass_after" min:"1" max:"100" doc:"successes in a row that turn a failing check"`
 	StaleAfter time.Duration `key:"stale_after" min:"200ms" max:"24h" doc:"age at which the last result no longer counts; at least interval x fail_after + timeout"`
 
-	Bolt         Check                 `key:"bolt"`
+	Bolt         BoltCheck             `key:"bolt"`
 	Records      Check                 `key:"records"`
 	Disk         Disk                  `key:"disk"`
+	Scrub        Scrub                 `key:"scrub"`
 	Dependencies map[string]Dependency `key:"dependencies"`
 }
 
@@ -91,10 +94,22 @@ type Check struct {
 	OnFailure  string        `key:"on_failure" oneof:"restart unroute degrade" doc:"what its failure means: restart (503 on /health), unroute (503 on /ready only), degrade (still served)"`
 }
 
+// BoltCheck asks whether the database can still be served and kept.
+type BoltCheck struct {
+	Check       `key:",squash"`
+	WriteCanary bool `key:"write_canary" doc:"commit a test write, too, when no client has written for 30s"`
+}
+
 // Disk watches the free space of the database's directory.
 type Disk struct {
 	Check   `key:",squash"`
 	MinFree Bytes `key:"min_free" min:"0" max:"1PiB" doc:"free space below which the check fails"`
+}
+
+// Scrub reads all of a copy of the database in a process of its own. Its failure
+// degrades: a new container would find the same.
+type Scrub struct {
+	Interval time.Duration `key:"interval" min:"0s" max:"720h" doc:"how often all of the database is copied beside itself and verified; 0s for never, else at least 10s"`
 }
 
 // Dependency is another service this one needs, watched by its URL. It is shared
@@ -126,7 +141,7 @@ func Default() Config {
 		Admin: Admin{Addr: "127.0.0.1:6768"},
 		Store: Store{
 			Seed: 100,
-			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto"},
+			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Reserve: 16 << 20},
 		},
 		Checks: Checks{
 			Interval:   2 * time.Second,
@@ -134,9 +149,10 @@ func Default() Config {
 			FailAfter:  2,
 			PassAfter:  1,
 			StaleAfter: 15 * time.Second,
-			Bolt:       Check{OnFailure: "restart"},
+			Bolt:       BoltCheck{Check: Check{OnFailure: "restart"}},
 			Records:    Check{OnFailure: "degrade"},
 			Disk:       Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
+			Scrub:      Scrub{Interval: 24 * time.Hour},
 		},
 		Log: Log{Level: "info", Format: "auto"},
 	}
@@ -156,7 +172,7 @@ func prototype() Config {
 const dependenciesKey = "checks.dependencies"
 
 // takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "records", "disk", "drain", "maintenance"}
+var takenNames = []string{"bolt", "records", "disk", "scrub", "drain", "maintenance"}
 
 // renamedKeys has a row for every key that has another name now. The old name
 // works, with a warning, for as long as its row is here.

@@ -64,7 +64,7 @@ func checkLoaded(t *testing.T, loaded Loaded) {
 		}
 	}
 	c := loaded.Checks
-	all := []Check{c.Bolt, c.Disk.Check, {c.Interval, c.Timeout, c.FailAfter, c.PassAfter, c.StaleAfter, ""}}
+	all := []Check{c.Bolt.Check, c.Disk.Check, {c.Interval, c.Timeout, c.FailAfter, c.PassAfter, c.StaleAfter, ""}}
 	for name, d := range c.Dependencies {
 		if !dependencyName.MatchString(name) {
 			t.Errorf("got a dependency %q", name)

@@ -47,7 +47,7 @@ func TestNothingSetGivesTheDefaults(t *testing.T) {
 	filled := func(onFailure string) Check {
 		return Check{2 * time.Second, time.Second, 2, 1, 15 * time.Second, onFailure}
 	}
-	want.Checks.Bolt, want.Checks.Records, want.Checks.Disk.Check = filled("restart"), filled("degrade"), filled("degrade")
+	want.Checks.Bolt.Check, want.Checks.Records, want.Checks.Disk.Check = filled("restart"), filled("degrade"), filled("degrade")
 	if !reflect.DeepEqual(loaded.Config, want) {
 		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
 	}

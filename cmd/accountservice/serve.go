@@ -96,6 +96,7 @@ func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*boltst
 		Log:         log,
 
 		AcceptOlderMeta: cfg.Bolt.AcceptOlderMeta,
+		Reserve:         int64(cfg.Bolt.Reserve),
 	})
 	if err != nil {
 		return nil, err
@@ -122,10 +123,21 @@ func closeStore(accounts store.Store, log *slog.Logger) {
 // checkList is everything that is watched.
 func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, error) {
 	folder := filepath.Dir(cfg.Store.Bolt.Path)
+	ask := accounts.Check
+	if cfg.Checks.Bolt.WriteCanary {
+		ask = inTurn(accounts.Check, accounts.CheckWrite)
+	}
 	list := []checks.Check{
-		newCheck("bolt", cfg.Checks.Bolt, accounts.Check),
+		newCheck("bolt", cfg.Checks.Bolt.Check, ask),
 		newCheck("records", cfg.Checks.Records, accounts.CheckRecords),
 		newCheck("disk", cfg.Checks.Disk.Check, both(accounts.CheckWritable, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree)))),
+	}
+	if cfg.Checks.Scrub.Interval > 0 {
+		scrub, err := newScrub(accounts, cfg.Checks)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, scrub)
 	}
 	for name, dep := range cfg.Checks.Dependencies {
 		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout)
@@ -140,6 +152,16 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 // both asks two questions as one.
 func both(first, second func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error { return errors.Join(first(ctx), second(ctx)) }
+}
+
+// inTurn asks the second question if the first has a good answer.
+func inTurn(first, second func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := first(ctx); err != nil {
+			return err
+		}
+		return second(ctx)
+	}
 }
 
 func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {

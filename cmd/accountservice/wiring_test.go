@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	defer sick.Close()
 	var cfg config.Config
 	cfg.Store.Bolt = config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}
-	cfg.Checks.Bolt, cfg.Checks.Records = settings(1, "unroute"), settings(2, "restart")
+	cfg.Checks.Bolt.Check, cfg.Checks.Records = settings(1, "unroute"), settings(2, "restart")
 	cfg.Checks.Disk = config.Disk{Check: settings(3, "degrade"), MinFree: 1 << 50}
 	loaded, err := config.Load("", []string{"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=" + sick.URL})
 	if err != nil {
@@ -60,7 +61,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		healthy  string // "" or the words of its failure
 		lost     string // the first after the database was removed
 	}{
-		"bolt":    {cfg.Checks.Bolt, "", "deleted or moved away"},
+		"bolt":    {cfg.Checks.Bolt.Check, "", "deleted or moved away"},
 		"records": {cfg.Checks.Records, "", ""},
 		"disk":    {cfg.Checks.Disk.Check, filepath.Dir(cfg.Store.Bolt.Path) + " has ", "less than 1073741824.0 MiB"},
 		"users":   {cfg.Checks.Dependencies["users"].Check, "404", "404"},
@@ -92,6 +93,63 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		}
 		if !says(err, want[c.Name].lost) {
 			t.Errorf("without the database %s = %v, want %q", c.Name, err, want[c.Name].lost)
+		}
+	}
+}
+
+func TestScrubVerifiesACopyInAnotherProcess(t *testing.T) {
+	var cfg config.Config
+	cfg.Store = config.Store{Seed: 5000, Bolt: config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}}
+	cfg.Checks.Scrub.Interval = time.Hour
+	var log bytes.Buffer
+	accounts, err := openStore(t.Context(), cfg.Store, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer storetest.Close(t, accounts)
+	scrub, err := newScrub(accounts, cfg.Checks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scrub.Delay != scrubDelay || scrub.Timeout != scrubTimeout || scrub.OnFailure != checks.Degrade {
+		t.Errorf("scrub has %+v", scrub)
+	}
+	if err := scrub.Run(t.Context()); err != nil || !strings.Contains(log.String(), "msg=scrub") || !strings.Contains(log.String(), "accounts=5000") {
+		t.Errorf("scrub = %v, log %q", err, &log)
+	}
+	// a list of free pages that names the bucket of buckets, which is in use
+	file, err := os.OpenFile(cfg.Store.Bolt.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	field := func(at int64) uint64 {
+		b := make([]byte, 8)
+		if _, err := file.ReadAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		return binary.NativeEndian.Uint64(b)
+	}
+	const header, page = 16, 4096 // of bbolt's pages
+	newest := int64(0)
+	if field(page+header+48) > field(header+48) {
+		newest = page
+	}
+	root := binary.NativeEndian.AppendUint64(nil, field(newest+header+16))
+	if _, err := file.WriteAt(root, int64(field(newest+header+32))*page+header); err != nil {
+		t.Fatal(err)
+	}
+	if err := scrub.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "is damaged") || !strings.Contains(err.Error(), "free pages") {
+		t.Errorf("scrub = %v, want the damaged list of free pages", err)
+	}
+	for _, every := range []time.Duration{10 * time.Second, 720 * time.Hour} { // the least and the most there can be
+		cfg.Checks.Scrub.Interval = every
+		scrub, err := newScrub(accounts, cfg.Checks)
+		if err == nil {
+			_, err = checks.New(checks.Component{}, slog.New(slog.DiscardHandler), scrub)
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -43,6 +43,9 @@ type Check struct {
 	// fails, for health must be earned.
 	FailAfter, PassAfter int
 	StaleAfter           time.Duration // older than this, a result counts as failure
+	// Delay is how long after the start the first run begins. Until it has ended,
+	// the check is starting and does not fail. For checks that degrade.
+	Delay time.Duration
 }
 
 func (c Check) validate() error {
@@ -57,6 +60,8 @@ func (c Check) validate() error {
 		return fmt.Errorf("check %s: timeout %s must be above 0 and within interval %s", c.Name, c.Timeout, c.Interval)
 	case c.FailAfter < 1 || c.PassAfter < 1:
 		return fmt.Errorf("check %s: thresholds must be at least 1", c.Name)
+	case c.Delay < 0 || c.Delay > 0 && c.OnFailure != Degrade:
+		return fmt.Errorf("check %s: delay %s is for checks that degrade", c.Name, c.Delay)
 	case c.StaleAfter < c.Interval+c.Timeout:
 		return fmt.Errorf("check %s: stale_after %s must be at least interval + timeout", c.Name, c.StaleAfter)
 	}
@@ -120,6 +125,8 @@ func (r Result) counts() Status {
 // verdict is r as it counts at the time now: nil, or why the check fails.
 func (c Check) verdict(r Result, now time.Time) error {
 	switch {
+	case r.Finished.IsZero() && c.Delay > 0 && now.Sub(r.Since) <= c.Delay+c.Timeout+time.Second:
+		return nil // its first result is not due yet
 	case r.Status == Starting && r.Finished.IsZero():
 		return errNoResult
 	case r.Status == Starting:

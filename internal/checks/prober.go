@@ -39,9 +39,19 @@ func newProber(check Check, log *slog.Logger, metrics *metrics, changed func()) 
 	return p
 }
 
-// run probes at once and then at the interval until ctx ends. A run that hangs
+// run probes at once, or after the delay of the check, and then at the interval
+// until ctx ends. A run that hangs
 // beyond ctx is left behind.
 func (p *prober) run(ctx context.Context) {
+	if p.check.Delay > 0 {
+		first := time.NewTimer(p.check.Delay)
+		defer first.Stop()
+		select {
+		case <-first.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 	var hanging *flight
 	for {
 		next := time.NewTimer(jitter(p.check.Interval))

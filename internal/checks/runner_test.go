@@ -66,6 +66,48 @@ func TestHealthWaitsForEveryCheckThatMattersToAnswer(t *testing.T) {
 	}
 }
 
+func TestDelayedCheckDoesNotFailUntilItsFirstAnswerIsDue(t *testing.T) {
+	for name, c := range map[string]struct {
+		err error
+		ill string
+	}{"well": {nil, ""}, "ill": {errors.New("ill"), "ill"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				late := check("late", Degrade, func(context.Context) error { return c.err })
+				late.Delay = time.Hour
+				r := start(t, slog.New(slog.DiscardHandler), late, check("own", Restart, (&switchable{}).run))
+				pass(time.Hour - time.Minute)
+				got := read(t, r.Report().Body)
+				if got.Status != health.StatusOK || got.Checks["late"].Status != Starting || r.Report().Checks["late"].Status != 200 {
+					t.Errorf("before: %s", r.Report().Body)
+				}
+				pass(2 * time.Minute)
+				if got := read(t, r.Report().Body); got.Failures["late"] != c.ill || got.Checks["late"].Status == Starting {
+					t.Errorf("after: %s", r.Report().Body)
+				}
+			})
+		})
+	}
+}
+
+func TestDelayedCheckThatNeverAnswersFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := check("late", Degrade, (&switchable{}).run)
+		late.Delay = time.Hour
+		r := byHand(t, late) // its prober never runs
+		pass(time.Hour + late.Timeout + 2*time.Second)
+		r.publish()
+		if got := read(t, r.Report().Body); got.Failures["late"] != "starting: no result yet" {
+			t.Errorf("got %s", r.Report().Body)
+		}
+	})
+	restart := check("a", Restart, (&switchable{}).run)
+	restart.Delay = time.Second
+	if _, err := New(me, slog.New(slog.DiscardHandler), restart); err == nil {
+		t.Errorf("a check that restarts may be delayed")
+	}
+}
+
 // writer is an io.Writer that is a function.
 type writer func()
 

@@ -14,6 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// canary makes the service write when nobody does.
+var canary = []string{"ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true"}
+
+// canaryBound is the time in which it finds a disk that takes no writes: it
+// writes after 30 s without any, at the next run of the check.
+const canaryBound = 30*time.Second + interval + bound
+
 // extShutdown is EXT4_IOC_SHUTDOWN of linux/ext4.h.
 const extShutdown = 0x8004587d
 
@@ -21,6 +28,8 @@ const extShutdown = 0x8004587d
 var diskFaults = []fault{
 	full("its tmpfs is full", ram),
 	full("its ext4 is full", disk),
+	full("its tmpfs is full (store.bolt.reserve=0)", ram, "ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"),
+	full("its ext4 is full (store.bolt.reserve=0)", disk, "ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"),
 	{
 		name:  "remounted read-only by hand",
 		place: disk,
@@ -59,6 +68,18 @@ var diskFaults = []fault{
 		// reads go on, and a new container could not open the file
 		want: want{health: 200, check: "disk"},
 	}, {
+		name:  "ext4 error while nobody writes (checks.bolt.write_canary=true)",
+		place: disk,
+		env:   canary,
+		prepare: func(s *scene) {
+			s.load.still()
+		},
+		do: func(s *scene) {
+			must(s.T, os.WriteFile(s.place.sysfs("trigger_fs_error"), []byte("1"), 0))
+		},
+		repair: mountAgain, mended: "mounted again",
+		want: want{within: canaryBound},
+	}, {
 		name:   "file system shut down, journal flushed",
 		place:  disk,
 		do:     func(s *scene) { must(s.T, shutdown(s.place.dir, 1)) },
@@ -83,6 +104,21 @@ var diskFaults = []fault{
 		place:  sick,
 		do:     func(s *scene) { s.fail(&s.place.device.saves, sickness{fail: true}) },
 		repair: mountAgain, mended: "device well, mounted again",
+	}, {
+		name:    "device: every write fails, while nobody writes",
+		place:   sick,
+		prepare: func(s *scene) { s.load.still() },
+		do:      func(s *scene) { s.fail(&s.place.device.saves, sickness{fail: true}) },
+		repair:  mountAgain, mended: "device well, mounted again",
+		want: want{unseen: "nobody is refused a write; checks.bolt.write_canary finds it, see the next line", within: 2 * bound},
+	}, {
+		name:    "device: every write fails, while nobody writes (checks.bolt.write_canary=true)",
+		place:   sick,
+		env:     canary,
+		prepare: func(s *scene) { s.load.still() },
+		do:      func(s *scene) { s.fail(&s.place.device.saves, sickness{fail: true}) },
+		repair:  mountAgain, mended: "device well, mounted again",
+		want: want{within: canaryBound},
 	}, {
 		name:   "device: the 7th write fails, once",
 		place:  sick,
@@ -150,14 +186,16 @@ var slowDisk = fault{
 	want: want{unseen: "slow is not dead; requests are answered later", within: 2 * bound, restart: serves},
 }
 
-// full is a file system that a neighbour fills, and empties later: writes are
-// refused, reads go on, and writes resume by themselves.
-func full(name string, place kind) fault {
+// full is a file system that a neighbour fills, and empties later: writes go on
+// in the reserve, or are refused where there is none, reads go on, and writes
+// resume by themselves.
+func full(name string, place kind, env ...string) fault {
 	filler := func(s *scene) string { return filepath.Join(s.place.dir, "filler") }
 	return fault{
 		name:  name,
 		place: place,
 		long:  true,
+		env:   env,
 		do: func(s *scene) {
 			f, err := os.Create(filler(s))
 			must(s.T, err)
@@ -169,16 +207,19 @@ func full(name string, place kind) fault {
 			}
 		},
 		after: func(s *scene) {
-			began := time.Now()
 			refused := eventually(func() error {
-				if codes, _ := s.load.seen(); len(codes) == 0 || !slices.Contains(codes, "PUT 507") {
+				if codes, _ := s.load.seen(); !slices.Contains(codes, "PUT 507") {
 					return errors.New("no write was refused")
 				}
 				return nil
-			}, 15*time.Second)
-			s.Logf("first 507 after %s more: %v", time.Since(began).Round(time.Second), refused)
-			if refused != nil {
+			}, 15*time.Second) == nil
+			switch reserved := len(env) == 0; {
+			case reserved && refused:
+				s.bad("writes are refused within 15 s, though the file has space in reserve")
+			case reserved:
 				s.row.words += "; writes go on in the space that the file holds in reserve"
+			case !refused:
+				s.bad("no write is refused within 15 s, though nothing is in reserve")
 			}
 			must(s.T, os.Remove(filler(s)))
 			resumed := eventually(func() error {

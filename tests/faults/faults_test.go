@@ -3,7 +3,8 @@
 // Package faults is the fault table: real faults of files, disks, time and
 // surroundings under the real binaries, what these said and did, and what was
 // lost. It writes docs/faults.md. It knows the service by its HTTP answers, its
-// log, its exit codes and the layout of its file, and no package of it.
+// log, its exit codes and the layout of its file, and no package of it but in
+// inside_test.go, for faults within the process.
 package faults
 
 import (
@@ -22,7 +23,7 @@ import (
 var root string
 
 func TestMain(m *testing.M) {
-	if os.Getenv("FAULT_TABLE") != "1" {
+	if os.Getenv("FAULT_TABLE") != "1" && os.Getenv(quietFor) == "" {
 		os.Exit(m.Run())
 	}
 	code, err := 1, setUp()
@@ -69,10 +70,12 @@ const atOnce = 4
 func TestFaultTable(t *testing.T) {
 	needTable(t)
 	began := time.Now()
-	faults := slices.DeleteFunc(allFaults(), func(f fault) bool { return !chosen(t, f.name) })
-	refused := slices.DeleteFunc(slices.Clone(refusedStarts), func(f startFault) bool { return !chosen(t, "start: "+f.name) })
+	faults := only(allFaults(), func(f fault) string { return f.name })
+	refusedStarts := only(refusedStarts, func(f startFault) string { return "start: " + f.name })
+	insides := only(insideFaults, func(f insideFault) string { return "inside: " + f.name })
 	running := make([]*row, len(faults))
-	starts := make([]*startRow, len(refused))
+	starts := make([]*startRow, len(refusedStarts))
+	inner := make([]*insideRow, len(insides))
 	slots := make(chan struct{}, atOnce)
 	base := makeDatabase(t)
 	t.Run("beside each other", func(t *testing.T) {
@@ -82,9 +85,14 @@ func TestFaultTable(t *testing.T) {
 				side(t, f.name, slots, &running[i].skipped, func(t *testing.T) { play(t, f, running[i]) })
 			}
 		}
-		for i, f := range refused {
+		for i, f := range refusedStarts {
 			starts[i] = &startRow{name: f.name}
 			side(t, "start: "+f.name, slots, &starts[i].skipped, func(t *testing.T) { playStart(t, f, base, starts[i]) })
+		}
+		inProcess := make(chan struct{}, 1) // one after another: they count goroutines
+		for i, f := range insides {
+			inner[i] = &insideRow{name: f.name}
+			side(t, "inside: "+f.name, inProcess, &inner[i].skipped, func(t *testing.T) { playInside(t, f, inner[i]) })
 		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
@@ -96,16 +104,16 @@ func TestFaultTable(t *testing.T) {
 			})
 		}
 	}
-	writeDocument(t, running, starts)
+	writeDocument(t, running, starts, inner)
 }
 
-// chosen says whether to play this row: FAULT_TABLE_ONLY, a regular expression,
-// chooses some, and then no document is written.
-func chosen(t *testing.T, name string) bool {
-	t.Helper()
-	match, err := regexp.MatchString(os.Getenv("FAULT_TABLE_ONLY"), name)
-	must(t, err)
-	return match
+// onlyRows is FAULT_TABLE_ONLY, a regular expression: the rows to play. The
+// document is not written then.
+var onlyRows = os.Getenv("FAULT_TABLE_ONLY")
+
+func only[F any](all []F, name func(F) string) []F {
+	wanted := regexp.MustCompile(onlyRows)
+	return slices.DeleteFunc(slices.Clone(all), func(f F) bool { return !wanted.MatchString(name(f)) })
 }
 
 // side plays one row as soon as there is a slot.

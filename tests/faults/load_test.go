@@ -51,17 +51,22 @@ type load struct {
 }
 
 func newLoad(url string, every time.Duration, long bool) *load {
-	l := &load{
+	l := newClients(url)
+	l.long = long
+	l.tick(every, &l.quiet, l.write)
+	l.tick(20*time.Millisecond, &l.deaf, l.read)
+	return l
+}
+
+// newClients are those of a load that does nothing by itself.
+func newClients(url string) *load {
+	return &load{
 		url:    url,
-		long:   long,
-		client: &http.Client{Timeout: requestLimit + 4*time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		client: &http.Client{Timeout: requestLimit + 4*time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 128}},
 		stop:   make(chan struct{}),
 		acked:  make(map[string]account),
 		codes:  make(map[string]bool),
 	}
-	l.tick(every, &l.quiet, l.write)
-	l.tick(20*time.Millisecond, &l.deaf, l.read)
-	return l
 }
 
 // tick calls f at each tick, each time on a goroutine of its own: a slow answer

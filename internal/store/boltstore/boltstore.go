@@ -46,6 +46,9 @@ type Options struct {
 	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
 	// without its last change.
 	AcceptOlderMeta bool
+	// Reserve is how many bytes of disk space to hold for the file beyond what it
+	// uses; 0 is none.
+	Reserve int64
 	// Now is the clock of created_at and updated_at; nil is time.Now.
 	Now func() time.Time
 	// Log is told what an operator should know of an opening that succeeds; nil
@@ -70,7 +73,9 @@ type Store struct {
 	readers chan struct{}
 	writes  chan *write
 	busy    atomic.Pointer[time.Time] // when the commit under way began, or nil
-	closing chan struct{}             // closed by Close
+	wrote   atomic.Pointer[time.Time] // when the last commit ended, or the opening
+	reserve reserve
+	closing chan struct{} // closed by Close
 	closed  sync.Once
 	stopped chan struct{} // closed when the committer has ended
 
@@ -125,6 +130,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
 	s.tidy()
+	s.reserve = reserve{size: opts.Reserve, log: s.log}
+	s.reserve.keep(s.handle().file)
+	s.noteWrite()
 	go s.commitLoop()
 	return s, nil
 }
@@ -138,7 +146,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err != nil {
 			return nil, err
 		}
-		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
+		if damage, err = acceptable(f, opts); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -161,10 +169,12 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 // acceptable inspects a file before bbolt does. It refuses what bbolt would
 // overwrite, misread or die of, and returns a damage that the next transaction
 // mends.
-func acceptable(f *os.File, olderMeta bool) (damage, err error) {
-	_, err = inspectFile(f)
+func acceptable(f *os.File, opts Options) (damage, err error) {
+	best, err := inspectFile(f)
 	switch {
-	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && olderMeta:
+	case errors.Is(err, errNewestMeta) && lastClosed(opts.Path, f, best):
+		return errOlderMeta, nil
+	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && opts.AcceptOlderMeta:
 		return err, nil
 	case errors.Is(err, errNewestMeta):
 		return nil, fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", err)
@@ -181,7 +191,7 @@ func (s *Store) Close(ctx context.Context) error {
 		h := s.handle()
 		var err error
 		if s.failed.Load() == nil && s.identity(h) == nil {
-			err = s.tellWitness(h)
+			err = s.tellWitness(h, true)
 		}
 		err = errors.Join(err, h.close())
 		s.retired.Wait()

@@ -83,20 +83,21 @@ func (s *Store) identify(h *handle) error {
 	if err != nil {
 		return err
 	}
-	here := testimony{h.id, h.committed.Load()}
+	here := h.committed.Load()
 	switch {
-	case known.id != "" && known.id != here.id:
+	case known.id != "" && known.id != h.id:
 		s.log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
-	case known.txid > here.txid:
+	case known.txid > here:
 		s.log.Warn("an older state of the database is at the path: taken as a restore", "path", s.path,
-			"transaction", here.txid, "before", known.txid)
+			"transaction", here, "before", known.txid)
 	}
-	return s.tellWitness(h)
+	return s.tellWitness(h, false)
 }
 
-// tellWitness makes the witness know the database as it is now.
-func (s *Store) tellWitness(h *handle) error {
-	err := leaveWitness(s.path, testimony{h.id, h.committed.Load()})
+// tellWitness makes the witness know the database as it is now, and whether
+// that is its end in order.
+func (s *Store) tellWitness(h *handle, closed bool) error {
+	err := leaveWitness(s.path, testimony{h.id, h.committed.Load(), closed})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		s.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
 		return nil

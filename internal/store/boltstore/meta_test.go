@@ -81,6 +81,62 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 	}
 }
 
+// Garbage does not say which transaction it was. The witness does, if the
+// database was closed in order after it.
+func TestWitnessKnowsWhichMetaWasTheLast(t *testing.T) {
+	garbage := bytes.Repeat([]byte{0xa5}, metaSize)
+	for name, c := range map[string]struct {
+		newest  bool // is the damaged one
+		do      func(t *testing.T, path string)
+		refused bool
+	}{
+		"older, closed in order":       {},
+		"newest, closed in order":      {newest: true, refused: true},
+		"older, killed after its open": {do: func(t *testing.T, path string) { kill(t, path) }, refused: true},
+		"older, without a witness":     {do: func(t *testing.T, path string) { must(t, os.Remove(witness(path))) }, refused: true},
+		"older, witness of another database": {do: func(t *testing.T, path string) {
+			known, err := testify(path)
+			must(t, err)
+			must(t, leaveWitness(path, testimony{"another", known.txid, known.closed}))
+		}, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, newest := closedWith(t, "Last")
+			if c.do != nil {
+				c.do(t, path)
+			}
+			page := 1 - newest
+			if c.newest {
+				page = newest
+			}
+			spoil(t, path, page*4096+pageHeader, garbage)
+			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+			if c.refused {
+				if !errors.Is(err, errNewestMeta) {
+					t.Errorf("Open = %v, want it refused", err)
+				}
+				return
+			}
+			must(t, err)
+			defer storetest.Close(t, s)
+			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Last" {
+				t.Errorf("account = %+v, %v; want its last change", acc, err)
+			}
+			if err := s.Check(t.Context()); err != nil {
+				t.Errorf("Check of the mended file: %v", err)
+			}
+		})
+	}
+}
+
+// kill opens the database and ends as a killed process does: without a word.
+func kill(t *testing.T, path string) {
+	t.Helper()
+	s := openAt(t, path)
+	s.latch(errors.New("killed"))
+	storetest.Close(t, s)
+}
+
 func TestCheckFindsADamagedMetaPage(t *testing.T) {
 	for name, older := range map[string]int64{"newest": 0, "older": 1} {
 		t.Run(name, func(t *testing.T) {

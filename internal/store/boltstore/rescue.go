@@ -66,7 +66,7 @@ func (s *Store) rescue() {
 	if next != nil {
 		s.change(next)
 		s.saving.Store(nil)
-		if err := s.tellWitness(next); err != nil { // it may be deleted too
+		if err := s.tellWitness(next, false); err != nil { // it may be deleted too
 			s.log.Warn("no witness can be left beside the database", "path", s.path, "err", err)
 		}
 		s.log.Warn("the database was put back", "path", s.path, "accounts", k.accounts, "reason", lost)

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,13 +22,20 @@ database: `
 // testimony is what a witness knows: which database was here, and its last
 // transaction when it was opened or, after that, closed in order.
 type testimony struct {
-	id   string
-	txid uint64
+	id     string
+	txid   uint64
+	closed bool // in order: nothing was committed after txid
 }
 
 func (k testimony) String() string {
-	return fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
+	text := fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
+	if k.closed {
+		text += closedText
+	}
+	return text
 }
+
+const closedText = "closed in order\n"
 
 // testify returns what the witness says, or nothing if there is none.
 func testify(path string) (k testimony, err error) {
@@ -40,7 +48,27 @@ func testify(path string) (k testimony, err error) {
 	}
 	_, said, _ := strings.Cut(string(text), "database: ")
 	fmt.Sscanf(said, "%s\ntransaction: %d", &k.id, &k.txid) // what was spoilt is not said
+	k.closed = strings.HasSuffix(said, closedText)
 	return k, nil
+}
+
+// lastClosed says whether m is the last transaction of the database at path, by
+// the word of its witness. What is damaged beside m is older then.
+func lastClosed(path string, f io.ReaderAt, m meta) bool {
+	known, err := testify(path)
+	if err != nil || !known.closed || known.txid != m.txid {
+		return false
+	}
+	ours, err := snapshot{file: f, pageSize: m.pageSize, top: m.root}.bucket(metaBucket)
+	if err != nil {
+		return false
+	}
+	record, err := ours.get(identityKey)
+	if err != nil {
+		return false
+	}
+	id, err := unseal(identityKey, record)
+	return err == nil && string(id) == known.id
 }
 
 // leaveWitness makes the witness say k. It is replaced whole: a crash leaves the

@@ -228,6 +228,7 @@ func (s *Store) commit(batch []*write) error {
 		}
 		w.done <- answers[i]
 	}
+	s.reserve.keep(s.handle().file) // while busy says that the disk is asked
 	return err
 }
 
@@ -259,6 +260,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 		return s.commitFailed(err, txid)
 	}
 	h.committed.Store(txid)
+	s.noteWrite()
 	if err := s.identity(h); errors.Is(err, errReplaced) {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}

@@ -1,0 +1,90 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+)
+
+// idle makes it long ago that anything was written.
+func idle(s *Store) {
+	then := time.Now().Add(-canaryAfter)
+	s.wrote.Store(&then)
+}
+
+func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
+	s, _ := seeded(t, 10)
+	before := s.handle().committed.Load()
+	for range 3 {
+		if err := s.CheckWrite(t.Context()); err != nil || s.handle().committed.Load() != before {
+			t.Fatalf("CheckWrite = %v and %d commits, want none just after a write", err, s.handle().committed.Load()-before)
+		}
+	}
+	idle(s)
+	for range 3 { // the first one is a write too
+		if err := s.CheckWrite(t.Context()); err != nil || s.handle().committed.Load() != before+1 {
+			t.Fatalf("CheckWrite = %v and %d commits, want one after %s without any", err, s.handle().committed.Load()-before, canaryAfter)
+		}
+	}
+	if err := errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTestWriteObeysItsDeadline(t *testing.T) {
+	s, _ := seeded(t, 10)
+	hold, held := make(chan struct{}), make(chan struct{})
+	go s.update(t.Context(), nil, func(*bbolt.Tx) error { close(held); <-hold; return store.ErrNotFound })
+	<-held
+	defer close(hold)
+	idle(s)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.CheckWrite(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "test write") {
+		t.Errorf("CheckWrite behind a write that hangs = %v, want its deadline", err)
+	}
+}
+
+func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
+	dir := smallDisk(t, "tmpfs")
+	s := openAt(t, filepath.Join(dir, "accounts.db"))
+	fill(t, dir)
+	written(t, s, 40_000)
+	reader, err := s.handle().db.Begin(false) // no page that is freed from now on is used again
+	must(t, err)
+	defer reader.Rollback()
+	before := s.handle().committed.Load()
+	for range 50 {
+		idle(s)
+		if err := s.CheckWrite(t.Context()); err != nil {
+			t.Fatalf("CheckWrite on a full disk = %v", err)
+		}
+	}
+	if n := s.handle().committed.Load() - before; n == 50 {
+		t.Fatal("the disk was not full")
+	}
+}
+
+func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
+	s, _ := seeded(t, 10)
+	idle(s)
+	// a descriptor that refuses writes with EBADF stands for the disk
+	readOnly, err := syscall.Open(s.path, syscall.O_RDONLY, 0)
+	must(t, err)
+	defer syscall.Close(readOnly)
+	must(t, syscall.Dup3(readOnly, int(s.handle().file.Fd()), 0))
+	if err := s.CheckWrite(t.Context()); !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("CheckWrite = %v, want ErrOutcomeUnknown", err)
+	}
+	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "it stopped at") {
+		t.Errorf("Check afterwards = %v, want the store stopped", err)
+	}
+}

@@ -1,0 +1,213 @@
+//go:build linux
+
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// quietFor names the variable that says how long nothing must be found.
+const quietFor = "NO_FALSE_ALARM"
+
+// What goes on meanwhile.
+const (
+	quietSeeds   = 20_000
+	quietWriters = 64
+	quietReaders = 8
+	quietWalkers = 2    // each goes over the whole list, again and again
+	quietBulk    = 2000 // new accounts, each half minute, by 16 clients at once
+	quietBurners = 2    // neighbours that take all the CPU they get
+)
+
+// TestBusyServiceIsNeverCalledIll plays no fault: a service at its limit, on a
+// machine at its limit, must not be reported. Here an alarm is the outage.
+func TestBusyServiceIsNeverCalledIll(t *testing.T) {
+	span, err := time.ParseDuration(os.Getenv(quietFor))
+	if err != nil || span < 30*time.Second {
+		t.Skipf("takes minutes and all CPUs: %s=30m, at least 30s, asks for it (make no-false-alarm)", quietFor)
+	}
+	dir, err := os.MkdirTemp(root, "quiet-")
+	must(t, err)
+	svc := startService(t, filepath.Join(dir, "accounts.db"), nil,
+		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_SCRUB_INTERVAL=10s", "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
+	if !svc.await(20 * time.Second) {
+		t.Fatalf("never healthy:\n%s", svc.log)
+	}
+	burn(t)
+	l := newClients(svc.url)
+	c := l.crowd()
+	watch := watchQuiet(l, svc)
+	select {
+	case <-time.After(span):
+	case <-svc.done:
+		t.Errorf("the service ended: exit %d", svc.code)
+	}
+	l.end()
+	changes, scrubs := alarms(svc.log.String())
+	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned, %d scrubs",
+		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes), scrubs)
+	codes, slowest := l.seen()
+	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d bulk loads; answers %v, the slowest after %s",
+		l.acks, c.reads.Load(), c.walks.Load(), c.loads.Load(), codes, slowest.Round(time.Millisecond))
+	if watch.ill.Load()+watch.failed.Load() > 0 || len(changes) > 0 {
+		t.Errorf("false alarms: %v; the first answers: %v", changes, watch.words)
+	}
+	if scrubs == 0 || l.acks < 100*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || watch.probes.Load() == 0 {
+		t.Errorf("it was not busy")
+	}
+	for _, wrong := range l.faults {
+		t.Error(wrong)
+	}
+	if got := strings.Join(codes, " "); got != "GET 200 PUT 200 PUT 201" {
+		t.Errorf("answers to clients: %s", got)
+	}
+	if lost := l.compare(svc.url, quietSeeds); !lost.none() {
+		t.Errorf("lost of %d acknowledged writes: %s", l.acks, lost)
+	}
+	if how := svc.stop(); how.code != 0 || how.killed {
+		t.Errorf("stopped with %s", how)
+	}
+	if t.Failed() {
+		t.Logf("log of the service:\n%s", shorten(svc.log.String()))
+	}
+}
+
+// burn starts neighbours that leave the service what the scheduler gives it.
+func burn(t *testing.T) {
+	t.Helper()
+	for range quietBurners {
+		burner := exec.Command("sh", "-c", "while :; do :; done")
+		burner.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		must(t, burner.Start())
+		t.Cleanup(func() { burner.Process.Kill(); burner.Wait() })
+	}
+}
+
+// crowd counts what the clients did.
+type crowd struct{ reads, walks, loads atomic.Int64 }
+
+// crowd starts all clients of the quiet run.
+func (l *load) crowd() *crowd {
+	c := &crowd{}
+	for w := range quietWriters {
+		l.again(func(n int) { l.put(fmt.Sprintf("w%02d-%02d", w, n%50), fmt.Sprint("write ", n)) })
+	}
+	for range quietReaders {
+		l.again(func(n int) {
+			l.read(n)
+			c.reads.Add(1)
+			<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond)
+		})
+	}
+	for range quietWalkers {
+		l.again(func(int) {
+			if _, whole := l.list(l.url); whole {
+				c.walks.Add(1)
+			} else {
+				l.wrong("the list could not be read to its end")
+			}
+		})
+	}
+	l.again(func(n int) {
+		var bulk sync.WaitGroup
+		for b := range 16 {
+			bulk.Go(func() {
+				for i := b; i < quietBulk; i += 16 {
+					l.put(fmt.Sprintf("bulk-%04d-%04d", n, i), strings.Repeat("b", 200))
+				}
+			})
+		}
+		bulk.Wait()
+		c.loads.Add(1)
+		select {
+		case <-time.After(30 * time.Second):
+		case <-l.stop:
+		}
+	})
+	return c
+}
+
+// again calls f until the load ends.
+func (l *load) again(f func(n int)) {
+	l.all.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-l.stop:
+				return
+			default:
+				f(n)
+			}
+		}
+	})
+}
+
+// quiet is what was asked of a service that is well, and what it said.
+type quiet struct {
+	asked, ill, probes, failed atomic.Int64
+	slowest                    atomic.Int64 // of /health
+	mu                         sync.Mutex
+	words                      []string // the first answers that were wrong
+}
+
+// watchQuiet asks /health ten times a second, and the probe each second.
+func watchQuiet(l *load, svc *service) *quiet {
+	q := &quiet{}
+	wrong := func(format string, args ...any) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if len(q.words) < 5 {
+			q.words = append(q.words, fmt.Sprintf(format, args...))
+		}
+	}
+	var always atomic.Bool
+	l.tick(100*time.Millisecond, &always, func(int) {
+		began := time.Now()
+		a := svc.ask("/health")
+		for took := int64(time.Since(began)); ; {
+			if was := q.slowest.Load(); took <= was || q.slowest.CompareAndSwap(was, took) {
+				break
+			}
+		}
+		if q.asked.Add(1); a.code != 200 || len(a.Failures) > 0 {
+			q.ill.Add(1)
+			wrong("/health = %s %v", a, a.Failures)
+		}
+	})
+	l.tick(time.Second, &always, func(int) {
+		code, line := svc.probe()
+		if q.probes.Add(1); code != 0 {
+			q.failed.Add(1)
+			wrong("the probe exits with %d: %s", code, line)
+		}
+	})
+	return q
+}
+
+// alarms returns the lines of a log that say that a check fails, and how many
+// scrubs ended.
+func alarms(log string) (changes []string, scrubs int) {
+	for line := range strings.Lines(log) {
+		var entry struct{ Msg, To, Check, Err string }
+		if json.Unmarshal([]byte(line), &entry) != nil {
+			continue
+		}
+		switch {
+		case entry.Msg == "health changed" && entry.To == "failing":
+			changes = append(changes, entry.Check+": "+entry.Err)
+		case entry.Msg == "scrub":
+			scrubs++
+		}
+	}
+	return changes, scrubs
+}
