@@ -342,6 +342,11 @@ func (s *scene) end() {
 }
 
 // plain makes words comparable between runs: no path and no moment of this one.
-func (s *scene) plain(words string) string { return plain(words, s.place.dir) }
+func (s *scene) plain(words string) string {
+	words = strings.ReplaceAll(words, s.place.dir+"/", "")
+	words = strings.ReplaceAll(words, s.place.dir, "its folder")
+	words = strings.ReplaceAll(words, filepath.Dir(s.place.dir)+"/", "") // what a row has beside its place
+	return plain(words, root)
+}
 
 func (s *scene) kill(signal syscall.Signal) { must(s.T, s.svc.cmd.Process.Signal(signal)) }
