@@ -72,7 +72,7 @@ func TestMaintenanceOfARunningService(t *testing.T) {
 	if status, body := p.order(t, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"2s"}`); status != 200 {
 		t.Fatalf("PUT = %d %s", status, body)
 	}
-	if status, body := p.get("/ready"); status != 503 || !regexp.MustCompile(`maintenance until \S+Z: a new disk`).MatchString(body) {
+	if status, body := p.get("/ready"); status != 503 || !regexp.MustCompile(`until \S+Z: a new disk`).MatchString(body) {
 		t.Errorf("/ready = %d %s, want 503 with reason and end", status, body)
 	}
 	for _, path := range []string{"/health", "/accounts/10000", "/ready?exclude=maintenance"} {

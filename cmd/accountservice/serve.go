@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"accountservice/config"
@@ -139,7 +141,8 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 		}
 		list = append(list, scrub)
 	}
-	for name, dep := range cfg.Checks.Dependencies {
+	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
+		dep := cfg.Checks.Dependencies[name]
 		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout)
 		if err != nil {
 			return nil, fmt.Errorf("checks.dependencies.%s.url: %w", name, err)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -69,19 +70,31 @@ func (c Check) validate() error {
 }
 
 // Warner is the error of a run that passed and has something to say, such as a
-// certificate that ends soon. It may be wrapped, but not joined with a failure:
-// that stays one.
+// certificate that ends soon. It may be wrapped, and joined with others of its
+// kind; joined with a failure it is one.
 type Warner interface {
 	error
 	Warning() string // one line for operators, without secrets
 }
 
-// warning is what err says if it is a Warner, or wraps one.
+// warning is what err says if it is nothing but a Warner. errors.As would also
+// find one that stands beside a failure.
 func warning(err error) (words string, warns bool) {
-	for ; err != nil; err = errors.Unwrap(err) { // errors.As would look into joined errors, too
-		if w, is := err.(Warner); is {
-			return w.Warning(), true
+	switch e := err.(type) {
+	case Warner:
+		return e.Warning(), true
+	case interface{ Unwrap() error }:
+		return warning(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var all []string
+		for _, part := range e.Unwrap() {
+			words, warns := warning(part)
+			if !warns {
+				return "", false
+			}
+			all = append(all, words)
 		}
+		return strings.Join(all, "; "), len(all) > 0
 	}
 	return "", false
 }

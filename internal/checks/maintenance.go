@@ -24,7 +24,7 @@ func (m *Maintenance) verdict() error {
 	if m == nil {
 		return nil
 	}
-	return fmt.Errorf("maintenance until %s: %s", m.Until.UTC().Format(time.RFC3339), m.Reason)
+	return fmt.Errorf("until %s: %s", m.Until.UTC().Format(time.RFC3339), m.Reason)
 }
 
 // maintenance is the one that is on, if any. Nothing of it is written down: it

@@ -84,6 +84,28 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 	})
 }
 
+func TestFailingCheckWarnsNoMore(t *testing.T) {
+	var sick switchable
+	sick.set(certificate{1})
+	reg := prometheus.NewRegistry()
+	a := check("a", Restart, sick.run)
+	a.FailAfter = 1
+	r := byHand(t, a)
+	if err := r.Register(reg); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		err  error
+		want float64
+	}{{certificate{1}, 1}, {errors.New("the certificate has ended"), 0}, {certificate{1}, 1}, {nil, 0}} {
+		sick.set(c.err)
+		r.probers[0].probe(t.Context(), nil)
+		if got := scrape(t, reg)["accountservice_check_warning a"]; got != c.want {
+			t.Errorf("after %v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
 // A hanging run is one event, however often it is reported.
 func TestHungRunIsCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -168,7 +168,7 @@ func TestTextIsOneLineACheck(t *testing.T) {
 own          ok        restart  for 0s, last run 0.000 ms
 route        ok        unroute  for 0s, last run 0.000 ms
 extra        failing   degrade  for 0s, last run 0.000 ms: extra is ill
-maintenance  maintenance until 2000-01-01T00:01:00Z: a new disk
+maintenance  until 2000-01-01T00:01:00Z: a new disk
 `
 		if got, err := r.Report().Ready(Text, false, nil); string(got.Body) != want || err != nil {
 			t.Errorf("got:\n%s\nwant:\n%s%v", got.Body, want, err)
