@@ -111,7 +111,7 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 		newCheck("disk", cfg.Checks.Disk.Check, both(accounts.CheckWritable, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree)))),
 	}
 	for name, dep := range cfg.Checks.Dependencies {
-		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout)
+		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
 		if err != nil {
 			return nil, fmt.Errorf("checks.dependencies.%s.url: %w", name, err)
 		}
