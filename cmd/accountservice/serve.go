@@ -120,6 +120,19 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 	return list, nil
 }
 
+// unusableURLs is the config.Rule for the dependencies of which no check can be
+// made.
+func unusableURLs(cfg config.Config) map[string]error {
+	faults := make(map[string]error)
+	for name, dep := range cfg.Checks.Dependencies {
+		_, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
+		if err != nil && dep.URL != (config.URL{}) { // its absence is said already
+			faults["checks.dependencies."+name+".url"] = err
+		}
+	}
+	return faults
+}
+
 // both asks two questions as one.
 func both(first, second func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error { return errors.Join(first(ctx), second(ctx)) }

@@ -77,17 +77,17 @@ func readRoots(file string) (*x509.CertPool, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return nil, errors.New("option ca_file names a file that can't be found: is it mounted, and the name right?")
+		return nil, errors.New("names a file in option ca_file that can't be found: is it mounted, and the name right?")
 	case !info.Mode().IsRegular() || info.Size() > 1<<20:
-		return nil, errors.New("option ca_file names what is no regular file of at most 1 MiB")
+		return nil, errors.New("names in option ca_file what is no regular file of at most 1 MiB")
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return nil, errors.New("option ca_file names a file that can't be read: see its owner and mode")
+		return nil, errors.New("names a file in option ca_file that can't be read: see its owner and mode")
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(content) {
-		return nil, errors.New("option ca_file names a file without a PEM certificate")
+		return nil, errors.New("names a file in option ca_file without a PEM certificate")
 	}
 	return roots, nil
 }

@@ -33,7 +33,7 @@ func newGRPC(t *target) (question, error) {
 	}
 	service, badService := t.options.text("service")
 	if len(service) > 1000 {
-		badService = errors.New("option service is too long")
+		badService = errors.New("has too long an option service")
 	}
 	message := healthRequest(service)
 	ask := func(ctx context.Context, at *phase) error {

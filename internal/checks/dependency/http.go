@@ -138,7 +138,7 @@ func (t *target) statuses() (ranges, error) {
 		first, err1 := strconv.Atoi(from)
 		last, err2 := strconv.Atoi(to)
 		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
-			return nil, errors.New("option expect_status must be codes between 200 and 599 or ranges of them, such as 200-299,401")
+			return nil, errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, such as 200-299,401")
 		}
 		spans = append(spans, [2]int{first, last})
 	}

@@ -47,9 +47,9 @@ func (o *options) take(name string) (value string, set bool, err error) {
 		case pair.name != name:
 			continue
 		case set:
-			err = fmt.Errorf("option %s is set twice: keep one", name)
+			err = fmt.Errorf("sets option %s twice: keep one", name)
 		case pair.value == "":
-			err = fmt.Errorf("option %s is empty: give it a value or leave it out", name)
+			err = fmt.Errorf("has an empty option %s: give it a value or leave it out", name)
 		}
 		value, set = pair.value, true
 		o.pairs[i].taken = true
@@ -70,7 +70,7 @@ func (o *options) word(name string, words ...string) (string, error) {
 	case !set:
 		return words[0], nil
 	case err == nil && !slices.Contains(words, value):
-		err = fmt.Errorf("option %s must be %s", name, strings.Join(words, " or "))
+		err = fmt.Errorf("must have %s as its option %s", strings.Join(words, " or "), name)
 	}
 	return value, err
 }
@@ -83,7 +83,7 @@ func (o *options) duration(name string, byDefault time.Duration) (time.Duration,
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("option %s must be a duration with units, such as 336h", name)
+		return 0, fmt.Errorf("must have a duration with units as its option %s, such as 336h", name)
 	}
 	return d, nil
 }

@@ -20,9 +20,9 @@ func newTCP(t *target) (question, error) {
 	expect, badExpect := t.options.text("expect")
 	switch {
 	case len(send) > 1024 || len(expect) > 1024:
-		badSend = errors.New("options send and expect must be at most 1024 bytes")
+		badSend = errors.New("must have at most 1024 bytes in options send and expect")
 	case send != "" && expect == "" && badExpect == nil:
-		badExpect = errors.New("option send needs expect, what the answer starts with")
+		badExpect = errors.New("has option send without expect, what the answer starts with")
 	}
 	ask := func(ctx context.Context, at *phase) error {
 		conn, err := open(ctx, at, t.url.Host, secure)
