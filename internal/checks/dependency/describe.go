@@ -60,7 +60,7 @@ func reason(err error, at int32, protocol string) string {
 		return "told to stop"
 	case errors.As(err, &lookup):
 		return describeLookup(lookup)
-	case errors.As(err, &errno):
+	case errors.As(err, &errno) && errno != syscall.EPIPE:
 		return peerOf(err) + errno.Error()
 	case wasCut(err):
 		return "the server closed the connection"

@@ -32,6 +32,7 @@ func newOptions(query string) *options {
 		plain, err := url.QueryUnescape(value)
 		if err != nil {
 			o.fault = errors.New("has an option with a broken %: write %25 for the sign itself")
+			plain = value
 		}
 		o.pairs = append(o.pairs, option{raw: raw, name: name, value: plain})
 	}

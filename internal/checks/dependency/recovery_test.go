@@ -215,3 +215,10 @@ func TestPeerThatSpeaksFirstIsNeverRepeated(t *testing.T) {
 		}
 	}
 }
+
+// within is one run with this deadline.
+func within(t *testing.T, run func(context.Context) error, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return run(ctx)
+}
