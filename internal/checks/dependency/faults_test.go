@@ -54,6 +54,7 @@ func TestFaultsOfEachKind(t *testing.T) {
 		}{
 			"accepts and is silent": {func(net.Conn, int) {}, first + "no answer in time"},
 			"drips": {func(c net.Conn, _ int) {
+				asked(c)
 				for _, b := range []byte(s.begin) {
 					if _, err := c.Write([]byte{b}); err != nil {
 						return

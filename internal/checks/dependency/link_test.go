@@ -92,11 +92,9 @@ func TestAHungServerSeesOneConnectionOverManyRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 20 {
-				within(t, run, 50*time.Millisecond)
-				if open, _, _ := p.counted(); open > 1 {
-					t.Errorf("%d connections", open)
+				if within(t, run, 50*time.Millisecond) != nil {
+					p.settles()
 				}
-				p.settles()
 			}
 			if _, most, _ := p.counted(); most != 1 {
 				t.Errorf("%d connections at once", most)

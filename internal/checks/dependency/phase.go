@@ -41,6 +41,7 @@ func (p *phase) trace() *httptrace.ClientTrace {
 		ConnectStart:      func(string, string) { p.set(connect) },
 		TLSHandshakeStart: func() { p.set(tlsHandshake) },
 		GotConn:           func(httptrace.GotConnInfo) { p.set(request) },
-		WroteRequest:      func(httptrace.WroteRequestInfo) { p.set(firstByte) },
+		// the answer may be there before this is told
+		WroteRequest: func(httptrace.WroteRequestInfo) { p.n.CompareAndSwap(request, firstByte) },
 	}
 }
