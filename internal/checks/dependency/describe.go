@@ -62,7 +62,7 @@ func reason(err error, at int32, protocol string) string {
 		return describeLookup(lookup)
 	case errors.As(err, &errno) && errno != syscall.EPIPE:
 		return peerOf(err) + errno.Error()
-	case wasCut(err):
+	case wasCut(err), strings.Contains(err.Error(), "http: server closed idle connection"):
 		return "the server closed the connection"
 	case at == tlsHandshake:
 		return "it does not speak TLS, or not as asked"

@@ -100,7 +100,6 @@ func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
 		server.URL + "?server_name=svc.test&ca_file=" + ca.file,
 		"grpc://" + newGRPCServer(t, answer),
 	} {
-		const brief = 200 * time.Millisecond
 		run, err := New(url, brief, 1000)
 		if err != nil {
 			t.Fatal(err)

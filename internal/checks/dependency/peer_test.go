@@ -74,7 +74,7 @@ func (p *peer) counted() (open, most, total int) {
 // settles waits, as an interval would, for the peer to see the end of the
 // connections that are closed.
 func (p *peer) settles() {
-	for deadline := time.Now().Add(200 * time.Millisecond); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if open, _, _ := p.counted(); open == 0 {
 			return
 		}
