@@ -59,7 +59,7 @@ func TestFaultsOfEachKind(t *testing.T) {
 					if _, err := c.Write([]byte{b}); err != nil {
 						return
 					}
-					time.Sleep(brief / 8)
+					time.Sleep(brief / 16)
 				}
 			}, ": no answer in time"},
 			"garbage":         {func(c net.Conn, _ int) { asked(c); io.WriteString(c, "\x7f\xffhunter2\r\nhunter2\r\n") }, garbage},

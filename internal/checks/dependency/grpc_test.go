@@ -80,7 +80,26 @@ func TestGRPCOfAWebServerIsNone(t *testing.T) {
 // HTTP/2 does not open a new connection for a new request by itself.
 func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
 	ca := newAuthority(t)
-	var hung atomic.Bool
+	var all together
+	defer all.Wait()
+	options := "?server_name=svc.test&ca_file=" + ca.file
+	for _, url := range []string{"grpcs://%s" + options, "https://%s/" + options, "grpc://%s"} {
+		all.run(t, url[:5], func(t *testing.T) {
+			var hung atomic.Bool
+			run := runs(t, fmt.Sprintf(url, newH2Server(t, ca, &hung, strings.HasPrefix(url, "grpc:"))), brief)
+			for i, h := range []bool{false, true, false, true, false} {
+				hung.Store(h)
+				if err := run(); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
+					t.Errorf("run %d: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+// newH2Server is a health service over HTTP/2 that can hang.
+func newH2Server(t *testing.T, ca *authority, hung *atomic.Bool, plain bool) (addr string) {
+	t.Helper()
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if hung.Load() {
 			<-r.Context().Done()
@@ -90,25 +109,13 @@ func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
 		io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")
 		w.Header().Set("Grpc-Status", "0")
 	}
+	if plain {
+		return newGRPCServer(t, answer)
+	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(answer))
 	server.TLS = ca.server(t, 1000*time.Hour, "svc.test")
 	server.EnableHTTP2 = true
 	server.StartTLS()
-	defer server.Close()
-	for _, url := range []string{
-		strings.Replace(server.URL, "https", "grpcs", 1) + "?server_name=svc.test&ca_file=" + ca.file,
-		server.URL + "?server_name=svc.test&ca_file=" + ca.file,
-		"grpc://" + newGRPCServer(t, answer),
-	} {
-		run, err := New(url, brief, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, h := range []bool{false, true, false, true, false} {
-			hung.Store(h)
-			if err := within(t, run, brief); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
-				t.Errorf("%.8s, run %d: %v", url, i, err)
-			}
-		}
-	}
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "https://")
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -54,7 +55,7 @@ func newHTTP(t *target) (question, error) {
 // client is an HTTP client that keeps one connection.
 type client struct {
 	http.Client
-	conn atomic.Pointer[net.Conn] // opened last
+	conn atomic.Pointer[watched] // opened last
 }
 
 func newClient(timeout time.Duration) *client {
@@ -64,10 +65,12 @@ func newClient(timeout time.Duration) *client {
 			ctx, cancel := context.WithTimeout(ctx, timeout) // the transport goes on beyond a run
 			defer cancel()
 			conn, err := dial(ctx, addr)
-			if err == nil {
-				c.conn.Store(&conn)
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			w := &watched{Conn: conn, left: make(chan struct{})}
+			c.conn.Store(w)
+			return w, nil
 		},
 		TLSHandshakeTimeout:    timeout,
 		IdleConnTimeout:        maxIdle,
@@ -92,9 +95,33 @@ func (c *client) alive(ask question) question {
 			return err
 		}
 		if conn := c.conn.Swap(nil); conn != nil {
-			(*conn).Close()
+			conn.end()
 		}
 		return err
+	}
+}
+
+// watched is a connection that knows when the transport has left it.
+type watched struct {
+	net.Conn
+	once sync.Once
+	left chan struct{}
+}
+
+func (w *watched) Close() error {
+	w.once.Do(func() { close(w.left) })
+	return w.Conn.Close()
+}
+
+// end closes the connection and gives the transport a moment to see that, so
+// that the next request is not made on it.
+func (w *watched) end() {
+	w.Conn.Close()
+	moment := time.NewTimer(50 * time.Millisecond)
+	defer moment.Stop()
+	select {
+	case <-w.left:
+	case <-moment.C:
 	}
 }
 

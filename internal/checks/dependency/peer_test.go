@@ -83,7 +83,7 @@ func (p *peer) settles() {
 
 const (
 	// brief is the timeout of a run that is to use it up, ample of one that is not.
-	brief = 500 * time.Millisecond
+	brief = time.Second
 	ample = 10 * time.Second
 )
 
