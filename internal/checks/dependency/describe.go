@@ -62,7 +62,7 @@ func reason(err error, at int32, protocol string) string {
 		return describeLookup(lookup)
 	case errors.As(err, &errno) && errno != syscall.EPIPE:
 		return peerOf(err) + errno.Error()
-	case wasCut(err), strings.Contains(err.Error(), "http: server closed idle connection"):
+	case wasCut(err):
 		return "the server closed the connection"
 	case at == tlsHandshake:
 		return "it does not speak TLS, or not as asked"
@@ -77,15 +77,20 @@ func reason(err error, at int32, protocol string) string {
 // wasCut says that the other side, or the network, ended the connection.
 func wasCut(err error) bool {
 	var v *verdict
+	var late net.Error
 	if errors.As(err, &v) {
 		return v.bye
+	}
+	if errors.As(err, &late) && late.Timeout() {
+		return false
 	}
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED} {
 		if errors.Is(err, end) {
 			return true
 		}
 	}
-	return false
+	// the HTTP client has no names for these
+	return strings.Contains(err.Error(), "http: server closed idle connection") || strings.Contains(err.Error(), "http2: server sent GOAWAY")
 }
 
 func describeLookup(err *net.DNSError) string {

@@ -86,19 +86,28 @@ func newClient(timeout time.Duration) *client {
 func (c *client) transport() *http.Transport { return c.Transport.(*http.Transport) }
 
 // alive lets go of the connection of a run that had no answer: HTTP/2 would
-// only end the request, and ask again on a connection that leads nowhere.
+// only end the request, and ask again on a connection that leads nowhere. If it
+// was a kept one that had been cut, the run asks once more on another.
 func (c *client) alive(ask question) question {
 	return func(ctx context.Context, at *phase) error {
-		err := ask(ctx, at)
-		var answered *verdict
-		if err == nil || isWarning(err) || errors.As(err, &answered) {
-			return err
-		}
-		if conn := c.conn.Swap(nil); conn != nil {
-			conn.end()
+		err := c.settle(ask(ctx, at))
+		if err != nil && at.reused.Swap(false) && wasCut(err) {
+			return c.settle(ask(ctx, at))
 		}
 		return err
 	}
+}
+
+// settle ends the connection if err is no answer of the service.
+func (c *client) settle(err error) error {
+	var answered *verdict
+	if err == nil || isWarning(err) || errors.As(err, &answered) {
+		return err
+	}
+	if conn := c.conn.Swap(nil); conn != nil {
+		conn.end()
+	}
+	return err
 }
 
 // watched is a connection that knows when the transport has left it.

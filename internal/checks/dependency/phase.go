@@ -7,7 +7,10 @@ import (
 
 // phase is how far a run has come. Libraries set it from goroutines of their
 // own.
-type phase struct{ n atomic.Int32 }
+type phase struct {
+	n      atomic.Int32
+	reused atomic.Bool // the HTTP connection of the last request
+}
 
 // The phases, in their order. Up to authentication a connection is opened.
 const (
@@ -40,7 +43,10 @@ func (p *phase) trace() *httptrace.ClientTrace {
 		DNSStart:          func(httptrace.DNSStartInfo) { p.set(name) },
 		ConnectStart:      func(string, string) { p.set(connect) },
 		TLSHandshakeStart: func() { p.set(tlsHandshake) },
-		GotConn:           func(httptrace.GotConnInfo) { p.set(request) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.set(request)
+			p.reused.Store(info.Reused)
+		},
 		// the answer may be there before this is told
 		WroteRequest: func(httptrace.WroteRequestInfo) { p.n.CompareAndSwap(request, firstByte) },
 	}

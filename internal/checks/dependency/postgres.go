@@ -151,7 +151,13 @@ func (p *postgres) close() {
 // postgresFailure is what a SQLSTATE means; the message is the server's.
 func postgresFailure(err error) error {
 	var server *pgconn.PgError
-	if !errors.As(err, &server) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &server):
+	case strings.HasSuffix(err.Error(), "conn closed"): // pgconn's word after a FATAL message it did not give on
+		return &verdict{text: "the server ended the connection", bye: true}
+	default:
 		return err
 	}
 	code := server.Code
