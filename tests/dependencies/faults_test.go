@@ -94,6 +94,39 @@ func TestFaultsOfRealServers(t *testing.T) {
 	}
 }
 
+func TestRealServersOverTLS(t *testing.T) {
+	needServers(t)
+	_, ca := newCertificate(t)
+	for name, k := range map[string]struct {
+		make func(*testing.T, string) *program
+		url  string
+	}{
+		"redis":    {newRedisOver, "rediss://:hunter2@%s/"},
+		"nats":     {newNATSOver, "nats://u:hunter2@%s/"},
+		"amqp":     {newRabbitMQOver, "amqps://u:hunter2@%s/"},
+		"postgres": {newPostgresOver, "postgres://u:hunter2@%s/postgres"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := k.make(t, ca)
+			p.start()
+			url := fmt.Sprintf(k.url, p.addr)
+			eventually(t, newRun(t, url+"?ca_file="+ca))
+			wants(t, newRun(t, url+"?server_name=127.0.0.1"), "TLS handshake: its certificate is signed by an unknown authority")
+			wants(t, newRun(t, url+"?server_name=db.test&ca_file="+ca), "TLS handshake: its certificate is for another name than db.test")
+			soon := newRun(t, url+"?cert_warn=8000h&ca_file="+ca)
+			for range 2 {
+				wants(t, soon, "its certificate ends on ")
+			}
+			if name == "postgres" { // which does not verify then
+				for _, mode := range []string{"prefer", "require", "disable"} {
+					wants(t, newRun(t, url+"?sslmode="+mode), "")
+				}
+			}
+		})
+	}
+}
+
 func TestFaultsOfARealGRPCServer(t *testing.T) {
 	needServers(t)
 	state := health.NewServer()

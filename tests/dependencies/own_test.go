@@ -100,7 +100,8 @@ func newGRPC(t *testing.T, state *health.Server) *own {
 	})
 }
 
-// newCertificate is for 127.0.0.1; file holds it for those who are to trust it.
+// newCertificate is for 127.0.0.1; file holds it for those who are to trust it,
+// and key.pem beside it its key.
 func newCertificate(t *testing.T) (config *tls.Config, file string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -111,5 +112,10 @@ func newCertificate(t *testing.T) (config *tls.Config, file string) {
 	must(t, err)
 	file = filepath.Join(t.TempDir(), "ca.pem")
 	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
+	secret, err := x509.MarshalECPrivateKey(key)
+	must(t, err)
+	must(t, os.WriteFile(keyOf(file), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, NextProtos: []string{"h2", "http/1.1"}}, file
 }
+
+func keyOf(file string) string { return filepath.Join(filepath.Dir(file), "key.pem") }

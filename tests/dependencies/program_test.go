@@ -155,19 +155,30 @@ func newProgram(t *testing.T, name, where string, make func(path, addr, folder s
 	return p
 }
 
-func newRedis(t *testing.T) *program {
+func newRedis(t *testing.T) *program { return newRedisOver(t, "") }
+
+// newRedisOver speaks TLS with this certificate, if there is one.
+func newRedisOver(t *testing.T, certificate string) *program {
 	return newProgram(t, "redis-server", "", func(path, addr, folder string) func() *exec.Cmd {
+		listen := []string{"--port", port(addr)}
+		if certificate != "" {
+			listen = []string{"--port", "0", "--tls-port", port(addr), "--tls-auth-clients", "no", "--tls-cert-file", certificate, "--tls-key-file", keyOf(certificate)}
+		}
 		return func() *exec.Cmd {
-			return exec.Command(path, "--port", port(addr), "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--requirepass", "hunter2")
+			return exec.Command(path, append(listen, "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--requirepass", "hunter2")...)
 		}
 	})
 }
 
-func newNATS(t *testing.T) *program {
+func newNATS(t *testing.T) *program { return newNATSOver(t, "") }
+
+func newNATSOver(t *testing.T, certificate string) *program {
 	return newProgram(t, "nats-server", "", func(path, addr, _ string) func() *exec.Cmd {
-		return func() *exec.Cmd {
-			return exec.Command(path, "-a", "127.0.0.1", "-p", port(addr), "--user", "u", "--pass", "hunter2")
+		args := []string{"-a", "127.0.0.1", "-p", port(addr), "--user", "u", "--pass", "hunter2"}
+		if certificate != "" {
+			args = append(args, "--tls", "--tlscert", certificate, "--tlskey", keyOf(certificate))
 		}
+		return func() *exec.Cmd { return exec.Command(path, args...) }
 	})
 }
 
@@ -181,7 +192,9 @@ func newDNSMasq(t *testing.T) *program {
 	})
 }
 
-func newPostgres(t *testing.T) *program {
+func newPostgres(t *testing.T) *program { return newPostgresOver(t, "") }
+
+func newPostgresOver(t *testing.T, certificate string) *program {
 	return newProgram(t, "postgres", "/usr/lib/postgresql/*/bin/postgres", func(path, addr, folder string) func() *exec.Cmd {
 		real, err := filepath.EvalSymlinks(path)
 		must(t, err)
@@ -193,8 +206,20 @@ func newPostgres(t *testing.T) *program {
 		if out, err := initdb.CombinedOutput(); err != nil {
 			t.Fatalf("initdb: %v\n%s", err, out)
 		}
+		args := []string{"-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"}
+		if certificate != "" {
+			for from, to := range map[string]string{certificate: "server.crt", keyOf(certificate): "server.key"} {
+				content, err := os.ReadFile(from)
+				must(t, err)
+				must(t, os.WriteFile(filepath.Join(data, to), content, 0o600))
+				if as != nil {
+					must(t, os.Chown(filepath.Join(data, to), int(as.Credential.Uid), int(as.Credential.Gid)))
+				}
+			}
+			args = append(args, "-c", "ssl=on")
+		}
 		return func() *exec.Cmd {
-			cmd := exec.Command(real, "-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
+			cmd := exec.Command(real, args...)
 			cmd.SysProcAttr, cmd.Dir = as, folder
 			return cmd
 		}
@@ -217,7 +242,9 @@ func postgresUser(t *testing.T, folder string) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
-func newRabbitMQ(t *testing.T) *program {
+func newRabbitMQ(t *testing.T) *program { return newRabbitMQOver(t, "") }
+
+func newRabbitMQOver(t *testing.T, certificate string) *program {
 	const script = "/usr/lib/rabbitmq/bin/rabbitmq-server" // the one on the PATH changes its user
 	if _, err := exec.LookPath("rabbitmq-server"); err != nil {
 		t.Skip("needs rabbitmq-server (see .ci/run for Debian's package)")
@@ -232,7 +259,12 @@ func newRabbitMQ(t *testing.T) *program {
 		})
 		conf, plugins := filepath.Join(folder, "rabbitmq.conf"), filepath.Join(folder, "plugins")
 		must(t, os.WriteFile(plugins, []byte("[]."), 0o644))
-		must(t, os.WriteFile(conf, fmt.Appendf(nil, "listeners.tcp.1 = %s\ndefault_user = u\ndefault_pass = hunter2\n", addr), 0o644))
+		listen := "listeners.tcp.1 = " + addr
+		if certificate != "" {
+			listen = fmt.Sprintf("listeners.tcp = none\nlisteners.ssl.1 = %s\nssl_options.cacertfile = %s\nssl_options.certfile = %s\nssl_options.keyfile = %s",
+				addr, certificate, certificate, keyOf(certificate))
+		}
+		must(t, os.WriteFile(conf, []byte(listen+"\ndefault_user = u\ndefault_pass = hunter2\n"), 0o644))
 		dist := freeAddr(t)
 		return func() *exec.Cmd {
 			cmd := exec.Command(script)

@@ -56,6 +56,7 @@ func (t *target) postgres() (*pgconn.Config, error) {
 	settings.ConnectTimeout = 0 // the context has it
 	settings.TLSConfig, settings.Fallbacks = nil, nil
 	settings.ValidateConnect, settings.AfterConnect = nil, nil
+	settings.ChannelBinding, settings.RequireAuth, settings.SSLCertMode = "disable", "", "" // TLS is ours
 	settings.RuntimeParams = map[string]string{"application_name": "accountservice-health"}
 	settings.MaxProtocolMessageBodyLen = maxAnswer
 	settings.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
