@@ -6,10 +6,10 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz image swarm-test fault-table soak no-false-alarm settings clean
+.PHONY: help run build check lint bench fuzz image swarm-test dependency-test fault-table soak no-false-alarm settings clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## serve on port 6767 with accounts.db in this folder
 	go run -ldflags '$(LDFLAGS)' ./cmd/accountservice
@@ -38,6 +38,9 @@ image: ## the container image, as accountservice:latest
 
 swarm-test: ## the image in a real Swarm; needs Docker
 	SWARM_TEST=1 go test -count=1 -v -timeout 20m ./tests/swarm
+
+dependency-test: ## ten kinds of dependency at their real servers; needs those of .ci/run
+	DEPENDENCY_TEST=1 go test -count=1 -v -timeout 10m ./tests/dependencies
 
 fault-table: ## real faults against the real service, into docs/faults.md; needs root
 	FAULT_TABLE=1 FAULT_TABLE_WRITE=1 go test -count=1 -v -timeout 25m ./tests/faults

@@ -116,7 +116,7 @@ type Scrub struct {
 // by all replicas, so its failure never restarts: that would kill every one.
 type Dependency struct {
 	Check `key:",squash" on_failure:"unroute degrade"`
-	URL   URL `key:"url" required:"true" scheme:"http https" doc:"what to ask; the scheme picks the check: http, https"`
+	URL   URL `key:"url" required:"true" scheme:"http https tcp tls dns grpc grpcs postgres postgresql redis rediss amqp amqps nats" doc:"what to ask; the scheme picks the check, options are in the query: see docs/dependencies.md"`
 }
 
 // Log is how the service speaks.

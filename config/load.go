@@ -24,10 +24,15 @@ type Loaded struct {
 // An empty file means the one that ACCOUNTSERVICE_CONFIG names, and if that is
 // unset too, none. environ is as os.Environ gives it. The error is Faults, with
 // every fault there is; Warnings are set with it too. Load opens the files it
-// is told to read and nothing else.
-func Load(file string, environ []string) (Loaded, error) {
-	return newLoader(prototype(), renamedKeys).load(file, environ)
+// is told to read and nothing else, but for what the rules do.
+func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
+	return newLoader(prototype(), renamedKeys).load(file, environ, rules...)
 }
+
+// Rule asks of a configuration what this package does not know: what is wrong
+// with the value of a key, in words that go on after the value ("must be ...")
+// and repeat nothing of it. What is faulty already has its zero value.
+type Rule func(Config) map[string]error
 
 // setting is one text that somebody wrote for one key.
 type setting struct {
@@ -71,7 +76,7 @@ func newLoader(c any, renamed map[string]string) *loader {
 	}
 }
 
-func (l *loader) load(file string, environ []string) (Loaded, error) {
+func (l *loader) load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	variables := l.ours(environ)
 	control, namedBy := l.controls(variables), ""
 	if file == "" {
@@ -83,10 +88,22 @@ func (l *loader) load(file string, environ []string) (Loaded, error) {
 	var c Config
 	l.decode(fromFile, fromEnviron, &c)
 	l.validate(c)
+	for _, rule := range rules {
+		l.ask(rule, c)
+	}
 	if len(l.faults) > 0 {
 		return Loaded{Warnings: l.warnings}, l.faults.sorted()
 	}
 	return Loaded{Config: c, Warnings: l.warnings, origins: l.origins}, nil
+}
+
+// ask notes what a rule finds, of values that have no fault yet.
+func (l *loader) ask(rule Rule, c Config) {
+	for key, err := range rule(c) {
+		if from := l.origins[key]; !l.isBad(key) {
+			l.fault(key, from.String(), "the value "+from.from()+" "+err.Error())
+		}
+	}
 }
 
 // add puts a setting into its layer, which can have only one for each key.

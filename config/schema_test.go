@@ -68,7 +68,7 @@ func TestDocsHaveALineForEverySetting(t *testing.T) {
 		"| `http.port` | `ACCOUNTSERVICE_HTTP_PORT` | `6767` | between 1 and 65535 | TCP port |",
 		"| `http.host` | `ACCOUNTSERVICE_HTTP_HOST` | empty |  | address to listen on; empty for all |",
 		"| `checks.bolt.timeout` | `ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT` | as `checks.timeout` | between 10ms and 1h | as checks.timeout, for this check |",
-		"| `checks.dependencies.NAME.url` | `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_NAME_URL` | must be set | `http://`, `https://` |",
+		"| `checks.dependencies.NAME.url` | `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_NAME_URL` | must be set | `http://`, `https://`, `tcp://`, `tls://`, `dns://`, `grpc://`, `grpcs://`, `postgres://`, `postgresql://`, `redis://`, `rediss://`, `amqp://`, `amqps://`, `nats://` |",
 		"| `log.format` | `ACCOUNTSERVICE_LOG_FORMAT` | `auto` | `auto`, `json`, `text` |",
 	} {
 		if !strings.Contains(b.String(), "\n"+line) {

@@ -23,7 +23,8 @@ type URL struct {
 	text unique.Handle[string]
 }
 
-// ParseURL takes an absolute URL with a host. Its errors quote nothing of text.
+// ParseURL takes an absolute URL with a host; only dns:///name has none, for the
+// system's own name servers (RFC 4501). Its errors quote nothing of text.
 func ParseURL(text string) (URL, error) {
 	if text == "" {
 		return URL{}, errors.New("must not be empty")
@@ -47,7 +48,7 @@ func whole(u *url.URL) error {
 	switch port, err := strconv.Atoi(u.Port()); {
 	case u.Scheme == "" || u.Opaque != "":
 		return errors.New("is no absolute URL: write it as scheme://host/path")
-	case u.Hostname() == "":
+	case u.Hostname() == "" && (u.Host != "" || u.Scheme != "dns"):
 		return errors.New("has no host: write it as scheme://host/path")
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535), strings.HasSuffix(u.Host, ":"):
 		return errors.New("must have a port between 1 and 65535, or none")
@@ -105,10 +106,11 @@ func maskQuery(query string) string {
 	})
 }
 
-// secretName errs on the side of hiding: "monkey" is hidden too.
+// secretName errs on the side of hiding: "monkey" is hidden too, and what a tcp
+// check sends.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
-	for _, word := range []string{"pass", "pwd", "token", "secret", "key", "auth", "sig", "cred"} {
+	for _, word := range []string{"pass", "pwd", "token", "secret", "key", "auth", "sig", "cred", "send"} {
 		if strings.Contains(name, word) {
 			return true
 		}

@@ -62,7 +62,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var file string
 	load := func() (config.Loaded, error) {
-		cfg, err := config.Load(file, environ)
+		cfg, err := config.Load(file, environ, unusableURLs)
 		if err != nil {
 			return cfg, &exit{exitUsage, err}
 		}

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"accountservice/config"
+	"accountservice/internal/checks/dependency"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -52,5 +57,47 @@ func TestFileAndEnvironmentAreBothRead(t *testing.T) {
 	if code := run(t.Context(), []string{"config", "print"}, []string{"ACCOUNTSERVICE_CONFIG=" + file, "ACCOUNTSERVICE_LOG_LEVEL=warn"}, &stdout, &stderr); code != 0 ||
 		!strings.Contains(stdout.String(), "7001") || !strings.Contains(stdout.String(), "warn") {
 		t.Errorf("exit %d: %s%s", code, stdout.String(), stderr.String())
+	}
+}
+
+// The list of config is for its table and its faults; dependency's is the truth.
+func TestSchemesOfTheSettingAreThoseOfTheChecks(t *testing.T) {
+	field, found := reflect.TypeFor[config.Dependency]().FieldByName("URL")
+	if got := slices.Sorted(strings.FieldsSeq(field.Tag.Get("scheme"))); !found || !slices.Equal(got, dependency.Schemes()) {
+		t.Errorf("config.Dependency takes %v, the checks are %v", got, dependency.Schemes())
+	}
+}
+
+func TestConfigCheckSaysEveryFaultOfEveryDependency(t *testing.T) {
+	const prefix = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"
+	environ := []string{
+		prefix + "USERS_URL=https://u:hunter2@users/?expct_status=hunter2&ca_file=/nowhere",
+		prefix + "CACHE_URL=redis://:hunter2@cache/hunter2",
+		prefix + "RATES_URL=gopher://hunter2",
+		prefix + "RATES_TIMEOUT=9s",
+		prefix + "QUEUE_URL=amqp://u:hunter2@queue/",
+		prefix + "DB_INTERVAL=5s",
+		"ACCOUNTSERVICE_HTTP_PROT=1",
+	}
+	want := []string{
+		"ACCOUNTSERVICE_HTTP_PROT: unknown variable, did you mean ACCOUNTSERVICE_HTTP_PORT?",
+		"checks.dependencies.cache.url: the value (from " + prefix + "CACHE_URL) must have the number of a database as its path, or none",
+		"checks.dependencies.db.url: must be set, as " + prefix + "DB_INTERVAL names it: set " + prefix + "DB_URL, or checks.dependencies.db.url in the file",
+		"checks.dependencies.rates.timeout: 9s (from " + prefix + "RATES_TIMEOUT) must be below checks.interval 2s",
+		"checks.dependencies.rates.url: the value (from " + prefix + "RATES_URL) must start with http://, ",
+		"checks.dependencies.users.url: the value (from " + prefix + "USERS_URL) names a file in option ca_file that can't be found: is it mounted, and the name right?; has an unknown option, did you mean expect_status?",
+	}
+	for _, args := range [][]string{{"config", "check"}, nil} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), args, environ, &stdout, &stderr)
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		if code != exitUsage || len(lines) != len(want) || strings.Contains(stderr.String(), "hunter2") {
+			t.Fatalf("%v: exit %d, want 2 and %d faults:\n%s", args, code, len(want), stderr.String())
+		}
+		for i := range want {
+			if !strings.HasPrefix(lines[i], want[i]) {
+				t.Errorf("%v: got %s\nwant %s", args, lines[i], want[i])
+			}
+		}
 	}
 }

@@ -143,13 +143,26 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
 		dep := cfg.Checks.Dependencies[name]
-		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout)
+		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
 		if err != nil {
 			return nil, fmt.Errorf("checks.dependencies.%s.url: %w", name, err)
 		}
 		list = append(list, newCheck(name, dep.Check, ask))
 	}
 	return list, nil
+}
+
+// unusableURLs is the config.Rule for the dependencies of which no check can be
+// made.
+func unusableURLs(cfg config.Config) map[string]error {
+	faults := make(map[string]error)
+	for name, dep := range cfg.Checks.Dependencies {
+		_, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
+		if err != nil && dep.URL != (config.URL{}) { // its absence is said already
+			faults["checks.dependencies."+name+".url"] = err
+		}
+	}
+	return faults
 }
 
 // both asks two questions as one.

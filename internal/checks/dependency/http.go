@@ -3,121 +3,180 @@ package dependency
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// maxBody is as much of an answer as is read to keep its connection.
-const maxBody = 64 << 10
-
-// newHTTP asks by GET and takes a 2xx as healthy, after the whole answer has
-// come. Redirects are not followed, proxies not used, and certificates
-// verified; one connection is kept between two runs.
-func newHTTP(u *url.URL, timeout time.Duration) (func(context.Context) error, error) {
-	if u.Host == "" {
-		return nil, errors.New("no host in the URL")
+// newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says,
+// after the whole answer has come. Redirects are not followed, proxies not
+// used, and certificates verified; one connection is kept between two runs.
+// Parameters that are no options are the service's.
+func newHTTP(t *target) (question, error) {
+	c := newClient(t.timeout)
+	var secure *secure
+	var badTLS error
+	if t.url.Scheme == "https" {
+		secure, badTLS = t.tls()
+		c.transport().TLSClientConfig = secure.config
 	}
-	client := &http.Client{
-		Transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
-			TLSHandshakeTimeout:    timeout,
-			MaxIdleConns:           1,
-			MaxConnsPerHost:        1,
-			MaxResponseHeaderBytes: maxBody,
-			ForceAttemptHTTP2:      true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return func(ctx context.Context) error {
-		var at phase
-		err := get(ctx, client, u, &at)
-		if err == nil {
+	wanted, badStatus := t.statuses()
+	u := *t.url
+	u.RawQuery = t.options.passOn()
+	ask := func(ctx context.Context, at *phase) error {
+		resp, err := c.do(ctx, at, http.MethodGet, u.String(), nil, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		at.set(body)
+		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+		switch {
+		case !wanted.has(resp.StatusCode):
+			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		case err != nil:
+			return err
+		case n == maxAnswer:
+			return errTooLong
+		case secure == nil:
 			return nil
 		}
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // without the URL, which may hold a secret
-		}
-		var late net.Error
-		var ours *verdict
-		switch {
-		case errors.As(err, &late) && late.Timeout(): // a deadline is one, too
-			return fmt.Errorf("%s: no answer in time", at.name())
-		case at.n.Load() >= request && !isNetwork(err) && !errors.As(err, &ours):
-			// the parser's words repeat what the peer sent
-			return fmt.Errorf("%s: it is not HTTP, or too long a header", at.name())
-		}
-		return fmt.Errorf("%s: %w", at.name(), err)
-	}, nil
+		return secure.warning(resp.TLS)
+	}
+	return c.alive(ask), errors.Join(t.needHost(), badTLS, badStatus)
 }
 
-// verdict is what an answer that was understood is worth.
-type verdict struct{ text string }
-
-func (v *verdict) Error() string { return v.text }
-
-// isNetwork says whether err comes from the connection, not from what came
-// through it.
-func isNetwork(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+// client is an HTTP client that keeps one connection.
+type client struct {
+	http.Client
+	conn atomic.Pointer[watched] // opened last
 }
 
-func get(ctx context.Context, client *http.Client, u *url.URL, at *phase) error {
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, at.trace()), http.MethodGet, u.String(), nil)
+func newClient(timeout time.Duration) *client {
+	c := &client{}
+	c.Transport = &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, timeout) // the transport goes on beyond a run
+			defer cancel()
+			conn, err := dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			w := &watched{Conn: conn, left: make(chan struct{})}
+			c.conn.Store(w)
+			return w, nil
+		},
+		TLSHandshakeTimeout:    timeout,
+		IdleConnTimeout:        maxIdle,
+		MaxIdleConns:           1,
+		MaxConnsPerHost:        1,
+		MaxResponseHeaderBytes: maxAnswer,
+		ForceAttemptHTTP2:      true,
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
+}
+
+func (c *client) transport() *http.Transport { return c.Transport.(*http.Transport) }
+
+// alive lets go of the connection of a run that had no answer: HTTP/2 would
+// only end the request, and ask again on a connection that leads nowhere. If it
+// was a kept one that had been cut, the run asks once more on another.
+func (c *client) alive(ask question) question {
+	return func(ctx context.Context, at *phase) error {
+		err := c.settle(ask(ctx, at))
+		if err != nil && at.reused.Swap(false) && wasCut(err) {
+			return c.settle(ask(ctx, at))
+		}
+		return err
+	}
+}
+
+// settle ends the connection if err is no answer of the service.
+func (c *client) settle(err error) error {
+	var answered *verdict
+	if err == nil || isWarning(err) || errors.As(err, &answered) {
+		return err
+	}
+	if conn := c.conn.Swap(nil); conn != nil {
+		conn.end()
+	}
+	return err
+}
+
+// watched is a connection that knows when the transport has left it.
+type watched struct {
+	net.Conn
+	once sync.Once
+	left chan struct{}
+}
+
+func (w *watched) Close() error {
+	w.once.Do(func() { close(w.left) })
+	return w.Conn.Close()
+}
+
+// end closes the connection and gives the transport a moment to see that, so
+// that the next request is not made on it.
+func (w *watched) end() {
+	w.Conn.Close()
+	moment := time.NewTimer(50 * time.Millisecond)
+	defer moment.Stop()
+	select {
+	case <-w.left:
+	case <-moment.C:
+	}
+}
+
+// do makes one request. Its errors hold no URL.
+func (c *client) do(ctx context.Context, at *phase, method, url string, header http.Header, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, at.trace()), method, url, body)
 	if err != nil {
-		return errors.New("not a URL that can be asked")
+		return nil, verdictf("its URL can't be asked")
+	}
+	for name, values := range header {
+		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", "accountservice-health")
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	at.set(body)
-	switch n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); {
-	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return &verdict{fmt.Sprintf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))}
-	case err != nil:
-		return err
-	case n == maxBody:
-		return &verdict{fmt.Sprintf("its answer is longer than %d KiB", maxBody>>10)}
-	}
-	return nil
+	return c.Client.Do(req) // its *url.Error is never shown: see describe
 }
 
-// phase is how far a request has come; the transport sets it from goroutines
-// of its own.
-type phase struct{ n atomic.Int32 }
+// ranges of status codes.
+type ranges [][2]int
 
-const (
-	waiting int32 = iota
-	name
-	connect
-	tlsHandshake
-	request
-	firstByte
-	body
-)
-
-func (p *phase) set(n int32) { p.n.Store(n) }
-
-func (p *phase) name() string {
-	return [...]string{"waiting for a connection", "name lookup", "connect", "TLS handshake", "request", "waiting for the answer", "answer"}[p.n.Load()]
+func (r ranges) has(code int) bool {
+	for _, span := range r {
+		if span[0] <= code && code <= span[1] {
+			return true
+		}
+	}
+	return false
 }
 
-func (p *phase) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		DNSStart:          func(httptrace.DNSStartInfo) { p.set(name) },
-		ConnectStart:      func(string, string) { p.set(connect) },
-		TLSHandshakeStart: func() { p.set(tlsHandshake) },
-		GotConn:           func(httptrace.GotConnInfo) { p.set(request) },
-		WroteRequest:      func(httptrace.WroteRequestInfo) { p.set(firstByte) },
+// statuses reads expect_status: codes and ranges of them, such as 200-299,401.
+func (t *target) statuses() (ranges, error) {
+	text, err := t.options.text("expect_status")
+	if text == "" || err != nil {
+		return ranges{{200, 299}}, err
 	}
+	var spans ranges
+	for part := range strings.SplitSeq(text, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		first, err1 := strconv.Atoi(from)
+		last, err2 := strconv.Atoi(to)
+		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
+			return nil, errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, such as 200-299,401")
+		}
+		spans = append(spans, [2]int{first, last})
+	}
+	return spans, nil
 }

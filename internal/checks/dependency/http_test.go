@@ -14,7 +14,7 @@ import (
 
 func ask(t *testing.T, url string, patience time.Duration) error {
 	t.Helper()
-	run, err := New(url, 2*patience) // so that the deadline of the run comes first
+	run, err := New(url, 2*patience, 3) // so that the deadline of the run comes first
 	if err != nil {
 		t.Fatalf("New(%s): %v", url, err)
 	}
@@ -92,7 +92,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"http://user:hunter2@%zz/", "ftp://user:hunter2@host/", "http://:hunter2@"} {
-		if _, err := New(url, time.Second); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := New(url, time.Second, 3); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("New(%q) = %v", url, err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestHTTPKeepsOneConnection(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	run, err := New(server.URL, time.Second)
+	run, err := New(server.URL, time.Second, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestHTTPKeepsOneConnection(t *testing.T) {
 }
 
 func TestUnknownSchemeNamesTheKnownOnes(t *testing.T) {
-	if _, err := New("gopher://host", time.Second); err == nil || !strings.Contains(err.Error(), "http and https") {
+	if _, err := New("gopher://host", time.Second, 3); err == nil || !strings.Contains(err.Error(), "http, https, nats") {
 		t.Errorf("New = %v", err)
 	}
 }

@@ -26,7 +26,7 @@ const patience = 300 * time.Millisecond
 // Go reads proxies and trusted certificates from the environment only once.
 func TestMain(m *testing.M) {
 	if url := os.Getenv("DEPENDENCY_TEST_URL"); url != "" {
-		run, err := New(url, patience)
+		run, err := New(url, patience, 3)
 		for i := 0; i < 3 && err == nil; i++ {
 			fmt.Println(once(context.Background(), run))
 		}
@@ -136,7 +136,7 @@ func TestABlackHoledConnectionBlocksNoLaterRun(t *testing.T) {
 	if !full {
 		t.Skip("needs a kernel that drops connections beyond a full queue")
 	}
-	run, err := New("http://"+listener.Addr().String(), patience)
+	run, err := New("http://"+listener.Addr().String(), patience, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,4 +214,11 @@ func TestPeerThatSpeaksFirstIsNeverRepeated(t *testing.T) {
 			}
 		}
 	}
+}
+
+// within is one run with this deadline.
+func within(t *testing.T, run func(context.Context) error, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return run(ctx)
 }

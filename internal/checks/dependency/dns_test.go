@@ -1,0 +1,97 @@
+package dependency
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// newNameServer answers each question over UDP with what answer makes of it.
+func newNameServer(t *testing.T, answer func(dnsmessage.Question) []byte) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		for packet := make([]byte, 4096); ; {
+			n, from, err := conn.ReadFrom(packet)
+			if err != nil {
+				return
+			}
+			var p dnsmessage.Parser
+			header, err := p.Start(packet[:n])
+			if err != nil {
+				continue
+			}
+			q, err := p.Question()
+			if err != nil {
+				continue
+			}
+			if raw := answer(q); len(raw) > 1 {
+				raw[0], raw[1] = byte(header.ID>>8), byte(header.ID)
+				conn.WriteTo(raw, from)
+			}
+		}
+	}()
+	return conn.LocalAddr().String()
+}
+
+func TestDNSAnswers(t *testing.T) {
+	reply := func(code dnsmessage.RCode, answers ...dnsmessage.ResourceBody) func(dnsmessage.Question) []byte {
+		return func(q dnsmessage.Question) []byte {
+			m := dnsmessage.Message{Header: dnsmessage.Header{Response: true, RCode: code, RecursionAvailable: true}, Questions: []dnsmessage.Question{q}}
+			for _, body := range answers {
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 1}, Body: body})
+			}
+			raw, err := m.Pack()
+			if err != nil {
+				t.Error(err)
+			}
+			return raw
+		}
+	}
+	a := &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}
+	for name, c := range map[string]struct {
+		answer  func(dnsmessage.Question) []byte
+		options string
+		want    string
+	}{
+		"an address":      {reply(0, a), "", ""},
+		"the address":     {reply(0, &dnsmessage.AResource{A: [4]byte{10, 0, 0, 2}}, a), "?expect=10.0.0.1", ""},
+		"another address": {reply(0, a), "?expect=10.0.0.3", "query: users.test.: no A record is as expected"},
+		"no record":       {reply(0), "", "query: users.test.: no such name, or no A record"},
+		"no name":         {reply(dnsmessage.RCodeNameError), "", "query: users.test.: no such name, or no A record"},
+		"SERVFAIL":        {reply(dnsmessage.RCodeServerFailure), "", "query: the name server does not work"},
+		"REFUSED":         {reply(dnsmessage.RCodeRefused), "", "query: the name server does not work"},
+		"TXT":             {reply(0, &dnsmessage.TXTResource{TXT: []string{"v=1"}}), "?type=TXT&expect=v%3D1", ""},
+		"SRV":             {reply(0, &dnsmessage.SRVResource{Port: 5432, Target: dnsmessage.MustNewName("db.test.")}), "?type=SRV&expect=db.test:5432", ""},
+		"MX":              {reply(0, &dnsmessage.MXResource{MX: dnsmessage.MustNewName("mail.test.")}), "?type=MX&expect=mail.test", ""},
+		"NS":              {reply(0, &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.test.")}), "?type=NS&expect=ns.test", ""},
+		"no AAAA":         {reply(0), "?type=AAAA", "query: users.test.: no such name, or no AAAA record"},
+		"silent":          {func(dnsmessage.Question) []byte { return nil }, "", "query: no answer in time"},
+		"garbage":         {func(dnsmessage.Question) []byte { return []byte("xxhunter2hunter2hunter2") }, "", "query: no answer in time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			timeout := ample
+			if strings.HasSuffix(c.want, "in time") {
+				timeout = brief
+			}
+			url := fmt.Sprintf("dns://%s/users.test%s", newNameServer(t, c.answer), c.options)
+			for range 2 {
+				got := ""
+				if err := runs(t, url, timeout)(); err != nil {
+					got = err.Error()
+				}
+				if got != c.want {
+					t.Errorf("%q, want %q", got, c.want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,254 @@
+package dependency
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// spoken is how each kind is asked and how a server of it begins: enough for a
+// peer to misbehave at each place.
+var spoken = map[string]struct {
+	url      string // with one %s for the address
+	silent   string // the phase in which it waits for the first byte
+	begin    string // what a real server sends first, or to the first question
+	refuse   string // an error of that server
+	refused  string // and what is said of it
+	protocol string
+}{
+	"http":     {"http://u:hunter2@%s/", "waiting for the answer", "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n" + strings.Repeat("x", 80), "HTTP/1.1 503 hunter2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "answer: it answers 503 Service Unavailable", "HTTP, or too long a header"},
+	"tcp":      {"tcp://%s?send=PASS+hunter2%%0A&expect=hello+there", "waiting for the answer", "hello ther", "no", "waiting for the answer: the answer is not as expected", ""},
+	"grpc":     {"grpc://%s", "waiting for the answer", "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "", "", ""},
+	"redis":    {"redis://u:hunter2@%s/1", "authentication", "+O", "-WRONGPASS hunter2\r\n", "authentication: the server refuses the user name or password (WRONGPASS)", "Redis"},
+	"nats":     {"nats://u:hunter2@%s", "greeting", "INFO {\"server_id\":\"x\"", "INFO {}\r\n-ERR 'Authorization Violation hunter2'\r\n", "authentication: the server refuses the user name, password or token", "NATS"},
+	"amqp":     {"amqp://u:hunter2@%s", "greeting", "\x01\x00\x00\x00\x00\x00\x20\x00\x0a\x00\x0a", "\x01\x00\x00\x00\x00\x00\x10\x00\x0a\x00\x32\x02\x12\x07hunter2\x00\x00\xce", "greeting: there is no such virtual host, it is down, or it is not for this user (530)", "AMQP"},
+	"postgres": {"postgres://u:hunter2@%s/db?sslmode=disable", "authentication", "R\x00\x00\x00", "E\x00\x00\x00\x1cSFATAL\x00C28P01\x00Mhunter2\x00\x00", "authentication: the server refuses the user name, the password or this host (28P01)", "PostgreSQL"},
+}
+
+func TestFaultsOfEachKind(t *testing.T) {
+	var all together
+	defer all.Wait()
+	for kind, s := range spoken {
+		first := s.silent + ": "
+		garbage := first + "it is not " + s.protocol
+		switch kind {
+		case "tcp":
+			garbage = first + "the answer is not as expected"
+		case "grpc":
+			garbage = "" // HTTP/2 may say it as it asks, or as it waits
+		}
+		asked := func(c net.Conn) {
+			if kind != "nats" { // whose server speaks first
+				c.Read(make([]byte, 4096))
+			}
+		}
+		faults := map[string]struct {
+			behave func(c net.Conn, n int)
+			want   string
+		}{
+			"accepts and is silent": {func(net.Conn, int) {}, first + "no answer in time"},
+			"drips": {func(c net.Conn, _ int) {
+				asked(c)
+				for _, b := range []byte(s.begin) {
+					if _, err := c.Write([]byte{b}); err != nil {
+						return
+					}
+					time.Sleep(brief / 16)
+				}
+			}, ": no answer in time"},
+			"garbage":         {func(c net.Conn, _ int) { asked(c); io.WriteString(c, "\x7f\xffhunter2\r\nhunter2\r\n") }, garbage},
+			"without end":     {endless(strings.Repeat("hunter2 ", 512)), ""},
+			"lines, no end":   {endless(strings.Repeat("+OK\r\n", 800)), ""},
+			"closes":          {func(c net.Conn, _ int) { c.Close() }, "the server closed the connection|connection reset by peer|ended the HTTP/2 connection"},
+			"resets":          {func(c net.Conn, _ int) { c.(*net.TCPConn).SetLinger(0); c.Close() }, "connection reset by peer|the server closed the connection|ended the HTTP/2 connection"},
+			"closes half way": {func(c net.Conn, _ int) { asked(c); io.WriteString(c, s.begin); c.Close() }, "the server closed the connection|connection reset by peer|ended the HTTP/2 connection"},
+		}
+		if s.refuse != "" {
+			faults["an error"] = struct {
+				behave func(c net.Conn, n int)
+				want   string
+			}{func(c net.Conn, _ int) { asked(c); io.WriteString(c, s.refuse) }, s.refused}
+		}
+		for name, f := range faults {
+			all.run(t, kind+" "+name, func(t *testing.T) {
+				p := newPeer(t, f.behave)
+				failing(t, p, fmt.Sprintf(s.url, p.Addr()), f.want)
+			})
+		}
+	}
+}
+
+// failing makes some runs that must all fail, in time, with one of these words,
+// no password, and one connection.
+func failing(t *testing.T, p *peer, url, want string) {
+	t.Helper()
+	timeout, times := ample, 3
+	if strings.Contains(want, "no answer in time") {
+		timeout, times = brief, 2
+	}
+	run := runs(t, url, timeout)
+	for range times {
+		began := time.Now()
+		err := run()
+		if took := time.Since(began); took > timeout+time.Second {
+			t.Errorf("took %v of %v", took, timeout)
+		}
+		if err == nil {
+			t.Fatal("it passed")
+		}
+		ok := false
+		for words := range strings.SplitSeq(want, "|") {
+			ok = ok || strings.Contains(err.Error(), words)
+		}
+		if !ok || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), ": ") {
+			t.Errorf("got %q, want %q", err, want)
+		}
+		p.settles()
+	}
+	if _, most, _ := p.counted(); most > 1 {
+		t.Errorf("%d connections at once", most)
+	}
+}
+
+func endless(part string) func(net.Conn, int) {
+	return func(c net.Conn, _ int) {
+		for {
+			if _, err := io.WriteString(c, part); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func TestARefusedConnectionAndAnUnknownNameAreSaidOfEachKind(t *testing.T) {
+	p := newPeer(t, nil)
+	p.Close()
+	for scheme := range kinds {
+		url := scheme + "://%s"
+		switch scheme {
+		case "dns":
+			url = "dns://%s/name"
+		case "postgres", "postgresql":
+			url = scheme + "://u:hunter2@%s/db"
+		}
+		want := "connect: " + p.Addr().String() + ": connection refused"
+		if scheme == "dns" {
+			want = "query: the name server refuses connections"
+		}
+		if err := runs(t, fmt.Sprintf(url, p.Addr()), ample)(); err == nil || err.Error() != want {
+			t.Errorf("%s = %v, want %s", scheme, err, want)
+		}
+		want = "name lookup: no-such-host.invalid: no such name"
+		if err := runs(t, fmt.Sprintf(url, "no-such-host.invalid:1"), ample)(); err == nil || err.Error() != want {
+			t.Errorf("%s = %v, want %s", scheme, err, want)
+		}
+	}
+}
+
+// secured are the kinds over TLS; a server of some says something before it.
+var secured = map[string]struct{ url, before string }{
+	"https":    {"https://%s/?ca_file=%s", ""},
+	"tls":      {"tls://%s?ca_file=%s", ""},
+	"grpcs":    {"grpcs://%s?ca_file=%s", ""},
+	"rediss":   {"rediss://u:hunter2@%s?ca_file=%s", ""},
+	"amqps":    {"amqps://u:hunter2@%s?ca_file=%s", ""},
+	"nats":     {"nats://u:hunter2@%s?ca_file=%s", "INFO {\"tls_required\":true}\r\n"},
+	"postgres": {"postgres://u:hunter2@%s/db?ca_file=%s", "S"},
+}
+
+func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	ended, misnamed := ca.server(t, -time.Hour, "svc.test"), ca.server(t, time.Hour, "other.test")
+	foreign, good := other.server(t, time.Hour, "svc.test"), ca.server(t, 1000*time.Hour, "svc.test")
+	var all together
+	defer all.Wait()
+	for kind, s := range secured {
+		for name, f := range map[string]struct {
+			config *tls.Config
+			want   string
+		}{
+			"ended":     {ended, "TLS handshake: its certificate ended on " + day(time.Now().Add(-time.Hour))},
+			"misnamed":  {misnamed, "TLS handshake: its certificate is for another name than svc.test"},
+			"foreign":   {foreign, "TLS handshake: its certificate is signed by an unknown authority"},
+			"silent":    {nil, "TLS handshake: no answer in time"},
+			"plaintext": {nil, "TLS handshake: it does not speak TLS|greeting: it is not NATS"},
+			"then none": {good, ": no answer in time"},
+		} {
+			all.run(t, kind+" "+name, func(t *testing.T) {
+				p := newPeer(t, func(c net.Conn, _ int) {
+					if s.before == "S" {
+						io.ReadFull(c, make([]byte, len(sslRequest)))
+					}
+					io.WriteString(c, s.before)
+					if name == "plaintext" {
+						io.WriteString(c, "hunter2 hunter2 hunter2\r\n")
+					}
+					if f.config != nil {
+						config := f.config.Clone()
+						tls.Server(c, config).Handshake()
+					}
+				})
+				url := fmt.Sprintf(s.url, p.Addr(), ca.file) + "&server_name=svc.test"
+				if kind == "tls" && name == "then none" {
+					url += "&expect=hello"
+				}
+				failing(t, p, url, f.want)
+			})
+		}
+	}
+}
+
+// A run must not leave anything behind, however it ended.
+func TestNoGoroutineIsLeftAfterManyFailingRuns(t *testing.T) {
+	var all []string
+	peers := []*peer{newPeer(t, func(net.Conn, int) {}), newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "hunter2\r\n") })}
+	for _, p := range peers {
+		for _, s := range spoken {
+			all = append(all, fmt.Sprintf(s.url, p.Addr()))
+		}
+		for _, s := range secured {
+			all = append(all, fmt.Sprintf(s.url, p.Addr(), newAuthority(t).file))
+		}
+		all = append(all, fmt.Sprintf("dns://%s/name", p.Addr()), fmt.Sprintf("tcp://%s", p.Addr()))
+	}
+	before := runtime.NumGoroutine()
+	var asked []func() error
+	for _, url := range all {
+		run, err := New(url, 20*time.Millisecond, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, func() error { return within(t, run, 20*time.Millisecond) })
+	}
+	var running sync.WaitGroup
+	for _, run := range asked {
+		running.Go(func() {
+			for range 20 {
+				run()
+			}
+		})
+	}
+	running.Wait()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		open := 0
+		for _, p := range peers {
+			n, _, _ := p.counted()
+			open += n
+		}
+		if open == 0 && runtime.NumGoroutine() <= before {
+			return
+		}
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d connections and %d goroutines, %d before:\n%s", open, runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,143 @@
+package dependency
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// newGRPC asks the standard health service (grpc.health.v1, Check) for the
+// server, or for what service names, and takes SERVING as healthy. The two
+// messages are a dozen bytes, so net/http's HTTP/2 is enough.
+func newGRPC(t *target) (question, error) {
+	c := newClient(t.timeout)
+	protocols := new(http.Protocols)
+	c.transport().Protocols = protocols
+	u := url.URL{Scheme: "http", Host: t.url.Host, Path: "/grpc.health.v1.Health/Check"}
+	var secure *secure
+	var badTLS error
+	if t.url.Scheme == "grpcs" {
+		u.Scheme = "https"
+		protocols.SetHTTP2(true)
+		secure, badTLS = t.tls()
+		c.transport().TLSClientConfig = secure.config
+	} else {
+		protocols.SetUnencryptedHTTP2(true)
+	}
+	service, badService := t.options.text("service")
+	if len(service) > 1000 {
+		badService = errors.New("has too long an option service")
+	}
+	message := healthRequest(service)
+	ask := func(ctx context.Context, at *phase) error {
+		header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
+		if deadline, has := ctx.Deadline(); has {
+			header.Set("Grpc-Timeout", strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10)+"m")
+		}
+		resp, err := c.do(ctx, at, http.MethodPost, u.String(), header, bytes.NewReader(message))
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		at.set(body)
+		if err := readHealth(resp); err != nil || secure == nil {
+			return err
+		}
+		return secure.warning(resp.TLS)
+	}
+	return c.alive(ask), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badTLS, badService)
+}
+
+// healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not
+// compressed, and the length.
+func healthRequest(service string) []byte {
+	var message []byte
+	if service != "" {
+		message = append(message, 1<<3|2) // field 1, bytes
+		message = binary.AppendUvarint(message, uint64(len(service)))
+		message = append(message, service...)
+	}
+	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
+	return append(prefix, message...)
+}
+
+// readHealth is nil for SERVING.
+func readHealth(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return verdictf("it answers %d %s, and no gRPC", resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/grpc") {
+		return errNotSpoken
+	}
+	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if len(content) == maxAnswer {
+		return errTooLong
+	}
+	status := resp.Trailer.Get("Grpc-Status")
+	if status == "" {
+		status = resp.Header.Get("Grpc-Status") // an answer of nothing but a header
+	}
+	if status != "0" {
+		return grpcFailure(status)
+	}
+	if len(content) < 5 || content[0] != 0 || int(binary.BigEndian.Uint32(content[1:])) != len(content)-5 {
+		return errNotSpoken
+	}
+	return serving(content[5:])
+}
+
+// serving reads HealthCheckResponse{status}, an enum in field 1.
+func serving(message []byte) error {
+	var status uint64
+	for len(message) > 0 {
+		if message[0] != 1<<3|0 {
+			return errNotSpoken
+		}
+		value, n := binary.Uvarint(message[1:])
+		if n <= 0 {
+			return errNotSpoken
+		}
+		status, message = value, message[1+n:]
+	}
+	switch status {
+	case 1:
+		return nil
+	case 2:
+		return verdictf("it says NOT_SERVING")
+	}
+	return verdictf("it says that its status is unknown")
+}
+
+// grpcFailure is what a status code means for this question. The words are
+// ours: grpc-message is the service's.
+func grpcFailure(status string) error {
+	words := map[string]string{
+		"1":  "CANCELLED",
+		"2":  "UNKNOWN",
+		"4":  "DEADLINE_EXCEEDED",
+		"5":  "NOT_FOUND: it knows no such service",
+		"7":  "PERMISSION_DENIED",
+		"8":  "RESOURCE_EXHAUSTED",
+		"12": "UNIMPLEMENTED: it has no health service",
+		"13": "INTERNAL",
+		"14": "UNAVAILABLE",
+		"16": "UNAUTHENTICATED",
+	}
+	if word := words[status]; word != "" {
+		return verdictf("it answers %s", word)
+	}
+	if n, err := strconv.ParseUint(status, 10, 8); err == nil {
+		return verdictf("it answers status %d", n)
+	}
+	return errNotSpoken
+}

@@ -1,0 +1,121 @@
+package dependency
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// newGRPCServer answers every call with what answer gives.
+func newGRPCServer(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(answer)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+func TestGRPCAnswers(t *testing.T) {
+	for name, c := range map[string]struct{ message, status, want string }{
+		"serving":                   {"\x00\x00\x00\x00\x02\x08\x01", "0", ""},
+		"not serving":               {"\x00\x00\x00\x00\x02\x08\x02", "0", "answer: it says NOT_SERVING"},
+		"unknown":                   {"\x00\x00\x00\x00\x02\x08\x00", "0", "answer: it says that its status is unknown"},
+		"empty":                     {"\x00\x00\x00\x00\x00", "0", "answer: it says that its status is unknown"},
+		"no message":                {"", "0", "answer: it is not gRPC"},
+		"cut message":               {"\x00\x00\x00\x00\x04\x08\x01", "0", "answer: it is not gRPC"},
+		"compressed":                {"\x01\x00\x00\x00\x02\x08\x01", "0", "answer: it is not gRPC"},
+		"another message":           {"\x00\x00\x00\x00\x02\x12\x01", "0", "answer: it is not gRPC"},
+		"a number without an end":   {"\x00\x00\x00\x00\x03\x08\xff\xff", "0", "answer: it is not gRPC"},
+		"no such service":           {"", "5", "answer: it answers NOT_FOUND: it knows no such service"},
+		"no health service":         {"", "12", "answer: it answers UNIMPLEMENTED: it has no health service"},
+		"refused":                   {"", "16", "answer: it answers UNAUTHENTICATED"},
+		"another code":              {"", "15", "answer: it answers status 15"},
+		"no code":                   {"\x00\x00\x00\x00\x02\x08\x01", "hunter2", "answer: it is not gRPC"},
+		"an answer without an end":  {strings.Repeat("x", maxAnswer+1), "0", "answer: its answer is longer than 64 KiB"},
+		"serving, and no status":    {"\x00\x00\x00\x00\x02\x08\x01", "", "answer: it is not gRPC"},
+		"serving by the last field": {"\x00\x00\x00\x00\x04\x08\x02\x08\x01", "0", ""},
+	} {
+		addr := newGRPCServer(t, func(w http.ResponseWriter, r *http.Request) {
+			question, _ := io.ReadAll(r.Body)
+			if got := hex.EncodeToString(question); got != "00000000070a0575736572"+"73" || r.URL.Path != "/grpc.health.v1.Health/Check" || r.Header.Get("Te") != "trailers" || r.Header.Get("Grpc-Timeout") == "" {
+				t.Errorf("asked %s %s %v", r.URL.Path, got, r.Header)
+			}
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Trailer", "Grpc-Status, Grpc-Message")
+			io.WriteString(w, c.message)
+			w.Header().Set("Grpc-Message", "hunter2")
+			if c.status != "" {
+				w.Header().Set("Grpc-Status", c.status)
+			}
+		})
+		got := ""
+		if err := ask(t, "grpc://"+addr+"?service=users", ample); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestGRPCOfAWebServerIsNone(t *testing.T) {
+	addr := newGRPCServer(t, http.NotFound)
+	if err := ask(t, "grpc://"+addr, ample); err == nil || err.Error() != "answer: it answers 404 Not Found, and no gRPC" {
+		t.Errorf("%v", err)
+	}
+	addr = newGRPCServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })
+	if err := ask(t, "grpc://"+addr, ample); err == nil || err.Error() != "answer: it is not gRPC" {
+		t.Errorf("%v", err)
+	}
+}
+
+// HTTP/2 does not open a new connection for a new request by itself.
+func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
+	ca := newAuthority(t)
+	var all together
+	defer all.Wait()
+	options := "?server_name=svc.test&ca_file=" + ca.file
+	for _, url := range []string{"grpcs://%s" + options, "https://%s/" + options, "grpc://%s"} {
+		all.run(t, url[:5], func(t *testing.T) {
+			var hung atomic.Bool
+			run := runs(t, fmt.Sprintf(url, newH2Server(t, ca, &hung, strings.HasPrefix(url, "grpc:"))), brief)
+			for i, h := range []bool{false, true, false, true, false} {
+				hung.Store(h)
+				if err := run(); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
+					t.Errorf("run %d: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+// newH2Server is a health service over HTTP/2 that can hang.
+func newH2Server(t *testing.T, ca *authority, hung *atomic.Bool, plain bool) (addr string) {
+	t.Helper()
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if hung.Load() {
+			<-r.Context().Done()
+		}
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")
+		w.Header().Set("Grpc-Status", "0")
+	}
+	if plain {
+		return newGRPCServer(t, answer)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(answer))
+	server.TLS = ca.server(t, 1000*time.Hour, "svc.test")
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "https://")
+}

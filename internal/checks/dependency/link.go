@@ -1,0 +1,126 @@
+package dependency
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// maxIdle is how long a connection may be unused and still be trusted: what
+// stands between drops idle ones without a word (IPVS of a Swarm after 15 min).
+const maxIdle = time.Minute
+
+// link is a connection on which the service has let us in.
+type link interface {
+	ask(ctx context.Context, at *phase) error
+	close()
+}
+
+// keep asks over one connection, opened when there is none. A run makes one
+// attempt to open; a connection that was cut while idle says nothing of the
+// service now, so the run that finds it opens another.
+func keep(open func(context.Context, *phase) (link, error)) question {
+	var kept link
+	var used time.Time
+	return func(ctx context.Context, at *phase) error {
+		if kept != nil && time.Since(used) > maxIdle {
+			kept.close()
+			kept = nil
+		}
+		if kept != nil {
+			err := kept.ask(ctx, at)
+			used = time.Now()
+			if err == nil || isWarning(err) {
+				return err
+			}
+			kept.close()
+			kept = nil
+			if !wasCut(err) {
+				return err
+			}
+		}
+		fresh, err := open(ctx, at)
+		if err != nil {
+			return err
+		}
+		err = fresh.ask(ctx, at)
+		if err != nil && !isWarning(err) {
+			fresh.close()
+			return err
+		}
+		kept, used = fresh, time.Now()
+		return err
+	}
+}
+
+// maxAnswer is the most that is read in one run, in bytes.
+const maxAnswer = 64 << 10
+
+// maxLine is the longest line, in bytes: a NATS server lists its cluster in one.
+const maxLine = 16 << 10
+
+// session is a connection whose every read and write obeys the context of a
+// run, and which takes no endless answer. It has no goroutine between runs.
+type session struct {
+	net.Conn
+	r    *bufio.Reader
+	left int // bytes that this run may still read
+}
+
+func newSession(conn net.Conn) *session {
+	s := &session{Conn: conn}
+	s.r = bufio.NewReaderSize(s, maxLine)
+	return s
+}
+
+var errTooLong = verdictf("its answer is longer than %d KiB", maxAnswer>>10)
+
+// Read takes no more than maxAnswer bytes a run.
+func (s *session) Read(p []byte) (int, error) {
+	if s.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := s.Conn.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	return n, err
+}
+
+// during lets a run use the session until its ctx ends.
+func (s *session) during(ctx context.Context, run func() error) error {
+	s.left = maxAnswer
+	deadline, _ := ctx.Deadline()
+	if err := s.SetDeadline(deadline); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		s.SetDeadline(time.Unix(1, 0))
+	})
+	err := run()
+	if !stop() {
+		<-done // else it could end the next run
+	}
+	return err
+}
+
+// line reads up to a line end, which it cuts. One longer than maxLine is an error.
+func (s *session) line() (string, error) {
+	line, err := s.r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return "", errNotSpoken
+	}
+	if err != nil {
+		return "", err
+	}
+	line = line[:len(line)-1]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return string(line), nil
+}
+
+// errNotSpoken is said of what is no answer in the protocol.
+var errNotSpoken = errors.New("not the protocol")

@@ -1,0 +1,199 @@
+package dependency
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// speaks answers PING of Redis and NATS, and logins, a number of times.
+func speaks(c net.Conn, times int) {
+	lines := bufio.NewScanner(c)
+	for times > 0 && lines.Scan() {
+		switch {
+		case strings.HasPrefix(lines.Text(), "CONNECT "), strings.HasPrefix(lines.Text(), "*"):
+		case lines.Text() == "AUTH":
+			lines.Scan()
+			lines.Scan()
+			io.WriteString(c, "+OK\r\n")
+		case lines.Text() == "PING":
+			times--
+			io.WriteString(c, "+PONG\r\n")
+		}
+	}
+}
+
+func TestOneConnectionServesManyRuns(t *testing.T) {
+	p := newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) })
+	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
+	for range 50 {
+		if err := run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, most, total := p.counted(); most != 1 || total != 1 {
+		t.Errorf("%d connections, %d at once", total, most)
+	}
+}
+
+func TestAConnectionCutWhileIdleIsOpenedAnewInTheSameRun(t *testing.T) {
+	p := newPeer(t, func(c net.Conn, _ int) { speaks(c, 1); c.Close() })
+	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
+	for i := range 5 {
+		if err := run(); err != nil {
+			t.Errorf("run %d: %v", i, err)
+		}
+		p.settles()
+	}
+	if _, most, total := p.counted(); most != 1 || total != 5 {
+		t.Errorf("%d connections, %d at once; want 5, one after the other", total, most)
+	}
+}
+
+func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
+	p := newPeer(t, func(c net.Conn, n int) {
+		if n%2 == 1 {
+			speaks(c, 1)
+		}
+		c.Close()
+	})
+	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
+	for i := range 8 {
+		if err := run(); (err == nil) != (i%2 == 0) {
+			t.Errorf("run %d: %v", i, err)
+		}
+		p.settles()
+	}
+	if _, most, _ := p.counted(); most != 1 {
+		t.Errorf("%d connections at once", most)
+	}
+}
+
+func TestAHungServerSeesOneConnectionOverManyRuns(t *testing.T) {
+	for _, kind := range []string{"redis", "http", "grpc"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newPeer(t, func(c net.Conn, n int) {
+				if kind == "redis" {
+					speaks(c, 3)
+				}
+			})
+			url := fmt.Sprintf(spoken[kind].url, p.Addr())
+			run, err := New(strings.TrimSuffix(url, "/1"), 50*time.Millisecond, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				if within(t, run, 50*time.Millisecond) != nil {
+					p.settles()
+				}
+			}
+			if _, most, _ := p.counted(); most != 1 {
+				t.Errorf("%d connections at once", most)
+			}
+		})
+	}
+}
+
+func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
+	ca := newAuthority(t)
+	const days = 24 * time.Hour
+	for name, c := range map[string]struct {
+		left    time.Duration
+		options string
+		warns   string
+	}{
+		"in 9 days":               {9*days + time.Hour, "", ", in 9 days"},
+		"in 15 days":              {15 * days, "", ""},
+		"in 15 days, asked 20":    {15*days + time.Hour, "&cert_warn=480h", ", in 15 days"},
+		"in 9 days, not asked":    {9 * days, "&cert_warn=0s", ""},
+		"between two of the runs": {1500 * time.Millisecond, "", ", in 0 days"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := ca.server(t, c.left, "svc.test")
+			p := newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 1000) })
+			run := runs(t, fmt.Sprintf("rediss://:hunter2@%s?server_name=svc.test&ca_file=%s%s", p.Addr(), ca.file, c.options), ample)
+			for range 2 { // with a new connection and with a kept one
+				err := run()
+				var warning interface{ Warning() string }
+				switch {
+				case c.warns == "" && err != nil:
+					t.Errorf("%v, want no warning", err)
+				case c.warns != "" && (!errors.As(err, &warning) || warning.Warning() != err.Error() || !strings.HasSuffix(err.Error(), c.warns)):
+					t.Errorf("%v, want a warning that ends with %s", err, c.warns)
+				}
+			}
+			if _, _, total := p.counted(); total != 1 {
+				t.Errorf("%d connections: a warning must keep the one", total)
+			}
+		})
+	}
+}
+
+func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		refuse := errors.New("refused")
+		wait := backoff{patience: 3, first: time.Second}
+		run := func(opening bool, err error) {
+			if wait.held() == nil {
+				asked++
+				wait.note(err, opening)
+			}
+		}
+		for i, want := range []int{1, 2, 3, 4, 5, 5, 6, 6, 6, 6} { // every second
+			if run(true, refuse); asked != want {
+				t.Errorf("after %d s it was asked %d times, want %d", i, asked, want)
+			}
+			if wait.held() != nil && wait.held() != refuse {
+				t.Errorf("held back with %v", wait.held())
+			}
+			time.Sleep(999 * time.Millisecond)
+			time.Sleep(time.Millisecond)
+		}
+		began := time.Now()
+		for range 100 {
+			run(true, refuse)
+			time.Sleep(time.Second)
+		}
+		if n := asked - 6; n < int(time.Since(began)/maxBackoff)-1 || n > 25 {
+			t.Errorf("asked %d times in 100 s, want once in %v", n, maxBackoff)
+		}
+		time.Sleep(maxBackoff)
+		run(true, nil) // it is back
+		asked = 0
+		for range 10 {
+			run(false, refuse) // let in, and then no answer: no reason to wait
+		}
+		if asked != 10 {
+			t.Errorf("asked %d times, want 10", asked)
+		}
+	})
+}
+
+// A run must not end the next one: the deadline of the first is set when it ends.
+func TestEndOfOneRunDoesNotEndTheNext(t *testing.T) {
+	p := newPeer(t, func(c net.Conn, _ int) { speaks(c, 10000) })
+	run, err := New(fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		ctx, cancel := context.WithTimeout(t.Context(), ample)
+		time.AfterFunc(20*time.Microsecond, cancel)
+		run(ctx)
+		cancel()
+		if err := run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

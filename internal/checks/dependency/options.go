@@ -1,0 +1,161 @@
+package dependency
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are the parameters of a URL. A kind asks for those it knows; what
+// nobody asked for is unknown.
+type options struct {
+	pairs []option
+	known []string
+	fault error // of parameters that are none
+}
+
+type option struct {
+	raw, name, value string
+	taken            bool
+}
+
+func newOptions(query string) *options {
+	o := &options{}
+	for raw := range strings.SplitSeq(query, "&") {
+		if raw == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(raw, "=")
+		plain, err := url.QueryUnescape(value)
+		if err != nil {
+			o.fault = errors.New("has an option with a broken %: write %25 for the sign itself")
+			plain = value
+		}
+		o.pairs = append(o.pairs, option{raw: raw, name: name, value: plain})
+	}
+	return o
+}
+
+// take is the value of an option and whether it is set. An empty one is an
+// error, as in every setting.
+func (o *options) take(name string) (value string, set bool, err error) {
+	o.known = append(o.known, name)
+	for i, pair := range o.pairs {
+		switch {
+		case pair.name != name:
+			continue
+		case set:
+			err = fmt.Errorf("sets option %s twice: keep one", name)
+		case pair.value == "":
+			err = fmt.Errorf("has an empty option %s: give it a value or leave it out", name)
+		}
+		value, set = pair.value, true
+		o.pairs[i].taken = true
+	}
+	return value, set, err
+}
+
+// text is an option that is any text; "" when it is not set.
+func (o *options) text(name string) (string, error) {
+	value, _, err := o.take(name)
+	return value, err
+}
+
+// word is an option that is one of these words, the first when it is not set.
+func (o *options) word(name string, words ...string) (string, error) {
+	value, set, err := o.take(name)
+	switch {
+	case !set:
+		return words[0], nil
+	case err == nil && !slices.Contains(words, value):
+		err = fmt.Errorf("must have %s as its option %s", strings.Join(words, " or "), name)
+	}
+	return value, err
+}
+
+// duration is an option with a unit, not below zero.
+func (o *options) duration(name string, byDefault time.Duration) (time.Duration, error) {
+	value, set, err := o.take(name)
+	if !set || err != nil {
+		return byDefault, err
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("must have a duration with units as its option %s, such as 336h", name)
+	}
+	return d, nil
+}
+
+// unknown says which parameters are no options. To be called last.
+func (o *options) unknown(scheme string) error {
+	faults := []error{o.fault}
+	for _, pair := range o.pairs {
+		if pair.taken {
+			continue
+		}
+		near := nearest(pair.name, o.known)
+		switch {
+		case near != "":
+			faults = append(faults, fmt.Errorf("has an unknown option, did you mean %s?", near))
+		case len(o.known) == 0:
+			faults = append(faults, fmt.Errorf("has an unknown option: %s takes none", scheme))
+		default:
+			faults = append(faults, fmt.Errorf("has an unknown option: %s takes %s", scheme, strings.Join(slices.Sorted(slices.Values(o.known)), ", ")))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// passOn takes the parameters that are not ours out, for a protocol whose URLs
+// have some of their own. What looks like a slip in one of ours stays, and is
+// unknown. So a parameter with the name of an option is passed on only if a
+// letter of the name is percent-encoded.
+func (o *options) passOn() (query string) {
+	var rest []string
+	for i, pair := range o.pairs {
+		if !pair.taken && nearest(pair.name, o.known) == "" {
+			o.pairs[i].taken = true
+			rest = append(rest, pair.raw)
+		}
+	}
+	return strings.Join(rest, "&")
+}
+
+// nearest is the name at most two letters away, or "".
+func nearest(name string, known []string) string {
+	for _, k := range known {
+		if distance(name, k) <= 2 {
+			return k
+		}
+	}
+	return ""
+}
+
+// distance counts the letters to insert, delete or replace to make b of a. It
+// is only exact up to the small numbers that matter.
+func distance(a, b string) int {
+	const far = 9
+	if len(a) > len(b)+far || len(b) > len(a)+far {
+		return far
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

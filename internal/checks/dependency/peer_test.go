@@ -1,0 +1,156 @@
+package dependency
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// peer is a server that misbehaves, and counts who is connected.
+type peer struct {
+	net.Listener
+	mu                sync.Mutex
+	open, most, total int
+}
+
+// newPeer serves every connection with behave, after which it only waits for
+// the other side to end it. n is the number of the connection, from 1.
+func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{Listener: l}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n := p.count(1)
+			context.AfterFunc(ctx, func() { c.Close() })
+			go func() {
+				defer p.count(-1)
+				defer c.Close()
+				behave(c, n)
+				io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	return p
+}
+
+func (p *peer) count(change int) (total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open += change
+	p.most = max(p.most, p.open)
+	p.total += max(0, change)
+	return p.total
+}
+
+func (p *peer) counted() (open, most, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open, p.most, p.total
+}
+
+// settles waits, as an interval would, for the peer to see the end of the
+// connections that are closed.
+func (p *peer) settles() {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if open, _, _ := p.counted(); open == 0 {
+			return
+		}
+	}
+}
+
+const (
+	// brief is the timeout of a run that is to use it up, ample of one that is not.
+	brief = time.Second
+	ample = 10 * time.Second
+)
+
+// runs makes a check of url that never waits to connect, and returns one run of
+// it with its deadline.
+func runs(t *testing.T, url string, timeout time.Duration) func() error {
+	t.Helper()
+	run, err := New(url, timeout, 1000)
+	if err != nil {
+		t.Fatalf("New(%s): %v", url, err)
+	}
+	return func() error { return within(t, run, timeout) }
+}
+
+// together runs subtests all at once: most only wait.
+type together struct{ sync.WaitGroup }
+
+func (g *together) run(t *testing.T, name string, f func(t *testing.T)) {
+	g.Go(func() { t.Run(name, f) })
+}
+
+// authority signs certificates for 127.0.0.1 and svc.test.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	file string // its own certificate
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{file: filepath.Join(t.TempDir(), "ca.pem")}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(1000 * time.Hour)}
+	a.cert, a.key = a.sign(t, template)
+	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+	if err := os.WriteFile(a.file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// sign completes a template; the first is signed by itself.
+func (a *authority) sign(t *testing.T, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	raw, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+// server is the configuration of a server whose certificate lasts this long.
+func (a *authority) server(t *testing.T, left time.Duration, name string) *tls.Config {
+	t.Helper()
+	cert, key := a.sign(t, &x509.Certificate{DNSNames: []string{name}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(left)})
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}, NextProtos: []string{"h2", "http/1.1"}}
+}

@@ -1,0 +1,127 @@
+package dependency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// newRedis logs in, picks the database of the path if there is one, and asks
+// PING, in RESP2: redis://user:password@host:6379/0. A server that loads its
+// data, or lost its primary, does not answer PONG.
+func newRedis(t *target) (question, error) {
+	var secure *secure
+	var badTLS, badPath error
+	if t.url.Scheme == "rediss" {
+		secure, badTLS = t.tls()
+	}
+	database := strings.TrimPrefix(t.url.Path, "/")
+	if _, err := strconv.ParseUint(database, 10, 16); database != "" && err != nil {
+		badPath = errors.New("must have the number of a database as its path, or none")
+	}
+	open := func(ctx context.Context, at *phase) (link, error) {
+		conn, err := open(ctx, at, t.addr("6379"), secure)
+		if err != nil {
+			return nil, err
+		}
+		r := &redis{session: newSession(conn), secure: secure}
+		if err := r.during(ctx, func() error { return r.login(t, at, database) }); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return r, nil
+	}
+	return keep(open), errors.Join(t.needHost(), badTLS, badPath)
+}
+
+// redis is a connection to a Redis server.
+type redis struct {
+	*session
+	secure *secure
+}
+
+func (r *redis) login(t *target, at *phase, database string) error {
+	at.set(authentication)
+	user, password := t.login()
+	switch {
+	case user != "" && password == "": // a token alone is a password
+		user, password = "", user
+		fallthrough
+	case password != "" && user == "":
+		if err := r.command(at, "OK", "AUTH", password); err != nil {
+			return err
+		}
+	case password != "":
+		if err := r.command(at, "OK", "AUTH", user, password); err != nil {
+			return err
+		}
+	}
+	if database == "" {
+		return nil
+	}
+	return r.command(at, "OK", "SELECT", database)
+}
+
+func (r *redis) ask(ctx context.Context, at *phase) error {
+	at.set(ping)
+	err := r.during(ctx, func() error { return r.command(at, "PONG", "PING") })
+	if err != nil {
+		return err
+	}
+	return r.secure.look(r.Conn)
+}
+
+func (r *redis) close() { r.Close() }
+
+// command sends one and wants this simple string as its answer.
+func (r *redis) command(at *phase, want string, words ...string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(words))
+	for _, word := range words {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(word), word)
+	}
+	if _, err := io.WriteString(r, b.String()); err != nil {
+		return err
+	}
+	line, err := r.line()
+	switch {
+	case err != nil:
+		return err
+	case line == "+"+want:
+		return nil
+	case strings.HasPrefix(line, "-"):
+		return redisFailure(at, line[1:])
+	}
+	return errNotSpoken
+}
+
+// redisFailure is the code of an error, without the rest: that may be anything.
+func redisFailure(at *phase, text string) error {
+	code, rest, _ := strings.Cut(text, " ")
+	switch code {
+	case "NOAUTH":
+		at.set(authentication)
+		return verdictf("the server wants a password (NOAUTH)")
+	case "WRONGPASS", "NOPERM":
+		at.set(authentication)
+		return verdictf("the server refuses the user name or password (%s)", code)
+	case "LOADING":
+		return verdictf("the server is loading its data (LOADING)")
+	case "MASTERDOWN":
+		return verdictf("the replica has lost its primary (MASTERDOWN)")
+	case "DENIED":
+		return verdictf("the server lets in its own host only (protected mode)")
+	case "MISCONF", "BUSY", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "OOM":
+		return verdictf("the server answers %s", code)
+	}
+	if strings.HasPrefix(rest, "max number of clients") {
+		return verdictf("the server has too many clients")
+	}
+	if at.n.Load() == authentication {
+		return verdictf("the server refuses the user name, password or database")
+	}
+	return verdictf("the server answers an error")
+}

@@ -1,0 +1,61 @@
+package dependency
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// newTCP connects, and for tls verifies the certificate; it takes that as
+// healthy. With expect, the answer must start with it, after send was sent, if
+// given: so a process that hangs behind an open port is found. Each run is a
+// new connection, for only that shows that there is still somebody to accept.
+func newTCP(t *target) (question, error) {
+	var secure *secure
+	var badTLS error
+	if t.url.Scheme == "tls" {
+		secure, badTLS = t.tls()
+	}
+	send, badSend := t.options.text("send")
+	expect, badExpect := t.options.text("expect")
+	switch {
+	case len(send) > 1024 || len(expect) > 1024:
+		badSend = errors.New("must have at most 1024 bytes in options send and expect")
+	case send != "" && expect == "" && badExpect == nil:
+		badExpect = errors.New("has option send without expect, what the answer starts with")
+	}
+	ask := func(ctx context.Context, at *phase) error {
+		conn, err := open(ctx, at, t.url.Host, secure)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		s := newSession(conn)
+		if err := s.during(ctx, func() error { return s.converse(at, send, expect) }); err != nil {
+			return err
+		}
+		return secure.look(conn)
+	}
+	return ask, errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badTLS, badSend, badExpect)
+}
+
+// converse sends and wants an answer that starts as expected.
+func (s *session) converse(at *phase, send, expect string) error {
+	if expect == "" {
+		return nil
+	}
+	at.set(request)
+	if _, err := io.WriteString(s, send); err != nil {
+		return err
+	}
+	at.set(firstByte)
+	for _, want := range []byte(expect) {
+		switch b, err := s.r.ReadByte(); {
+		case err != nil:
+			return err
+		case b != want:
+			return verdictf("the answer is not as expected")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+//go:build linux
+
+package dependencies
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"accountservice/internal/checks/dependency"
+)
+
+// Every kind with a server of its own: what is said of its real faults.
+func TestFaultsOfRealServers(t *testing.T) {
+	needServers(t)
+	for _, k := range []struct {
+		name   string
+		make   func(t *testing.T) *program
+		url    string // %s is the address
+		hung   string // the phase in which a kept connection hangs
+		others map[string]string
+	}{
+		{"redis", newRedis, "redis://:hunter2@%s/1", "ping", map[string]string{
+			"redis://:wrong-hunter2@%s": "authentication: the server refuses the user name or password (WRONGPASS)",
+			"redis://%s":                "authentication: the server wants a password (NOAUTH)",
+			"redis://:hunter2@%s/9999":  "authentication: the server refuses the user name, password or database",
+			"rediss://:hunter2@%s":      "TLS handshake: ",
+		}},
+		{"nats", newNATS, "nats://u:hunter2@%s", "ping", map[string]string{
+			"nats://u:wrong-hunter2@%s":              "authentication: the server refuses the user name, password or token",
+			"nats://%s":                              "authentication: the server refuses the user name, password or token",
+			"nats://u:hunter2@%s?server_name=a.test": "greeting: the server offers no TLS",
+		}},
+		{"amqp", newRabbitMQ, "amqp://u:hunter2@%s", "channel open", map[string]string{
+			"amqp://u:wrong-hunter2@%s": "authentication: the broker refuses the user name or password (403)",
+			"amqp://u:hunter2@%s/none":  "authentication: there is no such virtual host, it is down, or it is not for this user (530)",
+			"amqps://u:hunter2@%s":      "TLS handshake: ",
+		}},
+		{"postgres", newPostgres, "postgres://u:hunter2@%s/postgres", "query", map[string]string{
+			"postgres://u:wrong-hunter2@%s/postgres":           "authentication: the server refuses the user name, the password or this host (28P01)",
+			"postgres://nobody:hunter2@%s/postgres":            "authentication: the server refuses the user name, the password or this host (28P01)",
+			"postgres://u:hunter2@%s/none":                     "authentication: there is no such database (3D000)",
+			"postgres://u:hunter2@%s/postgres?sslmode=require": "greeting: the server offers no TLS",
+			"redis://:hunter2@%s":                              "authentication: ",
+		}},
+		{"dns", newDNSMasq, "dns://%s/users.test", "query", map[string]string{
+			"dns://%s/nobody.example":             "query: the name server does not work",
+			"dns://%s/users.test?expect=10.0.0.9": "query: users.test.: no A record is as expected",
+			"dns://%s/users.test?type=TXT":        "query: the name server does not work", // it has nobody to ask
+		}},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			p := k.make(t)
+			p.start()
+			url := fmt.Sprintf(k.url, p.addr)
+			run, idle := newRun(t, url), newRun(t, url)
+			eventually(t, run) // it listens before it is ready
+			for other, want := range k.others {
+				wants(t, newRun(t, fmt.Sprintf(other, p.addr)), want)
+			}
+			for range 20 {
+				wants(t, run, "")
+				if n := established(p.addr); n > 1 {
+					t.Errorf("%d connections", n)
+				}
+			}
+			p.hang()
+			wants(t, run, k.hung+": no answer in time")
+			for range 3 {
+				wants(t, run, ": no answer in time")
+				if n := established(p.addr); n > 1 {
+					t.Errorf("%d connections to a hung server", n)
+				}
+			}
+			p.resume()
+			eventually(t, run)
+			wants(t, idle, "")
+			p.stop() // cuts the connection of idle, which is not asked meanwhile
+			if k.name == "dns" {
+				wants(t, run, "query: the name server refuses connections")
+			} else {
+				wants(t, run, "connect: "+p.addr+": connection refused")
+			}
+			p.start()
+			eventually(t, run)
+			wants(t, idle, "")
+		})
+	}
+}
+
+func TestRealServersOverTLS(t *testing.T) {
+	needServers(t)
+	_, ca := newCertificate(t)
+	for name, k := range map[string]struct {
+		make func(*testing.T, string) *program
+		url  string
+	}{
+		"redis":    {newRedisOver, "rediss://:hunter2@%s/"},
+		"nats":     {newNATSOver, "nats://u:hunter2@%s/"},
+		"amqp":     {newRabbitMQOver, "amqps://u:hunter2@%s/"},
+		"postgres": {newPostgresOver, "postgres://u:hunter2@%s/postgres"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := k.make(t, ca)
+			p.start()
+			url := fmt.Sprintf(k.url, p.addr)
+			eventually(t, newRun(t, url+"?ca_file="+ca))
+			wants(t, newRun(t, url+"?server_name=127.0.0.1"), "TLS handshake: its certificate is signed by an unknown authority")
+			wants(t, newRun(t, url+"?server_name=db.test&ca_file="+ca), "TLS handshake: its certificate is for another name than db.test")
+			soon := newRun(t, url+"?cert_warn=8000h&ca_file="+ca)
+			for range 2 {
+				wants(t, soon, "its certificate ends on ")
+			}
+			if name == "postgres" { // which does not verify then
+				for _, mode := range []string{"prefer", "require", "disable"} {
+					wants(t, newRun(t, url+"?sslmode="+mode), "")
+				}
+			}
+		})
+	}
+}
+
+func TestFaultsOfARealGRPCServer(t *testing.T) {
+	needServers(t)
+	state := health.NewServer()
+	server := newGRPC(t, state)
+	server.start()
+	run := newRun(t, "grpc://"+server.addr+"?service=users.v1")
+	wants(t, run, "answer: it answers NOT_FOUND: it knows no such service")
+	state.SetServingStatus("users.v1", grpc_health_v1.HealthCheckResponse_SERVING)
+	wants(t, run, "")
+	state.SetServingStatus("users.v1", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	wants(t, run, "answer: it says NOT_SERVING")
+	state.Resume()
+	for range 20 {
+		wants(t, run, "")
+	}
+	if n := established(server.addr); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+	server.stop()
+	wants(t, run, "connect: "+server.addr+": connection refused")
+	server.start()
+	wants(t, run, "")
+}
+
+// newRun is a check of url that always asks.
+func newRun(t *testing.T, url string) func() error {
+	t.Helper()
+	ask, err := dependency.New(url, timeout, 1000)
+	must(t, err)
+	return func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		return ask(ctx)
+	}
+}
+
+// wants makes one run that must give this error, or none, in time.
+func wants(t *testing.T, run func() error, want string) {
+	t.Helper()
+	began := time.Now()
+	err := run()
+	if took := time.Since(began); took > 2*timeout {
+		t.Errorf("took %v of %v", took, timeout)
+	}
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("%v, want it healthy", err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("%v, want %s", err, want)
+	case err != nil && strings.Contains(err.Error(), "hunter2"):
+		t.Errorf("%v has a password in it", err)
+	}
+}
+
+// eventually waits for a run that passes.
+func eventually(t *testing.T, run func() error) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := run()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

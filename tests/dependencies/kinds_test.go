@@ -1,0 +1,158 @@
+//go:build linux
+
+// Package dependencies watches real servers with the real service. It knows
+// the service by its environment variables and its answers, and the checks of
+// dependencies by their URLs.
+package dependencies
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/health"
+)
+
+func needServers(t *testing.T) {
+	t.Helper()
+	if os.Getenv("DEPENDENCY_TEST") != "1" {
+		t.Skip("needs redis-server, nats-server, rabbitmq-server, postgresql and dnsmasq: DEPENDENCY_TEST=1 asks for them (make dependency-test)")
+	}
+}
+
+// server is something that listens and can be stopped.
+type server interface {
+	start()
+	stop()
+}
+
+// The published defaults of every check, and how far attempts to connect are
+// spaced while a server is away.
+const (
+	interval, timeout, failAfter = 2 * time.Second, time.Second, 2
+	backoff                      = 5 * time.Second
+)
+
+// Ten kinds, declared by environment variables alone: no file, no code.
+func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
+	needServers(t)
+	config, ca := newCertificate(t)
+	var asked atomic.Int64
+	kinds := []struct {
+		name, url string // %s is the address
+		make      func(t *testing.T) (server, string)
+	}{
+		{"http", "http://%s/health", func(t *testing.T) (server, string) { o := newHTTP(t, &asked, nil); return o, o.addr }},
+		{"https", "https://%s/health?ca_file=" + ca, func(t *testing.T) (server, string) { o := newHTTP(t, &asked, config); return o, o.addr }},
+		{"tcp", "tcp://%s?expect=220", func(t *testing.T) (server, string) { o := newBanner(t, nil); return o, o.addr }},
+		{"tls", "tls://%s?ca_file=" + ca, func(t *testing.T) (server, string) { o := newBanner(t, config); return o, o.addr }},
+		{"dns", "dns://%s/users.test?expect=10.0.0.1", func(t *testing.T) (server, string) { p := newDNSMasq(t); return p, p.addr }},
+		{"grpc", "grpc://%s", func(t *testing.T) (server, string) { o := newGRPC(t, health.NewServer()); return o, o.addr }},
+		{"postgres", "postgres://u:hunter2@%s/postgres", func(t *testing.T) (server, string) { p := newPostgres(t); return p, p.addr }},
+		{"redis", "redis://:hunter2@%s/0", func(t *testing.T) (server, string) { p := newRedis(t); return p, p.addr }},
+		{"amqp", "amqp://u:hunter2@%s", func(t *testing.T) (server, string) { p := newRabbitMQ(t); return p, p.addr }},
+		{"nats", "nats://u:hunter2@%s", func(t *testing.T) (server, string) { p := newNATS(t); return p, p.addr }},
+	}
+	env := make([]string, 0, len(kinds))
+	servers := make([]server, len(kinds))
+	for i, k := range kinds {
+		var addr string
+		servers[i], addr = k.make(t)
+		env = append(env, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"+strings.ToUpper(k.name)+"_URL="+fmt.Sprintf(k.url, addr))
+	}
+	each(len(kinds), func(i int) { servers[i].start() })
+	s := startService(t, env...)
+	lines := make([]string, len(kinds))
+	each(len(kinds), func(i int) {
+		name := kinds[i].name
+		// a server that listens may not be ready: RabbitMQ is not
+		green, _ := s.await(name, "ok", 30*time.Second)
+		stopping := time.Now()
+		servers[i].stop()
+		const bound = interval*failAfter + timeout + time.Second
+		s.await(name, "failing", bound)
+		red := time.Since(stopping)
+		if red > bound {
+			t.Errorf("%s: red %v after its stop, want %v", name, red, bound)
+		}
+		why := s.checks()[name].Error
+		servers[i].start()
+		back, _ := s.await(name, "ok", 30*time.Second+backoff+2*interval)
+		lines[i] = fmt.Sprintf("%-9s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)
+	})
+	t.Logf("seconds\n%-9s %6s %6s %6s   %s\n%s", "kind", "green", "red", "again", "error while it was away", strings.Join(lines, "\n"))
+}
+
+// each calls f for 0 to n-1, all at once, and waits.
+func each(n int, f func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { f(i) })
+	}
+	all.Wait()
+}
+
+func TestRequestsDriveNoDependencyCheck(t *testing.T) {
+	needServers(t)
+	var asked atomic.Int64
+	users := newHTTP(t, &asked, nil)
+	users.start()
+	s := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://"+users.addr, "ACCOUNTSERVICE_CHECKS_INTERVAL=250ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=200ms")
+	s.await("users", "ok", 10*time.Second)
+	const window, requests = 5 * time.Second, 10000
+	count := func(during func()) int64 {
+		before := asked.Load()
+		end := time.After(window)
+		during()
+		<-end
+		return asked.Load() - before
+	}
+	alone := count(func() {})
+	var answered atomic.Int64
+	began := time.Now()
+	var took time.Duration
+	driven := count(func() {
+		each(8, func(int) {
+			for range requests / 8 {
+				resp, err := http.Get(s.url + "/health")
+				if err == nil {
+					resp.Body.Close()
+					answered.Add(1)
+				}
+			}
+		})
+		took = time.Since(began)
+	})
+	windows := max(1, int64(took/window)+1)
+	t.Logf("%d hits in %v without requests, %d with %d requests in %v", alone, window, driven, answered.Load(), took.Round(time.Millisecond))
+	if alone == 0 || answered.Load() != requests || driven > (alone+3)*windows {
+		t.Errorf("%d hits without requests, %d with %d of them", alone, driven, answered.Load())
+	}
+}
+
+func TestAHungServerSeesOneConnectionOfTheService(t *testing.T) {
+	needServers(t)
+	redis := newRedis(t)
+	redis.start()
+	s := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_CACHE_URL=redis://:hunter2@"+redis.addr,
+		"ACCOUNTSERVICE_CHECKS_INTERVAL=200ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=100ms")
+	s.await("cache", "ok", 10*time.Second)
+	redis.hang()
+	defer redis.resume()
+	s.await("cache", "failing", 10*time.Second)
+	var seen []int
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		seen = append(seen, established(redis.addr))
+	}
+	if most := slices.Max(seen); most > 1 {
+		t.Errorf("%d connections at once", most)
+	}
+	redis.resume()
+	s.await("cache", "ok", 10*time.Second)
+}
