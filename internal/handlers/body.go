@@ -25,7 +25,7 @@ func validBody(body []byte, schema *huma.Schema, registry huma.Registry) *Proble
 		return p
 	}
 	var result huma.ValidateResult
-	huma.Validate(registry, schema, huma.NewPathBuffer([]byte("body"), 0), huma.ModeWriteToServer, guarded(value), &result)
+	huma.Validate(registry, schema, huma.NewPathBuffer([]byte("body"), len("body")), huma.ModeWriteToServer, guarded(value), &result)
 	if len(result.Errors) == 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -26,13 +27,13 @@ func TestMergeIsThatOfRFC7396(t *testing.T) {
 		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
 		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
 	} {
-		var original, patch, want any
-		for text, into := range map[string]*any{c.original: &original, c.patch: &patch, c.want: &want} {
-			if err := json.Unmarshal([]byte(text), into); err != nil {
+		value := func(text string) (v any) {
+			if err := json.Unmarshal([]byte(text), &v); err != nil {
 				t.Fatal(err)
 			}
+			return v
 		}
-		if got := merge(original, patch); !reflect.DeepEqual(got, want) {
+		if got := merge(value(c.original), value(c.patch)); !reflect.DeepEqual(got, value(c.want)) {
 			t.Errorf("%s patched with %s is %v, want %s", c.original, c.patch, got, c.want)
 		}
 	}
@@ -77,7 +78,7 @@ func TestPatchesAtOnceLoseNothing(t *testing.T) {
 	done := make(chan reply, clients)
 	for i := range clients {
 		go func() {
-			done <- s.do(t, "PATCH", "/accounts/10000", `{"labels":{"l`+string(rune('A'+i))+`":"x"}}`)
+			done <- s.do(t, "PATCH", "/accounts/10000", fmt.Sprintf(`{"labels":{"l%d":"x"}}`, i))
 		}()
 	}
 	for range clients {

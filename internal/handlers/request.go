@@ -132,6 +132,12 @@ func checkConditions(header http.Header) *Problem {
 
 // checkBody reads the body into memory and returns what is wrong with it, or nil.
 func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.RequestBody, api huma.API) *Problem {
+	if r.ContentLength == 0 {
+		if r.Header.Get("Content-Length") == "" {
+			return problem(http.StatusLengthRequired, "A body is required, with Content-Length or Transfer-Encoding: chunked.")
+		}
+		return problem(http.StatusBadRequest, "A body is required.")
+	}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	described := expected.Content[media]
 	if charset, has := params["charset"]; err != nil || described == nil || len(r.Header.Values("Content-Type")) > 1 ||
@@ -140,9 +146,6 @@ func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.Re
 	}
 	if coding := strings.Join(r.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
 		return problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
-	}
-	if r.ContentLength == 0 && r.Header.Get("Content-Length") == "" {
-		return problem(http.StatusLengthRequired, "A body is required, and its Content-Length or Transfer-Encoding: chunked.")
 	}
 	body, p := readBody(w, r, a.MaxBody)
 	if p != nil {
