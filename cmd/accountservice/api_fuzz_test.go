@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +30,11 @@ const (
 // made of its own OpenAPI document, valid and invalid. make fuzz-api is the long run.
 func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB")
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil { // the seed is in the output
+		t.Fatal(err)
+	}
+	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB", // and checks that a busy machine does not turn
+		"ACCOUNTSERVICE_CHECKS_INTERVAL=5s", "ACCOUNTSERVICE_CHECKS_TIMEOUT=4s", "ACCOUNTSERVICE_CHECKS_STALE_AFTER=60s")
 	p.await(t, "/ready", 200)
 	j := newJudge(t, p)
 	t.Run("walks", func(t *testing.T) {
@@ -41,7 +46,7 @@ func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 		}
 	})
 	t.Logf("%d requests; answers by status: %s", j.requests.Load(), j.tally())
-	for _, status := range []int{200, 201, 204, 304, 400, 404, 405, 406, 411, 412, 413, 414, 415, 422, 431} {
+	for _, status := range []int{200, 201, 204, 304, 400, 404, 405, 406, 412, 413, 414, 415, 422, 431} {
 		if j.statuses[status] == 0 {
 			t.Errorf("no answer was %d: the requests are too tame", status)
 		}
@@ -147,7 +152,7 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 		t.Fatalf("%s\n= %d without an id", r, a.StatusCode)
 	}
 	route, params, err := j.router.FindRoute(a.request)
-	if err != nil {
+	if err != nil || strings.Contains(a.request.URL.EscapedPath(), "%2F") { // which is no part of an id, and the router of the test takes for one
 		if a.StatusCode != 404 && a.StatusCode != 405 {
 			t.Fatalf("%s\n= %d, and is not in the document: %v", r, a.StatusCode, err)
 		}

@@ -35,7 +35,7 @@ func toJSON(acc store.Account) account {
 // AccountID is the part of an input that names the account. It is exported
 // because huma can fill an embedded struct only then.
 type AccountID struct {
-	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$" doc:"The account's id" example:"10000"`
+	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^(\\.{0,2}[A-Za-z0-9_~-]|\\.{3})[A-Za-z0-9._~-]*$" doc:"1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or .." example:"10000"`
 }
 
 // accountOutput is an account in an answer. It is also what is remembered under
@@ -138,7 +138,7 @@ func target(id string, condition IfMatch) (store.ID, tags, error) {
 type batchInput struct {
 	Body struct {
 		_   struct{} `additionalProperties:"false"`
-		IDs []string `json:"ids" nullable:"false" minItems:"1" maxItems:"1000" doc:"Each 1 to 64 of A-Z a-z 0-9 . _ ~ -" example:"[\"10000\"]"`
+		IDs []string `json:"ids" nullable:"false" minItems:"1" maxItems:"1000" minLength:"1" maxLength:"64" pattern:"^(\\.{0,2}[A-Za-z0-9_~-]|\\.{3})[A-Za-z0-9._~-]*$" doc:"Each as the id of an account" example:"[\"10000\"]"`
 	} `nameHint:"AccountIDs"`
 }
 

@@ -107,16 +107,24 @@ func guarded(value any) any {
 	return value
 }
 
+// clearer has other words for what huma says in terms of Go and of patterns.
+var clearer = []struct{ begins, say string }{
+	{"invalid date/time", "must be a time of RFC 3339, such as 2026-11-22T14:39:46Z; in a URL, + is written %2B"},
+	{"expected string to match pattern", "may have only A-Z, a-z, 0-9 and . _ ~ -, and not be . or .."}, // ids alone have one
+}
+
 // place turns huma's "body.name" or "query.limit" into ours.
 func place(location, detail string) InvalidField {
+	for _, row := range clearer {
+		if strings.HasPrefix(detail, row.begins) {
+			detail = row.say
+		}
+	}
 	where, rest, _ := strings.Cut(location, ".")
 	if index := strings.IndexByte(where, '['); index >= 0 { // body[0]
 		where, rest = where[:index], location[index:]
 	}
 	if where != "body" {
-		if strings.HasPrefix(detail, "invalid date/time") {
-			detail = "must be a time of RFC 3339, such as 2026-11-22T14:39:46Z; in a URL, + is written %2B"
-		}
 		return InvalidField{Parameter: rest, Detail: detail}
 	}
 	var pointer jsontext.Pointer

@@ -99,7 +99,7 @@ func optionsOf(path string, item *huma.PathItem) *huma.Operation {
 	for _, of := range operations(item) {
 		for _, p := range of.Parameters {
 			if p.In == "path" {
-				op.Parameters = []*huma.Param{p}
+				op.Parameters = []*huma.Param{{Name: p.Name, In: p.In, Required: true, Schema: &huma.Schema{Type: huma.TypeString}}}
 			}
 		}
 	}

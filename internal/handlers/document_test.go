@@ -36,7 +36,7 @@ func TestDocumentDescribesEveryAnswer(t *testing.T) {
 	}{
 		{"GET", "/accounts/10000", "", nil}, {"HEAD", "/accounts/10000", "", nil}, {"GET", "/accounts/nobody", "", nil}, {"GET", "/accounts/a%20b", "", nil},
 		{"PUT", "/accounts/new", `{"name":"x"}`, nil}, {"PUT", "/accounts/new", `{"name":"y"}`, nil}, {"PUT", "/accounts/new", `{"nome":"y"}`, nil},
-		{"PUT", "/accounts/new", `{`, nil}, {"PUT", "/accounts/new", `{"name":"` + strings.Repeat("x", 1<<20) + `", nil}`},
+		{"PUT", "/accounts/new", `{`, nil}, {"PUT", "/accounts/new", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil},
 		{"DELETE", "/accounts/new", "", nil}, {"DELETE", "/accounts/new", "", nil},
 		{"GET", "/accounts", "", nil}, {"GET", "/accounts?limit=3", "", nil}, {"GET", "/accounts?limit=0", "", nil}, {"GET", "/accounts?cursor=x", "", nil},
 		{"GET", "/health", "", nil}, {"HEAD", "/health", "", nil}, {"GET", "/ready", "", nil}, {"GET", "/health/checks/bolt", "", nil},
