@@ -31,6 +31,10 @@ bench: ## benchmarks, with health-go's own handler beside ours
 fuzz: ## the configuration loader, for 15 seconds
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
 
+WALKS ?= 5000
+fuzz-api: ## 200,000 requests made of the OpenAPI document, to the running service
+	go test -count=1 -v -timeout 60m -run TestAnyRequestGetsADocumentedAnswer ./cmd/accountservice -rapid.checks=$(WALKS)
+
 image: ## the container image, as accountservice:latest
 	docker build --build-arg GOPROXY --build-arg VERSION=$(VERSION) \
 	  --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) \

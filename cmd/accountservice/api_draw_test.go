@@ -154,6 +154,9 @@ func (w *world) drawCondition(t *rapid.T, r *request, name string) string {
 		return "*"
 	}
 	tag := pick(t, name, append(known, "*")...)
+	if own := w.etags[r.id]; own != "" && rapid.Bool().Draw(t, "own tag") {
+		tag = own
+	}
 	if r.tame {
 		return tag
 	}

@@ -22,8 +22,8 @@ import (
 
 // fuzzers at a time, each with -rapid.checks walks of fuzzSteps requests.
 const (
-	fuzzers   = 4
-	fuzzSteps = 10
+	fuzzers   = 2
+	fuzzSteps = 20
 )
 
 // TestAnyRequestGetsADocumentedAnswer drives the running service with requests
@@ -91,8 +91,13 @@ func (j *judge) tally() string {
 // each must be.
 func (j *judge) walk(t *rapid.T) {
 	w := &world{doc: j.doc, prefix: fmt.Sprintf("w%d.", j.walks.Add(1)), etags: make(map[string]string)}
-	for range fuzzSteps {
+	for i := range fuzzSteps {
 		r := w.draw(t)
+		if i < 2 { // two accounts to begin with
+			id := fmt.Sprint(w.prefix, i)
+			r = request{method: http.MethodPut, target: "/accounts/" + id, id: id, body: []byte(`{"name":"first","labels":{"a":"b"}}`),
+				header: [][2]string{{"Content-Type", "application/json"}}, tame: true}
+		}
 		a, err := j.ask(r)
 		if err != nil {
 			t.Fatalf("%s: %v", r, err)
@@ -150,6 +155,9 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 		t.Fatalf("%s\n= %d repeats what was sent: %s", r, a.StatusCode, a.body)
 	case a.Header.Get("X-Request-Id") == "":
 		t.Fatalf("%s\n= %d without an id", r, a.StatusCode)
+	}
+	if a.StatusCode == 431 && a.Close { // by net/http, before there is an operation
+		return
 	}
 	route, params, err := j.router.FindRoute(a.request)
 	if err != nil || strings.Contains(a.request.URL.EscapedPath(), "%2F") { // which is no part of an id, and the router of the test takes for one

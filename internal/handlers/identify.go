@@ -46,11 +46,13 @@ func (a API) identify(c *gin.Context) {
 	c.Next()
 }
 
+const instancePrefix = "/requests/"
+
 // instance is the URI reference that a problem has of its request. It names and
 // leads nowhere.
 func instance(ctx context.Context) string {
 	if id := requestID(ctx); id != "" {
-		return "/requests/" + id
+		return instancePrefix + id
 	}
 	return ""
 }
