@@ -6,7 +6,7 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz image swarm-test fault-table settings clean
+.PHONY: help run build check lint bench fuzz fuzz-api image swarm-test fault-table settings clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ bench: ## benchmarks, with health-go's own handler beside ours
 fuzz: ## the configuration loader, for 15 seconds
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
 
-WALKS ?= 5000
+WALKS ?= 8334
 fuzz-api: ## 200,000 requests made of the OpenAPI document, to the running service
 	go test -count=1 -v -timeout 60m -run TestAnyRequestGetsADocumentedAnswer ./cmd/accountservice -rapid.checks=$(WALKS)
 
