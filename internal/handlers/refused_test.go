@@ -157,4 +157,3 @@ func TestAcceptIsReadAsRFC9110Says(t *testing.T) {
 		}
 	}
 }
-
