@@ -110,7 +110,9 @@ var clearer = []struct{ begins, say string }{
 	{"expected string to match pattern", "may have only A-Z, a-z, 0-9 and . _ ~ -, and not be . or .."}, // ids alone have one
 }
 
-func notPlain(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-' }
+func notPlain(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
+}
 
 // place turns huma's "body.name" or "query.limit" into ours.
 func place(location, detail string) InvalidField {
