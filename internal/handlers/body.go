@@ -104,14 +104,14 @@ func guarded(value any) any {
 	return value
 }
 
+func notPlain(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
+}
+
 // clearer has other words for what huma says in terms of Go and of patterns.
 var clearer = []struct{ begins, say string }{
 	{"invalid date/time", "must be a time of RFC 3339, such as 2026-11-22T14:39:46Z; in a URL, + is written %2B"},
 	{"expected string to match pattern", "may have only A-Z, a-z, 0-9 and . _ ~ -, and not be . or .."}, // ids alone have one
-}
-
-func notPlain(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
 }
 
 // place turns huma's "body.name" or "query.limit" into ours.
