@@ -38,9 +38,9 @@ type Admin struct {
 func (a Admin) Handler() http.Handler {
 	own := API{MaxBody: maxAdminBody, Log: a.Log}
 	engine := newEngine()
-	engine.Use(own.recoverPanic, own.readBody)
+	engine.Use(own.recoverPanic)
 	api := humagin.New(engine, humaConfig(a.Version))
-	a.registerMaintenance(api)
+	a.registerMaintenance(api, own.checked(api))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{})))
 	engine.GET("/debug/pprof/*profile", profile)
 	document(engine, api)
@@ -91,24 +91,24 @@ type maintenanceOrder struct {
 }
 
 // registerMaintenance describes the operations on it.
-func (a Admin) registerMaintenance(api huma.API) {
+func (a Admin) registerMaintenance(api huma.API, checked func(huma.Context, func(huma.Context))) {
 	operation := func(method, id, summary string, errors ...int) huma.Operation {
 		return huma.Operation{OperationID: id, Method: method, Path: "/maintenance", Summary: summary, Tags: []string{"maintenance"},
-			Errors: append(errors, 400, 503), RejectUnknownQueryParameters: true, Middlewares: huma.Middlewares{acceptable},
-			MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody has it
+			Errors: append(errors, 400, 406, 414, 422, 431, 503), RejectUnknownQueryParameters: true,
+			Middlewares: huma.Middlewares{checked}, MaxBodyBytes: -1, BodyReadTimeout: -1, SkipValidateBody: true, // checked has it
 		}
 	}
 	starting := problem(http.StatusServiceUnavailable, "The service is starting.")
 	starting.retryAfter = "1"
 
-	huma.Register(api, operation(http.MethodGet, "get-maintenance", "Is the traffic sent away?", 406),
+	huma.Register(api, operation(http.MethodGet, "get-maintenance", "Is the traffic sent away?"),
 		func(context.Context, *struct{}) (*maintenanceState, error) {
 			if a.Maintainer == nil {
 				return nil, starting
 			}
 			return newMaintenanceState(a.Maintainer.Maintenance()), nil
 		})
-	put := operation(http.MethodPut, "put-maintenance", "Send the traffic away for a while", 406, 408, 413, 415, 422)
+	put := operation(http.MethodPut, "put-maintenance", "Send the traffic away for a while", 408, 411, 413, 415)
 	put.Description = "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process."
 	huma.Register(api, put, func(_ context.Context, in *maintenanceOrder) (*maintenanceState, error) {
 		if a.Maintainer == nil {
@@ -124,7 +124,7 @@ func (a Admin) registerMaintenance(api huma.API) {
 		}
 		return newMaintenanceState(m, true), nil
 	})
-	huma.Register(api, operation(http.MethodDelete, "delete-maintenance", "Let the traffic come back", 406),
+	huma.Register(api, operation(http.MethodDelete, "delete-maintenance", "Let the traffic come back"),
 		func(context.Context, *struct{}) (*struct{}, error) {
 			if a.Maintainer == nil {
 				return nil, starting

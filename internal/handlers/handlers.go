@@ -4,11 +4,11 @@
 package handlers
 
 import (
-	"context"
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"time"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -17,9 +17,6 @@ import (
 	"accountservice/internal/checks"
 	"accountservice/internal/store"
 )
-
-// requestTimeout bounds the work on one request; its answer is 503 then.
-const requestTimeout = 5 * time.Second
 
 // Health is where the published report comes from.
 type Health interface {
@@ -35,18 +32,37 @@ type API struct {
 	Log     *slog.Logger
 	Metrics *Metrics // may be nil
 
-	said *repeats
+	// MaxConcurrent bounds the requests for accounts under way; more are 503. 0
+	// is DefaultMaxConcurrent.
+	MaxConcurrent int
+	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or
+	// If-None-Match: * to create.
+	RequirePreconditions bool
+	// CursorKey authenticates cursors. With "" everybody who knows this code can
+	// make one; all replicas that one client may meet need the same.
+	CursorKey string
+
+	said     *repeats
+	slots    chan struct{} // one for each request admitted
+	inFlight *attempts
 }
+
+// DefaultMaxConcurrent is the MaxConcurrent of an API that has none.
+const DefaultMaxConcurrent = 512
 
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
-	a.said = &repeats{}
+	a.said, a.inFlight = &repeats{}, &attempts{}
+	a.slots = make(chan struct{}, cmp.Or(a.MaxConcurrent, DefaultMaxConcurrent))
+	a.Log = slog.New(identified{a.Log.Handler()})
 	engine := newEngine()
-	engine.Use(a.Metrics.observe, a.recoverPanic, a.readBody, withDeadline)
+	engine.Use(a.Metrics.observe, a.identify, a.recoverPanic)
 
-	api := humagin.New(engine, humaConfig(a.Version))
+	api := huma.NewAPI(humaConfig(a.Version), adapter{engine})
 	a.registerAccounts(api)
 	a.registerHealth(api)
+	describeAll(api.OpenAPI())
+	serveOPTIONS(engine, api.OpenAPI())
 	document(engine, api)
 	serveHEAD(engine)
 	return engine
@@ -75,6 +91,19 @@ func serveHEAD(engine *gin.Engine) {
 	}
 }
 
+// adapter lets huma's operations be Gin's routes.
+type adapter struct{ *gin.Engine }
+
+// Handle implements huma.Adapter.
+func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
+	a.Engine.Handle(op.Method, ginPath(op.Path), func(c *gin.Context) { handle(humagin.NewContext(op, c)) })
+}
+
+// ginPath is /accounts/:id for /accounts/{id}, and /a\:b for /a:b.
+func ginPath(path string) string {
+	return strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(path)
+}
+
 // humaConfig leaves out of huma's defaults what adds $schema to bodies, serves
 // a page from a CDN, or reads JSON loosely.
 func humaConfig(version string) huma.Config {
@@ -99,36 +128,10 @@ func humaConfig(version string) huma.Config {
 
 // document serves what the operations say of themselves.
 func document(engine *gin.Engine, api huma.API) {
-	describeHEAD(api.OpenAPI())
 	text, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic(err) // made of this package's own types
 	}
 	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", text) })
 	serveDocs(engine)
-}
-
-// describeHEAD adds to each GET of the document its HEAD, which every route has.
-func describeHEAD(doc *huma.OpenAPI) {
-	for _, path := range doc.Paths {
-		if path.Get == nil {
-			continue
-		}
-		head := *path.Get
-		head.OperationID, head.Summary = "head-"+head.OperationID, head.Summary+", headers alone"
-		head.Responses = make(map[string]*huma.Response, len(path.Get.Responses))
-		for status, response := range path.Get.Responses {
-			head.Responses[status] = &huma.Response{Description: response.Description, Headers: response.Headers}
-		}
-		path.Head = &head
-	}
-}
-
-// withDeadline ends the work on a request in time, whatever the store does. It
-// comes after the body, for a slow client is not a slow store.
-func withDeadline(c *gin.Context) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
-	defer cancel()
-	c.Request = c.Request.WithContext(ctx)
-	c.Next()
 }

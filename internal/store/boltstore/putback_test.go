@@ -40,11 +40,11 @@ func clientsOf(t *testing.T, s *Store, seeds int) *clients {
 	for w := range 16 {
 		c.all.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				acc, _, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"})
+				w, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"}, store.Terms{})
 				c.mu.Lock()
 				switch {
 				case err == nil:
-					c.acked[acc.ID] = acc
+					c.acked[w.Account.ID] = w.Account
 				case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrOutcomeUnknown):
 					c.refused++
 				default:
@@ -119,7 +119,7 @@ func holdsAll(t *testing.T, s *Store, acked map[store.ID]store.Account, seeds in
 		there[acc.ID] = acc
 	}
 	for id, acc := range acked {
-		if there[id] != acc {
+		if !there[id].Equal(acc) {
 			t.Errorf("%s = %+v, want %+v", id, there[id], acc)
 		}
 	}
@@ -213,7 +213,7 @@ func TestLostDatabaseIsPutBackWithoutAnyWrite(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
 		t.Errorf("%v, %v; want the mode that the file had", info.Mode(), err)
 	}
-	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{}); err != nil {
 		t.Errorf("Put = %v", err)
 	}
 	must(t, s.CheckRecords(t.Context()))
@@ -263,7 +263,7 @@ func TestReaderUnderWayKeepsTheLostFileOpenAndHoldsUpNobody(t *testing.T) {
 	if s.handle() == old {
 		t.Fatal("the store serves the lost file")
 	}
-	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{}); err != nil {
 		t.Errorf("Put = %v", err)
 	}
 	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "after" {
@@ -408,7 +408,7 @@ func TestRescueDirOfTheSameFileSystemServesOn(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("in the rescue folder: %v, %v; want nothing", left, err)
 	}
-	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{}); err != nil {
 		t.Errorf("Put = %v", err)
 	}
 }
@@ -495,7 +495,7 @@ func TestFullDiskLeavesNoHalfCopyAndSaysSo(t *testing.T) {
 func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
 	s, path := seeded(t, 3000)
 	for i := range 20 { // so that pages are free
-		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100))))
+		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Terms{}))
 	}
 	m, err := inspectFile(s.handle().file)
 	must(t, err)

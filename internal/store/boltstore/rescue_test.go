@@ -34,11 +34,16 @@ func awaitNote(t *testing.T, s *Store, want string) {
 	}
 }
 
-func all(t *testing.T, s *Store) []store.Account {
+func all(t *testing.T, s *Store) (accounts []store.Account) {
 	t.Helper()
-	page, err := s.List(t.Context(), "", 1<<20)
-	must(t, err)
-	return page
+	for q := (store.Query{Limit: maxScan}); ; {
+		page, err := s.List(t.Context(), q)
+		must(t, err)
+		accounts = append(accounts, page.Accounts...)
+		if q.After = page.Next; q.After == "" {
+			return accounts
+		}
+	}
 }
 
 func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
@@ -112,7 +117,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	m, err := inspectFile(s.handle().file)
 	must(t, err)
 	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
-	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}
 }

@@ -68,7 +68,7 @@ func fill(t *testing.T, dir string) (filler string) {
 func written(t *testing.T, s *Store, most int) int {
 	t.Helper()
 	for i := range most {
-		_, _, err := s.Put(t.Context(), store.ID(fmt.Sprint("full-", i)), store.Draft{Name: strings.Repeat("x", 256)})
+		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("full-", i)), store.Draft{Name: strings.Repeat("x", 256)}, store.Terms{})
 		if errors.Is(err, store.ErrNoSpace) {
 			return i
 		}
@@ -106,7 +106,7 @@ func TestReserveKeepsWritesGoingOnAFullDisk(t *testing.T) {
 					t.Errorf("reserve %d: log %q", size, log.String())
 				}
 				must(t, os.Remove(filler))
-				if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil {
+				if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
 					t.Errorf("Put with space again: %v", err)
 				}
 			}
@@ -170,7 +170,7 @@ func TestFileSystemWithoutReserveIsSaidOnceAndServes(t *testing.T) {
 	must(t, err)
 	defer s.Close(t.Context())
 	for i := range 3 {
-		if _, _, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), store.Draft{Name: "x"}); err != nil {
+		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), store.Draft{Name: "x"}, store.Terms{}); err != nil {
 			t.Fatal(err)
 		}
 	}
