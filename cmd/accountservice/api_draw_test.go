@@ -104,6 +104,9 @@ func (w *world) drawTarget(t *rapid.T, r *request, path string, op *openapi3.Ope
 
 // drawParameter is a value of the parameter's schema, or not.
 func (w *world) drawParameter(t *rapid.T, p *openapi3.Parameter, tame bool) string {
+	if p.Name == "exclude" && tame {
+		return pick(t, "excluded", "bolt", "records", "disk", "maintenance") // any other name is refused
+	}
 	if p.Name == "cursor" {
 		if tame {
 			return "" // of these filters there is none

@@ -36,13 +36,14 @@ type Admin struct {
 
 // Handler returns the routes: /maintenance, /metrics and /debug/pprof/.
 func (a Admin) Handler() http.Handler {
-	own := API{MaxBody: maxAdminBody, Log: a.Log}
+	own := API{MaxBody: maxAdminBody, Log: slog.New(identified{a.Log.Handler()})}
 	engine := newEngine()
-	engine.Use(own.recoverPanic)
+	engine.Use(own.identify, own.recoverPanic)
 	api := humagin.New(engine, humaConfig(a.Version))
 	a.registerMaintenance(api, own.checked(api))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{})))
 	engine.GET("/debug/pprof/*profile", profile)
+	describeAll(api.OpenAPI())
 	document(engine, api)
 	serveHEAD(engine)
 	return engine
