@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,10 +83,11 @@ func (s *Store) Scrub(ctx context.Context, minFree int64, worker func(path strin
 
 // copyTo writes the database as one transaction sees it to c.
 func (s *Store) copyTo(ctx context.Context, c *os.File, minFree int64) error {
-	if _, err := c.Seek(0, 0); err != nil {
+	_, err := c.Seek(0, io.SeekStart)
+	if err := errors.Join(err, c.Truncate(0)); err != nil {
 		return err
 	}
-	return guard(func() error {
+	err = guard(func() error {
 		if err := s.touchMetas(); err != nil {
 			return err
 		}
@@ -100,6 +102,11 @@ func (s *Store) copyTo(ctx context.Context, c *os.File, minFree int64) error {
 		}
 		return errors.Join(err, tx.Rollback())
 	})
+	var broken *fault
+	if errors.As(err, &broken) {
+		s.latch(err)
+	}
+	return err
 }
 
 // slowWriter writes at its rate, and gives up where it would do harm.
