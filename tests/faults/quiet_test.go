@@ -54,9 +54,9 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 		t.Errorf("the service ended: exit %d", svc.code)
 	}
 	l.end()
-	changes, scrubs := alarms(svc.log.String())
-	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned, %d scrubs",
-		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes), scrubs)
+	changes, scrubs, missed := alarms(svc.log.String())
+	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned, %d scrubs, %d without a verdict",
+		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes), scrubs, missed)
 	codes, slowest := l.seen()
 	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d bulk loads; answers %v, the slowest after %s",
 		l.acks, c.reads.Load(), c.walks.Load(), c.loads.Load(), codes, slowest.Round(time.Millisecond))
@@ -195,8 +195,8 @@ func watchQuiet(l *load, svc *service) *quiet {
 }
 
 // alarms returns the lines of a log that say that a check fails, and how many
-// scrubs ended.
-func alarms(log string) (changes []string, scrubs int) {
+// scrubs ended with a verdict, and how many without.
+func alarms(log string) (changes []string, scrubs, missed int) {
 	for line := range strings.Lines(log) {
 		var entry struct{ Msg, To, Check, Err string }
 		if json.Unmarshal([]byte(line), &entry) != nil {
@@ -207,7 +207,9 @@ func alarms(log string) (changes []string, scrubs int) {
 			changes = append(changes, entry.Check+": "+entry.Err)
 		case entry.Msg == "scrub":
 			scrubs++
+		case entry.Msg == "no scrub":
+			missed++
 		}
 	}
-	return changes, scrubs
+	return changes, scrubs, missed
 }

@@ -92,7 +92,7 @@ func TestScrubFindsWhatNoOtherCheckReads(t *testing.T) {
 			if err := errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())); err != nil {
 				t.Fatalf("the other checks: %v", err)
 			}
-			if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, errNotScrubbed) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+			if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, ErrNotScrubbed) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("Scrub = %v, want %q", err, c.want)
 			}
 			alone(t, path)
@@ -107,7 +107,7 @@ func TestScrubFindsAPageThatIsUsedTwice(t *testing.T) {
 	_, err := s.file.ReadAt(second, root+pageHeader+elementSize+8)
 	must(t, err)
 	spoil(t, s.path, root+pageHeader+8, second)
-	if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, errNotScrubbed) {
+	if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, ErrNotScrubbed) {
 		t.Errorf("Scrub = %v, want damage", err)
 	}
 }
@@ -150,7 +150,7 @@ func TestScrubWithoutAVerdictSaysSoAndLeavesNothing(t *testing.T) {
 		s.busy.Store(c.busy)
 		err := s.Scrub(c.ctx, c.minFree, c.worker)
 		s.busy.Store(nil)
-		if !errors.Is(err, errNotScrubbed) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, ErrNotScrubbed) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Scrub = %v, want no verdict and %q", name, err, c.want)
 		}
 		alone(t, path)
