@@ -34,13 +34,13 @@ const (
 // machine at its limit, must not be reported. Here an alarm is the outage.
 func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	span, err := time.ParseDuration(os.Getenv(quietFor))
-	if err != nil || span < 30*time.Second {
-		t.Skipf("takes minutes and all CPUs: %s=30m, at least 30s, asks for it (make no-false-alarm)", quietFor)
+	if err != nil || span < time.Minute {
+		t.Skipf("takes minutes and all CPUs: %s=30m, at least 1m, asks for it (make no-false-alarm)", quietFor)
 	}
 	dir, err := os.MkdirTemp(root, "quiet-")
 	must(t, err)
 	svc := startService(t, filepath.Join(dir, "accounts.db"), nil,
-		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_SCRUB_INTERVAL=10s", "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
+		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_SCRUB_INTERVAL=30s", "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
 	if !svc.await(20 * time.Second) {
 		t.Fatalf("never healthy:\n%s", svc.log)
 	}
@@ -63,7 +63,7 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	if watch.ill.Load()+watch.failed.Load() > 0 || len(changes) > 0 {
 		t.Errorf("false alarms: %v; the first answers: %v", changes, watch.words)
 	}
-	if scrubs == 0 || l.acks < 100*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || watch.probes.Load() == 0 {
+	if scrubs == 0 || l.acks < 20*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || watch.probes.Load() == 0 {
 		t.Errorf("it was not busy")
 	}
 	for _, wrong := range l.faults {
