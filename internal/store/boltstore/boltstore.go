@@ -77,6 +77,8 @@ type Store struct {
 	reserve   reserve
 	closing   chan struct{} // closed by Close
 	closed    sync.Once
+	ended     chan struct{} // closed when Close is done
+	endErr    error         // of it
 	lost      chan struct{} // has room for one: Check has found the file gone
 	stopped   chan struct{} // closed when the committer has ended
 
@@ -97,6 +99,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		readers: make(chan struct{}, maxReaders),
 		writes:  make(chan *write, maxBatch),
 		closing: make(chan struct{}),
+		ended:   make(chan struct{}),
 		lost:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 		log:     opts.Log,
@@ -180,20 +183,21 @@ func acceptable(f *os.File, opts Options) (damage, err error) {
 
 // Close implements store.Store.
 func (s *Store) Close(ctx context.Context) error {
-	s.closed.Do(func() { close(s.closing) })
-	done := make(chan error, 1)
-	go func() {
-		<-s.stopped
-		s.disk.close()
-		var err error
-		if s.failed.Load() == nil && s.identity() == nil {
-			err = s.tellWitness(true)
-		}
-		done <- errors.Join(err, s.db.Close())
-	}()
+	s.closed.Do(func() {
+		close(s.closing)
+		go func() {
+			defer close(s.ended)
+			<-s.stopped
+			s.disk.close()
+			if s.failed.Load() == nil && s.identity() == nil {
+				s.endErr = s.tellWitness(true)
+			}
+			s.endErr = errors.Join(s.endErr, s.db.Close())
+		}()
+	})
 	select {
-	case err := <-done:
-		return err
+	case <-s.ended:
+		return s.endErr
 	case <-s.stuck:
 		return nil // all that was acknowledged is on disk, and bbolt's own Close may never end
 	case <-ctx.Done():

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"accountservice/internal/store"
 )
 
@@ -132,6 +134,13 @@ func TestScrubWithoutAVerdictSaysSoAndLeavesNothing(t *testing.T) {
 	defer cancel()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+	// the committer is held, so that it does not say when it is busy: the test does
+	hold, held, released := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(released)
+		s.update(minute, nil, func(*bbolt.Tx) error { close(held); <-hold; return store.ErrNotFound })
+	}()
+	<-held
 	long := time.Now().Add(-time.Minute)
 	for name, c := range map[string]struct {
 		ctx     context.Context
@@ -155,6 +164,8 @@ func TestScrubWithoutAVerdictSaysSoAndLeavesNothing(t *testing.T) {
 		}
 		alone(t, path)
 	}
+	close(hold)
+	<-released
 	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil {
 		t.Errorf("Put afterwards: %v", err)
 	}
