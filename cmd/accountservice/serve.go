@@ -53,7 +53,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer closeStore(accounts, log)
-	list, err := checkList(accounts, cfg)
+	list, err := checkList(accounts, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func closeStore(accounts store.Store, log *slog.Logger) {
 }
 
 // checkList is everything that is watched.
-func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, error) {
+func checkList(accounts *boltstore.Store, cfg config.Config, log *slog.Logger) ([]checks.Check, error) {
 	folder := filepath.Dir(cfg.Store.Bolt.Path)
 	ask := accounts.Check
 	if cfg.Checks.Bolt.WriteCanary {
@@ -136,7 +136,7 @@ func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, er
 		newCheck("disk", cfg.Checks.Disk.Check, both(accounts.CheckWritable, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree)))),
 	}
 	if cfg.Checks.Scrub.Interval > 0 {
-		scrub, err := newScrub(accounts, cfg.Checks)
+		scrub, err := newScrub(accounts, cfg.Checks, log)
 		if err != nil {
 			return nil, err
 		}

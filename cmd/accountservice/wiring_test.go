@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,7 +53,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer storetest.Close(t, accounts)
-	list, err := checkList(accounts, cfg)
+	list, err := checkList(accounts, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestScrubVerifiesACopyInAnotherProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer storetest.Close(t, accounts)
-	scrub, err := newScrub(accounts, cfg.Checks)
+	scrub, err := newScrub(accounts, cfg.Checks, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,12 +145,48 @@ func TestScrubVerifiesACopyInAnotherProcess(t *testing.T) {
 	}
 	for _, every := range []time.Duration{10 * time.Second, 720 * time.Hour} { // the least and the most there can be
 		cfg.Checks.Scrub.Interval = every
-		scrub, err := newScrub(accounts, cfg.Checks)
+		scrub, err := newScrub(accounts, cfg.Checks, slog.New(slog.DiscardHandler))
 		if err == nil {
 			_, err = checks.New(checks.Component{}, slog.New(slog.DiscardHandler), scrub)
 		}
 		if err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestScrubWithoutAVerdictLeavesTheLastOne(t *testing.T) {
+	damage := errors.New("a page is damaged")
+	missed := fmt.Errorf("%w: out of memory", boltstore.ErrNotScrubbed)
+	for name, c := range map[string]struct {
+		runs []error
+		want string // contained in the last answer; "" is none
+	}{
+		"well":                     {[]error{nil}, ""},
+		"damage at once":           {[]error{nil, damage}, "damaged"},
+		"two missed":               {[]error{nil, missed, missed}, ""},
+		"two missed at first":      {[]error{missed, missed}, ""},
+		"three missed":             {[]error{nil, missed, missed, missed}, "out of memory"},
+		"missed, but not in a row": {[]error{missed, missed, nil, missed, missed}, ""},
+		"damage stays":             {[]error{damage, missed}, "damaged"},
+		"damage stays for long":    {[]error{damage, missed, missed, missed}, "damaged"},
+		"well again":               {[]error{damage, missed, nil}, ""},
+	} {
+		var log bytes.Buffer
+		verdict := lastVerdict(slog.New(slog.NewTextHandler(&log, nil)))
+		var got error
+		misses := 0
+		for _, run := range c.runs {
+			got = verdict(run)
+			if errors.Is(run, boltstore.ErrNotScrubbed) {
+				misses++
+			}
+		}
+		if (got == nil) != (c.want == "") || got != nil && !strings.Contains(got.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, got, c.want)
+		}
+		if n := strings.Count(log.String(), "no scrub"); n != misses {
+			t.Errorf("%s: %d lines for %d runs without a verdict", name, n, misses)
 		}
 	}
 }

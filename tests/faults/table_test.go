@@ -124,7 +124,7 @@ const intro = `# Faults
 What the service says and does when its file, its disk, its time or its surroundings fail. Every line was made by a
 real fault under the real binaries with their default settings, but for those that a line
 names; nothing is mocked. To make it again, as root on Linux
-(loop devices, FUSE, ext4 tools), in about seven minutes:
+(loop devices, FUSE, ext4 tools), in less than ten minutes:
 
 ` + "```" + `
 make fault-table

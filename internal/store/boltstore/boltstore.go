@@ -77,6 +77,8 @@ type Store struct {
 	reserve reserve
 	closing chan struct{} // closed by Close
 	closed  sync.Once
+	ended   chan struct{} // closed when Close is done
+	endErr  error         // of it
 	stopped chan struct{} // closed when the committer has ended
 
 	lost    chan struct{}          // has room for one: Check has found the file gone
@@ -103,6 +105,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		readers: make(chan struct{}, maxReaders),
 		writes:  make(chan *write, maxBatch),
 		closing: make(chan struct{}),
+		ended:   make(chan struct{}),
 		lost:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 		log:     opts.Log,
@@ -184,25 +187,25 @@ func acceptable(f *os.File, opts Options) (damage, err error) {
 
 // Close implements store.Store.
 func (s *Store) Close(ctx context.Context) error {
-	s.closed.Do(func() { close(s.closing) })
-	done := make(chan error, 1)
-	go func() {
-		<-s.stopped
-		h := s.handle()
-		var err error
-		if s.failed.Load() == nil && s.identity(h) == nil {
-			err = s.tellWitness(h, true)
-		}
-		err = errors.Join(err, h.close())
-		s.retired.Wait()
-		done <- err
-	}()
-	err, ended := s.awaitClose(done, ctx.Done())
+	s.closed.Do(func() {
+		close(s.closing)
+		go func() {
+			defer close(s.ended)
+			<-s.stopped
+			h := s.handle()
+			if s.failed.Load() == nil && s.identity(h) == nil {
+				s.endErr = s.tellWitness(h, true)
+			}
+			s.endErr = errors.Join(s.endErr, h.close())
+			s.retired.Wait()
+		}()
+	})
+	err, ended := s.awaitClose(ctx.Done())
 	if now := s.saving.Load(); now != nil && !ended {
 		// the accounts end with this process: their copy is worth waiting for
 		late, cancel := context.WithDeadline(context.Background(), now.until)
 		defer cancel()
-		err, ended = s.awaitClose(done, late.Done())
+		err, ended = s.awaitClose(late.Done())
 	}
 	if !ended {
 		return fmt.Errorf("bolt close: %w", ctx.Err())
@@ -211,10 +214,10 @@ func (s *Store) Close(ctx context.Context) error {
 }
 
 // awaitClose waits for the end of a Close, or until the time is up.
-func (s *Store) awaitClose(done <-chan error, up <-chan struct{}) (err error, ended bool) {
+func (s *Store) awaitClose(up <-chan struct{}) (err error, ended bool) {
 	select {
-	case err := <-done:
-		return err, true
+	case <-s.ended:
+		return s.endErr, true
 	case <-s.stuck:
 		return nil, true // all that was acknowledged is on disk, and bbolt's own Close may never end
 	case <-up:

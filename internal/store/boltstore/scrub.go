@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,14 +29,14 @@ const (
 	scrubSays = 20
 )
 
-var (
-	// errNotScrubbed: nothing is known that was not known before.
-	errNotScrubbed = errors.New("not scrubbed")
-	errGaveWay     = errors.New("gave way to a write")
-)
+// ErrNotScrubbed: Scrub came to no verdict.
+var ErrNotScrubbed = errors.New("not scrubbed")
+
+var errGaveWay = errors.New("gave way to a write")
 
 // Scrub copies the database as it is now, and has all of the copy read as
-// Verify does. The error says the first damage, or why there is no verdict.
+// Verify does. The error says the first damage, or is ErrNotScrubbed and says why
+// there is no verdict.
 //
 // The copy is made in the folder of the database. It has no name there, so that
 // it is gone with this process however that ends, and it is not begun, or given
@@ -48,11 +49,11 @@ func (s *Store) Scrub(ctx context.Context, minFree int64, worker func(path strin
 	dir := filepath.Dir(s.path)
 	c, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".scrub-*")
 	if err != nil {
-		return fmt.Errorf("%w: cannot create a file in its folder: %w", errNotScrubbed, err)
+		return fmt.Errorf("%w: cannot create a file in its folder: %w", ErrNotScrubbed, err)
 	}
 	defer c.Close()
 	if err := os.Remove(c.Name()); err != nil {
-		return fmt.Errorf("%w: %w", errNotScrubbed, err)
+		return fmt.Errorf("%w: %w", ErrNotScrubbed, err)
 	}
 	for range 3 {
 		if err = s.copyTo(ctx, c, minFree); !errors.Is(err, errGaveWay) {
@@ -60,13 +61,13 @@ func (s *Store) Scrub(ctx context.Context, minFree int64, worker func(path strin
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: copying it: %w", errNotScrubbed, err)
+		return fmt.Errorf("%w: copying it: %w", ErrNotScrubbed, err)
 	}
 	cmd := worker("/dev/fd/3") // the first of ExtraFiles
 	cmd.ExtraFiles = []*os.File{c}
 	report, err := verify(ctx, Report{File: s.path}, cmd)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNotScrubbed, err)
+		return fmt.Errorf("%w: %w", ErrNotScrubbed, err)
 	}
 	n := len(report.Findings) + report.Omitted
 	s.log.Info("scrub", "path", s.path, "transaction", report.Transaction, "accounts", report.Accounts, "pages", report.Pages,
@@ -82,7 +83,8 @@ func (s *Store) Scrub(ctx context.Context, minFree int64, worker func(path strin
 
 // copyTo writes the database as one transaction sees it to c.
 func (s *Store) copyTo(ctx context.Context, c *os.File, minFree int64) error {
-	if _, err := c.Seek(0, 0); err != nil {
+	_, err := c.Seek(0, io.SeekStart)
+	if err := errors.Join(err, c.Truncate(0)); err != nil {
 		return err
 	}
 	h, err := s.hold()
@@ -90,7 +92,7 @@ func (s *Store) copyTo(ctx context.Context, c *os.File, minFree int64) error {
 		return err
 	}
 	defer h.release()
-	return guard(func() error {
+	err = guard(func() error {
 		if err := h.touchMetas(); err != nil {
 			return err
 		}
@@ -105,6 +107,11 @@ func (s *Store) copyTo(ctx context.Context, c *os.File, minFree int64) error {
 		}
 		return errors.Join(err, tx.Rollback())
 	})
+	var broken *fault
+	if errors.As(err, &broken) {
+		s.latch(err)
+	}
+	return err
 }
 
 // slowWriter writes at its rate, and gives up where it would do harm.

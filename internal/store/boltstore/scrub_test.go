@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"accountservice/internal/store"
 )
 
@@ -90,7 +92,7 @@ func TestScrubFindsWhatNoOtherCheckReads(t *testing.T) {
 			if err := errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())); err != nil {
 				t.Fatalf("the other checks: %v", err)
 			}
-			if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, errNotScrubbed) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+			if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, ErrNotScrubbed) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("Scrub = %v, want %q", err, c.want)
 			}
 			alone(t, path)
@@ -105,7 +107,7 @@ func TestScrubFindsAPageThatIsUsedTwice(t *testing.T) {
 	_, err := s.handle().file.ReadAt(second, root+pageHeader+elementSize+8)
 	must(t, err)
 	spoil(t, s.path, root+pageHeader+8, second)
-	if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, errNotScrubbed) {
+	if err := s.Scrub(t.Context(), 0, verifyChild); err == nil || errors.Is(err, ErrNotScrubbed) {
 		t.Errorf("Scrub = %v, want damage", err)
 	}
 }
@@ -130,6 +132,13 @@ func TestScrubWithoutAVerdictSaysSoAndLeavesNothing(t *testing.T) {
 	defer cancel()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+	// the committer is held, so that it does not say when it is busy: the test does
+	hold, held, released := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(released)
+		s.update(minute, nil, func(*bbolt.Tx) error { close(held); <-hold; return store.ErrNotFound })
+	}()
+	<-held
 	long := time.Now().Add(-time.Minute)
 	for name, c := range map[string]struct {
 		ctx     context.Context
@@ -148,11 +157,13 @@ func TestScrubWithoutAVerdictSaysSoAndLeavesNothing(t *testing.T) {
 		s.busy.Store(c.busy)
 		err := s.Scrub(c.ctx, c.minFree, c.worker)
 		s.busy.Store(nil)
-		if !errors.Is(err, errNotScrubbed) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, ErrNotScrubbed) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Scrub = %v, want no verdict and %q", name, err, c.want)
 		}
 		alone(t, path)
 	}
+	close(hold)
+	<-released
 	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
 		t.Errorf("Put afterwards: %v", err)
 	}
