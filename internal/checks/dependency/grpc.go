@@ -100,7 +100,7 @@ func readHealth(resp *http.Response) error {
 func serving(message []byte) error {
 	var status uint64
 	for len(message) > 0 {
-		if message[0] != 1<<3|0 {
+		if message[0] != 1<<3 { // field 1, number
 			return errNotSpoken
 		}
 		value, n := binary.Uvarint(message[1:])
