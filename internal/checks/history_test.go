@@ -98,12 +98,12 @@ func TestLastFailureIsKeptAfterRecovery(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		long := errors.New(strings.Repeat("x", 3<<20))
+		long := errors.New(strings.Repeat("x", 16<<10))
 		var sick switchable
 		a := check("a", Restart, sick.run)
 		a.FailAfter = 1
 		r := byHand(t, a)
-		for i := range 1000 {
+		for i := range 200 {
 			sick.set(nil)
 			if i%2 == 1 {
 				sick.set(long)

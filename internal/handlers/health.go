@@ -105,7 +105,6 @@ type asked struct {
 // Resolve implements huma.Resolver. It reads the query itself, because ?strict
 // needs no value.
 func (a *asked) Resolve(ctx huma.Context) []error {
-	*a = asked{}
 	a.form, a.contentType = healthForm(ctx.Header("Accept"))
 	target := ctx.URL()
 	if target.RawQuery == "" {
