@@ -40,8 +40,7 @@ func newProber(check Check, log *slog.Logger, metrics *metrics, changed func()) 
 }
 
 // run probes at once, or after the delay of the check, and then at the interval
-// until ctx ends. A run that hangs
-// beyond ctx is left behind.
+// until ctx ends. A run that hangs beyond ctx is left behind.
 func (p *prober) run(ctx context.Context) {
 	if p.check.Delay > 0 {
 		first := time.NewTimer(p.check.Delay)
@@ -90,15 +89,13 @@ func (p *prober) probe(ctx context.Context, hanging *flight) *flight {
 			return f
 		}
 	}
-	deadline, cancel := context.WithTimeout(ctx, p.check.Timeout)
-	defer cancel()
+	deadline := newPatience(ctx, p.check)
+	defer deadline.end(context.Canceled)
 	f = &flight{began: time.Now(), done: make(chan error, 1)}
 	go func() { f.done <- call(deadline, p.check.Run) }()
-	select {
-	case err := <-f.done:
-		p.finish(ctx, f, err, deadline.Err())
+	if err, answered := deadline.await(f.done); answered {
+		p.finish(ctx, f, err, nil)
 		return nil
-	case <-deadline.Done():
 	}
 	if ctx.Err() != nil {
 		return f

@@ -19,6 +19,9 @@ const (
 	// requests are refused before they touch the file, and how long a commit may
 	// take until Check fails.
 	hangAfter = 2 * time.Second
+	// hangTurns of hangTurn is how long Check watches such a commit before it
+	// believes that the disk hangs.
+	hangTurn, hangTurns = 20 * time.Millisecond, 15
 )
 
 // Check asks whether this process can still serve and keep the accounts, and a
@@ -52,7 +55,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := h.complete(); err != nil {
 		return fmt.Errorf("%s %w", s.path, err)
 	}
-	if err := errors.Join(s.writing(), ctx.Err()); err != nil {
+	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
 		return err
 	}
 	_, err = s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
@@ -131,14 +134,30 @@ func (h *handle) complete() (err error) {
 }
 
 // writing fails when a commit has been under way for too long: the disk takes
-// no writes, and every client waits for it in vain.
-func (s *Store) writing() error {
-	if begun := s.busy.Load(); begun != nil {
-		if silent := time.Since(*begun); silent > hangAfter {
-			return fmt.Errorf("a write has been under way for %s: the disk takes none", silent.Round(100*time.Millisecond))
+// no writes, and every client waits for it in vain. A process that gets no CPU
+// commits slowly too, so it must have had the CPU for a while and still wait.
+func (s *Store) writing(ctx context.Context) error {
+	begun := s.busy.Load()
+	if begun == nil || time.Since(*begun) <= hangAfter {
+		return nil
+	}
+	turn := time.NewTicker(hangTurn)
+	defer turn.Stop()
+	for seen := 0; seen < hangTurns; {
+		asked := time.Now()
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if s.busy.Load() != begun {
+			return nil
+		}
+		if time.Since(asked) < 2*hangTurn {
+			seen++
 		}
 	}
-	return nil
+	return fmt.Errorf("a write has been under way for %s: the disk takes none", time.Since(*begun).Round(100*time.Millisecond))
 }
 
 // walk decodes the next walkStep records after from and returns the id of the

@@ -1,0 +1,82 @@
+package checks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const starvedEnv = "CHECKS_TEST_STARVED"
+
+// A process that gets no CPU is here one that is stopped in the middle of a run.
+func TestTimeWithoutCPUIsNotCounted(t *testing.T) {
+	if os.Getenv(starvedEnv) != "" {
+		c := check("slow", Restart, func(ctx context.Context) error {
+			fmt.Println("running")
+			select {
+			case <-time.After(300 * time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		c.Interval, c.Timeout, c.StaleAfter = 30*time.Second, time.Second, time.Minute
+		p := newProber(c, slog.New(slog.DiscardHandler), newMetrics(), func() {})
+		p.probe(context.Background(), nil)
+		fmt.Println("result:", p.result.Load().Err)
+		return
+	}
+	t.Parallel()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTimeWithoutCPUIsNotCounted$")
+	child.Env = append(os.Environ(), starvedEnv+"=1")
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		switch line := lines.Text(); {
+		case line == "running":
+			child.Process.Signal(syscall.SIGSTOP)
+			<-time.After(2 * time.Second) // twice the timeout
+			child.Process.Signal(syscall.SIGCONT)
+		case strings.HasPrefix(line, "result: "):
+			if line != "result: <nil>" {
+				t.Errorf("%s, want a pass: the check had no CPU in the time that passed", line)
+			}
+			return
+		}
+	}
+	t.Error("the child said no result")
+}
+
+func TestPatienceIsAContextOfItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		p := newPatience(t.Context(), Check{Timeout: 990 * time.Millisecond, Interval: time.Second, StaleAfter: time.Minute})
+		child, cancel := context.WithCancel(p)
+		defer cancel()
+		if at, ok := p.Deadline(); !ok || !at.Equal(began.Add(990*time.Millisecond)) || p.Err() != nil {
+			t.Errorf("deadline %v, error %v at its beginning", at, p.Err())
+		}
+		if err, answered := p.await(nil); answered || time.Since(began) != 990*time.Millisecond {
+			t.Errorf("await = %v, %v after %s", err, answered, time.Since(began))
+		}
+		<-child.Done()
+		if !errors.Is(p.Err(), context.DeadlineExceeded) || !errors.Is(child.Err(), context.DeadlineExceeded) {
+			t.Errorf("ended with %v, its child with %v", p.Err(), child.Err())
+		}
+	})
+}
