@@ -55,7 +55,8 @@ func newHTTP(t *target) (question, error) {
 // client is an HTTP client that keeps one connection.
 type client struct {
 	http.Client
-	conn atomic.Pointer[watched] // opened last
+	conn   atomic.Pointer[watched] // opened last
+	asking atomic.Bool
 }
 
 func newClient(timeout time.Duration) *client {
@@ -70,6 +71,10 @@ func newClient(timeout time.Duration) *client {
 			}
 			w := &watched{Conn: conn, left: make(chan struct{})}
 			c.conn.Store(w)
+			if !c.asking.Load() {
+				w.Close()
+				return nil, context.DeadlineExceeded
+			}
 			return w, nil
 		},
 		TLSHandshakeTimeout:    timeout,
@@ -90,16 +95,20 @@ func (c *client) transport() *http.Transport { return c.Transport.(*http.Transpo
 // was a kept one that had been cut, the run asks once more on another.
 func (c *client) alive(ask question) question {
 	return func(ctx context.Context, at *phase) error {
-		err := c.settle(ask(ctx, at))
+		err := c.attempt(ctx, at, ask)
 		if err != nil && at.reused.Swap(false) && wasCut(err) {
-			return c.settle(ask(ctx, at))
+			return c.attempt(ctx, at, ask)
 		}
 		return err
 	}
 }
 
-// settle ends the connection if err is no answer of the service.
-func (c *client) settle(err error) error {
+// attempt asks once and ends the connection if the service did not answer; one
+// that comes later is ended by who dials it.
+func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
+	c.asking.Store(true)
+	err := ask(ctx, at)
+	c.asking.Store(false)
 	var answered *verdict
 	if err == nil || isWarning(err) || errors.As(err, &answered) {
 		return err
