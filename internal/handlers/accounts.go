@@ -74,7 +74,7 @@ func (a API) registerAccounts(api huma.API) {
 func register[I, O any](a API, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Tags = []string{"accounts"}
 	op.RejectUnknownQueryParameters = true
-	op.Middlewares = huma.Middlewares{acceptable}
+	op.Middlewares = huma.Middlewares{acceptable("application", "json")}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -24,6 +24,8 @@ type Problem struct {
 	Status int            `json:"status" doc:"HTTP status code"`
 	Detail string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
 	Errors []InvalidField `json:"errors,omitempty" doc:"Each part of the request that was refused"`
+	// Imported is of an import that ended early.
+	Imported *ImportCount `json:"imported,omitempty" doc:"How far an import went"`
 
 	retryAfter string
 }
@@ -31,6 +33,7 @@ type Problem struct {
 // InvalidField is one part of a request that was refused. Its value is never
 // repeated.
 type InvalidField struct {
+	Line      int    `json:"line,omitempty" doc:"Which line of an import, from 1"`
 	Pointer   string `json:"pointer,omitempty" doc:"Where in the body, as a JSON Pointer (RFC 6901) in a fragment"`
 	Parameter string `json:"parameter,omitempty" doc:"Which parameter of path, query or header"`
 	Detail    string `json:"detail" doc:"What is wrong with it"`
