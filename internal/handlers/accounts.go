@@ -115,12 +115,12 @@ func (a API) putAccount(ctx context.Context, in *putInput) (*accountOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	acc, created, err := a.Store.Put(ctx, id, store.Draft{Name: in.Body.Name})
+	w, err := a.Store.Put(ctx, id, store.Draft{Name: in.Body.Name}, store.Terms{})
 	if err != nil {
 		return nil, err
 	}
-	out := &accountOutput{Status: http.StatusOK, Body: toJSON(acc)}
-	if created {
+	out := &accountOutput{Status: http.StatusOK, Body: toJSON(w.Account)}
+	if w.Created {
 		out.Status, out.Location = http.StatusCreated, "/accounts/"+string(id)
 	}
 	return out, nil
@@ -131,7 +131,7 @@ func (a API) deleteAccount(ctx context.Context, in *AccountID) (*struct{}, error
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.Store.Delete(ctx, id)
+	return nil, a.Store.Delete(ctx, id, store.Terms{})
 }
 
 type listInput struct {
@@ -151,17 +151,16 @@ func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Store.List(ctx, after, in.Limit+1) // one more tells whether there is a next page
+	page, err := a.Store.List(ctx, store.Query{After: after, Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
 	out := &listOutput{}
-	if len(page) > in.Limit {
-		page = page[:in.Limit]
-		out.Body.NextCursor = cursorAfter(page[in.Limit-1].ID)
+	if page.Next != "" {
+		out.Body.NextCursor = cursorAfter(page.Next)
 	}
-	out.Body.Items = make([]account, len(page))
-	for i, acc := range page {
+	out.Body.Items = make([]account, len(page.Accounts))
+	for i, acc := range page.Accounts {
 		out.Body.Items[i] = toJSON(acc)
 	}
 	return out, nil

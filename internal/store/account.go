@@ -2,15 +2,20 @@ package store
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Limits of an account's fields.
 const (
-	MaxIDLength   = 64  // characters, each of A-Z a-z 0-9 . _ ~ -
-	MaxNameLength = 256 // characters, of any language
+	MaxIDLength       = 64  // characters, each of A-Z a-z 0-9 . _ ~ -
+	MaxNameLength     = 256 // characters, of any language
+	MaxEmailLength    = 254 // bytes (RFC 5321, 4.5.3.1.3, without the angle brackets)
+	MaxLabels         = 64
+	MaxLabelKeyLength = 63        // characters, each of A-Z a-z 0-9 . _ -, the first a letter or digit
+	MaxLabelLength    = 256       // characters of a label's value, of any language; it may be empty
+	MaxVersion        = 1<<53 - 1 // of an imported account: what JSON carries exactly everywhere (RFC 8259, 6)
 )
 
 // ID names an account. It is made of the characters that a URL carries
@@ -21,21 +26,50 @@ type ID string
 type Account struct {
 	ID      ID
 	Name    string
-	Version int64 // 1 when created, one more at each change
+	Email   string            // "" is none
+	Labels  map[string]string // none is nil
+	Version int64             // 1 when created, one more at each change
 	// CreatedAt and UpdatedAt are UTC in whole microseconds, what every store
 	// can keep. Zero is "not known": the account came from a file that had no times.
 	CreatedAt, UpdatedAt time.Time
 }
 
-// Draft is what a caller may decide of an account.
+// Draft is what a caller may decide of an account, its content.
 type Draft struct {
-	Name string
+	Name   string
+	Email  string
+	Labels map[string]string
 }
+
+// Draft returns the content of a, which shares its labels.
+func (a Account) Draft() Draft { return Draft{a.Name, a.Email, a.Labels} }
+
+// Equal says whether d and e are the same content; no labels are equal to nil.
+func (d Draft) Equal(e Draft) bool {
+	return d.Name == e.Name && d.Email == e.Email && maps.Equal(d.Labels, e.Labels)
+}
+
+// Equal says whether a and b are the same in every field.
+func (a Account) Equal(b Account) bool {
+	return a.ID == b.ID && a.Draft().Equal(b.Draft()) && a.Version == b.Version &&
+		a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt)
+}
+
+// LogValue keeps what a person wrote out of the log.
+func (a Account) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", string(a.ID)), slog.Int64("version", a.Version))
+}
+
+// LogValue keeps what a person wrote out of the log.
+func (d Draft) LogValue() slog.Value { return slog.StringValue("withheld") }
 
 // Invalid says which field of an account breaks its limits, and how. It never
 // holds the value that was refused.
 type Invalid struct {
-	Field  string // as in JSON
+	// Field is a path as in JSON, "labels/KEY" for the value of a label. With a
+	// slash before it, it is a JSON Pointer (RFC 6901): nothing in it needs
+	// escaping. A key that is refused is not in it.
+	Field  string
 	Reason string
 }
 
@@ -61,36 +95,6 @@ func ParseID(s string) (ID, error) {
 func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '.' || c == '_' || c == '~' || c == '-'
-}
-
-// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters
-// of valid UTF-8 without control characters.
-func (d Draft) Validate() error {
-	switch n := utf8.RuneCountInString(d.Name); {
-	case !utf8.ValidString(d.Name):
-		return &Invalid{"name", "must be valid UTF-8"}
-	case n == 0 || n > MaxNameLength:
-		return &Invalid{"name", fmt.Sprintf("must have 1 to %d characters", MaxNameLength)}
-	}
-	for _, r := range d.Name {
-		if unicode.IsControl(r) {
-			return &Invalid{"name", "must not have control characters"}
-		}
-	}
-	return nil
-}
-
-// Next returns the account that a Put of draft at the time now leaves behind,
-// and whether Put creates it: old is what is stored now, or nil.
-func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created bool) {
-	now = now.UTC().Truncate(time.Microsecond)
-	if old == nil {
-		return Account{ID: id, Name: draft.Name, Version: 1, CreatedAt: now, UpdatedAt: now}, true
-	}
-	if now.Before(old.UpdatedAt) {
-		now = old.UpdatedAt // a clock set back must not make a change look older than the last
-	}
-	return Account{ID: id, Name: draft.Name, Version: old.Version + 1, CreatedAt: old.CreatedAt, UpdatedAt: now}, false
 }
 
 // Fakes returns n accounts to seed: ids 10000.., names Person_0.. .

@@ -38,12 +38,15 @@ var (
 // A write that returns without an error survives the death of process and
 // machine. Of one that returns another error than ErrOutcomeUnknown, nothing
 // was changed.
+//
+// Input out of its limits is an *Invalid, and nothing is changed.
 type Store interface {
 	// Get returns the account with this id, or ErrNotFound.
 	Get(ctx context.Context, id ID) (Account, error)
 
 	// GetMany returns those accounts of these ids that there are, in the order of
-	// ids and each once, in one consistent view. There are at most MaxMany ids.
+	// ids and each once, in one consistent view. More than MaxMany ids are an
+	// *Invalid.
 	GetMany(ctx context.Context, ids []ID) ([]Account, error)
 
 	// List returns the accounts that q asks for, in ascending byte order of id.
@@ -52,11 +55,12 @@ type Store interface {
 
 	// Put makes draft the content of the account with this id, if terms allow. A
 	// new account has version 1; each later Put adds 1 and leaves CreatedAt
-	// alone. An id or draft out of its limits is an *Invalid.
+	// alone. ErrKeyReused, ErrExists and ErrVersion say which of the terms failed.
 	Put(ctx context.Context, id ID, draft Draft, terms Terms) (Written, error)
 
-	// Delete removes the account with this id, if terms allow, or returns
-	// ErrNotFound. terms.Once is not for it.
+	// Delete removes the account with this id, if terms allow. Terms that do not
+	// hold come first: without an account, ErrNotFound is the answer only if they
+	// ask for none. terms.Once is not looked at.
 	Delete(ctx context.Context, id ID, terms Terms) error
 
 	// Recall returns the answer that a write under this key left, with ErrNotFound
@@ -67,8 +71,11 @@ type Store interface {
 	// whose content (Draft) is already there is left alone, so that a repeated
 	// Import changes nothing. A new one keeps the version and times it comes with;
 	// zero ones become 1 and now. One that replaces another content keeps the
-	// CreatedAt of the old, and its version is above that of the old. Ids are
-	// distinct, at most MaxMany. An account out of its limits is an *Invalid.
+	// CreatedAt of the old, and its version is above that of the old, its
+	// UpdatedAt not before. The accounts have distinct ids, are at most MaxMany
+	// and each as Account.Validate wants it; else nothing is put and the error is
+	// an *Invalid. A caller that streams bounds its pieces in bytes, too: they are
+	// in memory, and on the way to the disk, at once.
 	Import(ctx context.Context, accounts []Account) (Imported, error)
 
 	// Seed puts these accounts into a new, empty store, all or none of them,
@@ -100,7 +107,8 @@ type Query struct {
 type Page struct {
 	Accounts []Account
 	// Next is the After of the next page, "" when there is none. A store may end
-	// a page before it is full when few accounts match, even empty.
+	// a page before it is full, even empty, when few accounts match or when they
+	// are large: only Next tells whether there are more.
 	Next ID
 }
 
@@ -118,14 +126,18 @@ type Fingerprint [32]byte
 // KeepAnswers is for how long a store remembers what was done under a key.
 const KeepAnswers = 24 * time.Hour
 
+// MaxAnswer is how many bytes an answer may have. The largest account in JSON,
+// with every character escaped, has about 110,000.
+const MaxAnswer = 192 << 10
+
 // Once makes a write that is asked for again under the same key, within
 // KeepAnswers, return what the first one returned and change nothing. The key
 // is looked up before any other term.
 type Once struct {
-	Key         string // of one caller, and not empty
+	Key         string // of one caller, and not empty; it is kept as a hash alone
 	Fingerprint Fingerprint
 	// Answer makes what is to be remembered, in the same transaction as the
-	// write. It is quick, and may be called more than once.
+	// write, at most MaxAnswer bytes. It is quick, and may be called more than once.
 	Answer func(Written) []byte
 }
 

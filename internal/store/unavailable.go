@@ -14,10 +14,15 @@ var _ Store = Unavailable("")
 func (u Unavailable) err() error { return fmt.Errorf("%w: %s", ErrUnavailable, string(u)) }
 
 func (u Unavailable) Get(context.Context, ID) (Account, error)         { return Account{}, u.err() }
-func (u Unavailable) List(context.Context, ID, int) ([]Account, error) { return nil, u.err() }
-func (u Unavailable) Put(context.Context, ID, Draft) (Account, bool, error) {
-	return Account{}, false, u.err()
+func (u Unavailable) GetMany(context.Context, []ID) ([]Account, error) { return nil, u.err() }
+func (u Unavailable) List(context.Context, Query) (Page, error)        { return Page{}, u.err() }
+func (u Unavailable) Put(context.Context, ID, Draft, Terms) (Written, error) {
+	return Written{}, u.err()
 }
-func (u Unavailable) Delete(context.Context, ID) error             { return u.err() }
-func (u Unavailable) Seed(context.Context, []Seeding) (int, error) { return 0, u.err() }
-func (u Unavailable) Close(context.Context) error                  { return nil }
+func (u Unavailable) Delete(context.Context, ID, Terms) error { return u.err() }
+func (u Unavailable) Recall(context.Context, string, Fingerprint) ([]byte, error) {
+	return nil, u.err()
+}
+func (u Unavailable) Import(context.Context, []Account) (Imported, error) { return Imported{}, u.err() }
+func (u Unavailable) Seed(context.Context, []Seeding) (int, error)        { return 0, u.err() }
+func (u Unavailable) Close(context.Context) error                         { return nil }

@@ -61,7 +61,7 @@ func BenchmarkPut(b *testing.B) {
 			b.SetParallelism(writers) // times GOMAXPROCS, at least writers
 			if writers == 1 {
 				for b.Loop() {
-					if _, _, err := s.Put(context.Background(), "10000", store.Draft{Name: "x"}); err != nil {
+					if _, err := s.Put(context.Background(), "10000", store.Draft{Name: "x"}, store.Terms{}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -70,7 +70,7 @@ func BenchmarkPut(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				id := store.ID(fmt.Sprint(10000 + rand.IntN(100_000)))
 				for pb.Next() {
-					if _, _, err := s.Put(context.Background(), id, store.Draft{Name: "x"}); err != nil {
+					if _, err := s.Put(context.Background(), id, store.Draft{Name: "x"}, store.Terms{}); err != nil {
 						b.Error(err)
 						return
 					}

@@ -18,7 +18,12 @@ import (
 
 func openAt(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+	return openWith(t, path, nil)
+}
+
+func openWith(t testing.TB, path string, now func() time.Time) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Now: now})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -44,7 +49,7 @@ func seeded(t *testing.T, n int) (*Store, string) {
 func TestStoreKeepsTheContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Opener {
 		path := filepath.Join(t.TempDir(), "accounts.db")
-		return func(t *testing.T) store.Store { return openAt(t, path) }
+		return func(t *testing.T, now func() time.Time) store.Store { return openWith(t, path, now) }
 	})
 }
 
@@ -86,7 +91,8 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 			t.Errorf("account %d = %+v, %v", i, acc, err)
 		}
 	}
-	changed, created, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"})
+	w, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"}, store.Terms{})
+	changed, created := w.Account, w.Created
 	if err != nil || created || changed.Version != 2 || !changed.CreatedAt.IsZero() || changed.UpdatedAt.IsZero() {
 		t.Errorf("Put = %+v, %v, %v; want version 2, no created_at, an updated_at", changed, created, err)
 	}
@@ -94,7 +100,7 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 		t.Errorf("Check: %v", err)
 	}
 	storetest.Close(t, s)
-	if got, err := openAt(t, path).Get(t.Context(), "10007"); got != changed || err != nil {
+	if got, err := openAt(t, path).Get(t.Context(), "10007"); !got.Equal(changed) || err != nil {
 		t.Errorf("after reopening %+v, %v, want %+v", got, err, changed)
 	}
 }

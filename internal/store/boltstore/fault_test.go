@@ -77,7 +77,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 					if _, err := s.Get(ctx, id); err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("Get = %v, want ErrUnavailable", err)
 					}
-					_, _, err := s.Put(ctx, id, store.Draft{Name: "lost"})
+					_, err := s.Put(ctx, id, store.Draft{Name: "lost"}, store.Terms{})
 					if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrOutcomeUnknown) {
 						t.Errorf("Put = %v, want ErrUnavailable or ErrOutcomeUnknown", err)
 					}
@@ -100,11 +100,11 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 func TestNothingIsAcknowledgedAfterTheFileWasReplaced(t *testing.T) {
 	s, path := seeded(t, 10)
 	must(t, os.Rename(path, path+".old"))
-	if _, _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	must(t, os.Rename(path+".old", path)) // too late: a write may have been refused on the word of the old file
-	if _, _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put after the file came back = %v, want ErrUnavailable: the store is latched", err)
 	}
 	storetest.Close(t, s)
@@ -140,7 +140,7 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	if err := s.Check(t.Context()); err != nil {
 		t.Errorf("Check = %v; a damage at rest is no reason to restart", err)
 	}
-	must(t, s.Delete(t.Context(), "14500"))
+	must(t, s.Delete(t.Context(), "14500", store.Terms{}))
 	if err := s.CheckRecords(t.Context()); err != nil {
 		t.Errorf("after the record was removed: %v", err)
 	}
@@ -163,7 +163,7 @@ func TestAWriterUnderWayIsNoFault(t *testing.T) {
 	for w := range 4 {
 		writers.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				s.Put(ctx, store.ID(fmt.Sprintf("%d-%d", w, i%50)), store.Draft{Name: strings.Repeat("x", i%200+1)})
+				s.Put(ctx, store.ID(fmt.Sprintf("%d-%d", w, i%50)), store.Draft{Name: strings.Repeat("x", i%200+1)}, store.Terms{})
 			}
 		})
 	}
@@ -209,7 +209,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	refused := 0
 	for i := range 2000 { // small commits fit into pages that are free already, for a while
 		id := store.ID(fmt.Sprint("full-", i))
-		switch _, _, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 256)}); {
+		switch _, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 256)}, store.Terms{}); {
 		case err == nil:
 			acked[id] = true
 		case errors.Is(err, store.ErrNoSpace):
@@ -231,7 +231,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 		t.Errorf("Check on a full disk: %v; a full disk is no reason to restart", err)
 	}
 	must(t, os.Remove(filler.Name()))
-	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil {
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
 		t.Errorf("Put with space again: %v", err)
 	}
 	for id := range acked {

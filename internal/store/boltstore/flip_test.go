@@ -24,11 +24,11 @@ func churn(t *testing.T, s *Store, random *rand.Rand, writes int) {
 		id := store.ID(fmt.Sprint(10000 + random.IntN(1000)))
 		var err error
 		if random.IntN(3) == 0 {
-			if err = s.Delete(t.Context(), id); errors.Is(err, store.ErrNotFound) {
+			if err = s.Delete(t.Context(), id, store.Terms{}); errors.Is(err, store.ErrNotFound) {
 				err = nil
 			}
 		} else {
-			_, _, err = s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 1+random.IntN(200))})
+			_, err = s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 1+random.IntN(200))}, store.Terms{})
 		}
 		must(t, err)
 	}
@@ -47,10 +47,10 @@ func TestVerifyFindsNothingInFilesOfAnyHistory(t *testing.T) {
 			s.db.NoSync = true // nothing here looks at what a loss of power leaves
 			churn(t, s, random, 300)
 			if random.IntN(2) == 0 { // to few pages, or none
-				page, err := s.List(t.Context(), "", 1000)
+				page, err := s.List(t.Context(), store.Query{Limit: 1000})
 				must(t, err)
-				for _, acc := range page[:len(page)-random.IntN(3)] {
-					must(t, s.Delete(t.Context(), acc.ID))
+				for _, acc := range page.Accounts[:len(page.Accounts)-random.IntN(3)] {
+					must(t, s.Delete(t.Context(), acc.ID, store.Terms{}))
 				}
 			}
 			storetest.Close(t, s)

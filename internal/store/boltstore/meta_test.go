@@ -21,7 +21,7 @@ import (
 func closedWith(t *testing.T, name string) (path string, newest int64) {
 	t.Helper()
 	s, path := seeded(t, 10)
-	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Terms{}); err != nil {
 		t.Fatal(err)
 	}
 	newest = int64(s.committed.Load() % 2)
@@ -100,7 +100,7 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	old, err := inspectFile(s.file)
 	must(t, err)
 	for i := range 500 {
-		if _, _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}); err != nil {
+		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Terms{}); err != nil {
 			t.Fatal(err)
 		}
 		now, err := inspectFile(s.file)
@@ -172,7 +172,7 @@ func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
 	must(t, err)
 	s = openAt(t, path)
 	for range 3 {
-		if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}); err != nil {
+		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Terms{}); err != nil {
 			t.Fatal(err)
 		}
 	}

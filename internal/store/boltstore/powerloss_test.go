@@ -62,8 +62,8 @@ func init() {
 				for n := 1; n <= powerWrites; n++ {
 					var err error
 					if name := powerName(w, n); name != "" {
-						_, _, err = s.Put(context.Background(), powerKey(w, n), store.Draft{Name: name})
-					} else if err = s.Delete(context.Background(), powerKey(w, n)); errors.Is(err, store.ErrNotFound) {
+						_, err = s.Put(context.Background(), powerKey(w, n), store.Draft{Name: name}, store.Terms{})
+					} else if err = s.Delete(context.Background(), powerKey(w, n), store.Terms{}); errors.Is(err, store.ErrNotFound) {
 						err = nil
 					}
 					if err != nil {
@@ -155,7 +155,7 @@ func judge(t *testing.T, path string, acks [powerWriters]int) error {
 		return err
 	}
 	defer storetest.Close(t, s)
-	all, err := s.List(t.Context(), "", 10_000)
+	all, err := s.List(t.Context(), store.Query{Limit: 10_000})
 	if err := errors.Join(err, s.Check(t.Context())); err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func judge(t *testing.T, path string, acks [powerWriters]int) error {
 		got[w] = make(map[store.ID]string)
 	}
 	seeds := 0
-	for _, acc := range all {
+	for _, acc := range all.Accounts {
 		var w, k int
 		if n, _ := fmt.Sscanf(string(acc.ID), "w%d-%d", &w, &k); n == 2 {
 			got[w][acc.ID] = acc.Name

@@ -30,27 +30,6 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return acc, nil
 }
 
-// List implements store.Store.
-func (s *Store) List(ctx context.Context, after store.ID, limit int) ([]store.Account, error) {
-	page, err := view(ctx, s, func(snap snapshot) (page []store.Account, err error) {
-		accounts, err := snap.bucket(accountBucket)
-		if err != nil {
-			return nil, err
-		}
-		var damage error
-		err = accounts.after([]byte(after), func(k, v []byte) bool {
-			acc, err := decode(k, v)
-			page, damage = append(page, acc), err
-			return damage == nil && len(page) < limit
-		})
-		return page, errors.Join(err, damage)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("bolt list: %w", err)
-	}
-	return page, nil
-}
-
 // view calls f with what a read transaction sees, on a goroutine of its own: the
 // caller gets an answer when ctx ends, whatever the disk does. An error of f
 // that is not ErrNotFound is ErrUnavailable.

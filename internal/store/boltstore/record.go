@@ -24,14 +24,16 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // content is the part of an account that its key does not hold.
 type content struct {
-	Name      string    `json:"name"`
-	Version   int64     `json:"version"`
-	CreatedAt time.Time `json:"created_at,omitzero"`
-	UpdatedAt time.Time `json:"updated_at,omitzero"`
+	Name      string            `json:"name"`
+	Email     string            `json:"email,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Version   int64             `json:"version"`
+	CreatedAt time.Time         `json:"created_at,omitzero"`
+	UpdatedAt time.Time         `json:"updated_at,omitzero"`
 }
 
 func encode(acc store.Account) ([]byte, error) {
-	payload, err := json.Marshal(content{acc.Name, acc.Version, acc.CreatedAt, acc.UpdatedAt})
+	payload, err := json.Marshal(content{acc.Name, acc.Email, acc.Labels, acc.Version, acc.CreatedAt, acc.UpdatedAt})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +52,10 @@ func decode(key, record []byte) (store.Account, error) {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return acc, fmt.Errorf("%w: account %q: its record is damaged: %w", store.ErrUnavailable, key, err)
 	}
-	acc.Name, acc.Version, acc.CreatedAt, acc.UpdatedAt = c.Name, c.Version, c.CreatedAt.UTC(), c.UpdatedAt.UTC()
+	acc.Name, acc.Email, acc.Version, acc.CreatedAt, acc.UpdatedAt = c.Name, c.Email, c.Version, c.CreatedAt.UTC(), c.UpdatedAt.UTC()
+	if len(c.Labels) > 0 {
+		acc.Labels = c.Labels
+	}
 	return acc, nil
 }
 

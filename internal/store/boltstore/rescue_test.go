@@ -28,12 +28,12 @@ func writeOn(t *testing.T, s *Store) (acked func() map[store.ID]store.Account) {
 	for w := range 8 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				acc, _, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"})
+				w, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"}, store.Terms{})
 				if err != nil {
 					return
 				}
 				mu.Lock()
-				all[acc.ID] = acc
+				all[w.Account.ID] = w.Account
 				mu.Unlock()
 			}
 		})
@@ -77,7 +77,7 @@ func TestDeletedDatabaseIsPutBackWithEveryAcknowledgedWrite(t *testing.T) {
 			storetest.Close(t, s)
 			again := openAt(t, path)
 			for id, acc := range want {
-				if got, err := again.Get(t.Context(), id); err != nil || got != acc {
+				if got, err := again.Get(t.Context(), id); err != nil || !got.Equal(acc) {
 					t.Errorf("%s = %+v, %v; want %+v", id, got, err, acc)
 				}
 			}
@@ -90,9 +90,12 @@ func TestDeletedDatabaseIsPutBackWithEveryAcknowledgedWrite(t *testing.T) {
 
 func all(t *testing.T, s *Store) []store.Account {
 	t.Helper()
-	page, err := s.List(t.Context(), "", 1<<20)
+	page, err := s.List(t.Context(), store.Query{Limit: maxScan})
 	must(t, err)
-	return page
+	if page.Next != "" {
+		t.Fatalf("more than %d accounts", maxScan)
+	}
+	return page.Accounts
 }
 
 func TestDeletedDatabaseIsPutBackWithoutAnyWrite(t *testing.T) {
@@ -174,7 +177,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	m, err := inspectFile(s.file)
 	must(t, err)
 	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
-	if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}
 }

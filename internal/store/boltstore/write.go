@@ -20,56 +20,19 @@ const maxBatch = 256
 
 // write is one caller's change on its way to the committer.
 type write struct {
-	key []byte // of the account that is changed; nil for a seeding
+	// touch reads by pread the pages that apply will read through the map; nil
+	// for a change of none.
+	touch func(snapshot) error
 	// apply makes the change, or returns an error and has changed nothing.
 	apply func(*bbolt.Tx) error
 	done  chan error  // has room for the one answer
 	taken atomic.Bool // by the committer, or by a caller that gave up
 }
 
-// Put implements store.Store.
-func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft) (acc store.Account, created bool, err error) {
-	if _, err := store.ParseID(string(id)); err != nil {
-		return acc, false, fmt.Errorf("bolt put: %w", err)
-	}
-	if err := draft.Validate(); err != nil {
-		return acc, false, fmt.Errorf("bolt put: %w", err)
-	}
-	var put store.Account
-	var isNew bool
-	err = s.update(ctx, []byte(id), func(tx *bbolt.Tx) (err error) {
-		b := tx.Bucket(accountBucket)
-		var old *store.Account
-		if v := b.Get([]byte(id)); v != nil {
-			found, err := decode([]byte(id), v)
-			if err != nil {
-				return err
-			}
-			old = &found
-		}
-		put, isNew = store.Next(old, id, draft, s.now())
-		return putAccount(b, put)
-	})
-	if err != nil {
-		return acc, false, fmt.Errorf("bolt put: %w", err)
-	}
-	return put, isNew, nil
-}
-
-// Delete implements store.Store.
-func (s *Store) Delete(ctx context.Context, id store.ID) error {
-	err := s.update(ctx, []byte(id), func(tx *bbolt.Tx) error {
-		b := tx.Bucket(accountBucket)
-		if b.Get([]byte(id)) == nil {
-			return store.ErrNotFound
-		}
-		return b.Delete([]byte(id))
-	})
-	if err != nil {
-		return fmt.Errorf("bolt delete: %w", err)
-	}
-	return nil
-}
+// errUnchanged is what apply returns when all is well and there is nothing to
+// commit. update gives nil for it, unless the batch fails: what apply found may
+// be the work of another write in it.
+var errUnchanged = errors.New("nothing to change")
 
 // Seed implements store.Store.
 func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err error) {
@@ -118,14 +81,14 @@ func putAccount(b *bbolt.Bucket, acc store.Account) error {
 }
 
 // update hands a change to the committer and waits for its commit.
-func (s *Store) update(ctx context.Context, key []byte, apply func(*bbolt.Tx) error) error {
+func (s *Store) update(ctx context.Context, touch func(snapshot) error, apply func(*bbolt.Tx) error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &write{key: key, apply: apply, done: make(chan error, 1)}
+	w := &write{touch: touch, apply: apply, done: make(chan error, 1)}
 	select {
 	case s.writes <- w:
 	case <-ctx.Done():
@@ -225,7 +188,9 @@ func (s *Store) commit(batch []*write) {
 		err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
 	for i, w := range batch {
-		if answers[i] == nil {
+		// an answer that is an error holds if the batch does: what a condition
+		// met may have been written by another one in it
+		if err != nil || errors.Is(answers[i], errUnchanged) {
 			answers[i] = err
 		}
 		w.done <- answers[i]
@@ -248,7 +213,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 	snap := s.snapshot(tx)
 	changed := false
 	for i, w := range batch {
-		if answers[i] = warm(snap, w.key); answers[i] == nil {
+		if answers[i] = warm(snap, w.touch); answers[i] == nil {
 			answers[i] = w.apply(tx)
 		}
 		changed = changed || answers[i] == nil
@@ -295,17 +260,13 @@ func errForeign(found, ours uint64) error {
 	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: something else wrote into the open file", found, ours)
 }
 
-// warm reads the pages of an account by pread before the transaction reads them
+// warm reads the pages of a write by pread before the transaction reads them
 // through the map.
-func warm(snap snapshot, key []byte) error {
-	if key == nil {
+func warm(snap snapshot, touch func(snapshot) error) error {
+	if touch == nil {
 		return nil
 	}
-	accounts, err := snap.bucket(accountBucket)
-	if err == nil {
-		_, err = accounts.get(key)
-	}
-	if err != nil {
+	if err := touch(snap); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return nil

@@ -25,7 +25,7 @@ func unusable(t *testing.T, s *Store) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, getErr := s.Get(ctx, "10000")
-	_, _, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"})
+	_, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"}, store.Terms{})
 	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "Check": s.Check(ctx)} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s of a latched store = %v, want ErrUnavailable", call, err)
@@ -97,7 +97,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
 	go func() {
-		_, _, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"})
+		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Terms{})
 		answer <- err
 	}()
 	for deadline := time.Now().Add(10 * time.Second); len(s.writes) == 0; time.Sleep(time.Millisecond) {
@@ -110,7 +110,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
 	}
 	release()
-	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil { // the queue is worked off
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil { // the queue is worked off
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "cancelled"); !errors.Is(err, store.ErrNotFound) {
@@ -136,7 +136,7 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	close(gate)
-	if _, _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}); err != nil {
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
 		t.Errorf("the store goes on: %v", err)
 	}
 	if _, err := s.Get(t.Context(), "made"); err != nil {
@@ -165,7 +165,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	long := time.Now().Add(-hangAfter - time.Second)
 	s.asking.Store(&long) // as of a Check whose pread hangs
 	_, getErr := s.Get(t.Context(), "10000")
-	_, _, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"})
+	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{})
 	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s = %v, want ErrUnavailable", call, err)
@@ -183,12 +183,12 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			s, path := seeded(t, 10)
 			other, otherPath := seeded(t, 10)
 			for range 20 {
-				if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}); err != nil {
+				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range writes {
-				if _, _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}); err != nil {
+				if _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}, store.Terms{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -202,7 +202,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check says nothing")
 			}
-			if _, _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}); err == nil {
+			if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Terms{}); err == nil {
 				t.Errorf("a write was acknowledged on top of the copy")
 			}
 		})

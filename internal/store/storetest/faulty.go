@@ -25,7 +25,7 @@ func Fail(err error) Fault { return func(context.Context) error { return err } }
 // Faulty is a store in which calls fail as ordered; nil is no fault.
 type Faulty struct {
 	store.Store
-	OnGet, OnList, OnPut, OnDelete Fault
+	OnGet, OnGetMany, OnList, OnPut, OnDelete, OnRecall, OnImport Fault
 }
 
 // Get implements store.Store.
@@ -36,26 +36,50 @@ func (f Faulty) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return f.Store.Get(ctx, id)
 }
 
-// List implements store.Store.
-func (f Faulty) List(ctx context.Context, after store.ID, limit int) ([]store.Account, error) {
-	if f.OnList != nil {
-		return nil, f.OnList(ctx)
+// GetMany implements store.Store.
+func (f Faulty) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+	if f.OnGetMany != nil {
+		return nil, f.OnGetMany(ctx)
 	}
-	return f.Store.List(ctx, after, limit)
+	return f.Store.GetMany(ctx, ids)
+}
+
+// List implements store.Store.
+func (f Faulty) List(ctx context.Context, q store.Query) (store.Page, error) {
+	if f.OnList != nil {
+		return store.Page{}, f.OnList(ctx)
+	}
+	return f.Store.List(ctx, q)
 }
 
 // Put implements store.Store.
-func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft) (store.Account, bool, error) {
+func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
 	if f.OnPut != nil {
-		return store.Account{}, false, f.OnPut(ctx)
+		return store.Written{}, f.OnPut(ctx)
 	}
-	return f.Store.Put(ctx, id, draft)
+	return f.Store.Put(ctx, id, draft, terms)
 }
 
 // Delete implements store.Store.
-func (f Faulty) Delete(ctx context.Context, id store.ID) error {
+func (f Faulty) Delete(ctx context.Context, id store.ID, terms store.Terms) error {
 	if f.OnDelete != nil {
 		return f.OnDelete(ctx)
 	}
-	return f.Store.Delete(ctx, id)
+	return f.Store.Delete(ctx, id, terms)
+}
+
+// Recall implements store.Store.
+func (f Faulty) Recall(ctx context.Context, key string, fingerprint store.Fingerprint) ([]byte, error) {
+	if f.OnRecall != nil {
+		return nil, f.OnRecall(ctx)
+	}
+	return f.Store.Recall(ctx, key, fingerprint)
+}
+
+// Import implements store.Store.
+func (f Faulty) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
+	if f.OnImport != nil {
+		return store.Imported{}, f.OnImport(ctx)
+	}
+	return f.Store.Import(ctx, accounts)
 }

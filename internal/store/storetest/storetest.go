@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -16,8 +15,9 @@ import (
 	"accountservice/internal/store"
 )
 
-// Opener opens the same store each time; the first time it is new and empty.
-type Opener func(t *testing.T) store.Store
+// Opener opens the same store each time, with this clock; the first time it is
+// new and empty.
+type Opener func(t *testing.T, now func() time.Time) store.Store
 
 // Run checks the contract of store.Store. fresh gives the opener of a store
 // that no other call has seen.
@@ -45,10 +45,16 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	}
 }
 
-// Open is opener(t), closed at the end of the test.
+// Open is opener(t, time.Now), closed at the end of the test.
 func (open Opener) Open(t *testing.T) store.Store {
 	t.Helper()
-	s := open(t)
+	return open.OpenAt(t, time.Now)
+}
+
+// OpenAt is opener(t, now), closed at the end of the test.
+func (open Opener) OpenAt(t *testing.T, now func() time.Time) store.Store {
+	t.Helper()
+	s := open(t, now)
 	t.Cleanup(func() { Close(t, s) })
 	return s
 }
@@ -65,11 +71,11 @@ func Close(t *testing.T, s store.Store) {
 
 func put(t *testing.T, s store.Store, id store.ID, name string) store.Account {
 	t.Helper()
-	acc, _, err := s.Put(t.Context(), id, store.Draft{Name: name})
+	w, err := s.Put(t.Context(), id, store.Draft{Name: name}, store.Terms{})
 	if err != nil {
 		t.Fatalf("Put(%s): %v", id, err)
 	}
-	return acc
+	return w.Account
 }
 
 func get(t *testing.T, s store.Store, id store.ID) store.Account {
@@ -83,28 +89,51 @@ func get(t *testing.T, s store.Store, id store.ID) store.Account {
 
 func all(t *testing.T, s store.Store) []store.Account {
 	t.Helper()
-	page, err := s.List(t.Context(), "", 1<<20)
-	if err != nil {
-		t.Fatalf("List: %v", err)
-	}
-	return page
+	return walk(t, s, store.Query{Limit: 1000})
 }
+
+// walk returns what all pages of a list have.
+func walk(t *testing.T, s store.Store, q store.Query) (accounts []store.Account) {
+	t.Helper()
+	for {
+		page, err := s.List(t.Context(), q)
+		if err != nil {
+			t.Fatalf("List(%+v): %v", q, err)
+		}
+		if len(page.Accounts) > q.Limit {
+			t.Fatalf("List(%+v) gives %d accounts", q, len(page.Accounts))
+		}
+		accounts = append(accounts, page.Accounts...)
+		if page.Next == "" {
+			return accounts
+		}
+		if page.Next <= q.After {
+			t.Fatalf("List(%+v) goes on at %q", q, page.Next)
+		}
+		q.After = page.Next
+	}
+}
+
+// same says whether two lists have the same accounts.
+func same(a, b []store.Account) bool { return slices.EqualFunc(a, b, store.Account.Equal) }
 
 func getReturnsWhatPutStored(t *testing.T, open Opener) {
 	s := open.Open(t)
 	name := "Zoë “quoted” \\ <&> 日本 🙂"
-	acc, created, err := s.Put(t.Context(), "a.b_c~d-1", store.Draft{Name: name})
-	if err != nil || !created {
-		t.Fatalf("Put = created %v, %v", created, err)
+	draft := store.Draft{Name: name, Email: "zoë@example.org", Labels: map[string]string{"team": "blue", "A.b_c-1": "", "9": "日本 🙂 \\ <&>"}}
+	w, err := s.Put(t.Context(), "a.b_c~d-1", draft, store.Terms{})
+	if err != nil || !w.Created || w.Replay != nil {
+		t.Fatalf("Put = %+v, %v", w, err)
 	}
-	if acc.ID != "a.b_c~d-1" || acc.Name != name || acc.Version != 1 {
+	acc := w.Account
+	if acc.ID != "a.b_c~d-1" || !acc.Draft().Equal(draft) || acc.Version != 1 {
 		t.Errorf("Put returned %+v", acc)
 	}
 	if acc.CreatedAt.IsZero() || acc.CreatedAt != acc.UpdatedAt || acc.CreatedAt.Location() != time.UTC ||
 		acc.CreatedAt != acc.CreatedAt.Truncate(time.Microsecond) {
 		t.Errorf("times %v, %v: want one, UTC, whole microseconds", acc.CreatedAt, acc.UpdatedAt)
 	}
-	if got := get(t, s, acc.ID); got != acc {
+	if got := get(t, s, acc.ID); !got.Equal(acc) {
 		t.Errorf("Get = %+v, want %+v", got, acc)
 	}
 	for _, other := range []store.ID{"a", "a.b_c~d-", "a.b_c~d-10", "A.B_C~D-1"} {
@@ -117,14 +146,15 @@ func getReturnsWhatPutStored(t *testing.T, open Opener) {
 func putReplacesAndCountsVersions(t *testing.T, open Opener) {
 	s := open.Open(t)
 	first := put(t, s, "1", "one")
-	second, created, err := s.Put(t.Context(), "1", store.Draft{Name: "two"})
-	if err != nil || created {
-		t.Fatalf("second Put = created %v, %v", created, err)
+	w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, store.Terms{})
+	if err != nil || w.Created {
+		t.Fatalf("second Put = %+v, %v", w, err)
 	}
+	second := w.Account
 	if second.Version != 2 || second.Name != "two" || second.CreatedAt != first.CreatedAt || second.UpdatedAt.Before(first.UpdatedAt) {
 		t.Errorf("second = %+v after %+v", second, first)
 	}
-	if got := get(t, s, "1"); got != second {
+	if got := get(t, s, "1"); !got.Equal(second) {
 		t.Errorf("Get = %+v, want %+v", got, second)
 	}
 }
@@ -132,95 +162,80 @@ func putReplacesAndCountsVersions(t *testing.T, open Opener) {
 func invalidInputChangesNothing(t *testing.T, open Opener) {
 	s := open.Open(t)
 	before := put(t, s, "1", "one")
-	for _, bad := range []struct{ id, name, field string }{
-		{"1", "", "name"},
-		{"1", strings.Repeat("ä", store.MaxNameLength+1), "name"},
-		{"1", "a\x00b", "name"},
-		{"1", "a\nb", "name"},
-		{"1", "\xff\xfe", "name"},
-		{"", "x", "id"},
-		{"a/b", "x", "id"},
-		{"a b", "x", "id"},
-		{"ä", "x", "id"},
-		{"..", "x", "id"},
-		{strings.Repeat("a", store.MaxIDLength+1), "x", "id"},
-	} {
-		_, _, err := s.Put(t.Context(), store.ID(bad.id), store.Draft{Name: bad.name})
-		var invalid *store.Invalid
-		if !errors.As(err, &invalid) || invalid.Field != bad.field {
-			t.Errorf("Put(%q, %q) = %v, want *Invalid of %s", bad.id, bad.name, err, bad.field)
+	for _, bad := range badAccounts {
+		_, err := s.Put(t.Context(), bad.id, bad.draft, store.Terms{})
+		if !isInvalid(err, bad.field) {
+			t.Errorf("Put(%q, %q) = %v, want *Invalid of %s", bad.id, bad.draft, err, bad.field)
+		}
+		if _, err := s.Import(t.Context(), []store.Account{
+			{ID: "2", Name: "two"}, {ID: bad.id, Name: bad.draft.Name, Email: bad.draft.Email, Labels: bad.draft.Labels},
+		}); !isInvalid(err, bad.field) {
+			t.Errorf("Import(%q, %q) = %v, want *Invalid of %s", bad.id, bad.draft, err, bad.field)
 		}
 	}
-	if got := all(t, s); !slices.Equal(got, []store.Account{before}) {
+	if got := all(t, s); !same(got, []store.Account{before}) {
 		t.Errorf("store has %+v, want %+v alone", got, before)
 	}
-	put(t, s, store.ID(strings.Repeat("a", store.MaxIDLength)), strings.Repeat("ä", store.MaxNameLength))
+	if _, err := s.Put(t.Context(), store.ID(strings.Repeat("a", store.MaxIDLength)), largest(), store.Terms{}); err != nil {
+		t.Errorf("the largest account: %v", err)
+	}
+}
+
+// badAccounts are out of one limit each.
+var badAccounts = []struct {
+	id    store.ID
+	draft store.Draft
+	field string
+}{
+	{"1", store.Draft{}, "name"},
+	{"1", store.Draft{Name: strings.Repeat("ä", store.MaxNameLength+1)}, "name"},
+	{"1", store.Draft{Name: "a\x00b"}, "name"},
+	{"1", store.Draft{Name: "a\nb"}, "name"},
+	{"1", store.Draft{Name: "\xff\xfe"}, "name"},
+	{"", store.Draft{Name: "x"}, "id"},
+	{"a/b", store.Draft{Name: "x"}, "id"},
+	{"a b", store.Draft{Name: "x"}, "id"},
+	{"ä", store.Draft{Name: "x"}, "id"},
+	{"..", store.Draft{Name: "x"}, "id"},
+	{store.ID(strings.Repeat("a", store.MaxIDLength+1)), store.Draft{Name: "x"}, "id"},
+	{"1", store.Draft{Name: "x", Email: "nobody"}, "email"},
+	{"1", store.Draft{Name: "x", Labels: map[string]string{"": "x"}}, "labels"},
+	{"1", store.Draft{Name: "x", Labels: map[string]string{"a": "a\nb"}}, "labels/a"},
+}
+
+func isInvalid(err error, field string) bool {
+	var invalid *store.Invalid
+	return errors.As(err, &invalid) && invalid.Field == field
+}
+
+// largest is a draft at every limit, of characters that JSON makes longest.
+func largest() store.Draft {
+	d := store.Draft{
+		Name:   strings.Repeat("\u2028", store.MaxNameLength),
+		Email:  strings.Repeat("e", 64) + "@" + strings.Repeat("d.", 94) + "x",
+		Labels: make(map[string]string),
+	}
+	for i := range store.MaxLabels {
+		d.Labels[fmt.Sprintf("k%0*d", store.MaxLabelKeyLength-1, i)] = strings.Repeat("\u2028", store.MaxLabelLength)
+	}
+	return d
 }
 
 func deleteRemovesOnce(t *testing.T, open Opener) {
 	s := open.Open(t)
 	put(t, s, "1", "one")
 	two := put(t, s, "2", "two")
-	if err := s.Delete(t.Context(), "1"); err != nil {
+	if err := s.Delete(t.Context(), "1", store.Terms{}); err != nil {
 		t.Fatalf("Delete: %v", err)
 	}
-	if err := s.Delete(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
+	if err := s.Delete(t.Context(), "1", store.Terms{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("second Delete = %v, want ErrNotFound", err)
 	}
-	if got := all(t, s); !slices.Equal(got, []store.Account{two}) {
+	if got := all(t, s); !same(got, []store.Account{two}) {
 		t.Errorf("store has %+v, want %+v alone", got, two)
 	}
 	if again := put(t, s, "1", "one"); again.Version != 1 {
 		t.Errorf("version after Delete and Put = %d, want 1", again.Version)
-	}
-}
-
-func listPagesInOrder(t *testing.T, open Opener) {
-	s := open.Open(t)
-	ids := []store.ID{"-", ".a", "10", "100", "9", "A", "Z", "_", "a", "aa", "b", "~"} // byte order
-	for _, i := range rand.Perm(len(ids)) {
-		put(t, s, ids[i], "x")
-	}
-	for limit := 1; limit <= len(ids)+1; limit++ {
-		var got []store.ID
-		for after := store.ID(""); ; {
-			page, err := s.List(t.Context(), after, limit)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, acc := range page {
-				got = append(got, acc.ID)
-			}
-			if len(page) < limit {
-				break
-			}
-			after = page[len(page)-1].ID
-		}
-		if !slices.Equal(got, ids) {
-			t.Errorf("in pages of %d: %q, want %q", limit, got, ids)
-		}
-	}
-}
-
-func listWalksPastChanges(t *testing.T, open Opener) {
-	s := open.Open(t)
-	for i := range 10 {
-		put(t, s, store.ID(fmt.Sprint(i)), "x")
-	}
-	page, err := s.List(t.Context(), "", 5) // 0 to 4
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Delete(t.Context(), "4"); err != nil { // the place to go on from
-		t.Fatal(err)
-	}
-	put(t, s, "01", "before the place")
-	rest, err := s.List(t.Context(), page[4].ID, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(rest) != 5 || rest[0].ID != "5" || rest[4].ID != "9" {
-		t.Errorf("second page = %+v, want 5 to 9", rest)
 	}
 }
 
@@ -246,7 +261,7 @@ func seedLeavesAStoreInUseAlone(t *testing.T, open Opener) {
 	if n, err := s.Seed(t.Context(), store.Fakes(100)); n != 0 || err != nil {
 		t.Fatalf("Seed = %d, %v", n, err)
 	}
-	if got := all(t, s); !slices.Equal(got, []store.Account{mine}) {
+	if got := all(t, s); !same(got, []store.Account{mine}) {
 		t.Errorf("store has %d accounts, want mine alone", len(got))
 	}
 }
@@ -257,7 +272,7 @@ func nothingIsSeededTwiceAfterEmptying(t *testing.T, open Opener) {
 		t.Fatalf("Seed = %d, %v", n, err)
 	}
 	for _, acc := range all(t, s) {
-		if err := s.Delete(t.Context(), acc.ID); err != nil {
+		if err := s.Delete(t.Context(), acc.ID, store.Terms{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,12 +289,12 @@ func parallelWritersLoseNoVersion(t *testing.T, open Opener) {
 	for range writers {
 		wg.Go(func() {
 			for i := range each {
-				acc, _, err := s.Put(t.Context(), "shared", store.Draft{Name: fmt.Sprint(i)})
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: fmt.Sprint(i)}, store.Terms{})
 				if err != nil {
 					t.Errorf("Put: %v", err)
 					return
 				}
-				versions <- acc.Version
+				versions <- w.Account.Version
 				if _, err := s.Get(t.Context(), "shared"); err != nil {
 					t.Errorf("Get: %v", err)
 				}
@@ -305,33 +320,29 @@ func cancelledCallsChangeNothing(t *testing.T, open Opener) {
 	one := put(t, s, "1", "one")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, getErr := s.Get(ctx, "1")
-	_, listErr := s.List(ctx, "", 1)
-	_, _, putErr := s.Put(ctx, "2", store.Draft{Name: "two"})
-	_, seedErr := s.Seed(ctx, store.Fakes(1))
-	for call, err := range map[string]error{"Get": getErr, "List": listErr, "Put": putErr, "Delete": s.Delete(ctx, "1"), "Seed": seedErr} {
+	for call, err := range each(ctx, s) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s = %v, want context.Canceled", call, err)
 		}
 	}
-	if got := all(t, s); !slices.Equal(got, []store.Account{one}) {
+	if got := all(t, s); !same(got, []store.Account{one}) {
 		t.Errorf("store has %+v, want %+v alone", got, one)
 	}
 }
 
 func afterReopeningEverythingIsThere(t *testing.T, open Opener) {
-	s := open(t)
+	s := open(t, time.Now)
 	if _, err := s.Seed(t.Context(), store.Fakes(10)); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, "10003", "changed")
-	if err := s.Delete(t.Context(), "10004"); err != nil {
+	if err := s.Delete(t.Context(), "10004", store.Terms{}); err != nil {
 		t.Fatal(err)
 	}
 	want := all(t, s)
 	Close(t, s)
 	s = open.Open(t)
-	if got := all(t, s); !slices.Equal(got, want) {
+	if got := all(t, s); !same(got, want) {
 		t.Errorf("after reopening %+v, want %+v", got, want)
 	}
 	if n, err := s.Seed(t.Context(), store.Fakes(10)); n != 0 || err != nil {
@@ -340,22 +351,32 @@ func afterReopeningEverythingIsThere(t *testing.T, open Opener) {
 }
 
 func closedStoreIsUnavailable(t *testing.T, open Opener) {
-	s := open(t)
+	s := open(t, time.Now)
 	put(t, s, "1", "one")
 	Close(t, s)
 	Close(t, s)
-	_, getErr := s.Get(t.Context(), "1")
-	_, listErr := s.List(t.Context(), "", 1)
-	_, _, putErr := s.Put(t.Context(), "2", store.Draft{Name: "two"})
-	for call, err := range map[string]error{"Get": getErr, "List": listErr, "Put": putErr, "Delete": s.Delete(t.Context(), "1")} {
+	for call, err := range each(t.Context(), s) {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s = %v, want ErrUnavailable", call, err)
 		}
 	}
 }
 
+// each calls every method but Close and returns their errors.
+func each(ctx context.Context, s store.Store) map[string]error {
+	_, getErr := s.Get(ctx, "1")
+	_, manyErr := s.GetMany(ctx, []store.ID{"1"})
+	_, listErr := s.List(ctx, store.Query{Limit: 1})
+	_, putErr := s.Put(ctx, "2", store.Draft{Name: "two"}, store.Terms{})
+	_, recallErr := s.Recall(ctx, "key", store.Fingerprint{})
+	_, importErr := s.Import(ctx, []store.Account{{ID: "2", Name: "two"}})
+	_, seedErr := s.Seed(ctx, store.Fakes(1))
+	return map[string]error{"Get": getErr, "GetMany": manyErr, "List": listErr, "Put": putErr,
+		"Delete": s.Delete(ctx, "1", store.Terms{}), "Recall": recallErr, "Import": importErr, "Seed": seedErr}
+}
+
 func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
-	s := open(t)
+	s := open(t, time.Now)
 	var mu sync.Mutex
 	acked := make(map[store.ID]store.Account)
 	started := make(chan struct{}, 8)
@@ -363,7 +384,7 @@ func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
 	for w := range 8 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				acc, _, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%d-%d", w, i)), store.Draft{Name: "x"})
+				put, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%d-%d", w, i)), store.Draft{Name: "x"}, store.Terms{})
 				if err != nil {
 					if !errors.Is(err, store.ErrUnavailable) {
 						t.Errorf("Put while closing: %v, want ErrUnavailable", err)
@@ -371,7 +392,7 @@ func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
 					return
 				}
 				mu.Lock()
-				acked[acc.ID] = acc
+				acked[put.Account.ID] = put.Account
 				mu.Unlock()
 				if i == 2 {
 					started <- struct{}{}
@@ -386,7 +407,7 @@ func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
 	wg.Wait()
 	s = open.Open(t)
 	for id, want := range acked {
-		if got := get(t, s, id); got != want {
+		if got := get(t, s, id); !got.Equal(want) {
 			t.Errorf("%s = %+v, want %+v", id, got, want)
 		}
 	}

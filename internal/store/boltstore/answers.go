@@ -1,0 +1,203 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+)
+
+// The answers of writes that happen once are in two buckets, made by the first
+// such write. One has under the SHA-256 of the key a sealed record: fingerprint,
+// time of the write in microseconds since 1970 (8 bytes, big-endian), answer.
+// The other has for each answer its time and then its key, to find the oldest,
+// over an empty sealed record.
+var (
+	answerBucket = []byte("answers")
+	ageBucket    = []byte("answers by age")
+)
+
+const (
+	fingerprintSize = len(store.Fingerprint{})
+	timeSize        = 8
+	// forgetEach is how many answers that are too old go with each new one. More
+	// than one, so that what piled up comes down.
+	forgetEach = 2
+)
+
+// Recall implements store.Store.
+func (s *Store) Recall(ctx context.Context, key string, fingerprint store.Fingerprint) ([]byte, error) {
+	was, err := view(ctx, s, func(snap snapshot) (*store.Remembered, error) {
+		answers, err := snap.bucket(answerBucket)
+		if errors.Is(err, errNoBucket) {
+			return nil, nil // no write of this file had a key yet
+		}
+		if err != nil {
+			return nil, err
+		}
+		record, err := answers.get(answerKey(key))
+		if err != nil {
+			return nil, err
+		}
+		return decodeAnswer(answerKey(key), record)
+	})
+	var answer []byte
+	if err == nil {
+		answer, err = was.Recall(fingerprint, s.now())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bolt recall: %w", err)
+	}
+	return answer, nil
+}
+
+// remembered returns what is remembered under a key, or nil.
+func remembered(tx *bbolt.Tx, key string) (*store.Remembered, error) {
+	answers := tx.Bucket(answerBucket)
+	if answers == nil {
+		return nil, nil
+	}
+	return decodeAnswer(answerKey(key), answers.Get(answerKey(key)))
+}
+
+// remember keeps the answer to a write in place of what was under its key, and
+// forgets some that are too old.
+func remember(tx *bbolt.Tx, once *store.Once, written store.Written, was *store.Remembered, now time.Time) error {
+	answer, err := answerTo(once, written)
+	if err != nil {
+		return err
+	}
+	answers, err := tx.CreateBucketIfNotExists(answerBucket)
+	if err != nil {
+		return err
+	}
+	ages, err := tx.CreateBucketIfNotExists(ageBucket)
+	if err != nil {
+		return err
+	}
+	key := answerKey(once.Key)
+	if was != nil {
+		if err := ages.Delete(ageKey(key, was.At)); err != nil {
+			return err
+		}
+	}
+	for _, old := range oldest(ages, now) {
+		if err := errors.Join(answers.Delete(old[timeSize:]), ages.Delete(old)); err != nil {
+			return err
+		}
+	}
+	age := ageKey(key, now)
+	return errors.Join(
+		answers.Put(key, encodeAnswer(key, store.Remembered{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
+		ages.Put(age, seal(age, nil)))
+}
+
+// answerTo asks for the answer. A panic there is the caller's, and no damage of
+// the database, so that it must not end the store.
+func answerTo(once *store.Once, written store.Written) (answer []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("making the answer: panic: %v", v)
+		}
+	}()
+	answer = once.Answer(written)
+	if len(answer) > store.MaxAnswer {
+		return nil, fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
+	}
+	return answer, nil
+}
+
+// oldest returns up to forgetEach keys of answers that are too old.
+func oldest(ages *bbolt.Bucket, now time.Time) (keys [][]byte) {
+	c := ages.Cursor()
+	for k, _ := c.First(); k != nil && expired(k, now) && len(keys) < forgetEach; k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k)) // a deletion moves what the cursor shows
+	}
+	return keys
+}
+
+// touchAnswers reads the pages that remember will read.
+func touchAnswers(snap snapshot, key string, now time.Time) error {
+	answers, err := snap.bucket(answerBucket)
+	if errors.Is(err, errNoBucket) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ages, err := snap.bucket(ageBucket)
+	if err != nil {
+		return err
+	}
+	record, err := answers.get(answerKey(key))
+	if err != nil {
+		return err
+	}
+	_, err = ages.get(ageKey(answerKey(key), now))
+	if was, damage := decodeAnswer(answerKey(key), record); err == nil && damage == nil && was != nil {
+		_, err = ages.get(ageKey(answerKey(key), was.At))
+	}
+	var old [][]byte
+	err = errors.Join(err, ages.after([]byte{}, func(k, _ []byte) bool {
+		if !expired(k, now) {
+			return false
+		}
+		old = append(old, k)
+		return len(old) < forgetEach
+	}))
+	for _, k := range old {
+		if err == nil {
+			_, err = answers.get(k[timeSize:])
+		}
+	}
+	return err
+}
+
+func answerKey(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:]
+}
+
+func ageKey(key []byte, at time.Time) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixMicro())), key...)
+}
+
+// expired says whether the answer that an age key is of is too old; of a key
+// that is none, no.
+func expired(age []byte, now time.Time) bool {
+	return len(age) == timeSize+sha256.Size && now.Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(age)))) >= store.KeepAnswers
+}
+
+func encodeAnswer(key []byte, r store.Remembered) []byte {
+	payload := make([]byte, 0, fingerprintSize+timeSize+len(r.Answer))
+	payload = append(payload, r.Fingerprint[:]...)
+	payload = binary.BigEndian.AppendUint64(payload, uint64(r.At.UnixMicro()))
+	return seal(key, append(payload, r.Answer...))
+}
+
+// decodeAnswer returns what a record of answerBucket holds, sharing no memory
+// with it; of no record, nil. A damaged one is ErrUnavailable.
+func decodeAnswer(key, record []byte) (*store.Remembered, error) {
+	if record == nil {
+		return nil, nil
+	}
+	payload, err := unseal(key, record)
+	if err == nil && (record[0] != formatChecked || len(payload) < fingerprintSize+timeSize) {
+		err = errors.New("its record is damaged: it is too short")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: answer %x: %w", store.ErrUnavailable, key, err)
+	}
+	r := &store.Remembered{Fingerprint: store.Fingerprint(payload[:fingerprintSize])}
+	payload = payload[fingerprintSize:]
+	r.At = time.UnixMicro(int64(binary.BigEndian.Uint64(payload))).UTC()
+	r.Answer = append([]byte{}, payload[timeSize:]...)
+	return r, nil
+}

@@ -1,0 +1,116 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"accountservice/internal/store"
+)
+
+// A page of a list ends when this much was read, however little of it matched:
+// a read transaction keeps the pages of all later ones from being used anew,
+// and what a page has is in memory at once.
+const (
+	maxScan      = 10_000  // records
+	maxScanBytes = 8 << 20 // of records
+)
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
+	err := q.Validate()
+	var page store.Page
+	if err == nil {
+		page, err = view(ctx, s, func(snap snapshot) (store.Page, error) { return list(snap, q) })
+	}
+	if err != nil {
+		return store.Page{}, fmt.Errorf("bolt list: %w", err)
+	}
+	return page, nil
+}
+
+func list(snap snapshot, q store.Query) (page store.Page, err error) {
+	accounts, err := snap.bucket(accountBucket)
+	if err != nil {
+		return page, err
+	}
+	var damage error
+	var last store.ID
+	scanned, size := 0, 0
+	err = accounts.after([]byte(q.After), func(k, v []byte) bool {
+		if len(page.Accounts) == q.Limit || scanned == maxScan || size > maxScanBytes {
+			page.Next = last // there is one more
+			return false
+		}
+		var acc store.Account
+		if acc, damage = decode(k, v); damage != nil {
+			return false
+		}
+		if q.Match(acc) {
+			page.Accounts = append(page.Accounts, acc)
+		}
+		last = acc.ID
+		scanned++
+		size += len(v)
+		return true
+	})
+	return page, errors.Join(err, damage)
+}
+
+// GetMany implements store.Store.
+func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+	if len(ids) > store.MaxMany {
+		return nil, fmt.Errorf("bolt get many: %w", &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)})
+	}
+	keys := make([][]byte, len(ids)) // in order of the tree, each leaf is read once
+	for i, id := range ids {
+		keys[i] = []byte(id)
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	found, err := view(ctx, s, func(snap snapshot) (map[store.ID]store.Account, error) {
+		accounts, err := snap.bucket(accountBucket)
+		if err != nil {
+			return nil, err
+		}
+		found := make(map[store.ID]store.Account)
+		var damage error
+		err = accounts.each(keys, func(k, v []byte) bool {
+			found[store.ID(k)], damage = decode(k, v)
+			return damage == nil
+		})
+		return found, errors.Join(err, damage)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bolt get many: %w", err)
+	}
+	accounts := make([]store.Account, 0, len(found))
+	for _, id := range ids {
+		if acc, is := found[id]; is {
+			accounts = append(accounts, acc)
+			delete(found, id)
+		}
+	}
+	return accounts, nil
+}
+
+// each calls f with those of these keys, which are sorted, that there are, and
+// their values, until f returns false. It reads each leaf once.
+func (t tree) each(keys [][]byte, f func(k, v []byte) bool) error {
+	var leaf page
+	var next []byte // the first key of the leaf after it
+	for n, key := range keys {
+		if n == 0 || next != nil && bytes.Compare(key, next) >= 0 {
+			var err error
+			if leaf, next, err = t.leafOf(key); err != nil {
+				return err
+			}
+		}
+		i := leaf.search(key)
+		if i < leaf.count && bytes.Equal(leaf.key(i), key) && !f(key, leaf.value(i)) {
+			return nil
+		}
+	}
+	return nil
+}

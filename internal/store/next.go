@@ -1,0 +1,78 @@
+package store
+
+import (
+	"maps"
+	"strings"
+	"time"
+)
+
+// Next returns the account that a Put of draft at the time now leaves behind,
+// and whether Put creates it: old is what is stored now, or nil.
+func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created bool) {
+	now = whole(now)
+	acc = Account{ID: id, Name: draft.Name, Email: draft.Email, Labels: cloned(draft.Labels), Version: 1, CreatedAt: now, UpdatedAt: now}
+	if old == nil {
+		return acc, true
+	}
+	acc.Version, acc.CreatedAt = old.Version+1, old.CreatedAt
+	acc.UpdatedAt = later(now, old.UpdatedAt) // a clock set back must not make a change look older than the last
+	return acc, false
+}
+
+// NextImported returns the account that an Import of in at the time now leaves
+// behind, and whether that is another than the stored one, old, or nil.
+func NextImported(old *Account, in Account, now time.Time) (acc Account, changed bool) {
+	if old != nil && old.Draft().Equal(in.Draft()) {
+		return *old, false
+	}
+	acc = in
+	acc.Labels = cloned(in.Labels)
+	acc.Version = max(in.Version, 1)
+	acc.CreatedAt, acc.UpdatedAt = whole(in.CreatedAt), whole(in.UpdatedAt)
+	if in.CreatedAt.IsZero() {
+		acc.CreatedAt = whole(now)
+	}
+	if in.UpdatedAt.IsZero() {
+		acc.UpdatedAt = whole(now)
+	}
+	if old != nil {
+		acc.Version = max(acc.Version, old.Version+1)
+		acc.CreatedAt = old.CreatedAt
+		acc.UpdatedAt = later(acc.UpdatedAt, old.UpdatedAt)
+	}
+	acc.UpdatedAt = later(acc.UpdatedAt, acc.CreatedAt)
+	return acc, true
+}
+
+// whole is t as every store can keep it.
+func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// cloned returns a copy of its own, nil for none.
+func cloned(labels map[string]string) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	return maps.Clone(labels)
+}
+
+// Match says whether an account is one that q asks for, After and Limit apart.
+func (q Query) Match(acc Account) bool {
+	return (q.Name == "" || acc.Name == q.Name) &&
+		strings.HasPrefix(acc.Name, q.NamePrefix) &&
+		(q.UpdatedSince.IsZero() || !acc.UpdatedAt.IsZero() && !acc.UpdatedAt.Before(q.UpdatedSince))
+}
+
+// Validate returns nil or *Invalid.
+func (q Query) Validate() error {
+	if q.Limit < 1 {
+		return &Invalid{"limit", "must be at least 1"}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters.
+// An email is empty or an address as in local@domain, of at most MaxEmailLength
+// bytes, without display name, comment or quotes. There are at most MaxLabels
+// labels. All is valid UTF-8 without control characters.
+func (d Draft) Validate() error {
+	if err := validText("name", d.Name, 1, MaxNameLength); err != nil {
+		return err
+	}
+	if err := validEmail(d.Email); err != nil {
+		return err
+	}
+	if len(d.Labels) > MaxLabels {
+		return &Invalid{"labels", fmt.Sprintf("must be at most %d", MaxLabels)}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.Labels)) { // of many faults always the same one
+		if !validLabelKey(key) {
+			return &Invalid{"labels", fmt.Sprintf("keys must have 1 to %d of A-Z, a-z, 0-9 and . _ -, the first a letter or digit", MaxLabelKeyLength)}
+		}
+		if err := validText("labels/"+key, d.Labels[key], 0, MaxLabelLength); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate returns nil or *Invalid: an account that is imported has an id and
+// content within their limits, a version of 0 to MaxVersion, and times of the
+// years 1 to 9999 (RFC 3339), or none.
+func (a Account) Validate() error {
+	if _, err := ParseID(string(a.ID)); err != nil {
+		return err
+	}
+	if err := a.Draft().Validate(); err != nil {
+		return err
+	}
+	switch {
+	case a.Version < 0 || a.Version > MaxVersion:
+		return &Invalid{"version", fmt.Sprintf("must be 0 to %d", int64(MaxVersion))}
+	case !validTime(a.CreatedAt):
+		return &Invalid{"created_at", "must be of the years 1 to 9999"}
+	case !validTime(a.UpdatedAt):
+		return &Invalid{"updated_at", "must be of the years 1 to 9999"}
+	case !a.UpdatedAt.IsZero() && a.UpdatedAt.Before(a.CreatedAt):
+		return &Invalid{"updated_at", "must not be before created_at"}
+	}
+	return nil
+}
+
+func validTime(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
+
+func validText(field, s string, least, most int) error {
+	if !utf8.ValidString(s) {
+		return &Invalid{field, "must be valid UTF-8"}
+	}
+	if n := utf8.RuneCountInString(s); n < least || n > most {
+		return &Invalid{field, fmt.Sprintf("must have %d to %d characters", least, most)}
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return &Invalid{field, "must not have control characters"}
+	}
+	return nil
+}
+
+func validEmail(s string) error {
+	if s == "" {
+		return nil
+	}
+	if len(s) > MaxEmailLength {
+		return &Invalid{"email", fmt.Sprintf("must have at most %d bytes", MaxEmailLength)}
+	}
+	if err := validText("email", s, 1, MaxEmailLength); err != nil {
+		return err
+	}
+	// the parser takes "Name <a@b>", comments, quotes and folded space, and
+	// returns another address then
+	if a, err := mail.ParseAddress(s); err != nil || a.Address != s || a.Name != "" || strings.LastIndexByte(s, '@') > 64 {
+		return &Invalid{"email", "must be an address as in local@domain (RFC 5322, addr-spec)"}
+	}
+	return nil
+}
+
+// validLabelKey keeps keys to what no URL, JSON Pointer or script has to escape.
+func validLabelKey(key string) bool {
+	if key == "" || len(key) > MaxLabelKeyLength || strings.IndexByte("._-", key[0]) >= 0 {
+		return false
+	}
+	for _, c := range []byte(key) {
+		if !unreserved(c) || c == '~' {
+			return false
+		}
+	}
+	return true
+}
