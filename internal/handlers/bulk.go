@@ -153,7 +153,7 @@ func (a API) importProblem(ctx context.Context, err error, done *ImportCount, dr
 		for _, f := range ended.Faults {
 			p.Errors = append(p.Errors, InvalidField{Line: f.Line, Pointer: f.Pointer, Detail: f.Detail})
 		}
-	case errors.Is(err, context.Canceled) && a.stopping().Err() != nil:
+	case a.stopping().Err() != nil && (errors.As(err, &body) || errors.Is(err, context.Canceled)):
 		p = &Problem{Status: http.StatusServiceUnavailable, Type: "/problems/stopping", Title: "Stopping", retryAfter: "1"}
 	case errors.As(err, &body):
 		p, cause = body.problem(), "The body could not be read to its end. "

@@ -30,6 +30,12 @@ type service struct {
 // serve starts the routes over 100 accounts; spoil, if not nil, wraps the store.
 func serve(t *testing.T, spoil func(store.Store) store.Store) service {
 	t.Helper()
+	return serveUntil(t, context.Background(), spoil)
+}
+
+// serveUntil is serve by a service that is told to stop when stopping ends.
+func serveUntil(t *testing.T, stopping context.Context, spoil func(store.Store) store.Store) service {
+	t.Helper()
 	bolt, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func serve(t *testing.T, spoil func(store.Store) store.Store) service {
 		accounts = spoil(bolt)
 	}
 	s := service{log: &bytes.Buffer{}}
-	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20, Log: slog.New(slog.NewTextHandler(s.log, nil))}
+	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20, Log: slog.New(slog.NewTextHandler(s.log, nil)), Stopping: stopping}
 	s.Server = httptest.NewServer(api.Handler())
 	t.Cleanup(s.Close)
 	return s
