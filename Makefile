@@ -6,7 +6,7 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz image swarm-test fault-table settings clean
+.PHONY: help run build check lint bench fuzz bulk-test image swarm-test fault-table settings clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +28,12 @@ lint: ## staticcheck, downloaded as a Go module
 bench: ## benchmarks, with health-go's own handler beside ours
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## the configuration loader, for 15 seconds
+fuzz: ## the configuration loader and the lines of an import, 15 seconds each
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
+	go test -run '^$$' -fuzz FuzzLine -fuzztime 15s -fuzzminimizetime 1x ./internal/store/transfer
+
+bulk-test: ## a million accounts imported, killed midway, resumed and exported, by file and by service
+	BULK_TEST=1 go test -count=1 -v -timeout 20m -run IsResumedAfterAKill ./cmd/accountservice
 
 image: ## the container image, as accountservice:latest
 	docker build --build-arg GOPROXY --build-arg VERSION=$(VERSION) \
