@@ -175,7 +175,10 @@ func importLines(ctx context.Context, in input, batch int, to transfer.Target, d
 	for _, f := range ended.Faults {
 		shown.say("%s:%d: %s: %s", in.name, f.Line, f.Pointer, f.Detail)
 	}
-	if ended.Err != nil {
+	switch {
+	case errors.Is(ended.Err, context.Canceled):
+		shown.say("accountservice import: told to stop")
+	case ended.Err != nil:
 		shown.say("accountservice import: %s, lines %d to %d: %v", in.name, ended.First, ended.Last, ended.Err)
 	}
 	if !dryRun {
