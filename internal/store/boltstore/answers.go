@@ -201,3 +201,51 @@ func decodeAnswer(key, record []byte) (*store.Remembered, error) {
 	r.Answer = append([]byte{}, payload[timeSize:]...)
 	return r, nil
 }
+
+// answer is the walker's visit of an answer.
+func (w *walker) answer(p page, i int) {
+	if !w.plain(p, i) {
+		return
+	}
+	w.answers++
+	if _, err := decodeAnswer(p.key(i), p.value(i)); err != nil {
+		w.find(at(p.id), "%v", err)
+	}
+}
+
+// age is the walker's visit of the age of an answer.
+func (w *walker) age(p page, i int) {
+	if !w.plain(p, i) {
+		return
+	}
+	w.ages++
+	rest, err := unseal(p.key(i), p.value(i))
+	if err == nil && (len(p.key(i)) != timeSize+sha256.Size || len(rest) > 0) {
+		err = errors.New("its record is damaged: unknown format")
+	}
+	if err != nil {
+		w.find(at(p.id), "age of answer %.80x: %v", p.key(i), err)
+	}
+}
+
+// answersIntact reads all answers, by pread.
+func answersIntact(snap snapshot) error {
+	for _, name := range [][]byte{answerBucket, ageBucket} {
+		b, err := snap.bucket(name)
+		if errors.Is(err, errNoBucket) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var damage error
+		err = b.after([]byte{}, func(k, v []byte) bool {
+			_, damage = unseal(k, v)
+			return damage == nil
+		})
+		if err := errors.Join(err, damage); err != nil {
+			return fmt.Errorf("bucket %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -70,6 +70,9 @@ func isOurs(tx *bbolt.Tx, snap snapshot) (bool, error) {
 	if first, _ := tx.Cursor().First(); accounts == nil && first != nil {
 		return false, errors.New("is another program's database; check store.bolt.path")
 	}
+	if tx.Bucket(answerBucket) != nil {
+		return false, fmt.Errorf("its bucket %s is gone; restore a backup", metaBucket)
+	}
 	if accounts != nil {
 		if k, v := accounts.Cursor().First(); k != nil && len(v) > 0 && v[0] == formatChecked {
 			return false, fmt.Errorf("its bucket %s is gone; restore a backup", metaBucket)

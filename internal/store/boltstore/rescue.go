@@ -108,7 +108,7 @@ func countIntact(f *os.File) (n int, err error) {
 		}
 		n += step
 		if last == "" {
-			return n, nil
+			return n, answersIntact(snap)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type walker struct {
 	find     func(where, format string, args ...any)
 
 	accounts, legacy int
+	answers, ages    int
 	free             int64
 	names            [][]byte // of the buckets
 	sentinel         bool
@@ -81,6 +82,10 @@ func (w *walker) topLevel(p page, i int) {
 		w.open(p, i, w.account)
 	case bytes.Equal(name, metaBucket):
 		w.open(p, i, w.own)
+	case bytes.Equal(name, answerBucket):
+		w.open(p, i, w.answer)
+	case bytes.Equal(name, ageBucket):
+		w.open(p, i, w.age)
 	default:
 		w.open(p, i, w.foreign)
 	}
@@ -88,7 +93,7 @@ func (w *walker) topLevel(p page, i int) {
 
 // complete checks that the buckets are those of this service, or the tutorial's.
 func (w *walker) complete() {
-	var ours, accounts bool
+	var ours, accounts, answers, ages bool
 	var others [][]byte
 	for _, name := range w.names {
 		switch {
@@ -96,6 +101,10 @@ func (w *walker) complete() {
 			accounts = true
 		case bytes.Equal(name, metaBucket):
 			ours = true
+		case bytes.Equal(name, answerBucket):
+			answers = true
+		case bytes.Equal(name, ageBucket):
+			ages = true
 		default:
 			others = append(others, name)
 		}
@@ -106,10 +115,13 @@ func (w *walker) complete() {
 		return
 	case !accounts:
 		w.find("buckets", "%s, with the accounts, is gone", accountBucket)
-	case !ours && w.accounts > w.legacy:
-		w.find("buckets", "%s is gone, and accounts of this service are there", metaBucket)
+	case !ours && (w.accounts > w.legacy || answers):
+		w.find("buckets", "%s is gone, and records of this service are there", metaBucket)
 	case ours && !w.sentinel:
 		w.find("buckets", "%s has no record %.80q", metaBucket, sentinelKey)
+	}
+	if answers != ages || w.answers != w.ages {
+		w.find("buckets", "%s has %d records and %s %d", answerBucket, w.answers, ageBucket, w.ages)
 	}
 	if len(others) > 0 {
 		w.find("buckets", "%.80q are not of this service", others)

@@ -1,10 +1,14 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"accountservice/internal/store"
 )
@@ -42,5 +46,132 @@ func listWalksPastChanges(t *testing.T, open Opener) {
 	rest := walk(t, s, store.Query{After: page.Next, Limit: 100})
 	if len(rest) != 5 || rest[0].ID != "5" || rest[4].ID != "9" {
 		t.Errorf("second page = %+v, want 5 to 9", rest)
+	}
+}
+
+func listFilters(t *testing.T, open Opener) {
+	c := newClock()
+	s := open.OpenAt(t, c.now)
+	names := []string{"Zoë", "Zoë Quinn", "zoë", "Bob", "Zo"}
+	var times []time.Time
+	for i := range 100 {
+		acc := put(t, s, store.ID(fmt.Sprintf("%03d", i)), names[i%len(names)])
+		times = append(times, acc.UpdatedAt)
+		c.advance(time.Second)
+	}
+	for _, f := range []struct {
+		q    store.Query
+		want func(i int) bool
+	}{
+		{store.Query{Name: "Zoë"}, func(i int) bool { return i%5 == 0 }},
+		{store.Query{NamePrefix: "Zoë"}, func(i int) bool { return i%5 < 2 }},
+		{store.Query{NamePrefix: "Zo"}, func(i int) bool { return i%5 < 2 || i%5 == 4 }},
+		{store.Query{UpdatedSince: times[40]}, func(i int) bool { return i >= 40 }},
+		{store.Query{UpdatedSince: times[40].Add(time.Nanosecond)}, func(i int) bool { return i > 40 }},
+		{store.Query{After: "050", Name: "Bob", UpdatedSince: times[30]}, func(i int) bool { return i > 50 && i%5 == 3 }},
+		{store.Query{Name: "nobody"}, func(int) bool { return false }},
+	} {
+		var want []store.ID
+		for i := range 100 {
+			if f.want(i) {
+				want = append(want, store.ID(fmt.Sprintf("%03d", i)))
+			}
+		}
+		for _, limit := range []int{1, 7, 100, 1000} {
+			f.q.Limit = limit
+			var got []store.ID
+			for _, acc := range walk(t, s, f.q) {
+				got = append(got, acc.ID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%+v gives %q, want %q", f.q, got, want)
+			}
+		}
+	}
+	for _, limit := range []int{0, -1} {
+		if _, err := s.List(t.Context(), store.Query{Limit: limit}); !isInvalid(err, "limit") {
+			t.Errorf("List of %d = %v, want *Invalid", limit, err)
+		}
+	}
+}
+
+// A walk gives each account that is there all the time exactly once, whatever
+// comes and goes meanwhile.
+func listWalksAmongWriters(t *testing.T, open Opener) {
+	s := open.Open(t)
+	in := make([]store.Account, 500)
+	for i := range in {
+		in[i] = store.Account{ID: store.ID(fmt.Sprintf("%04d-stays", i)), Name: "x"}
+	}
+	if _, err := s.Import(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				id := store.ID(fmt.Sprintf("%04d-goes", rand.IntN(500)))
+				s.Put(ctx, id, store.Draft{Name: "x"}, store.Terms{})
+				s.Delete(ctx, store.ID(fmt.Sprintf("%04d-goes", rand.IntN(500))), store.Terms{})
+			}
+		})
+	}
+	defer writers.Wait()
+	defer cancel()
+	for range 5 {
+		var last store.ID
+		n := 0
+		for _, acc := range walk(t, s, store.Query{Limit: 7}) {
+			if acc.ID <= last {
+				t.Fatalf("%s comes after %s", acc.ID, last)
+			}
+			last = acc.ID
+			if strings.HasSuffix(string(acc.ID), "-stays") {
+				n++
+			}
+		}
+		if n != len(in) {
+			t.Errorf("%d accounts that stayed were listed, want %d", n, len(in))
+		}
+	}
+}
+
+func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
+	s := open.Open(t)
+	in := make([]store.Account, 1000)
+	for i := range in {
+		in[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Name: fmt.Sprint("name ", i)}
+	}
+	if _, err := s.Import(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	var ids, want []store.ID
+	for _, i := range rand.Perm(1200) {
+		id := store.ID(fmt.Sprint(i))
+		ids = append(ids, id)
+		if i < 1000 {
+			want = append(want, id)
+		}
+	}
+	accounts, err := s.GetMany(t.Context(), append(ids, ids[:100]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []store.ID
+	for _, acc := range accounts {
+		got = append(got, acc.ID)
+		if !acc.Equal(get(t, s, acc.ID)) {
+			t.Errorf("%+v is another than Get gives", acc)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d accounts, want the %d there are, in the order asked and once", len(got), len(want))
+	}
+	if accounts, err := s.GetMany(t.Context(), nil); len(accounts) != 0 || err != nil {
+		t.Errorf("GetMany of none = %+v, %v", accounts, err)
+	}
+	if _, err := s.GetMany(t.Context(), make([]store.ID, store.MaxMany+1)); !isInvalid(err, "ids") {
+		t.Errorf("GetMany of too many = %v, want *Invalid", err)
 	}
 }

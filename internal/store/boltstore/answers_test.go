@@ -1,0 +1,337 @@
+package boltstore
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// clock is a time that tests set.
+type clock struct{ atomic.Pointer[time.Time] }
+
+func newClock() *clock {
+	c := &clock{}
+	c.set(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))
+	return c
+}
+
+func (c *clock) now() time.Time          { return *c.Load() }
+func (c *clock) set(t time.Time)         { c.Store(&t) }
+func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
+
+// once is the terms of a write under this key, which leaves its version and key.
+func once(key string) store.Terms {
+	return store.Terms{Once: &store.Once{Key: key, Fingerprint: fingerprint(key), Answer: func(w store.Written) []byte {
+		return fmt.Appendf(nil, "%d %s", w.Account.Version, key)
+	}}}
+}
+
+func fingerprint(key string) (f store.Fingerprint) { copy(f[:], answerKey("print of "+key)); return f }
+
+func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
+	t.Helper()
+	w, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, once(key))
+	must(t, err)
+	return w
+}
+
+// kept counts the records of both buckets of answers.
+func kept(t *testing.T, s *Store) (answers, ages int) {
+	t.Helper()
+	must(t, s.db.View(func(tx *bbolt.Tx) error {
+		for name, n := range map[string]*int{string(answerBucket): &answers, string(ageBucket): &ages} {
+			if b := tx.Bucket([]byte(name)); b != nil {
+				*n = b.Stats().KeyN
+			}
+		}
+		return nil
+	}))
+	return answers, ages
+}
+
+func TestAnswersOlderThanADayGoAwayWithNewOnes(t *testing.T) {
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s := openWith(t, path, c.now)
+	for i := range 300 {
+		putOnce(t, s, "1", fmt.Sprint("old ", i))
+	}
+	c.advance(store.KeepAnswers - time.Microsecond)
+	putOnce(t, s, "1", "young")
+	if answers, ages := kept(t, s); answers != 301 || ages != 301 {
+		t.Errorf("%d answers, %d ages before their time; want 301", answers, ages)
+	}
+	c.advance(time.Microsecond)
+	for i := range 150 {
+		putOnce(t, s, "1", fmt.Sprint("new ", i))
+		if answers, ages := kept(t, s); answers != 301+i+1-(i+1)*forgetEach || ages != answers {
+			t.Fatalf("%d answers, %d ages after %d writes; want each write to take %d", answers, ages, i+1, forgetEach)
+		}
+	}
+	putOnce(t, s, "1", "one more")
+	if answers, ages := kept(t, s); answers != 152 || ages != 152 {
+		t.Errorf("%d answers, %d ages; want the 152 young ones", answers, ages)
+	}
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("verify: %v, %v", report.Findings, err)
+	}
+}
+
+func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
+	c := newClock()
+	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	putOnce(t, s, "1", "key")
+	c.advance(store.KeepAnswers)
+	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != 2 {
+		t.Errorf("Put = %+v, want a new write", w)
+	}
+	if answers, ages := kept(t, s); answers != 1 || ages != 1 {
+		t.Errorf("%d answers, %d ages; want 1", answers, ages)
+	}
+}
+
+func TestAClockSetBackKeepsAnswers(t *testing.T) {
+	c := newClock()
+	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	putOnce(t, s, "1", "key")
+	c.advance(-1000 * time.Hour)
+	if w := putOnce(t, s, "1", "key"); string(w.Replay) != "1 key" {
+		t.Errorf("Put = %+v, want the answer again", w)
+	}
+}
+
+// transactions are how many the file has seen.
+func transactions(s *Store) uint64 { return s.committed.Load() }
+
+func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
+	s, _ := seeded(t, 10)
+	putOnce(t, s, "1", "key")
+	acc, err := s.Get(t.Context(), "10001")
+	must(t, err)
+	before := transactions(s)
+	for name, do := range map[string]func() error{
+		"replay":     func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); return err },
+		"import":     func() error { _, err := s.Import(t.Context(), []store.Account{acc}); return err },
+		"of nothing": func() error { _, err := s.Import(t.Context(), nil); return err },
+	} {
+		if err := do(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other := once("key")
+	other.Once.Fingerprint[0] ^= 1
+	for name, c := range map[string]struct {
+		terms store.Terms
+		want  error
+	}{
+		"exists":  {store.Terms{Absent: true}, store.ErrExists},
+		"version": {store.Terms{Versions: []int64{9}}, store.ErrVersion},
+		"reused":  {other, store.ErrKeyReused},
+	} {
+		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "x"}, c.terms); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	if after := transactions(s); after != before {
+		t.Errorf("%d transactions were committed", after-before)
+	}
+}
+
+// A replay of a write that is in the same batch must not be acknowledged before
+// that one is.
+func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
+	s, _ := seeded(t, 10)
+	release := blocked(t, s)
+	errs := make(chan error, 3)
+	enqueue := func(n int, do func() error) {
+		go func() { errs <- do() }()
+		for deadline := time.Now().Add(10 * time.Second); len(s.writes) < n; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the write never came into the queue")
+			}
+		}
+	}
+	put := func(terms store.Terms) func() error {
+		return func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); return err }
+	}
+	enqueue(1, put(once("key")))
+	enqueue(2, put(once("key")))               // would replay
+	enqueue(3, put(store.Terms{Absent: true})) // would meet an account that never was
+	enqueue(4, func() error {                  // what follows fails as a broken disk does
+		return s.update(t.Context(), nil, func(*bbolt.Tx) error { s.file.Close(); return nil })
+	})
+	release()
+	for range 4 {
+		if err := <-errs; !errors.Is(err, store.ErrOutcomeUnknown) {
+			t.Errorf("answer = %v, want ErrOutcomeUnknown", err)
+		}
+	}
+}
+
+func TestAnswerThatCannotBeMadeChangesNothing(t *testing.T) {
+	s, _ := seeded(t, 1)
+	for name, answer := range map[string]func(store.Written) []byte{
+		"panics":   func(store.Written) []byte { panic("ordered") },
+		"too long": func(store.Written) []byte { return make([]byte, store.MaxAnswer+1) },
+	} {
+		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Terms{Once: &store.Once{Key: "k", Answer: answer}})
+		if err == nil || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v, want an error of the caller's own", name, err)
+		}
+	}
+	if _, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Get = %v, want ErrNotFound", err)
+	}
+	putOnce(t, s, "1", "k") // the store goes on
+}
+
+// Four of the largest are what bbolt leaves on one page at most.
+func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s := openAt(t, path)
+	draft := store.Draft{Name: "x", Labels: make(map[string]string)}
+	for i := range store.MaxLabels {
+		draft.Labels[fmt.Sprintf("k%0*d", store.MaxLabelKeyLength-1, i)] = strings.Repeat("\u2028", store.MaxLabelLength)
+	}
+	answer := bytes.Repeat([]byte("a"), store.MaxAnswer)
+	for i := range 12 {
+		terms := once(fmt.Sprint(i))
+		terms.Once.Answer = func(store.Written) []byte { return answer }
+		_, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), draft, terms)
+		must(t, err)
+	}
+	for i := range 12 {
+		acc, err := s.Get(t.Context(), store.ID(fmt.Sprint(i)))
+		if err != nil || !acc.Draft().Equal(draft) {
+			t.Errorf("Get(%d): %v", i, err)
+		}
+		if got, err := s.Recall(t.Context(), fmt.Sprint(i), fingerprint(fmt.Sprint(i))); err != nil || !bytes.Equal(got, answer) {
+			t.Errorf("Recall(%d): %d bytes, %v", i, len(got), err)
+		}
+	}
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("verify: %.300v, %v", report.Findings, err)
+	}
+}
+
+func TestDamagedAnswersAreFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(tx *bbolt.Tx, key []byte) error
+		want string
+	}{
+		"answer": {func(tx *bbolt.Tx, key []byte) error { return flip(tx.Bucket(answerBucket), key) }, "wrong checksum"},
+		"short answer": {func(tx *bbolt.Tx, key []byte) error {
+			return tx.Bucket(answerBucket).Put(key, seal(key, []byte("short")))
+		}, "too short"},
+		"JSON as answer": {func(tx *bbolt.Tx, key []byte) error {
+			return tx.Bucket(answerBucket).Put(key, bytes.Repeat([]byte("{"), 90))
+		}, "too short"},
+		"answer gone":    {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(answerBucket).Delete(key) }, "answers has 9 records and answers by age 10"},
+		"age of nothing": {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(ageBucket).Put(key, seal(key, nil)) }, "unknown format"},
+		"ages gone":      {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(ageBucket) }, "answers has 10 records and answers by age 0"},
+		"only answers":   {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(metaBucket) }, "accountservice is gone"},
+		"bucket in there": {func(tx *bbolt.Tx, _ []byte) error {
+			_, err := tx.Bucket(answerBucket).CreateBucket([]byte("in"))
+			return err
+		}, `"in" is no record`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 1)
+			for i := range 10 {
+				putOnce(t, s, "1", fmt.Sprint(i))
+			}
+			storetest.Close(t, s)
+			db, err := bbolt.Open(path, 0, nil)
+			must(t, err)
+			must(t, errors.Join(db.Update(func(tx *bbolt.Tx) error { return c.do(tx, answerKey("5")) }), db.Close()))
+			if report, err := verified(t, path); err != nil || report.Intact || !strings.Contains(fmt.Sprint(report.Findings), c.want) {
+				t.Errorf("verify: %v, %v; want %q", report.Findings, err, c.want)
+			}
+		})
+	}
+}
+
+// flip changes a bit of a record.
+func flip(b *bbolt.Bucket, key []byte) error {
+	record := bytes.Clone(b.Get(key))
+	record[len(record)-1] ^= 1
+	return b.Put(key, record)
+}
+
+func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
+	s, _ := seeded(t, 1)
+	putOnce(t, s, "1", "key")
+	putOnce(t, s, "2", "other")
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(answerBucket), answerKey("key")) }))
+	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Put = %v, want ErrUnavailable", err)
+	}
+	if _, err := s.Recall(t.Context(), "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Recall = %v, want ErrUnavailable", err)
+	}
+	if w := putOnce(t, s, "2", "other"); string(w.Replay) != "1 other" {
+		t.Errorf("Put under another key = %+v, want its answer", w)
+	}
+}
+
+func TestARescuedCopyWithDamagedAnswersIsNotServedUnseen(t *testing.T) {
+	s, path := seeded(t, 5)
+	putOnce(t, s, "1", "key")
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(answerBucket), answerKey("key")) }))
+	must(t, os.Remove(path))
+	awaitNote(t, s, "accounts are kept in "+path+".rescued-")
+}
+
+// TestDatabaseFromBeforeAnswersOpens opens a file that the version before
+// emails, labels and answers wrote.
+func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
+	f, err := os.Open("testdata/before-answers.db.gz")
+	must(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	must(t, err)
+	content, err := io.ReadAll(z)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	writeFile(t, path, content)
+	s := openAt(t, path)
+	if n := len(all(t, s)); n != 30 {
+		t.Errorf("%d accounts, want 30: 29 seeded ones and one of the tutorial", n)
+	}
+	acc, err := s.Get(t.Context(), "10015")
+	if err != nil || acc.Name != "Zoë 5" || acc.Version != 2 || acc.Email != "" || acc.Labels != nil || !acc.CreatedAt.Before(acc.UpdatedAt) {
+		t.Errorf("account = %+v, %v", acc, err)
+	}
+	if _, err := s.Recall(t.Context(), "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Recall = %v, want ErrNotFound", err)
+	}
+	if done, err := s.Import(t.Context(), []store.Account{{ID: "10015", Name: "Zoë 5"}, {ID: "9", Name: "Tutorial"}}); err != nil || done.Unchanged != 2 {
+		t.Errorf("Import = %+v, %v; want both left alone", done, err)
+	}
+	if w := putOnce(t, s, "10015", "key"); w.Account.Version != 3 || w.Account.CreatedAt != acc.CreatedAt {
+		t.Errorf("Put = %+v", w)
+	}
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact || report.Unchecked != 1 {
+		t.Errorf("verify: %+v, %v", report, err)
+	}
+	s = openAt(t, path)
+	if got, err := s.Recall(t.Context(), "key", fingerprint("key")); string(got) != "3 key" || err != nil {
+		t.Errorf("Recall = %q, %v", got, err)
+	}
+}

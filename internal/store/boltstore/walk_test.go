@@ -1,0 +1,153 @@
+package boltstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+// stays is the id of the nth account that nobody touches; others come and go
+// between it and the next.
+func stays(n int) store.ID { return store.ID(fmt.Sprintf("%07d", n)) }
+
+// filled is a store with n accounts that stay.
+func filled(t *testing.T, n int) *Store {
+	t.Helper()
+	s, _ := seeded(t, 0)
+	s.db.NoSync = true // nothing here looks at what a loss of power leaves
+	for first := 0; first < n; first += store.MaxMany {
+		in := make([]store.Account, min(store.MaxMany, n-first))
+		for i := range in {
+			in[i] = store.Account{ID: stays(first + i), Name: fmt.Sprint("Person_", first+i)}
+		}
+		_, err := s.Import(t.Context(), in)
+		must(t, err)
+	}
+	s.db.NoSync = false
+	return s
+}
+
+// TestWalkGivesEachAccountOnceAmongWriters walks all pages while others insert
+// and delete. The long run has a million accounts and compares the cost of the
+// last page with that of the first.
+func TestWalkGivesEachAccountOnceAmongWriters(t *testing.T) {
+	accounts := 20_000
+	if long() {
+		accounts = 1_000_000
+	}
+	s := filled(t, accounts)
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	var inserted, deleted atomic.Int64
+	for w := range 4 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				id := stays(rand.IntN(accounts)) + store.ID(fmt.Sprintf("-%d-%d", w, rand.IntN(9)))
+				if _, err := s.Put(ctx, id, store.Draft{Name: "x"}, store.Terms{}); err == nil {
+					inserted.Add(1)
+				}
+				if rand.IntN(3) > 0 && s.Delete(ctx, id, store.Terms{}) == nil {
+					deleted.Add(1)
+				}
+			}
+		})
+	}
+	for deadline := time.Now().Add(10 * time.Second); deleted.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the writers never wrote")
+		}
+	}
+	next, others, pages := 0, 0, 0
+	for q := (store.Query{Limit: 1000}); ; {
+		page, err := s.List(t.Context(), q)
+		must(t, err)
+		pages++
+		for _, acc := range page.Accounts {
+			switch {
+			case strings.Contains(string(acc.ID), "-"):
+				others++
+			case acc.ID != stays(next):
+				t.Fatalf("%s is listed, want %s", acc.ID, stays(next))
+			default:
+				next++
+			}
+		}
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+	}
+	cancel()
+	writers.Wait()
+	if next != accounts {
+		t.Errorf("%d accounts that stay were listed, want %d", next, accounts)
+	}
+	first, last := pageCost(t, s, ""), pageCost(t, s, stays(accounts-102))
+	t.Logf("%d pages, %d accounts that came and went among %d; meanwhile %d inserted, %d deleted; a page of 100: first %v, last %v",
+		pages, others, next, inserted.Load(), deleted.Load(), first, last)
+	if long() && last > 2*first {
+		t.Errorf("the last page costs %v, the first %v", last, first)
+	}
+}
+
+// pageCost is the median time of a page of 100.
+func pageCost(t *testing.T, s *Store, after store.ID) time.Duration {
+	t.Helper()
+	costs := make([]time.Duration, 201)
+	for i := range costs {
+		begun := time.Now()
+		page, err := s.List(t.Context(), store.Query{After: after, Limit: 100})
+		costs[i] = time.Since(begun)
+		if err != nil || len(page.Accounts) != 100 {
+			t.Fatalf("%d accounts, %v", len(page.Accounts), err)
+		}
+	}
+	slices.Sort(costs)
+	return costs[len(costs)/2]
+}
+
+func TestRareMatchDoesNotHoldAReaderLong(t *testing.T) {
+	s := filled(t, maxScan+100)
+	page, err := s.List(t.Context(), store.Query{Name: fmt.Sprint("Person_", maxScan+50), Limit: 10})
+	if err != nil || len(page.Accounts) != 0 || page.Next != stays(maxScan-1) {
+		t.Errorf("first page = %+v, %v; want none, and the place to go on from", page, err)
+	}
+	page, err = s.List(t.Context(), store.Query{After: page.Next, Name: fmt.Sprint("Person_", maxScan+50), Limit: 10})
+	if err != nil || len(page.Accounts) != 1 || page.Next != "" {
+		t.Errorf("second page = %+v, %v; want the one that matches", page, err)
+	}
+}
+
+func TestPageOfLargeAccountsEndsEarly(t *testing.T) {
+	s, _ := seeded(t, 0)
+	labels := make(map[string]string)
+	for i := range store.MaxLabels {
+		labels[fmt.Sprint("k", i)] = strings.Repeat("日", store.MaxLabelLength)
+	}
+	const n = 300 // of 50 kB
+	in := make([]store.Account, n)
+	for i := range in {
+		in[i] = store.Account{ID: stays(i), Name: "x", Labels: labels}
+	}
+	_, err := s.Import(t.Context(), in)
+	must(t, err)
+	pages, got := 0, 0
+	for q := (store.Query{Limit: n}); ; {
+		page, err := s.List(t.Context(), q)
+		must(t, err)
+		pages, got = pages+1, got+len(page.Accounts)
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+	}
+	if got != n || pages < 2 {
+		t.Errorf("%d accounts in %d pages; want %d in some", got, pages, n)
+	}
+}

@@ -1,0 +1,245 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+// clock is a time that tests move. It never stands still for a writer.
+type clock struct{ at atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.at.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.at.Load()) }
+func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
+
+// once are the terms of a write that is to happen once, whose answer tells what
+// it did.
+func once(key string, fingerprint byte) store.Terms {
+	return store.Terms{Once: &store.Once{Key: key, Fingerprint: store.Fingerprint{fingerprint}, Answer: answer}}
+}
+
+func answer(w store.Written) []byte {
+	return fmt.Appendf(nil, "%s %s %d %v", w.Account.ID, w.Account.Name, w.Account.Version, w.Created)
+}
+
+func termsDecideAPut(t *testing.T, open Opener) {
+	s := open.Open(t)
+	for i, c := range []struct {
+		terms store.Terms
+		there error // with an account in version 2
+		none  error // without one
+	}{
+		{store.Terms{}, nil, nil},
+		{store.Terms{Absent: true}, store.ErrExists, nil},
+		{store.Terms{Present: true}, nil, store.ErrVersion},
+		{store.Terms{Versions: []int64{2}}, nil, store.ErrVersion},
+		{store.Terms{Versions: []int64{1, 3}}, store.ErrVersion, store.ErrVersion},
+		{store.Terms{Versions: []int64{}}, store.ErrVersion, store.ErrVersion},
+	} {
+		id, none := store.ID(fmt.Sprint("there-", i)), store.ID(fmt.Sprint("none-", i))
+		put(t, s, id, "one")
+		before := put(t, s, id, "two")
+		w, err := s.Put(t.Context(), id, store.Draft{Name: "three"}, c.terms)
+		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
+			t.Errorf("%+v, one there: Put = %v, want %v", c.terms, err, c.there)
+		}
+		if got := get(t, s, id); err != nil && !got.Equal(before) || err == nil && (!got.Equal(w.Account) || got.Version != 3 || w.Created) {
+			t.Errorf("%+v, one there: %+v is stored after %+v, %v", c.terms, got, w, err)
+		}
+		w, err = s.Put(t.Context(), none, store.Draft{Name: "new"}, c.terms)
+		if !errors.Is(err, c.none) || (err == nil) != (c.none == nil) {
+			t.Errorf("%+v, none there: Put = %v, want %v", c.terms, err, c.none)
+		}
+		if _, getErr := s.Get(t.Context(), none); (err == nil) != (getErr == nil) || err == nil && !w.Created {
+			t.Errorf("%+v, none there: Get = %v after %+v, %v", c.terms, getErr, w, err)
+		}
+	}
+}
+
+func termsDecideADelete(t *testing.T, open Opener) {
+	s := open.Open(t)
+	for i, c := range []struct {
+		terms       store.Terms
+		there, none error
+	}{
+		{store.Terms{}, nil, store.ErrNotFound},
+		{store.Terms{Absent: true}, store.ErrExists, store.ErrNotFound},
+		{store.Terms{Present: true}, nil, store.ErrVersion},
+		{store.Terms{Versions: []int64{1}}, nil, store.ErrVersion},
+		{store.Terms{Versions: []int64{2}}, store.ErrVersion, store.ErrVersion},
+		{once("key", 1), nil, store.ErrNotFound}, // not looked at
+	} {
+		id := store.ID(fmt.Sprint(i))
+		put(t, s, id, "one")
+		err := s.Delete(t.Context(), id, c.terms)
+		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
+			t.Errorf("%+v, one there: Delete = %v, want %v", c.terms, err, c.there)
+		}
+		if _, getErr := s.Get(t.Context(), id); (err == nil) != errors.Is(getErr, store.ErrNotFound) {
+			t.Errorf("%+v, one there: Get = %v after Delete = %v", c.terms, getErr, err)
+		}
+		if err := s.Delete(t.Context(), "none", c.terms); !errors.Is(err, c.none) {
+			t.Errorf("%+v, none there: Delete = %v, want %v", c.terms, err, c.none)
+		}
+	}
+}
+
+func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
+	s := open(t, time.Now)
+	first, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1))
+	if err != nil || !first.Created || first.Replay != nil {
+		t.Fatalf("Put = %+v, %v", first, err)
+	}
+	put(t, s, "1", "changed since")
+	again := func() {
+		t.Helper()
+		terms := once("key", 1)
+		terms.Absent = true // the key comes first
+		w, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, terms)
+		if err != nil || string(w.Replay) != string(answer(first)) || w.Created || !w.Account.Equal(store.Account{}) {
+			t.Errorf("Put again = %+v, %v; want the answer %q alone", w, err, answer(first))
+		}
+		if got, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); err != nil || string(got) != string(answer(first)) {
+			t.Errorf("Recall = %q, %v", got, err)
+		}
+		if _, err := s.Put(t.Context(), "1", store.Draft{Name: "other"}, once("key", 2)); !errors.Is(err, store.ErrKeyReused) {
+			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
+		}
+		if _, err := s.Recall(t.Context(), "key", store.Fingerprint{2}); !errors.Is(err, store.ErrKeyReused) {
+			t.Errorf("Recall of another request: %v, want ErrKeyReused", err)
+		}
+		if got := get(t, s, "1"); got.Name != "changed since" || got.Version != 2 {
+			t.Errorf("account = %+v, want it unchanged", got)
+		}
+	}
+	again()
+	Close(t, s)
+	s = open.Open(t)
+	again()
+	for _, other := range []string{"", "Key", "key2", "ke"} {
+		if _, err := s.Recall(t.Context(), other, store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Recall(%q) = %v, want ErrNotFound", other, err)
+		}
+	}
+}
+
+func refusedWriteLeavesItsKeyFree(t *testing.T, open Opener) {
+	s := open.Open(t)
+	put(t, s, "1", "one")
+	terms := once("key", 1)
+	terms.Absent = true
+	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); !errors.Is(err, store.ErrExists) {
+		t.Fatalf("Put = %v, want ErrExists", err)
+	}
+	if _, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Recall = %v, want ErrNotFound", err)
+	}
+	if w, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, once("key", 2)); err != nil || !w.Created {
+		t.Errorf("another write under the key: %+v, %v", w, err)
+	}
+	if _, err := s.Put(t.Context(), "3", store.Draft{Name: "x"}, once("", 1)); !isInvalid(err, "key") {
+		t.Errorf("Put under no key = %v, want *Invalid", err)
+	}
+}
+
+func answersAreKeptForTheirTime(t *testing.T, open Opener) {
+	c := newClock()
+	s := open.OpenAt(t, c.now)
+	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1)); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(store.KeepAnswers - time.Millisecond)
+	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1)); err != nil || w.Replay == nil {
+		t.Errorf("Put before the time is over = %+v, %v; want the answer", w, err)
+	}
+	c.advance(time.Millisecond)
+	if got, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Recall after the time is over = %q, %v; want ErrNotFound", got, err)
+	}
+	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, once("key", 2)); err != nil || w.Replay != nil || w.Account.Version != 2 {
+		t.Errorf("Put after the time is over = %+v, %v; want a new write", w, err)
+	}
+	if got, err := s.Recall(t.Context(), "key", store.Fingerprint{2}); err != nil || string(got) != "1 two 2 false" {
+		t.Errorf("Recall = %q, %v; want the new answer", got, err)
+	}
+}
+
+func oneOfManyWinsEachVersion(t *testing.T, open Opener) {
+	s := open.Open(t)
+	put(t, s, "shared", "x")
+	const racers, versions = 16, 40
+	var mu sync.Mutex
+	winners := make(map[int64]int)
+	var wg sync.WaitGroup
+	for range racers {
+		wg.Go(func() {
+			for {
+				acc, err := s.Get(t.Context(), "shared")
+				if err != nil || acc.Version >= versions {
+					return
+				}
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Terms{Versions: []int64{acc.Version}})
+				switch {
+				case err == nil && w.Account.Version != acc.Version+1:
+					t.Errorf("version %d after %d", w.Account.Version, acc.Version)
+				case err == nil:
+					mu.Lock()
+					winners[w.Account.Version]++
+					mu.Unlock()
+				case !errors.Is(err, store.ErrVersion):
+					t.Errorf("Put = %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	last := get(t, s, "shared").Version
+	for v := int64(2); v <= last; v++ {
+		if winners[v] != 1 {
+			t.Errorf("version %d has %d winners", v, winners[v])
+		}
+	}
+	if last < versions || int64(len(winners)) != last-1 {
+		t.Errorf("last version %d, %d had winners", last, len(winners))
+	}
+}
+
+func oneOfManyWritesUnderAKey(t *testing.T, open Opener) {
+	s := open.Open(t)
+	for round := range 10 {
+		id := store.ID(fmt.Sprint(round))
+		var writes, replays atomic.Int32
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				w, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, once(fmt.Sprint("key ", round), 1))
+				switch {
+				case err != nil:
+					t.Errorf("Put = %v", err)
+				case w.Replay == nil:
+					writes.Add(1)
+				case string(w.Replay) == fmt.Sprintf("%s x 1 true", id):
+					replays.Add(1)
+				default:
+					t.Errorf("answer %q", w.Replay)
+				}
+			})
+		}
+		wg.Wait()
+		if got := get(t, s, id); writes.Load() != 1 || replays.Load() != 15 || got.Version != 1 {
+			t.Errorf("%d writes, %d answers again, version %d", writes.Load(), replays.Load(), got.Version)
+		}
+	}
+}

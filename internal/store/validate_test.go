@@ -1,0 +1,123 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+func labels(n int) map[string]string {
+	m := make(map[string]string)
+	for i := range n {
+		m[fmt.Sprint("k", i)] = "v"
+	}
+	return m
+}
+
+func TestDraftsAreHeldToTheirLimits(t *testing.T) {
+	mail := func(local, domain int) string {
+		return strings.Repeat("a", local) + "@" + strings.Repeat("b.", domain/2-1) + strings.Repeat("c", domain-2*(domain/2-1))
+	}
+	for _, c := range []struct {
+		draft Draft
+		field string // "" is valid
+	}{
+		{Draft{Name: "x"}, ""},
+		{Draft{}, "name"},
+		{Draft{Name: strings.Repeat("日", MaxNameLength)}, ""},
+		{Draft{Name: strings.Repeat("日", MaxNameLength+1)}, "name"},
+		{Draft{Name: "\u0085"}, "name"},
+		{Draft{Name: "x", Email: "a@b"}, ""},
+		{Draft{Name: "x", Email: "first.last+tag@sub.example.org"}, ""},
+		{Draft{Name: "x", Email: "zoë@例え.jp"}, ""},
+		{Draft{Name: "x", Email: "a@[192.0.2.1]"}, ""},
+		{Draft{Name: "x", Email: mail(64, 189)}, ""},
+		{Draft{Name: "x", Email: mail(64, 190)}, "email"},
+		{Draft{Name: "x", Email: mail(65, 20)}, "email"},
+		{Draft{Name: "x", Email: "a"}, "email"},
+		{Draft{Name: "x", Email: " "}, "email"},
+		{Draft{Name: "x", Email: "@b"}, "email"},
+		{Draft{Name: "x", Email: "a@"}, "email"},
+		{Draft{Name: "x", Email: "a@b@c"}, "email"},
+		{Draft{Name: "x", Email: ".a@b"}, "email"},
+		{Draft{Name: "x", Email: "a..b@c"}, "email"},
+		{Draft{Name: "x", Email: " a@b"}, "email"},
+		{Draft{Name: "x", Email: "a@b "}, "email"},
+		{Draft{Name: "x", Email: "a@b, c@d"}, "email"},
+		{Draft{Name: "x", Email: "<a@b>"}, "email"},
+		{Draft{Name: "x", Email: "A <a@b>"}, "email"},
+		{Draft{Name: "x", Email: "a@b (A)"}, "email"},
+		{Draft{Name: "x", Email: `"a b"@c`}, "email"},
+		{Draft{Name: "x", Email: "a@b\r\nBcc: c@d"}, "email"},
+		{Draft{Name: "x", Email: "a\x00@b"}, "email"},
+		{Draft{Name: "x", Email: "a\xff@b"}, "email"},
+		{Draft{Name: "x", Labels: labels(MaxLabels)}, ""},
+		{Draft{Name: "x", Labels: labels(MaxLabels + 1)}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"a": "", "A.b_c-9": strings.Repeat("日", MaxLabelLength)}}, ""},
+		{Draft{Name: "x", Labels: map[string]string{strings.Repeat("a", MaxLabelKeyLength): ""}}, ""},
+		{Draft{Name: "x", Labels: map[string]string{strings.Repeat("a", MaxLabelKeyLength+1): ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"__proto__": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"-a": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"a/b": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"a~b": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"ä": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"a\n": ""}}, "labels"},
+		{Draft{Name: "x", Labels: map[string]string{"a": "\x7f"}}, "labels/a"},
+		{Draft{Name: "x", Labels: map[string]string{"a": "\xff"}}, "labels/a"},
+		{Draft{Name: "x", Labels: map[string]string{"a": "", "b": strings.Repeat("日", MaxLabelLength+1), "c": "\n"}}, "labels/b"},
+	} {
+		err := c.draft.Validate()
+		var invalid *Invalid
+		if c.field == "" {
+			if err != nil {
+				t.Errorf("Validate(%q) = %v", c.draft, err)
+			}
+		} else if !errors.As(err, &invalid) || invalid.Field != c.field {
+			t.Errorf("Validate(%q) = %v, want *Invalid of %s", c.draft, err, c.field)
+		}
+	}
+}
+
+func TestImportedAccountsAreHeldToTheirLimits(t *testing.T) {
+	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	good := Account{ID: "1", Name: "x", Version: 3, CreatedAt: day, UpdatedAt: day}
+	if err := good.Validate(); err != nil {
+		t.Errorf("Validate = %v", err)
+	}
+	for field, spoil := range map[string]func(*Account){
+		"id":         func(a *Account) { a.ID = ".." },
+		"name":       func(a *Account) { a.Name = "" },
+		"version":    func(a *Account) { a.Version = MaxVersion + 1 },
+		"created_at": func(a *Account) { a.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"updated_at": func(a *Account) { a.UpdatedAt = day.Add(-time.Second) },
+	} {
+		bad := good
+		spoil(&bad)
+		var invalid *Invalid
+		if err := bad.Validate(); !errors.As(err, &invalid) || invalid.Field != field {
+			t.Errorf("Validate = %v, want *Invalid of %s", err, field)
+		}
+	}
+	if err := (Account{ID: "1", Name: "x"}).Validate(); err != nil {
+		t.Errorf("without version and times: %v", err)
+	}
+	if err := (Account{ID: "1", Name: "x", Version: -1}).Validate(); err == nil {
+		t.Errorf("version -1 is valid")
+	}
+}
+
+func TestLogsHaveNothingThatAPersonWrote(t *testing.T) {
+	var b bytes.Buffer
+	for _, log := range []*slog.Logger{slog.New(slog.NewJSONHandler(&b, nil)), slog.New(slog.NewTextHandler(&b, nil))} {
+		acc := Account{ID: "10000", Name: "Secret", Email: "secret@example.org", Labels: map[string]string{"a": "secret"}}
+		log.Info("x", "account", acc, "draft", acc.Draft())
+	}
+	if out := strings.ToLower(b.String()); strings.Contains(out, "secret") || strings.Count(out, "10000") != 2 {
+		t.Errorf("log has %s", out)
+	}
+}
