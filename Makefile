@@ -6,7 +6,7 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz store-test bulk-test image swarm-test fault-table settings clean
+.PHONY: help run build check lint bench fuzz fuzz-api store-test bulk-test image swarm-test fault-table settings clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ store-test: ## the store for minutes: 100 kills, 10,000 raced updates, a walk ov
 
 bulk-test: ## a million accounts imported, killed midway, resumed and exported, by file and by service
 	BULK_TEST=1 go test -count=1 -v -timeout 20m -run IsResumedAfterAKill ./cmd/accountservice
+
+WALKS ?= 8334
+fuzz-api: ## 200,000 requests made of the OpenAPI document, to the running service
+	go test -count=1 -v -timeout 60m -run TestAnyRequestGetsADocumentedAnswer ./cmd/accountservice -rapid.checks=$(WALKS)
 
 image: ## the container image, as accountservice:latest
 	docker build --build-arg GOPROXY --build-arg VERSION=$(VERSION) \

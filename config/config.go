@@ -37,6 +37,10 @@ type HTTP struct {
 	ReadHeaderTimeout time.Duration `key:"read_header_timeout" min:"100ms" max:"10m" doc:"time for a request's header to arrive"`
 	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
 	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
+
+	MaxConcurrent        int    `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
+	RequirePreconditions bool   `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
+	CursorKey            Secret `key:"cursor_key" doc:"authenticates the cursors of lists, at least 16 characters, the same for all replicas; without one, who knows the code can make a cursor"`
 }
 
 // Store says where accounts are kept.
@@ -111,6 +115,7 @@ func Default() Config {
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			IdleTimeout:       60 * time.Second,
+			MaxConcurrent:     512,
 		},
 		Store: Store{
 			Seed: 100,

@@ -24,6 +24,7 @@ var parsers = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
 	reflect.TypeFor[Bytes]():         func(text string) (any, error) { return parseBytes(text) },
 	reflect.TypeFor[URL]():           func(text string) (any, error) { return ParseURL(text) },
+	reflect.TypeFor[Secret]():        func(text string) (any, error) { return parseSecret(text) },
 	reflect.TypeFor[[]string]():      func(text string) (any, error) { return parseList(text) },
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
+	"accountservice/internal/handlers"
 )
 
 const (
@@ -59,7 +60,7 @@ func listen(cfg config.HTTP, first http.Handler, log *slog.Logger) (*front, erro
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s (http.host, http.port): %w", addr, err)
 	}
-	go func() { f.ended <- f.server.Serve(listener) }()
+	go func() { f.ended <- f.server.Serve(handlers.Problems(listener)) }()
 	return f, nil
 }
 

@@ -27,7 +27,8 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 	me := checks.Component{Name: "accountservice", Version: version}
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path, "memory_limit", limitMemory())
 
-	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Stopping: ctx}
+	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent,
+		RequirePreconditions: cfg.HTTP.RequirePreconditions, CursorKey: cfg.HTTP.CursorKey.Reveal()}
 	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
 	front, err := listen(cfg.HTTP, api.Handler(), log)
 	if err != nil {

@@ -2,9 +2,7 @@ package handlers
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,13 +14,15 @@ import (
 type account struct {
 	ID        string     `json:"id" doc:"1 to 64 of A-Z a-z 0-9 . _ ~ -" example:"10000"`
 	Name      string     `json:"name" example:"Person_0"`
+	Email     string     `json:"email,omitempty" doc:"Absent if there is none" example:"ada@example.org"`
+	Labels    labels     `json:"labels,omitempty" doc:"Absent if there are none"`
 	Version   int64      `json:"version" minimum:"1" doc:"1 when created, one more at each change"`
 	CreatedAt *time.Time `json:"created_at,omitempty" doc:"UTC; absent for accounts of a file that had no times"`
 	UpdatedAt *time.Time `json:"updated_at,omitempty" doc:"UTC; absent for accounts of a file that had no times"`
 }
 
 func toJSON(acc store.Account) account {
-	a := account{ID: string(acc.ID), Name: acc.Name, Version: acc.Version}
+	a := account{ID: string(acc.ID), Name: acc.Name, Email: acc.Email, Labels: acc.Labels, Version: acc.Version}
 	if !acc.CreatedAt.IsZero() {
 		a.CreatedAt = &acc.CreatedAt
 	}
@@ -35,152 +35,147 @@ func toJSON(acc store.Account) account {
 // AccountID is the part of an input that names the account. It is exported
 // because huma can fill an embedded struct only then.
 type AccountID struct {
-	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$" doc:"The account's id" example:"10000"`
+	ID string `path:"id" minLength:"1" maxLength:"64" pattern:"^(\\.{0,2}[A-Za-z0-9_~-]|\\.{3})[A-Za-z0-9._~-]*$" doc:"1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or .." example:"10000"`
 }
 
+// accountOutput is an account in an answer. It is also what is remembered under
+// an idempotency key, so its JSON is kept for a day.
 type accountOutput struct {
-	Status   int
-	Location string `header:"Location"`
-	Body     account
+	Status   int     `json:"status"`
+	ETag     string  `json:"etag" header:"ETag" hidden:"true"`
+	Location string  `json:"location,omitempty" header:"Location" hidden:"true"`
+	Replayed string  `json:"-" header:"Idempotency-Replayed" hidden:"true"`
+	Body     account `json:"body"`
+}
+
+func newOutput(status int, acc store.Account) *accountOutput {
+	out := &accountOutput{Status: status, ETag: etag(acc), Body: toJSON(acc)}
+	if status == http.StatusCreated {
+		out.Location = "/accounts/" + string(acc.ID)
+	}
+	return out
 }
 
 // registerAccounts describes the operations on accounts.
 func (a API) registerAccounts(api huma.API) {
+	const one, all = "/accounts/{id}", "/accounts"
+	get := answers[account](api, 200, "ETag")
+	get["304"] = &huma.Response{Description: "Not Modified", Headers: headersOf("ETag")}
 	register(a, api, huma.Operation{
-		OperationID: "get-account", Method: http.MethodGet, Path: "/accounts/{id}",
-		Summary: "One account", Errors: []int{400, 404, 406, 503},
+		OperationID: "get-account", Method: http.MethodGet, Path: one, Summary: "One account",
+		Responses: get, Errors: []int{404, 412},
 	}, a.getAccount)
 	register(a, api, huma.Operation{
-		OperationID: "list-accounts", Method: http.MethodGet, Path: "/accounts",
-		Summary: "Accounts in order of their ids, page by page", Errors: []int{400, 406, 503},
+		OperationID: "list-accounts", Method: http.MethodGet, Path: all, Summary: "Accounts in order of their ids, page by page",
+		Description: "A page may be short, or even empty, and still have a next one: follow it until there is none.",
+		Responses:   answers[accountPage](api, 200, "Link"),
 	}, a.listAccounts)
 	register(a, api, huma.Operation{
-		OperationID: "put-account", Method: http.MethodPut, Path: "/accounts/{id}",
-		Summary: "Create or replace an account", Errors: []int{400, 406, 408, 413, 415, 503, 507},
-		Responses: map[string]*huma.Response{"201": {
-			Description: "Created",
-			Headers:     map[string]*huma.Param{"Location": {Schema: &huma.Schema{Type: huma.TypeString}}},
-			Content:     jsonOf[account](api),
-		}},
-		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody has it
+		OperationID: "batch-get-accounts", Method: http.MethodPost, Path: "/accounts:batchGet", Summary: "Up to 1000 accounts by their ids",
+	}, a.batchGet)
+	register(a, api, huma.Operation{
+		OperationID: "create-account", Method: http.MethodPost, Path: all, Summary: "Create an account under an id of the service's choice",
+		Description: "Without an Idempotency-Key, a request that is repeated because its answer was lost makes a second account.",
+		Responses:   answers[account](api, 201, "ETag", "Location", "Idempotency-Replayed"), DefaultStatus: 201, Errors: []int{409, 507},
+	}, a.createAccount)
+	put := answers[account](api, 200, "ETag")
+	put["201"] = answers[account](api, 201, "ETag", "Location")["201"]
+	register(a, api, huma.Operation{
+		OperationID: "put-account", Method: http.MethodPut, Path: one, Summary: "Create or replace an account",
+		Description: "With If-None-Match: * it only creates, with If-Match it only replaces what the client has seen.",
+		Responses:   put, Errors: []int{412, 428, 507},
 	}, a.putAccount)
 	register(a, api, huma.Operation{
-		OperationID: "delete-account", Method: http.MethodDelete, Path: "/accounts/{id}",
-		Summary: "Remove an account", Errors: []int{400, 404, 406, 503, 507},
+		OperationID: "patch-account", Method: http.MethodPatch, Path: one, Summary: "Change parts of an account",
+		Description: "The body is a JSON Merge Patch (RFC 7396) of what PUT takes: what is absent stays, null removes. " +
+			"It is taken as application/json too.",
+		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: mergePatch{}.Schema(api.OpenAPI().Components.Schemas)}}},
+		Responses:   answers[account](api, 200, "ETag", "Idempotency-Replayed"), Errors: []int{404, 409, 412, 428, 507},
+	}, a.patchAccount)
+	register(a, api, huma.Operation{
+		OperationID: "delete-account", Method: http.MethodDelete, Path: one, Summary: "Remove an account",
+		Errors: []int{404, 412, 428, 507},
 	}, a.deleteAccount)
 }
 
-// register adds an operation whose errors go through the table of words.
-func register[I, O any](a API, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	op.Tags = []string{"accounts"}
-	op.RejectUnknownQueryParameters = true
-	op.Middlewares = huma.Middlewares{acceptable("application", "json")}
-	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, a.failed(ctx, op.OperationID, err)
-		}
-		return out, nil
-	})
+type getInput struct {
+	AccountID
+	IfMatch
+	IfNoneMatch
 }
 
-// jsonOf is the content of a response with a T.
-func jsonOf[T any](api huma.API) map[string]*huma.MediaType {
-	schema := api.OpenAPI().Components.Schemas.Schema(typeOf[T](), true, "")
-	return map[string]*huma.MediaType{"application/json": {Schema: schema}}
-}
-
-func (a API) getAccount(ctx context.Context, in *AccountID) (*accountOutput, error) {
-	id, err := store.ParseID(in.ID)
+func (a API) getAccount(ctx context.Context, in *getInput) (*accountOutput, error) {
+	id, match, err := target(in.ID, in.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	known, err := parseTags("If-None-Match", in.IfNoneMatch.IfNoneMatch)
 	if err != nil {
 		return nil, err
 	}
 	acc, err := a.Store.Get(ctx, id)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case !match.holdsFor(acc):
+		return nil, store.ErrVersion
+	case known.names(acc):
+		return &accountOutput{Status: http.StatusNotModified, ETag: etag(acc)}, nil
 	}
-	return &accountOutput{Status: http.StatusOK, Body: toJSON(acc)}, nil
+	return newOutput(http.StatusOK, acc), nil
 }
 
-type putInput struct {
-	AccountID
+// target reads which account a request is about, in which state.
+func target(id string, condition IfMatch) (store.ID, tags, error) {
+	parsed, err := store.ParseID(id)
+	if err != nil {
+		return "", tags{}, err
+	}
+	match, err := parseTags("If-Match", condition.IfMatch)
+	return parsed, match, err
+}
+
+type batchInput struct {
 	Body struct {
-		_    struct{} `additionalProperties:"false"`
-		Name string   `json:"name" minLength:"1" maxLength:"256" doc:"1 to 256 characters, no control characters" example:"Person_0"`
-	} `nameHint:"AccountDraft"`
+		_   struct{} `additionalProperties:"false"`
+		IDs []string `json:"ids" nullable:"false" minItems:"1" maxItems:"1000" minLength:"1" maxLength:"64" pattern:"^(\\.{0,2}[A-Za-z0-9_~-]|\\.{3})[A-Za-z0-9._~-]*$" doc:"Each as the id of an account" example:"[\"10000\"]"`
+	} `nameHint:"AccountIDs"`
 }
 
-func (a API) putAccount(ctx context.Context, in *putInput) (*accountOutput, error) {
-	id, err := store.ParseID(in.ID)
-	if err != nil {
-		return nil, err
-	}
-	w, err := a.Store.Put(ctx, id, store.Draft{Name: in.Body.Name}, store.Terms{})
-	if err != nil {
-		return nil, err
-	}
-	out := &accountOutput{Status: http.StatusOK, Body: toJSON(w.Account)}
-	if w.Created {
-		out.Status, out.Location = http.StatusCreated, "/accounts/"+string(id)
-	}
-	return out, nil
-}
-
-func (a API) deleteAccount(ctx context.Context, in *AccountID) (*struct{}, error) {
-	id, err := store.ParseID(in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.Store.Delete(ctx, id, store.Terms{})
-}
-
-type listInput struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Accounts in a page, at most"`
-	Cursor string `query:"cursor" maxLength:"4096" doc:"next_cursor of the page before"`
-}
-
-type listOutput struct {
+type batchOutput struct {
 	Body struct {
-		Items      []account `json:"items" nullable:"false"`
-		NextCursor string    `json:"next_cursor,omitempty" doc:"Opaque; absent on the last page"`
-	} `nameHint:"AccountPage"`
+		Items   []account `json:"items" nullable:"false" doc:"Those that there are, in the order asked for, each once"`
+		Missing []string  `json:"missing" nullable:"false" doc:"The ids of the others"`
+	} `nameHint:"AccountBatch"`
 }
 
-func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, error) {
-	after, err := parseCursor(in.Cursor)
+func (a API) batchGet(ctx context.Context, in *batchInput) (*batchOutput, error) {
+	ids := make([]store.ID, 0, len(in.Body.IDs))
+	missing := make(map[store.ID]bool)
+	for i, text := range in.Body.IDs {
+		id, err := store.ParseID(text)
+		if err != nil {
+			return nil, invalidAt(err, "ids", i)
+		}
+		if !missing[id] {
+			ids = append(ids, id)
+			missing[id] = true
+		}
+	}
+	found, err := a.Store.GetMany(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Store.List(ctx, store.Query{After: after, Limit: in.Limit})
-	if err != nil {
-		return nil, err
-	}
-	out := &listOutput{}
-	if page.Next != "" {
-		out.Body.NextCursor = cursorAfter(page.Next)
-	}
-	out.Body.Items = make([]account, len(page.Accounts))
-	for i, acc := range page.Accounts {
+	out := &batchOutput{}
+	out.Body.Items, out.Body.Missing = make([]account, len(found)), []string{}
+	for i, acc := range found {
 		out.Body.Items[i] = toJSON(acc)
+		delete(missing, acc.ID)
+	}
+	for _, id := range ids {
+		if missing[id] {
+			out.Body.Missing = append(out.Body.Missing, string(id))
+		}
 	}
 	return out, nil
-}
-
-// A cursor is the last id of a page, wrapped so that nobody builds on its form.
-const cursorPrefix = "1:"
-
-func cursorAfter(id store.ID) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorPrefix + string(id)))
-}
-
-func parseCursor(s string) (store.ID, error) {
-	if s == "" {
-		return "", nil
-	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	last, ours := strings.CutPrefix(string(text), cursorPrefix)
-	if err != nil || !ours || last == "" {
-		return "", unprocessable(InvalidField{Parameter: "cursor", Detail: "is not one that this service gave; begin without it"})
-	}
-	return store.ID(last), nil // not parsed: files that others wrote can have other ids
 }

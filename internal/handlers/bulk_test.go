@@ -42,7 +42,7 @@ func (s service) importLines(t *testing.T, query, body string) reply {
 	return s.do(t, "POST", "/accounts:import"+query, body, "Content-Type", ndjson)
 }
 
-func (s service) count(t *testing.T) int {
+func (s service) exported(t *testing.T) int {
 	t.Helper()
 	return strings.Count(s.do(t, "GET", "/accounts:export", "").body, "\n")
 }
@@ -88,7 +88,7 @@ func TestImportNamesFaultyLinesAndWhatIsStored(t *testing.T) {
 			t.Errorf("%+v, want %+v", e, want[i])
 		}
 	}
-	if n := s.count(t); n != 1100 {
+	if n := s.exported(t); n != 1100 {
 		t.Errorf("%d accounts, want 1100", n)
 	}
 }
@@ -104,7 +104,7 @@ func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
 	if s.importLines(t, "?dry_run=true", mixed).is(t, 200, &got); got != (ImportCount{Created: 1498, Replaced: 1, Unchanged: 1, Lines: 1500}) {
 		t.Errorf("%+v", got)
 	}
-	if n := s.count(t); n != 100 {
+	if n := s.exported(t); n != 100 {
 		t.Errorf("%d accounts, want 100", n)
 	}
 }
@@ -130,7 +130,7 @@ func TestBulkRefusesWhatItCannotRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { s.do(t, c.method, c.path, c.body, c.header...).isProblem(t, c.status) })
 	}
-	if n := s.count(t); n != 100 {
+	if n := s.exported(t); n != 100 {
 		t.Errorf("%d accounts, want 100", n)
 	}
 	var got ImportCount
@@ -187,7 +187,7 @@ func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
 			if (c.status == 503 || c.status == 507) != (r.Header.Get("Retry-After") != "") {
 				t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
 			}
-			if n := s.count(t); n != 2100 {
+			if n := s.exported(t); n != 2100 {
 				t.Errorf("%d accounts, want 2100", n)
 			}
 		})
@@ -263,12 +263,12 @@ func answerOn(t *testing.T, conn net.Conn) reply {
 
 func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
 	stopping, stop := context.WithCancel(t.Context())
-	s := serveUntil(t, stopping, nil)
+	s := serveWith(t, nil, func(a *API) { a.Stopping = stopping })
 	conn := begun(t, s, "/accounts:import", lines(1500, nil))
 	deadline := time.Now().Add(20 * time.Second)
-	for s.count(t) != 1100 { // the first batch; the second waits for more lines
+	for s.exported(t) != 1100 { // the first batch; the second waits for more lines
 		if time.Now().After(deadline) {
-			t.Fatalf("%d accounts", s.count(t))
+			t.Fatalf("%d accounts", s.exported(t))
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -279,7 +279,7 @@ func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
 		!strings.Contains(p.Detail, "before 1001 are stored, none from there on") {
 		t.Errorf("%s", r.body)
 	}
-	if n := s.count(t); n != 1100 {
+	if n := s.exported(t); n != 1100 {
 		t.Errorf("%d accounts, want 1100", n)
 	}
 }
@@ -292,7 +292,7 @@ func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
 	if p.Imported == nil || p.Imported.Lines != 1000 || !strings.HasPrefix(p.Detail, "The body could not be read to its end. The lines before 1001 are stored") {
 		t.Errorf("%+v", p)
 	}
-	if n := s.count(t); n != 1100 {
+	if n := s.exported(t); n != 1100 {
 		t.Errorf("%d accounts, want 1100", n)
 	}
 }

@@ -4,22 +4,20 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 
 	"accountservice/internal/checks"
 	"accountservice/internal/store"
 )
-
-// requestTimeout bounds the work on one request; its answer is 503 then.
-const requestTimeout = 5 * time.Second
 
 // Health is where the published report comes from.
 type Health interface {
@@ -33,38 +31,81 @@ type API struct {
 	Version string // of the service, for the OpenAPI document
 	MaxBody int64  // bytes; a longer request body is 413
 	Log     *slog.Logger
+
+	// MaxConcurrent bounds the requests for accounts under way; more are 503. 0
+	// is DefaultMaxConcurrent.
+	MaxConcurrent int
+	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or
+	// If-None-Match: * to create.
+	RequirePreconditions bool
+	// CursorKey authenticates cursors. With "" everybody who knows this code can
+	// make one; all replicas that one client may meet need the same.
+	CursorKey string
 	// Stopping, if not nil, ends when the service is told to stop: an import
 	// under way ends at its next batch then.
 	Stopping context.Context
 
-	said *repeats
+	said     *repeats
+	slots    chan struct{} // one for each request admitted
+	inFlight *attempts
 }
+
+// DefaultMaxConcurrent is the MaxConcurrent of an API that has none.
+const DefaultMaxConcurrent = 512
 
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
-	a.said = &repeats{}
+	a.said, a.inFlight = &repeats{}, &attempts{}
+	a.slots = make(chan struct{}, cmp.Or(a.MaxConcurrent, DefaultMaxConcurrent))
+	a.Log = slog.New(identified{a.Log.Handler()})
+	engine := newEngine()
+	engine.Use(a.identify, a.recoverPanic)
+
+	api := huma.NewAPI(humaConfig(a.Version), adapter{engine})
+	a.registerAccounts(api)
+	a.registerBulk(api)
+	a.registerHealth(api)
+	describeAll(api.OpenAPI())
+	serveOPTIONS(engine, api.OpenAPI())
+	document(engine, api)
+	serveHEAD(engine)
+	return engine
+}
+
+// newEngine is a router whose every refusal is a problem.
+func newEngine() *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
 	engine.SetTrustedProxies(nil)
-	engine.Use(a.recoverPanic, a.readBody, withDeadline)
 	engine.NoRoute(func(c *gin.Context) { write(c, problem(http.StatusNotFound, "There is nothing at this path.")) })
 	engine.NoMethod(func(c *gin.Context) {
 		write(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
 	})
+	return engine
+}
 
-	api := newAPI(engine, humaConfig(a.Version))
-	a.registerAccounts(api)
-	a.registerBulk(api)
-	a.registerHealth(api)
-	document(engine, api)
+// serveHEAD answers HEAD wherever GET is answered.
+func serveHEAD(engine *gin.Engine) {
 	for _, route := range engine.Routes() {
 		if route.Method == http.MethodGet {
 			engine.HEAD(route.Path, route.HandlerFunc)
 		}
 	}
-	return engine
+}
+
+// adapter lets huma's operations be Gin's routes.
+type adapter struct{ *gin.Engine }
+
+// Handle implements huma.Adapter.
+func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
+	a.Engine.Handle(op.Method, ginPath(op.Path), func(c *gin.Context) { handle(humagin.NewContext(op, c)) })
+}
+
+// ginPath is /accounts/:id for /accounts/{id}, and /a\:b for /a:b.
+func ginPath(path string) string {
+	return strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(path)
 }
 
 // humaConfig leaves out of huma's defaults what adds $schema to bodies, serves
@@ -91,39 +132,10 @@ func humaConfig(version string) huma.Config {
 
 // document serves what the operations say of themselves.
 func document(engine *gin.Engine, api huma.API) {
-	describeHEAD(api.OpenAPI())
 	text, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic(err) // made of this package's own types
 	}
 	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", text) })
 	serveDocs(engine)
-}
-
-// describeHEAD adds to each GET of the document its HEAD, which every route has.
-func describeHEAD(doc *huma.OpenAPI) {
-	for _, path := range doc.Paths {
-		if path.Get == nil {
-			continue
-		}
-		head := *path.Get
-		head.OperationID, head.Summary = "head-"+head.OperationID, head.Summary+", headers alone"
-		head.Responses = make(map[string]*huma.Response, len(path.Get.Responses))
-		for status, response := range path.Get.Responses {
-			head.Responses[status] = &huma.Response{Description: response.Description, Headers: response.Headers}
-		}
-		path.Head = &head
-	}
-}
-
-// withDeadline ends the work on a request in time, whatever the store does. It
-// comes after the body, for a slow client is not a slow store.
-func withDeadline(c *gin.Context) {
-	if strings.Contains(c.FullPath(), "port") { // TEMP
-		return
-	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
-	defer cancel()
-	c.Request = c.Request.WithContext(ctx)
-	c.Next()
 }

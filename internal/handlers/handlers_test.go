@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,17 +25,35 @@ import (
 // service is the routes over a real store and a real runner.
 type service struct {
 	*httptest.Server
-	log *bytes.Buffer
+	log *buffer
+}
+
+// buffer is a bytes.Buffer for the service that writes and the test that reads.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // serve starts the routes over 100 accounts; spoil, if not nil, wraps the store.
 func serve(t *testing.T, spoil func(store.Store) store.Store) service {
 	t.Helper()
-	return serveUntil(t, context.Background(), spoil)
+	return serveWith(t, spoil, nil)
 }
 
-// serveUntil is serve by a service that is told to stop when stopping ends.
-func serveUntil(t *testing.T, stopping context.Context, spoil func(store.Store) store.Store) service {
+// serveWith does so with other settings, if set is not nil.
+func serveWith(t *testing.T, spoil func(store.Store) store.Store, set func(*API)) service {
 	t.Helper()
 	bolt, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
 	if err != nil {
@@ -48,8 +67,12 @@ func serveUntil(t *testing.T, stopping context.Context, spoil func(store.Store) 
 	if spoil != nil {
 		accounts = spoil(bolt)
 	}
-	s := service{log: &bytes.Buffer{}}
-	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20, Log: slog.New(slog.NewTextHandler(s.log, nil)), Stopping: stopping}
+	s := service{log: &buffer{}}
+	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20,
+		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	if set != nil {
+		set(&api)
+	}
 	s.Server = httptest.NewServer(api.Handler())
 	t.Cleanup(s.Close)
 	return s
@@ -198,7 +221,7 @@ func TestListPagesThroughAll(t *testing.T) {
 		t.Errorf("%d ids: %q", len(ids), ids)
 	}
 	s.do(t, "DELETE", "/accounts/10099", "")
-	if r := s.do(t, "GET", "/accounts?cursor="+cursorAfter("10098"), ""); !strings.Contains(r.body, `"items":[]`) {
+	if r := s.do(t, "GET", "/accounts?cursor="+(API{}).cursor(store.Query{After: "10098"}), ""); !strings.Contains(r.body, `"items":[]`) {
 		t.Errorf("page after the last = %s, want an empty list", r.body)
 	}
 }
@@ -236,6 +259,17 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"limit too large":     {"GET", "/accounts?limit=1001", "", nil, 422, `"parameter":"limit"`},
 		"cursor of nobody":    {"GET", "/accounts?cursor=abc", "", nil, 422, `"parameter":"cursor"`},
 		"malformed query":     {"GET", "/accounts?limit=%zz", "", nil, 400, "query of the URL is malformed"},
+		"limit twice":         {"GET", "/accounts?limit=5&limit=secret7", "", nil, 422, `"parameter":"limit"`},
+		"since no time":       {"GET", "/accounts?updated_since=secret7", "", nil, 422, `"parameter":"updated_since"`},
+		"since, plus":         {"GET", "/accounts?updated_since=2026-11-22T00:00:00+01:00", "", nil, 422, `%2B`},
+		"name not UTF-8":      {"GET", "/accounts?name=secret7%ff", "", nil, 422, `"parameter":"name"`},
+		"prefix with NUL":     {"GET", "/accounts?name_prefix=secret7%00", "", nil, 422, `"parameter":"name_prefix"`},
+		"target too long":     {"GET", "/accounts/10000?" + strings.Repeat("x", 8<<10), "", nil, 414, "8192"},
+		"header too long":     {"GET", "/accounts/10000", "", []string{"X-Long", strings.Repeat("x", 14<<10)}, 431, "14336"},
+		"merge patch as PUT":  {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "application/merge-patch+json"}, 415, "application/json"},
+		"JSON patch":          {"PATCH", "/accounts/10000", `[]`, []string{"Content-Type", "application/json-patch+json"}, 415, "application/merge-patch+json or application/json"},
+		"no content type":     {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", ""}, 415, ""},
+		"other charset":       {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "application/json; charset=latin1"}, 415, ""},
 		"semicolon in query":  {"GET", "/accounts/10000?a;b", "", nil, 400, "query of the URL is malformed"},
 		"put, bad query":      {"PUT", "/accounts/10000?%zz", `{"name":"x"}`, nil, 400, "query of the URL is malformed"},
 		"delete, bad query":   {"DELETE", "/accounts/10000?%zz", "", nil, 400, "query of the URL is malformed"},
@@ -248,17 +282,17 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"no body":             {"PUT", "/accounts/10000", "", nil, 400, "required"},
 		"wrong type":          {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "text/plain"}, 415, ""},
 		"form":                {"PUT", "/accounts/10000", `name=x`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, ""},
-		"no JSON":             {"PUT", "/accounts/10000", `{"name":secret7}`, nil, 400, "at byte"},
+		"no JSON":             {"PUT", "/accounts/10000", `{"name":secret7}`, nil, 400, `"pointer":"#/name","detail":"not valid JSON at byte`},
 		"trailing data":       {"PUT", "/accounts/10000", `{"name":"x"} secret7`, nil, 400, "at byte"},
 		"second value":        {"PUT", "/accounts/10000", `{"name":"x"}{"name":"secret7"}`, nil, 400, "at byte"},
-		"duplicate name":      {"PUT", "/accounts/10000", `{"name":"x","name":"secret7"}`, nil, 400, "twice"},
+		"duplicate name":      {"PUT", "/accounts/10000", `{"name":"x","name":"secret7"}`, nil, 400, `"pointer":"#/name","detail":"stands twice`},
 		"escaped duplicate":   {"PUT", "/accounts/10000", `{"name":"x","n\u0061me":"secret7"}`, nil, 400, "twice"},
 		"invalid UTF-8":       {"PUT", "/accounts/10000", "{\"name\":\"secret7\xff\"}", nil, 400, "UTF-8"},
 		"unpaired surrogate":  {"PUT", "/accounts/10000", `{"name":"secret7\ud800"}`, nil, 400, "at byte"},
 		"unknown field":       {"PUT", "/accounts/10000", `{"name":"x","role":"secret7"}`, nil, 422, `"pointer":"#/role"`},
 		"read-only field":     {"PUT", "/accounts/10000", `{"name":"x","version":9}`, nil, 422, `"pointer":"#/version"`},
-		"other case":          {"PUT", "/accounts/10000", `{"NAME":"secret7"}`, nil, 422, "unknown name"},
-		"both cases":          {"PUT", "/accounts/10000", `{"name":"x","Name":"secret7"}`, nil, 422, ""},
+		"other case":          {"PUT", "/accounts/10000", `{"NAME":"secret7"}`, nil, 422, `"pointer":"#/NAME"`},
+		"both cases":          {"PUT", "/accounts/10000", `{"name":"x","Name":"secret7"}`, nil, 422, `"pointer":"#/Name"`},
 		"null":                {"PUT", "/accounts/10000", `null`, nil, 422, `"pointer":"#"`},
 		"array":               {"PUT", "/accounts/10000", `["secret7"]`, nil, 422, `"pointer":"#"`},
 		"name missing":        {"PUT", "/accounts/10000", `{}`, nil, 422, `"pointer":"#"`},
@@ -266,6 +300,18 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"name a number":       {"PUT", "/accounts/10000", `{"name":77777777}`, nil, 422, `"pointer":"#/name"`},
 		"name empty":          {"PUT", "/accounts/10000", `{"name":""}`, nil, 422, `"pointer":"#/name"`},
 		"name too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("secret7", 37) + `"}`, nil, 422, `"pointer":"#/name"`},
+		"pointer escaped":     {"PUT", "/accounts/10000", `{"name":"x","a/b.c~[0] é":"secret7"}`, nil, 422, `"pointer":"#/a~1b.c~0%5B0%5D%20%C3%A9"`},
+		"duplicate label":     {"PUT", "/accounts/10000", `{"name":"x","labels":{"a.b":"1","a.b":"secret7"}}`, nil, 400, `"pointer":"#/labels/a.b"`},
+		"label a number":      {"PUT", "/accounts/10000", `{"name":"x","labels":{"a.b":77777777}}`, nil, 422, `"pointer":"#/labels/a.b"`},
+		"label null":          {"PUT", "/accounts/10000", `{"name":"x","labels":{"a":null}}`, nil, 422, `"pointer":"#/labels/a"`},
+		"label with NUL":      {"PUT", "/accounts/10000", `{"name":"x","labels":{"a.b":"secret7\u0000"}}`, nil, 422, `"pointer":"#/labels/a.b"`},
+		"label of a bad key":  {"PUT", "/accounts/10000", `{"name":"x","labels":{"a b":"x"}}`, nil, 422, `"pointer":"#/labels"`},
+		"labels too many":     {"PUT", "/accounts/10000", `{"name":"x","labels":{"l0":""` + manyLabels(64) + `}}`, nil, 422, `"pointer":"#/labels"`},
+		"labels a list":       {"PUT", "/accounts/10000", `{"name":"x","labels":["secret7"]}`, nil, 422, `"pointer":"#/labels"`},
+		"email of nobody":     {"PUT", "/accounts/10000", `{"name":"x","email":"secret7"}`, nil, 422, `"pointer":"#/email"`},
+		"email with a name":   {"PUT", "/accounts/10000", `{"name":"x","email":"Secret <secret7@x>"}`, nil, 422, `"pointer":"#/email"`},
+		"post of an id":       {"POST", "/accounts", `{"name":"x","id":"secret7"}`, nil, 422, `"pointer":"#/id"`},
+		"post, name missing":  {"POST", "/accounts", `{}`, nil, 422, `"pointer":"#"`},
 		"control character":   {"PUT", "/accounts/10000", `{"name":"secret7\u0000"}`, nil, 422, `"pointer":"#/name"`},
 		"put of a bad id":     {"PUT", "/accounts/a%20b", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
 		"put of a dot":        {"PUT", "/accounts/%2E%2E", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
@@ -288,9 +334,35 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 	}
 }
 
+func manyLabels(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"l%d":""`, i+1)
+	}
+	return b.String()
+}
+
+func TestOPTIONSTellsTheMethods(t *testing.T) {
+	s := serve(t, nil)
+	for path, want := range map[string][2]string{
+		"/accounts":          {"GET, HEAD, OPTIONS, POST", ""},
+		"/accounts/10000":    {"DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "application/merge-patch+json, application/json"},
+		"/accounts:batchGet": {"OPTIONS, POST", ""},
+		"/accounts:import":   {"OPTIONS, POST", ""},
+		"/accounts:export":   {"GET, HEAD, OPTIONS", ""},
+	} {
+		r := s.do(t, "OPTIONS", path, "")
+		if got := [2]string{r.Header.Get("Allow"), r.Header.Get("Accept-Patch")}; r.StatusCode != 204 || r.body != "" || got != want {
+			t.Errorf("OPTIONS %s = %d %q %q, want 204 %q", path, r.StatusCode, got, r.body, want)
+		}
+	}
+}
+
 func TestWrongMethodIs405WithAllow(t *testing.T) {
 	s := serve(t, nil)
-	for path, allow := range map[string]string{"/accounts": "GET HEAD", "/accounts/10000": "DELETE GET HEAD PUT", "/health": "GET HEAD",
+	for path, allow := range map[string]string{"/accounts": "GET HEAD OPTIONS POST",
+		"/accounts/10000": "DELETE GET HEAD OPTIONS PATCH PUT", "/accounts:batchGet": "OPTIONS POST",
+		"/accounts:import": "OPTIONS POST", "/accounts:export": "GET HEAD OPTIONS", "/health": "GET HEAD",
 		"/ready": "GET HEAD", "/health/checks/bolt": "GET HEAD", "/openapi.json": "GET HEAD", "/docs": "GET HEAD"} {
 		for _, method := range []string{"POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			if strings.Contains(allow, method) {
@@ -328,6 +400,9 @@ func TestErrorsOfTheStoreHaveTheirWords(t *testing.T) {
 		kind   string
 	}{
 		{store.ErrNotFound, 404, "/problems/account-not-found"},
+		{store.ErrExists, 412, "/problems/account-exists"},
+		{store.ErrVersion, 412, "/problems/precondition-failed"},
+		{store.ErrKeyReused, 422, "/problems/idempotency-key-reused"},
 		{store.ErrUnavailable, 503, "/problems/unavailable"},
 		{store.ErrOutcomeUnknown, 503, "/problems/outcome-unknown"},
 		{store.ErrNoSpace, 507, "/problems/no-space"},
@@ -336,10 +411,11 @@ func TestErrorsOfTheStoreHaveTheirWords(t *testing.T) {
 	} {
 		fail := storetest.Fail(fmt.Errorf("bolt: %w: %w", c.err, secret))
 		s := serve(t, func(real store.Store) store.Store {
-			return storetest.Faulty{Store: real, OnGet: fail, OnList: fail, OnPut: fail, OnDelete: fail}
+			return storetest.Faulty{Store: real, OnGet: fail, OnGetMany: fail, OnList: fail, OnPut: fail, OnDelete: fail}
 		})
 		for _, r := range []reply{s.do(t, "GET", "/accounts/1", ""), s.do(t, "GET", "/accounts", ""),
-			s.do(t, "PUT", "/accounts/1", `{"name":"x"}`), s.do(t, "DELETE", "/accounts/1", "")} {
+			s.do(t, "PUT", "/accounts/1", `{"name":"x"}`), s.do(t, "DELETE", "/accounts/1", ""), s.do(t, "POST", "/accounts", `{"name":"x"}`),
+			s.do(t, "PATCH", "/accounts/1", `{"name":"x"}`), s.do(t, "POST", "/accounts:batchGet", `{"ids":["1"]}`)} {
 			if p := r.isProblem(t, c.status); p.Type != c.kind || strings.Contains(r.body, "hunter2") {
 				t.Errorf("%v gives %s", c.err, r.body)
 			}

@@ -109,24 +109,25 @@ func (w *pacedWriter) Write(all []byte) (written int, err error) {
 // last gives what the server writes after the handler its time.
 func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) }
 
-// fewer refuses a stream when too many are under way.
-func fewer(streams chan struct{}) func(huma.Context, func(huma.Context)) {
+// streamed refuses what huma lets pass, and a stream when too many are under way.
+func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
+		c := humagin.Unwrap(ctx)
+		p := checkHead(c.Request, answer)
+		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
+			_, p = checkMedia(c.Request, expected)
+		}
+		if p != nil {
+			write(c, p)
+			return
+		}
 		select {
 		case streams <- struct{}{}:
 			defer func() { <-streams }()
 			next(ctx)
 		default:
-			fail(humagin.Unwrap(ctx), &Problem{Status: http.StatusTooManyRequests, Type: "/problems/busy", Title: "Too many streams", retryAfter: "1",
+			write(c, &Problem{Status: http.StatusTooManyRequests, Type: "/problems/too-many-streams", Title: "Too many streams", retryAfter: "1",
 				Detail: "Other imports and exports are under way. Nothing was changed."})
 		}
 	}
-}
-
-// fail answers with p and its headers.
-func fail(c *gin.Context, p *Problem) {
-	for name, values := range p.GetHeaders() {
-		c.Writer.Header()[name] = values
-	}
-	write(c, p)
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,11 +19,12 @@ import (
 
 // Problem is the body of every 4xx and 5xx (RFC 9457).
 type Problem struct {
-	Type   string         `json:"type,omitempty" format:"uri-reference" doc:"Kind of problem; absent where the status says all"`
-	Title  string         `json:"title" doc:"Short name of the kind"`
-	Status int            `json:"status" doc:"HTTP status code"`
-	Detail string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
-	Errors []InvalidField `json:"errors,omitempty" doc:"Each part of the request that was refused"`
+	Type     string         `json:"type,omitempty" format:"uri-reference" doc:"Kind of problem; absent where the status says all"`
+	Title    string         `json:"title" doc:"Short name of the kind"`
+	Status   int            `json:"status" doc:"HTTP status code"`
+	Detail   string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
+	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id of the request; a name, not a place"`
+	Errors   []InvalidField `json:"errors,omitempty" doc:"Each part of the request that was refused"`
 	// Imported is of an import that ended early.
 	Imported *ImportCount `json:"imported,omitempty" doc:"How far an import went"`
 
@@ -72,6 +73,12 @@ var words = []struct {
 }{
 	{store.ErrNotFound, Problem{Status: 404, Type: "/problems/account-not-found", Title: "Account not found",
 		Detail: "There is no account with this id."}},
+	{store.ErrExists, Problem{Status: 412, Type: "/problems/account-exists", Title: "Account exists",
+		Detail: "There is an account with this id, and the request was to create it. Nothing was changed."}},
+	{store.ErrVersion, Problem{Status: 412, Type: "/problems/precondition-failed", Title: "Precondition failed",
+		Detail: "The account is not in a state that If-Match allows. Read it, and decide again. Nothing was changed."}},
+	{store.ErrKeyReused, Problem{Status: 422, Type: "/problems/idempotency-key-reused", Title: "Idempotency key reused",
+		Detail: "Another request was made with this Idempotency-Key. Use a new one. Nothing was changed."}},
 	{store.ErrOutcomeUnknown, Problem{Status: 503, Type: "/problems/outcome-unknown", Title: "Outcome unknown", retryAfter: "5",
 		Detail: "The change may or may not have been made. Read before you try again."}},
 	{store.ErrNoSpace, Problem{Status: 507, Type: "/problems/no-space", Title: "No space left", retryAfter: "60",
@@ -82,6 +89,38 @@ var words = []struct {
 		Detail: "The accounts could not be reached in time. Nothing was changed."}},
 	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled",
 		Detail: "The request was given up. Nothing was changed."}},
+}
+
+// Problems that no error of the store stands for.
+func inFlight() *Problem {
+	return &Problem{Status: 409, Type: "/problems/in-flight", Title: "Request in flight", retryAfter: "1",
+		Detail: "A request with this Idempotency-Key is under way. Repeat it to get its answer."}
+}
+
+func busy() *Problem {
+	return &Problem{Status: 503, Type: "/problems/busy", Title: "Busy", retryAfter: "1",
+		Detail: "Too many requests are under way. Nothing was changed."}
+}
+
+func conditionRequired(headers string) *Problem {
+	return &Problem{Status: 428, Type: "/problems/precondition-required", Title: "Precondition required",
+		Detail: "This service takes changes only with a condition: " + headers + ". Nothing was changed."}
+}
+
+// malformed is of a header that can't be read.
+func malformed(header, detail string) *Problem {
+	p := problem(http.StatusBadRequest, "A header of the request is malformed. Nothing was changed.")
+	p.Errors = []InvalidField{{Parameter: header, Detail: detail}}
+	return p
+}
+
+// invalidAt is of an item of a list in the body.
+func invalidAt(err error, list string, index int) error {
+	var invalid *store.Invalid
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	return unprocessable(InvalidField{Pointer: fmt.Sprintf("#/%s/%d", list, index), Detail: invalid.Reason})
 }
 
 // toProblem puts an error into words.
@@ -96,7 +135,7 @@ func toProblem(err error) *Problem {
 		if invalid.Field == "id" {
 			field.Parameter = "id"
 		} else {
-			field.Pointer = "#/" + invalid.Field
+			field.Pointer = fragment("/" + invalid.Field)
 		}
 		return unprocessable(field)
 	}
@@ -164,6 +203,10 @@ func (r *repeats) due(kind string, now time.Time) (again int, due bool) {
 
 // write answers with p, outside of huma.
 func write(c *gin.Context, p *Problem) {
+	p.Instance = instance(c.Request.Context())
+	for name, values := range p.GetHeaders() {
+		c.Writer.Header()[name] = values
+	}
 	body, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // strings and numbers always encode
@@ -180,7 +223,7 @@ func (a API) recoverPanic(c *gin.Context) {
 			return
 		}
 		if v != http.ErrAbortHandler {
-			a.Log.Error("request panicked", "method", c.Request.Method, "route", c.FullPath(), "panic", v, "stack", string(debug.Stack()))
+			a.Log.ErrorContext(c.Request.Context(), "request panicked", "method", c.Request.Method, "route", c.FullPath(), "panic", v, "stack", string(debug.Stack()))
 		}
 		if c.Writer.Written() || v == http.ErrAbortHandler {
 			panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
@@ -190,18 +233,23 @@ func (a API) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-// ownWords turns huma's model of an error into ours: no value of the request
-// is repeated, and nothing from inside is told.
-func ownWords(_ huma.Context, _ string, v any) (any, error) {
-	m, ok := v.(*huma.ErrorModel)
+// ownWords gives every problem its instance, and turns huma's model of an error
+// into one: no value of the request is repeated, and nothing from inside is told.
+func ownWords(ctx huma.Context, _ string, v any) (any, error) {
+	p, ok := v.(*Problem)
+	if m, is := v.(*huma.ErrorModel); is {
+		p, ok = fromModel(m), true
+	}
 	if !ok {
 		return v, nil
 	}
-	switch {
-	case m.Status >= 500:
-		return problem(m.Status, ""), nil
-	case m.Status == http.StatusUnsupportedMediaType:
-		return problem(m.Status, "The body must be application/json."), nil
+	p.Instance = instance(ctx.Context())
+	return p, nil
+}
+
+func fromModel(m *huma.ErrorModel) *Problem {
+	if m.Status >= 500 {
+		return problem(m.Status, "")
 	}
 	p := problem(m.Status, "The request could not be read. Nothing was changed.")
 	if m.Status == http.StatusUnprocessableEntity {
@@ -212,18 +260,5 @@ func ownWords(_ huma.Context, _ string, v any) (any, error) {
 	for _, e := range m.Errors {
 		p.Errors = append(p.Errors, place(e.Location, e.Message))
 	}
-	return p, nil
-}
-
-// place turns huma's "body.name" or "query.limit" into ours.
-func place(location, detail string) InvalidField {
-	where, rest, _ := strings.Cut(location, ".")
-	if where != "body" {
-		return InvalidField{Parameter: rest, Detail: detail}
-	}
-	pointer := "#"
-	if rest != "" {
-		pointer = "#/" + strings.ReplaceAll(rest, ".", "/")
-	}
-	return InvalidField{Pointer: pointer, Detail: detail}
+	return p
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,57 +10,198 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
-	"github.com/gin-gonic/gin"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// readBody reads a body whole before any work begins, so that a client that is
-// slow, too long or gone is told so, and never costs a transaction.
-func (a API) readBody(c *gin.Context) {
-	if c.Request.Body == nil || c.Request.Body == http.NoBody || c.FullPath() == "" || strings.Contains(c.FullPath(), "port") { // TEMP
-		return
+// Limits of what comes before a body, in bytes. net/http's own limit of the
+// header is above them; what goes beyond that one is answered in plain text.
+const (
+	maxURI    = 8 << 10
+	maxHeader = 14 << 10 // all names and values
+)
+
+// requestTimeout bounds the work on one request; its answer is 503 then.
+const requestTimeout = 5 * time.Second
+
+// register adds an operation on accounts: what huma lets pass is refused before
+// it, its work has a deadline, and its errors go through the table of words.
+func register[I, O any](a API, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	op.Tags = []string{"accounts"}
+	op.RejectUnknownQueryParameters = true
+	op.Errors = append(op.Errors, 400, 406, 414, 422, 431, 503)
+	if takesBody := op.Method == http.MethodPost || op.Method == http.MethodPut || op.Method == http.MethodPatch; takesBody {
+		op.Errors = append(op.Errors, 408, 411, 413, 415)
+		op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // readBody has both
+		op.SkipValidateBody = true                   // checkBody has it
 	}
-	if coding := c.GetHeader("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		write(c, problem(http.StatusUnsupportedMediaType, "A body must not be encoded."))
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, a.MaxBody))
-	var tooLong *http.MaxBytesError
-	var network net.Error
-	switch {
-	case err == nil:
-		c.Request.Body = io.NopCloser(bytes.NewReader(body))
-	case errors.As(err, &tooLong):
-		write(c, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is longer than %d bytes.", a.MaxBody)))
-	case errors.As(err, &network) && network.Timeout():
-		write(c, problem(http.StatusRequestTimeout, "The body did not arrive in time."))
+	op.Middlewares = huma.Middlewares{a.admitted, a.checked(api), a.onlyOnce}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
+		defer cancel()
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.failed(ctx, op.OperationID, err)
+		}
+		return out, nil
+	})
+}
+
+// admitted refuses a request when too many are under way, so that a burst can't
+// exhaust the memory. Health is never refused.
+func (a API) admitted(ctx huma.Context, next func(huma.Context)) {
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+		next(ctx)
 	default:
-		write(c, problem(http.StatusBadRequest, "The body could not be read to its end."))
+		write(humagin.Unwrap(ctx), busy())
 	}
 }
 
-// acceptable refuses what huma lets pass: a query that can't be parsed, and a
-// client that does not take this media type.
-func acceptable(kind, subtype string) func(huma.Context, func(huma.Context)) {
+// checked refuses what huma lets pass. It reads a body whole before any work
+// begins, so that a client that is slow, too long or gone is told so, and never
+// costs a transaction.
+func (a API) checked(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		target := ctx.URL()
-		if _, err := url.ParseQuery(target.RawQuery); err != nil {
-			write(humagin.Unwrap(ctx), problem(http.StatusBadRequest, "The query of the URL is malformed."))
-			return
+		c := humagin.Unwrap(ctx)
+		p := checkHead(c.Request, "application/json")
+		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
+			p = a.checkBody(c.Writer, c.Request, expected, api)
 		}
-		if !accepts(ctx.Header("Accept"), kind, subtype) {
-			write(humagin.Unwrap(ctx), problem(http.StatusNotAcceptable, "There is only "+kind+"/"+subtype+" here."))
+		if p != nil {
+			write(c, p)
 			return
 		}
 		next(ctx)
 	}
+}
+
+// checkHead returns what is wrong with the target or the header of r, which is
+// answered with this media type, or nil.
+func checkHead(r *http.Request, answer string) *Problem {
+	if len(r.RequestURI) > maxURI {
+		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target of the request is longer than %d bytes.", maxURI))
+	}
+	size := 0
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	if size > maxHeader {
+		return problem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The header of the request is longer than %d bytes.", maxHeader))
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return problem(http.StatusBadRequest, "The query of the URL is malformed.")
+	}
+	var twice []InvalidField
+	for name, values := range query {
+		if len(values) > 1 {
+			twice = append(twice, InvalidField{Parameter: name, Detail: "stands twice"})
+		}
+	}
+	if twice != nil {
+		return unprocessable(twice...)
+	}
+	if kind, subtype, _ := strings.Cut(answer, "/"); !accepts(strings.Join(r.Header.Values("Accept"), ","), kind, subtype) {
+		return problem(http.StatusNotAcceptable, "There is only "+answer+" here.")
+	}
+	return checkConditions(r.Header)
+}
+
+// checkConditions makes one line of the lists that may stand in several, which
+// is what huma reads, and refuses those that would be taken for absent.
+func checkConditions(header http.Header) *Problem {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		lines, there := header[name]
+		if all := strings.Join(lines, ","); there {
+			if strings.Trim(all, ", \t") == "" {
+				return malformed(name, "is empty")
+			}
+			header.Set(name, all)
+		}
+	}
+	return nil
+}
+
+// checkBody reads the body into memory and returns what is wrong with it, or nil.
+func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.RequestBody, api huma.API) *Problem {
+	if r.ContentLength == 0 {
+		if r.Header.Get("Content-Length") == "" {
+			return problem(http.StatusLengthRequired, "A body is required, with Content-Length or Transfer-Encoding: chunked.")
+		}
+		return problem(http.StatusBadRequest, "A body is required.")
+	}
+	described, p := checkMedia(r, expected)
+	if p != nil {
+		return p
+	}
+	body, p := readBody(w, r, a.MaxBody)
+	if p != nil {
+		return p
+	}
+	r.Body = &memory{bytes.NewReader(body), body}
+	if len(body) == 0 {
+		return problem(http.StatusBadRequest, "A body is required.")
+	}
+	return validBody(body, described.Schema, api.OpenAPI().Components.Schemas)
+}
+
+// checkMedia returns what the body is described as, or what is wrong with its
+// media type or coding.
+func checkMedia(r *http.Request, expected *huma.RequestBody) (*huma.MediaType, *Problem) {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	described := expected.Content[media]
+	if charset, has := params["charset"]; err != nil || described == nil || len(r.Header.Values("Content-Type")) > 1 ||
+		has && !strings.EqualFold(charset, "utf-8") {
+		return nil, problem(http.StatusUnsupportedMediaType, "The body must be "+mediaTypes(expected)+".")
+	}
+	if coding := strings.Join(r.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
+	}
+	return described, nil
+}
+
+// mediaTypes are those that an operation takes, in words.
+func mediaTypes(expected *huma.RequestBody) string {
+	var names []string
+	for name := range expected.Content {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	slices.Reverse(names) // merge-patch+json before json
+	return strings.Join(names, " or ")
+}
+
+// memory is a body that was read.
+type memory struct {
+	*bytes.Reader
+	text []byte
+}
+
+// Close implements io.Closer.
+func (*memory) Close() error { return nil }
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLong *http.MaxBytesError
+	var network net.Error
+	switch {
+	case err == nil:
+		return body, nil
+	case errors.As(err, &tooLong):
+		return nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is longer than %d bytes.", limit))
+	case errors.As(err, &network) && network.Timeout():
+		return nil, problem(http.StatusRequestTimeout, "The body did not arrive in time.")
+	}
+	return nil, problem(http.StatusBadRequest, "The body could not be read to its end.")
 }
 
 // accepts says whether an Accept header takes the media type (RFC 9110, 12.5.1):
@@ -89,27 +231,4 @@ func accepts(header, kind, subtype string) bool {
 		}
 	}
 	return taken
-}
-
-// unmarshalStrict takes JSON (RFC 8259) of valid UTF-8 without duplicate names,
-// trailing data, or names that differ in case from ours. Its errors tell the
-// place and never the value.
-func unmarshalStrict(data []byte, v any) error {
-	if !utf8.Valid(data) {
-		return errors.New("not valid UTF-8")
-	}
-	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
-	var syntax *jsontext.SyntacticError
-	var semantic *json.SemanticError
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return errors.New("a name stands twice in one object")
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not valid JSON at byte %d", syntax.ByteOffset)
-	case errors.As(err, &semantic):
-		return errors.New("has a member of an unknown name or a wrong type")
-	}
-	return errors.New("not valid JSON")
 }

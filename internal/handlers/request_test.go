@@ -142,6 +142,42 @@ func TestOPTIONSOfTheServerIsAProblem(t *testing.T) {
 	service{Server: server}.raw(t, "OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").isProblem(t, 404)
 }
 
+// HTTP/1.0 has no chunked bodies, and a request that tells no length has none.
+func TestBodyOfNoLengthIs411(t *testing.T) {
+	s := serve(t, nil)
+	for _, text := range []string{
+		"PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n",
+		"POST /accounts HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n\r\n{\"name\":\"x\"}",
+	} {
+		method, _, _ := strings.Cut(text, " ")
+		s.raw(t, method, text).isProblem(t, 411)
+	}
+	s.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n").isProblem(t, 400)
+	chunked := "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"x\"}\r\n0\r\n\r\n"
+	s.raw(t, "PUT", chunked).is(t, 201, &account{})
+}
+
+func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {
+	b := blocked{entered: make(chan struct{}), release: make(chan struct{})}
+	s := serveWith(t, func(real store.Store) store.Store { b.Store = real; return b }, func(a *API) { a.MaxConcurrent = 2 })
+	done := make(chan reply, 2)
+	for range 2 {
+		go func() { done <- s.do(t, "POST", "/accounts", `{"name":"x"}`) }()
+		<-b.entered
+	}
+	r := s.do(t, "GET", "/accounts/10000", "")
+	if p := r.isProblem(t, 503); p.Type != "/problems/busy" || r.Header.Get("Retry-After") == "" {
+		t.Errorf("%s", r.body)
+	}
+	s.do(t, "GET", "/health", "").is(t, 200, &struct{}{})
+	close(b.release)
+	for range 2 {
+		r := <-done
+		r.is(t, 201, &account{})
+	}
+	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &account{})
+}
+
 // Files that others wrote can have ids that no request may name.
 func TestCursorOfAForeignIDPagesOn(t *testing.T) {
 	ids := []string{"a b", "a/b", "c", "d%zz", "é", "\xff"}

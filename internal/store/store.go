@@ -14,8 +14,8 @@ var (
 	ErrNotFound = errors.New("account not found")
 	// ErrExists: an account with this id is there, and was not to be.
 	ErrExists = errors.New("account exists")
-	// ErrVersion: the account is not there, or not in a version it was to have.
-	ErrVersion = errors.New("account has another version")
+	// ErrVersion: the account is not there, or not in a state it was to have.
+	ErrVersion = errors.New("account is in another state")
 	// ErrKeyReused: another request was made under this key before.
 	ErrKeyReused = errors.New("idempotency key belongs to another request")
 	// ErrUnavailable: the store can't do this now; nothing was changed.
@@ -114,10 +114,10 @@ type Page struct {
 
 // Terms are what must hold for a write to happen. The zero value is no terms.
 type Terms struct {
-	Absent   bool    // no account may have the id, or ErrExists
-	Present  bool    // an account must have it, or ErrVersion
-	Versions []int64 // if not nil, it must have one of these versions, or ErrVersion
-	Once     *Once   // if not nil, the write happens once
+	Absent    bool       // no account may have the id, or ErrExists
+	Present   bool       // an account must have it, or ErrVersion
+	Revisions []Revision // if not nil, it must be in one of these states, or ErrVersion
+	Once      *Once      // if not nil, the write happens once
 }
 
 // Fingerprint tells one request from another: a hash of all that matters in it.

@@ -32,9 +32,9 @@ func (t Terms) Allow(old *Account) error {
 	switch {
 	case t.Absent && old != nil:
 		return ErrExists
-	case old == nil && (t.Present || t.Versions != nil):
+	case old == nil && (t.Present || t.Revisions != nil):
 		return ErrVersion
-	case t.Versions != nil && !slices.Contains(t.Versions, old.Version):
+	case t.Revisions != nil && !slices.Contains(t.Revisions, old.Revision()):
 		return ErrVersion
 	}
 	return nil

@@ -9,6 +9,13 @@ import (
 func TestTermsDecide(t *testing.T) {
 	now := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 	three := &Account{ID: "1", Version: 3}
+	at := func(versions ...int64) []Revision {
+		list := []Revision{}
+		for _, v := range versions {
+			list = append(list, Account{ID: "1", Version: v}.Revision())
+		}
+		return list
+	}
 	once := &Once{Key: "k", Fingerprint: Fingerprint{1}}
 	kept := func(f byte, age time.Duration) *Remembered {
 		return &Remembered{Fingerprint: Fingerprint{f}, At: now.Add(-age), Answer: []byte("answer")}
@@ -27,19 +34,19 @@ func TestTermsDecide(t *testing.T) {
 		{"absent, one there", Terms{Absent: true}, three, nil, "", ErrExists},
 		{"present, none there", Terms{Present: true}, nil, nil, "", ErrVersion},
 		{"present, one there", Terms{Present: true}, three, nil, "", nil},
-		{"versions, none there", Terms{Versions: []int64{3}}, nil, nil, "", ErrVersion},
-		{"versions, another there", Terms{Versions: []int64{1, 2, 4}}, three, nil, "", ErrVersion},
-		{"versions, one of them there", Terms{Versions: []int64{2, 3}}, three, nil, "", nil},
-		{"no version at all", Terms{Versions: []int64{}}, three, nil, "", ErrVersion},
-		{"no version at all, none there", Terms{Versions: []int64{}}, nil, nil, "", ErrVersion},
-		{"absent before versions", Terms{Absent: true, Versions: []int64{1}}, three, nil, "", ErrExists},
+		{"revisions, none there", Terms{Revisions: at(3)}, nil, nil, "", ErrVersion},
+		{"revisions, another there", Terms{Revisions: at(1, 2, 4)}, three, nil, "", ErrVersion},
+		{"revisions, one of them there", Terms{Revisions: at(2, 3)}, three, nil, "", nil},
+		{"no revision at all", Terms{Revisions: at()}, three, nil, "", ErrVersion},
+		{"no revision at all, none there", Terms{Revisions: at()}, nil, nil, "", ErrVersion},
+		{"absent before revisions", Terms{Absent: true, Revisions: at(1)}, three, nil, "", ErrExists},
 		{"absent and present, none there", Terms{Absent: true, Present: true}, nil, nil, "", ErrVersion},
-		{"present and another version", Terms{Present: true, Versions: []int64{1}}, three, nil, "", ErrVersion},
+		{"present and another revision", Terms{Present: true, Revisions: at(1)}, three, nil, "", ErrVersion},
 
 		{"once, new", Terms{Once: once}, three, nil, "", nil},
 		{"once, new, but exists", Terms{Once: once, Absent: true}, three, nil, "", ErrExists},
 		{"once, again", Terms{Once: once}, three, kept(1, time.Hour), "answer", nil},
-		{"once, again, before any other term", Terms{Once: once, Absent: true, Versions: []int64{1}}, three, kept(1, 0), "answer", nil},
+		{"once, again, before any other term", Terms{Once: once, Absent: true, Revisions: at(1)}, three, kept(1, 0), "answer", nil},
 		{"once, other request", Terms{Once: once}, three, kept(2, time.Hour), "", ErrKeyReused},
 		{"once, other request, before any other term", Terms{Once: once, Absent: true}, three, kept(2, 0), "", ErrKeyReused},
 		{"once, a moment before its end", Terms{Once: once}, three, kept(1, KeepAnswers-1), "answer", nil},

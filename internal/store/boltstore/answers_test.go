@@ -139,7 +139,7 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 		want  error
 	}{
 		"exists":  {store.Terms{Absent: true}, store.ErrExists},
-		"version": {store.Terms{Versions: []int64{9}}, store.ErrVersion},
+		"version": {store.Terms{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
 		"reused":  {other, store.ErrKeyReused},
 	} {
 		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "x"}, c.terms); !errors.Is(err, c.want) {

@@ -16,7 +16,7 @@ import (
 // Put implements store.Store.
 func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
 	// the caller may be gone, and change what it gave, before this is done
-	draft.Labels, terms.Versions = maps.Clone(draft.Labels), slices.Clone(terms.Versions)
+	draft.Labels, terms.Revisions = maps.Clone(draft.Labels), slices.Clone(terms.Revisions)
 	put := putting{id: id, draft: draft, terms: terms, now: s.now}
 	err := put.validate()
 	if err == nil {
@@ -95,7 +95,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID, terms store.Terms) erro
 	err := s.update(ctx, touchAccount(id), func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(accountBucket)
 		var old *store.Account
-		if terms.Versions != nil {
+		if terms.Revisions != nil {
 			var err error
 			if old, err = stored(accounts, id); err != nil {
 				return err

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,23 @@ func answer(w store.Written) []byte {
 	return fmt.Appendf(nil, "%s %s %d %v", w.Account.ID, w.Account.Name, w.Account.Version, w.Created)
 }
 
+// now and old stand in the tables for revisions that are known only later.
+const (
+	now store.Revision = "now"
+	old store.Revision = "old"
+)
+
+// revisions puts those of accounts in the place of such names.
+func revisions(list []store.Revision, accounts map[store.Revision]store.Account) []store.Revision {
+	list = slices.Clone(list)
+	for i, r := range list {
+		if acc, is := accounts[r]; is {
+			list[i] = acc.Revision()
+		}
+	}
+	return list
+}
+
 func termsDecideAPut(t *testing.T, open Opener) {
 	s := open.Open(t)
 	for i, c := range []struct {
@@ -43,13 +61,14 @@ func termsDecideAPut(t *testing.T, open Opener) {
 		{store.Terms{}, nil, nil},
 		{store.Terms{Absent: true}, store.ErrExists, nil},
 		{store.Terms{Present: true}, nil, store.ErrVersion},
-		{store.Terms{Versions: []int64{2}}, nil, store.ErrVersion},
-		{store.Terms{Versions: []int64{1, 3}}, store.ErrVersion, store.ErrVersion},
-		{store.Terms{Versions: []int64{}}, store.ErrVersion, store.ErrVersion},
+		{store.Terms{Revisions: []store.Revision{now}}, nil, store.ErrVersion},
+		{store.Terms{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion, store.ErrVersion},
+		{store.Terms{Revisions: []store.Revision{}}, store.ErrVersion, store.ErrVersion},
 	} {
 		id, none := store.ID(fmt.Sprint("there-", i)), store.ID(fmt.Sprint("none-", i))
-		put(t, s, id, "one")
+		first := put(t, s, id, "one")
 		before := put(t, s, id, "two")
+		c.terms.Revisions = revisions(c.terms.Revisions, map[store.Revision]store.Account{now: before, old: first})
 		w, err := s.Put(t.Context(), id, store.Draft{Name: "three"}, c.terms)
 		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
 			t.Errorf("%+v, one there: Put = %v, want %v", c.terms, err, c.there)
@@ -76,12 +95,12 @@ func termsDecideADelete(t *testing.T, open Opener) {
 		{store.Terms{}, nil, store.ErrNotFound},
 		{store.Terms{Absent: true}, store.ErrExists, store.ErrNotFound},
 		{store.Terms{Present: true}, nil, store.ErrVersion},
-		{store.Terms{Versions: []int64{1}}, nil, store.ErrVersion},
-		{store.Terms{Versions: []int64{2}}, store.ErrVersion, store.ErrVersion},
+		{store.Terms{Revisions: []store.Revision{"1-none", now}}, nil, store.ErrVersion},
+		{store.Terms{Revisions: []store.Revision{"1-none"}}, store.ErrVersion, store.ErrVersion},
 		{once("key", 1), nil, store.ErrNotFound}, // not looked at
 	} {
 		id := store.ID(fmt.Sprint(i))
-		put(t, s, id, "one")
+		c.terms.Revisions = revisions(c.terms.Revisions, map[store.Revision]store.Account{now: put(t, s, id, "one")})
 		err := s.Delete(t.Context(), id, c.terms)
 		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
 			t.Errorf("%+v, one there: Delete = %v, want %v", c.terms, err, c.there)
@@ -189,7 +208,7 @@ func oneOfManyWinsEachVersion(t *testing.T, open Opener) {
 				if err != nil || acc.Version >= versions {
 					return
 				}
-				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Terms{Versions: []int64{acc.Version}})
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Terms{Revisions: []store.Revision{acc.Revision()}})
 				switch {
 				case err == nil && w.Account.Version != acc.Version+1:
 					t.Errorf("version %d after %d", w.Account.Version, acc.Version)

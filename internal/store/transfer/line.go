@@ -14,15 +14,16 @@ import (
 	"accountservice/internal/store"
 )
 
-// record is an account as its line has it.
-type record struct {
-	ID        string            `json:"id"`
-	Name      string            `json:"name"`
-	Email     string            `json:"email,omitzero"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Version   *int64            `json:"version,omitzero"`
-	CreatedAt time.Time         `json:"created_at,omitzero"`
-	UpdatedAt time.Time         `json:"updated_at,omitzero"`
+// record is an account as its line has it: labels are of string in a line that
+// is written, and of *string in one that is read, where null is none.
+type record[text any] struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Email     string          `json:"email,omitzero"`
+	Labels    map[string]text `json:"labels,omitempty"`
+	Version   *int64          `json:"version,omitzero"`
+	CreatedAt time.Time       `json:"created_at,omitzero"`
+	UpdatedAt time.Time       `json:"updated_at,omitzero"`
 }
 
 // wants says what a member must be, for those that have a type of their own.
@@ -46,7 +47,7 @@ func (f Fault) Error() string { return fmt.Sprintf("line %d: %s: %s", f.Line, f.
 
 // appendLine adds acc to b as a line.
 func appendLine(b []byte, acc store.Account) ([]byte, error) {
-	r := record{string(acc.ID), acc.Name, acc.Email, acc.Labels, &acc.Version, acc.CreatedAt, acc.UpdatedAt}
+	r := record[string]{string(acc.ID), acc.Name, acc.Email, acc.Labels, &acc.Version, acc.CreatedAt, acc.UpdatedAt}
 	text, err := json.Marshal(r, json.Deterministic(true))
 	if err != nil {
 		return b, fmt.Errorf("account %q: %w", acc.ID, err) // of a file that another program wrote
@@ -56,7 +57,7 @@ func appendLine(b []byte, acc store.Account) ([]byte, error) {
 
 // parseLine returns the account of a line, or what is wrong with it.
 func parseLine(line []byte) (store.Account, *Fault) {
-	var r record
+	var r record[*string]
 	if !utf8.Valid(line) {
 		return store.Account{}, &Fault{Pointer: "#", Detail: "is not valid UTF-8"}
 	}
@@ -66,7 +67,11 @@ func parseLine(line []byte) (store.Account, *Fault) {
 	if r.Version != nil && *r.Version < 1 {
 		return store.Account{}, &Fault{Pointer: "#/version", Detail: wants["/version"]}
 	}
-	acc := store.Account{ID: store.ID(r.ID), Name: r.Name, Email: r.Email, Labels: r.Labels, CreatedAt: stored(r.CreatedAt), UpdatedAt: stored(r.UpdatedAt)}
+	labels, fault := labelsOf(r.Labels)
+	if fault != nil {
+		return store.Account{}, fault
+	}
+	acc := store.Account{ID: store.ID(r.ID), Name: r.Name, Email: r.Email, Labels: labels, CreatedAt: stored(r.CreatedAt), UpdatedAt: stored(r.UpdatedAt)}
 	if r.Version != nil {
 		acc.Version = *r.Version
 	}
@@ -75,6 +80,20 @@ func parseLine(line []byte) (store.Account, *Fault) {
 		return store.Account{}, &Fault{Pointer: fragment(jsontext.Pointer("/" + invalid.Field)), Detail: invalid.Reason}
 	}
 	return acc, nil
+}
+
+func labelsOf(texts map[string]*string) (map[string]string, *Fault) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	labels := make(map[string]string, len(texts))
+	for name, text := range texts {
+		if text == nil {
+			return nil, &Fault{Pointer: fragment(jsontext.Pointer("").AppendToken("labels").AppendToken(name)), Detail: "must be a string"}
+		}
+		labels[name] = *text
+	}
+	return labels, nil
 }
 
 // stored is t as every store keeps it.

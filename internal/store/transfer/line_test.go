@@ -32,6 +32,10 @@ func TestLineNeedsIDAndNameAlone(t *testing.T) {
 	if fault != nil || !acc.Equal(store.Account{ID: "ada", Name: "Ada"}) {
 		t.Errorf("%+v, %v", acc, fault)
 	}
+	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","email":null,"labels":null,"version":null,"created_at":null,"updated_at":null}`))
+	if fault != nil || !acc.Equal(store.Account{ID: "ada", Name: "Ada"}) {
+		t.Errorf("null is not as good as absent: %+v, %v", acc, fault)
+	}
 	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
 	if want := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC); fault != nil || acc.CreatedAt != want {
 		t.Errorf("%+v, %v, want %s", acc, fault, want)
@@ -57,6 +61,7 @@ func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
 		`{"id":"a","name":"x","labels":{"k":1}}`:                             "#/labels/k: must be a string",
 		`{"id":"a","name":"x","labels":{"k":"1","k":"hunter2"}}`:             "#/labels/k: stands twice",
 		`{"id":"a","name":"x","labels":{"k":"\u0001"}}`:                      "#/labels/k: must not have control",
+		`{"id":"a","name":"x","labels":{"k":null}}`:                          "#/labels/k: must be a string",
 		`{"id":"a","name":"x","labels":["hunter2"]}`:                         "#/labels: must be an object of strings",
 		`{"id":"a","name":"x","version":0}`:                                  "#/version: must be a whole number from 1 to 9007199254740991",
 		`{"id":"a","name":"x","version":-1}`:                                 "#/version: must be a whole number",

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"pgregory.net/rapid"
+)
+
+// fuzzers at a time, each with -rapid.checks walks of fuzzSteps requests.
+const (
+	fuzzers   = 2
+	fuzzSteps = 12
+)
+
+// TestAnyRequestGetsADocumentedAnswer drives the running service with requests
+// made of its own OpenAPI document, valid and invalid. make fuzz-api is the long run.
+func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
+	t.Parallel()
+	openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.FileBodyDecoder) // as text
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil { // the seed is in the output
+		t.Fatal(err)
+	}
+	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB", // and checks that a busy machine does not turn
+		"ACCOUNTSERVICE_CHECKS_INTERVAL=5s", "ACCOUNTSERVICE_CHECKS_TIMEOUT=4s", "ACCOUNTSERVICE_CHECKS_STALE_AFTER=60s")
+	p.await(t, "/ready", 200)
+	j := newJudge(t, p)
+	t.Run("walks", func(t *testing.T) {
+		for i := range fuzzers {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				rapid.Check(t, j.walk)
+			})
+		}
+	})
+	t.Logf("%d requests; answers by status: %s", j.requests.Load(), j.tally())
+	if j.requests.Load() < 20_000 {
+		return
+	}
+	for _, status := range []int{200, 201, 204, 304, 400, 404, 405, 406, 412, 413, 414, 415, 422, 431} {
+		if j.statuses[status] == 0 {
+			t.Errorf("no answer was %d: the requests are too tame", status)
+		}
+	}
+}
+
+// judge knows the document and says whether an answer is in it.
+type judge struct {
+	url    string
+	doc    *openapi3.T
+	router routers.Router
+	client *http.Client
+
+	walks, requests atomic.Int64
+	mu              sync.Mutex
+	statuses        map[int]int
+}
+
+func newJudge(t *testing.T, p *process) *judge {
+	t.Helper()
+	_, text := p.get("/openapi.json")
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &judge{url: p.url, doc: doc, router: router, statuses: make(map[int]int), client: &http.Client{
+		Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: fuzzers},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (j *judge) tally() string {
+	text, _ := json.Marshal(j.statuses) // a map of numbers
+	return string(text)
+}
+
+// walk is some requests about a few accounts of its own, so that it knows what
+// each must be.
+func (j *judge) walk(t *rapid.T) {
+	w := &world{doc: j.doc, prefix: fmt.Sprintf("w%d.", j.walks.Add(1)), etags: make(map[string]string)}
+	for i := range fuzzSteps {
+		r := w.draw(t)
+		if i < 2 { // two accounts to begin with
+			id := fmt.Sprint(w.prefix, i)
+			r = request{method: http.MethodPut, target: "/accounts/" + id, id: id, body: []byte(`{"name":"first","labels":{"a":"b"}}`),
+				header: [][2]string{{"Content-Type", "application/json"}}, tame: true}
+		}
+		a, err := j.ask(r)
+		if err != nil {
+			t.Fatalf("%s: %v", r, err)
+		}
+		j.judge(t, r, a)
+		w.learn(t, r, a)
+	}
+}
+
+// answer is what came back, with its body read.
+type answer struct {
+	request *http.Request
+	*http.Response
+	body []byte
+}
+
+func (j *judge) ask(r request) (answer, error) {
+	j.requests.Add(1)
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+		if r.chunked {
+			body = struct{ io.Reader }{body}
+		}
+	}
+	req, err := http.NewRequest(r.method, j.url+r.target, body)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, h := range r.header {
+		req.Header.Add(h[0], h[1])
+	}
+	resp, err := j.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.statuses[resp.StatusCode]++
+	return answer{req, resp, text}, nil
+}
+
+// judge fails the test unless the answer is one that the document has for the
+// request. What the document forbids must be refused, what it allows taken.
+func (j *judge) judge(t *rapid.T, r request, a answer) {
+	switch {
+	case a.StatusCode >= 500:
+		t.Fatalf("%s\n= %d %s", r, a.StatusCode, a.body)
+	case a.StatusCode >= 400 && bytes.Contains(a.body, []byte(poison)):
+		t.Fatalf("%s\n= %d repeats what was sent: %s", r, a.StatusCode, a.body)
+	case a.Header.Get("X-Request-Id") == "":
+		t.Fatalf("%s\n= %d without an id", r, a.StatusCode)
+	}
+	if a.StatusCode == 431 && a.Close { // by net/http, before there is an operation
+		return
+	}
+	route, params, err := j.router.FindRoute(a.request)
+	if err != nil || strings.Contains(a.request.URL.EscapedPath(), "%2F") { // which is no part of an id, and the router of the test takes for one
+		if a.StatusCode != 404 && a.StatusCode != 405 {
+			t.Fatalf("%s\n= %d, and is not in the document: %v", r, a.StatusCode, err)
+		}
+		return
+	}
+	a.request.Body = io.NopCloser(bytes.NewReader(r.body))
+	in := &openapi3filter.RequestValidationInput{Request: a.request, PathParams: params, Route: route}
+	err = openapi3filter.ValidateRequest(t.Context(), in)
+	if err != nil && a.StatusCode < 400 {
+		t.Fatalf("%s\n= %d, though the document forbids it: %v", r, a.StatusCode, err)
+	}
+	if r.tame && a.StatusCode >= 400 && a.StatusCode != 404 && a.StatusCode != 412 && a.StatusCode != 409 {
+		t.Fatalf("%s\n= %d %s, though the document allows it", r, a.StatusCode, a.body)
+	}
+	err = openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: in, Status: a.StatusCode, Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.body)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: len(a.body) == 0},
+	})
+	if err != nil {
+		t.Fatalf("%s\n= %d %s is not as the document says: %v", r, a.StatusCode, a.body, err)
+	}
+	if len(a.body) == 0 && r.method != http.MethodHead && a.StatusCode != 204 && a.StatusCode != 304 {
+		t.Fatalf("%s\n= %d without a body", r, a.StatusCode)
+	}
+}
+
+// learn compares the answer with what the walk knows of its accounts: what was
+// refused changed nothing.
+func (w *world) learn(t *rapid.T, r request, a answer) {
+	if cursor := nextCursor(a.body); cursor != "" && a.StatusCode == 200 {
+		w.cursor = cursor
+	}
+	if r.id == "" {
+		return
+	}
+	known, is := w.etags[r.id]
+	changed := a.StatusCode < 300 && a.Header.Get("Idempotency-Replayed") == ""
+	if tag := r.one("If-Match"); changed && tag != "" && tag != known {
+		t.Fatalf("%s\n= %d, though the account's ETag was %q", r, a.StatusCode, known)
+	}
+	switch {
+	case r.method == http.MethodDelete && changed:
+		delete(w.etags, r.id)
+	case (r.method == http.MethodPut || r.method == http.MethodPatch) && changed:
+		w.etags[r.id] = a.Header.Get("ETag")
+	case r.method == http.MethodGet && a.StatusCode == 404 && is, r.method == http.MethodGet && a.StatusCode < 400 && a.Header.Get("ETag") != known:
+		t.Fatalf("%s\n= %d with ETag %s, want %q", r, a.StatusCode, a.Header.Get("ETag"), known)
+	}
+}
+
+// one is the header's value if it is one strong entity tag, else "".
+func (r request) one(header string) (tag string) {
+	for _, h := range r.header {
+		if h[0] == header && (tag != "" || strings.Count(h[1], `"`) != 2 || h[1][0] != '"' || strings.ContainsAny(h[1], ", ")) {
+			return ""
+		} else if h[0] == header {
+			tag = h[1]
+		}
+	}
+	return tag
+}
+
+func nextCursor(body []byte) string {
+	var page struct {
+		NextCursor string `json:"next_cursor"`
+	}
+	if !bytes.HasPrefix(body, []byte("{")) || json.Unmarshal(body, &page) != nil {
+		return ""
+	}
+	return page.NextCursor
+}
+
+func (r request) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %.300q (tame: %v, chunked: %v)", r.method, r.target, r.tame, r.chunked)
+	for _, h := range r.header {
+		fmt.Fprintf(&b, "\n%s: %.300q", h[0], h[1])
+	}
+	if r.body != nil {
+		fmt.Fprintf(&b, "\n%.1000q", r.body)
+	}
+	return b.String()
+}

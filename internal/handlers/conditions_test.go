@@ -1,0 +1,154 @@
+package handlers
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"accountservice/internal/store"
+)
+
+func TestEntityTagsAreReadAsRFC9110Says(t *testing.T) {
+	type revisions = []store.Revision
+	for value, want := range map[string]struct{ strong, all revisions }{
+		`"a"`:                    {revisions{"a"}, revisions{"a"}},
+		`W/"a"`:                  {nil, revisions{"a"}},
+		`"a", W/"b" ,"c"`:        {revisions{"a", "c"}, revisions{"a", "b", "c"}},
+		` , "a",, "b", `:         {revisions{"a", "b"}, revisions{"a", "b"}},
+		`"a,b"`:                  {revisions{"a,b"}, revisions{"a,b"}},
+		`""`:                     {revisions{""}, revisions{""}},
+		"\"\xe9!#~\"":            {revisions{"\xe9!#~"}, revisions{"\xe9!#~"}},
+		`a`:                      {},
+		`"a`:                     {},
+		`"a" "b"`:                {},
+		`"a"b`:                   {},
+		`w/"a"`:                  {},
+		`W/ "a"`:                 {},
+		`"a b"`:                  {},
+		"\"a\x7f\"":              {},
+		`*, "a"`:                 {},
+		`"a", *`:                 {},
+		`W/`:                     {},
+		`"a"; "b"`:               {},
+		strings.Repeat(`"`, 999): {},
+	} {
+		got, err := parseTags("If-Match", value)
+		if (err != nil) != (want.all == nil) || !reflect.DeepEqual(got.strong, want.strong) || !slices.Equal(got.all, want.all) {
+			t.Errorf("%q is %+v, %v; want %+v", value, got, err, want)
+		}
+	}
+	if got, err := parseTags("If-Match", "*"); !got.any || !got.given() || err != nil {
+		t.Errorf("* is %+v, %v", got, err)
+	}
+}
+
+func TestConditionsDecideAboutEveryMethod(t *testing.T) {
+	s := serve(t, nil)
+	first := s.do(t, "GET", "/accounts/10000", "").Header.Get("ETag")
+	if !strings.HasPrefix(first, `"1-`) {
+		t.Fatalf("ETag %s", first)
+	}
+	const body = `{"name":"x"}`
+	for i, c := range []struct {
+		method, path, header, value string
+		status                      int
+	}{
+		{"GET", "10000", "If-None-Match", first, 304},
+		{"HEAD", "10000", "If-None-Match", first, 304},
+		{"GET", "10000", "If-None-Match", "W/" + first, 304},
+		{"GET", "10000", "If-None-Match", "*", 304},
+		{"GET", "10000", "If-None-Match", `"1-other", ` + first, 304},
+		{"GET", "10000", "If-None-Match", `"1-other"`, 200},
+		{"GET", "10000", "If-Match", first, 200},
+		{"GET", "10000", "If-Match", `"1-other"`, 412},
+		{"GET", "nobody", "If-None-Match", "*", 404},
+		{"GET", "nobody", "If-Match", "*", 404},
+		{"GET", "10000", "If-Match", "x", 400},
+		{"GET", "10000", "If-None-Match", "x", 400},
+		{"GET", "10000", "If-None-Match", "", 400},
+		{"PUT", "10000", "If-Match", `"1-other"`, 412},
+		{"PUT", "10000", "If-Match", "W/" + first, 412},
+		{"PUT", "10000", "If-Match", "", 400},
+		{"PUT", "10000", "If-Match", " , ", 400},
+		{"PUT", "10000", "If-Match", `"x`, 400},
+		{"PUT", "10000", "If-None-Match", "*", 412},
+		{"PUT", "10000", "If-None-Match", `"1-other"`, 400},
+		{"PUT", "nobody", "If-Match", "*", 412},
+		{"PUT", "nobody", "If-Match", first, 412},
+		{"PATCH", "10000", "If-Match", `"1-other"`, 412},
+		{"PATCH", "10000", "If-Match", "W/" + first, 412},
+		{"PATCH", "nobody", "If-Match", "*", 404},
+		{"DELETE", "10000", "If-Match", `"1-other"`, 412},
+		{"DELETE", "10000", "If-Match", "W/" + first, 412},
+		{"DELETE", "nobody", "If-Match", `"1-other"`, 404},
+		{"DELETE", "nobody", "If-Match", "*", 404},
+		{"DELETE", "10000", "If-Match", "x", 400},
+		// and these change something
+		{"PUT", "10000", "If-Match", `"1-other", ` + first, 200},
+		{"PUT", "10000", "If-Match", first, 412},
+		{"PUT", "10000", "If-Match", "*", 200},
+		{"PATCH", "10000", "If-Match", "*", 200},
+		{"DELETE", "10000", "If-Match", "*", 204},
+		{"PUT", "10000", "If-None-Match", "*", 201},
+	} {
+		text := ""
+		if c.method == "PUT" || c.method == "PATCH" {
+			text = body
+		}
+		r := s.do(t, c.method, "/accounts/"+c.path, text, c.header, c.value)
+		if r.StatusCode != c.status {
+			t.Errorf("%d: %s %s with %s: %s = %d %s, want %d", i, c.method, c.path, c.header, c.value, r.StatusCode, r.body, c.status)
+		}
+		if c.status == 304 && (r.Header.Get("ETag") != first || r.body != "") {
+			t.Errorf("%d: 304 with ETag %s and body %q", i, r.Header.Get("ETag"), r.body)
+		}
+		if c.status == 400 && !strings.Contains(r.body, `"parameter":"`+c.header) {
+			t.Errorf("%d: %s does not name %s", i, r.body, c.header)
+		}
+	}
+}
+
+// A list of tags may stand in several lines (RFC 9110, 5.3).
+func TestConditionInSeveralLinesIsOneList(t *testing.T) {
+	s := serve(t, nil)
+	tag := s.do(t, "GET", "/accounts/10000", "").Header.Get("ETag")
+	text := fmt.Sprintf("DELETE /accounts/10000 HTTP/1.1\r\nHost: x\r\nIf-Match: \"no\"\r\nIf-Match: %s\r\nConnection: close\r\n\r\n", tag)
+	if r := s.raw(t, "DELETE", text); r.StatusCode != 204 {
+		t.Errorf("%d %s, want 204", r.StatusCode, r.body)
+	}
+}
+
+// An account that was removed and made again begins with version 1 again, and
+// still is another one: what a client saw of the first must not change it.
+func TestETagOfARemovedAccountIsNotThatOfTheNextOne(t *testing.T) {
+	s := serve(t, nil)
+	seen := make(map[string]bool)
+	for i := range 5 {
+		r := s.do(t, "PUT", "/accounts/again", `{"name":"same"}`)
+		r.is(t, 201, &account{})
+		if tag := r.Header.Get("ETag"); seen[tag] {
+			t.Errorf("round %d has the ETag %s of another account", i, tag)
+		} else {
+			seen[tag] = true
+		}
+		s.do(t, "DELETE", "/accounts/again", "")
+	}
+}
+
+func TestPreconditionsAreRequiredWhereItIsSet(t *testing.T) {
+	s := serveWith(t, nil, func(a *API) { a.RequirePreconditions = true })
+	for method, c := range map[string]struct{ body, header string }{
+		"PUT": {`{"name":"x"}`, "If-Match"}, "PATCH": {`{"name":"x"}`, "If-Match"}, "DELETE": {"", "If-Match"},
+	} {
+		r := s.do(t, method, "/accounts/10000", c.body)
+		if p := r.isProblem(t, 428); p.Type != "/problems/precondition-required" || !strings.Contains(p.Detail, c.header) {
+			t.Errorf("%s: %+v", method, p)
+		}
+	}
+	tag := s.do(t, "GET", "/accounts/10000", "").Header.Get("ETag")
+	s.do(t, "PUT", "/accounts/10000", `{"name":"x"}`, "If-Match", tag).is(t, 200, &account{})
+	s.do(t, "PUT", "/accounts/new", `{"name":"x"}`, "If-None-Match", "*").is(t, 201, &account{})
+	s.do(t, "POST", "/accounts", `{"name":"x"}`).is(t, 201, &account{})
+}

@@ -1,0 +1,195 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// count is how many accounts there are.
+func (s service) count(t *testing.T) int {
+	t.Helper()
+	var page accountPage
+	s.do(t, "GET", "/accounts?limit=1000", "").is(t, 200, &page)
+	return len(page.Items)
+}
+
+func TestRepeatedRequestGetsTheFirstAnswerAndChangesNothing(t *testing.T) {
+	s := serve(t, nil)
+	s.do(t, "PUT", "/accounts/p", `{"name":"x"}`).is(t, 201, &account{})
+	for method, path := range map[string]string{"POST": "/accounts", "PATCH": "/accounts/p"} {
+		body := `{"name":"` + method + `","labels":{"a":"b"}}`
+		first := s.do(t, method, path, body, "Idempotency-Key", "key of "+method)
+		if first.StatusCode >= 300 || first.Header.Get("Idempotency-Replayed") != "" {
+			t.Fatalf("%s = %d %s, replayed: %q", method, first.StatusCode, first.body, first.Header.Get("Idempotency-Replayed"))
+		}
+		before := s.count(t)
+		s.do(t, "PUT", "/accounts/p", `{"name":"other"}`) // what came later must not show
+		for range 3 {
+			again := s.do(t, method, path, body, "Idempotency-Key", "key of "+method)
+			if again.StatusCode != first.StatusCode || again.body != first.body || again.Header.Get("Idempotency-Replayed") != "true" {
+				t.Errorf("%s again = %d %s, replayed: %q; want %d %s", method, again.StatusCode, again.body, again.Header.Get("Idempotency-Replayed"), first.StatusCode, first.body)
+			}
+			for _, header := range []string{"ETag", "Location", "Content-Type"} {
+				if again.Header.Get(header) != first.Header.Get(header) {
+					t.Errorf("%s again has %s %q, want %q", method, header, again.Header.Get(header), first.Header.Get(header))
+				}
+			}
+		}
+		if n := s.count(t); n != before {
+			t.Errorf("%s again made %d accounts", method, n-before)
+		}
+		var acc account
+		if s.do(t, "GET", "/accounts/p", "").is(t, 200, &acc); acc.Name != "other" {
+			t.Errorf("%s again undid what came later: %+v", method, acc)
+		}
+	}
+}
+
+func TestKeyBelongsToOneRequestOfOneCaller(t *testing.T) {
+	s := serve(t, nil)
+	const path, body = "/accounts/10000", `{"name":"x"}`
+	patch := func(path, body string, headers ...string) reply {
+		return s.do(t, "PATCH", path, body, append([]string{"Idempotency-Key", "k"}, headers...)...)
+	}
+	patch(path, body).is(t, 200, &account{})
+	tag := s.do(t, "GET", path, "").Header.Get("ETag")
+	for name, r := range map[string]reply{
+		"body":      patch(path, `{"name":"y"}`),
+		"space":     patch(path, body+" "),
+		"path":      patch("/accounts/10001", body),
+		"media":     patch(path, body, "Content-Type", "application/merge-patch+json"),
+		"condition": patch(path, body, "If-Match", "*"),
+		"method":    s.do(t, "POST", "/accounts", body, "Idempotency-Key", "k"),
+	} {
+		if p := r.isProblem(t, 422); p.Type != "/problems/idempotency-key-reused" {
+			t.Errorf("other %s: %s", name, r.body)
+		}
+	}
+	if after := s.do(t, "GET", path, "").Header.Get("ETag"); after != tag {
+		t.Errorf("the account changed")
+	}
+	other := patch("/accounts/10001", body, "Authorization", "Bearer other")
+	if other.StatusCode != 200 || other.Header.Get("Idempotency-Replayed") != "" {
+		t.Errorf("another caller's key: %d %s", other.StatusCode, other.body)
+	}
+}
+
+func TestMalformedKeyIs400(t *testing.T) {
+	s := serve(t, nil)
+	before := s.count(t)
+	for _, key := range []string{"", strings.Repeat("k", 256), "é", "a\tb"} {
+		r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", key)
+		if p := r.isProblem(t, 400); len(p.Errors) != 1 || p.Errors[0].Parameter != "Idempotency-Key" || key != "" && strings.Contains(r.body, key) {
+			t.Errorf("key %q: %s", key, r.body)
+		}
+	}
+	s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", strings.Repeat("k", 255)).is(t, 201, &account{})
+	if n := s.count(t); n != before+1 {
+		t.Errorf("%d accounts more, want 1", n-before)
+	}
+}
+
+// blocked holds a Put until the test lets it go on.
+type blocked struct {
+	store.Store
+	entered, release chan struct{}
+}
+
+func (b blocked) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
+	b.entered <- struct{}{}
+	<-b.release
+	return b.Store.Put(ctx, id, draft, terms)
+}
+
+func TestRequestWithAKeyInFlightIs409(t *testing.T) {
+	b := blocked{entered: make(chan struct{}), release: make(chan struct{})}
+	s := serve(t, func(real store.Store) store.Store { b.Store = real; return b })
+	first := make(chan reply)
+	go func() { first <- s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k") }()
+	<-b.entered
+	r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k")
+	if p := r.isProblem(t, 409); p.Type != "/problems/in-flight" || r.Header.Get("Retry-After") == "" {
+		t.Errorf("%s", r.body)
+	}
+	close(b.release)
+	one := <-first
+	one.is(t, 201, &account{})
+	go func() { <-b.entered }()
+	if again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k"); again.body != one.body || again.StatusCode != 201 {
+		t.Errorf("afterwards %d %s, want %s", again.StatusCode, again.body, one.body)
+	}
+}
+
+// lossy makes the write and then fails as ordered: the answer is lost.
+type lossy struct {
+	store.Store
+	fail *atomic.Pointer[storetest.Fault]
+}
+
+func (l lossy) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
+	w, err := l.Store.Put(ctx, id, draft, terms)
+	if fault := l.fail.Swap(nil); fault != nil && err == nil {
+		return store.Written{}, (*fault)(ctx)
+	}
+	return w, err
+}
+
+func TestKeyIsFreeAfterEveryEndAndTellsTheOutcome(t *testing.T) {
+	l := lossy{fail: &atomic.Pointer[storetest.Fault]{}}
+	s := serve(t, func(real store.Store) store.Store { l.Store = real; return l })
+	for name, fault := range map[string]storetest.Fault{
+		"panic": storetest.Panic, "unknown": storetest.Fail(fmt.Errorf("bolt: %w", store.ErrOutcomeUnknown)), "any": storetest.Fail(errors.New("any")),
+	} {
+		l.fail.Store(&fault)
+		before := s.count(t)
+		if r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", name); r.StatusCode < 500 {
+			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
+		}
+		again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", name)
+		again.is(t, 201, &account{})
+		if n := s.count(t); n != before+1 || again.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%s: %d accounts more, replayed %q; want 1 and true", name, n-before, again.Header.Get("Idempotency-Replayed"))
+		}
+	}
+}
+
+func TestFailureIsNotRemembered(t *testing.T) {
+	s := serve(t, nil)
+	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").isProblem(t, 404)
+	s.do(t, "PUT", "/accounts/late", `{"name":"y"}`).is(t, 201, &account{})
+	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").is(t, 200, &account{})
+}
+
+// Many send the same request at once, as an impatient client does: one account
+// is made, and whoever got an answer got that one.
+func TestSameRequestManyTimesAtOnceMakesOneAccount(t *testing.T) {
+	s := serve(t, nil)
+	before := s.count(t)
+	var bodies sync.Map
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k")
+			if r.StatusCode == http.StatusCreated {
+				bodies.Store(r.body, true)
+			} else {
+				r.isProblem(t, 409)
+			}
+		})
+	}
+	wg.Wait()
+	different := 0
+	bodies.Range(func(any, any) bool { different++; return true })
+	if n := s.count(t); n != before+1 || different != 1 {
+		t.Errorf("%d accounts more and %d answers, want 1 and 1", n-before, different)
+	}
+}

@@ -1,0 +1,113 @@
+package handlers
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strconv"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+type listInput struct {
+	Limit        int       `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Accounts in a page, at most"`
+	Cursor       string    `query:"cursor" maxLength:"4096" doc:"next_cursor of the page before, with the same filters"`
+	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name"`
+	NamePrefix   string    `query:"name_prefix" maxLength:"256" doc:"Only accounts whose name begins so"`
+	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339; a + in it is written %2B)"`
+}
+
+type accountPage struct {
+	Items      []account `json:"items" nullable:"false"`
+	NextCursor string    `json:"next_cursor,omitempty" doc:"Opaque; absent on the last page"`
+}
+
+type listOutput struct {
+	Link string `header:"Link" hidden:"true"`
+	Body accountPage
+}
+
+func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, error) {
+	query, err := a.query(in)
+	if err != nil {
+		return nil, err
+	}
+	page, err := a.Store.List(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{Body: accountPage{Items: make([]account, len(page.Accounts))}}
+	for i, acc := range page.Accounts {
+		out.Body.Items[i] = toJSON(acc)
+	}
+	if page.Next != "" {
+		query.After = page.Next
+		out.Body.NextCursor = a.cursor(query)
+		out.Link = "<" + nextPage(query, out.Body.NextCursor) + `>; rel="next"` // RFC 8288
+	}
+	return out, nil
+}
+
+func (a API) query(in *listInput) (store.Query, error) {
+	q := store.Query{Limit: in.Limit, Name: in.Name, NamePrefix: in.NamePrefix, UpdatedSince: in.UpdatedSince}
+	for parameter, text := range map[string]string{"name": in.Name, "name_prefix": in.NamePrefix} {
+		var invalid *store.Invalid
+		if err := (store.Draft{Name: text}).Validate(); text != "" && errors.As(err, &invalid) {
+			return q, unprocessable(InvalidField{Parameter: parameter, Detail: invalid.Reason})
+		}
+	}
+	if in.Cursor == "" {
+		return q, nil
+	}
+	var err error
+	q.After, err = a.parseCursor(in.Cursor, q)
+	return q, err
+}
+
+// nextPage is the reference of the page that goes on after q.
+func nextPage(q store.Query, cursor string) string {
+	values := url.Values{"limit": {strconv.Itoa(q.Limit)}, "cursor": {cursor}}
+	for name, text := range map[string]string{"name": q.Name, "name_prefix": q.NamePrefix} {
+		if text != "" {
+			values.Set(name, text)
+		}
+	}
+	if !q.UpdatedSince.IsZero() {
+		values.Set("updated_since", q.UpdatedSince.Format(time.RFC3339Nano))
+	}
+	return "/accounts?" + values.Encode()
+}
+
+// A cursor is a seal and the last id that was looked at. The seal holds the
+// filters too, so that a cursor goes on with the list it came from and no other.
+const sealSize = 16
+
+// cursor is that of the page that goes on after q.
+func (a API) cursor(q store.Query) string {
+	return base64.RawURLEncoding.EncodeToString(append(a.seal(q), q.After...))
+}
+
+// parseCursor returns the After that a cursor of q's filters holds.
+func (a API) parseCursor(text string, q store.Query) (store.ID, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err == nil && len(raw) > sealSize {
+		q.After = store.ID(raw[sealSize:]) // not parsed: files that others wrote can have other ids
+		if hmac.Equal(raw[:sealSize], a.seal(q)) {
+			return q.After, nil
+		}
+	}
+	return "", unprocessable(InvalidField{Parameter: "cursor", Detail: "is not one that this service gave for these filters; begin without it"})
+}
+
+// seal authenticates position and filters. The limit may differ from page to page.
+func (a API) seal(q store.Query) []byte {
+	mac := hmac.New(sha256.New, []byte(a.CursorKey))
+	for _, part := range []string{"cursor 2", string(q.After), q.Name, q.NamePrefix, q.UpdatedSince.UTC().Format(time.RFC3339Nano)} {
+		hashPart(mac, []byte(part))
+	}
+	return mac.Sum(nil)[:sealSize]
+}

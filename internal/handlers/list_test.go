@@ -1,0 +1,128 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// follow reads all pages from path on by their links, and returns the ids.
+func (s service) follow(t *testing.T, path string) (ids []string) {
+	t.Helper()
+	for range 1000 {
+		var page accountPage
+		r := s.do(t, "GET", path, "")
+		r.is(t, 200, &page)
+		for _, acc := range page.Items {
+			ids = append(ids, acc.ID)
+		}
+		link := r.Header.Get("Link")
+		if (link == "") != (page.NextCursor == "") {
+			t.Fatalf("link %q and cursor %q of one page", link, page.NextCursor)
+		}
+		if link == "" {
+			return ids
+		}
+		target, ok := strings.CutSuffix(link, `>; rel="next"`)
+		if path = strings.TrimPrefix(target, "<"); !ok || !strings.HasPrefix(path, "/accounts?") {
+			t.Fatalf("link %q", link)
+		}
+	}
+	t.Fatal("no end of pages")
+	return nil
+}
+
+func TestLinksLeadThroughAllThatTheFiltersLetPass(t *testing.T) {
+	s := serve(t, nil)
+	since := time.Now().UTC()
+	for _, name := range []string{"Zoë & Co", "Zoë & Sons", "zoë"} {
+		s.do(t, "POST", "/accounts", fmt.Sprintf(`{"name":%q}`, name)).is(t, 201, &account{})
+	}
+	zone := since.In(time.FixedZone("", 2*3600)).Format(time.RFC3339Nano)
+	for query, want := range map[string]int{
+		"":                            103,
+		"name=Person_7":               1,
+		"name=person_7":               0,
+		"name_prefix=Person_1":        11,
+		"name_prefix=Zo%C3%AB+%26":    2,
+		"name_prefix=Person&name=zoë": 0,
+		"updated_since=" + url.QueryEscape(since.Format(time.RFC3339Nano)):            3,
+		"updated_since=" + url.QueryEscape(zone) + "&name_prefix=Z":                   2,
+		"updated_since=" + url.QueryEscape(since.Add(time.Hour).Format(time.RFC3339)): 0,
+	} {
+		for _, limit := range []string{"1", "7", "1000"} {
+			ids := s.follow(t, "/accounts?limit="+limit+"&"+query)
+			seen := make(map[string]bool)
+			for _, id := range ids {
+				seen[id] = true
+			}
+			if len(ids) != want || len(seen) != want {
+				t.Errorf("%s by %s: %d ids, %d different, want %d", query, limit, len(ids), len(seen), want)
+			}
+		}
+	}
+}
+
+func TestCursorIsTakenOnlyAsItWasGiven(t *testing.T) {
+	s := serve(t, nil)
+	var page accountPage
+	s.do(t, "GET", "/accounts?limit=3&name_prefix=Person", "").is(t, 200, &page)
+	good := page.NextCursor
+	s.do(t, "GET", "/accounts?limit=5&name_prefix=Person&cursor="+good, "").is(t, 200, &page) // another limit
+	raw, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw { // every byte of it counts
+		raw[i] ^= 1
+		r := s.do(t, "GET", "/accounts?name_prefix=Person&cursor="+base64.RawURLEncoding.EncodeToString(raw), "")
+		if p := r.isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Parameter != "cursor" {
+			t.Errorf("byte %d: %s", i, r.body)
+		}
+		raw[i] ^= 1
+	}
+	for _, query := range []string{"cursor=" + good, "name_prefix=Perso&cursor=" + good, "name=Person&cursor=" + good,
+		"name_prefix=Person&updated_since=2000-01-01T00:00:00Z&cursor=" + good, "name_prefix=Person&cursor=" + good + "A",
+		"name_prefix=Person&cursor=" + good[:len(good)-1], "cursor=" + good[:20], "cursor=MToxMDAwMA"} {
+		s.do(t, "GET", "/accounts?"+query, "").isProblem(t, 422)
+	}
+	other := serveWith(t, nil, func(a *API) { a.CursorKey = "of another service" })
+	other.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").isProblem(t, 422)
+	same := serve(t, nil) // as after a restart
+	same.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").is(t, 200, &page)
+}
+
+func TestBatchGetTellsWhatIsThereAndWhatIsNot(t *testing.T) {
+	s := serve(t, nil)
+	var got struct {
+		Items   []account `json:"items"`
+		Missing []string  `json:"missing"`
+	}
+	s.do(t, "POST", "/accounts:batchGet", `{"ids":["10002","nobody","10001","10002","~"]}`).is(t, 200, &got)
+	if len(got.Items) != 2 || got.Items[0].ID != "10002" || got.Items[1].Name != "Person_1" || fmt.Sprint(got.Missing) != "[nobody ~]" {
+		t.Errorf("got %+v", got)
+	}
+	if r := s.do(t, "POST", "/accounts:batchGet", `{"ids":["nobody"]}`); !strings.Contains(r.body, `"items":[]`) {
+		t.Errorf("%s, want an empty list", r.body)
+	}
+	if r := s.do(t, "POST", "/accounts:batchGet", `{"ids":["10000"]}`); !strings.Contains(r.body, `"missing":[]`) {
+		t.Errorf("%s, want an empty list", r.body)
+	}
+	thousand := `"a"` + strings.Repeat(`,"a"`, 999)
+	s.do(t, "POST", "/accounts:batchGet", `{"ids":[`+thousand+`]}`).is(t, 200, &got)
+	for body, pointer := range map[string]string{
+		`{"ids":[` + thousand + `,"a"]}`: "#/ids", `{"ids":[]}`: "#/ids", `{}`: "#", `{"ids":["a","a b"]}`: "#/ids/1", `{"ids":["a",".."]}`: "#/ids/1",
+		`{"ids":["a",7]}`: "#/ids/1", `{"ids":["a",null]}`: "#/ids/1", `{"ids":null}`: "#/ids", `{"ids":"a"}`: "#/ids", `{"ids":["a"],"x":1}`: "#/x",
+	} {
+		p := s.do(t, "POST", "/accounts:batchGet", body).isProblem(t, 422)
+		if len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
+			t.Errorf("%.40s: %+v, want the pointer %s", body, p.Errors, pointer)
+		}
+	}
+	for _, path := range []string{"/accounts:nothing", "/accounts:batchGet/x", "/accountsXbatchGet"} { // the colon is no parameter
+		s.do(t, "POST", path, `{"ids":["10000"]}`).isProblem(t, 404)
+	}
+}

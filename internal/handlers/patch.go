@@ -1,0 +1,69 @@
+package handlers
+
+import (
+	"maps"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+
+	"accountservice/internal/store"
+)
+
+// mergePatch is a body of application/merge-patch+json: null removes.
+type mergePatch struct{ value any }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *mergePatch) UnmarshalJSON(data []byte) error { return unmarshalStrict(data, &p.value) }
+
+// Schema implements huma.SchemaProvider: a draft of which everything may be
+// absent, and null where there may be nothing.
+func (mergePatch) Schema(r huma.Registry) *huma.Schema {
+	draft := r.SchemaFromRef(r.Schema(typeOf[accountDraft](), true, "").Ref)
+	labels := labelsSchema(true)
+	labels.Description = "Added or replaced one by one; null removes one, or all"
+	properties := maps.Clone(draft.Properties)
+	properties["labels"] = labels
+	return &huma.Schema{Type: huma.TypeObject, Properties: properties, AdditionalProperties: false}
+}
+
+// merge is MergePatch of RFC 7396, 2. It may change and keep parts of target.
+func merge(target, patch any) any {
+	changes, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	object, ok := target.(map[string]any)
+	if !ok {
+		object = make(map[string]any)
+	}
+	for name, value := range changes {
+		if value == nil {
+			delete(object, name)
+		} else {
+			object[name] = merge(object[name], value)
+		}
+	}
+	return object
+}
+
+// patched is what a Put of acc with these changes is to be given.
+func patched(acc store.Account, patch mergePatch) (store.Draft, error) {
+	current := map[string]any{"name": acc.Name}
+	if acc.Email != "" {
+		current["email"] = acc.Email
+	}
+	if len(acc.Labels) > 0 {
+		kept := make(map[string]any, len(acc.Labels))
+		for key, value := range acc.Labels {
+			kept[key] = value
+		}
+		current["labels"] = kept
+	}
+	text, err := json.Marshal(merge(current, patch.value))
+	if err != nil {
+		return store.Draft{}, err
+	}
+	var draft accountDraft
+	err = unmarshalStrict(text, &draft)
+	return draft.parse(), err
+}

@@ -1,0 +1,94 @@
+package handlers
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// The vectors of RFC 7396, appendix A.
+func TestMergeIsThatOfRFC7396(t *testing.T) {
+	for _, c := range []struct{ original, patch, want string }{
+		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
+		{`{"a":"b"}`, `{"a":null}`, `{}`},
+		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
+		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":"c"}`, `{"a":["b"]}`, `{"a":["b"]}`},
+		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
+		{`{"a":[{"b":"c"}]}`, `{"a":[1]}`, `{"a":[1]}`},
+		{`["a","b"]`, `["c","d"]`, `["c","d"]`},
+		{`{"a":"b"}`, `["c"]`, `["c"]`},
+		{`{"a":"foo"}`, `null`, `null`},
+		{`{"a":"foo"}`, `"bar"`, `"bar"`},
+		{`{"e":null}`, `{"a":1}`, `{"e":null,"a":1}`},
+		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
+		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
+	} {
+		value := func(text string) (v any) {
+			if err := json.Unmarshal([]byte(text), &v); err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		if got := merge(value(c.original), value(c.patch)); !reflect.DeepEqual(got, value(c.want)) {
+			t.Errorf("%s patched with %s is %v, want %s", c.original, c.patch, got, c.want)
+		}
+	}
+}
+
+func TestPatchChangesWhatItNamesAndNothingElse(t *testing.T) {
+	s := serve(t, nil)
+	s.do(t, "PUT", "/accounts/p", `{"name":"Ada","email":"ada@example.org","labels":{"team":"red","role":"lead"}}`).is(t, 201, &account{})
+	for i, c := range []struct{ media, patch, want string }{
+		{"application/merge-patch+json", `{"name":"Zoë"}`, `"name":"Zoë","email":"ada@example.org","labels":{"role":"lead","team":"red"},"version":2`},
+		{"application/merge-patch+json", `{"labels":{"team":null,"floor":"3"}}`, `"name":"Zoë","email":"ada@example.org","labels":{"floor":"3","role":"lead"},"version":3`},
+		{"application/json", `{"email":null}`, `"name":"Zoë","labels":{"floor":"3","role":"lead"},"version":4`},
+		{"application/json; charset=UTF-8", `{"labels":null}`, `"name":"Zoë","version":5`},
+		{"application/merge-patch+json", `{"labels":{"a":""}}`, `"name":"Zoë","labels":{"a":""},"version":6`},
+		{"application/merge-patch+json", `{"labels":{"a":null}}`, `"name":"Zoë","version":7`},
+		{"application/merge-patch+json", `{}`, `"name":"Zoë","version":8`},
+	} {
+		r := s.do(t, "PATCH", "/accounts/p", c.patch, "Content-Type", c.media)
+		var acc account
+		r.is(t, 200, &acc)
+		if !strings.Contains(r.body, c.want) || r.Header.Get("ETag") != s.do(t, "GET", "/accounts/p", "").Header.Get("ETag") {
+			t.Errorf("patch %d: %s with ETag %s, want %s", i, r.body, r.Header.Get("ETag"), c.want)
+		}
+	}
+	for patch, pointer := range map[string]string{
+		`{"name":null}`: "#/name", `{"email":"no"}`: "#/email", `{"labels":{"a":3}}`: "#/labels/a", `{"labels":{"a":"\u0000"}}`: "#/labels/a",
+		`{"id":"q"}`: "#/id", `null`: "#", `[]`: "#",
+	} {
+		p := s.do(t, "PATCH", "/accounts/p", patch, "Content-Type", "application/merge-patch+json").isProblem(t, 422)
+		if len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %+v, want the pointer %s", patch, p.Errors, pointer)
+		}
+	}
+	s.do(t, "PATCH", "/accounts/nobody", `{"name":"x"}`).isProblem(t, 404)
+}
+
+// 32 clients patch another label each, at once and without conditions: what
+// one wrote, no other may undo.
+func TestPatchesAtOnceLoseNothing(t *testing.T) {
+	s := serve(t, nil)
+	const clients = 32
+	done := make(chan reply, clients)
+	for i := range clients {
+		go func() {
+			done <- s.do(t, "PATCH", "/accounts/10000", fmt.Sprintf(`{"labels":{"l%d":"x"}}`, i))
+		}()
+	}
+	for range clients {
+		if r := <-done; r.StatusCode != 200 {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+	}
+	var acc account
+	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &acc)
+	if len(acc.Labels) != clients || acc.Version != clients+1 {
+		t.Errorf("%d labels in version %d, want %d and %d", len(acc.Labels), acc.Version, clients, clients+1)
+	}
+}

@@ -1,0 +1,67 @@
+package handlers
+
+import (
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"accountservice/internal/store"
+)
+
+func TestWhatIsNoRequestIsAProblemToo(t *testing.T) {
+	server := httptest.NewUnstartedServer(bare(store.Unavailable("none")).Handler())
+	server.Config.MaxHeaderBytes = 16 << 10
+	server.Listener = Problems(server.Listener)
+	server.Start()
+	defer server.Close()
+	s := service{Server: server}
+	for text, status := range map[string]int{
+		"nonsense\r\n\r\n":                                                             400,
+		"GET / HTTP/1.1\r\n\r\n":                                                       400,
+		"GET / HTTP/1.1\r\nHost: a b\r\n\r\n":                                          400,
+		"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n":                              400,
+		"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n":                                         400,
+		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n":                       400,
+		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 32<<10) + "\r\n\r\n":  431,
+		"GET /" + strings.Repeat("x", 32<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n":         431,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":                 501,
+		"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                404,
+		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx": 400,
+		"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n":                                 400,
+	} {
+		r := s.raw(t, "GET", text)
+		if p := r.isProblem(t, status); !r.Close || p.Instance != "/requests/"+r.Header.Get("X-Request-Id") || p.Detail == "" {
+			t.Errorf("%.60q: %v, close %v", text, r.body, r.Close)
+		}
+	}
+}
+
+// Only those errors are touched: a handler may say anything.
+func TestWhatAHandlerWritesIsLeftAsItIs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, text := range []string{"HTTP/1.1 200 OK\r\nDate: x" + plainHeader, "HTTP/1.1 ", "x", "HTTP/1.1 4xx" + plainHeader, plainHeader} {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := Problems(l).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := conn.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		conn.Close()
+		got := make([]byte, 4096)
+		n, _ := client.Read(got)
+		client.Close()
+		if string(got[:n]) != text {
+			t.Errorf("%q became %q", text, got[:n])
+		}
+	}
+}

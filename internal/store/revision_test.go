@@ -1,0 +1,51 @@
+package store
+
+import (
+	"regexp"
+	"testing"
+	"time"
+)
+
+func TestRevisionTellsEveryFieldFromEveryOther(t *testing.T) {
+	day := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	base := Account{ID: "1", Name: "n", Email: "e", Labels: map[string]string{"a": "b", "c": "d"}, Version: 7, CreatedAt: day, UpdatedAt: day}
+	seen := map[Revision]string{base.Revision(): "base"}
+	for name, change := range map[string]func(a *Account){
+		"id":              func(a *Account) { a.ID = "2" },
+		"name":            func(a *Account) { a.Name = "m" },
+		"email":           func(a *Account) { a.Email = "" },
+		"name and email":  func(a *Account) { a.Name, a.Email = "ne", "" },
+		"email and name":  func(a *Account) { a.Name, a.Email = "", "ne" },
+		"a label's value": func(a *Account) { a.Labels = map[string]string{"a": "b", "c": "e"} },
+		"a label's key":   func(a *Account) { a.Labels = map[string]string{"a": "b", "e": "d"} },
+		"one label":       func(a *Account) { a.Labels = map[string]string{"a": "bcd"} },
+		"other pairs":     func(a *Account) { a.Labels = map[string]string{"a": "c", "b": "d"} },
+		"no label":        func(a *Account) { a.Labels = nil },
+		"version":         func(a *Account) { a.Version++ },
+		"created":         func(a *Account) { a.CreatedAt = day.Add(time.Microsecond) },
+		"updated":         func(a *Account) { a.UpdatedAt = day.Add(time.Microsecond) },
+		"times swapped":   func(a *Account) { a.CreatedAt, a.UpdatedAt = day.Add(1e6), day },
+		"times swapped 2": func(a *Account) { a.CreatedAt, a.UpdatedAt = day, day.Add(1e6) },
+		"no times":        func(a *Account) { a.CreatedAt, a.UpdatedAt = time.Time{}, time.Time{} },
+	} {
+		acc := base
+		change(&acc)
+		r := acc.Revision()
+		if was, is := seen[r]; is {
+			t.Errorf("%s has the revision of %s", name, was)
+		}
+		seen[r] = name
+		if !regexp.MustCompile(`^[78]-[A-Za-z0-9_-]{16}$`).MatchString(string(r)) {
+			t.Errorf("%s has revision %s", name, r)
+		}
+	}
+	same := base
+	same.Labels = map[string]string{"c": "d", "a": "b"}
+	same.CreatedAt = day.In(time.FixedZone("", 3600))
+	if same.Revision() != base.Revision() {
+		t.Error("the same account has two revisions")
+	}
+	if a, b := (Account{ID: "1"}), (Account{ID: "1", Labels: map[string]string{}}); a.Revision() != b.Revision() {
+		t.Error("no labels and none are two revisions")
+	}
+}
