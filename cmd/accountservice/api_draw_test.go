@@ -34,6 +34,7 @@ type world struct {
 	prefix string // of its ids
 	etags  map[string]string
 	cursor string
+	keys   int // given to tame requests
 }
 
 func pick[T any](t *rapid.T, label string, from ...T) T {
@@ -149,7 +150,8 @@ func (w *world) drawCondition(t *rapid.T, r *request, name string) string {
 	known := append(slices.Sorted(maps.Values(w.etags)), `"1-none"`)
 	if name == "Idempotency-Key" {
 		if r.tame {
-			return fmt.Sprint(w.prefix, rapid.Uint64().Draw(t, "key")) // new, or 422
+			w.keys++
+			return fmt.Sprint(w.prefix, "new", w.keys)
 		}
 		return pick(t, "key", w.prefix+"k1", w.prefix+"k2", "\"quoted\"", strings.Repeat("k", 256), "é"+poison)
 	}

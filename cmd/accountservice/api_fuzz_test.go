@@ -31,7 +31,7 @@ const (
 func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	t.Parallel()
 	openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.FileBodyDecoder) // as text
-	if err := flag.Set("rapid.nofailfile", "true"); err != nil { // the seed is in the output
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil {               // the seed is in the output
 		t.Fatal(err)
 	}
 	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB", // and checks that a busy machine does not turn

@@ -29,14 +29,14 @@ func validBody(body []byte, schema *huma.Schema, registry huma.Registry) *Proble
 	if len(result.Errors) == 0 {
 		return nil
 	}
-	p := unprocessable()
+	var fields []InvalidField
 	for _, err := range result.Errors {
 		var detail *huma.ErrorDetail
 		if errors.As(err, &detail) {
-			p.Errors = append(p.Errors, place(detail.Location, detail.Message))
+			fields = append(fields, place(detail.Location, detail.Message))
 		}
 	}
-	return p
+	return unprocessable(fields...)
 }
 
 // unmarshalStrict takes JSON (RFC 8259) of valid UTF-8 without duplicate names,

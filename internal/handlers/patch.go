@@ -46,8 +46,24 @@ func merge(target, patch any) any {
 	return object
 }
 
+// validKeys refuses a label that can't be there, if only to remove it: the
+// schema says so, and its validation passes over the names of members.
+func (p mergePatch) validKeys() error {
+	changes, _ := p.value.(map[string]any)
+	keys, _ := changes["labels"].(map[string]any)
+	for key := range keys {
+		if err := (store.Draft{Name: "x", Labels: map[string]string{key: ""}}).Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // patched is what a Put of acc with these changes is to be given.
 func patched(acc store.Account, patch mergePatch) (store.Draft, error) {
+	if err := patch.validKeys(); err != nil {
+		return store.Draft{}, err
+	}
 	current := map[string]any{"name": acc.Name}
 	if acc.Email != "" {
 		current["email"] = acc.Email

@@ -60,6 +60,7 @@ func TestPatchChangesWhatItNamesAndNothingElse(t *testing.T) {
 	}
 	for patch, pointer := range map[string]string{
 		`{"name":null}`: "#/name", `{"email":"no"}`: "#/email", `{"labels":{"a":3}}`: "#/labels/a", `{"labels":{"a":"\u0000"}}`: "#/labels/a",
+		`{"labels":{"a b":null}}`: "#/labels", `{"labels":{"":null}}`: "#/labels",
 		`{"id":"q"}`: "#/id", `null`: "#", `[]`: "#",
 	} {
 		p := s.do(t, "PATCH", "/accounts/p", patch, "Content-Type", "application/merge-patch+json").isProblem(t, 422)

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +26,7 @@ type Problem struct {
 	Status   int            `json:"status" doc:"HTTP status code"`
 	Detail   string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
 	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id of the request; a name, not a place"`
-	Errors   []InvalidField `json:"errors,omitempty" doc:"Each part of the request that was refused"`
+	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"The parts of the request that were refused, the first 50 of them"`
 	// Imported is of an import that ended early.
 	Imported *ImportCount `json:"imported,omitempty" doc:"How far an import went"`
 
@@ -148,9 +150,16 @@ func toProblem(err error) *Problem {
 	return problem(http.StatusInternalServerError, "")
 }
 
+// maxErrors bounds what a problem lists: an answer is not to be longer than what
+// it refuses.
+const maxErrors = 50
+
 func unprocessable(fields ...InvalidField) *Problem {
+	slices.SortFunc(fields, func(a, b InvalidField) int { // maps gave them
+		return cmp.Or(cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Parameter, b.Parameter))
+	})
 	p := problem(http.StatusUnprocessableEntity, "The request was understood and refused. Nothing was changed.")
-	p.Type, p.Title, p.Errors = "/problems/invalid", "Invalid request", fields
+	p.Type, p.Title, p.Errors = "/problems/invalid", "Invalid request", fields[:min(len(fields), maxErrors)]
 	return p
 }
 
@@ -251,14 +260,13 @@ func fromModel(m *huma.ErrorModel) *Problem {
 	if m.Status >= 500 {
 		return problem(m.Status, "")
 	}
-	p := problem(m.Status, "The request could not be read. Nothing was changed.")
-	if m.Status == http.StatusUnprocessableEntity {
-		p = unprocessable()
-	} else if len(m.Errors) == 0 {
-		p.Detail = m.Detail
-	}
+	var fields []InvalidField
 	for _, e := range m.Errors {
-		p.Errors = append(p.Errors, place(e.Location, e.Message))
+		fields = append(fields, place(e.Location, e.Message))
+	}
+	p := unprocessable(fields...)
+	if m.Status != http.StatusUnprocessableEntity {
+		p = &Problem{Status: m.Status, Title: http.StatusText(m.Status), Detail: "The request could not be read. Nothing was changed.", Errors: p.Errors}
 	}
 	return p
 }

@@ -33,3 +33,17 @@ func TestSameFailuresAreLoggedOnceAndCounted(t *testing.T) {
 		t.Errorf("after %s = %d, %v; want 4 that were not logged", repeatAfter, again, due)
 	}
 }
+
+func TestProblemIsNotLongerThanWhatItRefuses(t *testing.T) {
+	s := serve(t, nil)
+	body, query := []byte(`{"name":"x"`), []byte("k")
+	for i := range 1000 {
+		body = fmt.Appendf(body, `,"k%d":0`, i)
+		query = fmt.Appendf(query, "&k%d", i)
+	}
+	for _, r := range []reply{s.do(t, "PUT", "/accounts/10000", string(body)+"}"), s.do(t, "GET", "/accounts?"+string(query), "")} {
+		if p := r.isProblem(t, 422); len(p.Errors) != maxErrors || len(r.body) > 10_000 {
+			t.Errorf("%d errors in %d bytes", len(p.Errors), len(r.body))
+		}
+	}
+}

@@ -21,7 +21,7 @@ const (
 	// MaxLine bounds a line, in bytes.
 	MaxLine = 256 << 10
 	// MaxFaults bounds how many faults are told of one input.
-	MaxFaults = 100
+	MaxFaults = 50
 	// maxBatchBytes bounds the lines of a batch.
 	maxBatchBytes = 4 << 20
 )

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// create posts an account under a key, and returns the whole answer, "" if
+// there was none.
+func (p *process) create(key string) (answer string, replayed bool) {
+	req, err := http.NewRequest(http.MethodPost, p.url+"/accounts", strings.NewReader(`{"name":"`+key+`"}`))
+	if err != nil {
+		return err.Error(), false
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", false
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", false
+	}
+	return fmt.Sprintln(resp.StatusCode, resp.Header["Location"], resp.Header["Etag"], string(body)), resp.Header.Get("Idempotency-Replayed") == "true"
+}
+
+// A client whose answer was lost with the service repeats its request: what was
+// done stays done once, whether it was told so or not.
+func TestKilledServiceKnowsWhatItDid(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	answers := make(map[string]string) // by key; "" where none came
+	var mu sync.Mutex
+	lost := 0
+	for round := range 4 {
+		p := start(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
+		p.await(t, "/ready", 200)
+		var wg sync.WaitGroup
+		stop := make(chan struct{})
+		for client := range 8 {
+			wg.Go(func() {
+				for i := 0; ; i++ {
+					key := fmt.Sprint(round, "-", client, "-", i)
+					answer, _ := p.create(key)
+					mu.Lock()
+					answers[key] = answer
+					mu.Unlock()
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if answer == "" {
+						return
+					}
+				}
+			})
+		}
+		enough := 100*round + rand.IntN(60) // the moment of the kill is what varies
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			mu.Lock()
+			n := len(answers)
+			mu.Unlock()
+			if n >= enough {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d requests in 20s, want %d", n, enough)
+			}
+		}
+		p.signal(t, syscall.SIGKILL)
+		close(stop)
+		wg.Wait()
+		<-p.exited
+	}
+	p := start(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
+	p.await(t, "/ready", 200)
+	for key, before := range answers {
+		after, replayed := p.create(key)
+		if !strings.HasPrefix(after, "201 ") || before != "" && (after != before || !replayed) {
+			t.Errorf("%s: %s before the kill, %s (replayed: %v) after", key, before, after, replayed)
+		}
+		if before == "" && replayed {
+			lost++
+		}
+	}
+	if n := countAccounts(t, p); n != len(answers) {
+		t.Errorf("%d accounts of %d requests", n, len(answers))
+	}
+	t.Logf("%d requests; of those without an answer %d had been done", len(answers), lost)
+}
+
+func countAccounts(t *testing.T, p *process) (n int) {
+	t.Helper()
+	for path := "/accounts?limit=1000"; path != ""; {
+		status, body := p.get(path)
+		var page struct {
+			Items      []json.RawMessage
+			NextCursor string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 {
+			t.Fatalf("%s = %d %s", path, status, body)
+		}
+		n += len(page.Items)
+		path = ""
+		if page.NextCursor != "" {
+			path = "/accounts?limit=1000&cursor=" + page.NextCursor
+		}
+	}
+	return n
+}
+
+func TestSettingsOfTheAPIReachIt(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	cursor := func(p *process) string {
+		p.await(t, "/ready", 200)
+		_, body := p.get("/accounts?limit=1")
+		return nextCursor([]byte(body))
+	}
+	put := func(p *process) int {
+		req, err := http.NewRequest(http.MethodPut, p.url+"/accounts/10000", strings.NewReader(`{"name":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	p := start(t, path)
+	common := cursor(p)
+	if status := put(p); status != 200 {
+		t.Errorf("PUT = %d, want 200", status)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.exits(t, 0)
+	p = start(t, path, "ACCOUNTSERVICE_HTTP_REQUIRE_PRECONDITIONS=true", "ACCOUNTSERVICE_HTTP_CURSOR_KEY=hunter2hunter2hunter2", "ACCOUNTSERVICE_LOG_LEVEL=debug")
+	own := cursor(p)
+	if status := put(p); status != 428 {
+		t.Errorf("PUT where conditions are required = %d, want 428", status)
+	}
+	for cursor, want := range map[string]int{own: 200, common: 422} {
+		if status, body := p.get("/accounts?cursor=" + cursor); status != want {
+			t.Errorf("cursor %s = %d %s, want %d", cursor, status, body, want)
+		}
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.exits(t, 0)
+	p.logs(t, `"route":"/accounts/:id","status":428`)
+	if strings.Contains(p.log.String(), "hunter2") {
+		t.Errorf("the key is in the log")
+	}
+}

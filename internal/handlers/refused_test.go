@@ -1,0 +1,162 @@
+package handlers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
+	s := serve(t, nil)
+	before := s.do(t, "GET", "/accounts?limit=1000", "").body
+	for name, c := range map[string]struct {
+		method, path, body string
+		headers            []string
+		status             int
+		want               string
+	}{
+		"unknown route":       {"GET", "/nothing", "", nil, 404, ""},
+		"trailing slash":      {"GET", "/accounts/", "", nil, 404, ""},
+		"double slash":        {"GET", "//accounts", "", nil, 404, ""},
+		"below docs":          {"GET", "/docs/nothing.js", "", nil, 404, ""},
+		"id with a slash":     {"GET", "/accounts/a%2Fb", "", nil, 404, ""},
+		"id with a space":     {"GET", "/accounts/a%20b", "", nil, 422, `"parameter":"id"`},
+		"id too long":         {"GET", "/accounts/" + strings.Repeat("a", 65), "", nil, 422, `"parameter":"id"`},
+		"unknown query":       {"GET", "/accounts?limt=5", "", nil, 422, `"parameter":"limt"`},
+		"limit no number":     {"GET", "/accounts?limit=x", "", nil, 422, `"parameter":"limit"`},
+		"limit 0":             {"GET", "/accounts?limit=0", "", nil, 422, `"parameter":"limit"`},
+		"limit too large":     {"GET", "/accounts?limit=1001", "", nil, 422, `"parameter":"limit"`},
+		"cursor of nobody":    {"GET", "/accounts?cursor=abc", "", nil, 422, `"parameter":"cursor"`},
+		"malformed query":     {"GET", "/accounts?limit=%zz", "", nil, 400, "query of the URL is malformed"},
+		"limit twice":         {"GET", "/accounts?limit=5&limit=secret7", "", nil, 422, `"parameter":"limit"`},
+		"since no time":       {"GET", "/accounts?updated_since=secret7", "", nil, 422, `"parameter":"updated_since"`},
+		"since, plus":         {"GET", "/accounts?updated_since=2026-11-22T00:00:00+01:00", "", nil, 422, `%2B`},
+		"name not UTF-8":      {"GET", "/accounts?name=secret7%ff", "", nil, 422, `"parameter":"name"`},
+		"prefix with NUL":     {"GET", "/accounts?name_prefix=secret7%00", "", nil, 422, `"parameter":"name_prefix"`},
+		"target too long":     {"GET", "/accounts/10000?" + strings.Repeat("x", 8<<10), "", nil, 414, "8192"},
+		"header too long":     {"GET", "/accounts/10000", "", []string{"X-Long", strings.Repeat("x", 14<<10)}, 431, "14336"},
+		"merge patch as PUT":  {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "application/merge-patch+json"}, 415, "application/json"},
+		"JSON patch":          {"PATCH", "/accounts/10000", `[]`, []string{"Content-Type", "application/json-patch+json"}, 415, "application/merge-patch+json or application/json"},
+		"no content type":     {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", ""}, 415, ""},
+		"other charset":       {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "application/json; charset=latin1"}, 415, ""},
+		"semicolon in query":  {"GET", "/accounts/10000?a;b", "", nil, 400, "query of the URL is malformed"},
+		"put, bad query":      {"PUT", "/accounts/10000?%zz", `{"name":"x"}`, nil, 400, "query of the URL is malformed"},
+		"delete, bad query":   {"DELETE", "/accounts/10000?%zz", "", nil, 400, "query of the URL is malformed"},
+		"no such check":       {"GET", "/health/checks/none", "", nil, 404, "/health lists them"},
+		"not acceptable":      {"GET", "/accounts/10000", "", []string{"Accept", "text/html"}, 406, ""},
+		"JSON refused":        {"GET", "/accounts/10000", "", []string{"Accept", "application/json;q=0, */*"}, 406, ""},
+		"put, not acceptable": {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Accept", "text/html"}, 406, ""},
+		"gzip":                {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Encoding", "gzip"}, 415, "must not be encoded"},
+		"two encodings":       {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Encoding", "identity, br"}, 415, "must not be encoded"},
+		"no body":             {"PUT", "/accounts/10000", "", nil, 400, "required"},
+		"wrong type":          {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "text/plain"}, 415, ""},
+		"form":                {"PUT", "/accounts/10000", `name=x`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, ""},
+		"no JSON":             {"PUT", "/accounts/10000", `{"name":secret7}`, nil, 400, `"pointer":"#/name","detail":"not valid JSON at byte`},
+		"trailing data":       {"PUT", "/accounts/10000", `{"name":"x"} secret7`, nil, 400, "at byte"},
+		"second value":        {"PUT", "/accounts/10000", `{"name":"x"}{"name":"secret7"}`, nil, 400, "at byte"},
+		"duplicate name":      {"PUT", "/accounts/10000", `{"name":"x","name":"secret7"}`, nil, 400, `"pointer":"#/name","detail":"stands twice`},
+		"escaped duplicate":   {"PUT", "/accounts/10000", `{"name":"x","n\u0061me":"secret7"}`, nil, 400, "twice"},
+		"invalid UTF-8":       {"PUT", "/accounts/10000", "{\"name\":\"secret7\xff\"}", nil, 400, "UTF-8"},
+		"unpaired surrogate":  {"PUT", "/accounts/10000", `{"name":"secret7\ud800"}`, nil, 400, "at byte"},
+		"unknown field":       {"PUT", "/accounts/10000", `{"name":"x","role":"secret7"}`, nil, 422, `"pointer":"#/role"`},
+		"read-only field":     {"PUT", "/accounts/10000", `{"name":"x","version":9}`, nil, 422, `"pointer":"#/version"`},
+		"other case":          {"PUT", "/accounts/10000", `{"NAME":"secret7"}`, nil, 422, `"pointer":"#/NAME"`},
+		"both cases":          {"PUT", "/accounts/10000", `{"name":"x","Name":"secret7"}`, nil, 422, `"pointer":"#/Name"`},
+		"null":                {"PUT", "/accounts/10000", `null`, nil, 422, `"pointer":"#"`},
+		"array":               {"PUT", "/accounts/10000", `["secret7"]`, nil, 422, `"pointer":"#"`},
+		"name missing":        {"PUT", "/accounts/10000", `{}`, nil, 422, `"pointer":"#"`},
+		"name null":           {"PUT", "/accounts/10000", `{"name":null}`, nil, 422, `"pointer":"#/name"`},
+		"name a number":       {"PUT", "/accounts/10000", `{"name":77777777}`, nil, 422, `"pointer":"#/name"`},
+		"name empty":          {"PUT", "/accounts/10000", `{"name":""}`, nil, 422, `"pointer":"#/name"`},
+		"name too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("secret7", 37) + `"}`, nil, 422, `"pointer":"#/name"`},
+		"pointer escaped":     {"PUT", "/accounts/10000", `{"name":"x","a/b.c~[0] é":"secret7"}`, nil, 422, `"pointer":"#/a~1b.c~0%5B0%5D%20%C3%A9"`},
+		"duplicate label":     {"PUT", "/accounts/10000", `{"name":"x","labels":{"a.b":"1","a.b":"secret7"}}`, nil, 400, `"pointer":"#/labels/a.b"`},
+		"label a number":      {"PUT", "/accounts/10000", `{"name":"x","labels":{"a.b":77777777}}`, nil, 422, `"pointer":"#/labels/a.b"`},
+		"label null":          {"PUT", "/accounts/10000", `{"name":"x","labels":{"a":null}}`, nil, 422, `"pointer":"#/labels/a"`},
+		"label with NUL":      {"PUT", "/accounts/10000", `{"name":"x","labels":{"a.b":"secret7\u0000"}}`, nil, 422, `"pointer":"#/labels/a.b"`},
+		"label of a bad key":  {"PUT", "/accounts/10000", `{"name":"x","labels":{"a b":"x"}}`, nil, 422, `"pointer":"#/labels"`},
+		"labels too many":     {"PUT", "/accounts/10000", `{"name":"x","labels":{"l0":""` + manyLabels(64) + `}}`, nil, 422, `"pointer":"#/labels"`},
+		"labels a list":       {"PUT", "/accounts/10000", `{"name":"x","labels":["secret7"]}`, nil, 422, `"pointer":"#/labels"`},
+		"email of nobody":     {"PUT", "/accounts/10000", `{"name":"x","email":"secret7"}`, nil, 422, `"pointer":"#/email"`},
+		"email with a name":   {"PUT", "/accounts/10000", `{"name":"x","email":"Secret <secret7@x>"}`, nil, 422, `"pointer":"#/email"`},
+		"post of an id":       {"POST", "/accounts", `{"name":"x","id":"secret7"}`, nil, 422, `"pointer":"#/id"`},
+		"post, name missing":  {"POST", "/accounts", `{}`, nil, 422, `"pointer":"#"`},
+		"control character":   {"PUT", "/accounts/10000", `{"name":"secret7\u0000"}`, nil, 422, `"pointer":"#/name"`},
+		"put of a bad id":     {"PUT", "/accounts/a%20b", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
+		"put of a dot":        {"PUT", "/accounts/%2E%2E", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
+		"body too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil, 413, "1048576"},
+		"delete of a bad id":  {"DELETE", "/accounts/a%20b", "", nil, 422, `"parameter":"id"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := s.do(t, c.method, c.path, c.body, c.headers...)
+			r.isProblem(t, c.status)
+			if !strings.Contains(r.body, c.want) {
+				t.Errorf("%s lacks %q", r.body, c.want)
+			}
+			if strings.Contains(r.body, "secret7") || strings.Contains(r.body, "77777777") || strings.Contains(r.body, "$schema") {
+				t.Errorf("%s repeats what was sent", r.body)
+			}
+		})
+	}
+	if after := s.do(t, "GET", "/accounts?limit=1000", "").body; after != before {
+		t.Errorf("accounts changed: %s", after)
+	}
+}
+
+func manyLabels(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"l%d":""`, i+1)
+	}
+	return b.String()
+}
+
+func TestOPTIONSTellsTheMethods(t *testing.T) {
+	s := serve(t, nil)
+	for path, want := range map[string][2]string{
+		"/accounts":          {"GET, HEAD, OPTIONS, POST", ""},
+		"/accounts/10000":    {"DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "application/merge-patch+json, application/json"},
+		"/accounts:batchGet": {"OPTIONS, POST", ""},
+		"/accounts:import":   {"OPTIONS, POST", ""},
+		"/accounts:export":   {"GET, HEAD, OPTIONS", ""},
+	} {
+		r := s.do(t, "OPTIONS", path, "")
+		if got := [2]string{r.Header.Get("Allow"), r.Header.Get("Accept-Patch")}; r.StatusCode != 204 || r.body != "" || got != want {
+			t.Errorf("OPTIONS %s = %d %q %q, want 204 %q", path, r.StatusCode, got, r.body, want)
+		}
+	}
+}
+
+func TestWrongMethodIs405WithAllow(t *testing.T) {
+	s := serve(t, nil)
+	for path, allow := range map[string]string{"/accounts": "GET HEAD OPTIONS POST",
+		"/accounts/10000": "DELETE GET HEAD OPTIONS PATCH PUT", "/accounts:batchGet": "OPTIONS POST",
+		"/accounts:import": "OPTIONS POST", "/accounts:export": "GET HEAD OPTIONS", "/health": "GET HEAD",
+		"/ready": "GET HEAD", "/health/checks/bolt": "GET HEAD", "/openapi.json": "GET HEAD", "/docs": "GET HEAD"} {
+		for _, method := range []string{"POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"} {
+			if strings.Contains(allow, method) {
+				continue
+			}
+			r := s.do(t, method, path, "")
+			r.isProblem(t, 405)
+			for _, m := range strings.Fields(allow) {
+				if !strings.Contains(r.Header.Get("Allow"), m) {
+					t.Errorf("%s %s: Allow %q lacks %s", method, path, r.Header.Get("Allow"), m)
+				}
+			}
+		}
+	}
+}
+
+func TestAcceptIsReadAsRFC9110Says(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": true, "*/*": true, "application/*": true, "application/json": true, "APPLICATION/JSON; charset=utf-8": true,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
+		"text/html": false, "application/json;q=0": false, "application/json;q=0,*/*": false, "*/*;q=0,application/json": true,
+		"application/problem+json": false, "nonsense": false, "application/json;q=x": false,
+	} {
+		if got := accepts(header, "application", "json"); got != want {
+			t.Errorf("Accept %q taken: %v", header, got)
+		}
+	}
+}
