@@ -59,11 +59,16 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Stored says in words what the import left behind.
 func (e *Error) Stored() string {
-	rest := "none from there on"
-	if errors.Is(e.Err, store.ErrOutcomeUnknown) {
-		rest = fmt.Sprintf("those from there to %d may be", e.Last)
+	unknown := errors.Is(e.Err, store.ErrOutcomeUnknown)
+	switch {
+	case unknown && e.First == 1:
+		return fmt.Sprintf("The lines to %d may be stored, none after them.", e.Last)
+	case unknown:
+		return fmt.Sprintf("The lines before %d are stored, those from there to %d may be.", e.First, e.Last)
+	case e.First == 1:
+		return "No line is stored."
 	}
-	return fmt.Sprintf("The lines before %d are stored, %s.", e.First, rest)
+	return fmt.Sprintf("The lines before %d are stored, none from there on.", e.First)
 }
 
 // Rejected is the error of a Target that finds fault with accounts, as one of

@@ -183,9 +183,9 @@ func TestStoreThatFailsEndsAnImport(t *testing.T) {
 		is    error
 		want  string
 	}{
-		{storetest.Fail(store.ErrNoSpace), store.ErrNoSpace, "The lines before 1 are stored, none from there on."},
-		{storetest.Fail(store.ErrOutcomeUnknown), store.ErrOutcomeUnknown, "The lines before 1 are stored, those from there to 10 may be."},
-		{storetest.Hang, context.DeadlineExceeded, "The lines before 1 are stored, none from there on."},
+		{storetest.Fail(store.ErrNoSpace), store.ErrNoSpace, "No line is stored."},
+		{storetest.Fail(store.ErrOutcomeUnknown), store.ErrOutcomeUnknown, "The lines to 10 may be stored, none after them."},
+		{storetest.Hang, context.DeadlineExceeded, "No line is stored."},
 	} {
 		s := storetest.Faulty{Store: open(t), OnImport: c.fault}
 		_, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(lines(50)), 10), s, transfer.Options{Timeout: 10 * time.Millisecond})
