@@ -128,9 +128,14 @@ func refusal(resp *http.Response) error {
 	var p struct {
 		Title, Detail string
 		Errors        []transfer.Fault
+		Imported      any // its detail is about lines of the request, not of the input
 	}
 	json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&p) // what is no problem is its status alone
-	err := fmt.Errorf("%s: %s %s", resp.Request.URL.Redacted(), resp.Status, strings.TrimSpace(p.Detail))
+	why := p.Detail
+	if p.Imported != nil {
+		why = p.Title
+	}
+	err := fmt.Errorf("%s: %s %s", resp.Request.URL.Redacted(), resp.Status, strings.TrimSpace(why))
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))

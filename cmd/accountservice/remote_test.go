@@ -68,11 +68,13 @@ func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
 		if calls++; calls < 3 {
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader([]int{429, 507}[calls-1])
+			io.WriteString(w, `{"title":"No space left","detail":"The lines before 7 are stored.","imported":{}}`)
 			return
 		}
 		io.WriteString(w, `{"created":0,"replaced":0,"unchanged":1,"lines":1}`)
 	}, "import", file)
-	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.stderr, "trying again") != 2 {
+	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.stderr, "trying again") != 2 ||
+		!strings.Contains(r.stderr, "507 Insufficient Storage No space left;") || strings.Contains(r.stderr, "before 7") {
 		t.Errorf("%s", r.stderr)
 	}
 	calls = 0
