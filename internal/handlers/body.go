@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -86,14 +85,12 @@ func fragment(pointer string) string {
 // huma tells places as body.labels.a[0], where a name may hold a dot itself,
 // and finds names whatever their case. Guarded names have neither: all but
 // plain ones are in hexadecimal behind a "~".
-var plainName = regexp.MustCompile(`^[a-z0-9_-]+$`)
-
 func guarded(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, member := range v {
-			if !plainName.MatchString(name) {
+			if name == "" || strings.ContainsFunc(name, notPlain) {
 				name = "~" + hex.EncodeToString([]byte(name))
 			}
 			out[name] = guarded(member)
@@ -105,6 +102,10 @@ func guarded(value any) any {
 		}
 	}
 	return value
+}
+
+func notPlain(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
 }
 
 // clearer has other words for what huma says in terms of Go and of patterns.

@@ -94,13 +94,27 @@ func TestAnswersOlderThanADayGoAwayWithNewOnes(t *testing.T) {
 func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	const older = 9 // that are in its way to be forgotten
+	for i := range older {
+		putOnce(t, s, "1", fmt.Sprint("older ", i))
+		c.advance(time.Second)
+	}
 	putOnce(t, s, "1", "key")
 	c.advance(store.KeepAnswers)
-	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != 2 {
+	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != older+2 {
 		t.Errorf("Put = %+v, want a new write", w)
 	}
-	if answers, ages := kept(t, s); answers != 1 || ages != 1 {
-		t.Errorf("%d answers, %d ages; want 1", answers, ages)
+	if answers, ages := kept(t, s); answers != older+1-forgetEach || ages != answers {
+		t.Errorf("%d answers, %d ages; want %d", answers, ages, older+1-forgetEach)
+	}
+	for i := range older { // all that is old goes, and the new answer stays
+		putOnce(t, s, "2", fmt.Sprint("newer ", i))
+	}
+	if w := putOnce(t, s, "1", "key"); string(w.Replay) != fmt.Sprint(older+2, " key") {
+		t.Errorf("Put = %+v, want the second answer", w)
+	}
+	if answers, ages := kept(t, s); answers != older+1 || ages != older+1 {
+		t.Errorf("%d answers, %d ages; want the %d young ones", answers, ages, older+1)
 	}
 }
 

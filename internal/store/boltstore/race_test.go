@@ -111,7 +111,7 @@ func race(t *testing.T, s *Store, id store.ID, writers int, until int64) (histor
 					break
 				}
 				done(call, access{}, access{seen: acc.Version})
-				if acc.Version == until {
+				if acc.Version >= until {
 					break
 				}
 				call = time.Since(begin)
