@@ -38,7 +38,7 @@ func register(version int64) porcupine.Model {
 // pauses is judged by itself, for at a pause the version is known.
 func TestConditionalWritesAreLinearizable(t *testing.T) {
 	const writers, pause = 64, 50
-	updates := 1000
+	updates := 300
 	if long() {
 		updates = 10_000
 	}
