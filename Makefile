@@ -6,7 +6,7 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz fuzz-api store-test image swarm-test dependency-test fault-table soak no-false-alarm settings clean
+.PHONY: help run build check lint bench fuzz fuzz-api store-test bulk-test image swarm-test dependency-test fault-table soak no-false-alarm settings clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,13 +28,17 @@ lint: ## staticcheck, downloaded as a Go module
 bench: ## benchmarks, with health-go's own handler beside ours
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## the configuration loader and the records of the database, for 15 seconds each
+fuzz: ## the configuration loader, the records of the database and the lines of an import, for 15 seconds each
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
 	go test -run '^$$' -fuzz FuzzAccountRecord -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore
 	go test -run '^$$' -fuzz FuzzRecords -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore
+	go test -run '^$$' -fuzz FuzzLine -fuzztime 15s -fuzzminimizetime 1x ./internal/store/transfer
 
 store-test: ## the store for minutes: 100 kills, 10,000 raced updates, a walk over 1,000,000 accounts
 	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KillsLose|Linearizable|WalkGives' ./internal/store/boltstore
+
+bulk-test: ## a million accounts imported, killed midway, resumed and exported, by file and by service
+	BULK_TEST=1 go test -count=1 -v -timeout 20m -run IsResumedAfterAKill ./cmd/accountservice
 
 WALKS ?= 8334
 fuzz-api: ## 200,000 requests made of the OpenAPI document, to the running service

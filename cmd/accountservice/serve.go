@@ -34,7 +34,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 	if err != nil {
 		return err
 	}
-	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, MaxConcurrent: cfg.HTTP.MaxConcurrent,
+	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent,
 		RequirePreconditions: cfg.HTTP.RequirePreconditions, CursorKey: cfg.HTTP.CursorKey.Reveal()}
 	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
 	front, err := listen(cfg.HTTP, api.Handler(), log)

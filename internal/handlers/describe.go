@@ -14,6 +14,7 @@ import (
 var headerDocs = map[string]string{
 	"Accept-Patch":         "Media types that PATCH takes (RFC 5789)",
 	"Allow":                "Methods that this path takes",
+	"Trailer":              "Content-Digest (RFC 9530): of the whole body, absent if it was cut",
 	"ETag":                 "Strong; of this state of the account and no other",
 	"Idempotency-Replayed": "true when this is the answer of an earlier request with the same key",
 	"Link":                 `The next page, as rel="next"; absent on the last`,
@@ -66,7 +67,7 @@ func describeHeaders(status string, response *huma.Response) {
 		response.Headers = make(map[string]*huma.Param)
 	}
 	names := []string{requestIDHeader}
-	if status == "409" || status == "503" || status == "507" {
+	if status == "409" || status == "429" || status == "503" || status == "507" {
 		names = append(names, "Retry-After")
 	}
 	for name, header := range headersOf(names...) {

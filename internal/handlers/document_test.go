@@ -20,6 +20,7 @@ type row struct {
 }
 
 func TestDocumentDescribesEveryAnswer(t *testing.T) {
+	openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.FileBodyDecoder) // as text
 	s := serve(t, nil)
 	tag := s.do(t, "GET", "/accounts/10000", "").Header.Get("ETag")
 	describes(t, s, []row{
@@ -41,6 +42,9 @@ func TestDocumentDescribesEveryAnswer(t *testing.T) {
 		{"PATCH", "/accounts/10000", `{"email":null,"labels":{"a":null}}`, []string{"Content-Type", "application/merge-patch+json"}},
 		{"PATCH", "/accounts/nobody", `{"name":"x"}`, nil}, {"PATCH", "/accounts/10000", `{"name":"x"}`, []string{"If-Match", tag}},
 		{"PUT", "/accounts/10000", `{"name":"x"}`, []string{"If-None-Match", "*"}}, {"DELETE", "/accounts/10000", "", []string{"If-Match", `W/"x"`}},
+		{"POST", "/accounts:import", `{"id":"line","name":"x"}`, []string{"Content-Type", ndjson}},
+		{"POST", "/accounts:import?dry_run=true", `{"id":"line"}`, []string{"Content-Type", ndjson}}, {"POST", "/accounts:import", "{}", nil},
+		{"GET", "/accounts:export", "", nil}, {"HEAD", "/accounts:export", "", nil}, {"OPTIONS", "/accounts:export", "", nil},
 		{"GET", "/accounts?" + strings.Repeat("x", 9000), "", nil}, {"GET", "/accounts", "", []string{"X-Long", strings.Repeat("x", 15000)}},
 		{"GET", "/health?strict", "", nil}, {"GET", "/ready?strict&exclude=users", "", nil}, {"GET", "/ready?exclude=none", "", nil}, {"GET", "/ready?%zz", "", nil},
 		{"GET", "/health", "", []string{"Accept", "application/health+json"}}, {"GET", "/health?strict", "", []string{"Accept", "application/health+json"}},

@@ -5,6 +5,7 @@ package handlers
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -41,6 +42,9 @@ type API struct {
 	// CursorKey authenticates cursors. With "" everybody who knows this code can
 	// make one; all replicas that one client may meet need the same.
 	CursorKey string
+	// Stopping, if not nil, ends when the service is told to stop: an import
+	// under way ends at its next batch then.
+	Stopping context.Context
 
 	said     *repeats
 	slots    chan struct{} // one for each request admitted
@@ -60,6 +64,7 @@ func (a API) Handler() http.Handler {
 
 	api := huma.NewAPI(humaConfig(a.Version), adapter{engine})
 	a.registerAccounts(api)
+	a.registerBulk(api)
 	a.registerHealth(api)
 	describeAll(api.OpenAPI())
 	serveOPTIONS(engine, api.OpenAPI())

@@ -27,6 +27,8 @@ type Problem struct {
 	Detail   string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
 	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id of the request; a name, not a place"`
 	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"The parts of the request that were refused, the first 50 of them"`
+	// Imported is of an import that ended early.
+	Imported *ImportCount `json:"imported,omitempty" doc:"How far an import went"`
 
 	retryAfter string
 }
@@ -34,6 +36,7 @@ type Problem struct {
 // InvalidField is one part of a request that was refused. Its value is never
 // repeated.
 type InvalidField struct {
+	Line      int    `json:"line,omitempty" doc:"Which line of an import, from 1"`
 	Pointer   string `json:"pointer,omitempty" doc:"Where in the body, as a JSON Pointer (RFC 6901) in a fragment"`
 	Parameter string `json:"parameter,omitempty" doc:"Which parameter of path, query or header"`
 	Detail    string `json:"detail" doc:"What is wrong with it"`

@@ -117,6 +117,8 @@ func TestOPTIONSTellsTheMethods(t *testing.T) {
 		"/accounts":          {"GET, HEAD, OPTIONS, POST", ""},
 		"/accounts/10000":    {"DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "application/merge-patch+json, application/json"},
 		"/accounts:batchGet": {"OPTIONS, POST", ""},
+		"/accounts:import":   {"OPTIONS, POST", ""},
+		"/accounts:export":   {"GET, HEAD, OPTIONS", ""},
 	} {
 		r := s.do(t, "OPTIONS", path, "")
 		if got := [2]string{r.Header.Get("Allow"), r.Header.Get("Accept-Patch")}; r.StatusCode != 204 || r.body != "" || got != want {
@@ -128,7 +130,8 @@ func TestOPTIONSTellsTheMethods(t *testing.T) {
 func TestWrongMethodIs405WithAllow(t *testing.T) {
 	s := serve(t, nil)
 	for path, allow := range map[string]string{"/accounts": "GET HEAD OPTIONS POST",
-		"/accounts/10000": "DELETE GET HEAD OPTIONS PATCH PUT", "/accounts:batchGet": "OPTIONS POST", "/health": "GET HEAD",
+		"/accounts/10000": "DELETE GET HEAD OPTIONS PATCH PUT", "/accounts:batchGet": "OPTIONS POST",
+		"/accounts:import": "OPTIONS POST", "/accounts:export": "GET HEAD OPTIONS", "/health": "GET HEAD",
 		"/ready": "GET HEAD", "/health/checks/bolt": "GET HEAD", "/openapi.json": "GET HEAD", "/docs": "GET HEAD"} {
 		for _, method := range []string{"POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			if strings.Contains(allow, method) {

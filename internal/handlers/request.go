@@ -69,7 +69,7 @@ func (a API) admitted(ctx huma.Context, next func(huma.Context)) {
 func (a API) checked(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
-		p := checkHead(c.Request)
+		p := checkHead(c.Request, "application/json")
 		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
 			p = a.checkBody(c.Writer, c.Request, expected, api)
 		}
@@ -81,8 +81,9 @@ func (a API) checked(api huma.API) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// checkHead returns what is wrong with the target or the header of r, or nil.
-func checkHead(r *http.Request) *Problem {
+// checkHead returns what is wrong with the target or the header of r, which is
+// answered with this media type, or nil.
+func checkHead(r *http.Request, answer string) *Problem {
 	if len(r.RequestURI) > maxURI {
 		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target of the request is longer than %d bytes.", maxURI))
 	}
@@ -108,8 +109,8 @@ func checkHead(r *http.Request) *Problem {
 	if twice != nil {
 		return unprocessable(twice...)
 	}
-	if !accepts(strings.Join(r.Header.Values("Accept"), ","), "application", "json") {
-		return problem(http.StatusNotAcceptable, "There is only application/json here.")
+	if kind, subtype, _ := strings.Cut(answer, "/"); !accepts(strings.Join(r.Header.Values("Accept"), ","), kind, subtype) {
+		return problem(http.StatusNotAcceptable, "There is only "+answer+" here.")
 	}
 	return checkConditions(r.Header)
 }
@@ -137,14 +138,9 @@ func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.Re
 		}
 		return problem(http.StatusBadRequest, "A body is required.")
 	}
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	described := expected.Content[media]
-	if charset, has := params["charset"]; err != nil || described == nil || len(r.Header.Values("Content-Type")) > 1 ||
-		has && !strings.EqualFold(charset, "utf-8") {
-		return problem(http.StatusUnsupportedMediaType, "The body must be "+mediaTypes(expected)+".")
-	}
-	if coding := strings.Join(r.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
-		return problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
+	described, p := checkMedia(r, expected)
+	if p != nil {
+		return p
 	}
 	body, p := readBody(w, r, a.MaxBody)
 	if p != nil {
@@ -155,6 +151,21 @@ func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.Re
 		return problem(http.StatusBadRequest, "A body is required.")
 	}
 	return validBody(body, described.Schema, api.OpenAPI().Components.Schemas)
+}
+
+// checkMedia returns what the body is described as, or what is wrong with its
+// media type or coding.
+func checkMedia(r *http.Request, expected *huma.RequestBody) (*huma.MediaType, *Problem) {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	described := expected.Content[media]
+	if charset, has := params["charset"]; err != nil || described == nil || len(r.Header.Values("Content-Type")) > 1 ||
+		has && !strings.EqualFold(charset, "utf-8") {
+		return nil, problem(http.StatusUnsupportedMediaType, "The body must be "+mediaTypes(expected)+".")
+	}
+	if coding := strings.Join(r.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
+	}
+	return described, nil
 }
 
 // mediaTypes are those that an operation takes, in words.

@@ -27,7 +27,7 @@ var owners = map[string][]string{
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},
-	"github.com/go-json-experiment/json":    {"internal/handlers"},
+	"github.com/go-json-experiment/json":    {"internal/handlers", "internal/store/transfer"},
 	"github.com/swaggest/swgui":             {"internal/handlers"},
 	// a metric belongs to the package that sees the event
 	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/checks", "internal/handlers"},
@@ -37,15 +37,16 @@ var owners = map[string][]string{
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
 	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/handlers",
-		"internal/store", "internal/store/boltstore"},
+		"internal/store", "internal/store/boltstore", "internal/store/transfer"},
 	"healthchecker":              {"config"},
 	"config":                     nil,
 	"internal/store":             nil,
 	"internal/store/boltstore":   {"internal/store"},
 	"internal/store/storetest":   {"internal/store"},
+	"internal/store/transfer":    {"internal/store"},
 	"internal/checks":            nil,
 	"internal/checks/dependency": nil,
-	"internal/handlers":          {"internal/store", "internal/checks"},
+	"internal/handlers":          {"internal/store", "internal/store/transfer", "internal/checks"},
 }
 
 // imports lists our packages and what each imports outside of its tests.

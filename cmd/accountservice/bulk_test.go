@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func line(i int) string {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 1000*(i%1_000_000), time.UTC).Format(time.RFC3339Nano)
+	return fmt.Sprintf(`{"id":"acc-%07d","name":"Person <%d> Ü","email":"p%d@example.org","labels":{"team":"t%d"},"version":%d,"created_at":"%s","updated_at":"%s"}`+"\n",
+		i, i, i, i%97, i%9+1, at, at)
+}
+
+// command is accountservice with arguments, as a process, for the database at path.
+func command(path string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = []string{"ACCOUNTSERVICE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "ACCOUNTSERVICE_STORE_BOLT_PATH=" + path,
+		"ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=300ms"}
+	return cmd
+}
+
+// ran is what became of a command.
+type ran struct {
+	code           int
+	stdout, stderr string
+}
+
+func runs(t *testing.T, cmd *exec.Cmd) ran {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return ran{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+func (r ran) is(t *testing.T, code int, stdout, stderr string) {
+	t.Helper()
+	if r.code != code || !strings.Contains(r.stdout, stdout) || !strings.Contains(r.stderr, stderr) {
+		t.Errorf("exit %d, %q, %q; want %d, %q, %q", r.code, r.stdout, r.stderr, code, stdout, stderr)
+	}
+}
+
+func TestStreamMayTakeLongerThanARequest(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=200ms", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=300ms")
+	p.await(t, "/ready", 200)
+	body, in := io.Pipe()
+	go func() {
+		for i := range 12 {
+			io.WriteString(in, line(i))
+			time.Sleep(100 * time.Millisecond)
+		}
+		in.Close()
+	}()
+	resp, err := http.Post(p.url+"/accounts:import", ndjson, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != 200 || err != nil || !strings.Contains(string(answer), `"created":12`) {
+		t.Errorf("%d %s, %v", resp.StatusCode, answer, err)
+	}
+}
+
+func TestImportStopsAtABatchWhenToldTo(t *testing.T) {
+	t.Parallel()
+	cmd := command(newPath(t), "import", "-")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 15_000 {
+		io.WriteString(in, line(i))
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(said.String(), "imported 10000 lines") || !strings.Contains(said.String(), "told to stop") ||
+		!strings.Contains(said.String(), "The lines before 10001 are stored, none from there on. Run the whole import again to go on.") {
+		t.Errorf("exit %d: %s", code, said.String())
+	}
+}
+
+func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
+	t.Parallel()
+	path, file := newPath(t), write(t, line(1)+"\n"+line(2))
+	runs(t, command(path, "import", file)).is(t, 0, "imported 3 lines", "")
+	p := start(t, path)
+	p.await(t, "/ready", 200)
+	if _, body := p.get("/accounts:export"); body != line(1)+line(2) {
+		t.Errorf("%s", body)
+	}
+	if strings.Contains(p.log.String(), "Seeded") {
+		t.Errorf("seeded: %s", p.log)
+	}
+	for _, args := range [][]string{{"import", file}, {"import", "--dry-run", file}, {"export"}} {
+		runs(t, command(path, args...)).is(t, 1, "", "another process has held it locked")
+		runs(t, command(path, args...)).is(t, 1, "", "give its address with --url")
+	}
+}
+
+func write(t *testing.T, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "in.ndjson")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFaultyLinesAreNamedAndStopAnImport(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	var b strings.Builder
+	for i := range 12_000 {
+		b.WriteString(line(i))
+	}
+	file := write(t, b.String()+"\n{\"id\":\"a\"}\n{\"id\":\"b\",\"name\":\"x\",\"nome\":\"hunter2\"}\n")
+	r := runs(t, command(path, "import", "--dry-run", file))
+	r.is(t, 1, "would import 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+file+":12003: #/nome: is not a member of an account\n")
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a dry run made a database: %v", err)
+	}
+	r = runs(t, command(path, "import", file))
+	r.is(t, 1, "imported 10000 lines", file+":12002: #/name: ")
+	r.is(t, 1, "", "The lines before 10001 are stored, none from there on.")
+	if strings.Contains(r.stderr, "hunter2") {
+		t.Errorf("a value is repeated: %s", r.stderr)
+	}
+	runs(t, command(path, "import", "--dry-run", file)).is(t, 1, "2000 created, 0 replaced, 10000 unchanged", ":12003: ")
+	runs(t, command(path, "export")).is(t, 0, line(0), "exported 10000 accounts")
+}
+
+func TestBulkCommandsWithoutWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	none := filepath.Join(t.TempDir(), "none", "accounts.db")
+	file, folder := write(t, line(1)), t.TempDir()
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no input":            {[]string{"import"}, 2, "accepts 1 arg"},
+		"missing input":       {[]string{"import", folder + "/none"}, 1, "no such file"},
+		"a folder":            {[]string{"import", folder}, 1, "is a folder"},
+		"no place to store":   {[]string{"import", file}, 1, "cannot create a file in its folder"},
+		"no database":         {[]string{"export"}, 1, "store.bolt.path: stat "},
+		"bad address":         {[]string{"export", "--url", "ftp://u:hunter2@h"}, 2, "--url: must be the address of a service"},
+		"bad address to fill": {[]string{"import", "--url", "localhost:6767", file}, 2, "--url: must be the address of a service"},
+		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", freePort(t))}, 1, "connection refused"},
+	} {
+		r := runs(t, command(none, c.args...))
+		if r.is(t, c.code, "", c.want); strings.Contains(r.stderr, "hunter2") {
+			t.Errorf("%s: a password is shown: %s", name, r.stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Dir(none)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder was made: %v", err)
+	}
+}
+
+func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	runs(t, command(path, "import", write(t, line(1)))).is(t, 0, "1 created", "")
+	folder := t.TempDir()
+	out := filepath.Join(folder, "out.ndjson")
+	if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, command(newPath(t), "export", "--output", out)).is(t, 1, "", "no such file")
+	if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
+		t.Errorf("%s, %v", b, err)
+	}
+	runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
+	if b, err := os.ReadFile(out); err != nil || string(b) != line(1) {
+		t.Errorf("%s, %v", b, err)
+	}
+	runs(t, command(path, "export", "--output", "/dev/null")).is(t, 1, "", "is no regular file")
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}

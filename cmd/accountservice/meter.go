@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+const (
+	meterEvery = 100 * time.Millisecond
+	meterWidth = 24 // characters of the bar
+)
+
+// meter shows on a terminal how far work is; elsewhere it is silent.
+type meter struct {
+	w     io.Writer
+	live  bool // w is a terminal
+	what  string
+	size  int64 // of all the work in bytes, 0 if not known
+	begun time.Time
+	shown time.Time
+}
+
+func newMeter(w io.Writer, what string, size int64) *meter {
+	return &meter{w: w, live: isTerminal(w), what: what, size: size, begun: time.Now()}
+}
+
+// show redraws the line, ten times a second at most.
+func (m *meter) show(count int, bytes int64) {
+	now := time.Now()
+	if !m.live || now.Sub(m.shown) < meterEvery {
+		return
+	}
+	m.shown = now
+	fmt.Fprint(m.w, "\r\x1b[K", m.line(now.Sub(m.begun), count, bytes))
+}
+
+func (m *meter) line(elapsed time.Duration, count int, bytes int64) string {
+	rate := fmt.Sprintf("%d %s, %.0f/s", count, m.what, float64(count)/elapsed.Seconds())
+	if m.size == 0 || bytes == 0 {
+		return rate
+	}
+	done := min(float64(bytes)/float64(m.size), 1)
+	left := time.Duration(float64(elapsed) * (1/done - 1)).Round(time.Second)
+	full := int(done * meterWidth)
+	return fmt.Sprintf("[%s%s] %3.0f %%  %s, %s left", strings.Repeat("#", full), strings.Repeat("-", meterWidth-full), done*100, rate, left)
+}
+
+// clear makes room for other lines.
+func (m *meter) clear() {
+	if m.live && !m.shown.IsZero() {
+		fmt.Fprint(m.w, "\r\x1b[K")
+	}
+}
+
+// say writes a line that stays.
+func (m *meter) say(format string, args ...any) {
+	m.clear()
+	fmt.Fprintf(m.w, format+"\n", args...)
+}

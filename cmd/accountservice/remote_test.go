@@ -1,0 +1,112 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// against serves h and returns what a command said against it.
+func against(t *testing.T, h http.HandlerFunc, args ...string) ran {
+	t.Helper()
+	server := httptest.NewServer(h)
+	defer server.Close()
+	return runs(t, command("", append(args, "--url", server.URL+"/behind/")...))
+}
+
+func TestExportThatArrivesCutOrChangedIsNone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		serve http.HandlerFunc
+		want  string
+	}{
+		"cut": {func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, line(1))
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, "the export was cut: unexpected EOF"},
+		"changed": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Trailer", "Content-Digest")
+			io.WriteString(w, line(1))
+			w.Header().Set("Content-Digest", "sha-256=:AAAA:")
+		}, "the export came changed"},
+		"refused": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(503)
+			io.WriteString(w, `{"detail":"The accounts cannot be reached now."}`)
+		}, "/behind/accounts:export: 503 Service Unavailable The accounts cannot be reached now."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out.ndjson")
+			against(t, c.serve, "export", "--output", out).is(t, 1, "", c.want)
+			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) > 0 {
+				t.Errorf("%v, %v", entries, err)
+			}
+		})
+	}
+}
+
+func TestFaultsThatOnlyTheServiceFindsHaveTheLinesOfTheFile(t *testing.T) {
+	t.Parallel()
+	file := write(t, "\n"+line(1)+"\n\n"+line(2))
+	r := against(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(422)
+		io.WriteString(w, `{"errors":[{"line":2,"pointer":"#/name","detail":"is too rude"}]}`)
+	}, "import", file)
+	r.is(t, 1, "imported 0 lines", file+":5: #/name: is too rude\n")
+}
+
+func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
+	t.Parallel()
+	file := write(t, line(1))
+	calls := 0
+	r := against(t, func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls < 3 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader([]int{429, 507}[calls-1])
+			io.WriteString(w, `{"title":"No space left","detail":"The lines before 7 are stored.","imported":{}}`)
+			return
+		}
+		io.WriteString(w, `{"created":0,"replaced":0,"unchanged":1,"lines":1}`)
+	}, "import", file)
+	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.stderr, "trying again") != 2 ||
+		!strings.Contains(r.stderr, "507 Insufficient Storage No space left;") || strings.Contains(r.stderr, "before 7") {
+		t.Errorf("%s", r.stderr)
+	}
+	calls = 0
+	r = against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(404) }, "import", file)
+	if r.is(t, 1, "", "404 Not Found"); calls != 1 {
+		t.Errorf("asked %d times", calls)
+	}
+}
+
+func TestMeterShowsABarAndWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	m := &meter{what: "lines", size: 1000}
+	want := "[######------------------]  25 %  50 lines, 25/s, 6s left"
+	if got := m.line(2*time.Second, 50, 250); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	m.size = 0
+	if got := m.line(2*time.Second, 50, 250); got != "50 lines, 25/s" {
+		t.Errorf("%q", got)
+	}
+	var said strings.Builder
+	m = newMeter(&said, "lines", 10)
+	m.show(1, 1)
+	m.clear()
+	if said.Len() > 0 {
+		t.Errorf("on no terminal: %q", said.String())
+	}
+	m.live = true
+	m.show(1, 1)
+	m.show(2, 2) // too soon
+	m.say("why %d", 1)
+	if got := said.String(); strings.Count(got, "\r\x1b[K") != 2 || !strings.HasSuffix(got, "\r\x1b[Kwhy 1\n") {
+		t.Errorf("%q", got)
+	}
+}

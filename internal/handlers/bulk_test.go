@@ -1,0 +1,377 @@
+package handlers
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// lines are n lines of an import; those that spoil names are replaced.
+func lines(n int, spoil map[int]string) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		line, bad := spoil[i]
+		if !bad {
+			line = fmt.Sprintf(`{"id":"n%05d","name":"N","labels":{"pad":"%s"},"version":7}`, i, strings.Repeat("x", 200))
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+func (s service) importLines(t *testing.T, query, body string) reply {
+	t.Helper()
+	return s.do(t, "POST", "/accounts:import"+query, body, "Content-Type", ndjson)
+}
+
+func (s service) exported(t *testing.T) int {
+	t.Helper()
+	return strings.Count(s.do(t, "GET", "/accounts:export", "").body, "\n")
+}
+
+func TestImportComesOutOfTheExport(t *testing.T) {
+	s := serve(t, nil)
+	before := s.do(t, "GET", "/accounts:export", "").body
+	body := lines(6000, nil)
+	if len(body) <= 1<<20 {
+		t.Fatal("the body is not longer than MaxBody")
+	}
+	for i, want := range []ImportCount{{Created: 6000, Lines: 6000}, {Unchanged: 6000, Lines: 6000}} {
+		var got ImportCount
+		if s.importLines(t, "", body).is(t, 200, &got); got != want {
+			t.Errorf("import %d: %+v, want %+v", i+1, got, want)
+		}
+	}
+	r := s.do(t, "GET", "/accounts:export", "")
+	if r.StatusCode != 200 || r.Header.Get("Content-Type") != ndjson || !strings.HasPrefix(r.body, before) || strings.Count(r.body, `"version":7`) != 6000 {
+		t.Errorf("export = %d %s of %d bytes", r.StatusCode, r.Header.Get("Content-Type"), len(r.body))
+	}
+	digest := sha256.Sum256([]byte(r.body))
+	if want := "sha-256=:" + base64.StdEncoding.EncodeToString(digest[:]) + ":"; r.Trailer.Get("Content-Digest") != want {
+		t.Errorf("trailer %v, want %s", r.Trailer, want)
+	}
+	var again ImportCount
+	if serve(t, nil).importLines(t, "", r.body).is(t, 200, &again); again.Lines != 6100 || again.Created != 6000 {
+		t.Errorf("the export as import: %+v", again)
+	}
+}
+
+func TestImportNamesFaultyLinesAndWhatIsStored(t *testing.T) {
+	s := serve(t, nil)
+	body := lines(3000, map[int]string{1200: `{"id":"a","name":"x","email":"hunter2"}`, 1300: `{"id":"b"}`, 2500: "{"})
+	p := s.importLines(t, "", body).isProblem(t, 422)
+	want := []InvalidField{{Line: 1200, Pointer: "#/email"}, {Line: 1300, Pointer: "#/name"}}
+	if len(p.Errors) != len(want) || p.Imported == nil || *p.Imported != (ImportCount{Created: 1000, Lines: 1000}) ||
+		!strings.Contains(p.Detail, "The lines before 1001 are stored, none from there on.") {
+		t.Fatalf("%+v", p)
+	}
+	for i, e := range p.Errors {
+		if e.Line != want[i].Line || e.Pointer != want[i].Pointer || e.Detail == "" || strings.Contains(e.Detail, "hunter2") {
+			t.Errorf("%+v, want %+v", e, want[i])
+		}
+	}
+	if n := s.exported(t); n != 1100 {
+		t.Errorf("%d accounts, want 1100", n)
+	}
+}
+
+func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
+	s := serve(t, nil)
+	p := s.importLines(t, "?dry_run=true", lines(3000, map[int]string{1200: "{", 2500: "{"})).isProblem(t, 422)
+	if len(p.Errors) != 2 || p.Errors[0].Line != 1200 || p.Errors[1].Line != 2500 || !strings.Contains(p.Detail, "Nothing was changed") {
+		t.Errorf("%+v", p)
+	}
+	var got ImportCount
+	mixed := lines(1500, map[int]string{3: `{"id":"10000","name":"Person_0"}`, 4: `{"id":"10001","name":"Other"}`})
+	if s.importLines(t, "?dry_run=true", mixed).is(t, 200, &got); got != (ImportCount{Created: 1498, Replaced: 1, Unchanged: 1, Lines: 1500}) {
+		t.Errorf("%+v", got)
+	}
+	if n := s.exported(t); n != 100 {
+		t.Errorf("%d accounts, want 100", n)
+	}
+}
+
+func TestBulkRefusesWhatItCannotRead(t *testing.T) {
+	s := serve(t, nil)
+	for name, c := range map[string]struct {
+		method, path, body string
+		header             []string
+		status             int
+	}{
+		"other type":        {"POST", "/accounts:import", "{}", []string{"Content-Type", "application/json"}, 415},
+		"other charset":     {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson + "; charset=latin1"}, 415},
+		"encoded":           {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson, "Content-Encoding", "gzip"}, 415},
+		"no JSON wanted":    {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson, "Accept", "text/html"}, 406},
+		"unclear dry run":   {"POST", "/accounts:import?dry_run=maybe", "{}", []string{"Content-Type", ndjson}, 422},
+		"unknown parameter": {"POST", "/accounts:import?dry=true", "{}", []string{"Content-Type", ndjson}, 422},
+		"import by GET":     {"GET", "/accounts:import", "", nil, 405},
+		"export by POST":    {"POST", "/accounts:export", "", nil, 405},
+		"export as JSON":    {"GET", "/accounts:export", "", []string{"Accept", "application/json"}, 406},
+		"other verb":        {"POST", "/accounts:explode", "", nil, 404},
+		"parameter":         {"GET", "/accounts:export?limit=1", "", nil, 422},
+	} {
+		t.Run(name, func(t *testing.T) { s.do(t, c.method, c.path, c.body, c.header...).isProblem(t, c.status) })
+	}
+	if n := s.exported(t); n != 100 {
+		t.Errorf("%d accounts, want 100", n)
+	}
+	var got ImportCount
+	if s.importLines(t, "", "\n\n").is(t, 200, &got); got != (ImportCount{}) {
+		t.Errorf("an import of nothing: %+v", got)
+	}
+}
+
+// spent is a store whose imports or pages fail after the first few.
+type spent struct {
+	store.Store
+	imports, lists atomic.Int64
+	err            error
+}
+
+func (s *spent) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
+	if s.imports.Add(-1) < 0 {
+		return store.Imported{}, s.err
+	}
+	return s.Store.Import(ctx, accounts)
+}
+
+func (s *spent) List(ctx context.Context, q store.Query) (store.Page, error) {
+	if s.lists.Add(-1) < 0 {
+		return store.Page{}, s.err
+	}
+	return s.Store.List(ctx, q)
+}
+
+func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		kind   string
+		detail string
+	}{
+		"full disk":       {store.ErrNoSpace, 507, "/problems/no-space", "The lines before 2001 are stored, none from there on. Repeating the whole import is safe."},
+		"failed store":    {store.ErrUnavailable, 503, "/problems/unavailable", "The lines before 2001 are stored, none from there on."},
+		"unknown outcome": {fmt.Errorf("%w: fsync", store.ErrOutcomeUnknown), 503, "/problems/outcome-unknown", "The lines before 2001 are stored, those from there to 3000 may be."},
+		"bug":             {errors.New("secret"), 500, "", "The lines before 2001 are stored"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(inner store.Store) store.Store {
+				failing := &spent{Store: inner, err: c.err}
+				failing.imports.Store(2)
+				failing.lists.Store(1 << 20)
+				return failing
+			})
+			r := s.importLines(t, "", lines(4000, nil))
+			p := r.isProblem(t, c.status)
+			if p.Type != c.kind || !strings.HasPrefix(p.Detail, c.detail) || p.Imported == nil || p.Imported.Lines != 2000 || strings.Contains(r.body, "secret") {
+				t.Errorf("%s", r.body)
+			}
+			if (c.status == 503 || c.status == 507) != (r.Header.Get("Retry-After") != "") {
+				t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
+			}
+			if n := s.exported(t); n != 2100 {
+				t.Errorf("%d accounts, want 2100", n)
+			}
+		})
+	}
+}
+
+func TestExportThatFailsIsNeverTakenAsWhole(t *testing.T) {
+	failing := &spent{err: store.ErrUnavailable}
+	s := serve(t, func(inner store.Store) store.Store { failing.Store = inner; return failing })
+	failing.imports.Store(1 << 20)
+	s.do(t, "GET", "/accounts:export", "").isProblem(t, 503)
+	s.do(t, "HEAD", "/accounts:export", "").isProblem(t, 503)
+	s.importLines(t, "", lines(3000, nil)).is(t, 200, &ImportCount{})
+	failing.lists.Store(2)
+	resp, err := http.Get(s.URL + "/accounts:export")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || resp.Trailer.Get("Content-Digest") != "" {
+		t.Errorf("%d, %v, %v after %d bytes, want a cut", resp.StatusCode, err, resp.Trailer, len(body))
+	}
+}
+
+func TestHeadOfAnExportHasNoBody(t *testing.T) {
+	s := serve(t, nil)
+	r := s.do(t, "HEAD", "/accounts:export", "")
+	if r.StatusCode != 200 || r.Header.Get("Content-Type") != ndjson || r.body != "" {
+		t.Errorf("%d %v %q", r.StatusCode, r.Header, r.body)
+	}
+}
+
+func TestExportNeedsAProtocolThatMarksTheEnd(t *testing.T) {
+	s := serve(t, nil)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /accounts:export HTTP/1.0\r\nHost: x\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.Contains(answer, []byte(" 505 ")) || bytes.Contains(answer, []byte("Person_0")) {
+		t.Errorf("%s, %v", answer, err)
+	}
+}
+
+// begun sends the header and the first lines of an import that stays open.
+func begun(t *testing.T, s service, path, body string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 99999999\r\n\r\n%s", path, ndjson, body)
+	return conn
+}
+
+func answerOn(t *testing.T, conn net.Conn) reply {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "POST"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp, string(body)}
+}
+
+func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
+	stopping, stop := context.WithCancel(t.Context())
+	s := serveWith(t, nil, func(a *API) { a.Stopping = stopping })
+	conn := begun(t, s, "/accounts:import", lines(1500, nil))
+	deadline := time.Now().Add(20 * time.Second)
+	for s.exported(t) != 1100 { // the first batch; the second waits for more lines
+		if time.Now().After(deadline) {
+			t.Fatalf("%d accounts", s.exported(t))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	r := answerOn(t, conn)
+	p := r.isProblem(t, 503)
+	if p.Type != "/problems/stopping" || p.Imported == nil || p.Imported.Lines != 1000 || r.Header.Get("Retry-After") == "" ||
+		!strings.Contains(p.Detail, "before 1001 are stored, none from there on") {
+		t.Errorf("%s", r.body)
+	}
+	if n := s.exported(t); n != 1100 {
+		t.Errorf("%d accounts, want 1100", n)
+	}
+}
+
+func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
+	s := serve(t, nil)
+	conn := begun(t, s, "/accounts:import", lines(1500, nil))
+	conn.(*net.TCPConn).CloseWrite()
+	p := answerOn(t, conn).isProblem(t, 400)
+	if p.Imported == nil || p.Imported.Lines != 1000 || !strings.HasPrefix(p.Detail, "The body could not be read to its end. The lines before 1001 are stored") {
+		t.Errorf("%+v", p)
+	}
+	if n := s.exported(t); n != 1100 {
+		t.Errorf("%d accounts, want 1100", n)
+	}
+}
+
+func TestStreamsAreFew(t *testing.T) {
+	s := serve(t, nil)
+	for range maxStreams {
+		begun(t, s, "/accounts:import?dry_run=true", "")
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for s.do(t, "GET", "/accounts:export", "").StatusCode != 429 {
+		if time.Now().After(deadline) {
+			t.Fatal("never refused")
+		}
+	}
+	r := s.importLines(t, "", lines(1, nil))
+	if r.isProblem(t, 429); r.Header.Get("Retry-After") == "" {
+		t.Errorf("no Retry-After")
+	}
+	if r := s.do(t, "GET", "/accounts/10000", ""); r.StatusCode != 200 {
+		t.Errorf("other requests = %d", r.StatusCode)
+	}
+}
+
+// deadlines is a connection that remembers the deadlines it was given.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read, write []time.Duration
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error {
+	d.read = append(d.read, time.Until(at))
+	return nil
+}
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.write = append(d.write, time.Until(at))
+	return nil
+}
+
+func TestStreamHasTimeAsLongAsItMoves(t *testing.T) {
+	accounts := storetest.Faulty{Store: store.Unavailable("not asked"), OnImport: func(context.Context) error { return nil }}
+	conn := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	c, _ := gin.CreateTestContext(conn)
+	body := lines(3000, nil)
+	c.Request = httptest.NewRequest("POST", "/accounts:import", inPieces{strings.NewReader(body)})
+	c.Request.Header.Set("Content-Type", ndjson)
+	API{Store: accounts, Log: slog.New(slog.DiscardHandler)}.importAccounts(c, false)
+	if conn.Code != 200 || len(conn.read) < len(body)/(64<<10) || len(conn.write) != 1 {
+		t.Errorf("%d %s: %d and %d deadlines", conn.Code, conn.Body, len(conn.read), len(conn.write))
+	}
+	for _, d := range append(conn.read, conn.write...) {
+		if d < chunkTimeout-2*time.Second || d > chunkTimeout {
+			t.Errorf("deadline %s ahead", d)
+		}
+	}
+}
+
+// inPieces reads no more than 64 KiB at once.
+type inPieces struct{ r io.Reader }
+
+func (h inPieces) Read(p []byte) (int, error) { return h.r.Read(p[:min(len(p), 64<<10)]) }
+
+func TestStreamThatOnlyDripsRunsOutOfTime(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		spent time.Duration
+		bytes int64
+		want  time.Duration
+	}{
+		{0, 0, chunkTimeout},
+		{4 * time.Second, 100, 6 * time.Second},
+		{12 * time.Second, 100, -2 * time.Second},          // 9 bytes a second
+		{100 * time.Second, 95 * minRate, 5 * time.Second}, // just too slow
+		{100 * time.Second, 200 * minRate, chunkTimeout},   // fast enough
+		{time.Second, 1000 * minRate, chunkTimeout},        // what was fast may not stand still for long
+	} {
+		p := pace{spent: c.spent, bytes: c.bytes}
+		if got := p.deadline(now).Sub(now); got != c.want {
+			t.Errorf("%d bytes in %s: %s, want %s", c.bytes, c.spent, got, c.want)
+		}
+	}
+}

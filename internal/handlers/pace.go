@@ -1,0 +1,133 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+)
+
+const (
+	// chunkTimeout is how long a stream may stand still.
+	chunkTimeout = 10 * time.Second
+	// minRate is how fast it must move on the whole, in bytes a second.
+	minRate = 8 << 10
+	// chunk is how much is written under one deadline, in bytes.
+	chunk = 32 << 10
+)
+
+// pace gives a stream time as long as data flows, in place of the server's one
+// deadline for all of it. What the store takes is not on the client's account.
+type pace struct {
+	spent time.Duration
+	bytes int64
+}
+
+// deadline is for the next chunk, and at the last when it would be too slow.
+func (p *pace) deadline(now time.Time) time.Time {
+	left := chunkTimeout + time.Duration(p.bytes/minRate)*time.Second - p.spent
+	return now.Add(min(left, chunkTimeout))
+}
+
+func (p *pace) took(begun time.Time, n int) {
+	p.spent += time.Since(begun)
+	p.bytes += int64(n)
+}
+
+// pacedBody is the body of a request.
+type pacedBody struct {
+	pace
+	ctx  context.Context // ends reading when it ends, if interrupt is called then
+	conn *http.ResponseController
+	r    *http.Request
+}
+
+func newPacedBody(ctx context.Context, c *gin.Context) *pacedBody {
+	return &pacedBody{ctx: ctx, conn: http.NewResponseController(c.Writer), r: c.Request}
+}
+
+// interrupt ends a Read under way.
+func (b *pacedBody) interrupt() { b.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+func (b *pacedBody) Read(into []byte) (int, error) {
+	begun := time.Now()
+	b.conn.SetReadDeadline(b.deadline(begun))
+	if err := b.ctx.Err(); err != nil { // asked after the deadline is set: an interrupt comes after or is seen
+		return 0, &bodyError{err}
+	}
+	n, err := b.r.Body.Read(into)
+	b.took(begun, n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+// bodyError is a failure of the client or its connection, not of the store.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return "reading the body: " + e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+func (e *bodyError) problem() *Problem {
+	var network net.Error
+	if errors.As(e.err, &network) && network.Timeout() {
+		return problem(http.StatusRequestTimeout, "")
+	}
+	return problem(http.StatusBadRequest, "")
+}
+
+// pacedWriter is the body of an answer.
+type pacedWriter struct {
+	pace
+	conn *http.ResponseController
+	w    http.ResponseWriter
+}
+
+func newPacedWriter(c *gin.Context) *pacedWriter {
+	return &pacedWriter{conn: http.NewResponseController(c.Writer), w: c.Writer}
+}
+
+func (w *pacedWriter) Write(all []byte) (written int, err error) {
+	for len(all) > 0 && err == nil {
+		var n int
+		begun := time.Now()
+		w.conn.SetWriteDeadline(w.deadline(begun))
+		n, err = w.w.Write(all[:min(chunk, len(all))])
+		w.took(begun, n)
+		written, all = written+n, all[n:]
+	}
+	return written, err
+}
+
+// last gives what the server writes after the handler its time.
+func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) }
+
+// streamed refuses what huma lets pass, and a stream when too many are under way.
+func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		c := humagin.Unwrap(ctx)
+		p := checkHead(c.Request, answer)
+		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
+			_, p = checkMedia(c.Request, expected)
+		}
+		if p != nil {
+			write(c, p)
+			return
+		}
+		select {
+		case streams <- struct{}{}:
+			defer func() { <-streams }()
+			next(ctx)
+		default:
+			write(c, &Problem{Status: http.StatusTooManyRequests, Type: "/problems/too-many-streams", Title: "Too many streams", retryAfter: "1",
+				Detail: "Other imports and exports are under way. Nothing was changed."})
+		}
+	}
+}

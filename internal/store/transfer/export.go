@@ -1,0 +1,61 @@
+package transfer
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+// pageSize is how many accounts one read of an export takes.
+const pageSize = 1000
+
+// Export writes all accounts of the store to w as lines, in ascending byte order
+// of id, with one Write a page. The pages are read one after another, each
+// within the timeout, and nothing of the store is held while w is written: what
+// changes meanwhile is in the export or not. done, if not nil, is told how many
+// accounts are written.
+func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Duration, done func(accounts int)) error {
+	var lines []byte
+	for query, n := (store.Query{Limit: pageSize}), 0; ; {
+		page, err := list(ctx, from, query, timeout)
+		if err != nil {
+			return err
+		}
+		lines = lines[:0]
+		for _, acc := range page.Accounts {
+			if lines, err = appendLine(lines, acc); err != nil {
+				return err
+			}
+		}
+		if len(lines) > 0 {
+			if _, err := w.Write(lines); err != nil {
+				return err
+			}
+		}
+		if n += len(page.Accounts); done != nil {
+			done(n)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		query.After = page.Next
+	}
+}
+
+func list(ctx context.Context, from store.Store, query store.Query, timeout time.Duration) (store.Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return from.List(ctx, query)
+}
+
+// Encode returns the accounts as lines.
+func Encode(accounts []store.Account) (lines []byte, err error) {
+	for _, acc := range accounts {
+		if lines, err = appendLine(lines, acc); err != nil {
+			return nil, err
+		}
+	}
+	return lines, nil
+}

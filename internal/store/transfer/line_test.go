@@ -1,0 +1,122 @@
+package transfer
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+// whole is an account with every field.
+func whole() store.Account {
+	made := time.Date(2026, 11, 22, 14, 39, 46, 707173000, time.UTC)
+	return store.Account{ID: "ada", Name: "Ada <ü> \"x\"", Email: "ada@example.org", Labels: map[string]string{"team": "a", "b": "2"},
+		Version: 3, CreatedAt: made, UpdatedAt: made.Add(time.Hour)}
+}
+
+func TestLineHoldsAWholeAccount(t *testing.T) {
+	line, err := appendLine(nil, whole())
+	want := `{"id":"ada","name":"Ada <ü> \"x\"","email":"ada@example.org","labels":{"b":"2","team":"a"},"version":3,` +
+		`"created_at":"2026-11-22T14:39:46.707173Z","updated_at":"2026-11-22T15:39:46.707173Z"}` + "\n"
+	if err != nil || string(line) != want {
+		t.Errorf("%v, %s, want %s", err, line, want)
+	}
+	if acc, fault := parseLine(line); fault != nil || !acc.Equal(whole()) {
+		t.Errorf("%+v, %v", acc, fault)
+	}
+}
+
+func TestLineNeedsIDAndNameAlone(t *testing.T) {
+	acc, fault := parseLine([]byte(" {\"name\":\"Ada\",\t\"id\":\"ada\"}\r\n"))
+	if fault != nil || !acc.Equal(store.Account{ID: "ada", Name: "Ada"}) {
+		t.Errorf("%+v, %v", acc, fault)
+	}
+	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","email":null,"labels":null,"version":null,"created_at":null,"updated_at":null}`))
+	if fault != nil || !acc.Equal(store.Account{ID: "ada", Name: "Ada"}) {
+		t.Errorf("null is not as good as absent: %+v, %v", acc, fault)
+	}
+	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
+	if want := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC); fault != nil || acc.CreatedAt != want {
+		t.Errorf("%+v, %v, want %s", acc, fault, want)
+	}
+}
+
+func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
+	const secret = "hunter2"
+	for line, want := range map[string]string{
+		`{"id":"a"}`:                                                         "#/name: must have 1 to 256 characters",
+		`{"name":"x"}`:                                                       "#/id: must have 1 to 64 characters",
+		`{"id":"a b","name":"hunter2"}`:                                      "#/id: may have only",
+		`{"id":5,"name":"hunter2"}`:                                          "#/id: must be a string",
+		`{"id":"a","name":["hunter2"]}`:                                      "#/name: must be a string",
+		`{"id":"a","name":"hunter2\n"}`:                                      "#/name: must not have control characters",
+		"{\"id\":\"a\",\"name\":\"\xff\"}":                                   "#: is not valid UTF-8",
+		`{"id":"a","name":"\ud800"}`:                                         "#/name: is not valid JSON",
+		`{"id":"a","name":"x","id":"b"}`:                                     "#/id: stands twice",
+		`{"id":"a","name":"x","Name":"hunter2"}`:                             "#/Name: is not a member of an account",
+		`{"id":"a","name":"x","e\u0007il":"hunter2"}`:                        "#/e%07il: is not a member",
+		`{"id":"a","name":"x","` + strings.Repeat("x", 500) + `":"hunter2"}`: "#: is not a member",
+		`{"id":"a","name":"x","email":"hunter2"}`:                            "#/email: must be an address",
+		`{"id":"a","name":"x","labels":{"k":1}}`:                             "#/labels/k: must be a string",
+		`{"id":"a","name":"x","labels":{"k":"1","k":"hunter2"}}`:             "#/labels/k: stands twice",
+		`{"id":"a","name":"x","labels":{"k":"\u0001"}}`:                      "#/labels/k: must not have control",
+		`{"id":"a","name":"x","labels":{"k":null}}`:                          "#/labels/k: must be a string",
+		`{"id":"a","name":"x","labels":["hunter2"]}`:                         "#/labels: must be an object of strings",
+		`{"id":"a","name":"x","version":0}`:                                  "#/version: must be a whole number from 1 to 9007199254740991",
+		`{"id":"a","name":"x","version":-1}`:                                 "#/version: must be a whole number",
+		`{"id":"a","name":"x","version":1.5}`:                                "#/version: must be a whole number",
+		`{"id":"a","name":"x","version":"1"}`:                                "#/version: must be a whole number",
+		`{"id":"a","name":"x","version":9007199254740992}`:                   "#/version: must be",
+		`{"id":"a","name":"x","created_at":"hunter2"}`:                       "#/created_at: must be a time as in RFC 3339",
+		`{"id":"a","name":"x","updated_at":1}`:                               "#/updated_at: must be a time as in RFC 3339",
+		`{"id":"a","name":"x","created_at":"2026-01-02T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}`: "#/updated_at: must not be before created_at",
+		`{"id":"a","name":"x"} hunter2`:    "#: is not valid JSON at byte 22",
+		`{"id":"a","name":"x"}{}`:          "#: is not valid JSON",
+		`{"id":"a","name":"x"`:             "#: is not valid JSON",
+		`["hunter2"]`:                      "#: must be an object",
+		`hunter2`:                          "#: is not valid JSON at byte 0",
+		"\ufeff" + `{"id":"a","name":"x"}`: "#: is not valid JSON at byte 0",
+	} {
+		_, fault := parseLine([]byte(line))
+		if fault == nil || !strings.HasPrefix(fault.Pointer+": "+fault.Detail, want) {
+			t.Errorf("%s: %v, want %s", line, fault, want)
+		} else if strings.Contains(fault.Error(), secret) {
+			t.Errorf("%s: the value is repeated: %v", line, fault)
+		}
+	}
+}
+
+// FuzzLine gives the parser any line. It must not panic; what it refuses it
+// must place, and what it takes must be valid and come back as it was written.
+func FuzzLine(f *testing.F) {
+	line, err := appendLine(nil, whole())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(line)
+	f.Add([]byte(`{"id":"a","name":"x","labels":{"k":null},"version":null}`))
+	f.Add([]byte(`{"id":"a","name":"\ud83d\ude00","created_at":"0001-01-01T00:00:00+23:59"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		acc, fault := parseLine(line)
+		if fault != nil {
+			if !strings.HasPrefix(fault.Pointer, "#") || len(fault.Pointer) > maxPointer || fault.Detail == "" || strings.ContainsAny(fault.Error(), "\n\r\x1b\x00") {
+				t.Errorf("%q: %v", line, fault)
+			}
+			return
+		}
+		if err := acc.Validate(); err != nil {
+			t.Errorf("%q is taken: %v", line, err)
+		}
+		if acc.Version == 0 {
+			acc.Version = 1 // as a store does
+		}
+		written, err := appendLine(nil, acc)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if again, fault := parseLine(written); fault != nil || !again.Equal(acc) {
+			t.Errorf("%q was written as %q: %v", line, written, fault)
+		}
+	})
+}

@@ -1,0 +1,114 @@
+// Package transfer moves accounts in and out of a store as lines of JSON
+// (NDJSON), a batch at a time, so that any number of them needs little memory.
+// It knows the store contract, nothing of HTTP, files or terminals.
+//
+// A line is one JSON object with id and name, and if there are any email,
+// labels, version, created_at and updated_at. Empty lines mean nothing. Where an
+// id stands twice the later line wins.
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"accountservice/internal/store"
+)
+
+const (
+	// MaxLine bounds a line, in bytes.
+	MaxLine = 256 << 10
+	// MaxFaults bounds how many faults are told of one input.
+	MaxFaults = 50
+	// maxBatchBytes bounds the lines of a batch.
+	maxBatchBytes = 4 << 20
+)
+
+// Batch is a part of the input.
+type Batch struct {
+	Accounts []store.Account // of distinct ids
+	Lines    []int           // where each of them stands, from 1
+	First    int             // the line where the batch begins
+	Last     int             // and where it ends
+	Bytes    int64           // of the input, to its end
+	Faults   []Fault         // of lines that are in no batch, at most MaxFaults
+}
+
+// Reader cuts an input into batches.
+type Reader struct {
+	in      *bufio.Reader
+	most    int
+	line    int   // read last
+	bytes   int64 // read
+	held    *held // what begins the next batch
+	endless bool  // a line was too long, and what follows it is not read
+}
+
+// held is an account whose id is in the batch before already.
+type held struct {
+	acc  store.Account
+	size int
+}
+
+// NewReader returns a Reader of batches of at most so many accounts.
+func NewReader(in io.Reader, most int) *Reader {
+	return &Reader{in: bufio.NewReaderSize(in, MaxLine), most: min(most, store.MaxMany)}
+}
+
+// Next returns the next batch, or io.EOF after the last. After another error,
+// which is the input's, there is no more to read.
+func (r *Reader) Next() (Batch, error) {
+	b := Batch{First: r.line + 1}
+	if r.held != nil {
+		b.First--
+	}
+	seen := make(map[store.ID]bool, r.most)
+	for size := 0; len(b.Accounts) < r.most && size < maxBatchBytes && len(b.Faults) < MaxFaults; {
+		acc, n, fault, err := r.next()
+		switch {
+		case err != nil && (!errors.Is(err, io.EOF) || len(b.Accounts)+len(b.Faults) == 0):
+			return Batch{}, err
+		case err != nil:
+			return b, nil
+		case fault != nil:
+			fault.Line = r.line
+			b.Faults = append(b.Faults, *fault)
+		case seen[acc.ID]:
+			r.held = &held{acc, n}
+			return b, nil
+		default:
+			seen[acc.ID] = true
+			b.Accounts, b.Lines = append(b.Accounts, acc), append(b.Lines, r.line)
+		}
+		b.Last, b.Bytes, size = r.line, r.bytes, size+n
+	}
+	return b, nil
+}
+
+// next returns the account of the next line that has one, and the line's size.
+func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
+	if h := r.held; h != nil {
+		r.held = nil
+		return h.acc, h.size, nil, nil
+	}
+	for !r.endless {
+		text, err := r.in.ReadSlice('\n')
+		r.bytes += int64(len(text))
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			r.line++
+			r.endless = true
+			return acc, len(text), &Fault{Pointer: "#", Detail: fmt.Sprintf("is longer than %d bytes; nothing after it was read", MaxLine)}, nil
+		case err != nil && (!errors.Is(err, io.EOF) || len(text) == 0):
+			return acc, 0, nil, err
+		}
+		r.line++
+		if len(bytes.TrimSpace(text)) > 0 {
+			acc, fault = parseLine(text)
+			return acc, len(text), fault, nil
+		}
+	}
+	return acc, 0, nil, io.EOF
+}

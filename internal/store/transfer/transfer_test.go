@@ -1,0 +1,220 @@
+package transfer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/storetest"
+	"accountservice/internal/store/transfer"
+)
+
+func open(t testing.TB) store.Store {
+	t.Helper()
+	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func line(id, name string) string { return fmt.Sprintf(`{"id":%q,"name":%q}`+"\n", id, name) }
+
+// lines has n lines of ids in order.
+func lines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"id":"n%07d","name":"Person %d","email":"p%d@example.org","labels":{"team":"t"},"version":3,`+
+			`"created_at":"2026-01-02T03:04:05.123456Z","updated_at":"2026-01-02T03:04:05.123456Z"}`+"\n", i, i, i)
+	}
+	return b.String()
+}
+
+// batches are the line numbers of each batch's accounts.
+func batches(t *testing.T, input string, most int) (all [][]int, faults []int) {
+	t.Helper()
+	for r := transfer.NewReader(strings.NewReader(input), most); ; {
+		b, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return all, faults
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b.Lines)
+		for _, f := range b.Faults {
+			faults = append(faults, f.Line)
+		}
+	}
+}
+
+func TestInputIsCutIntoBatches(t *testing.T) {
+	long := strings.Repeat("x", transfer.MaxLine)
+	for name, c := range map[string]struct {
+		input  string
+		want   [][]int
+		faults []int
+	}{
+		"nothing":           {"", nil, nil},
+		"empty lines":       {"\n \r\n\t\n", nil, nil},
+		"no last line end":  {line("a", "1") + strings.TrimSpace(line("b", "2")), [][]int{{1, 2}}, nil},
+		"one more":          {line("a", "1") + "\n" + line("b", "2") + line("c", "3") + line("d", "4"), [][]int{{1, 3, 4}, {5}}, nil},
+		"exactly full":      {line("a", "1") + line("b", "2") + line("c", "3"), [][]int{{1, 2, 3}}, nil},
+		"an id again":       {line("a", "1") + line("b", "2") + line("a", "3") + line("a", "4") + line("c", "5"), [][]int{{1, 2}, {3}, {4, 5}}, nil},
+		"faults":            {line("a", "1") + "{\n" + line("b", "2") + line("c", "") + line("d", "5"), [][]int{{1, 3, 5}}, []int{2, 4}},
+		"too long":          {line("a", "1") + line("b", long) + line("c", "3"), [][]int{{1}}, []int{2}},
+		"too long, no end":  {long + long, [][]int{nil}, []int{1}},
+		"just short enough": {strings.Repeat(" ", transfer.MaxLine-len(line("a", "1"))) + line("a", "1"), [][]int{{1}}, nil},
+	} {
+		got, faults := batches(t, c.input, 3)
+		if !slices.EqualFunc(got, c.want, slices.Equal[[]int]) || !slices.Equal(faults, c.faults) {
+			t.Errorf("%s: %v, faults in %v; want %v, %v", name, got, faults, c.want, c.faults)
+		}
+	}
+	label := strings.Repeat("y", 200)
+	var large strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&large, `{"id":"n%d","name":"x","labels":{"a":%q,"b":%q,"c":%q,"d":%q,"e":%q}}`+"\n", i, label, label, label, label, label)
+	}
+	if got, _ := batches(t, large.String(), store.MaxMany); len(got) != 2 || len(got[0])*1000 > 5<<20 {
+		t.Errorf("%d batches of %d bytes, want 2", len(got), large.Len())
+	}
+}
+
+func TestImportedIsExportedByteForByte(t *testing.T) {
+	s, input := open(t), lines(2500)
+	for i, want := range []store.Imported{{Created: 2500}, {Unchanged: 2500}} {
+		var seen []int
+		done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 1000), s, transfer.Options{
+			Done: func(p transfer.Progress) { seen = append(seen, p.Lines) }})
+		if err != nil || done.Imported != want || done.Lines != 2500 || done.Bytes != int64(len(input)) || !slices.Equal(seen, []int{1000, 2000, 2500}) {
+			t.Errorf("import %d: %+v, %v, %v", i+1, done, seen, err)
+		}
+	}
+	var out bytes.Buffer
+	written := 0
+	err := transfer.Export(t.Context(), s, &out, time.Second, func(n int) { written = n })
+	if err != nil || written != 2500 || out.String() != input {
+		t.Errorf("%v: %d accounts, %d bytes", err, written, out.Len())
+	}
+}
+
+func TestLaterLineOfAnIDWins(t *testing.T) {
+	s := open(t)
+	input := line("a", "first") + line("b", "x") + line("a", "second") + line("a", "last")
+	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 10), s, transfer.Options{})
+	if err != nil || done.Imported != (store.Imported{Created: 2, Replaced: 2}) || done.Lines != 4 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if acc, err := s.Get(t.Context(), "a"); err != nil || acc.Name != "last" {
+		t.Errorf("%+v, %v", acc, err)
+	}
+}
+
+func TestFaultStopsBeforeItsBatch(t *testing.T) {
+	s := open(t)
+	input := line("a", "1") + line("b", "2") + line("c", "3") + "{\n" + line("e", "5")
+	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), s, transfer.Options{})
+	var ended *transfer.Error
+	if !errors.As(err, &ended) || ended.First != 3 || len(ended.Faults) != 1 || ended.Faults[0].Line != 4 || done.Lines != 2 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if want := "The lines before 3 are stored, none from there on."; ended.Stored() != want {
+		t.Errorf("%q, want %q", ended.Stored(), want)
+	}
+	if _, err := s.Get(t.Context(), "c"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a line of the faulty batch is stored: %v", err)
+	}
+}
+
+func TestCheckReadsOnButNotForEver(t *testing.T) {
+	s := open(t)
+	if _, err := s.Import(t.Context(), []store.Account{{ID: "a", Name: "1"}, {ID: "b", Name: "2"}}); err != nil {
+		t.Fatal(err)
+	}
+	input := line("a", "1") + "{\n" + line("b", "new") + line("c", "3") + "[\n" + line("d", "4")
+	check := transfer.Options{Check: true}
+	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), transfer.DryRun{Store: s}, check)
+	var ended *transfer.Error
+	if !errors.As(err, &ended) || len(ended.Faults) != 2 || ended.Faults[1].Line != 5 || done.Imported != (store.Imported{Created: 2, Replaced: 1, Unchanged: 1}) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if acc, err := s.Get(t.Context(), "b"); err != nil || acc.Name != "2" {
+		t.Errorf("a dry run changed %+v, %v", acc, err)
+	}
+	_, err = transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(strings.Repeat("{\n", 10_000)), 10), transfer.DryRun{Store: s}, check)
+	if !errors.As(err, &ended) || len(ended.Faults) != transfer.MaxFaults {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEndOfTheContextEndsAnImportBetweenBatches(t *testing.T) {
+	s := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done, err := transfer.Import(ctx, transfer.NewReader(strings.NewReader(lines(50)), 10), s, transfer.Options{
+		Done: func(p transfer.Progress) {
+			if p.Lines == 20 {
+				cancel()
+			}
+		}})
+	var ended *transfer.Error
+	if !errors.As(err, &ended) || !errors.Is(err, context.Canceled) || ended.First != 21 || done.Created != 20 {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+func TestStoreThatFailsEndsAnImport(t *testing.T) {
+	for _, c := range []struct {
+		fault storetest.Fault
+		is    error
+		want  string
+	}{
+		{storetest.Fail(store.ErrNoSpace), store.ErrNoSpace, "No line is stored."},
+		{storetest.Fail(store.ErrOutcomeUnknown), store.ErrOutcomeUnknown, "The lines to 10 may be stored, none after them."},
+		{storetest.Hang, context.DeadlineExceeded, "No line is stored."},
+	} {
+		s := storetest.Faulty{Store: open(t), OnImport: c.fault}
+		_, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(lines(50)), 10), s, transfer.Options{Timeout: 10 * time.Millisecond})
+		var ended *transfer.Error
+		if !errors.As(err, &ended) || !errors.Is(err, c.is) || ended.Stored() != c.want {
+			t.Errorf("%v, want %v and %q", err, c.is, c.want)
+		}
+	}
+}
+
+func BenchmarkImport(b *testing.B) {
+	s, input := open(b), lines(10_000)
+	for b.Loop() {
+		if _, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(input), store.MaxMany), s, transfer.Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
+}
+
+func BenchmarkExport(b *testing.B) {
+	s := open(b)
+	if _, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(lines(10_000)), store.MaxMany), s, transfer.Options{}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := transfer.Export(b.Context(), s, io.Discard, time.Minute, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
+}
