@@ -50,6 +50,7 @@ type Bolt struct {
 	Path        string        `key:"path" required:"true" doc:"the database file"`
 	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
 	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+	Volume      string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
 
 	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
 }
@@ -114,7 +115,7 @@ func Default() Config {
 		},
 		Store: Store{
 			Seed: 100,
-			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto"},
+			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore"},
 		},
 		Checks: Checks{
 			Interval:   2 * time.Second,
@@ -144,7 +145,7 @@ func prototype() Config {
 const dependenciesKey = "checks.dependencies"
 
 // takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "records", "disk", "drain"}
+var takenNames = []string{"bolt", "records", "disk", "drain", "volume"}
 
 // renamedKeys has a row for every key that has another name now. The old name
 // works, with a warning, for as long as its row is here.

@@ -114,7 +114,7 @@ func TestStackFileKeepsItsPromises(t *testing.T) {
 	if got := image.last("USER"); got != s.User {
 		t.Errorf("USER %s, and in configs/stack.yml %s", got, s.User)
 	}
-	if got := path.Dir(strings.TrimPrefix(image.last("ENV"), "ACCOUNTSERVICE_STORE_BOLT_PATH=")); got != s.Volumes[0].Target {
+	if got := path.Dir(image.environ()["ACCOUNTSERVICE_STORE_BOLT_PATH"]); got != s.Volumes[0].Target {
 		t.Errorf("the image keeps its database in %s, and configs/stack.yml mounts its volume at %s", got, s.Volumes[0].Target)
 	}
 }
@@ -128,7 +128,7 @@ func TestStackFileNamesRealSettings(t *testing.T) {
 			environ = append(environ, line[1]+"="+line[2])
 		}
 	}
-	environ = append(environ, dockerfile(t).last("ENV"))
+	environ = append(environ, strings.Fields(dockerfile(t).last("ENV"))...)
 	if len(environ) < 5 {
 		t.Fatalf("found only %q in configs/stack.yml", environ)
 	}
@@ -233,6 +233,16 @@ func (l lines) last(instruction string) string {
 		}
 	}
 	return ""
+}
+
+// environ is what the one ENV instruction sets.
+func (l lines) environ() map[string]string {
+	set := map[string]string{}
+	for _, pair := range strings.Fields(l.last("ENV")) {
+		name, value, _ := strings.Cut(pair, "=")
+		set[name] = value
+	}
+	return set
 }
 
 func (l lines) count(instruction string) (n int) {

@@ -38,6 +38,9 @@ type Options struct {
 	Path string
 	// OpenTimeout is how long to wait for another process to let go of the file.
 	OpenTimeout time.Duration
+	// Waiting is called once if another process holds the file, with words for
+	// an operator; nil is nobody.
+	Waiting func(reason string)
 	// MustExist makes a missing file an error; else it is created.
 	MustExist bool
 	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
@@ -121,7 +124,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 func (s *Store) open(ctx context.Context, opts Options) error {
 	var damage error // that can be mended
 	openFile := func(path string, _ int, _ os.FileMode) (f *os.File, err error) {
-		if f, err = openLocked(ctx, path, opts.OpenTimeout); err != nil {
+		if f, err = openLocked(ctx, path, opts); err != nil {
 			return nil, err
 		}
 		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
