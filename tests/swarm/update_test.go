@@ -148,12 +148,13 @@ func lateRelease(d docker, i image) {
 }
 
 // updateReplicas updates two replicas behind HAProxy under steady load:
-// not one request may fail.
+// not one request may fail, or need a second try.
 func updateReplicas(d docker, i image) {
 	balancer, next := d.haproxyImage(), d.release(i, "LABEL release=next")
+	config := d.strictConfig()
 	s := newStack(d)
 	deploy := func(image string) {
-		env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port, "HAPROXY_IMAGE=" + balancer, "ACCOUNTS_VOLUME=" + s.name}
+		env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port, "HAPROXY_IMAGE=" + balancer, "HAPROXY_CONFIG=" + config, "ACCOUNTS_VOLUME=" + s.name}
 		if _, err := command(d.ctx, env, "docker", "stack", "deploy", "--resolve-image", "never",
 			"--compose-file", "testdata/replicas.yml", s.name); err != nil {
 			d.t.Fatal(err)
@@ -196,6 +197,24 @@ func updateReplicas(d docker, i image) {
 	}
 	measured(d.t, "update of two replicas behind HAProxy: order to both healthy", seconds(took))
 	measured(d.t, "requests meanwhile over kept-alive connections, failed", fmt.Sprintf("%d, %d", l.asked.Load(), l.wrong.Load()))
+}
+
+// strictConfig is configs/haproxy.cfg without its second chances: what fails
+// once has failed, so that HAProxy hides nothing that the service does wrong.
+func (d docker) strictConfig() (file string) {
+	d.t.Helper()
+	text := read(d.t, "configs/haproxy.cfg")
+	for chance, none := range map[string]string{"retries 3\n": "retries 0\n", "option redispatch ": "no option redispatch "} {
+		if strings.Count(text, chance) != 1 {
+			d.t.Fatalf("configs/haproxy.cfg has not exactly one %q", chance)
+		}
+		text = strings.Replace(text, chance, none, 1)
+	}
+	file = filepath.Join(folder(d.t), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	return file
 }
 
 // haproxyImage puts this machine's HAProxy into an image: Debian's own is not
