@@ -1,3 +1,5 @@
+//go:build linux
+
 package swarm
 
 import (
@@ -26,19 +28,19 @@ func noRestart(d docker, i image) {
 	needRoot(d.t)
 	peers := newPeers(d)
 	place := newMemory(d.t, "96m")
-	secret := d.secret("http://someone:something@" + peers.address + "/down")
+	secret := d.secret("http://someone:something@" + peers.down.Addr + "/")
 	users := newStack(d) // its dependencies are ill
 	users.deploy(i.name, fmt.Sprintf(`
 services:
   accountservice:
     environment:
       ACCOUNTSERVICE_CHECKS_DEPENDENCIES_DOWN_URL_FILE: /run/secrets/url
-      ACCOUNTSERVICE_CHECKS_DEPENDENCIES_SLOW_URL: http://%s/slow
+      ACCOUNTSERVICE_CHECKS_DEPENDENCIES_SLOW_URL: http://%s/
     secrets:
       - {source: url, uid: "65532", gid: "65532", mode: 0400}
 secrets:
   url: {external: true, name: %s}
-`, peers.address, secret))
+`, peers.slow.Addr, secret))
 	disk := newStack(d) // its disk is full
 	disk.deploy(i.name, dataFrom(place))
 
@@ -50,8 +52,8 @@ secrets:
 	disk.rename(disk.url, "10000", "Kept")
 
 	began := time.Now()
-	peers.down.Store(true)
-	peers.slow.Store(true)
+	peers.down.Close()
+	peers.isSlow.Store(true)
 	fill(d.t, place)
 	for s, check := range map[*stack]string{users: "down", disk: "disk"} {
 		s.eventually(patience, "/health shows "+check, func() (bool, string) {
@@ -85,8 +87,8 @@ secrets:
 	}
 
 	d.calmDown()
-	peers.down.Store(false)
-	peers.slow.Store(false)
+	peers.comeUp(d, peers.down.Addr)
+	peers.isSlow.Store(false)
 	if err := os.Remove(filepath.Join(place, "filler")); err != nil {
 		d.t.Fatal(err)
 	}
@@ -152,38 +154,47 @@ func (s *stack) wantNoRights(k task) {
 	}
 }
 
-// peers are dependencies on this machine.
+// peers are two dependencies on this machine: one that goes down, and one that
+// is slow.
 type peers struct {
-	address    string
-	down, slow atomic.Bool
+	down, slow *http.Server
+	isSlow     atomic.Bool
 	withSecret atomic.Int64
 }
 
 func newPeers(d docker) *peers {
-	p := &peers{}
-	l, err := net.Listen("tcp", net.JoinHostPort(gateway(d), "0"))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	p.address = l.Addr().String()
-	mux := http.NewServeMux()
-	mux.HandleFunc("/down", func(_ http.ResponseWriter, r *http.Request) {
-		if name, password, _ := r.BasicAuth(); name == "someone" && password == "something" {
-			p.withSecret.Add(1)
-		}
-		if p.down.Load() {
-			panic(http.ErrAbortHandler) // the connection ends without an answer
-		}
-	})
-	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) {
-		if p.slow.Load() {
+	p := &peers{slow: &http.Server{Addr: net.JoinHostPort(gateway(d), freePort(d.t))}}
+	p.slow.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if p.isSlow.Load() {
 			<-r.Context().Done()
 		}
 	})
-	server := &http.Server{Handler: mux}
+	serve(d, p.slow)
+	p.comeUp(d, net.JoinHostPort(gateway(d), freePort(d.t)))
+	return p
+}
+
+// comeUp makes the one at address answer; closing p.down takes it down again.
+func (p *peers) comeUp(d docker, address string) {
+	d.t.Helper()
+	p.down = &http.Server{Addr: address}
+	p.down.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if name, password, _ := r.BasicAuth(); name == "someone" && password == "something" {
+			p.withSecret.Add(1)
+		}
+	})
+	serve(d, p.down)
+}
+
+// serve begins at once and ends with the test.
+func serve(d docker, server *http.Server) {
+	d.t.Helper()
+	l, err := net.Listen("tcp", server.Addr)
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	go server.Serve(l)
 	d.t.Cleanup(func() { server.Close() })
-	return p
 }
 
 // gateway is this machine's address that tasks can reach, and that is not
