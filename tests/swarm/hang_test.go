@@ -58,8 +58,12 @@ func (h *hangingDisk) wait(ctx context.Context) syscall.Errno {
 
 // hangingNode passes everything through, fsync after the wait.
 type hangingNode struct {
-	fs.LoopbackNode
+	*fs.LoopbackNode
 	disk *hangingDisk
+}
+
+func (n *hangingNode) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
+	return &hangingNode{ops.(*fs.LoopbackNode), n.disk}
 }
 
 func (n *hangingNode) Fsync(ctx context.Context, f fs.FileHandle, flags uint32) syscall.Errno {
@@ -81,10 +85,7 @@ func newHangingDisk(t *testing.T) *hangingDisk {
 		}
 	}
 	loopback := &fs.LoopbackRoot{Path: below, Dev: uint64(st.Dev)}
-	loopback.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &hangingNode{fs.LoopbackNode{RootData: data}, h}
-	}
-	node := loopback.NewNode(loopback, nil, "", &st)
+	node := &hangingNode{&fs.LoopbackNode{RootData: loopback}, h}
 	loopback.RootNode = node
 	server, err := fs.Mount(h.dir, node, &fs.Options{MountOptions: fuse.MountOptions{
 		DirectMountStrict: true, AllowOther: true, FsName: "accountservice-swarm", Name: "hanging",
