@@ -37,7 +37,9 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build /out/accountservice /out/healthchecker /
 
-ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db
+# warn: a container without a volume there is told apart from a healthy one.
+ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db \
+    ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn
 WORKDIR /data
 # By number, so that runAsNonRoot rules can check it; no passwd file is needed.
 USER 65532:65532

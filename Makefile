@@ -49,8 +49,9 @@ image: ## the container image, as accountservice:latest
 	  --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) \
 	  -t accountservice:latest .
 
-swarm-test: ## the image in a real Swarm; needs Docker
-	SWARM_TEST=1 go test -count=1 -v -timeout 20m ./tests/swarm
+# most parts wait most of the time: all go beside each other, on two cores too
+swarm-test: ## the image in a real Swarm; needs Docker, HAProxy, root
+	SWARM_TEST=1 go test -count=1 -v -timeout 20m -parallel 16 ./tests/swarm
 
 dependency-test: ## ten kinds of dependency at their real servers; needs those of .ci/run
 	DEPENDENCY_TEST=1 go test -count=1 -v -timeout 10m ./tests/dependencies

@@ -63,6 +63,7 @@ type Bolt struct {
 	Path        string        `key:"path" required:"true" doc:"the database file"`
 	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
 	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+	Volume      string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
 
 	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
 
@@ -146,7 +147,7 @@ func Default() Config {
 		Admin: Admin{Addr: "127.0.0.1:6768"},
 		Store: Store{
 			Seed: 100,
-			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Reserve: 16 << 20},
+			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore", Reserve: 16 << 20},
 		},
 		Checks: Checks{
 			Interval:   2 * time.Second,
@@ -177,7 +178,7 @@ func prototype() Config {
 const dependenciesKey = "checks.dependencies"
 
 // takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "records", "disk", "scrub", "drain", "maintenance"}
+var takenNames = []string{"bolt", "records", "disk", "volume", "scrub", "drain", "maintenance"}
 
 // renamedKeys has a row for every key that has another name now. The old name
 // works, with a warning, for as long as its row is here.

@@ -277,10 +277,17 @@ func TestHealthAnswersWhileTheDatabaseIsLocked(t *testing.T) {
 	if !strings.Contains(body, "opening the database") {
 		t.Errorf("/health = %s", body)
 	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(body, path) && time.Now().Before(deadline); {
+		_, body = second.get("/health")
+	}
+	if !strings.Contains(body, "another process holds "+path+" locked") || !strings.Contains(body, "stop-first") {
+		t.Errorf("/health = %s, want which file is locked and what to set", body)
+	}
 	second.await(t, "/ready", 503)
 	second.await(t, "/accounts/10000", 503)
 	second.signal(t, syscall.SIGTERM)
 	second.exits(t, 3)
+	second.logs(t, "another process holds "+path+" locked; waiting up to 1m0s for it")
 
 	third := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=300ms")
 	third.exits(t, 1)

@@ -48,7 +48,12 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer admin.close()
-	accounts, err := openStore(ctx, cfg.Store, log)
+	waiting := func(reason string) {
+		log.Warn("waiting for the database", "reason", reason)
+		api.Health = checks.Pending{Component: me, Reason: "opening the database: " + reason}
+		front.swap(api.Handler())
+	}
+	accounts, err := openStore(ctx, cfg.Store, waiting, log)
 	if err != nil {
 		return err
 	}
@@ -90,10 +95,16 @@ func ended(err error, log *slog.Logger) error {
 }
 
 // openStore opens the accounts, and fills a new database.
-func openStore(ctx context.Context, cfg config.Store, log *slog.Logger) (*boltstore.Store, error) {
+func openStore(ctx context.Context, cfg config.Store, waiting func(string), log *slog.Logger) (*boltstore.Store, error) {
+	if cfg.Bolt.Volume == "require" {
+		if err := checks.Volume(filepath.Dir(cfg.Bolt.Path))(ctx); err != nil {
+			return nil, fmt.Errorf("store.bolt.volume is require: %w", err)
+		}
+	}
 	accounts, err := boltstore.Open(ctx, boltstore.Options{
 		Path:        cfg.Bolt.Path,
 		OpenTimeout: cfg.Bolt.OpenTimeout,
+		Waiting:     waiting,
 		MustExist:   cfg.Bolt.Create == "never",
 		RescueDir:   cfg.Bolt.RescueDir,
 		Log:         log,
@@ -134,6 +145,13 @@ func checkList(accounts *boltstore.Store, cfg config.Config, log *slog.Logger) (
 		newCheck("bolt", cfg.Checks.Bolt.Check, ask),
 		newCheck("records", cfg.Checks.Records, accounts.CheckRecords),
 		newCheck("disk", cfg.Checks.Disk.Check, both(accounts.CheckWritable, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree)))),
+	}
+	if cfg.Store.Bolt.Volume != "ignore" {
+		all := cfg.Checks
+		list = append(list, newCheck("volume", config.Check{
+			Interval: all.Interval, Timeout: all.Timeout, FailAfter: all.FailAfter, PassAfter: all.PassAfter, StaleAfter: all.StaleAfter,
+			OnFailure: "degrade", // a new container would have no volume either
+		}, checks.Volume(folder)))
 	}
 	if cfg.Checks.Scrub.Interval > 0 {
 		scrub, err := newScrub(accounts, cfg.Checks, log)

@@ -36,7 +36,9 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	sick := httptest.NewServer(http.NotFoundHandler())
 	defer sick.Close()
 	var cfg config.Config
-	cfg.Store.Bolt = config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}
+	cfg.Store.Bolt = config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto", Volume: "warn"}
+	all := settings(6, "")
+	cfg.Checks.Interval, cfg.Checks.Timeout, cfg.Checks.FailAfter, cfg.Checks.PassAfter, cfg.Checks.StaleAfter = all.Interval, all.Timeout, all.FailAfter, all.PassAfter, all.StaleAfter
 	cfg.Checks.Bolt.Check, cfg.Checks.Records = settings(1, "unroute"), settings(2, "restart")
 	cfg.Checks.Disk = config.Disk{Check: settings(3, "degrade"), MinFree: 1 << 50}
 	loaded, err := config.Load("", []string{"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=" + sick.URL})
@@ -48,7 +50,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		"users": {Check: settings(4, "unroute"), URL: url},
 		"rates": {Check: settings(5, "degrade"), URL: url},
 	}
-	accounts, err := openStore(t.Context(), cfg.Store, slog.New(slog.DiscardHandler))
+	accounts, err := openStore(t.Context(), cfg.Store, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +58,10 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	list, err := checkList(accounts, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
+	}
+	volume := "" // whether this machine's temporary folder is a volume
+	if err := checks.Volume(filepath.Dir(cfg.Store.Bolt.Path))(t.Context()); err != nil {
+		volume = err.Error()
 	}
 	want := map[string]struct {
 		settings config.Check
@@ -65,6 +71,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		"bolt":    {cfg.Checks.Bolt.Check, "", "deleted or moved away"},
 		"records": {cfg.Checks.Records, "", ""},
 		"disk":    {cfg.Checks.Disk.Check, filepath.Dir(cfg.Store.Bolt.Path) + " has ", "less than 1073741824.0 MiB"},
+		"volume":  {settings(6, "degrade"), volume, volume},
 		"users":   {cfg.Checks.Dependencies["users"].Check, "404", "404"},
 		"rates":   {cfg.Checks.Dependencies["rates"].Check, "404", "404"},
 	}
@@ -103,7 +110,7 @@ func TestScrubVerifiesACopyInAnotherProcess(t *testing.T) {
 	cfg.Store = config.Store{Seed: 5000, Bolt: config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}}
 	cfg.Checks.Scrub.Interval = time.Hour
 	var log bytes.Buffer
-	accounts, err := openStore(t.Context(), cfg.Store, slog.New(slog.NewTextHandler(&log, nil)))
+	accounts, err := openStore(t.Context(), cfg.Store, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (d docker) rename(url, id, name string) {
 	d.wantAccount(url, id, name)
 }
 
-func (d docker) wantDetailedHealth(url string) {
+func (d docker) wantDetailedHealth(url, version string) {
 	d.t.Helper()
 	type check struct {
 		OnFailure           string    `json:"on_failure"`
@@ -76,8 +76,8 @@ func (d docker) wantDetailedHealth(url string) {
 	if err != nil || status != http.StatusOK || got.Status != "OK" || !got.Ready || len(got.Failures) != 0 {
 		d.t.Errorf("/health: status %d, %s (%v), want 200, OK and ready", status, body, err)
 	}
-	if got.Component.Name != "accountservice" || got.Component.Version != builtVersion {
-		d.t.Errorf("/health: component %+v, want accountservice %s", got.Component, builtVersion)
+	if got.Component.Name != "accountservice" || got.Component.Version != version {
+		d.t.Errorf("/health: component %+v, want accountservice %s", got.Component, version)
 	}
 	for name, consequence := range map[string]string{"bolt": "restart", "disk": "degrade"} {
 		c, ok := got.Checks[name]

@@ -36,6 +36,8 @@ type image struct {
 	base string
 	// others are the images without a name that were there before.
 	others []string
+	// version is what it says of itself.
+	version string
 }
 
 // built is made once for all tests of this package, by the first that asks.
@@ -47,8 +49,11 @@ var built struct {
 // builtImage is the image of this very tree.
 func builtImage(d docker) image {
 	d.t.Helper()
+	if name := os.Getenv("SWARM_TEST_IMAGE"); name != "" {
+		return image{name: name, version: d.run("image", "inspect", "--format", `{{index .Config.Labels "org.opencontainers.image.version"}}`, name)}
+	}
 	if built.image == nil {
-		built.image = &image{name: unique("image") + ":latest", stage: unique("stage") + ":latest"}
+		built.image = &image{name: unique("image") + ":latest", stage: unique("stage") + ":latest", version: builtVersion}
 		built.image.others = nameless(d.ctx)
 		d.step("build the image", func() { built.err = built.image.build(d) })
 	}
@@ -173,22 +178,27 @@ func baseName(t *testing.T) string {
 	return found[1]
 }
 
-// start runs the image as the stack file does, with /data in volume, and
-// returns its address. The container and the volume go with the test.
-func (d docker) start(image, name, volume string) (url string) {
+// volume makes one that goes with the test.
+func (d docker) volume(name string) {
 	d.t.Helper()
-	d.later("volume "+volume, func(d docker) error {
-		_, err := d.try("volume", "rm", "--force", volume)
+	d.later("volume "+name, func(d docker) error {
+		_, err := d.try("volume", "rm", "--force", name)
 		return err
 	})
+	d.run("volume", "create", name)
+}
+
+// start runs the image as the stack file does, with /data in volume, and
+// returns its address. The container goes with the test.
+func (d docker) start(image, name, volume string, more ...string) (url string) {
+	d.t.Helper()
 	d.later("container "+name, func(d docker) error {
 		_, err := d.try("rm", "--force", "--volumes", name)
 		return err
 	})
-	d.run("volume", "create", volume)
-	d.run("run", "--detach", "--name", name, "--read-only", "--cap-drop", "ALL",
+	d.run(slices.Concat([]string{"run", "--detach", "--name", name, "--read-only", "--cap-drop", "ALL",
 		"--security-opt", "no-new-privileges", "--publish", "127.0.0.1::6767",
-		"--volume", volume+":/data", image)
+		"--volume", volume + ":/data"}, more, []string{image})...)
 	return "http://" + d.run("port", name, "6767/tcp")
 }
 
@@ -205,11 +215,15 @@ func (d docker) stop(name string) int {
 
 // container is the part of docker inspect that the tests look at.
 type container struct {
-	Config struct{ User string }
-	State  struct {
-		Status   string
-		ExitCode int
-		Health   struct {
+	Config     struct{ User string }
+	HostConfig struct{ ReadonlyRootfs bool }
+	State      struct {
+		Status     string
+		ExitCode   int
+		Pid        int
+		StartedAt  time.Time
+		FinishedAt time.Time
+		Health     struct {
 			Status        string
 			FailingStreak int
 			Log           []struct {

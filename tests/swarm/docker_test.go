@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -73,6 +74,9 @@ func (d docker) try(args ...string) (string, error) {
 	return command(d.ctx, nil, "docker", args...)
 }
 
+// in is d for a part of its test.
+func (d docker) in(t *testing.T) docker { return docker{t, d.ctx} }
+
 // run is try for commands that must succeed.
 func (d docker) run(args ...string) string {
 	d.t.Helper()
@@ -104,6 +108,33 @@ func (d docker) later(what string, undo func(docker) error) {
 	})
 }
 
+// logs is all that the docker command says, which gives a container's standard
+// error as its own.
+func (d docker) logs(args ...string) string {
+	d.t.Helper()
+	out, err := command(d.ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return out
+}
+
+// folder is a temporary one. Unlike t.TempDir its path has no comma, which the
+// docker command takes for the end of a file's name.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "accountservice-swarm-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // command runs a program with more environment and returns its standard output.
 func command(ctx context.Context, env []string, name string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
@@ -128,6 +159,26 @@ func tail(b *bytes.Buffer) string {
 	return b.String()
 }
 
+// initSwarm makes this engine a Swarm of one, on loopback, if it is in none,
+// and undoes exactly that after the test.
+func (d docker) initSwarm() {
+	if state := d.run("info", "--format", "{{.Swarm.LocalNodeState}}"); state != "inactive" {
+		d.t.Logf("the engine is in a Swarm already (%s): it stays there", state)
+		return
+	}
+	const gateway = "docker_gwbridge"
+	_, missing := d.try("network", "inspect", gateway)
+	d.later("swarm", func(d docker) error {
+		_, err := d.try("swarm", "leave", "--force")
+		if missing == nil {
+			return err
+		}
+		_, last := d.try("network", "rm", gateway) // leave keeps it
+		return errors.Join(err, last)
+	})
+	d.run("swarm", "init", "--advertise-addr", "127.0.0.1")
+}
+
 // unique names what a test makes, so that two runs do not meet.
 func unique(what string) string {
 	return fmt.Sprintf("accountservice-test-%s-%06x", what, rand.N(1<<24))
@@ -145,7 +196,7 @@ func (d docker) eventually(limit time.Duration, what string, ok func() (bool, st
 func waitFor(ctx context.Context, limit time.Duration, what string, ok func() (bool, string)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	again := time.NewTicker(200 * time.Millisecond)
+	again := time.NewTicker(300 * time.Millisecond)
 	defer again.Stop()
 	for {
 		done, state := ok()

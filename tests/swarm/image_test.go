@@ -190,12 +190,13 @@ func TestImageServesReadOnlyWithoutAnyRight(t *testing.T) {
 	i := builtImage(d)
 	name, volume := unique("run"), unique("run")
 	d.step("a container is healthy", func() {
+		d.volume(volume)
 		url := d.start(i.name, name, volume)
 		d.eventually(30*time.Second, name+" healthy", func() (bool, string) { return d.healthy(name) })
 		d.wantAccount(url, "10000", "Person_0")
 	})
 	if code := d.stop(name); code != 0 {
-		t.Errorf("stopped while healthy: exit code %d, want 0\n%s", code, d.run("logs", name))
+		t.Errorf("stopped while healthy: exit code %d, want 0\n%s", code, d.logs("logs", name))
 	}
 }
 

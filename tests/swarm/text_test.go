@@ -21,42 +21,59 @@ import (
 // stackFile is the part of configs/stack.yml whose numbers depend on each other.
 type stackFile struct {
 	Version  string
-	Services map[string]struct {
-		Image       string
-		User        string
-		Environment map[string]string
-		ReadOnly    bool     `yaml:"read_only"`
-		CapDrop     []string `yaml:"cap_drop"`
-		StopGrace   duration `yaml:"stop_grace_period"`
-		Volumes     []struct{ Type, Source, Target string }
-		Ports       []struct {
-			Target          int
-			Published, Mode string
-		}
-		Healthcheck struct {
-			Test        []string
-			Interval    duration
-			Timeout     duration
-			StartPeriod duration `yaml:"start_period"`
-			Retries     int
-		}
-		Deploy struct {
-			Replicas int
-			Restart  struct {
-				Condition string
-				Delay     duration
-			} `yaml:"restart_policy"`
-			Update   change `yaml:"update_config"`
-			Rollback change `yaml:"rollback_config"`
-		}
+	Services map[string]serviceFile
+	Volumes  map[string]any
+}
+
+type serviceFile struct {
+	Image       string
+	User        string
+	Restart     string
+	Environment map[string]string
+	ReadOnly    bool     `yaml:"read_only"`
+	CapDrop     []string `yaml:"cap_drop"`
+	StopGrace   duration `yaml:"stop_grace_period"`
+	Volumes     []struct{ Type, Source, Target string }
+	Ports       []portFile
+	Healthcheck struct {
+		Test        []string
+		Interval    duration
+		Timeout     duration
+		StartPeriod duration `yaml:"start_period"`
+		Retries     int
 	}
-	Volumes map[string]any
+	Deploy struct {
+		Replicas int
+		Restart  struct {
+			Condition   string
+			Delay       duration
+			MaxAttempts int `yaml:"max_attempts"`
+		} `yaml:"restart_policy"`
+		Update   change `yaml:"update_config"`
+		Rollback change `yaml:"rollback_config"`
+	}
 }
 
 type change struct {
 	Order         string
 	FailureAction string `yaml:"failure_action"`
 	Monitor       duration
+	Delay         duration
+	Parallelism   int
+}
+
+// portFile is a port in its long form; a Compose file may have the short one.
+type portFile struct {
+	Target          int
+	Published, Mode string
+}
+
+func (p *portFile) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		return nil
+	}
+	type long portFile
+	return node.Decode((*long)(p))
 }
 
 type duration struct{ time.Duration }
@@ -114,21 +131,24 @@ func TestStackFileKeepsItsPromises(t *testing.T) {
 	if got := image.last("USER"); got != s.User {
 		t.Errorf("USER %s, and in configs/stack.yml %s", got, s.User)
 	}
-	if got := path.Dir(strings.TrimPrefix(image.last("ENV"), "ACCOUNTSERVICE_STORE_BOLT_PATH=")); got != s.Volumes[0].Target {
+	if got := path.Dir(image.environ()["ACCOUNTSERVICE_STORE_BOLT_PATH"]); got != s.Volumes[0].Target {
 		t.Errorf("the image keeps its database in %s, and configs/stack.yml mounts its volume at %s", got, s.Volumes[0].Target)
 	}
 }
 
 // The examples in comments, too: they are there to be uncommented.
 func TestStackFileNamesRealSettings(t *testing.T) {
-	text := read(t, "configs/stack.yml")
-	var environ []string
+	text := read(t, "configs/stack.yml") + read(t, "configs/compose.yml")
+	set := dockerfile(t).environ() // a file's variables go before the image's
 	for _, line := range regexp.MustCompile(`(?m)^ +(?:# )?(ACCOUNTSERVICE_[A-Z_]+): (\S+)$`).FindAllStringSubmatch(text, -1) {
 		if !strings.HasSuffix(line[1], "_FILE") { // names a file that is not here
-			environ = append(environ, line[1]+"="+line[2])
+			set[line[1]] = line[2]
 		}
 	}
-	environ = append(environ, dockerfile(t).last("ENV"))
+	var environ []string
+	for name, value := range set {
+		environ = append(environ, name+"="+value)
+	}
 	if len(environ) < 5 {
 		t.Fatalf("found only %q in configs/stack.yml", environ)
 	}
@@ -233,6 +253,16 @@ func (l lines) last(instruction string) string {
 		}
 	}
 	return ""
+}
+
+// environ is what the one ENV instruction sets.
+func (l lines) environ() map[string]string {
+	set := map[string]string{}
+	for _, pair := range strings.Fields(l.last("ENV")) {
+		name, value, _ := strings.Cut(pair, "=")
+		set[name] = value
+	}
+	return set
 }
 
 func (l lines) count(instruction string) (n int) {

@@ -37,6 +37,9 @@ type Options struct {
 	Path string
 	// OpenTimeout is how long to wait for another process to let go of the file.
 	OpenTimeout time.Duration
+	// Waiting is called once if another process holds the file, with words for
+	// an operator; nil is nobody.
+	Waiting func(reason string)
 	// MustExist makes a missing file an error; else it is created.
 	MustExist bool
 	// RescueDir is where the accounts are copied to when the file was deleted or
@@ -86,6 +89,7 @@ type Store struct {
 	rescues []time.Time            // the committer's: when the last ones began
 
 	asking atomic.Pointer[time.Time] // when the Check under way began, or nil
+	hung   atomic.Pointer[time.Time] // the asking that the disk does not answer
 	walked store.ID                  // the last record that CheckRecords decoded
 }
 
@@ -145,7 +149,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 	var h handle
 	var damage error // that can be mended
 	err := h.open(s.path, func() (*os.File, error) {
-		f, err := openLocked(ctx, s.path, opts.OpenTimeout)
+		f, err := openLocked(ctx, s.path, opts)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,8 +20,7 @@ const (
 	// requests are refused before they touch the file, and how long a commit may
 	// take until Check fails.
 	hangAfter = 2 * time.Second
-	// hangTurns of hangTurn is how long Check watches such a commit before it
-	// believes that the disk hangs.
+	// hangTurns of hangTurn are how long it is watched then before that is believed.
 	hangTurn, hangTurns = 20 * time.Millisecond, 15
 )
 
@@ -38,6 +38,12 @@ func (s *Store) Check(ctx context.Context) error {
 	begun := time.Now()
 	s.asking.Store(&begun)
 	defer s.asking.Store(nil)
+	watch := time.AfterFunc(hangAfter, func() {
+		if lasts(context.Background(), &s.asking, &begun) {
+			s.hung.Store(&begun)
+		}
+	})
+	defer watch.Stop()
 	if f := s.failed.Load(); f != nil {
 		if errors.Is(f.err, errReplaced) {
 			s.reportLost() // what was saved may be gone too
@@ -134,13 +140,19 @@ func (h *handle) complete() (err error) {
 }
 
 // writing fails when a commit has been under way for too long: the disk takes
-// no writes, and every client waits for it in vain. A process that gets no CPU
-// commits slowly too, so it must have had the CPU for a while and still wait.
+// no writes, and every client waits for it in vain.
 func (s *Store) writing(ctx context.Context) error {
 	begun := s.busy.Load()
-	if begun == nil || time.Since(*begun) <= hangAfter {
+	if begun == nil || time.Since(*begun) <= hangAfter || !lasts(ctx, &s.busy, begun) {
 		return nil
 	}
+	return fmt.Errorf("a write has been under way for %s: the disk takes none", time.Since(*begun).Round(100*time.Millisecond))
+}
+
+// lasts says whether what now has begun stays so for a while in which this
+// process has the CPU: one that is starved of it is as slow as a disk that
+// hangs, and nothing is wrong with the disk.
+func lasts(ctx context.Context, now *atomic.Pointer[time.Time], begun *time.Time) bool {
 	turn := time.NewTicker(hangTurn)
 	defer turn.Stop()
 	for seen := 0; seen < hangTurns; {
@@ -148,16 +160,16 @@ func (s *Store) writing(ctx context.Context) error {
 		select {
 		case <-turn.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return false
 		}
-		if s.busy.Load() != begun {
-			return nil
+		if now.Load() != begun {
+			return false
 		}
 		if time.Since(asked) < 2*hangTurn {
 			seen++
 		}
 	}
-	return fmt.Errorf("a write has been under way for %s: the disk takes none", time.Since(*begun).Round(100*time.Millisecond))
+	return true
 }
 
 // walk decodes the next walkStep records after from and returns the id of the

@@ -48,10 +48,8 @@ func (s *Store) latched() error {
 
 // usable is what every request asks first: latched, or the disk hangs.
 func (s *Store) usable() error {
-	if begun := s.asking.Load(); begun != nil {
-		if silent := time.Since(*begun); silent > hangAfter {
-			return fmt.Errorf("%w: its disk has not answered for %s", store.ErrUnavailable, silent.Round(100*time.Millisecond))
-		}
+	if begun := s.hung.Load(); begun != nil && begun == s.asking.Load() {
+		return fmt.Errorf("%w: its disk has not answered for %s", store.ErrUnavailable, time.Since(*begun).Round(100*time.Millisecond))
 	}
 	return s.latched()
 }

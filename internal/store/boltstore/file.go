@@ -17,6 +17,9 @@ import (
 // lockRetry is how often a file that another process holds is asked again.
 const lockRetry = 50 * time.Millisecond
 
+// onlyOne is the cure for a file that two processes want.
+const onlyOne = "let only one run at a time (in a Swarm: one replica, and stop-first for updates and rollbacks)"
+
 // errReplaced: what is at the path is not, or no longer, the open file.
 // Everything written from then on would be lost with the process.
 var errReplaced = errors.New("the open database is no longer the file at its path")
@@ -74,7 +77,7 @@ func syncDir(dir string) error {
 }
 
 // openLocked opens an existing file and waits until no other process holds it.
-func openLocked(ctx context.Context, path string, timeout time.Duration) (*os.File, error) {
+func openLocked(ctx context.Context, path string, opts Options) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -92,7 +95,7 @@ func openLocked(ctx context.Context, path string, timeout time.Duration) (*os.Fi
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(ctx, f, timeout); err != nil {
+	if err := lock(ctx, f, opts); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -101,8 +104,9 @@ func openLocked(ctx context.Context, path string, timeout time.Duration) (*os.Fi
 
 // lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, to
 // look at the file while nobody writes it.
-func lock(ctx context.Context, f *os.File, timeout time.Duration) error {
-	patience := time.NewTimer(timeout)
+func lock(ctx context.Context, f *os.File, opts Options) error {
+	waiting := opts.Waiting
+	patience := time.NewTimer(opts.OpenTimeout)
 	defer patience.Stop()
 	again := time.NewTicker(lockRetry)
 	defer again.Stop()
@@ -111,11 +115,14 @@ func lock(ctx context.Context, f *os.File, timeout time.Duration) error {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return err
 		}
+		if waiting != nil {
+			waiting(fmt.Sprintf("another process holds %s locked; waiting up to %s for it; %s", opts.Path, opts.OpenTimeout, onlyOne))
+			waiting = nil
+		}
 		select {
 		case <-again.C:
 		case <-patience.C:
-			return fmt.Errorf("another process has held it locked for %s; let only one run at a time "+
-				"(in a Swarm: one replica, and stop-first for updates and rollbacks)", timeout)
+			return fmt.Errorf("another process has held it locked for %s; %s", opts.OpenTimeout, onlyOne)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the process that holds it: %w", ctx.Err())
 		}

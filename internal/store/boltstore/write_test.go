@@ -181,6 +181,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	s, _ := seeded(t, 10)
 	long := time.Now().Add(-hangAfter - time.Second)
 	s.asking.Store(&long) // as of a Check whose pread hangs
+	s.hung.Store(&long)
 	_, getErr := s.Get(t.Context(), "10000")
 	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{})
 	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {

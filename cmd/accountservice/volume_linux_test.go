@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A missing volume is a check that fails, said in the log once, or no start at
+// all. The folder of this test is made one that ends with its container: memory.
+func TestMissingVolumeIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	path := filepath.Join(dir, "accounts.db")
+
+	strict := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")
+	strict.exits(t, 1)
+	strict.logs(t, "mount a named volume at "+dir)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("files were made: %v, %v", left, err)
+	}
+
+	p := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn")
+	p.await(t, "/health/checks/volume", 503)
+	p.await(t, "/ready", 200)
+	p.signal(t, syscall.SIGTERM)
+	p.exits(t, 0)
+	if n := strings.Count(p.log.String(), "mount a named volume"); n != 1 {
+		t.Errorf("the log says it %d times, want once:\n%s", n, p.log)
+	}
+
+	indifferent := start(t, path)
+	indifferent.await(t, "/health/checks/bolt", 200)
+	indifferent.await(t, "/health/checks/volume", 404)
+}

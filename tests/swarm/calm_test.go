@@ -1,0 +1,281 @@
+//go:build linux
+
+package swarm
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	calm      = 2 * time.Minute // how long the faults last that must not restart
+	burst     = 15 * time.Second
+	burstRate = 5000 // requests a second
+)
+
+// noRestart does to two services what a restart can't mend, all at once, and
+// wants the same containers in the end.
+func noRestart(d docker, i image) {
+	needRoot(d.t)
+	peers := newPeers(d)
+	place := newMemory(d.t, "96m")
+	secret := d.secret("http://someone:something@" + peers.down.Addr + "/")
+	users := newStack(d) // its dependencies are ill
+	users.deploy(i.name, fmt.Sprintf(`
+services:
+  accountservice:
+    environment:
+      ACCOUNTSERVICE_CHECKS_DEPENDENCIES_DOWN_URL_FILE: /run/secrets/url
+      ACCOUNTSERVICE_CHECKS_DEPENDENCIES_SLOW_URL: http://%s/
+    secrets:
+      - {source: url, uid: "65532", gid: "65532", mode: 0400}
+secrets:
+  url: {external: true, name: %s}
+`, peers.slow.Addr, secret))
+	disk := newStack(d) // its disk is full
+	disk.deploy(i.name, dataFrom(place))
+
+	tasks := map[*stack]task{users: users.healthyTask(), disk: disk.healthyTask()}
+	users.wantNoRights(tasks[users])
+	d.eventually(patience, "the dependency down is asked with its secret", func() (bool, string) {
+		return peers.withSecret.Load() > 0, "not asked with it"
+	})
+	disk.rename(disk.url, "10000", "Kept")
+
+	began := time.Now()
+	peers.down.Close()
+	peers.isSlow.Store(true)
+	fill(d.t, place)
+	for s, check := range map[*stack]string{users: "down", disk: "disk"} {
+		s.eventually(patience, "/health shows "+check, func() (bool, string) {
+			status, body, err := s.ask(http.MethodGet, s.url+"/health/checks/"+check, "", nil)
+			return status == http.StatusServiceUnavailable, fmt.Sprint(body, err)
+		})
+	}
+	rate, bad := d.burst("http://" + net.JoinHostPort(gateway(d), users.port) + "/health")
+	measured(d.t, fmt.Sprintf("%d requests a second asked of /health for %s: sent, not 200", burstRate, burst), fmt.Sprintf("%.0f a second, %d", rate, bad))
+	if bad > 0 {
+		d.t.Errorf("%d of the answers were not 200", bad)
+	}
+	seen := map[*stack]*watch{users: users.watch("10000"), disk: disk.watch("10000")}
+	neighbours := 4 * runtime.NumCPU()
+	d.starve(neighbours)
+	end := time.Now().Add(calm)
+	d.eventually(calm+time.Minute, "two minutes", func() (bool, string) { return time.Now().After(end), "" })
+	users.rename(users.url, "10000", "Written meanwhile")
+	disk.wantNoRoom()
+	for s, k := range tasks {
+		seen[s].stop()
+		s.wantSameTask(k, began)
+	}
+	for _, ill := range []struct {
+		s    *stack
+		what string
+	}{{users, "a dependency down and one slow"}, {disk, "a full disk"}} {
+		slowest, asked, bad := seen[ill.s].slowestHealth()
+		measured(d.t, fmt.Sprintf("%.0f minutes of %d busy neighbours on %d cores and %s: restarts", calm.Minutes(), neighbours, runtime.NumCPU(), ill.what), "0")
+		measured(d.t, "its answers of /health: not 200, slowest", fmt.Sprintf("%d of %d, %s", bad, asked, seconds(slowest)))
+	}
+
+	d.calmDown()
+	peers.comeUp(d, peers.down.Addr)
+	peers.isSlow.Store(false)
+	if err := os.Remove(filepath.Join(place, "filler")); err != nil {
+		d.t.Fatal(err)
+	}
+	for s, check := range map[*stack]string{users: "down", disk: "disk"} {
+		s.eventually(patience, check+" is well again", func() (bool, string) {
+			status, body, err := s.ask(http.MethodGet, s.url+"/health/checks/"+check, "", nil)
+			return status == http.StatusOK, fmt.Sprint(body, err)
+		})
+	}
+	disk.rename(disk.url, "10000", "Written again")
+}
+
+// wantNoRoom writes until it is told that the disk is full: the first writes can
+// still find room in the file itself.
+func (s *stack) wantNoRoom() {
+	s.t.Helper()
+	n := 0
+	s.eventually(time.Minute, "507 for a write", func() (full bool, state string) {
+		for range 50 {
+			n++
+			url := fmt.Sprintf("%s/accounts/full-%d", s.url, n)
+			status, body, err := s.ask(http.MethodPut, url, `{"name":"One more"}`, nil)
+			if full = status == http.StatusInsufficientStorage; full {
+				break
+			}
+			state = fmt.Sprint(n, " writes: ", status, body, err)
+		}
+		return full, state
+	})
+	s.wantAccount(s.url, "10000", "Kept")
+}
+
+// wantSameTask wants that a task never was unhealthy and is the only one ever.
+func (s *stack) wantSameTask(k task, since time.Time) {
+	s.t.Helper()
+	if at, _ := s.unhealthySince(k, since); !at.IsZero() {
+		s.t.Errorf("unhealthy at %s: %s", at, s.probeLine(k))
+	}
+	all, err := s.tasks()
+	if err != nil || len(all) != 1 || all[0].ID != k.ID || all[0].Status.State != "running" {
+		s.t.Errorf("tasks %v (%v), want the first alone and running", all, err)
+	}
+}
+
+// wantNoRights wants that the task runs as the stack file says.
+func (s *stack) wantNoRights(k task) {
+	s.t.Helper()
+	c, err := s.container(k)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.State.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "Uid:\t65532\t65532\t65532\t65532\n"} {
+		if !strings.Contains(string(status), want) {
+			s.t.Errorf("the process has not %q:\n%s", want, status)
+		}
+	}
+	if !c.HostConfig.ReadonlyRootfs {
+		s.t.Error("the root file system can be written")
+	}
+}
+
+// peers are two dependencies on this machine: one that goes down, and one that
+// is slow.
+type peers struct {
+	down, slow *http.Server
+	isSlow     atomic.Bool
+	withSecret atomic.Int64
+}
+
+func newPeers(d docker) *peers {
+	p := &peers{slow: &http.Server{Addr: net.JoinHostPort(gateway(d), freePort(d.t))}}
+	p.slow.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if p.isSlow.Load() {
+			<-r.Context().Done()
+		}
+	})
+	serve(d, p.slow)
+	p.comeUp(d, net.JoinHostPort(gateway(d), freePort(d.t)))
+	return p
+}
+
+// comeUp makes the one at address answer; closing p.down takes it down again.
+func (p *peers) comeUp(d docker, address string) {
+	d.t.Helper()
+	p.down = &http.Server{Addr: address}
+	p.down.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if name, password, _ := r.BasicAuth(); name == "someone" && password == "something" {
+			p.withSecret.Add(1)
+		}
+	})
+	serve(d, p.down)
+}
+
+// serve begins at once and ends with the test.
+func serve(d docker, server *http.Server) {
+	d.t.Helper()
+	l, err := net.Listen("tcp", server.Addr)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	go server.Serve(l)
+	d.t.Cleanup(func() { server.Close() })
+}
+
+// gateway is this machine's address that tasks can reach, and that is not
+// served by the engine's proxy.
+func gateway(d docker) string {
+	d.t.Helper()
+	return d.run("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "docker_gwbridge")
+}
+
+// secret makes one and returns its name.
+func (d docker) secret(value string) string {
+	d.t.Helper()
+	name, file := unique("secret"), filepath.Join(folder(d.t), "secret")
+	if err := os.WriteFile(file, []byte(value), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	d.later("secret "+name, func(d docker) error {
+		_, err := d.try("secret", "rm", name)
+		return err
+	})
+	d.run("secret", "create", name, file)
+	return name
+}
+
+// burst asks url at burstRate, and returns the rate that came true and how many
+// answers were missing or not 200.
+func (d docker) burst(url string) (rate float64, bad int64) {
+	const clients = 100
+	var asked, failed atomic.Int64
+	var all sync.WaitGroup
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Timeout: 5 * time.Second, Transport: transport}
+	began := time.Now()
+	for range clients {
+		all.Go(func() {
+			tick := time.NewTicker(time.Second * clients / burstRate)
+			defer tick.Stop()
+			for time.Since(began) < burst && d.ctx.Err() == nil {
+				<-tick.C
+				asked.Add(1)
+				res, err := client.Get(url)
+				if err != nil {
+					failed.Add(1)
+					continue
+				}
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return float64(asked.Load()) / time.Since(began).Seconds(), failed.Load()
+}
+
+// starve runs neighbours that compute for nothing, until calmDown.
+func (d docker) starve(n int) {
+	d.t.Helper()
+	d.later("neighbours", func(d docker) error { return d.in(d.t).stopNeighbours() })
+	for range n {
+		d.run("run", "--detach", "--rm", "--network", "none", "--label", neighbour, baseName(d.t), "sh", "-c", "while :; do :; done")
+	}
+}
+
+const neighbour = "accountservice-test-neighbour"
+
+func (d docker) calmDown() {
+	d.t.Helper()
+	if err := d.stopNeighbours(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d docker) stopNeighbours() error {
+	ids, err := d.try("ps", "--quiet", "--filter", "label="+neighbour)
+	if err != nil || ids == "" {
+		return err
+	}
+	_, err = d.try(append([]string{"rm", "--force"}, strings.Fields(ids)...)...)
+	return err
+}

@@ -1,0 +1,143 @@
+//go:build linux
+
+package swarm
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// twoTasksOnOneVolume starts a second service on the volume of the first, as an
+// update with start-first would.
+func twoTasksOnOneVolume(d docker, i image) {
+	s := newStack(d)
+	s.deploy(i.name)
+	first := s.healthyTask()
+	second := &stack{docker: d, name: s.name}
+	name := unique("second")
+	d.later("service "+name, func(d docker) error {
+		_, err := d.try("service", "rm", name)
+		return err
+	})
+	const openTimeout = 12 * time.Second // two probes, to be seen in docker inspect
+	d.run("service", "create", "--quiet", "--detach", "--no-resolve-image", "--name", name, "--restart-condition", "none",
+		"--mount", "type=volume,source="+s.name+"_accounts,target=/data",
+		"--env", "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT="+openTimeout.String(), i.name)
+	var k task
+	d.eventually(patience, "the end of the second task", func() (bool, string) {
+		id, err := d.try("service", "ps", "--quiet", "--no-trunc", name)
+		if err == nil {
+			err = d.inspect(&k, "task", id)
+		}
+		return err == nil && k.Status.State == "failed", fmt.Sprint(k, err)
+	})
+	c, err := second.container(k)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	took := c.State.FinishedAt.Sub(c.State.StartedAt)
+	if k.Status.ContainerStatus.ExitCode != 1 || took > openTimeout+time.Second {
+		d.t.Errorf("%v after %s, want exit code 1 within %s", k, took, openTimeout+time.Second)
+	}
+	logged := d.logs("logs", k.Status.ContainerStatus.ContainerID, "--timestamps")
+	for _, want := range []string{"/data/accounts.db", "another process", "stop-first"} {
+		if !strings.Contains(logged, want) || !strings.Contains(second.probeLine(k), want) {
+			d.t.Errorf("log and probe must say %q:\n%s\n%s", want, logged, second.probeLine(k))
+		}
+	}
+	var said time.Time
+	for line := range strings.Lines(logged) {
+		if at, _, _ := strings.Cut(line, " "); said.IsZero() && strings.Contains(line, "waiting for the database") {
+			said, _ = time.Parse(time.RFC3339Nano, at)
+		}
+	}
+	measured(d.t, "second task on a volume: start to the reason in its log", seconds(said.Sub(c.State.StartedAt)))
+	measured(d.t, "its start to its end with exit code 1 (`open_timeout` "+openTimeout.String()+")", seconds(took))
+	measured(d.t, "the probe of a second task on a volume says", "`"+second.probeLine(k)+"`")
+	if ok, state := d.healthy(first.Status.ContainerStatus.ContainerID); !ok {
+		d.t.Errorf("the first task is not well: %s", state)
+	}
+}
+
+// toldToStop ends containers as Swarm does, in all states they can be in.
+func toldToStop(d docker, i image) {
+	const drain = 4 * time.Second
+	name, volume := unique("run"), unique("run")
+	d.volume(volume)
+	url := d.start(i.name, name, volume, "--env", "ACCOUNTSERVICE_HTTP_DRAIN_DELAY="+drain.String(), "--env", "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")
+	d.eventually(patience, name+" healthy", func() (bool, string) { return d.healthy(name) })
+
+	waiting := unique("waiting")
+	d.start(i.name, waiting, volume, "--env", "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=10m")
+	d.eventually(patience, waiting+" waits", func() (bool, string) {
+		out, err := d.try("exec", waiting, "/healthchecker")
+		return err != nil && strings.Contains(out, "another process holds"), fmt.Sprint(out, err)
+	})
+	if code := d.stop(waiting); code != 3 {
+		d.t.Errorf("told to stop before it was ready: exit code %d, want 3", code)
+	}
+	measured(d.t, "told to stop before it was ever ready: exit code", "3")
+
+	d.run("kill", "--signal", "TERM", name)
+	began := time.Now()
+	d.eventually(drain, "/ready 503 and /health 200 while draining", func() (bool, string) {
+		ready, _, err1 := d.ask(http.MethodGet, url+"/ready", "", nil)
+		health, _, err2 := d.ask(http.MethodGet, url+"/health", "", nil)
+		return ready == http.StatusServiceUnavailable && health == http.StatusOK, fmt.Sprint(ready, health, err1, err2)
+	})
+	d.run("kill", "--signal", "TERM", name)
+	d.wantAccount(url, "10000", "Person_0")
+	var c container
+	d.eventually(patience, "the end", func() (bool, string) {
+		err := d.inspect(&c, "container", name)
+		return err == nil && c.State.Status == "exited", fmt.Sprint(c, err)
+	})
+	took := c.State.FinishedAt.Sub(began)
+	if c.State.ExitCode != 0 || took < drain-time.Second {
+		d.t.Errorf("two SIGTERM: exit code %d after %s, want 0 after a drain of %s", c.State.ExitCode, took, drain)
+	}
+	measured(d.t, "second SIGTERM during a drain of "+drain.String()+": ended with exit code 0 after", seconds(took))
+}
+
+// missingVolume starts the image without one.
+func missingVolume(d docker, i image) {
+	for _, test := range []struct {
+		how    string
+		args   []string
+		reason string
+	}{
+		{"no mount", nil, "no volume but the container's own file system"},
+		{"a volume without a name", []string{"--volume", "/data"}, "a volume without a name"},
+		{"memory", []string{"--tmpfs", "/data:uid=65532"}, "is in memory (tmpfs)"},
+	} {
+		name := unique("novolume")
+		d.later("container "+name, func(d docker) error {
+			_, err := d.try("rm", "--force", "--volumes", name)
+			return err
+		})
+		d.run(append(append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1::6767"}, test.args...), i.name)...)
+		url := "http://" + d.run("port", name, "6767/tcp")
+		d.eventually(patience, "healthy with "+test.how, func() (bool, string) { return d.healthy(name) })
+		var got struct {
+			Status   string
+			Failures map[string]string
+			Checks   map[string]struct {
+				OnFailure string `json:"on_failure"`
+			}
+		}
+		status, body, err := d.ask(http.MethodGet, url+"/health", "", &got)
+		if err != nil || status != http.StatusOK || !strings.Contains(got.Failures["volume"], test.reason) || got.Checks["volume"].OnFailure != "degrade" {
+			d.t.Errorf("%s: /health %d %s (%v), want 200 and the check volume to say %q", test.how, status, body, err, test.reason)
+		}
+		if n := strings.Count(d.logs("logs", name), test.reason); n != 1 {
+			d.t.Errorf("%s: the log says it %d times, want once", test.how, n)
+		}
+		measured(d.t, "/health of a container with "+test.how, "200: `"+got.Failures["volume"]+"`")
+	}
+	_, err := d.try("run", "--rm", "--env", "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require", i.name)
+	if err == nil || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "mount a named volume at /data") {
+		d.t.Errorf("required and missing: %v, want exit status 1 and the cure", err)
+	}
+}

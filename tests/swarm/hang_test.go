@@ -1,0 +1,103 @@
+//go:build linux
+
+package swarm
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// hangingDisk is a folder in a FUSE file system of this process where fsync
+// never returns while it is told to hang, as with a storage that went away: who
+// commits then waits until it is killed.
+type hangingDisk struct {
+	dir string
+	mu  sync.Mutex
+	ill chan struct{} // closed when it answers again; nil: it answers
+}
+
+func (h *hangingDisk) hang() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ill == nil {
+		h.ill = make(chan struct{})
+	}
+}
+
+func (h *hangingDisk) cure() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ill != nil {
+		close(h.ill)
+		h.ill = nil
+	}
+}
+
+// wait is over when the disk answers again, or when who waits is killed.
+func (h *hangingDisk) wait(ctx context.Context) syscall.Errno {
+	h.mu.Lock()
+	ill := h.ill
+	h.mu.Unlock()
+	if ill == nil {
+		return 0
+	}
+	select {
+	case <-ill:
+		return 0
+	case <-ctx.Done():
+		return syscall.EINTR
+	}
+}
+
+// hangingNode passes everything through, fsync after the wait.
+type hangingNode struct {
+	*fs.LoopbackNode
+	disk *hangingDisk
+}
+
+func (n *hangingNode) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
+	return &hangingNode{ops.(*fs.LoopbackNode), n.disk}
+}
+
+func (n *hangingNode) Fsync(ctx context.Context, f fs.FileHandle, flags uint32) syscall.Errno {
+	if errno := n.disk.wait(ctx); errno != 0 {
+		return errno
+	}
+	return f.(fs.FileFsyncer).Fsync(ctx, flags)
+}
+
+// newHangingDisk mounts one for the user of the image.
+func newHangingDisk(t *testing.T) *hangingDisk {
+	t.Helper()
+	h := &hangingDisk{dir: filepath.Join(folder(t), "disk")}
+	below := folder(t)
+	var st syscall.Stat_t
+	for _, err := range []error{os.Mkdir(h.dir, 0o755), os.Chown(below, imageUser, imageUser), syscall.Stat(below, &st)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	loopback := &fs.LoopbackRoot{Path: below, Dev: uint64(st.Dev)}
+	node := &hangingNode{&fs.LoopbackNode{RootData: loopback}, h}
+	loopback.RootNode = node
+	server, err := fs.Mount(h.dir, node, &fs.Options{MountOptions: fuse.MountOptions{
+		DirectMountStrict: true, AllowOther: true, FsName: "accountservice-swarm", Name: "hanging",
+	}})
+	if err != nil {
+		t.Skipf("needs FUSE: %v", err)
+	}
+	t.Cleanup(func() {
+		h.cure()
+		if err := server.Unmount(); err != nil {
+			t.Errorf("unmount %s: %v", h.dir, err)
+		}
+	})
+	return h
+}

@@ -1,0 +1,293 @@
+//go:build linux
+
+package swarm
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// imageUser is the user and group of the image.
+const imageUser = 65532
+
+// fault is something that makes a task unable to work, done to it from outside.
+type fault struct {
+	name string
+	// folder, if not nil, makes the folder of this machine that stands for the
+	// volume, because the fault needs a file system of its own.
+	folder func(t *testing.T, f *fault) string
+	// prepare is done before the task is broken.
+	prepare func(s *stack, i image)
+	do      func(s *stack, k task)
+	// cured is called when the sick task has ended.
+	cured func()
+
+	dies bool // the process ends by itself, before any probe can fail
+	code int  // of the sick task
+
+	serves  string // the name of account 10000 with the replacement, or
+	refuses string // what the log of a replacement says that does not start
+}
+
+// faults are all that must end a task. What must not is in calm_test.go.
+func faults() []*fault {
+	other := unique("restored")
+	return []*fault{{
+		name:    "another database renamed over the file",
+		prepare: func(s *stack, i image) { s.makeOther(i, other) },
+		do:      func(s *stack, _ task) { s.restore(baseName(s.t), other, s.name+"_accounts") },
+		code:    3, serves: "Restored_0",
+	}, {
+		name: "the process hangs (SIGSTOP)",
+		do: func(s *stack, k task) {
+			s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID)
+		},
+		code: 137, serves: "Kept",
+	}, {
+		name: "the store hangs in a commit: its disk does not end it",
+		folder: func(t *testing.T, f *fault) string {
+			disk := newHangingDisk(t)
+			f.do = func(s *stack, _ task) {
+				disk.hang()
+				client := http.Client{Timeout: time.Second} // nobody will answer
+				l := load{url: s.url}
+				l.ask(&client, http.MethodPut, "10001", `{"name":"Never acknowledged"}`)
+				if len(l.acknowledged) > 0 {
+					s.t.Error("a write was acknowledged that is not on the disk")
+				}
+			}
+			f.cured = disk.cure
+			return disk.dir
+		},
+		code: 3, serves: "Kept",
+	}, {
+		name: "its listener is gone",
+		do:   func(s *stack, k task) { s.shutListener(k) },
+		dies: true, code: 1, serves: "Kept",
+	}, {
+		name: "the database is cut",
+		do: func(s *stack, _ task) {
+			s.shell(baseName(s.t), s.name+"_accounts", "truncate -s 8192 /to/accounts.db")
+		},
+		code: 3, refuses: "is cut short",
+	}, {
+		name: "the database is deleted, and a full disk has no room to save it",
+		folder: func(t *testing.T, f *fault) string {
+			dir := newMemory(t, "4m")
+			f.do = func(s *stack, _ task) {
+				fill(s.t, dir)
+				if err := os.Remove(filepath.Join(dir, "accounts.db")); err != nil {
+					s.t.Fatal(err)
+				}
+			}
+			return dir
+		},
+		code: 3, refuses: "the file is gone, and /data/accounts.db.witness says that there was one",
+	}}
+}
+
+// play deploys the stack, breaks its task, and follows what becomes of it.
+func (f *fault) play(d docker, i image) {
+	t := d.t
+	var more []string
+	if f.folder != nil {
+		needRoot(t)
+		more = append(more, dataFrom(f.folder(t, f)))
+	}
+	s := newStack(d)
+	if f.prepare != nil {
+		f.prepare(s, i)
+	}
+	s.deploy(i.name, more...)
+	sick := s.healthyTask()
+	s.rename(s.url, "10000", "Kept")
+	if f.folder == nil { // one of a fault is no good volume
+		s.wantDetailedHealth(s.url, i.version)
+	}
+	seen := s.watch("10000")
+
+	row := outcome{name: f.name}
+	broken := time.Now()
+	f.do(s, sick)
+	known := broken // from when on nothing of the sick task may be served
+	if !f.dies {
+		known = s.unhealthyAt(sick, broken)
+		row.unhealthy = known.Sub(broken)
+	}
+	ended, at := s.end(sick)
+	row.ended, row.code, row.why = at.Sub(broken), ended.Status.ContainerStatus.ExitCode, ended.Status.Err
+	if row.code != f.code || ended.Status.State != "failed" {
+		t.Errorf("%v, want failed with exit code %d", ended, f.code)
+	}
+	if !f.dies {
+		row.probe = s.probeLine(sick)
+		if !strings.Contains(row.why, "unhealthy") {
+			t.Errorf("docker service ps says %q, want that it was unhealthy", row.why)
+		}
+	}
+	if f.cured != nil {
+		f.cured()
+	}
+	if f.refuses != "" {
+		f.wantRefusal(s, sick, seen, known, &row)
+	} else {
+		f.wantService(s, sick, seen, at, broken, &row)
+	}
+	row.print(t)
+	publish(row)
+}
+
+// wantService waits for the replacement and looks at what it serves.
+func (f *fault) wantService(s *stack, sick task, seen *watch, ended, broken time.Time, row *outcome) {
+	s.healthyTask(sick.ID)
+	s.eventually(patience, "an answer of the replacement", func() (bool, string) {
+		first, ok := seen.firstOK(ended)
+		row.serves = first.at.Add(first.took).Sub(broken)
+		return ok, "none"
+	})
+	s.wantAccount(s.url, "10000", f.serves)
+	s.wantAccount(s.url, "10099", "Person_99")
+}
+
+// wantRefusal waits until two replacements have refused to start, and wants
+// that they said why and that nothing was served since the fault was known.
+func (f *fault) wantRefusal(s *stack, sick task, seen *watch, known time.Time, row *outcome) {
+	t := s.t
+	var refused []task
+	s.eventually(patience, "two replacements that refuse to start", func() (bool, string) {
+		all, err := s.tasks()
+		refused = nil
+		for _, k := range all {
+			if k.ID != sick.ID && k.Status.State == "failed" {
+				refused = append(refused, k)
+			}
+		}
+		return err == nil && len(refused) >= 2, fmt.Sprint(all, err)
+	})
+	seen.stop()
+	if said := seen.servedSince(known); len(said) > 0 {
+		t.Errorf("after the fault was known there was service: %q", said[:min(len(said), 5)])
+	}
+	for _, k := range refused {
+		if k.Status.ContainerStatus.ExitCode != 1 || k.Status.Err == "" {
+			t.Errorf("%v, want exit code 1 and an error", k)
+		}
+	}
+	row.why += "; then " + refused[0].Status.Err
+	log := s.logs("service", "logs", "--raw", s.service())
+	if !strings.Contains(log, f.refuses) {
+		t.Errorf("the log does not say %q:\n%s", f.refuses, log)
+	}
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, f.refuses) && strings.Contains(line, `"exit_code":1`) {
+			row.says = between(line, `"err":"`, `"}`)
+		}
+	}
+}
+
+// makeOther makes another good database in a volume of its own.
+func (s *stack) makeOther(i image, name string) {
+	s.volume(name)
+	url := s.start(i.name, name, name)
+	s.eventually(patience, "the other service", func() (bool, string) { return s.answers(url + "/health") })
+	s.rename(url, "10000", "Restored_0")
+	if code := s.stop(name); code != 0 {
+		s.t.Fatalf("exit code %d, want 0: the copy must be clean", code)
+	}
+}
+
+// shell runs a script beside the service, for the image has no shell.
+func (d docker) shell(image, volume, script string) {
+	d.t.Helper()
+	d.run("run", "--rm", "--network", "none", "--volume", volume+":/to", image, "sh", "-c", script)
+}
+
+// shutListener ends the listening socket of the service by a copy of its
+// descriptor: there is nothing in the container that could do it.
+func (s *stack) shutListener(k task) {
+	needRoot(s.t)
+	c, err := s.container(k)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(c.State.Pid, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	for fd := range 64 {
+		copied, err := unix.PidfdGetfd(pidfd, fd, 0)
+		if err != nil {
+			continue // no such descriptor
+		}
+		if listens, _ := unix.GetsockoptInt(copied, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listens == 1 {
+			err = unix.Shutdown(copied, unix.SHUT_RDWR)
+			unix.Close(copied)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return
+		}
+		unix.Close(copied)
+	}
+	s.t.Fatal("no listening socket found")
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it mounts, or reaches into another process")
+	}
+}
+
+// dataFrom is a piece of stack file that puts a folder of this machine where
+// the volume is.
+func dataFrom(dir string) string {
+	return fmt.Sprintf("services:\n  accountservice:\n    volumes:\n      - {type: bind, source: %q, target: /data}\n", dir)
+}
+
+// newMemory mounts a file system of a size that is easily filled.
+func newMemory(t *testing.T, size string) string {
+	t.Helper()
+	dir := folder(t)
+	if err := syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
+// fill writes until there is no room for one more byte.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 64 << 10; size > 0; {
+		n, err := f.Write(make([]byte, size))
+		if err != nil || n < size {
+			size /= 2
+		}
+	}
+}
+
+// between is the part of s from after one text to before the next.
+func between(s, from, to string) string {
+	_, rest, _ := strings.Cut(s, from)
+	part, _, _ := strings.Cut(rest, to)
+	return part
+}

@@ -1,0 +1,251 @@
+//go:build linux
+
+package swarm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for the engine. It is long because a wait that
+// fails costs a test, and one that succeeds ends at once.
+const patience = 150 * time.Second
+
+// stack is one deployment of configs/stack.yml.
+type stack struct {
+	docker
+	name string
+	port string
+	url  string
+}
+
+// task is the part of docker inspect of a Swarm task that the tests look at.
+type task struct {
+	ID           string
+	DesiredState string
+	Status       struct {
+		State, Message, Err string
+		ContainerStatus     struct {
+			ContainerID string
+			ExitCode    int
+		}
+	}
+	Spec struct{ ContainerSpec struct{ Image string } }
+}
+
+func (k task) String() string {
+	return fmt.Sprintf("task %s: %s (wanted %s), exit code %d, %s %s", k.ID, k.Status.State, k.DesiredState,
+		k.Status.ContainerStatus.ExitCode, k.Status.Message, k.Status.Err)
+}
+
+// newStack is a deployment with a name, an address and nothing running yet.
+func newStack(d docker) *stack {
+	s := &stack{docker: d, name: unique("stack"), port: freePort(d.t)}
+	s.url = "http://127.0.0.1:" + s.port
+	d.later("stack "+s.name, s.remove)
+	d.t.Cleanup(func() {
+		if d.t.Failed() {
+			d.t.Log(s.tellAll())
+		}
+	})
+	return s
+}
+
+// deploy gives the stack file, and more files over it, to Swarm: the first time
+// it starts the service, then it updates it.
+func (s *stack) deploy(image string, more ...string) {
+	s.t.Helper()
+	args := []string{"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(root, "configs", "stack.yml")}
+	for i, text := range more {
+		file := filepath.Join(folder(s.t), fmt.Sprint("more-", i, ".yml"))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		args = append(args, "--compose-file", file)
+	}
+	env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}
+	if _, err := command(s.ctx, env, "docker", append(args, s.name)...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// service is the name that Swarm knows it by.
+func (s *stack) service() string { return s.name + "_accountservice" }
+
+// remove takes the stack away and waits: a volume in use can't be removed, and
+// a Swarm left too early leaves its containers behind.
+func (s *stack) remove(d docker) error {
+	start := time.Now()
+	mine := "label=com.docker.stack.namespace=" + s.name
+	_, err := d.try("stack", "rm", s.name)
+	gone := waitFor(d.ctx, time.Minute, "containers and network of "+s.name+" gone", func() (bool, string) {
+		containers, err1 := d.try("ps", "--all", "--quiet", "--filter", mine)
+		networks, err2 := d.try("network", "ls", "--quiet", "--filter", mine)
+		return errors.Join(err1, err2) == nil && containers+networks == "", containers + " " + networks
+	})
+	volumes, listed := d.try("volume", "ls", "--quiet", "--filter", mine)
+	err = errors.Join(err, gone, listed)
+	for _, volume := range strings.Fields(volumes) {
+		_, last := d.try("volume", "rm", volume)
+		err = errors.Join(err, last)
+	}
+	d.t.Logf("%-45s %6.1f s", "remove the stack and its volume", time.Since(start).Seconds())
+	return err
+}
+
+// tasks are all tasks of the service, the newest of each slot first.
+func (s *stack) tasks() ([]task, error) {
+	ids, err := s.try("service", "ps", "--quiet", "--no-trunc", s.service())
+	if err != nil || ids == "" {
+		return nil, err
+	}
+	out, err := s.try(append([]string{"inspect", "--type", "task", "--format", "{{json .}}"}, strings.Fields(ids)...)...)
+	if err != nil {
+		return nil, err
+	}
+	var all []task
+	for line := range strings.Lines(out) {
+		var k task
+		if err := json.Unmarshal([]byte(line), &k); err != nil {
+			return nil, err
+		}
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+// healthyTask waits until a task that is not among these runs, and its
+// container is healthy.
+func (s *stack) healthyTask(not ...string) (found task) {
+	s.t.Helper()
+	s.eventually(patience, "a healthy task", func() (bool, string) {
+		all, err := s.tasks()
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, k := range all {
+			if !slices.Contains(not, k.ID) && k.DesiredState == "running" && k.Status.State == "running" {
+				found = k
+				return s.healthy(k.Status.ContainerStatus.ContainerID)
+			}
+		}
+		return false, fmt.Sprint(all)
+	})
+	return found
+}
+
+// unhealthyAt waits for the engine's own event and returns its time: the state
+// at the end proves nothing, for stopping sets a container unhealthy, too.
+func (s *stack) unhealthyAt(k task, since time.Time) (at time.Time) {
+	s.t.Helper()
+	s.eventually(patience, "event health_status: unhealthy", func() (ok bool, out string) {
+		at, out = s.unhealthySince(k, since)
+		return !at.IsZero(), out
+	})
+	return at
+}
+
+// unhealthySince is the time of the first such event, or zero.
+func (s *stack) unhealthySince(k task, since time.Time) (time.Time, string) {
+	out, err := s.try("events", "--since", stamp(since), "--until", stamp(time.Now()),
+		"--filter", "container="+k.Status.ContainerStatus.ContainerID, "--format", "{{.TimeNano}} {{.Action}}")
+	if err != nil {
+		return time.Time{}, err.Error()
+	}
+	for line := range strings.Lines(out) {
+		when, what, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if nano, err := strconv.ParseInt(when, 10, 64); err == nil && what == "health_status: unhealthy" {
+			return time.Unix(0, nano), ""
+		}
+	}
+	return time.Time{}, out
+}
+
+// end waits until Swarm has seen the end of a task, and returns it with the
+// time at which its process ended.
+func (s *stack) end(k task) (task, time.Time) {
+	s.t.Helper()
+	var now task
+	s.eventually(patience, "the end of the task", func() (bool, string) {
+		if err := s.inspect(&now, "task", k.ID); err != nil {
+			return false, err.Error()
+		}
+		return slices.Contains([]string{"failed", "complete", "shutdown"}, now.Status.State), now.String()
+	})
+	c, err := s.container(k)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return now, c.State.FinishedAt
+}
+
+func stamp(at time.Time) string {
+	return fmt.Sprintf("%d.%09d", at.Unix(), at.Nanosecond())
+}
+
+// container is that of a task, in docker inspect.
+func (s *stack) container(k task) (c container, err error) {
+	err = s.inspect(&c, "container", k.Status.ContainerStatus.ContainerID)
+	return c, err
+}
+
+// probeLine is what the last probe that failed said, the one line that docker
+// inspect shows.
+func (s *stack) probeLine(k task) string {
+	s.t.Helper()
+	c, err := s.container(k)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, p := range slices.Backward(c.State.Health.Log) {
+		if p.ExitCode != 1 { // passed, or cut off by the end of its container
+			continue
+		}
+		line := strings.TrimSuffix(p.Output, "\n")
+		if line == "" || strings.Contains(line, "\n") || len(line) > 1024 {
+			s.t.Errorf("probe: output %q, want one line", p.Output)
+		}
+		return line
+	}
+	s.t.Errorf("no failed probe of %v is on record", k)
+	return ""
+}
+
+// tellAll is what one would type to find out why a deployment fails.
+func (s *stack) tellAll() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var told []string
+	for _, args := range [][]string{
+		{"service", "ps", "--no-trunc", s.service()},
+		{"service", "logs", "--raw", "--tail", "50", s.service()},
+	} {
+		out, err := command(ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
+		told = append(told, out, fmt.Sprint(err))
+	}
+	return strings.Join(told, "\n")
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0") // on all addresses, as Swarm publishes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}

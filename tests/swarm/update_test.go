@@ -1,0 +1,265 @@
+//go:build linux
+
+package swarm
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// release is the image with one more layer: a Dockerfile's instruction.
+func (d docker) release(i image, instruction string) string {
+	d.t.Helper()
+	name := unique("release") + ":latest"
+	dir := folder(d.t)
+	text := "FROM " + i.name + "\n" + instruction + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	d.later("image "+name, func(d docker) error { return removeImage(d.ctx, name) })
+	d.run("build", "--quiet", "--tag", name, dir)
+	return name
+}
+
+// updateOneReplica updates the one owner of a database under load: how long is
+// nobody there, and is everything there that was acknowledged before?
+func updateOneReplica(d docker, i image) {
+	next := d.release(i, "LABEL release=next")
+	s := newStack(d)
+	s.deploy(i.name)
+	old := s.healthyTask()
+	l := load{url: s.url}
+	stop := l.run(d.t, 1, 2, 5*time.Millisecond)
+	began := time.Now()
+	s.deploy(next)
+	fresh := s.healthyTask(old.ID)
+	took := time.Since(began)
+	stop()
+	if fresh.Spec.ContainerSpec.Image != next {
+		d.t.Errorf("%v runs %s, want %s", fresh, fresh.Spec.ContainerSpec.Image, next)
+	}
+	ended, _ := s.end(old)
+	if ended.Status.ContainerStatus.ExitCode != 0 || ended.Status.State != "shutdown" {
+		d.t.Errorf("%v: want shutdown with exit code 0, it was told to stop while healthy", ended)
+	}
+	if lost := l.lost(s.url); len(lost) > 0 {
+		d.t.Errorf("%d of %d acknowledged writes are lost: %q", len(lost), len(l.acknowledged), lost[:min(len(lost), 5)])
+	}
+	if len(l.acknowledged) == 0 {
+		d.t.Errorf("nothing was written: %q", l.errors)
+	}
+	measured(d.t, "update of one replica (stop-first): order to a healthy task", seconds(took))
+	measured(d.t, "its gap: first request that failed to the last", seconds(l.lastWrong.Sub(l.firstWrong)))
+	measured(d.t, "writes acknowledged meanwhile, lost", fmt.Sprintf("%d, 0", len(l.acknowledged)))
+	measured(d.t, "exit code of the old task, told to stop while healthy", "0")
+}
+
+// status is what docker service inspect says of the last update.
+func (s *stack) status() (state, message string) {
+	s.t.Helper()
+	var update struct{ State, Message string }
+	if err := json.Unmarshal([]byte(s.run("service", "inspect", "--format", "{{json .UpdateStatus}}", s.service())), &update); err != nil {
+		s.t.Fatal(err)
+	}
+	return update.State, update.Message
+}
+
+// wantRolledBack waits until Swarm has taken a release back, and wants the old
+// one to serve what it had. It returns what docker service ps says of the task
+// that was the release.
+func (s *stack) wantRolledBack(i image, bad string) (why string) {
+	s.t.Helper()
+	s.eventually(patience, "a rollback that begins", func() (bool, string) {
+		state, message := s.status()
+		return strings.HasPrefix(state, "rollback"), state + " " + message
+	})
+	s.eventually(patience, "the old release serves", func() (bool, string) {
+		all, err := s.tasks()
+		for _, k := range all {
+			if k.Spec.ContainerSpec.Image == bad && k.Status.Err != "" {
+				why = k.Status.Err
+			}
+			if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == i.name {
+				return s.healthy(k.Status.ContainerStatus.ContainerID)
+			}
+		}
+		return false, fmt.Sprint(all, err)
+	})
+	s.wantAccount(s.url, "10000", "Kept")
+	return why
+}
+
+// wantCompleted waits for the end of the rollback's own monitor.
+func (s *stack) wantCompleted() {
+	s.t.Helper()
+	s.eventually(patience, "the rollback completed", func() (bool, string) {
+		state, message := s.status()
+		return state == "rollback_completed", state + " " + message
+	})
+}
+
+// badRelease never becomes healthy: its database can't be opened.
+func badRelease(d docker, i image) {
+	bad := d.release(i, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/nowhere/accounts.db")
+	s := newStack(d)
+	s.deploy(i.name)
+	s.healthyTask()
+	s.rename(s.url, "10000", "Kept")
+	began := time.Now()
+	s.deploy(bad)
+	why := s.wantRolledBack(i, bad)
+	measured(d.t, "release whose database can't open: order to the old one healthy again", seconds(time.Since(began)))
+	if !strings.Contains(why, "non-zero exit (1)") {
+		d.t.Errorf("docker service ps says %q of the bad release, want exit code 1", why)
+	}
+	measured(d.t, "`docker service ps` says of the release that can't open", "`"+why+"`")
+	if log := s.logs("service", "logs", "--raw", s.service()); !strings.Contains(log, "/nowhere/accounts.db") {
+		d.t.Errorf("the log does not say which file could not be opened:\n%s", log)
+	}
+	s.wantCompleted()
+}
+
+// lateRelease is healthy at first and falls ill ten seconds later: it keeps its
+// accounts in a file of its own, which is cut then.
+func lateRelease(d docker, i image) {
+	bad := d.release(i, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db")
+	s := newStack(d)
+	s.deploy(i.name)
+	old := s.healthyTask()
+	s.rename(s.url, "10000", "Kept")
+	s.deploy(bad)
+	sick := s.healthyTask(old.ID)
+	healthy := time.Now()
+	d.eventually(time.Minute, "ten seconds of health", func() (bool, string) { return time.Since(healthy) > 10*time.Second, "" })
+	s.shell(baseName(d.t), s.name+"_accounts", "truncate -s 0 /to/next.db")
+	broken := time.Now()
+	at := s.unhealthyAt(sick, broken)
+	why := s.wantRolledBack(i, bad)
+	measured(d.t, "release that falls ill 10 s after it was healthy: its fault to unhealthy", seconds(at.Sub(broken)))
+	measured(d.t, "its fault to the old release healthy again", seconds(time.Since(broken)))
+	if !strings.Contains(why, "unhealthy") {
+		d.t.Errorf("docker service ps says %q of the bad release, want that it was unhealthy", why)
+	}
+	measured(d.t, "`docker service ps` says of the release that fell ill", "`"+why+"`")
+	s.wantCompleted()
+}
+
+// updateReplicas updates two replicas behind HAProxy under steady load:
+// not one request may fail, or need a second try.
+func updateReplicas(d docker, i image) {
+	balancer, next := d.haproxyImage(), d.release(i, "LABEL release=next")
+	config := d.strictConfig()
+	s := newStack(d)
+	deploy := func(image string) {
+		env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port, "HAPROXY_IMAGE=" + balancer, "HAPROXY_CONFIG=" + config, "ACCOUNTS_VOLUME=" + s.name}
+		if _, err := command(d.ctx, env, "docker", "stack", "deploy", "--resolve-image", "never",
+			"--compose-file", "testdata/replicas.yml", s.name); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	deploy(i.name)
+	running := func(image string) (bool, string) {
+		all, err := s.tasks()
+		n := 0
+		for _, k := range all {
+			if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == image {
+				if ok, _ := s.healthy(k.Status.ContainerStatus.ContainerID); ok {
+					n++
+				}
+			}
+		}
+		return n == 2, fmt.Sprint(all, err)
+	}
+	d.eventually(patience, "two healthy replicas", func() (bool, string) { return running(i.name) })
+	d.eventually(patience, "both behind HAProxy", func() (bool, string) {
+		ok := true
+		for range 6 { // round robin: each is asked
+			good, _ := s.answers(s.url + "/ready")
+			ok = ok && good
+		}
+		return ok, ""
+	})
+	l := load{url: s.url}
+	stop := l.run(d.t, 6, 2, 20*time.Millisecond)
+	began := time.Now()
+	deploy(next)
+	d.eventually(patience, "two healthy replicas of the next release", func() (bool, string) { return running(next) })
+	took := time.Since(began)
+	settled := time.Now()
+	d.eventually(time.Minute, "some more load", func() (bool, string) { return time.Since(settled) > 5*time.Second, "" })
+	stop()
+	if n := l.wrong.Load(); n > 0 {
+		d.t.Errorf("%d of %d requests failed, want none: %q\nHAProxy:\n%s", n, l.asked.Load(), l.errors,
+			d.logs("service", "logs", "--raw", s.name+"_haproxy"))
+	}
+	measured(d.t, "update of two replicas behind HAProxy: order to both healthy", seconds(took))
+	measured(d.t, "requests meanwhile over kept-alive connections, failed", fmt.Sprintf("%d, %d", l.asked.Load(), l.wrong.Load()))
+}
+
+// strictConfig is configs/haproxy.cfg without its second chances: what fails
+// once has failed, so that HAProxy hides nothing that the service does wrong.
+func (d docker) strictConfig() (file string) {
+	d.t.Helper()
+	text := read(d.t, "configs/haproxy.cfg")
+	for chance, none := range map[string]string{"retries 3\n": "retries 0\n", "option redispatch ": "no option redispatch "} {
+		if strings.Count(text, chance) != 1 {
+			d.t.Fatalf("configs/haproxy.cfg has not exactly one %q", chance)
+		}
+		text = strings.Replace(text, chance, none, 1)
+	}
+	file = filepath.Join(folder(d.t), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	return file
+}
+
+// haproxyImage puts this machine's HAProxy into an image: Debian's own is not
+// to be had without a registry.
+func (d docker) haproxyImage() string {
+	d.t.Helper()
+	program, err := exec.LookPath("haproxy")
+	if err != nil {
+		if program = "/usr/sbin/haproxy"; !exists(program) {
+			d.t.Fatal("needs haproxy (Debian: apt-get install haproxy)")
+		}
+	}
+	libraries, err := command(d.ctx, nil, "ldd", program)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	dir := folder(d.t)
+	files := []string{program}
+	for _, word := range strings.Fields(libraries) {
+		if strings.HasPrefix(word, "/") {
+			files = append(files, word)
+		}
+	}
+	for _, file := range files {
+		to := filepath.Join(dir, "root", file)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			d.t.Fatal(err)
+		}
+		if err := copyTree(file, to); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	name := unique("haproxy") + ":latest"
+	text := fmt.Sprintf("FROM scratch\nCOPY root /\nENTRYPOINT [%q]\n", program)
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	d.later("image "+name, func(d docker) error { return removeImage(d.ctx, name) })
+	d.run("build", "--quiet", "--tag", name, dir)
+	return name
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

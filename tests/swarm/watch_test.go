@@ -1,0 +1,217 @@
+//go:build linux
+
+package swarm
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// sight is one answer that a client got.
+type sight struct {
+	at     time.Time // when it was asked for
+	took   time.Duration
+	status int    // 0: none
+	name   string // of the account
+}
+
+// watch asks for one account and for /health ten times a second, each time on
+// a new connection, and remembers all answers.
+type watch struct {
+	mu               sync.Mutex
+	account, health  []sight
+	stop             func()
+	client           http.Client
+	accountURL, base string
+}
+
+// watch begins; it ends with the test.
+func (s *stack) watch(id string) *watch {
+	w := &watch{base: s.url, accountURL: s.url + "/accounts/" + id,
+		client: http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	w.stop = every(100*time.Millisecond, func() {
+		account, health := w.ask(w.accountURL), w.ask(w.base+"/health")
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.account, w.health = append(w.account, account), append(w.health, health)
+	})
+	s.t.Cleanup(w.stop)
+	return w
+}
+
+func (w *watch) ask(url string) sight {
+	s := sight{at: time.Now()}
+	res, err := w.client.Get(url)
+	if err != nil {
+		s.took = time.Since(s.at)
+		return s
+	}
+	defer res.Body.Close()
+	var body struct{ Name string }
+	if json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&body) == nil {
+		s.name = body.Name
+	}
+	s.status, s.took = res.StatusCode, time.Since(s.at)
+	return s
+}
+
+// firstOK is the first 200 for the account that was asked for after a moment.
+func (w *watch) firstOK(after time.Time) (sight, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.account {
+		if s.status == http.StatusOK && s.at.After(after) {
+			return s, true
+		}
+	}
+	return sight{}, false
+}
+
+// servedSince says whether anything was answered after a moment that only a
+// service with a database says: 200, or that there is no such account.
+func (w *watch) servedSince(after time.Time) (said []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.account {
+		if s.at.After(after) && (s.status == http.StatusOK || s.status == http.StatusNotFound) {
+			said = append(said, fmt.Sprintf("account: %d %s", s.status, s.name))
+		}
+	}
+	for _, s := range w.health {
+		if s.at.After(after) && s.status == http.StatusOK {
+			said = append(said, "health: 200")
+		}
+	}
+	return said
+}
+
+// slowestHealth is the longest that an answer of /health took, and how many of
+// all were not 200.
+func (w *watch) slowestHealth() (slowest time.Duration, all, bad int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.health {
+		slowest = max(slowest, s.took)
+		if s.status != http.StatusOK {
+			bad++
+		}
+	}
+	return slowest, len(w.health), bad
+}
+
+// every calls f again and again until stop, which waits for its end.
+func every(pause time.Duration, f func()) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for {
+			f()
+			select {
+			case <-tick.C:
+			case <-end:
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(end); <-ended })
+}
+
+// load is steady: each client has a connection of its own that it keeps, and a
+// pause between two requests.
+type load struct {
+	url          string
+	asked, wrong atomic.Int64
+	mu           sync.Mutex
+	errors       []string // the first of them
+	acknowledged []string // ids of the accounts that were written
+	firstWrong   time.Time
+	lastWrong    time.Time
+}
+
+// run starts clients of which writers put new accounts and the others read one.
+// stop ends and waits for them.
+func (l *load) run(t *testing.T, readers, writers int, pause time.Duration) (stop func()) {
+	t.Helper()
+	var stops []func()
+	for n := range readers + writers {
+		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+		wrote := 0
+		stops = append(stops, every(pause, func() {
+			if n < readers {
+				l.ask(&client, http.MethodGet, "10000", "")
+				return
+			}
+			wrote++
+			l.ask(&client, http.MethodPut, fmt.Sprintf("w-%d-%d", n, wrote), `{"name":"Written"}`)
+		}))
+	}
+	stop = func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func (l *load) ask(client *http.Client, method, id, body string) {
+	req, err := http.NewRequest(method, l.url+"/accounts/"+id, strings.NewReader(body))
+	if err != nil {
+		panic(err) // of a constant
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	l.asked.Add(1)
+	at := time.Now()
+	res, err := client.Do(req)
+	said := ""
+	if err == nil {
+		_, err = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		said = res.Status
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && res.StatusCode/100 == 2 {
+		if method == http.MethodPut {
+			l.acknowledged = append(l.acknowledged, id)
+		}
+		return
+	}
+	l.wrong.Add(1)
+	l.lastWrong = time.Now()
+	if l.firstWrong.IsZero() {
+		l.firstWrong = at
+	}
+	if len(l.errors) < 5 {
+		l.errors = append(l.errors, fmt.Sprint(at.Format("15:04:05.000 "), method, " ", said, err))
+	}
+}
+
+// lost are the accounts that were acknowledged and are not there.
+func (l *load) lost(url string) (lost []string) {
+	client := http.Client{Timeout: 10 * time.Second}
+	for _, id := range l.acknowledged {
+		res, err := client.Get(url + "/accounts/" + id)
+		if err != nil {
+			lost = append(lost, id+": "+err.Error())
+			continue
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			lost = append(lost, id+": "+res.Status)
+		}
+	}
+	return lost
+}
