@@ -35,8 +35,11 @@ func (d draft) inText(ready bool) []byte {
 // line is a check in one line, its name so wide.
 func (c Check) line(r Result, now time.Time, width int) string {
 	a := c.answer(r, now)
-	line := fmt.Sprintf("%-*s  %-8s  %-7s  for %s, last run %s ms", width, c.Name, a.Status, c.OnFailure,
-		now.Sub(r.Since).Round(time.Second), fmt.Sprintf("%.3f", a.LatencyMS))
+	run := "no run yet"
+	if !r.Finished.IsZero() {
+		run = fmt.Sprintf("last run %.3f ms", a.LatencyMS)
+	}
+	line := fmt.Sprintf("%-*s  %-8s  %-7s  for %s, %s", width, c.Name, a.Status, c.OnFailure, now.Sub(r.Since).Round(time.Second), run)
 	if a.Error != "" {
 		line += ": " + a.Error
 	}
