@@ -96,7 +96,7 @@ machines are busy. Every line was measured by
 make swarm-test
 ` + "```" + `
 
-as root on Linux with Docker, HAProxy and docker-compose, in about twelve minutes; SWARM_TEST_WRITE=1 writes this page and
+as root on Linux with Docker, HAProxy and docker-compose, in about ten minutes; SWARM_TEST_WRITE=1 writes this page and
 the table of the README. SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Times are of one run,
 with a dozen services on %d cores; the probe asks every 5 s, so they differ by that much from run to run.
 
