@@ -61,6 +61,7 @@ func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, erro
 	case lasts <= 0 || lasts > MaxMaintenance:
 		return Maintenance{}, fmt.Errorf("maintenance must last more than 0 and at most %s", MaxMaintenance)
 	}
+	r.maintenance.expire() // one whose time is up is said, not continued
 	now := time.Now()
 	on := Maintenance{Reason: reason, Since: now, Until: now.Add(lasts)}
 	if was := r.maintenance.at(now); was != nil {

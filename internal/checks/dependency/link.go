@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,7 +67,7 @@ const maxLine = 16 << 10
 type session struct {
 	net.Conn
 	r    *bufio.Reader
-	left int // bytes that this run may still read
+	left atomic.Int64 // bytes that this run may still read; pgconn reads on after an error, to be closed
 }
 
 func newSession(conn net.Conn) *session {
@@ -79,17 +80,18 @@ var errTooLong = verdictf("its answer is longer than %d KiB", maxAnswer>>10)
 
 // Read takes no more than maxAnswer bytes a run.
 func (s *session) Read(p []byte) (int, error) {
-	if s.left <= 0 {
+	left := s.left.Load()
+	if left <= 0 {
 		return 0, errTooLong
 	}
-	n, err := s.Conn.Read(p[:min(len(p), s.left)])
-	s.left -= n
+	n, err := s.Conn.Read(p[:min(int64(len(p)), left)])
+	s.left.Add(int64(-n))
 	return n, err
 }
 
 // during lets a run use the session until its ctx ends.
 func (s *session) during(ctx context.Context, run func() error) error {
-	s.left = maxAnswer
+	s.left.Store(maxAnswer)
 	deadline, _ := ctx.Deadline()
 	if err := s.SetDeadline(deadline); err != nil {
 		return err
