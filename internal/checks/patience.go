@@ -87,7 +87,7 @@ func (p *patience) await(answer <-chan error) (err error, answered bool) {
 			p.end(context.DeadlineExceeded)
 			return nil, false
 		}
-		turn = min(turn, left)
+		turn = max(min(turn, left), time.Millisecond)
 		timer.Reset(turn)
 	}
 }

@@ -92,8 +92,7 @@ func (s *session) Read(p []byte) (int, error) {
 // during lets a run use the session until its ctx ends.
 func (s *session) during(ctx context.Context, run func() error) error {
 	s.left.Store(maxAnswer)
-	deadline, _ := ctx.Deadline()
-	if err := s.SetDeadline(deadline); err != nil {
+	if err := s.SetDeadline(time.Time{}); err != nil { // ctx ends it, not the clock on the wall
 		return err
 	}
 	done := make(chan struct{})

@@ -94,6 +94,16 @@ func (s *Store) identify(h *handle) error {
 		s.log.Warn("an older state of the database is at the path: taken as a restore", "path", s.path,
 			"transaction", here, "before", known.txid)
 	}
+	if known.closed {
+		// what is written from now on must not follow the transaction of which the
+		// witness says that it is the last, should it not be able to take that back
+		switch err := h.db.Update(func(*bbolt.Tx) error { return nil }); {
+		case err == nil:
+			h.committed.Add(1)
+		case !noSpace(err):
+			return err
+		}
+	}
 	return s.tellWitness(h, false)
 }
 

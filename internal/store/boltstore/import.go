@@ -27,13 +27,13 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 		if err != nil {
 			return err
 		}
-		return accounts.each(keys, func(_, _ []byte) bool { return true })
+		return accounts.each(keys, func(_, _ []byte) bool { s.progress(); return true })
 	}
 	var done store.Imported
-	err = s.update(ctx, touch, func(tx *bbolt.Tx) (err error) {
+	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
 		done, err = s.putAll(tx.Bucket(accountBucket), in, keys)
 		return err
-	})
+	}})
 	if err != nil {
 		return store.Imported{}, fmt.Errorf("bolt import: %w", err)
 	}
@@ -91,6 +91,7 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 		return done, errUnchanged
 	}
 	for i, record := range records {
+		s.progress()
 		if record != nil {
 			if err := b.Put(keys[i], record); err != nil {
 				return done, err

@@ -258,3 +258,20 @@ func TestFolderThatComesBackGetsItsDatabase(t *testing.T) {
 		t.Errorf("%d accounts, want 10", n)
 	}
 }
+
+// The file can go just before the stop, when no check has noticed it yet.
+func TestFileLostJustBeforeTheStopIsPutBack(t *testing.T) {
+	for name, remove := range map[string]func(string) error{
+		"deleted":    os.Remove,
+		"moved away": func(p string) error { return os.Rename(p, p+".moved") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 30)
+			must(t, remove(path))
+			storetest.Close(t, s)
+			if n := len(all(t, openAt(t, path))); n != 30 {
+				t.Errorf("%d accounts after the stop, want 30", n)
+			}
+		})
+	}
+}

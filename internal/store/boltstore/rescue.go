@@ -103,6 +103,12 @@ func (s *Store) standBy() {
 	for {
 		select {
 		case <-s.closing:
+			if !f.saved.Load().there() { // a stop waits for the last try
+				s.saving.Store(&saving{f.err, time.Now().Add(rescueGrace)})
+				k, _ := s.save(s.handle(), false)
+				s.record(k)
+				s.saving.Store(nil)
+			}
 			return
 		case w := <-s.writes:
 			if w.taken.CompareAndSwap(false, true) {

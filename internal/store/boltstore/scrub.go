@@ -44,7 +44,7 @@ var errGaveWay = errors.New("gave way to a write")
 // command that runs VerifyWorker with the path it is given.
 func (s *Store) Scrub(ctx context.Context, minFree int64, worker func(path string) *exec.Cmd) error {
 	if err := s.usable(); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNotScrubbed, err)
 	}
 	dir := filepath.Dir(s.path)
 	c, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".scrub-*")

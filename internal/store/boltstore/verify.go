@@ -165,9 +165,18 @@ func conclude(report Report, last message, stage string, err error, said string)
 	}
 }
 
+// shortages are what the Go runtime says when it dies for want of memory or
+// threads. That is no word about the file.
+var shortages = []string{"out of memory", "cannot allocate", "failed to reserve", "newosproc", "failed to create new OS thread"}
+
 // lastWords returns what the Go runtime says when a process dies of a panic or
 // a memory fault.
 func lastWords(said string) string {
+	for _, shortage := range shortages {
+		if strings.Contains(said, shortage) {
+			return ""
+		}
+	}
 	var words []string
 	for line := range strings.Lines(said) {
 		for _, start := range []string{"panic: ", "fatal error: ", "unexpected fault", "[signal "} {

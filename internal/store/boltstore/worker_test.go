@@ -73,6 +73,15 @@ func TestWorkerThatEndsOtherwiseGivesNoVerdict(t *testing.T) {
 	}
 }
 
+func TestWorkerThatDiesForWantOfMemoryOrThreadsGivesNoVerdict(t *testing.T) {
+	for _, said := range []string{"fatal error: out of memory", "fatal error: newosproc\n\nruntime stack:", "fatal error: failed to reserve page summary memory"} {
+		report, err := conclude(Report{}, message{}, "its pages", errors.New("exit status 2"), said)
+		if err == nil || len(report.Findings) != 0 {
+			t.Errorf("%q: %+v, %v; want no verdict", said, report, err)
+		}
+	}
+}
+
 func TestWorkerEndsWithItsParent(t *testing.T) {
 	_, path := seeded(t, 1) // open: the worker waits for it
 	worker := child("verify", path)

@@ -18,15 +18,20 @@ import (
 // maxBatch is how many writes share one transaction, and so one fsync.
 const maxBatch = 256
 
+// maxWeight is how many accounts a batch may change until no write is added to
+// it: a few imports at once would be a transaction of many seconds.
+const maxWeight = 4096
+
 // write is one caller's change on its way to the committer.
 type write struct {
 	// touch reads by pread the pages that apply will read through the map; nil
 	// for a change of none.
 	touch func(snapshot) error
 	// apply makes the change, or returns an error and has changed nothing.
-	apply func(*bbolt.Tx) error
-	done  chan error  // has room for the one answer
-	taken atomic.Bool // by the committer, or by a caller that gave up
+	apply  func(*bbolt.Tx) error
+	weight int         // how many accounts it changes
+	done   chan error  // has room for the one answer
+	taken  atomic.Bool // by the committer, or by a caller that gave up
 }
 
 // errUnchanged is what apply returns when all is well and there is nothing to
@@ -52,7 +57,7 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 		put = 0
 		meta, accounts := tx.Bucket(metaBucket), tx.Bucket(accountBucket)
 		if meta.Get(seededKey) != nil {
-			return nil
+			return errUnchanged
 		}
 		if k, _ := accounts.Cursor().First(); k == nil {
 			now := s.now()
@@ -82,13 +87,17 @@ func putAccount(b *bbolt.Bucket, acc store.Account) error {
 
 // update hands a change to the committer and waits for its commit.
 func (s *Store) update(ctx context.Context, touch func(snapshot) error, apply func(*bbolt.Tx) error) error {
+	return s.submit(ctx, &write{touch: touch, apply: apply, weight: 1})
+}
+
+func (s *Store) submit(ctx context.Context, w *write) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	if err := errors.Join(s.takesWrites(), ctx.Err()); err != nil {
 		return err
 	}
-	w := &write{touch: touch, apply: apply, done: make(chan error, 1)}
+	w.done = make(chan error, 1)
 	select {
 	case s.writes <- w:
 	case <-ctx.Done():
@@ -133,6 +142,7 @@ func (s *Store) commitLoop() {
 		var err error
 		select {
 		case <-s.closing:
+			s.rescue() // if nobody has noticed yet that the file is gone, this is the last chance
 			return
 		case <-s.lost:
 			err = s.identity(s.handle())
@@ -156,10 +166,11 @@ func (s *Store) reportLost() {
 
 func (s *Store) collect(first *write) []*write {
 	batch := []*write{first}
-	for len(batch) < maxBatch {
+	for weight := first.weight; len(batch) < maxBatch && weight < maxWeight; {
 		select {
 		case w := <-s.writes:
 			batch = append(batch, w)
+			weight += w.weight
 		default:
 			return batch
 		}
@@ -175,8 +186,7 @@ func (s *Store) commit(batch []*write) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	begun := time.Now()
-	s.busy.Store(&begun)
+	s.progress()
 	defer s.busy.Store(nil)
 	answers := make([]error, len(batch))
 	err := guard(func() error { return s.transact(batch, answers) })
@@ -197,6 +207,13 @@ func (s *Store) commit(batch []*write) error {
 	return err
 }
 
+// progress says that the commit under way was answered by the disk just now. A
+// large one takes its time, and only one that stands still is ill.
+func (s *Store) progress() {
+	now := time.Now()
+	s.busy.Store(&now)
+}
+
 // transact is the body of commit. An error of one write is its answer alone; an
 // error of the transaction is returned, for all others.
 func (s *Store) transact(batch []*write, answers []error) error {
@@ -213,6 +230,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 	snap := h.snapshot(tx)
 	changed := false
 	for i, w := range batch {
+		s.progress()
 		if answers[i] = warm(snap, w.touch); answers[i] == nil {
 			answers[i] = w.apply(tx)
 		}
@@ -221,6 +239,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 	if !changed {
 		return tx.Rollback()
 	}
+	s.progress()
 	if err := tx.Commit(); err != nil {
 		return s.commitFailed(err, txid)
 	}
