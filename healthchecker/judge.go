@@ -68,7 +68,7 @@ func (r report) failing(hidden secrets) string {
 	type check struct{ name, onFailure, text string }
 	found := map[string]check{}
 	for name, c := range r.Checks {
-		if text, failed := r.Failures[name]; failed || c.Status != "ok" {
+		if text, failed := r.Failures[name]; failed || c.Status != "ok" && c.Status != "starting" { // one that starts and fails is in Failures
 			found[name] = check{hidden.short(name, 64), hidden.short(c.OnFailure, 16), cmp.Or(text, c.Error, c.Status, "failing")}
 		}
 	}
