@@ -120,6 +120,19 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	}
 }
 
+func TestLineOfIDAndNameGoesThroughAService(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
+	p.await(t, "/ready", 200)
+	file := write(t, `{"id":"ada","name":"Ada"}`+"\n")
+	for _, want := range []string{"1 created, 0 replaced, 0 unchanged", "0 created, 0 replaced, 1 unchanged"} {
+		runs(t, command("", "import", "--url", p.url, file)).is(t, 0, want, "")
+	}
+	if _, body := p.get("/accounts/ada"); !strings.Contains(body, `"version":1`) || strings.Contains(body, `"0001-`) {
+		t.Errorf("%s", body)
+	}
+}
+
 func write(t *testing.T, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "in.ndjson")
