@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -101,8 +102,13 @@ func openSource(ctx context.Context, load loadConfig, url string, stderr io.Writ
 	return from, func() { closeStore(accounts, newLogger(cfg.Log, stderr)) }, nil
 }
 
+// errSilent ends an export of which nothing comes any more.
+var errSilent = errors.New("the service sends nothing any more")
+
 // export copies what the service exports, and fails unless all of it came.
 func (r *remote) export(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base.JoinPath("accounts:export").String(), nil)
 	if err != nil {
 		return err
@@ -111,19 +117,51 @@ func (r *remote) export(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	body := &awakeBody{resp.Body, r.silence, time.AfterFunc(r.silence, func() { cancel(errSilent) })}
+	defer body.Close()
+	resp.Body = body
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp)
 	}
+	kind := resp.Header.Get("Content-Type")
+	if media, _, err := mime.ParseMediaType(kind); err != nil || media != mediaType {
+		return fmt.Errorf("%s: the answer is no export: its Content-Type is %q, not %s", resp.Request.URL.Redacted(), kind, mediaType)
+	}
 	digest := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(digest, w), resp.Body); err != nil {
+	_, err = io.Copy(io.MultiWriter(digest, w), body)
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		err = fmt.Errorf("%w, for %s", errSilent, r.silence)
+	}
+	if err != nil {
 		return fmt.Errorf("the export was cut: %w", err)
 	}
-	want, got := resp.Trailer.Get("Content-Digest"), "sha-256=:"+base64.StdEncoding.EncodeToString(digest.Sum(nil))+":"
-	if want != "" && want != got { // a proxy may drop it
+	// An end alone is no proof: a proxy may have made one of a broken connection.
+	switch want, got := resp.Trailer.Get("Content-Digest"), "sha-256=:"+base64.StdEncoding.EncodeToString(digest.Sum(nil))+":"; {
+	case want == "":
+		return errors.New("the export may be cut: it came without the trailer Content-Digest, which a whole one has and some proxies drop")
+	case want != got:
 		return fmt.Errorf("the export came changed: its Content-Digest is %s, and what arrived has %s", want, got)
 	}
 	return nil
+}
+
+// awakeBody lets timer run while it waits for the sender, and not while what it
+// read is written.
+type awakeBody struct {
+	io.ReadCloser
+	wait  time.Duration
+	timer *time.Timer
+}
+
+func (a *awakeBody) Read(p []byte) (int, error) {
+	a.timer.Reset(a.wait)
+	defer a.timer.Stop()
+	return a.ReadCloser.Read(p)
+}
+
+func (a *awakeBody) Close() error {
+	a.timer.Stop()
+	return a.ReadCloser.Close()
 }
 
 // writeOut lets write fill the file at path, which appears whole or stays as it

@@ -24,16 +24,20 @@ const (
 	// longestPause bounds what a service can ask for by Retry-After.
 	longestPause = 30 * time.Second
 	// answerTimeout bounds the wait for an answer, after the request is sent, and
-	// requestTimeout all of it; an export has no such bound.
+	// requestTimeout all of it; an export has longestSilence instead.
 	answerTimeout  = 30 * time.Second
 	requestTimeout = time.Minute
 	maxAnswer      = 1 << 20 // bytes of one, an export's lines apart
+	// longestSilence is how long an export waits for its next byte.
+	longestSilence = time.Minute
+	mediaType      = "application/x-ndjson" // of lines
 )
 
 // remote is a running service.
 type remote struct {
-	base   *url.URL
-	client *http.Client
+	base    *url.URL
+	client  *http.Client
+	silence time.Duration // longestSilence
 
 	dryRun bool
 	stop   <-chan struct{}                  // ends the wait between two tries
@@ -55,7 +59,7 @@ func newRemote(address string) (*remote, error) {
 		ResponseHeaderTimeout: answerTimeout,
 		DisableCompression:    true,
 	}
-	return &remote{base: base, client: &http.Client{Transport: transport}}, nil
+	return &remote{base: base, client: &http.Client{Transport: transport}, silence: longestSilence}, nil
 }
 
 // Import implements transfer.Target: a batch is a request, sent again while the
@@ -107,7 +111,7 @@ func (r *remote) post(ctx context.Context, lines []byte) (n store.Imported, err 
 	if err != nil {
 		return n, err
 	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Content-Type", mediaType)
 	resp, err := r.client.Do(req)
 	if err != nil {
 		return n, &later{err: err}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,18 +21,28 @@ func against(t *testing.T, h http.HandlerFunc, args ...string) ran {
 	return runs(t, command("", append(args, "--url", server.URL+"/behind/")...))
 }
 
-func TestExportThatArrivesCutOrChangedIsNone(t *testing.T) {
+func TestExportThatIsNotProvedWholeReplacesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		serve http.HandlerFunc
 		want  string
 	}{
+		"a login page": {func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "<html>Who are you?</html>")
+		}, `/behind/accounts:export: the answer is no export: its Content-Type is "text/html; charset=utf-8", not application/x-ndjson`},
+		"of no type": {func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil }, "the answer is no export"},
+		"without its trailer": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", ndjson)
+			io.WriteString(w, line(1))
+		}, "the export may be cut: it came without the trailer Content-Digest"},
 		"cut": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", ndjson)
 			io.WriteString(w, line(1))
 			http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "the export was cut: unexpected EOF"},
 		"changed": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", ndjson)
 			w.Header().Set("Trailer", "Content-Digest")
 			io.WriteString(w, line(1))
 			w.Header().Set("Content-Digest", "sha-256=:AAAA:")
@@ -41,14 +53,48 @@ func TestExportThatArrivesCutOrChangedIsNone(t *testing.T) {
 		}, "/behind/accounts:export: 503 Service Unavailable The accounts cannot be reached now."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := filepath.Join(t.TempDir(), "out.ndjson")
+			out := write(t, "old")
 			against(t, c.serve, "export", "--output", out).is(t, 1, "", c.want)
-			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) > 0 {
+			if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
+				t.Errorf("%s, %v", b, err)
+			}
+			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) != 1 {
 				t.Errorf("%v, %v", entries, err)
 			}
 		})
 	}
 }
+
+func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing.T) {
+	t.Parallel()
+	quiet := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", ndjson)
+		io.WriteString(w, line(1))
+		http.NewResponseController(w).Flush()
+		<-quiet
+	}))
+	defer server.Close()
+	defer close(quiet)
+	service, err := newRemote(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service.silence = 100 * time.Millisecond
+	var got bytes.Buffer
+	slow := writerFunc(func(p []byte) (int, error) {
+		time.Sleep(3 * service.silence)
+		return got.Write(p)
+	})
+	begun := time.Now()
+	if err := service.export(t.Context(), slow); !errors.Is(err, errSilent) || got.String() != line(1) || time.Since(begun) < 4*service.silence {
+		t.Errorf("%v after %s, %q", err, time.Since(begun), got.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestFaultsThatOnlyTheServiceFindsHaveTheLinesOfTheFile(t *testing.T) {
 	t.Parallel()
