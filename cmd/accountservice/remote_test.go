@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/internal/store"
 )
 
 // against serves h and returns what a command said against it.
@@ -127,6 +129,78 @@ func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
 	r = against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(404) }, "import", file)
 	if r.is(t, 1, "", "404 Not Found"); calls != 1 {
 		t.Errorf("asked %d times", calls)
+	}
+}
+
+func TestAnswerThatDoesNotCountTheAccountsIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	file := write(t, line(1)+line(2))
+	for _, answer := range []string{`{"status":"ok"}`, `{"created":1,"replaced":0,"unchanged":0,"lines":2}`, "<html>Who are you?</html>", "null", ""} {
+		calls := 0
+		r := against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; io.WriteString(w, answer) }, "import", file)
+		r.is(t, 1, "imported 0 lines", "/behind/accounts:import: the answer is not of accounts:import")
+		if r.is(t, 1, "", "The lines to 2 may be stored"); calls != 1 {
+			t.Errorf("%s: asked %d times", answer, calls)
+		}
+	}
+}
+
+func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
+	t.Parallel()
+	hangUp := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	answer := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(status) }
+	}
+	for name, c := range map[string]struct {
+		tries   []func(http.ResponseWriter) // then the service is gone
+		unknown bool
+	}{
+		"nobody there":          {nil, false},
+		"busy, then gone":       {[]func(http.ResponseWriter){answer(429)}, false},
+		"refused":               {[]func(http.ResponseWriter){answer(404)}, false},
+		"not foreseen":          {[]func(http.ResponseWriter){answer(500)}, true},
+		"no answer, then gone":  {[]func(http.ResponseWriter){hangUp}, true},
+		"no answer, then 404":   {[]func(http.ResponseWriter){hangUp, answer(404)}, true},
+		"no answer, then fault": {[]func(http.ResponseWriter){hangUp, answer(422)}, true},
+		"away, then busy":       {[]func(http.ResponseWriter){answer(503), answer(429)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tries, gone := 0, make(chan struct{})
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if tries++; tries == len(c.tries) {
+					defer close(gone)
+				}
+				c.tries[tries-1](w)
+			}))
+			server.Config.SetKeepAlivesEnabled(false)
+			server.Start()
+			defer server.Close()
+			if len(c.tries) == 0 {
+				server.Listener.Close()
+				close(gone)
+			}
+			service, err := newRemote(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop, said := make(chan struct{}), 0
+			service.stop, service.say = stop, func(string, ...any) {
+				select {
+				case <-gone:
+					server.Listener.Close()
+					if said++; said == 2 {
+						close(stop) // after one try that found nobody
+					}
+				default:
+				}
+			}
+			_, err = service.Import(t.Context(), []store.Account{{ID: "a", Name: "x"}})
+			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
+				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)
+			}
+		})
 	}
 }
 
