@@ -210,6 +210,18 @@ func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
 	if b, err := os.ReadFile(out); err != nil || string(b) != line(1) {
 		t.Errorf("%s, %v", b, err)
 	}
+	for _, mode := range []fs.FileMode{0o644, 0o640, 0} { // of the file replaced, 0 for none
+		if mode == 0 {
+			mode = 0o600
+			os.Remove(out)
+		} else if err := os.Chmod(out, mode); err != nil {
+			t.Fatal(err)
+		}
+		runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
+		if info, err := os.Stat(out); err != nil || info.Mode() != mode {
+			t.Errorf("%v, %v, want %s", info, err, mode)
+		}
+	}
 	runs(t, command(path, "export", "--output", "/dev/null")).is(t, 1, "", "is no regular file")
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
 		t.Errorf("%v, %v", entries, err)

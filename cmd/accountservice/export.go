@@ -29,8 +29,9 @@ func newExportCommand(load loadConfig, stdout, stderr io.Writer) *cobra.Command 
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all accounts as lines of JSON; exit 0, 1, 2 or 4",
 		Long: "Writes all accounts, one JSON object a line in the order of their ids, to standard output or with --output to a\n" +
-			"file, which is there whole or not at all. They come from the database of the configuration, which no service may\n" +
-			"have open then, or with --url from a running service; what changes meanwhile is in the export or not.\n\n" +
+			"file, which is there whole or not at all; a new one only its owner can read, one that is replaced keeps its mode.\n" +
+			"They come from the database of the configuration, which no service may have open then, or with --url from a\n" +
+			"running service, if all of it arrives; what changes meanwhile is in the export or not.\n\n" +
 			"Exit codes: 0 all accounts are written; 1 failed; 2 configuration or usage; 4 told to stop before it was done.\n" +
 			"After another code than 0, what was written to standard output is not whole.",
 		Args: cobra.NoArgs,
@@ -165,14 +166,19 @@ func (a *awakeBody) Close() error {
 }
 
 // writeOut lets write fill the file at path, which appears whole or stays as it
-// was; "" is stdout.
+// was; "" is stdout. A new file is for its owner alone, as the accounts are
+// private; one that is replaced keeps its mode.
 func writeOut(path string, stdout io.Writer, write func(io.Writer) error) (err error) {
 	if path == "" {
 		return write(stdout)
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+	mode := fs.FileMode(0o600)
+	switch info, err := os.Lstat(path); {
+	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("%s is no regular file (%s); write to standard output", path, info.Mode())
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case err == nil:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*")
@@ -184,7 +190,7 @@ func writeOut(path string, stdout io.Writer, write func(io.Writer) error) (err e
 			os.Remove(f.Name())
 		}
 	}()
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
