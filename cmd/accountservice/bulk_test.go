@@ -120,6 +120,19 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	}
 }
 
+func TestLineOfIDAndNameGoesThroughAService(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
+	p.await(t, "/ready", 200)
+	file := write(t, `{"id":"ada","name":"Ada"}`+"\n")
+	for _, want := range []string{"1 created, 0 replaced, 0 unchanged", "0 created, 0 replaced, 1 unchanged"} {
+		runs(t, command("", "import", "--url", p.url, file)).is(t, 0, want, "")
+	}
+	if _, body := p.get("/accounts/ada"); !strings.Contains(body, `"version":1`) || strings.Contains(body, `"0001-`) {
+		t.Errorf("%s", body)
+	}
+}
+
 func write(t *testing.T, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "in.ndjson")
@@ -196,6 +209,18 @@ func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
 	runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
 	if b, err := os.ReadFile(out); err != nil || string(b) != line(1) {
 		t.Errorf("%s, %v", b, err)
+	}
+	for _, mode := range []fs.FileMode{0o644, 0o640, 0} { // of the file replaced, 0 for none
+		if mode == 0 {
+			mode = 0o600
+			os.Remove(out)
+		} else if err := os.Chmod(out, mode); err != nil {
+			t.Fatal(err)
+		}
+		runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
+		if info, err := os.Stat(out); err != nil || info.Mode() != mode {
+			t.Errorf("%v, %v, want %s", info, err, mode)
+		}
 	}
 	runs(t, command(path, "export", "--output", "/dev/null")).is(t, 1, "", "is no regular file")
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {

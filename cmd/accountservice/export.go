@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,8 +29,9 @@ func newExportCommand(load loadConfig, stdout, stderr io.Writer) *cobra.Command 
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all accounts as lines of JSON; exit 0, 1, 2 or 4",
 		Long: "Writes all accounts, one JSON object a line in the order of their ids, to standard output or with --output to a\n" +
-			"file, which is there whole or not at all. They come from the database of the configuration, which no service may\n" +
-			"have open then, or with --url from a running service; what changes meanwhile is in the export or not.\n\n" +
+			"file, which is there whole or not at all; a new one only its owner can read, one that is replaced keeps its mode.\n" +
+			"They come from the database of the configuration, which no service may have open then, or with --url from a\n" +
+			"running service, if all of it arrives; what changes meanwhile is in the export or not.\n\n" +
 			"Exit codes: 0 all accounts are written; 1 failed; 2 configuration or usage; 4 told to stop before it was done.\n" +
 			"After another code than 0, what was written to standard output is not whole.",
 		Args: cobra.NoArgs,
@@ -101,8 +103,13 @@ func openSource(ctx context.Context, load loadConfig, url string, stderr io.Writ
 	return from, func() { closeStore(accounts, newLogger(cfg.Log, stderr)) }, nil
 }
 
+// errSilent ends an export of which nothing comes any more.
+var errSilent = errors.New("the service sends nothing any more")
+
 // export copies what the service exports, and fails unless all of it came.
 func (r *remote) export(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base.JoinPath("accounts:export").String(), nil)
 	if err != nil {
 		return err
@@ -111,30 +118,67 @@ func (r *remote) export(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	body := &awakeBody{resp.Body, r.silence, time.AfterFunc(r.silence, func() { cancel(errSilent) })}
+	defer body.Close()
+	resp.Body = body
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp)
 	}
+	kind := resp.Header.Get("Content-Type")
+	if media, _, err := mime.ParseMediaType(kind); err != nil || media != mediaType {
+		return fmt.Errorf("%s: the answer is no export: its Content-Type is %q, not %s", resp.Request.URL.Redacted(), kind, mediaType)
+	}
 	digest := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(digest, w), resp.Body); err != nil {
+	_, err = io.Copy(io.MultiWriter(digest, w), body)
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		err = fmt.Errorf("%w, for %s", errSilent, r.silence)
+	}
+	if err != nil {
 		return fmt.Errorf("the export was cut: %w", err)
 	}
-	want, got := resp.Trailer.Get("Content-Digest"), "sha-256=:"+base64.StdEncoding.EncodeToString(digest.Sum(nil))+":"
-	if want != "" && want != got { // a proxy may drop it
+	// An end alone is no proof: a proxy may have made one of a broken connection.
+	switch want, got := resp.Trailer.Get("Content-Digest"), "sha-256=:"+base64.StdEncoding.EncodeToString(digest.Sum(nil))+":"; {
+	case want == "":
+		return errors.New("the export may be cut: it came without the trailer Content-Digest, which a whole one has and some proxies drop")
+	case want != got:
 		return fmt.Errorf("the export came changed: its Content-Digest is %s, and what arrived has %s", want, got)
 	}
 	return nil
 }
 
+// awakeBody lets timer run while it waits for the sender, and not while what it
+// read is written.
+type awakeBody struct {
+	io.ReadCloser
+	wait  time.Duration
+	timer *time.Timer
+}
+
+func (a *awakeBody) Read(p []byte) (int, error) {
+	a.timer.Reset(a.wait)
+	defer a.timer.Stop()
+	return a.ReadCloser.Read(p)
+}
+
+func (a *awakeBody) Close() error {
+	a.timer.Stop()
+	return a.ReadCloser.Close()
+}
+
 // writeOut lets write fill the file at path, which appears whole or stays as it
-// was; "" is stdout.
+// was; "" is stdout. A new file is for its owner alone, as the accounts are
+// private; one that is replaced keeps its mode.
 func writeOut(path string, stdout io.Writer, write func(io.Writer) error) (err error) {
 	if path == "" {
 		return write(stdout)
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+	mode := fs.FileMode(0o600)
+	switch info, err := os.Lstat(path); {
+	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("%s is no regular file (%s); write to standard output", path, info.Mode())
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case err == nil:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*")
@@ -146,7 +190,7 @@ func writeOut(path string, stdout io.Writer, write func(io.Writer) error) (err e
 			os.Remove(f.Name())
 		}
 	}()
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

@@ -29,7 +29,8 @@ func newImportCommand(load loadConfig, stdout, stderr io.Writer) *cobra.Command 
 		Long: "Reads accounts from FILE, or from standard input, one JSON object a line, and stores them: in the database of the\n" +
 			"configuration, which no service may have open then, or with --url through a running service. An account that is\n" +
 			"there already with the same name, email and labels is left alone. So an import that was cut off, by whatever, is\n" +
-			"resumed by running it again, and running it twice changes nothing.\n\n" +
+			"resumed by running it again, and running it twice changes nothing, unless an id stands in it twice: there the\n" +
+			"later line wins, and each run replaces it anew.\n\n" +
 			"It stops at the first batch of lines with a fault and names each faulty line. --dry-run changes nothing, reads on,\n" +
 			"and counts what would be done.\n\n" +
 			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before it was done.",

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/internal/store"
 )
 
 // against serves h and returns what a command said against it.
@@ -19,18 +23,28 @@ func against(t *testing.T, h http.HandlerFunc, args ...string) ran {
 	return runs(t, command("", append(args, "--url", server.URL+"/behind/")...))
 }
 
-func TestExportThatArrivesCutOrChangedIsNone(t *testing.T) {
+func TestExportThatIsNotProvedWholeReplacesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		serve http.HandlerFunc
 		want  string
 	}{
+		"a login page": {func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "<html>Who are you?</html>")
+		}, `/behind/accounts:export: the answer is no export: its Content-Type is "text/html; charset=utf-8", not application/x-ndjson`},
+		"of no type": {func(w http.ResponseWriter, _ *http.Request) { w.Header()["Content-Type"] = nil }, "the answer is no export"},
+		"without its trailer": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", ndjson)
+			io.WriteString(w, line(1))
+		}, "the export may be cut: it came without the trailer Content-Digest"},
 		"cut": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", ndjson)
 			io.WriteString(w, line(1))
 			http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "the export was cut: unexpected EOF"},
 		"changed": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", ndjson)
 			w.Header().Set("Trailer", "Content-Digest")
 			io.WriteString(w, line(1))
 			w.Header().Set("Content-Digest", "sha-256=:AAAA:")
@@ -41,14 +55,48 @@ func TestExportThatArrivesCutOrChangedIsNone(t *testing.T) {
 		}, "/behind/accounts:export: 503 Service Unavailable The accounts cannot be reached now."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := filepath.Join(t.TempDir(), "out.ndjson")
+			out := write(t, "old")
 			against(t, c.serve, "export", "--output", out).is(t, 1, "", c.want)
-			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) > 0 {
+			if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
+				t.Errorf("%s, %v", b, err)
+			}
+			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) != 1 {
 				t.Errorf("%v, %v", entries, err)
 			}
 		})
 	}
 }
+
+func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing.T) {
+	t.Parallel()
+	quiet := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", ndjson)
+		io.WriteString(w, line(1))
+		http.NewResponseController(w).Flush()
+		<-quiet
+	}))
+	defer server.Close()
+	defer close(quiet)
+	service, err := newRemote(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service.silence = 100 * time.Millisecond
+	var got bytes.Buffer
+	slow := writerFunc(func(p []byte) (int, error) {
+		time.Sleep(3 * service.silence)
+		return got.Write(p)
+	})
+	begun := time.Now()
+	if err := service.export(t.Context(), slow); !errors.Is(err, errSilent) || got.String() != line(1) || time.Since(begun) < 4*service.silence {
+		t.Errorf("%v after %s, %q", err, time.Since(begun), got.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestFaultsThatOnlyTheServiceFindsHaveTheLinesOfTheFile(t *testing.T) {
 	t.Parallel()
@@ -81,6 +129,78 @@ func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
 	r = against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(404) }, "import", file)
 	if r.is(t, 1, "", "404 Not Found"); calls != 1 {
 		t.Errorf("asked %d times", calls)
+	}
+}
+
+func TestAnswerThatDoesNotCountTheAccountsIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	file := write(t, line(1)+line(2))
+	for _, answer := range []string{`{"status":"ok"}`, `{"created":1,"replaced":0,"unchanged":0,"lines":2}`, "<html>Who are you?</html>", "null", ""} {
+		calls := 0
+		r := against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; io.WriteString(w, answer) }, "import", file)
+		r.is(t, 1, "imported 0 lines", "/behind/accounts:import: the answer is not of accounts:import")
+		if r.is(t, 1, "", "The lines to 2 may be stored"); calls != 1 {
+			t.Errorf("%s: asked %d times", answer, calls)
+		}
+	}
+}
+
+func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
+	t.Parallel()
+	hangUp := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	answer := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(status) }
+	}
+	for name, c := range map[string]struct {
+		tries   []func(http.ResponseWriter) // then the service is gone
+		unknown bool
+	}{
+		"nobody there":          {nil, false},
+		"busy, then gone":       {[]func(http.ResponseWriter){answer(429)}, false},
+		"refused":               {[]func(http.ResponseWriter){answer(404)}, false},
+		"not foreseen":          {[]func(http.ResponseWriter){answer(500)}, true},
+		"no answer, then gone":  {[]func(http.ResponseWriter){hangUp}, true},
+		"no answer, then 404":   {[]func(http.ResponseWriter){hangUp, answer(404)}, true},
+		"no answer, then fault": {[]func(http.ResponseWriter){hangUp, answer(422)}, true},
+		"away, then busy":       {[]func(http.ResponseWriter){answer(503), answer(429)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tries, gone := 0, make(chan struct{})
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if tries++; tries == len(c.tries) {
+					defer close(gone)
+				}
+				c.tries[tries-1](w)
+			}))
+			server.Config.SetKeepAlivesEnabled(false)
+			server.Start()
+			defer server.Close()
+			if len(c.tries) == 0 {
+				server.Listener.Close()
+				close(gone)
+			}
+			service, err := newRemote(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop, said := make(chan struct{}), 0
+			service.stop, service.say = stop, func(string, ...any) {
+				select {
+				case <-gone:
+					server.Listener.Close()
+					if said++; said == 2 {
+						close(stop) // after one try that found nobody
+					}
+				default:
+				}
+			}
+			_, err = service.Import(t.Context(), []store.Account{{ID: "a", Name: "x"}})
+			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
+				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)
+			}
+		})
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	MaxLabels         = 64
 	MaxLabelKeyLength = 63        // characters, each of A-Z a-z 0-9 . _ -, the first a letter or digit
 	MaxLabelLength    = 256       // characters of a label's value, of any language; it may be empty
-	MaxVersion        = 1<<53 - 1 // of an imported account: what JSON carries exactly everywhere (RFC 8259, 6)
+	MaxVersion        = 1<<53 - 1 // of an account: what JSON carries exactly everywhere (RFC 8259, 6)
 )
 
 // ID names an account. It is made of the characters that a URL carries
@@ -28,7 +28,7 @@ type Account struct {
 	Name    string
 	Email   string            // "" is none
 	Labels  map[string]string // none is nil
-	Version int64             // 1 when created, one more at each change
+	Version int64             // 1 when created, one more at each change, up to MaxVersion
 	// CreatedAt and UpdatedAt are UTC in whole microseconds, what every store
 	// can keep. Zero is "not known": the account came from a file that had no times.
 	CreatedAt, UpdatedAt time.Time

@@ -14,9 +14,8 @@ func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created
 	if old == nil {
 		return acc, true
 	}
-	acc.Version, acc.CreatedAt = old.Version+1, old.CreatedAt
-	acc.UpdatedAt = later(now, old.UpdatedAt) // a clock set back must not make a change look older than the last
-	return acc, false
+	acc.CreatedAt = old.CreatedAt
+	return after(*old, acc), false
 }
 
 // NextImported returns the account that an Import of in at the time now leaves
@@ -36,12 +35,25 @@ func NextImported(old *Account, in Account, now time.Time) (acc Account, changed
 		acc.UpdatedAt = whole(now)
 	}
 	if old != nil {
-		acc.Version = max(acc.Version, old.Version+1)
 		acc.CreatedAt = old.CreatedAt
-		acc.UpdatedAt = later(acc.UpdatedAt, old.UpdatedAt)
+		acc = after(*old, acc)
 	}
 	acc.UpdatedAt = later(acc.UpdatedAt, acc.CreatedAt)
 	return acc, true
+}
+
+// after returns acc with a version above that of old and not updated before it:
+// a clock set back must not make a change look older than the last. A version at
+// MaxVersion stands still, and then the time moves on, so that no Revision comes
+// again.
+func after(old, acc Account) Account {
+	acc.Version = max(acc.Version, min(old.Version, MaxVersion-1)+1)
+	least := old.UpdatedAt
+	if old.Version >= MaxVersion {
+		least = least.Add(time.Microsecond)
+	}
+	acc.UpdatedAt = later(acc.UpdatedAt, least)
+	return acc
 }
 
 // whole is t as every store can keep it.

@@ -54,8 +54,9 @@ type Store interface {
 	List(ctx context.Context, q Query) (Page, error)
 
 	// Put makes draft the content of the account with this id, if terms allow. A
-	// new account has version 1; each later Put adds 1 and leaves CreatedAt
-	// alone. ErrKeyReused, ErrExists and ErrVersion say which of the terms failed.
+	// new account has version 1; each later Put adds 1, up to MaxVersion, and
+	// leaves CreatedAt alone. ErrKeyReused, ErrExists and ErrVersion say which of
+	// the terms failed.
 	Put(ctx context.Context, id ID, draft Draft, terms Terms) (Written, error)
 
 	// Delete removes the account with this id, if terms allow. Terms that do not
@@ -71,8 +72,8 @@ type Store interface {
 	// whose content (Draft) is already there is left alone, so that a repeated
 	// Import changes nothing. A new one keeps the version and times it comes with;
 	// zero ones become 1 and now. One that replaces another content keeps the
-	// CreatedAt of the old, and its version is above that of the old, its
-	// UpdatedAt not before. The accounts have distinct ids, are at most MaxMany
+	// CreatedAt of the old, and its version is above that of the old unless that
+	// is MaxVersion, its UpdatedAt not before. The accounts have distinct ids, are at most MaxMany
 	// and each as Account.Validate wants it; else nothing is put and the error is
 	// an *Invalid. A caller that streams bounds its pieces in bytes, too: they are
 	// in memory, and on the way to the disk, at once.

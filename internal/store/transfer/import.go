@@ -90,6 +90,7 @@ func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress,
 	for len(faults) < MaxFaults {
 		batch, err := in.Next()
 		if errors.Is(err, io.EOF) {
+			done.Lines, done.Bytes = in.line, in.bytes // empty ones at the end are in no batch
 			break
 		}
 		if err == nil {

@@ -45,9 +45,13 @@ type Fault struct {
 
 func (f Fault) Error() string { return fmt.Sprintf("line %d: %s: %s", f.Line, f.Pointer, f.Detail) }
 
-// appendLine adds acc to b as a line.
+// appendLine adds acc to b as a line, which has no version or times if acc has
+// none.
 func appendLine(b []byte, acc store.Account) ([]byte, error) {
-	r := record[string]{string(acc.ID), acc.Name, acc.Email, acc.Labels, &acc.Version, acc.CreatedAt, acc.UpdatedAt}
+	r := record[string]{string(acc.ID), acc.Name, acc.Email, acc.Labels, nil, acc.CreatedAt, acc.UpdatedAt}
+	if acc.Version > 0 {
+		r.Version = new(min(acc.Version, store.MaxVersion)) // a file from before that limit may have more
+	}
 	text, err := json.Marshal(r, json.Deterministic(true))
 	if err != nil {
 		return b, fmt.Errorf("account %q: %w", acc.ID, err) // of a file that another program wrote

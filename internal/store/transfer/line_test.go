@@ -42,6 +42,23 @@ func TestLineNeedsIDAndNameAlone(t *testing.T) {
 	}
 }
 
+func TestLineOfWhatIsNotKnownLeavesItOut(t *testing.T) {
+	line, err := appendLine(nil, store.Account{ID: "ada", Name: "Ada"})
+	if want := `{"id":"ada","name":"Ada"}` + "\n"; err != nil || string(line) != want {
+		t.Errorf("%v, %s, want %s", err, line, want)
+	}
+}
+
+func TestLineOfAVersionFromBeforeTheLimitCanBeRead(t *testing.T) {
+	line, err := appendLine(nil, store.Account{ID: "ada", Name: "Ada", Version: store.MaxVersion + 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if acc, fault := parseLine(line); fault != nil || acc.Version != store.MaxVersion {
+		t.Errorf("%s: %+v, %v", line, acc, fault)
+	}
+}
+
 func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
 	const secret = "hunter2"
 	for line, want := range map[string]string{
@@ -107,9 +124,6 @@ func FuzzLine(f *testing.F) {
 		}
 		if err := acc.Validate(); err != nil {
 			t.Errorf("%q is taken: %v", line, err)
-		}
-		if acc.Version == 0 {
-			acc.Version = 1 // as a store does
 		}
 		written, err := appendLine(nil, acc)
 		if err != nil {

@@ -113,6 +113,15 @@ func TestImportedIsExportedByteForByte(t *testing.T) {
 	}
 }
 
+func TestEmptyLinesAtTheEndAreCounted(t *testing.T) {
+	for input, want := range map[string]int{"": 0, "\n \n": 2, line("a", "1") + "\n\n": 3, line("a", "1") + line("b", "1") + "\n\t": 4} {
+		done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), open(t), transfer.Options{})
+		if err != nil || done.Lines != want || done.Bytes != int64(len(input)) {
+			t.Errorf("%q: %+v, %v; want %d lines", input, done, err, want)
+		}
+	}
+}
+
 func TestLaterLineOfAnIDWins(t *testing.T) {
 	s := open(t)
 	input := line("a", "first") + line("b", "x") + line("a", "second") + line("a", "last")
