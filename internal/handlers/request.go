@@ -39,7 +39,7 @@ func register[I, O any](a API, api huma.API, op huma.Operation, handle func(cont
 		op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // readBody has both
 		op.SkipValidateBody = true                   // checkBody has it
 	}
-	op.Middlewares = huma.Middlewares{a.admitted, a.checked(api), a.onlyOnce}
+	op.Middlewares = append(huma.Middlewares{a.admitted, a.checked(api), a.onlyOnce}, op.Middlewares...)
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
 		defer cancel()
@@ -59,6 +59,20 @@ func (a API) admitted(ctx huma.Context, next func(huma.Context)) {
 		defer func() { <-a.slots }()
 		next(ctx)
 	default:
+		write(humagin.Unwrap(ctx), busy())
+	}
+}
+
+// oneList lets few lists of accounts be in memory at once; the others wait for
+// as long as a request may take.
+func (a API) oneList(ctx huma.Context, next func(huma.Context)) {
+	wait, cancel := context.WithTimeout(ctx.Context(), requestTimeout)
+	defer cancel()
+	select {
+	case a.lists <- struct{}{}:
+		defer func() { <-a.lists }()
+		next(ctx)
+	case <-wait.Done():
 		write(humagin.Unwrap(ctx), busy())
 	}
 }
@@ -149,6 +163,10 @@ func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.Re
 	r.Body = &memory{bytes.NewReader(body), body}
 	if len(body) == 0 {
 		return problem(http.StatusBadRequest, "A body is required.")
+	}
+	if a.parsers != nil { // operators have none: their orders are short
+		a.parsers <- struct{}{}
+		defer func() { <-a.parsers }()
 	}
 	return validBody(body, described.Schema, api.OpenAPI().Components.Schemas)
 }
