@@ -91,7 +91,7 @@ var words = []struct {
 		Detail: "The accounts cannot be reached now. Nothing was changed."}},
 	{context.DeadlineExceeded, Problem{Status: 503, Type: "/problems/timeout", Title: "Timed out", retryAfter: "5",
 		Detail: "The accounts could not be reached in time. Nothing was changed."}},
-	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled",
+	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled", retryAfter: "1",
 		Detail: "The request was given up. Nothing was changed."}},
 }
 
