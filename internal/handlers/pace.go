@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -119,7 +120,7 @@ func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeo
 func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
-		p := checkHead(c.Request, answer)
+		p := cmp.Or(checkHead(c.Request, answer), checkTaken(c.Request, ctx.Operation()))
 		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
 			_, p = checkMedia(c.Request, expected)
 		}
