@@ -142,7 +142,7 @@ func Default() Config {
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			IdleTimeout:       60 * time.Second,
-			MaxConcurrent:     512,
+			MaxConcurrent:     128,
 		},
 		Admin: Admin{Addr: "127.0.0.1:6768"},
 		Store: Store{

@@ -42,7 +42,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer front.close()
-	orders := handlers.Admin{Metrics: metrics, Version: version, Log: log}
+	orders := handlers.Admin{Metrics: metrics, Version: version, Addr: cfg.Admin.Addr, Log: log}
 	admin, err := listenAdmin(cfg.Admin, orders, log)
 	if err != nil {
 		return err

@@ -68,10 +68,12 @@ func (a API) registerAccounts(api huma.API) {
 	register(a, api, huma.Operation{
 		OperationID: "list-accounts", Method: http.MethodGet, Path: all, Summary: "Accounts in order of their ids, page by page",
 		Description: "A page may be short, or even empty, and still have a next one: follow it until there is none.",
-		Responses:   answers[accountPage](api, 200, "Link"),
+		Responses:   answers[accountPage](api, 200, "Link"), Middlewares: huma.Middlewares{a.oneList},
 	}, a.listAccounts)
 	register(a, api, huma.Operation{
 		OperationID: "batch-get-accounts", Method: http.MethodPost, Path: "/accounts:batchGet", Summary: "Up to 1000 accounts by their ids",
+		Description: "Where accounts are so large that together they have more than 8 MiB, it is refused as too-much: ask for fewer at a time.",
+		Middlewares: huma.Middlewares{a.oneList},
 	}, a.batchGet)
 	register(a, api, huma.Operation{
 		OperationID: "create-account", Method: http.MethodPost, Path: all, Summary: "Create an account under an id of the service's choice",

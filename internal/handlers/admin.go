@@ -3,8 +3,10 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,6 +33,7 @@ type Admin struct {
 	Maintainer Maintainer // nil while the service is starting
 	Metrics    prometheus.Gatherer
 	Version    string
+	Addr       string // host:port of its listener: the host is taken as one of its names
 	Log        *slog.Logger
 }
 
@@ -38,7 +41,7 @@ type Admin struct {
 func (a Admin) Handler() http.Handler {
 	own := API{MaxBody: maxAdminBody, Log: slog.New(identified{a.Log.Handler()})}
 	engine := newEngine()
-	engine.Use(own.identify, own.recoverPanic)
+	engine.Use(own.identify, own.recoverPanic, a.ownHost)
 	api := humagin.New(engine, humaConfig(a.Version))
 	a.registerMaintenance(api, own.checked(api))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{})))
@@ -47,6 +50,33 @@ func (a Admin) Handler() http.Handler {
 	document(engine, api)
 	serveHEAD(engine)
 	return engine
+}
+
+// ownHost refuses, on a loopback address, a Host that is neither localhost nor
+// an IP address nor what Addr has: a web page whose name was made to lead here has the browser of
+// an operator ask in its name (DNS rebinding). On other addresses any name may
+// be ours, as that of a service on a Swarm is.
+func (a Admin) ownHost(c *gin.Context) {
+	local, _ := c.Request.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	tcp, ok := local.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsLoopback() || isLocal(c.Request.Host) || strings.EqualFold(hostOf(c.Request.Host), hostOf(a.Addr)) {
+		return
+	}
+	write(c, problem(http.StatusMisdirectedRequest, "On this machine alone, operators are served as localhost or by an IP address."))
+}
+
+// isLocal says whether a Host, with or without a port, is localhost or an IP address.
+func isLocal(host string) bool {
+	host = hostOf(host)
+	return host == "" || strings.EqualFold(host, "localhost") || net.ParseIP(strings.Trim(host, "[]")) != nil
+}
+
+// hostOf is a host without port and final dot.
+func hostOf(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		addr = host
+	}
+	return strings.TrimSuffix(addr, ".")
 }
 
 // profile is what net/http/pprof would have put on the default mux.
@@ -95,7 +125,7 @@ type maintenanceOrder struct {
 func (a Admin) registerMaintenance(api huma.API, checked func(huma.Context, func(huma.Context))) {
 	operation := func(method, id, summary string, errors ...int) huma.Operation {
 		return huma.Operation{OperationID: id, Method: method, Path: "/maintenance", Summary: summary, Tags: []string{"maintenance"},
-			Errors: append(errors, 400, 406, 414, 422, 431, 503), RejectUnknownQueryParameters: true,
+			Errors: append(errors, 400, 406, 414, 421, 422, 431, 503), RejectUnknownQueryParameters: true,
 			Middlewares: huma.Middlewares{checked}, MaxBodyBytes: -1, BodyReadTimeout: -1, SkipValidateBody: true, // checked has it
 		}
 	}

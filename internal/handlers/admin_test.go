@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -127,5 +129,45 @@ func TestOrdersWaitForTheStart(t *testing.T) {
 	}
 	if r := s.do(t, "GET", "/metrics", ""); r.StatusCode != 200 {
 		t.Errorf("/metrics = %d", r.StatusCode)
+	}
+}
+
+// A web page whose name leads to this machine must not give orders.
+func TestOnThisMachineOnlyItsOwnNamesAreServed(t *testing.T) {
+	loopback, swarm := &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, &net.TCPAddr{IP: net.IPv4(10, 0, 1, 7)}
+	admin := Admin{Metrics: prometheus.NewRegistry(), Addr: "admin.example:6768", Log: slog.New(slog.DiscardHandler)}.Handler()
+	for _, c := range []struct {
+		local  net.Addr
+		host   string
+		status int
+	}{
+		{loopback, "localhost:6768", 200}, {loopback, "LocalHost.", 200}, {loopback, "127.0.0.1:6768", 200}, {loopback, "[::1]:6768", 200},
+		{loopback, "[::1]", 200}, {loopback, "192.0.2.1", 200}, {loopback, "admin.example:80", 200},
+		{loopback, "evil.example:6768", 421}, {loopback, "evil.example", 421}, {loopback, "localhost.evil.example", 421}, {loopback, "127.0.0.1.evil.example", 421},
+		{swarm, "accountservice:6768", 200}, {swarm, "evil.example", 200},
+	} {
+		for path, status := range map[string]int{"/metrics": c.status, "/debug/pprof/cmdline": c.status, "/nothing": max(c.status, 404)} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Host = c.host
+			answer := httptest.NewRecorder()
+			admin.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, c.local)))
+			if answer.Code != status {
+				t.Errorf("%s of %s at %s = %d, want %d", path, c.host, c.local, answer.Code, status)
+			}
+		}
+	}
+	s, r := serveAdmin(t)
+	req, err := http.NewRequest("PUT", s.URL+"/maintenance", strings.NewReader(`{"reason":"x","ttl":"1m"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example"
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if _, on := r.Maintenance(); on || resp.StatusCode != 421 {
+		t.Errorf("an order in another name = %d, in force: %v", resp.StatusCode, on)
 	}
 }

@@ -111,6 +111,7 @@ func notPlain(r rune) bool {
 // clearer has other words for what huma says in terms of Go and of patterns.
 var clearer = []struct{ begins, say string }{
 	{"invalid date/time", "must be a time of RFC 3339, such as 2026-11-22T14:39:46Z; in a URL, + is written %2B"},
+	{"expected string to be RFC 5322 email", "must be an address as in local@domain"},
 	{"expected string to match pattern", "may have only A-Z, a-z, 0-9 and . _ ~ -, and not be . or .."}, // ids alone have one
 }
 
@@ -121,6 +122,7 @@ func place(location, detail string) InvalidField {
 			detail = row.say
 		}
 	}
+	detail, _, _ = strings.Cut(detail, ": ") // behind it huma has errors of others, with the value in them
 	where, rest, _ := strings.Cut(location, ".")
 	if index := strings.IndexByte(where, '['); index >= 0 { // body[0]
 		where, rest = where[:index], location[index:]

@@ -158,11 +158,15 @@ func (a API) exportAccounts(c *gin.Context) {
 	}
 	out := &exportStream{c: c, body: newPacedWriter(c), digest: sha256.New()}
 	err := transfer.Export(c.Request.Context(), a.Store, out, requestTimeout, nil)
+	var client *answerError
 	switch {
 	case err == nil || errors.Is(err, errHeaderOnly):
 		out.end()
 	case !out.begun:
 		write(c, toProblem(a.failed(c.Request.Context(), "export-accounts", err)))
+	case errors.As(err, &client):
+		a.Log.DebugContext(c.Request.Context(), "export cut by its client", "err", err)
+		panic(http.ErrAbortHandler)
 	default:
 		a.failed(c.Request.Context(), "export-accounts", err)
 		panic(http.ErrAbortHandler)
@@ -197,7 +201,11 @@ func (s *exportStream) Write(lines []byte) (int, error) {
 		return 0, errHeaderOnly
 	}
 	s.digest.Write(lines)
-	return s.body.Write(lines)
+	n, err := s.body.Write(lines)
+	if err != nil {
+		err = &answerError{err}
+	}
+	return n, err
 }
 
 func (s *exportStream) end() {

@@ -85,6 +85,12 @@ func TestConditionsDecideAboutEveryMethod(t *testing.T) {
 		{"DELETE", "nobody", "If-Match", `"1-other"`, 404},
 		{"DELETE", "nobody", "If-Match", "*", 404},
 		{"DELETE", "10000", "If-Match", "x", 400},
+		{"PATCH", "10000", "If-None-Match", "*", 400},
+		{"PATCH", "10000", "If-None-Match", `"1-other"`, 400},
+		{"DELETE", "10000", "If-None-Match", "*", 400},
+		{"DELETE", "10000", "If-None-Match", `"1-other"`, 400},
+		{"POST", "", "If-Match", "*", 400},
+		{"POST", "", "If-None-Match", `"1-other"`, 400},
 		// and these change something
 		{"PUT", "10000", "If-Match", `"1-other", ` + first, 200},
 		{"PUT", "10000", "If-Match", first, 412},
@@ -94,10 +100,10 @@ func TestConditionsDecideAboutEveryMethod(t *testing.T) {
 		{"PUT", "10000", "If-None-Match", "*", 201},
 	} {
 		text := ""
-		if c.method == "PUT" || c.method == "PATCH" {
+		if c.method == "PUT" || c.method == "PATCH" || c.method == "POST" {
 			text = body
 		}
-		r := s.do(t, c.method, "/accounts/"+c.path, text, c.header, c.value)
+		r := s.do(t, c.method, strings.TrimSuffix("/accounts/"+c.path, "/"), text, c.header, c.value)
 		if r.StatusCode != c.status {
 			t.Errorf("%d: %s %s with %s: %s = %d %s, want %d", i, c.method, c.path, c.header, c.value, r.StatusCode, r.body, c.status)
 		}

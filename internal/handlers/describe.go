@@ -51,6 +51,9 @@ func describeAll(doc *huma.OpenAPI) {
 		for _, op := range operations(item) {
 			for status, response := range op.Responses {
 				describeHeaders(status, response)
+				if names := notTaken(op); status == "400" && names != nil {
+					response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
+				}
 			}
 		}
 		if item.Get != nil {

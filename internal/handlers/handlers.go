@@ -48,16 +48,27 @@ type API struct {
 
 	said     *repeats
 	slots    chan struct{} // one for each request admitted
+	lists    chan struct{} // one for each list of accounts in memory
+	parsers  chan struct{} // one for each body being taken apart
 	inFlight *attempts
 }
 
 // DefaultMaxConcurrent is the MaxConcurrent of an API that has none.
-const DefaultMaxConcurrent = 512
+const DefaultMaxConcurrent = 128
+
+// Bounds of what can be much in memory. A list is up to 8 MiB of records, and
+// the same again as JSON, until the client has it; a body of 1 MiB can be 20
+// MiB as values, as long as it is taken apart.
+const (
+	maxLists   = 8
+	maxParsers = 4
+)
 
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
 	a.said, a.inFlight = &repeats{}, &attempts{}
 	a.slots = make(chan struct{}, cmp.Or(a.MaxConcurrent, DefaultMaxConcurrent))
+	a.lists, a.parsers = make(chan struct{}, maxLists), make(chan struct{}, maxParsers)
 	a.Log = slog.New(identified{a.Log.Handler()})
 	engine := newEngine()
 	engine.Use(a.Metrics.observe, a.identify, a.recoverPanic)

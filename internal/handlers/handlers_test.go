@@ -25,7 +25,8 @@ import (
 // service is the routes over a real store and a real runner.
 type service struct {
 	*httptest.Server
-	log *buffer
+	store store.Store
+	log   *buffer
 }
 
 // buffer is a bytes.Buffer for the service that writes and the test that reads.
@@ -67,7 +68,7 @@ func serveWith(t *testing.T, spoil func(store.Store) store.Store, set func(*API)
 	if spoil != nil {
 		accounts = spoil(bolt)
 	}
-	s := service{log: &buffer{}}
+	s := service{store: accounts, log: &buffer{}}
 	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20,
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if set != nil {

@@ -193,3 +193,37 @@ func TestSameRequestManyTimesAtOnceMakesOneAccount(t *testing.T) {
 		t.Errorf("%d accounts more and %d answers, want 1 and 1", n-before, different)
 	}
 }
+
+// late is a store in which the answer of an earlier attempt comes to be just
+// after it was looked for.
+type late struct {
+	store.Store
+	missed *atomic.Bool
+}
+
+func (l late) Recall(ctx context.Context, key string, fingerprint store.Fingerprint) ([]byte, error) {
+	if l.missed.CompareAndSwap(false, true) {
+		return nil, store.ErrNotFound
+	}
+	return l.Store.Recall(ctx, key, fingerprint)
+}
+
+func TestRepeatedPatchIsNotRefusedForWhatItDidItself(t *testing.T) {
+	l := late{missed: &atomic.Bool{}}
+	s := serve(t, func(real store.Store) store.Store { l.Store = real; return l })
+	tag := s.do(t, "GET", "/accounts/10000", "").Header.Get("ETag")
+	patch := func() reply {
+		l.missed.Store(false)
+		return s.do(t, "PATCH", "/accounts/10000", `{"name":"x"}`, "Idempotency-Key", "k", "If-Match", tag)
+	}
+	first := patch()
+	first.is(t, 200, &account{})
+	for _, then := range []string{"", "DELETE"} {
+		if then != "" {
+			s.do(t, then, "/accounts/10000", "")
+		}
+		if again := patch(); again.StatusCode != 200 || again.body != first.body || again.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("after %q: %d %s, want what the first got", then, again.StatusCode, again.body)
+		}
+	}
+}

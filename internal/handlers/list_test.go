@@ -1,12 +1,15 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/internal/store"
 )
 
 // follow reads all pages from path on by their links, and returns the ids.
@@ -124,5 +127,65 @@ func TestBatchGetTellsWhatIsThereAndWhatIsNot(t *testing.T) {
 	}
 	for _, path := range []string{"/accounts:nothing", "/accounts:batchGet/x", "/accountsXbatchGet"} { // the colon is no parameter
 		s.do(t, "POST", path, `{"ids":["10000"]}`).isProblem(t, 404)
+	}
+}
+
+// large puts n accounts of nearly 50 kB, and returns their ids as a body.
+func (s service) large(t *testing.T, n int) string {
+	t.Helper()
+	var body strings.Builder
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf(`"large%d"`, i)
+		fmt.Fprintf(&body, `{"id":%s,"name":"x","labels":{"k":""`, ids[i])
+		for key := range store.MaxLabels - 1 {
+			fmt.Fprintf(&body, `,"k%d":"%s"`, key, strings.Repeat("日", store.MaxLabelLength))
+		}
+		body.WriteString("}}\n")
+	}
+	s.importLines(t, "", body.String()).is(t, 200, &ImportCount{})
+	return `{"ids":[` + strings.Join(ids, ",") + `]}`
+}
+
+func TestBatchGetOfTooMuchSaysToAskForLess(t *testing.T) {
+	s := serve(t, nil)
+	r := s.do(t, "POST", "/accounts:batchGet", s.large(t, 200))
+	if p := r.isProblem(t, 422); p.Type != "/problems/too-much" || !strings.Contains(p.Detail, "fewer ids") {
+		t.Errorf("%.200s", r.body)
+	}
+	s.do(t, "POST", "/accounts:batchGet", s.large(t, 100)).is(t, 200, &accountPage{})
+}
+
+// listing holds lists until the test lets them go on.
+type listing struct {
+	store.Store
+	entered chan struct{}
+	release chan struct{}
+}
+
+func (l listing) List(ctx context.Context, q store.Query) (store.Page, error) {
+	l.entered <- struct{}{}
+	<-l.release
+	return l.Store.List(ctx, q)
+}
+
+func TestListsInMemoryAreFewAndOthersWait(t *testing.T) {
+	l := listing{entered: make(chan struct{}, 100), release: make(chan struct{})}
+	s := serve(t, func(real store.Store) store.Store { l.Store = real; return l })
+	done := make(chan reply)
+	for range maxLists + 5 {
+		go func() { done <- s.do(t, "GET", "/accounts", "") }()
+	}
+	for range maxLists {
+		<-l.entered
+	}
+	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &account{}) // what is small does not wait
+	if n := len(l.entered); n != 0 {
+		t.Errorf("%d lists more than %d are under way", n, maxLists)
+	}
+	close(l.release)
+	for range maxLists + 5 {
+		r := <-done
+		r.is(t, 200, &accountPage{})
 	}
 }

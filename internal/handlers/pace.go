@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,7 +20,7 @@ const (
 	// minRate is how fast it must move on the whole, in bytes a second.
 	minRate = 8 << 10
 	// chunk is how much is written under one deadline, in bytes.
-	chunk = 32 << 10
+	chunk = 16 << 10
 )
 
 // pace gives a stream time as long as data flows, in place of the server's one
@@ -106,6 +107,12 @@ func (w *pacedWriter) Write(all []byte) (written int, err error) {
 	return written, err
 }
 
+// answerError is of a client that is gone, or too slow.
+type answerError struct{ err error }
+
+func (e *answerError) Error() string { return "writing the answer: " + e.err.Error() }
+func (e *answerError) Unwrap() error { return e.err }
+
 // last gives what the server writes after the handler its time.
 func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) }
 
@@ -113,7 +120,7 @@ func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeo
 func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
-		p := checkHead(c.Request, answer)
+		p := cmp.Or(checkHead(c.Request, answer), checkTaken(c.Request, ctx.Operation()))
 		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
 			_, p = checkMedia(c.Request, expected)
 		}

@@ -81,6 +81,8 @@ var words = []struct {
 		Detail: "The account is not in a state that If-Match allows. Read it, and decide again. Nothing was changed."}},
 	{store.ErrKeyReused, Problem{Status: 422, Type: "/problems/idempotency-key-reused", Title: "Idempotency key reused",
 		Detail: "Another request was made with this Idempotency-Key. Use a new one. Nothing was changed."}},
+	{store.ErrTooMuch, Problem{Status: 422, Type: "/problems/too-much", Title: "Too much at once",
+		Detail: "The accounts are too large for one answer. Ask for fewer ids at a time."}},
 	{store.ErrOutcomeUnknown, Problem{Status: 503, Type: "/problems/outcome-unknown", Title: "Outcome unknown", retryAfter: "5",
 		Detail: "The change may or may not have been made. Read before you try again."}},
 	{store.ErrNoSpace, Problem{Status: 507, Type: "/problems/no-space", Title: "No space left", retryAfter: "60",
@@ -89,7 +91,7 @@ var words = []struct {
 		Detail: "The accounts cannot be reached now. Nothing was changed."}},
 	{context.DeadlineExceeded, Problem{Status: 503, Type: "/problems/timeout", Title: "Timed out", retryAfter: "5",
 		Detail: "The accounts could not be reached in time. Nothing was changed."}},
-	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled",
+	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled", retryAfter: "1",
 		Detail: "The request was given up. Nothing was changed."}},
 }
 

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func register[I, O any](a API, api huma.API, op huma.Operation, handle func(cont
 		op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // readBody has both
 		op.SkipValidateBody = true                   // checkBody has it
 	}
-	op.Middlewares = huma.Middlewares{a.admitted, a.checked(api), a.onlyOnce}
+	op.Middlewares = append(huma.Middlewares{a.admitted, a.checked(api), a.onlyOnce}, op.Middlewares...)
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
 		defer cancel()
@@ -63,13 +64,27 @@ func (a API) admitted(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
+// oneList lets few lists of accounts be in memory at once; the others wait for
+// as long as a request may take.
+func (a API) oneList(ctx huma.Context, next func(huma.Context)) {
+	wait, cancel := context.WithTimeout(ctx.Context(), requestTimeout)
+	defer cancel()
+	select {
+	case a.lists <- struct{}{}:
+		defer func() { <-a.lists }()
+		next(ctx)
+	case <-wait.Done():
+		write(humagin.Unwrap(ctx), busy())
+	}
+}
+
 // checked refuses what huma lets pass. It reads a body whole before any work
 // begins, so that a client that is slow, too long or gone is told so, and never
 // costs a transaction.
 func (a API) checked(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
-		p := checkHead(c.Request, "application/json")
+		p := cmp.Or(checkHead(c.Request, "application/json"), checkTaken(c.Request, ctx.Operation()))
 		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
 			p = a.checkBody(c.Writer, c.Request, expected, api)
 		}
@@ -118,7 +133,7 @@ func checkHead(r *http.Request, answer string) *Problem {
 // checkConditions makes one line of the lists that may stand in several, which
 // is what huma reads, and refuses those that would be taken for absent.
 func checkConditions(header http.Header) *Problem {
-	for _, name := range []string{"If-Match", "If-None-Match"} {
+	for _, name := range conditions {
 		lines, there := header[name]
 		if all := strings.Join(lines, ","); there {
 			if strings.Trim(all, ", \t") == "" {
@@ -128,6 +143,34 @@ func checkConditions(header http.Header) *Problem {
 		}
 	}
 	return nil
+}
+
+// conditions are the headers that an operation must not be performed against
+// (RFC 9110, 13.1), whether it knows them or not.
+var conditions = []string{"If-Match", "If-None-Match"}
+
+// checkTaken refuses a change with a condition that its operation has not.
+func checkTaken(r *http.Request, op *huma.Operation) *Problem {
+	for _, name := range notTaken(op) {
+		if _, there := r.Header[name]; there {
+			return malformed(name, "is not taken here")
+		}
+	}
+	return nil
+}
+
+// notTaken are the conditions that an operation has not; one that changes
+// nothing takes all, if only to ignore them.
+func notTaken(op *huma.Operation) (names []string) {
+	if op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions {
+		return nil
+	}
+	for _, name := range conditions {
+		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // checkBody reads the body into memory and returns what is wrong with it, or nil.
@@ -149,6 +192,10 @@ func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.Re
 	r.Body = &memory{bytes.NewReader(body), body}
 	if len(body) == 0 {
 		return problem(http.StatusBadRequest, "A body is required.")
+	}
+	if a.parsers != nil { // operators have none: their orders are short
+		a.parsers <- struct{}{}
+		defer func() { <-a.parsers }()
 	}
 	return validBody(body, described.Schema, api.OpenAPI().Components.Schemas)
 }

@@ -10,9 +10,15 @@ import (
 	"time"
 )
 
+// sendBuffer bounds what the kernel holds of an answer that the client has not
+// taken yet, in bytes. A full buffer takes more only when a third of it is empty:
+// of the megabytes that it grows to by itself a slow client needs longer for that
+// than a stream may stand still.
+const sendBuffer = 64 << 10
+
 // Problems is l, on whose connections the errors that net/http answers by
 // itself, before it asks a handler, are problems too: 400 for what is no HTTP,
-// 431, 501. For TCP, not for TLS.
+// 431, 501. For TCP, not for TLS. Streams need its small send buffers.
 func Problems(l net.Listener) net.Listener { return problemListener{l} }
 
 type problemListener struct{ net.Listener }
@@ -21,6 +27,7 @@ type problemListener struct{ net.Listener }
 func (l problemListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(sendBuffer) // as well as it can
 		return problemConn{tcp}, err
 	}
 	return conn, err

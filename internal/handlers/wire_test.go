@@ -1,10 +1,13 @@
 package handlers
 
 import (
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"accountservice/internal/store"
 )
@@ -62,6 +65,60 @@ func TestWhatAHandlerWritesIsLeftAsItIs(t *testing.T) {
 		client.Close()
 		if string(got[:n]) != text {
 			t.Errorf("%q became %q", text, got[:n])
+		}
+	}
+}
+
+// pair is a connection of the service and the client at its other end.
+func pair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if server, err = Problems(l).Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return server, client
+}
+
+// What a client takes shows soon, as pace has to see that it moves: at 32 kB/s
+// within the time that it may stand still. Slower ones need segments smaller
+// than the 64 kB of the loopback.
+func TestSlowClientIsSeenToMove(t *testing.T) {
+	server, client := pair(t)
+	client.(*net.TCPConn).SetReadBuffer(64 << 10)
+	var written atomic.Int64
+	go func() {
+		for {
+			n, err := server.Write(make([]byte, chunk))
+			if written.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}()
+	take := func(n int64) {
+		t.Helper()
+		if _, err := io.CopyN(io.Discard, client, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(8 << 20) // a fast client first: the kernel gives it all the room it may
+	for last := int64(-1); last != written.Load(); time.Sleep(200 * time.Millisecond) {
+		last = written.Load()
+	}
+	full := written.Load()
+	const slow = 4 * minRate * int64(chunkTimeout/time.Second)
+	take(slow)
+	for deadline := time.Now().Add(2 * time.Second); written.Load() == full; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are on their way, and no more are written after the client took %d", full-8<<20, slow)
 		}
 	}
 }

@@ -96,8 +96,9 @@ type patchInput struct {
 	Body mergePatch `contentType:"application/merge-patch+json"`
 }
 
-// patchAccount reads, merges and writes what it read if nobody else wrote in
-// between; then it begins again, until the deadline.
+// patchAccount is refused only if no earlier attempt with its key did it: the
+// commit of one whose client gave up can land after the first look for its
+// answer, and then it is what the condition does not hold for any more.
 func (a API) patchAccount(ctx context.Context, in *patchInput) (*accountOutput, error) {
 	id, match, err := target(in.ID, in.IfMatch)
 	if err != nil {
@@ -113,6 +114,18 @@ func (a API) patchAccount(ctx context.Context, in *patchInput) (*accountOutput, 
 			return output(store.Written{Replay: answer}, err)
 		}
 	}
+	out, err := a.patch(ctx, id, match, in.Body, try)
+	if try != nil && err != nil && toProblem(err).Status < 500 {
+		if answer, recalled := a.Store.Recall(ctx, try.key, try.fingerprint); recalled == nil {
+			return replayed(answer)
+		}
+	}
+	return out, err
+}
+
+// patch reads, merges and writes what it read if nobody else wrote in between;
+// then it begins again, until the deadline.
+func (a API) patch(ctx context.Context, id store.ID, match tags, changes mergePatch, try *attempt) (*accountOutput, error) {
 	for {
 		acc, err := a.Store.Get(ctx, id)
 		if err != nil {
@@ -121,7 +134,7 @@ func (a API) patchAccount(ctx context.Context, in *patchInput) (*accountOutput, 
 		if !match.holdsFor(acc) {
 			return nil, store.ErrVersion
 		}
-		draft, err := patched(acc, in.Body)
+		draft, err := patched(acc, changes)
 		if err != nil {
 			return nil, err
 		}

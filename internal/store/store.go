@@ -23,6 +23,9 @@ var (
 	// ErrOutcomeUnknown: the write may or may not have happened, and may still
 	// be seen after a restart. Read before trying again.
 	ErrOutcomeUnknown = errors.New("outcome of the write is unknown")
+	// ErrTooMuch: the accounts of one GetMany are too large together; ask for
+	// fewer at a time.
+	ErrTooMuch = errors.New("too much for one answer")
 	// ErrNoSpace: the disk is full; nothing was changed, reads go on.
 	ErrNoSpace = errors.New("no space left for the write")
 )
@@ -46,7 +49,8 @@ type Store interface {
 
 	// GetMany returns those accounts of these ids that there are, in the order of
 	// ids and each once, in one consistent view. More than MaxMany ids are an
-	// *Invalid.
+	// *Invalid. A store bounds what it reads at once, in bytes: two accounts or
+	// more that are beyond it are ErrTooMuch, one never is.
 	GetMany(ctx context.Context, ids []ID) ([]Account, error)
 
 	// List returns the accounts that q asks for, in ascending byte order of id.

@@ -12,7 +12,7 @@ import (
 
 // A page of a list ends when this much was read, however little of it matched:
 // a read transaction keeps the pages of all later ones from being used anew,
-// and what a page has is in memory at once.
+// and what a page has is in memory at once. GetMany has the bound in bytes, too.
 const (
 	maxScan      = 10_000  // records
 	maxScanBytes = 8 << 20 // of records
@@ -75,12 +75,17 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, e
 			return nil, err
 		}
 		found := make(map[store.ID]store.Account)
-		var damage error
+		var failure error
+		size := 0
 		err = accounts.each(keys, func(k, v []byte) bool {
-			found[store.ID(k)], damage = decode(k, v)
-			return damage == nil
+			if size += len(v); size > maxScanBytes && len(found) > 0 {
+				failure = store.ErrTooMuch
+			} else {
+				found[store.ID(k)], failure = decode(k, v)
+			}
+			return failure == nil
 		})
-		return found, errors.Join(err, damage)
+		return found, errors.Join(err, failure)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bolt get many: %w", err)

@@ -32,7 +32,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 
 // view calls f with what a read transaction sees, on a goroutine of its own: the
 // caller gets an answer when ctx ends, whatever the disk does. An error of f
-// that is not ErrNotFound is ErrUnavailable.
+// that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
 func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
@@ -60,7 +60,7 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 		if errors.As(err, &broken) {
 			s.latch(err)
 		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrTooMuch) {
 			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 		done <- result{v, err}

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -125,16 +126,17 @@ func TestRareMatchDoesNotHoldAReaderLong(t *testing.T) {
 	}
 }
 
-func TestPageOfLargeAccountsEndsEarly(t *testing.T) {
+func TestReadOfLargeAccountsEndsEarly(t *testing.T) {
 	s, _ := seeded(t, 0)
 	labels := make(map[string]string)
 	for i := range store.MaxLabels {
 		labels[fmt.Sprint("k", i)] = strings.Repeat("日", store.MaxLabelLength)
 	}
 	const n = 300 // of 50 kB
-	in := make([]store.Account, n)
+	in, ids := make([]store.Account, n), make([]store.ID, n)
 	for i := range in {
-		in[i] = store.Account{ID: stays(i), Name: "x", Labels: labels}
+		ids[i] = stays(i)
+		in[i] = store.Account{ID: ids[i], Name: "x", Labels: labels}
 	}
 	_, err := s.Import(t.Context(), in)
 	must(t, err)
@@ -149,5 +151,11 @@ func TestPageOfLargeAccountsEndsEarly(t *testing.T) {
 	}
 	if got != n || pages < 2 {
 		t.Errorf("%d accounts in %d pages; want %d in some", got, pages, n)
+	}
+	if accounts, err := s.GetMany(t.Context(), ids); !errors.Is(err, store.ErrTooMuch) || errors.Is(err, store.ErrUnavailable) || accounts != nil {
+		t.Errorf("%d accounts at once: %d and %v, want ErrTooMuch", n, len(accounts), err)
+	}
+	if accounts, err := s.GetMany(t.Context(), ids[:n/2]); len(accounts) != n/2 || err != nil {
+		t.Errorf("%d accounts at once: %d and %v", n/2, len(accounts), err)
 	}
 }

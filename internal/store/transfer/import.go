@@ -160,6 +160,14 @@ func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.I
 		ids[i] = acc.ID
 	}
 	found, err := d.Store.GetMany(ctx, ids)
+	if errors.Is(err, store.ErrTooMuch) && len(accounts) > 1 {
+		half := len(accounts) / 2
+		if n, err = d.Import(ctx, accounts[:half]); err != nil {
+			return n, err
+		}
+		rest, err := d.Import(ctx, accounts[half:])
+		return store.Imported{Created: n.Created + rest.Created, Replaced: n.Replaced + rest.Replaced, Unchanged: n.Unchanged + rest.Unchanged}, err
+	}
 	if err != nil {
 		return n, err
 	}

@@ -227,3 +227,28 @@ func BenchmarkExport(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
 }
+
+// What is there can be far larger than what is sent.
+func TestDryRunOverLargeAccountsCountsThemAll(t *testing.T) {
+	s := open(t)
+	labels := make(map[string]string)
+	for i := range store.MaxLabels {
+		labels[fmt.Sprint("k", i)] = strings.Repeat("日", store.MaxLabelLength)
+	}
+	there, sent := make([]store.Account, 300), make([]store.Account, 400)
+	for i := range sent {
+		sent[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Name: "x"}
+		if i < len(there) {
+			there[i] = sent[i]
+			there[i].Labels = labels
+		}
+	}
+	sent[7] = there[7]
+	if _, err := s.Import(t.Context(), there); err != nil {
+		t.Fatal(err)
+	}
+	n, err := transfer.DryRun{Store: s}.Import(t.Context(), sent)
+	if want := (store.Imported{Created: 100, Replaced: 299, Unchanged: 1}); n != want || err != nil {
+		t.Errorf("%+v, %v; want %+v", n, err, want)
+	}
+}
