@@ -34,7 +34,7 @@ type HTTP struct {
 	ShutdownTimeout time.Duration `key:"shutdown_timeout" min:"100ms" max:"58s" doc:"how long requests in flight may take to end"`
 	StopGracePeriod time.Duration `key:"stop_grace_period" min:"1s" below:"58s" doc:"what the orchestrator grants before it kills; drain_delay + shutdown_timeout + 2s must fit in it"`
 
-	MaxBody           Bytes         `key:"max_body" min:"1KiB" max:"64MiB" doc:"largest request body"`
+	MaxBody           Bytes         `key:"max_body" min:"1KiB" max:"64MiB" doc:"largest request body, but for imports; the largest account is about 110 KiB"`
 	ReadHeaderTimeout time.Duration `key:"read_header_timeout" min:"100ms" max:"10m" doc:"time for a request's header to arrive"`
 	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
 	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
@@ -138,7 +138,7 @@ func Default() Config {
 			Port:              6767,
 			ShutdownTimeout:   20 * time.Second,
 			StopGracePeriod:   30 * time.Second,
-			MaxBody:           1 << 20,
+			MaxBody:           256 << 10,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			IdleTimeout:       60 * time.Second,
