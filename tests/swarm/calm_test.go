@@ -41,7 +41,7 @@ services:
 secrets:
   url: {external: true, name: %s}
 `, peers.slow.Addr, secret))
-	disk := newStack(d) // its disk is full
+	disk := newStack(d)                                                                                       // its disk is full
 	disk.deploy(i.name, dataFrom(place)+"    environment:\n      ACCOUNTSERVICE_STORE_BOLT_RESERVE: \"0\"\n") // or writes find room for long
 
 	tasks := map[*stack]task{users: users.healthyTask(), disk: disk.healthyTask()}
