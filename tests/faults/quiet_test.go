@@ -5,7 +5,9 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +28,7 @@ const (
 	quietWriters = 64
 	quietReaders = 8
 	quietWalkers = 2    // each goes over the whole list, again and again
-	quietBulk    = 2000 // new accounts, each half minute, by 16 clients at once
+	quietBulk    = 5000 // new accounts imported each half minute
 	quietBurners = 2    // neighbours that take all the CPU they get
 )
 
@@ -58,7 +60,7 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned, %d scrubs, %d without a verdict",
 		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes), scrubs, missed)
 	codes, slowest := l.seen()
-	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d bulk loads; answers %v, the slowest after %s",
+	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d imports; answers %v, the slowest after %s",
 		l.acks, c.reads.Load(), c.walks.Load(), c.loads.Load(), codes, slowest.Round(time.Millisecond))
 	if watch.ill.Load()+watch.failed.Load() > 0 || len(changes) > 0 {
 		t.Errorf("false alarms: %v; the first answers: %v", changes, watch.words)
@@ -120,15 +122,7 @@ func (l *load) crowd() *crowd {
 		})
 	}
 	l.again(func(n int) {
-		var bulk sync.WaitGroup
-		for b := range 16 {
-			bulk.Go(func() {
-				for i := b; i < quietBulk; i += 16 {
-					l.put(fmt.Sprintf("bulk-%04d-%04d", n, i), strings.Repeat("b", 200))
-				}
-			})
-		}
-		bulk.Wait()
+		l.bulk(n)
 		c.loads.Add(1)
 		select {
 		case <-time.After(30 * time.Second):
@@ -136,6 +130,32 @@ func (l *load) crowd() *crowd {
 		}
 	})
 	return c
+}
+
+// bulk imports new accounts, as one stream.
+func (l *load) bulk(n int) {
+	var lines strings.Builder
+	accounts := make(map[string]account, quietBulk)
+	for i := range quietBulk {
+		acc := account{ID: fmt.Sprintf("bulk-%04d-%04d", n, i), Name: strings.Repeat("b", 200), Version: 1}
+		accounts[acc.ID] = acc
+		fmt.Fprintf(&lines, "{\"id\":%q,\"name\":%q}\n", acc.ID, acc.Name)
+	}
+	client := http.Client{Timeout: time.Minute}
+	resp, err := client.Post(l.url+"/accounts:import", "application/x-ndjson", strings.NewReader(lines.String()))
+	if err != nil {
+		l.wrong("import: %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	var done struct{ Created int }
+	if err := json.NewDecoder(resp.Body).Decode(&done); err != nil || resp.StatusCode != 200 || done.Created != quietBulk {
+		l.wrong("import = %d, %d created, %v", resp.StatusCode, done.Created, err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.Copy(l.acked, accounts)
 }
 
 // again calls f until the load ends.
