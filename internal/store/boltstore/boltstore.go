@@ -162,7 +162,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err := h.prepare(damage); err != nil {
 			return err
 		}
-		if damage != nil {
+		if _, left := inspectFile(h.file); damage != nil && left == nil {
 			s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
 		}
 		return s.identify(&h)
@@ -178,9 +178,21 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 // mends.
 func acceptable(f *os.File, opts Options) (damage, err error) {
 	best, err := inspectFile(f)
+	damaged := errors.Is(err, errOlderMeta) || errors.Is(err, errNewestMeta)
+	if err == nil || damaged {
+		if foreign := unlisted(f, best); foreign != nil {
+			return nil, foreign
+		}
+	}
+	if damaged { // its witness may know better which one is
+		switch last := lastClosed(opts.Path, f, best); {
+		case last == best.txid:
+			err = errOlderMeta
+		case last > best.txid:
+			err = errNewestMeta
+		}
+	}
 	switch {
-	case errors.Is(err, errNewestMeta) && lastClosed(opts.Path, f, best):
-		return errOlderMeta, nil
 	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && opts.AcceptOlderMeta:
 		return err, nil
 	case errors.Is(err, errNewestMeta):
@@ -196,9 +208,12 @@ func (s *Store) Close(ctx context.Context) error {
 		go func() {
 			defer close(s.ended)
 			<-s.stopped
-			h := s.handle()
-			if s.failed.Load() == nil && s.identity(h) == nil {
+			h, f := s.handle(), s.failed.Load()
+			switch {
+			case f == nil && s.identity(h) == nil:
 				s.endErr = s.tellWitness(h, true)
+			case f != nil && f.saved.Load() != nil && f.saved.Load().at == "":
+				s.endErr = s.explain(f) // the accounts end here
 			}
 			s.endErr = errors.Join(s.endErr, h.close())
 			s.retired.Wait()

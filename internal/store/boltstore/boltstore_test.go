@@ -117,7 +117,10 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "is no regular file"},
 		"cut to half":   {func(t *testing.T, p string) { cut(t, p, 0.5) }, "is cut short"},
 		"cut to a page": {func(t *testing.T, p string) { cut(t, p, 0.01) }, "is cut short"},
-		"other program": {func(t *testing.T, p string) { foreign(t, p) }, "another program's database"},
+		"other program": {func(t *testing.T, p string) { foreign(t, p, nil) }, "another program's database"},
+		"other program, no list of free pages": {func(t *testing.T, p string) {
+			foreign(t, p, &bbolt.Options{NoFreelistSync: true})
+		}, "another program's database"},
 		"missing folder": {func(t *testing.T, p string) {
 			must(t, os.Remove(filepath.Dir(p)))
 		}, "cannot create a file in its folder"},
@@ -218,9 +221,9 @@ func cut(t *testing.T, path string, part float64) {
 	must(t, os.Truncate(path, max(int64(part*float64(m.need())), 2*m.pageSize)))
 }
 
-func foreign(t *testing.T, path string) {
+func foreign(t *testing.T, path string, opts *bbolt.Options) {
 	t.Helper()
-	db, err := bbolt.Open(path, 0o600, nil)
+	db, err := bbolt.Open(path, 0o600, opts)
 	must(t, err)
 	must(t, db.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("mails")); return err }))
 	must(t, db.Close())

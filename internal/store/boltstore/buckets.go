@@ -34,7 +34,7 @@ func (h *handle) prepare(damage error) error {
 		return err
 	}
 	if !ours || damage != nil {
-		if err := h.db.Update(makeBuckets); err != nil {
+		if err := h.db.Update(makeBuckets); err != nil && !(ours && noSpace(err)) { // Check mends it when there is room
 			return err
 		}
 	}
@@ -97,10 +97,13 @@ func (s *Store) identify(h *handle) error {
 	if known.closed {
 		// what is written from now on must not follow the transaction of which the
 		// witness says that it is the last, should it not be able to take that back
-		switch err := h.db.Update(func(*bbolt.Tx) error { return nil }); {
-		case err == nil:
+		err := h.db.Update(func(*bbolt.Tx) error { return nil })
+		if err == nil {
 			h.committed.Add(1)
-		case !noSpace(err):
+		} else if noSpace(err) {
+			err = reopenWitness(s.path)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -108,11 +111,16 @@ func (s *Store) identify(h *handle) error {
 }
 
 // tellWitness makes the witness know the database as it is now, and whether
-// that is its end in order.
+// that is its end in order. On a full disk it keeps what it knows, which is that
+// there is a database: reading goes on there.
 func (s *Store) tellWitness(h *handle, closed bool) error {
 	err := leaveWitness(s.path, testimony{h.id, h.committed.Load(), closed})
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		s.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
+		return nil
+	case noSpace(err):
+		s.log.Warn("the witness beside the database can't be written anew: the disk is full", "path", s.path, "err", err)
 		return nil
 	}
 	return err

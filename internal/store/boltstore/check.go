@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -17,9 +18,12 @@ const (
 	// walkStep is how many records one CheckRecords decodes.
 	walkStep = 1024
 	// hangAfter is how long a Check may be without an answer from the disk until
-	// requests are refused before they touch the file, and how long a commit may
-	// take until Check fails.
+	// requests are refused before they touch the file.
 	hangAfter = 2 * time.Second
+	// slowCommit is how long a commit may stand still until Check fails: so long
+	// that two Checks in a row, at their default interval, find one that hangs
+	// within 6 s.
+	slowCommit = time.Second
 	// hangTurns of hangTurn are how long it is watched then before that is believed.
 	hangTurn, hangTurns = 20 * time.Millisecond, 15
 )
@@ -29,7 +33,8 @@ const (
 // one making the next one safe: what the store has latched; is the open file
 // the one at the path; both meta pages from the disk itself, and the file as
 // long as they say; is a commit hanging; then a read transaction, which finds a
-// record that never changes, and the accounts. It changes nothing in the file.
+// record that never changes, and the accounts. It changes nothing in the file but
+// an older meta page that is damaged.
 // It obeys ctx only between layers, for a disk that hangs can't be told to
 // stop, and is not to be called while another Check runs. A file that is gone is
 // told to the committer, which puts it back; while it does, a new process would
@@ -58,7 +63,11 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.inPlace(h); err != nil {
 		return err
 	}
-	if err := h.complete(); err != nil {
+	err = h.complete()
+	if errors.Is(err, errOlderMeta) {
+		err = s.mend(ctx, h, err)
+	}
+	if err != nil {
 		return fmt.Errorf("%s %w", s.path, err)
 	}
 	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
@@ -125,10 +134,7 @@ func (h *handle) complete() (err error) {
 			return statErr
 		}
 		var best meta
-		best, err = inspect(h.disk, info.Size())
-		if errors.Is(err, errNewestMeta) && best.txid >= committed {
-			err = errOlderMeta // the good one is the newest that this process wrote
-		}
+		best, err = h.inspect(h.disk, info.Size())
 		if err == nil && (best.txid < committed || best.txid > h.committed.Load()+1) {
 			err = errForeign(best.txid, committed)
 		}
@@ -139,11 +145,38 @@ func (h *handle) complete() (err error) {
 	return err
 }
 
+// inspect is inspect of the open file, by what this process knows: which is the
+// newest transaction.
+func (h *handle) inspect(f io.ReaderAt, size int64) (meta, error) {
+	committed := h.committed.Load()
+	m, err := inspect(f, size)
+	if errors.Is(err, errNewestMeta) && m.txid >= committed {
+		err = errOlderMeta
+	}
+	return m, err
+}
+
+// mend commits, which writes a damaged older meta page anew: nothing is lost with
+// it, and nobody is to be killed for it. A full disk is no reason for that either.
+func (s *Store) mend(ctx context.Context, h *handle, damage error) error {
+	switch err := s.touchSentinel(ctx); {
+	case errors.Is(err, store.ErrNoSpace):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w, and a commit, which writes it anew, failed: %w", damage, err)
+	}
+	if err := h.complete(); err != nil {
+		return err
+	}
+	s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
+	return nil
+}
+
 // writing fails when a commit has been under way for too long: the disk takes
 // no writes, and every client waits for it in vain.
 func (s *Store) writing(ctx context.Context) error {
 	begun := s.busy.Load()
-	if begun == nil || time.Since(*begun) <= hangAfter || !lasts(ctx, &s.busy, begun) {
+	if begun == nil || time.Since(*begun) <= slowCommit || !lasts(ctx, &s.busy, begun) {
 		return nil
 	}
 	return fmt.Errorf("a write has been under way for %s: the disk takes none", time.Since(*begun).Round(100*time.Millisecond))

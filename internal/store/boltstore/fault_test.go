@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,7 +86,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if err := s.Close(ctx); err != nil {
+			if err := s.Close(ctx); err != nil && !strings.Contains(err.Error(), "could not be saved") { // with its folder
 				t.Errorf("Close: %v", err)
 			}
 			if err := s.Check(t.Context()); err == nil {
@@ -96,6 +97,40 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is removed can leave a page so empty that bbolt merges it with the one
+// beside it, which it would read through the map and die of.
+func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
+	s, path := seeded(t, 2000)
+	m, err := inspectFile(s.handle().file)
+	must(t, err)
+	accounts, err := snapshot{s.handle().file, m.pageSize, m.root}.bucket(accountBucket)
+	must(t, err)
+	damaged, next, err := accounts.leafOf([]byte("10500"))
+	must(t, err)
+	before, _, err := accounts.leafOf([]byte("10000"))
+	must(t, err)
+	spoil(t, path, int64(damaged.id)*m.pageSize+8, []byte{0xa5, 0xa5})
+	for id := string(next); id < "10999"; id = nextID(t, id) { // all of the page behind it
+		if err := s.Delete(t.Context(), store.ID(id), store.Terms{}); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("Delete %s = %v", id, err)
+		}
+	}
+	must(t, s.Check(t.Context()))
+	if _, err := s.Put(t.Context(), store.ID(before.key(0)), store.Draft{Name: "after"}, store.Terms{}); err != nil {
+		t.Errorf("Put elsewhere = %v", err)
+	}
+	if err := s.Delete(t.Context(), store.ID(next), store.Terms{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("Delete beside it = %v, want the damaged page", err)
+	}
+}
+
+func nextID(t *testing.T, id string) string {
+	t.Helper()
+	n, err := strconv.Atoi(id)
+	must(t, err)
+	return strconv.Itoa(n + 1)
 }
 
 func TestNothingIsAcknowledgedAfterTheFileWasReplaced(t *testing.T) {

@@ -129,6 +129,18 @@ func lock(ctx context.Context, f *os.File, opts Options) error {
 	}
 }
 
+// unlisted refuses a database without a list of free pages if it is not ours:
+// bbolt writes one when it opens it.
+func unlisted(f *os.File, m meta) error {
+	if m.freelist != noFreelist {
+		return nil
+	}
+	if _, err := (snapshot{file: f, pageSize: m.pageSize, top: m.root}).bucket(accountBucket); err != nil {
+		return errors.New("is another program's database; check store.bolt.path")
+	}
+	return nil
+}
+
 // identity says whether the open file is still the one at its path.
 func (s *Store) identity(h *handle) error {
 	open, err := h.file.Stat()
@@ -143,6 +155,8 @@ func (s *Store) identity(h *handle) error {
 		return err
 	case !os.SameFile(open, there):
 		return fmt.Errorf("%w: another file was put at %s", errReplaced, s.path)
+	case h.deleted(open):
+		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; mount its folder instead", errReplaced, s.path)
 	}
 	return nil
 }

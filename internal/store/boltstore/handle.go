@@ -3,9 +3,11 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 
@@ -22,6 +24,7 @@ type handle struct {
 	pageSize  int64
 	id        string        // which database this is
 	committed atomic.Uint64 // the last transaction
+	hasName   bool          // when it was opened: there are file systems that never say so
 
 	users   sync.RWMutex // held for reading by whoever holds the handle
 	closing sync.Once
@@ -76,8 +79,17 @@ func (h *handle) open(path string, openFile func() (*os.File, error), prepare fu
 		return err
 	}
 	h.disk = openDirect(h.file)
+	if info, err := h.file.Stat(); err == nil {
+		h.hasName = links(info) > 0
+	}
 	return nil
 }
+
+// deleted says whether the open file has lost its last name, whatever its path
+// leads to: that can be a mount of this one file, whose original is gone.
+func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
+
+func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
 
 // close waits for those who hold the handle, and closes it.
 func (h *handle) close() (err error) {

@@ -49,6 +49,9 @@ func (s *Store) usableFolder() error {
 		return nil
 	}
 	f, err := os.CreateTemp(s.rescueDir, ".accountservice-*")
+	if noSpace(err) {
+		return nil // that can be another time
+	}
 	if err != nil {
 		return fmt.Errorf("cannot create a file in store.bolt.rescue_dir; make that folder, and check its owner and mode: %w", err)
 	}

@@ -120,16 +120,42 @@ func (t tree) leafOf(key []byte) (leaf page, next []byte, err error) {
 		if err != nil || p.flags == leafPage {
 			return p, next, err
 		}
-		i := p.search(key)
-		if i == p.count || !bytes.Equal(p.key(i), key) {
-			i = max(i-1, 0) // a branch's key is the first of its child
-		}
+		i := p.childOf(key)
 		if i+1 < p.count {
 			next = p.key(i + 1)
 		}
 		id = p.child(i)
 	}
-	return page{}, nil, fmt.Errorf("page %d is damaged: the tree does not end", id)
+	return page{}, nil, t.endless(id)
+}
+
+// around reads what bbolt may touch when key is removed: the pages on its way,
+// and those beside them, with which one that gets too small is merged.
+func (t tree) around(key []byte) error {
+	id := t.root
+	if id == 0 {
+		return nil
+	}
+	for range maxDepth {
+		p, err := t.page(id)
+		if err != nil || p.flags == leafPage {
+			return err
+		}
+		i := p.childOf(key)
+		for _, beside := range []int{i - 1, i + 1} {
+			if beside >= 0 && beside < p.count {
+				if _, err := t.page(p.child(beside)); err != nil {
+					return err
+				}
+			}
+		}
+		id = p.child(i)
+	}
+	return t.endless(id)
+}
+
+func (t tree) endless(id uint64) error {
+	return fmt.Errorf("page %d is damaged: the tree does not end", id)
 }
 
 // page reads one page with those that follow as part of it.
@@ -214,6 +240,15 @@ func (p page) value(i int) []byte {
 
 func (p page) child(i int) uint64 {
 	return binary.NativeEndian.Uint64(p.b[pageHeader+i*elementSize+8:])
+}
+
+// childOf returns the element of a branch page that leads to key.
+func (p page) childOf(key []byte) int {
+	i := p.search(key)
+	if i == p.count || !bytes.Equal(p.key(i), key) {
+		i = max(i-1, 0) // a branch's key is the first of its child
+	}
+	return i
 }
 
 // search returns the first element whose key is not less than key, or count.

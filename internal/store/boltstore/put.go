@@ -92,7 +92,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, terms store.Terms) error {
-	err := s.update(ctx, touchAccount(id), func(tx *bbolt.Tx) error {
+	err := s.update(ctx, touchAround(id), func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(accountBucket)
 		var old *store.Account
 		if terms.Revisions != nil {
@@ -125,6 +125,17 @@ func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	}
 	acc, err := decode([]byte(id), record)
 	return &acc, err
+}
+
+// touchAround is the touch of a removal.
+func touchAround(id store.ID) func(snapshot) error {
+	return func(snap snapshot) error {
+		accounts, err := snap.bucket(accountBucket)
+		if err == nil {
+			err = accounts.around([]byte(id))
+		}
+		return err
+	}
 }
 
 // touchAccount is the touch of a change of one account.

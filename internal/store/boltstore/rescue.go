@@ -25,10 +25,12 @@ const (
 	rescueGrace = 30 * time.Second
 )
 
-// saving is a rescue under way.
+// saving is a rescue under way, or one that waits until the disk has room.
 type saving struct {
 	reason error
 	until  time.Time // from then on it is taken to hang
+	full   error     // that the last try found no room; nil before there was one
+	next   time.Time // when that is worth another one
 }
 
 // saved is what became of the accounts of a store whose file was lost.
@@ -42,39 +44,72 @@ type saved struct {
 // rescue saves the accounts of a store whose file is no longer at its path: the
 // open file is their last copy, and ends with this process. If nothing stands
 // at the path, a copy is put there and the store goes on with it. Anything else
-// there is left alone, the copy is kept, and the store is latched. It is called
-// by the committer, so that no write comes between the copy and the change.
-func (s *Store) rescue() {
+// there is left alone, the copy is kept, and the store is latched. A disk that
+// is full is waited for, because a new process would have no accounts at all,
+// unless this is the last try. It is called by the committer, so that no write
+// comes between the copy and the change.
+func (s *Store) rescue(last bool) {
 	h := s.handle()
 	lost := s.identity(h)
 	if !errors.Is(lost, errReplaced) {
-		return // it came back meanwhile
+		s.saving.Store(nil) // it came back meanwhile
+		return
 	}
-	now := time.Now()
-	s.rescues = append(slices.DeleteFunc(s.rescues, func(t time.Time) bool { return now.Sub(t) > time.Minute }), now)
-	goOn := len(s.rescues) <= maxRescues
+	begun, before := time.Now(), s.saving.Load()
+	if before != nil && begun.Before(before.next) && !last {
+		return
+	}
+	goOn := s.mayGoOn(before == nil, begun)
 	if !goOn {
 		lost = fmt.Errorf("%w, time %d within a minute", lost, len(s.rescues))
 	}
-	until := now.Add(rescueGrace)
+	now := saving{reason: lost, until: begun.Add(rescueGrace)}
 	if info, err := h.file.Stat(); err == nil {
-		until = until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
+		now.until = now.until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
 	}
-	s.saving.Store(&saving{lost, until})
-	defer s.saving.Store(nil)
+	if before != nil {
+		now.full = before.full
+	}
+	s.saving.Store(&now)
+	s.reserve.release(h.file)
 	k, next := s.save(h, goOn)
-	if next != nil {
+	switch {
+	case next != nil:
 		s.change(next)
 		s.saving.Store(nil)
+		s.reserve.keep(next.file)
 		if err := s.tellWitness(next, false); err != nil { // it may be deleted too
 			s.log.Warn("no witness can be left beside the database", "path", s.path, "err", err)
 		}
 		s.log.Warn("the database was put back", "path", s.path, "accounts", k.accounts, "reason", lost)
-		return
+	case k.at == "" && noSpace(k.why) && !last && nothingAt(s.path):
+		s.saving.Store(&saving{lost, now.until, k.why, time.Now().Add(time.Second + 4*time.Since(begun))})
+		if before == nil {
+			s.log.Error("the database was lost, and there is no room to put it back: free some space, and do not stop this process, "+
+				"for it has the last copy", "path", s.path, "reason", lost, "err", k.why)
+		}
+	default:
+		s.latch(lost)
+		s.latch(k.why) // it may be a fault, from which there is no way back either
+		s.record(k)
+		s.saving.Store(nil)
 	}
-	s.latch(lost)
-	s.latch(k.why) // it may be a fault, from which there is no way back either
-	s.record(k)
+}
+
+// nothingAt says whether a new process would find no file.
+func nothingAt(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// mayGoOn says whether the store was lost seldom enough to be put back and
+// served on. again is a loss that was not counted yet.
+func (s *Store) mayGoOn(again bool, now time.Time) bool {
+	s.rescues = slices.DeleteFunc(s.rescues, func(t time.Time) bool { return now.Sub(t) > time.Minute })
+	if again {
+		s.rescues = append(s.rescues, now)
+	}
+	return len(s.rescues) <= maxRescues
 }
 
 // record keeps in the failure what was saved, and says it in the log.
@@ -104,7 +139,7 @@ func (s *Store) standBy() {
 		select {
 		case <-s.closing:
 			if !f.saved.Load().there() { // a stop waits for the last try
-				s.saving.Store(&saving{f.err, time.Now().Add(rescueGrace)})
+				s.saving.Store(&saving{reason: f.err, until: time.Now().Add(rescueGrace)})
 				k, _ := s.save(s.handle(), false)
 				s.record(k)
 				s.saving.Store(nil)
@@ -136,8 +171,8 @@ func (s *Store) standBy() {
 // copy where it made it.
 func (s *Store) save(h *handle, goOn bool) (k *saved, next *handle) {
 	k = new(saved)
-	home := h.sameFileSystem(filepath.Dir(s.path))
-	if home != nil && s.rescueDir == filepath.Dir(s.path) {
+	home, whole := h.sameFileSystem(filepath.Dir(s.path))
+	if whole && s.rescueDir == filepath.Dir(s.path) {
 		k.why = home
 		return k, nil
 	}
@@ -252,22 +287,27 @@ func (h *handle) openCopy(c *os.File) (*handle, error) {
 	return &next, nil
 }
 
-// sameFileSystem fails if the folder is no longer on the file system of the open
-// file: that was unmounted, and has the file, accounts and all. A copy in what
-// is there instead would be served, and forgotten at the next mount.
-func (h *handle) sameFileSystem(dir string) error {
+// sameFileSystem fails if the folder is not on the file system of the open file.
+// If that has the file still, it was unmounted with all accounts, and the file is
+// whole: a copy in what is there instead would be served, and forgotten at the
+// next mount.
+func (h *handle) sameFileSystem(dir string) (err error, whole bool) {
 	folder, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return err, false
 	}
 	file, err := h.file.Stat()
 	if err != nil {
-		return err
+		return err, false
 	}
-	if folder.Sys().(*syscall.Stat_t).Dev != file.Sys().(*syscall.Stat_t).Dev {
-		return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: mount that again", dir)
+	open := file.Sys().(*syscall.Stat_t)
+	switch {
+	case folder.Sys().(*syscall.Stat_t).Dev == open.Dev:
+		return nil, false
+	case h.deleted(file):
+		return fmt.Errorf("%s is on another file system than the file was", dir), false
 	}
-	return nil
+	return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: mount that again", dir), true
 }
 
 // countIntact reads every page and record of a database file and returns how
@@ -308,21 +348,29 @@ func (k *saved) words(path string) string {
 
 // takesWrites fails while the file was lost and is not put back yet.
 func (s *Store) takesWrites() error {
-	if now := s.saving.Load(); now != nil {
+	switch now := s.saving.Load(); {
+	case now == nil:
+		return nil
+	case now.full != nil:
+		return fmt.Errorf("%w to put the database back: free some space, and do not stop this process, which has the last copy: %w: %w",
+			store.ErrNoSpace, now.reason, now.full)
+	default:
 		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w", store.ErrUnavailable, now.reason)
 	}
-	return nil
 }
 
 // inPlace is identity for Check, which has the file put back. While that goes on
 // it is nothing that a new process could do better: it would have no accounts.
 func (s *Store) inPlace(h *handle) error {
 	err := s.identity(h)
+	now := s.saving.Load() // before the handle, which changes while it is set
 	if !errors.Is(err, errReplaced) {
+		if now != nil {
+			s.reportLost() // the committer is to see that it came back
+		}
 		return err
 	}
-	now := s.saving.Load() // before the handle, which changes while it is set
-	goesOn := now != nil && time.Now().Before(now.until) || s.handle() != h
+	goesOn := now != nil && (now.full != nil || time.Now().Before(now.until)) || s.handle() != h
 	s.reportLost()
 	if goesOn {
 		return nil

@@ -112,6 +112,25 @@ func TestNothingIsPutWhereAnotherFileSystemIs(t *testing.T) {
 	}
 }
 
+// A mount of the file alone leads to it though its original is gone.
+func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T) {
+	s, original := seeded(t, 10)
+	storetest.Close(t, s)
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	writeFile(t, path, nil)
+	if err := syscall.Mount(original, path, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(path, syscall.MNT_DETACH) })
+	s = openAt(t, path)
+	must(t, s.Check(t.Context()))
+	must(t, os.Remove(original))
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Put = %v, want ErrUnavailable", err)
+	}
+	awaitNote(t, s, "its 10 accounts are kept in "+path+".rescued-")
+}
+
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	s, path := seeded(t, 10)
 	m, err := inspectFile(s.handle().file)

@@ -93,35 +93,6 @@ func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {
 	}
 }
 
-func TestFullDiskLeavesNoHalfCopyAndSaysSo(t *testing.T) {
-	dir := t.TempDir()
-	mountSmall(t, dir)
-	s := openAt(t, filepath.Join(dir, "accounts.db"))
-	_, err := s.Seed(t.Context(), store.Fakes(20_000))
-	must(t, err)
-	filler := filepath.Join(dir, "filler")
-	f, err := os.Create(filler)
-	must(t, err)
-	for err == nil {
-		_, err = f.Write(make([]byte, 1<<16))
-	}
-	must(t, f.Close())
-	must(t, os.Remove(s.path))
-	awaitNote(t, s, "could not be saved: ")
-	if err := s.Check(t.Context()); !noSpace(err) {
-		t.Errorf("Check = %v, want that there is no space", err)
-	}
-	// each try in vain makes a file of its own, and removes it
-	for _, half := range s.temporary(dir, "rescue-") {
-		await(t, half+" removed", func() bool {
-			_, err := os.Lstat(half)
-			return errors.Is(err, os.ErrNotExist)
-		})
-	}
-	must(t, os.Remove(filler))
-	awaitNote(t, s, "all 20000 accounts were put back")
-}
-
 // Every page counts, also those that no account needs.
 func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
 	s, path := seeded(t, 3000)

@@ -238,7 +238,7 @@ func TestVerifyFindsWrongBuckets(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	foreign(t, path)
+	foreign(t, path, nil)
 	if report, err := verified(t, path); err != nil || !strings.Contains(fmt.Sprint(report.Findings), `another program's database: it has ["mails"]`) {
 		t.Errorf("another program's: %v, %v", report.Findings, err)
 	}

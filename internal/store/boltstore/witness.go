@@ -52,23 +52,44 @@ func testify(path string) (k testimony, err error) {
 	return k, nil
 }
 
-// lastClosed says whether m is the last transaction of the database at path, by
-// the word of its witness. What is damaged beside m is older then.
-func lastClosed(path string, f io.ReaderAt, m meta) bool {
+// lastClosed returns the last transaction of the database at path, which has m
+// valid, by the word of its witness; 0 if that does not say.
+func lastClosed(path string, f io.ReaderAt, m meta) uint64 {
 	known, err := testify(path)
-	if err != nil || !known.closed || known.txid != m.txid {
-		return false
+	if err != nil || !known.closed {
+		return 0
 	}
 	ours, err := snapshot{file: f, pageSize: m.pageSize, top: m.root}.bucket(metaBucket)
 	if err != nil {
-		return false
+		return 0
 	}
 	record, err := ours.get(identityKey)
 	if err != nil {
-		return false
+		return 0
 	}
-	id, err := unseal(identityKey, record)
-	return err == nil && string(id) == known.id
+	if id, err := unseal(identityKey, record); err != nil || string(id) != known.id {
+		return 0
+	}
+	return known.txid
+}
+
+// reopenWitness makes the witness say no longer that the database was closed. It
+// does so in place, which needs no disk space.
+func reopenWitness(path string) error {
+	f, err := os.OpenFile(witness(path), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	before, closed := strings.CutSuffix(string(text), closedText)
+	if !closed {
+		return nil
+	}
+	return errors.Join(f.Truncate(int64(len(before))), f.Sync())
 }
 
 // leaveWitness makes the witness say k. It is replaced whole: a crash leaves the

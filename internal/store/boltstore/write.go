@@ -142,15 +142,20 @@ func (s *Store) commitLoop() {
 		var err error
 		select {
 		case <-s.closing:
-			s.rescue() // if nobody has noticed yet that the file is gone, this is the last chance
+			if s.failed.Load() != nil {
+				continue // to stand by: what ended the store may hang whoever reads it
+			}
+			s.rescue(true) // if nobody has noticed yet that the file is gone, this is the last chance
 			return
 		case <-s.lost:
-			err = s.identity(s.handle())
+			if err = s.identity(s.handle()); err == nil {
+				s.saving.Store(nil) // it came back
+			}
 		case w := <-s.writes:
 			err = s.commit(s.collect(w))
 		}
 		if errors.Is(err, errReplaced) && s.failed.Load() == nil {
-			s.rescue()
+			s.rescue(false)
 		}
 	}
 	s.standBy()
@@ -254,8 +259,12 @@ func (s *Store) transact(batch []*write, answers []error) error {
 // begin begins the transaction that follows the last one of this process. Any
 // other means that somebody else wrote into the file.
 func (h *handle) begin() (*bbolt.Tx, error) {
-	m, err := inspectFile(h.file)
+	info, err := h.file.Stat()
 	if err != nil {
+		return nil, err
+	}
+	m, err := h.inspect(h.file, info.Size())
+	if err != nil && !errors.Is(err, errOlderMeta) { // that one is written anew now
 		return nil, err
 	}
 	if err := checkFreelist(h.file, m); err != nil {
