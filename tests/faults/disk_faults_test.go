@@ -190,22 +190,12 @@ var slowDisk = fault{
 // in the reserve, or are refused where there is none, reads go on, and writes
 // resume by themselves.
 func full(name string, place kind, env ...string) fault {
-	filler := func(s *scene) string { return filepath.Join(s.place.dir, "filler") }
 	return fault{
 		name:  name,
 		place: place,
 		long:  true,
 		env:   env,
-		do: func(s *scene) {
-			f, err := os.Create(filler(s))
-			must(s.T, err)
-			defer f.Close()
-			for size := 1 << 20; size >= 512; {
-				if _, err = f.Write(make([]byte, size)); err != nil {
-					size /= 2
-				}
-			}
-		},
+		do:    (*scene).fillPlace,
 		after: func(s *scene) {
 			refused := eventually(func() error {
 				if codes, _ := s.load.seen(); !slices.Contains(codes, "PUT 507") {
@@ -221,7 +211,7 @@ func full(name string, place kind, env ...string) fault {
 			case !refused:
 				s.bad("no write is refused within 15 s, though nothing is in reserve")
 			}
-			must(s.T, os.Remove(filler(s)))
+			must(s.T, os.Remove(s.filler()))
 			resumed := eventually(func() error {
 				if s.load.put("resumed", "resumed")/100 != 2 {
 					return errors.New("still refused")
@@ -239,6 +229,25 @@ func full(name string, place kind, env ...string) fault {
 		},
 		want: want{health: 200, check: "disk", codes: "507", restart: serves},
 	}
+}
+
+// filler is the file that takes all space of the place.
+func (s *scene) filler() string { return filepath.Join(s.place.dir, "filler") }
+
+func (s *scene) fillPlace() { must(s.T, fill(s.filler())) }
+
+// fill makes a file that leaves no room for another.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for size := 1 << 20; size >= 512; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return f.Close()
 }
 
 // mountAgain makes the device well and mounts it anew.

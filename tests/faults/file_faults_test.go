@@ -3,7 +3,9 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -60,6 +62,32 @@ var nameFaults = []fault{
 			must(s.T, os.WriteFile(s.path, copied, 0o600))
 		},
 		mended: "the copy put at the path",
+	}, {
+		name:  "file deleted on a full disk",
+		place: ram,
+		do:    func(s *scene) { s.fillPlace(); must(s.T, os.Remove(s.path)) },
+		want:  want{heals: true, restart: serves},
+	}, {
+		name:  "file deleted on a full disk (store.bolt.reserve=0)",
+		place: ram,
+		env:   []string{"ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"},
+		do:    func(s *scene) { s.fillPlace(); must(s.T, os.Remove(s.path)) },
+		after: func(s *scene) {
+			if code := s.load.put("refused", "refused"); code != 507 {
+				s.bad("a write gets %d, want 507", code)
+			}
+			must(s.T, os.Remove(s.filler()))
+			if err := eventually(func() error {
+				if !s.healed() {
+					return errors.New("not yet")
+				}
+				return nil
+			}); err != nil {
+				s.bad("not put back when there was room")
+			}
+			s.row.words += "; put back when there is room"
+		},
+		want: want{health: 200, check: "records", codes: "507", restart: serves},
 	}, {
 		name:    "another database renamed over it",
 		prepare: func(s *scene) { s.anotherDatabase() },
@@ -155,7 +183,7 @@ var contentFaults = []fault{
 		name:    "older meta page damaged, no writes",
 		prepare: func(s *scene) { s.load.still() },
 		do:      damageMeta(false),
-		want:    want{restart: serves}, // closed in order, its witness knows the last transaction
+		want:    want{heals: true, restart: serves},
 	}, {
 		name:    "one bit flipped in the older meta page, no writes",
 		prepare: func(s *scene) { s.load.still() },
@@ -164,7 +192,7 @@ var contentFaults = []fault{
 			_, older := d.metas()
 			d.flip(older.page*d.size+headerSize+rootField, 0x01)
 		},
-		want: want{restart: serves},
+		want: want{heals: true, restart: serves},
 	}, {
 		name:    "older meta page damaged between two writes",
 		prepare: func(s *scene) { s.load.still() },
@@ -173,7 +201,8 @@ var contentFaults = []fault{
 			s.load.quiet.Store(false)
 		},
 		want: want{
-			unseen: "the next write, 20 ms later, writes this page anew, and with that it is whole; nothing is lost",
+			unseen:  "the next write, 20 ms later, writes this page anew, and with that it is whole; nothing is lost",
+			restart: serves,
 		},
 	}, {
 		name:  "leaf page of the accounts damaged",
@@ -199,6 +228,18 @@ var contentFaults = []fault{
 		do: onTree(func(d *dbFile, _ []page, _ element) {
 			newest, _ := d.metas()
 			d.garblePage(newest.root)
+		}),
+		want: want{restart: refuses},
+	}, {
+		name: "bucket of the accounts missing",
+		do: onTree(func(d *dbFile, _ []page, _ element) {
+			newest, _ := d.metas()
+			at := int64(newest.root) * d.size
+			name := bytes.Index(d.read(at, int(d.size)), []byte(accountsKey))
+			if name < 0 {
+				d.t.Fatalf("page %d does not name the bucket %s", newest.root, accountsKey)
+			}
+			d.write(at+int64(name), []byte("B")) // in place of A: the page is whole, and the bucket another
 		}),
 		want: want{restart: refuses},
 	}, {

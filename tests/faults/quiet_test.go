@@ -5,6 +5,7 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -60,12 +61,12 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned, %d scrubs, %d without a verdict",
 		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes), scrubs, missed)
 	codes, slowest := l.seen()
-	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d imports; answers %v, the slowest after %s",
-		l.acks, c.reads.Load(), c.walks.Load(), c.loads.Load(), codes, slowest.Round(time.Millisecond))
+	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d imports, %d backups; answers %v, the slowest after %s",
+		l.acks, c.reads.Load(), c.walks.Load(), c.loads.Load(), c.backups.Load(), codes, slowest.Round(time.Millisecond))
 	if watch.ill.Load()+watch.failed.Load() > 0 || len(changes) > 0 {
 		t.Errorf("false alarms: %v; the first answers: %v", changes, watch.words)
 	}
-	if scrubs == 0 || l.acks < 20*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || watch.probes.Load() == 0 {
+	if scrubs == 0 || l.acks < 20*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || c.backups.Load() == 0 || watch.probes.Load() == 0 {
 		t.Errorf("it was not busy")
 	}
 	for _, wrong := range l.faults {
@@ -97,7 +98,7 @@ func burn(t *testing.T) {
 }
 
 // crowd counts what the clients did.
-type crowd struct{ reads, walks, loads atomic.Int64 }
+type crowd struct{ reads, walks, loads, backups atomic.Int64 }
 
 // crowd starts all clients of the quiet run.
 func (l *load) crowd() *crowd {
@@ -124,12 +125,36 @@ func (l *load) crowd() *crowd {
 	l.again(func(n int) {
 		l.bulk(n)
 		c.loads.Add(1)
-		select {
-		case <-time.After(30 * time.Second):
-		case <-l.stop:
-		}
+		l.rest(30 * time.Second)
+	})
+	l.again(func(int) {
+		l.backup()
+		c.backups.Add(1)
+		l.rest(time.Second)
 	})
 	return c
+}
+
+func (l *load) rest(span time.Duration) {
+	select {
+	case <-time.After(span):
+	case <-l.stop:
+	}
+}
+
+// backup exports all accounts, as one stream.
+func (l *load) backup() {
+	client := http.Client{Timeout: 2 * time.Minute}
+	resp, err := client.Get(l.url + "/accounts:export")
+	if err != nil {
+		l.wrong("export: %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err != nil || resp.StatusCode != 200 || n == 0 || resp.Trailer.Get("Content-Digest") == "" {
+		l.wrong("export = %d, %d bytes, trailer %v, %v", resp.StatusCode, n, resp.Trailer, err)
+	}
 }
 
 // bulk imports new accounts, as one stream.

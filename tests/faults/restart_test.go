@@ -125,7 +125,7 @@ func (s *scene) compare(r started, want restart) (words, lost string) {
 			s.bad("after the restart /health does not show the damage: %s", a)
 		}
 		return fmt.Sprintf("serves; /health %s %s", a, s.plain(a.words(s.want.check))), l.String()
-	case !l.none() && s.want.unseen == "":
+	case !l.none():
 		s.bad("lost of %d acknowledged writes: %s", s.load.acks, l)
 	}
 	return "serves", l.String()

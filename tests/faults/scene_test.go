@@ -56,7 +56,7 @@ type want struct {
 	check    string        // the check that says it; bolt where ""
 	within   time.Duration // bound where 0
 	unseen   string        // why it cannot be seen, and what is seen instead
-	heals    bool          // that the service mends it by itself is as good as saying it
+	heals    bool          // the service mends it by itself before it says it
 	dies     bool          // the process ends by it
 	stuck    bool          // the kernel may keep processes until the repair
 	codes    string        // answers that requests may get, beside 200, 201 and 503
@@ -217,6 +217,8 @@ func (s *scene) watchHealth() {
 	switch {
 	case s.want.unseen != "" && !s.row.found:
 		s.row.words = "not seen: " + s.want.unseen
+	case s.want.unseen != "":
+		s.bad("seen, and it is no reason to be: /health = %s %s", a, a.words(""))
 	case s.row.found && a.code == 0 && !s.want.dies:
 		s.bad("/health gives no answer: %s", a.silence)
 		s.Logf("its threads:\n%s", s.svc.threads())
@@ -224,7 +226,9 @@ func (s *scene) watchHealth() {
 		s.bad("/health = %d (%s), want %d", a.code, a.words(""), s.want.health)
 	case s.row.found && s.row.took > s.want.within:
 		s.bad("found after %s, later than %s", s.row.took.Round(100*time.Millisecond), s.want.within)
-	case !s.row.found && s.want.heals && s.healed():
+	case s.want.heals && s.row.found:
+		s.bad("the service must mend it, and says %s", a.words(""))
+	case s.want.heals && s.healed():
 		s.row.words = "mended by the service itself before it was unhealthy"
 	case !s.row.found:
 		s.bad("not found within %s: /health = %s", patience, a)
@@ -287,11 +291,7 @@ func (s *scene) clients() {
 		s.bad("a request took %s, longer than %s", slowest.Round(100*time.Millisecond), requestLimit)
 	}
 	for _, fault := range s.load.faults {
-		if s.want.unseen == "" {
-			s.bad("%s", fault)
-		} else {
-			s.Log(fault)
-		}
+		s.bad("%s", fault)
 	}
 }
 

@@ -164,6 +164,10 @@ var refusedStarts = []startFault{
 		name: "on a file system that is mounted read-only",
 		do:   mountReadOnly,
 	}, {
+		name:   "on a full file system",
+		serves: true,
+		do:     mountFull,
+	}, {
 		name: "another program's bolt database",
 		do: func(t *testing.T, path string) {
 			remove(t, path)

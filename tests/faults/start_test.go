@@ -223,6 +223,21 @@ func mountReadOnly(t *testing.T, path string) {
 	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 }
 
+// mountFull puts the database on a file system without room for one more byte.
+func mountFull(t *testing.T, path string) {
+	t.Helper()
+	dir := filepath.Dir(path)
+	moved := dir + ".moved"
+	must(t, os.CopyFS(moved, os.DirFS(dir)))
+	if err := unix.Mount("accountservice-faults", dir, "tmpfs", 0, "size=64m"); err != nil {
+		skip(t, "a tmpfs is not possible here: %v", err)
+	}
+	t.Cleanup(func() { detach(dir) })
+	must(t, os.CopyFS(dir, os.DirFS(moved)))
+	must(t, os.RemoveAll(moved))
+	must(t, fill(filepath.Join(dir, "filler")))
+}
+
 // edit changes a database by bbolt itself.
 func edit(t *testing.T, path string, f func(*bbolt.Tx) error) {
 	t.Helper()

@@ -184,6 +184,7 @@ func (s *scene) watchExhausted() {
 	s.watchHealth()
 	if s.row.found {
 		s.wrong = nil // what came is what is seen instead
+		s.row.words = "seen: " + s.want.unseen
 	}
 	for _, conn := range conns {
 		conn.Close()

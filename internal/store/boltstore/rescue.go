@@ -85,8 +85,8 @@ func (s *Store) rescue(last bool) {
 	case k.at == "" && noSpace(k.why) && !last && nothingAt(s.path):
 		s.saving.Store(&saving{lost, now.until, k.why, time.Now().Add(time.Second + 4*time.Since(begun))})
 		if before == nil {
-			s.log.Error("the database was lost, and there is no room to put it back: free some space, and do not stop this process, "+
-				"for it has the last copy", "path", s.path, "reason", lost, "err", k.why)
+			s.log.Error("the database was lost, and the disk has no room to put it back: free some, and do not stop this process, which has its last copy",
+				"path", s.path, "reason", lost, "err", k.why)
 		}
 	default:
 		s.latch(lost)
@@ -352,7 +352,7 @@ func (s *Store) takesWrites() error {
 	case now == nil:
 		return nil
 	case now.full != nil:
-		return fmt.Errorf("%w to put the database back: free some space, and do not stop this process, which has the last copy: %w: %w",
+		return fmt.Errorf("%w: %w; free some space, and it is put back; do not stop this process, which has its last copy: %w",
 			store.ErrNoSpace, now.reason, now.full)
 	default:
 		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w", store.ErrUnavailable, now.reason)
