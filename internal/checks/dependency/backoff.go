@@ -24,9 +24,10 @@ func (b *backoff) held() error {
 	return nil
 }
 
-// note counts what came of a run; opening says that it was not let in.
+// note counts what came of a run; opening says that it had come no further. A
+// warning is a success, which ends there where nothing is asked.
 func (b *backoff) note(err error, opening bool) {
-	if err == nil || !opening {
+	if err == nil || isWarning(err) || !opening {
 		*b = backoff{patience: b.patience, first: b.first}
 		return
 	}

@@ -112,8 +112,7 @@ func (b *broken) to(t *testing.T, server string) *peer {
 }
 
 func TestHTTP2ConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
-	var hung atomic.Bool
-	server := newH2Server(t, nil, &hung, true)
+	server := newH2Server(t, nil)
 	for name, c := range map[string]struct {
 		now  func(*broken)
 		want []string

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -111,31 +112,85 @@ func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
 		options string
 		warns   string
 	}{
-		"in 9 days":               {9*days + time.Hour, "", ", in 9 days"},
-		"in 15 days":              {15 * days, "", ""},
-		"in 15 days, asked 20":    {15*days + time.Hour, "&cert_warn=480h", ", in 15 days"},
-		"in 9 days, not asked":    {9 * days, "&cert_warn=0s", ""},
-		"between two of the runs": {1500 * time.Millisecond, "", ", in 0 days"},
+		"in 9 days":            {9*days + time.Hour, "", ", in 9 days"},
+		"in 15 days":           {15 * days, "", ""},
+		"in 15 days, asked 20": {15*days + time.Hour, "&cert_warn=480h", ", in 15 days"},
+		"in 9 days, not asked": {9 * days, "&cert_warn=0s", ""},
+		"in an hour":           {time.Hour, "", ", in 0 days"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			config := ca.server(t, c.left, "svc.test")
-			p := newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 1000) })
-			run := runs(t, fmt.Sprintf("rediss://:hunter2@%s?server_name=svc.test&ca_file=%s%s", p.Addr(), ca.file, c.options), ample)
-			for range 2 { // with a new connection and with a kept one
-				err := run()
-				var warning interface{ Warning() string }
-				switch {
-				case c.warns == "" && err != nil:
-					t.Errorf("%v, want no warning", err)
-				case c.warns != "" && (!errors.As(err, &warning) || warning.Warning() != err.Error() || !strings.HasSuffix(err.Error(), c.warns)):
-					t.Errorf("%v, want a warning that ends with %s", err, c.warns)
+		for kind, serve := range secureServers {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				p := new(broken).to(t, serve(t, ca.server(t, c.left, "svc.test")))
+				url := fmt.Sprintf(secured[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
+				run := runs(t, url, ample)
+				for range 2 { // with a new connection and with a kept one
+					err := run()
+					if c.warns == "" && err != nil {
+						t.Errorf("%v, want no warning", err)
+					}
+					if c.warns != "" {
+						warns(t, err, c.warns)
+					}
 				}
-			}
-			if _, _, total := p.counted(); total != 1 {
-				t.Errorf("%d connections: a warning must keep the one", total)
-			}
-		})
+				want := 1 // a warning keeps the one
+				if kind == "tls" {
+					want = 2
+				}
+				if _, _, total := p.counted(); total != want {
+					t.Errorf("%d connections, want %d", total, want)
+				}
+			})
+		}
+	}
+}
+
+// warns wants a warning that ends so.
+func warns(t *testing.T, err error, end string) {
+	t.Helper()
+	var warning interface{ Warning() string }
+	if !errors.As(err, &warning) || warning.Warning() != err.Error() || !strings.HasSuffix(err.Error(), end) {
+		t.Errorf("%v, want a warning that ends with %s", err, end)
+	}
+}
+
+// secureServers are servers of each way to speak TLS that are well.
+var secureServers = map[string]func(*testing.T, *tls.Config) (addr string){
+	"https": newH2Server,
+	"grpcs": newH2Server,
+	"tls": func(t *testing.T, config *tls.Config) string {
+		return newPeer(t, func(c net.Conn, _ int) { tls.Server(c, config).Handshake() }).Addr().String()
+	},
+	"rediss": func(t *testing.T, config *tls.Config) string {
+		return newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 1000) }).Addr().String()
+	},
+}
+
+func TestACertificateThatEndedOnAKeptConnectionIsSaid(t *testing.T) {
+	ended := &x509.Certificate{NotAfter: time.Now().Add(-time.Minute)}
+	s := &secure{warn: time.Hour}
+	err := s.warning(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{ended}}})
+	warns(t, err, "its certificate ended on "+day(ended.NotAfter)+": the next connection will fail")
+}
+
+// A warning is a success: what was asked of is asked again.
+func TestAWarningIsNoReasonToConnectLessOften(t *testing.T) {
+	ca := newAuthority(t)
+	config := ca.server(t, time.Hour, "svc.test")
+	p := newPeer(t, func(c net.Conn, _ int) { tls.Server(c, config).Handshake() })
+	run, err := New(fmt.Sprintf("tls://%s?ca_file=%s&server_name=svc.test", p.Addr(), ca.file), ample, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		warns(t, run(t.Context()), ", in 0 days")
+	}
+	p.Close()
+	if err := run(t.Context()); err == nil || isWarning(err) {
+		t.Errorf("%v, want a failure: the server is away", err)
+	}
+	if _, _, total := p.counted(); total != 10 {
+		t.Errorf("%d connections, want one for each run", total)
 	}
 }
 
