@@ -3,9 +3,14 @@ package dependency
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -145,24 +150,112 @@ func TestHTTP2ConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 	}
 }
 
-// counting is a link that is always well.
-type counting struct{ closed *int }
+// counting is a link whose every run has this answer.
+type counting struct {
+	open   *int
+	answer error
+}
 
-func (counting) ask(context.Context, *phase) error { return nil }
-func (c counting) close()                          { *c.closed++ }
+func (c counting) ask(context.Context, *phase) error { return c.answer }
+func (c counting) close()                            { *c.open-- }
 
-func TestAConnectionThatWasIdleForLongIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		opened, closed := 0, 0
-		ask := keep(func(context.Context, *phase) (link, error) { opened++; return counting{&closed}, nil })
-		for _, pause := range []time.Duration{0, time.Second, maxIdle - time.Second, maxIdle + time.Second, 0} {
-			time.Sleep(pause)
-			if err := ask(t.Context(), &phase{}); err != nil {
-				t.Error(err)
+func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
+	warned := &warning{"its certificate ends soon"}
+	for name, c := range map[string]struct {
+		answer error
+		pauses []time.Duration
+		want   int
+	}{
+		"idle":            {nil, []time.Duration{0, time.Second, maxIdle - time.Second, maxIdle + time.Second, 0}, 2},
+		"in use":          {nil, slices.Repeat([]time.Duration{time.Second}, int(maxAge/time.Second)), 1},
+		"old":             {nil, slices.Repeat([]time.Duration{time.Second}, int(2*maxAge/time.Second)+10), 3},
+		"warns":           {warned, slices.Repeat([]time.Duration{time.Second}, int(maxWarnedAge/time.Second)), 1},
+		"warns for long":  {warned, slices.Repeat([]time.Duration{time.Second}, int(2*maxWarnedAge/time.Second)+10), 3},
+		"warns, and idle": {warned, []time.Duration{0, maxIdle + time.Second}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				open, opened := 0, 0
+				ask := keep(func(context.Context, *phase) (link, error) {
+					open, opened = open+1, opened+1
+					return counting{&open, c.answer}, nil
+				})
+				for _, pause := range c.pauses {
+					time.Sleep(pause)
+					if err := ask(t.Context(), &phase{}); err != c.answer || open != 1 {
+						t.Fatalf("%v with %d connections", err, open)
+					}
+				}
+				if opened != c.want {
+					t.Errorf("%d connections, want %d", opened, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOldConnectionOfHTTPIsReplacedBetweenRuns(t *testing.T) {
+	ca := newAuthority(t)
+	secure := &secure{config: &tls.Config{ServerName: "svc.test", RootCAs: x509.NewCertPool()}}
+	secure.config.RootCAs.AddCert(ca.cert)
+	for name, server := range map[string]string{
+		"http":  listenHTTP(t),
+		"https": newH2Server(t, ca.server(t, 1000*time.Hour, "svc.test")),
+		"grpc":  newH2Server(t, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := new(broken).to(t, server)
+			c := newClient(ample)
+			url := "http://" + p.Addr().String()
+			switch name {
+			case "https":
+				url = "https://" + p.Addr().String()
+				c.transport().TLSClientConfig = secure.config
+			case "grpc":
+				c.transport().Protocols = new(http.Protocols)
+				c.transport().Protocols.SetUnencryptedHTTP2(true)
 			}
-		}
-		if opened != 2 || closed != 1 {
-			t.Errorf("%d opened and %d closed, want one replaced", opened, closed)
-		}
-	})
+			var answer error
+			ask := c.alive(func(ctx context.Context, at *phase) error {
+				resp, err := c.do(ctx, at, http.MethodGet, url, nil, nil)
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+					return err
+				}
+				return answer
+			})
+			run := func(age time.Duration, warns bool, want int) {
+				t.Helper()
+				if conn := c.conn.Load(); conn != nil {
+					conn.opened = time.Now().Add(-age)
+				}
+				answer = nil
+				if warns {
+					answer = &warning{"its certificate ends soon"}
+				}
+				if err := ask(t.Context(), &phase{}); err != answer {
+					t.Fatal(err)
+				}
+				if _, _, total := p.counted(); total != want {
+					t.Errorf("%d connections, want %d", total, want)
+				}
+			}
+			run(0, false, 1)
+			run(maxAge-time.Minute, false, 1)
+			run(maxAge+time.Second, false, 2)
+			run(maxWarnedAge+time.Second, true, 2) // it began to warn
+			run(maxWarnedAge+time.Second, true, 3)
+			run(0, false, 3)
+		})
+	}
+}
+
+// listenHTTP serves HTTP/1.
+func listenHTTP(t *testing.T) (addr string) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") }))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }

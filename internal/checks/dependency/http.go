@@ -70,6 +70,7 @@ func newClient(timeout time.Duration) *client {
 				return nil, err
 			}
 			w := &watched{Conn: conn, left: make(chan struct{})}
+			w.begin()
 			c.conn.Store(w)
 			if !c.asking.Load() {
 				w.Close()
@@ -103,14 +104,21 @@ func (c *client) alive(ask question) question {
 	}
 }
 
-// attempt asks once and ends the connection if the service did not answer; one
-// that comes later is ended by who dials it.
+// attempt asks once, not on a connection that is too old, and ends the connection
+// if the service did not answer; one that comes later is ended by who dials it.
 func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
+	if conn := c.conn.Load(); conn != nil && conn.over() {
+		c.transport().CloseIdleConnections() // with a word to the service
+		conn.end()
+	}
 	c.asking.Store(true)
 	err := ask(ctx, at)
 	c.asking.Store(false)
 	var answered *verdict
 	if err == nil || isWarning(err) || errors.As(err, &answered) {
+		if conn := c.conn.Load(); conn != nil {
+			conn.note(err)
+		}
 		return err
 	}
 	if conn := c.conn.Swap(nil); conn != nil {
@@ -122,6 +130,7 @@ func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
 // watched is a connection that knows when the transport has left it.
 type watched struct {
 	net.Conn
+	life
 	once sync.Once
 	left chan struct{}
 }
