@@ -205,12 +205,10 @@ func TestAnOldConnectionOfHTTPIsReplacedBetweenRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := new(broken).to(t, server)
-			c := newClient(ample)
-			url := "http://" + p.Addr().String()
+			c, url := newClient(ample, nil), "http://"+p.Addr().String()
 			switch name {
 			case "https":
-				url = "https://" + p.Addr().String()
-				c.transport().TLSClientConfig = secure.config
+				c, url = newClient(ample, secure), "https://"+p.Addr().String()
 			case "grpc":
 				c.transport().Protocols = new(http.Protocols)
 				c.transport().Protocols.SetUnencryptedHTTP2(true)

@@ -48,8 +48,9 @@ type question func(ctx context.Context, at *phase) error
 func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // New returns what asks the service at rawURL once, obeying its context in
-// every phase. timeout bounds connecting, which a library may do beyond the
-// context of a run. The function is not to be called twice at once.
+// every phase, and its end alone: what Deadline says may pass when this process
+// is given no CPU. timeout is what a run has otherwise; the addresses of a name
+// share it. The function is not to be called twice at once.
 //
 // Its errors start with the phase that failed, and hold no password and nothing
 // that the service sent. One with a method Warning() string says that the
@@ -79,7 +80,7 @@ func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Cont
 			return err
 		}
 		var at phase
-		err := describe(ask(ctx, &at), &at, k.protocol)
+		err := describe(ask(timeless{ctx}, &at), &at, k.protocol)
 		wait.note(err, at.opening())
 		return err
 	}, nil

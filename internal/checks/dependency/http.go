@@ -1,7 +1,9 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -19,13 +21,12 @@ import (
 // used, and certificates verified; one connection is kept between two runs.
 // Parameters that are no options are the service's.
 func newHTTP(t *target) (question, error) {
-	c := newClient(t.timeout)
 	var secure *secure
 	var badTLS error
 	if t.url.Scheme == "https" {
 		secure, badTLS = t.tls()
-		c.transport().TLSClientConfig = secure.config
 	}
+	c := newClient(t.timeout, secure)
 	wanted, badStatus := t.statuses()
 	u := *t.url
 	u.RawQuery = t.options.passOn()
@@ -55,38 +56,57 @@ func newHTTP(t *target) (question, error) {
 // client is an HTTP client that keeps one connection.
 type client struct {
 	http.Client
-	conn   atomic.Pointer[watched] // opened last
-	asking atomic.Bool
+	conn atomic.Pointer[watched]         // opened last
+	run  atomic.Pointer[context.Context] // that asks now
 }
 
-func newClient(timeout time.Duration) *client {
+// newClient speaks TLS if secure is not nil.
+func newClient(timeout time.Duration, secure *secure) *client {
 	c := &client{}
-	c.Transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, timeout) // the transport goes on beyond a run
-			defer cancel()
-			conn, err := dial(ctx, addr)
-			if err != nil {
-				return nil, err
-			}
-			w := &watched{Conn: conn, left: make(chan struct{})}
-			w.begin()
-			c.conn.Store(w)
-			if !c.asking.Load() {
-				w.Close()
-				return nil, context.DeadlineExceeded
-			}
-			return w, nil
-		},
-		TLSHandshakeTimeout:    timeout,
+	dial := func(ctx context.Context, _, addr string) (net.Conn, error) { return c.dial(ctx, addr, timeout, secure) }
+	transport := &http.Transport{
+		DialContext:            dial,
+		DialTLSContext:         dial,
 		IdleConnTimeout:        maxIdle,
 		MaxIdleConns:           1,
 		MaxConnsPerHost:        1,
 		MaxResponseHeaderBytes: maxAnswer,
 		ForceAttemptHTTP2:      true,
 	}
+	if secure != nil {
+		transport.TLSClientConfig = secure.config // it adds the names of the protocols
+	}
+	c.Transport = transport
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
+}
+
+// dial connects for the transport, whose own ctx does not end with the run.
+func (c *client) dial(ctx context.Context, addr string, timeout time.Duration, secure *secure) (net.Conn, error) {
+	run := c.run.Load()
+	if run == nil {
+		return nil, context.DeadlineExceeded
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(*run, cancel)()
+	conn, err := dial(ctx, addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	w := &watched{Conn: conn, left: make(chan struct{})}
+	w.begin()
+	conn = w
+	if secure != nil {
+		w.secured = tls.Client(w, secure.config) // the transport makes the handshake
+		conn = w.secured
+	}
+	c.conn.Store(w)
+	if c.run.Load() == nil {
+		w.Close()
+		return nil, context.DeadlineExceeded
+	}
+	return conn, nil
 }
 
 func (c *client) transport() *http.Transport { return c.Transport.(*http.Transport) }
@@ -111,9 +131,9 @@ func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
 		c.transport().CloseIdleConnections() // with a word to the service
 		conn.end()
 	}
-	c.asking.Store(true)
+	c.run.Store(&ctx)
 	err := ask(ctx, at)
-	c.asking.Store(false)
+	c.run.Store(nil)
 	var answered *verdict
 	if err == nil || isWarning(err) || errors.As(err, &answered) {
 		if conn := c.conn.Load(); conn != nil {
@@ -123,6 +143,7 @@ func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
 	}
 	if conn := c.conn.Swap(nil); conn != nil {
 		conn.end()
+		err = cmp.Or(conn.refusal(), err)
 	}
 	return err
 }
@@ -131,8 +152,9 @@ func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
 type watched struct {
 	net.Conn
 	life
-	once sync.Once
-	left chan struct{}
+	secured *tls.Conn // over it, or nil
+	once    sync.Once
+	left    chan struct{}
 }
 
 func (w *watched) Close() error {
@@ -150,6 +172,19 @@ func (w *watched) end() {
 	case <-w.left:
 	case <-moment.C:
 	}
+}
+
+// refusal is what is wrong with TLS on an ended connection, if anything is. What
+// HTTP/2 reads before it is asked it does not give on.
+func (w *watched) refusal() error {
+	if w.secured == nil {
+		return nil
+	}
+	_, err := w.secured.Read(make([]byte, 1)) // says its last error again
+	if _, is := describeTLS(err); is {
+		return err
+	}
+	return nil
 }
 
 // do makes one request. Its errors hold no URL.

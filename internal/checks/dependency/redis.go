@@ -23,7 +23,7 @@ func newRedis(t *target) (question, error) {
 		badPath = errors.New("must have the number of a database as its path, or none")
 	}
 	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := open(ctx, at, t.addr("6379"), secure)
+		conn, err := t.open(ctx, at, "6379", secure)
 		if err != nil {
 			return nil, err
 		}
