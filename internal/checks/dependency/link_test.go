@@ -166,6 +166,40 @@ var secureServers = map[string]func(*testing.T, *tls.Config) (addr string){
 	},
 }
 
+// In TLS 1.3 a server says at the first read what it thinks of the client.
+func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
+	ca := newAuthority(t)
+	for name, c := range map[string]struct {
+		change func(*tls.Config)
+		want   string
+	}{
+		"wants a certificate":             {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
+		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server refuses it: handshake failure"},
+		"has no cipher for us": {func(c *tls.Config) {
+			c.CipherSuites, c.MaxVersion = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}, tls.VersionTLS12
+		}, "TLS handshake: the server refuses it: handshake failure"},
+		"is too old for us": {func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, "TLS handshake: the server refuses it: protocol version not supported"},
+	} {
+		for kind, serve := range secureServers {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				config := ca.server(t, 1000*time.Hour, "svc.test")
+				c.change(config)
+				url := fmt.Sprintf(secured[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
+				if kind == "tls" {
+					url += "&expect=hello" // else it does not read
+				}
+				run := runs(t, url, ample)
+				for range 3 {
+					if err := run(); err == nil || err.Error() != c.want {
+						t.Errorf("%v, want %s", err, c.want)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestACertificateThatEndedOnAKeptConnectionIsSaid(t *testing.T) {
 	ended := &x509.Certificate{NotAfter: time.Now().Add(-time.Minute)}
 	s := &secure{warn: time.Hour}
