@@ -47,6 +47,7 @@ func TestARunWithoutCPUIsNotLate(t *testing.T) {
 		"http://" + listenHTTP(t),
 		fmt.Sprintf("grpc://%s", newH2Server(t, nil)),
 		fmt.Sprintf("tcp://%s", redis.Addr()),
+		fmt.Sprintf("dns://%s/users.test", newNameServer(t, reply(0, a))),
 		fmt.Sprintf("redis://:hunter2@%s", redis.Addr()),
 		fmt.Sprintf("redis://:hunter2@localhost:%s", port), // first ::1, where nobody is
 	}
