@@ -56,7 +56,7 @@ func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
 // that the service sent. One with a method Warning() string says that the
 // service is well, and what will end that. When connecting has failed more than
 // failAfter times in a row, the next attempts wait up to maxBackoff, and the
-// runs between say the last error again.
+// runs between say the last error again: it has a method Unasked then.
 //
 // New opens no connection. Its error says all that is wrong with the URL and
 // its options; it repeats no values.

@@ -243,8 +243,8 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 			if run(true, refuse); asked != want {
 				t.Errorf("after %d s it was asked %d times, want %d", i, asked, want)
 			}
-			if wait.held() != nil && wait.held() != refuse {
-				t.Errorf("held back with %v", wait.held())
+			if held := wait.held(); held != nil && held != (unasked{refuse}) {
+				t.Errorf("held back with %v", held)
 			}
 			time.Sleep(999 * time.Millisecond)
 			time.Sleep(time.Millisecond)
