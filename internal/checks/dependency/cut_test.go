@@ -45,7 +45,7 @@ func TestAServerThatLetsInAndThenHangsSeesOneConnection(t *testing.T) {
 	}
 	for range 5 {
 		within(t, run, 50*time.Millisecond)
-		p.settles()
+		p.settles(t)
 	}
 	if open, most, _ := p.counted(); open != 0 || most != 1 {
 		t.Errorf("%d connections open, %d at once", open, most)
@@ -62,7 +62,7 @@ func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 		if err := run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "authentication: ") {
 			t.Errorf("%v", err)
 		}
-		p.settles()
+		p.settles(t)
 	}
 	if _, _, total := p.counted(); total != 3 {
 		t.Errorf("%d attempts, want the two that turn the check and one", total)

@@ -16,6 +16,10 @@ import (
 	"time"
 )
 
+// maxPage is the most that is read of a page, in bytes. It need not be small, but
+// to end.
+const maxPage = 1 << 20
+
 // newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says,
 // after the whole answer has come. Redirects are not followed, proxies not
 // used, and certificates verified; one connection is kept between two runs.
@@ -37,14 +41,14 @@ func newHTTP(t *target) (question, error) {
 		}
 		defer resp.Body.Close()
 		at.set(body)
-		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxPage+1))
 		switch {
 		case !wanted.has(resp.StatusCode):
 			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 		case err != nil:
 			return err
-		case n == maxAnswer:
-			return errTooLong
+		case n > maxPage:
+			return verdictf("its answer is longer than %d KiB: give the URL of a smaller page", maxPage>>10)
 		case secure == nil:
 			return nil
 		}
@@ -94,7 +98,7 @@ func (c *client) dial(ctx context.Context, addr string, timeout time.Duration, s
 	if err != nil {
 		return nil, err
 	}
-	w := &watched{Conn: conn, left: make(chan struct{})}
+	w := &watched{Conn: conn, asked: make(chan struct{}), left: make(chan struct{})}
 	w.begin()
 	conn = w
 	if secure != nil {
@@ -148,24 +152,38 @@ func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
 	return err
 }
 
-// watched is a connection that knows when the transport has left it.
+// watched is a connection that knows when the transport has left it, and gives
+// it nothing before it has asked: it would log that.
 type watched struct {
 	net.Conn
 	life
-	secured *tls.Conn // over it, or nil
-	once    sync.Once
-	left    chan struct{}
+	secured     *tls.Conn // over it, or nil
+	first, last sync.Once
+	asked, left chan struct{}
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	<-w.asked
+	return w.Conn.Read(p)
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.first.Do(func() { close(w.asked) })
+	return w.Conn.Write(p)
 }
 
 func (w *watched) Close() error {
-	w.once.Do(func() { close(w.left) })
-	return w.Conn.Close()
+	err := w.Conn.Close()
+	w.first.Do(func() { close(w.asked) })
+	w.last.Do(func() { close(w.left) })
+	return err
 }
 
 // end closes the connection and gives the transport a moment to see that, so
 // that the next request is not made on it.
 func (w *watched) end() {
 	w.Conn.Close()
+	w.first.Do(func() { close(w.asked) })
 	moment := time.NewTimer(50 * time.Millisecond)
 	defer moment.Stop()
 	select {

@@ -83,7 +83,7 @@ func keep(open func(context.Context, *phase) (link, error)) question {
 	}
 }
 
-// maxAnswer is the most that is read in one run, in bytes.
+// maxAnswer is the most that is read in one run, in bytes; of a page it is maxPage.
 const maxAnswer = 64 << 10
 
 // maxLine is the longest line, in bytes: a NATS server lists its cluster in one.

@@ -52,7 +52,7 @@ func TestAConnectionCutWhileIdleIsOpenedAnewInTheSameRun(t *testing.T) {
 		if err := run(); err != nil {
 			t.Errorf("run %d: %v", i, err)
 		}
-		p.settles()
+		p.settles(t)
 	}
 	if _, most, total := p.counted(); most != 1 || total != 5 {
 		t.Errorf("%d connections, %d at once; want 5, one after the other", total, most)
@@ -71,7 +71,7 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 		if err := run(); (err == nil) != (i%2 == 0) {
 			t.Errorf("run %d: %v", i, err)
 		}
-		p.settles()
+		p.settles(t)
 	}
 	if _, most, _ := p.counted(); most != 1 {
 		t.Errorf("%d connections at once", most)
@@ -94,7 +94,7 @@ func TestAHungServerSeesOneConnectionOverManyRuns(t *testing.T) {
 			}
 			for range 20 {
 				if within(t, run, 50*time.Millisecond) != nil {
-					p.settles()
+					p.settles(t)
 				}
 			}
 			if _, most, _ := p.counted(); most != 1 {
@@ -205,6 +205,32 @@ func TestACertificateThatEndedOnAKeptConnectionIsSaid(t *testing.T) {
 	s := &secure{warn: time.Hour}
 	err := s.warning(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{ended}}})
 	warns(t, err, "its certificate ended on "+day(ended.NotAfter)+": the next connection will fail")
+}
+
+func TestAUserOfRedisMayNotDoAll(t *testing.T) {
+	const noPermission = "-NOPERM User hunter2 has no permissions to run this command\r\n"
+	for refused, want := range map[string]string{
+		"SELECT": "authentication: this user may not SELECT the database (NOPERM)",
+		"PING":   "ping: this user may not PING (NOPERM)",
+	} {
+		p := newPeer(t, func(c net.Conn, _ int) {
+			for lines := bufio.NewScanner(c); lines.Scan(); {
+				switch word := lines.Text(); {
+				case word == refused:
+					io.WriteString(c, noPermission)
+				case word == "AUTH" || word == "SELECT":
+					io.WriteString(c, "+OK\r\n")
+				}
+			}
+		})
+		run := runs(t, fmt.Sprintf("redis://u:hunter2@%s/1", p.Addr()), ample)
+		for range 2 {
+			if err := run(); err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+			p.settles(t)
+		}
+	}
 }
 
 // A warning is a success: what was asked of is asked again.

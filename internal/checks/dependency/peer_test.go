@@ -73,12 +73,14 @@ func (p *peer) counted() (open, most, total int) {
 
 // settles waits, as an interval would, for the peer to see the end of the
 // connections that are closed.
-func (p *peer) settles() {
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+func (p *peer) settles(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(ample); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if open, _, _ := p.counted(); open == 0 {
 			return
 		}
 	}
+	t.Error("the peer sees no end of its connections")
 }
 
 const (
