@@ -90,13 +90,14 @@ func TestPINGOfANATSServerIsAnswered(t *testing.T) {
 }
 
 // broken is a way to a server whose first connection can be made to lead
-// nowhere, or to be cut by the next byte.
-type broken struct{ nowhere, cut atomic.Bool }
+// nowhere, or to be cut by the next byte, or where none is let in.
+type broken struct{ nowhere, cut, shut atomic.Bool }
 
 func (b *broken) to(t *testing.T, server string) *peer {
 	return newPeer(t, func(c net.Conn, n int) {
 		up, err := net.Dial("tcp", server)
-		if err != nil {
+		if err != nil || b.shut.Load() {
+			c.Close()
 			return
 		}
 		defer up.Close()
@@ -116,37 +117,43 @@ func (b *broken) to(t *testing.T, server string) *peer {
 	})
 }
 
-func TestHTTP2ConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
-	server := newH2Server(t, nil)
-	for name, c := range map[string]struct {
-		now  func(*broken)
-		want []string
-	}{
-		"leads nowhere": {func(b *broken) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
-		"is cut":        {func(b *broken) { b.cut.Store(true) }, []string{"", ""}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var way broken
-			p := way.to(t, server)
-			run := runs(t, fmt.Sprintf("grpc://%s", p.Addr()), brief)
-			if err := run(); err != nil {
-				t.Fatal(err)
-			}
-			c.now(&way)
-			for i, want := range c.want {
-				got := ""
+func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
+	for url, server := range map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)} {
+		for name, c := range map[string]struct {
+			now  func(*testing.T, *broken, *peer)
+			want []string
+		}{
+			"leads nowhere":      {func(_ *testing.T, b *broken, _ *peer) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
+			"is cut when asked":  {func(_ *testing.T, b *broken, _ *peer) { b.cut.Store(true) }, []string{"", ""}},
+			"was cut while idle": {func(t *testing.T, _ *broken, p *peer) { p.cut(t) }, []string{"", ""}},
+		} {
+			t.Run(url[:4]+" "+name, func(t *testing.T) {
+				t.Parallel()
+				var way broken
+				p := way.to(t, server)
+				timeout := ample
+				if name == "leads nowhere" {
+					timeout = brief
+				}
+				run := runs(t, fmt.Sprintf(url, p.Addr()), timeout)
 				if err := run(); err != nil {
-					got = err.Error()
+					t.Fatal(err)
 				}
-				if got != want {
-					t.Errorf("run %d: %q, want %q", i, got, want)
+				c.now(t, &way, p)
+				for i, want := range c.want {
+					got := ""
+					if err := run(); err != nil {
+						got = err.Error()
+					}
+					if got != want {
+						t.Errorf("run %d: %q, want %q", i, got, want)
+					}
 				}
-			}
-			if _, _, total := p.counted(); total != 2 {
-				t.Errorf("%d connections, want 2", total)
-			}
-		})
+				if _, _, total := p.counted(); total != 2 {
+					t.Errorf("%d connections, want 2", total)
+				}
+			})
+		}
 	}
 }
 

@@ -15,12 +15,11 @@ import (
 	"time"
 )
 
-// speaks answers PING of Redis and NATS, and logins, a number of times.
+// speaks answers PING of Redis, and logins, a number of times.
 func speaks(c net.Conn, times int) {
 	lines := bufio.NewScanner(c)
 	for times > 0 && lines.Scan() {
 		switch {
-		case strings.HasPrefix(lines.Text(), "CONNECT "), strings.HasPrefix(lines.Text(), "*"):
 		case lines.Text() == "AUTH":
 			lines.Scan()
 			lines.Scan()
@@ -28,6 +27,15 @@ func speaks(c net.Conn, times int) {
 		case lines.Text() == "PING":
 			times--
 			io.WriteString(c, "+PONG\r\n")
+		}
+	}
+}
+
+func speaksNATS(c net.Conn, _ int) {
+	io.WriteString(c, "INFO {}\r\n")
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		if lines.Text() == "PING" {
+			io.WriteString(c, "PONG\r\n")
 		}
 	}
 }
@@ -60,21 +68,35 @@ func TestAConnectionCutWhileIdleIsOpenedAnewInTheSameRun(t *testing.T) {
 }
 
 func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, n int) {
-		if n%2 == 1 {
-			speaks(c, 1)
-		}
-		c.Close()
-	})
-	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
-	for i := range 8 {
-		if err := run(); (err == nil) != (i%2 == 0) {
-			t.Errorf("run %d: %v", i, err)
-		}
-		p.settles(t)
+	ca := newAuthority(t)
+	servers := map[string]string{
+		"http://%s":           listenHTTP(t),
+		"grpc://%s":           newH2Server(t, nil),
+		"redis://:hunter2@%s": newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) }).Addr().String(),
+		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
+		"tcp://%s?expect=220": newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String(),
 	}
-	if _, most, _ := p.counted(); most != 1 {
-		t.Errorf("%d connections at once", most)
+	for kind, serve := range secureServers {
+		url := strings.Replace(secured[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
+		servers[url] = serve(t, ca.server(t, 1000*time.Hour, "svc.test"))
+	}
+	for url, server := range servers {
+		t.Run(url[:strings.IndexByte(url, ':')], func(t *testing.T) {
+			t.Parallel()
+			var way broken
+			p := way.to(t, server)
+			run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
+			for i, ill := range []bool{false, true, false, true, true, false, false} {
+				way.shut.Store(ill)
+				p.cut(t)
+				if err := run(); (err != nil) != ill {
+					t.Errorf("run %d: %v", i, err)
+				}
+			}
+			if _, most, _ := p.counted(); most != 1 {
+				t.Errorf("%d connections at once", most)
+			}
+		})
 	}
 }
 
