@@ -77,6 +77,13 @@ type Warner interface {
 	Warning() string // one line for operators, without secrets
 }
 
+// Unasked is the error of a run that asked nothing, and says the last answer
+// again. It counts, and the time it took does not.
+type Unasked interface {
+	error
+	Unasked()
+}
+
 // warning is what err says if it is nothing but a Warner. errors.As would also
 // find one that stands beside a failure.
 func warning(err error) (words string, warns bool) {
@@ -146,7 +153,7 @@ func (c Check) verdict(r Result, now time.Time) error {
 		return fmt.Errorf("starting: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
 	case c.old(r, now):
 		return fmt.Errorf("stale: no result for %s", now.Sub(r.Finished).Round(100*time.Millisecond))
-	case r.Status == Failing && r.Err == nil:
+	case r.counts() == Failing && r.Err == nil:
 		return fmt.Errorf("recovering: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
 	case r.Status == Failing, r.Stale:
 		return r.Err
@@ -161,10 +168,10 @@ func (c Check) after(r Result, err error, latency time.Duration, now time.Time) 
 	next := r
 	next.Err, next.Latency, next.Finished = err, latency, now
 	if err == nil {
-		next.LastSuccess, next.ConsecutiveFailures, next.Stale = now, 0, false
+		next.LastSuccess, next.ConsecutiveFailures = now, 0
 		next.ConsecutivePasses++
-		if r.Status != OK && next.ConsecutivePasses >= c.PassAfter {
-			next.Status = OK
+		if next.ConsecutivePasses >= c.PassAfter {
+			next.Status, next.Stale = OK, false
 		}
 	} else {
 		next.ConsecutivePasses = 0
@@ -176,7 +183,7 @@ func (c Check) after(r Result, err error, latency time.Duration, now time.Time) 
 		}
 	}
 	next.remember(r, now)
-	if err == nil && next.Status == OK {
+	if err == nil && next.counts() == OK {
 		next.Failures = 0
 	}
 	return next
@@ -188,7 +195,7 @@ func (c Check) expired(r Result, now time.Time) Result {
 		return r
 	}
 	next := r
-	next.Stale, next.LastFailure = true, Failure{c.verdict(r, now), now}
+	next.Stale, next.ConsecutivePasses, next.LastFailure = true, 0, Failure{c.verdict(r, now), now}
 	next.remember(r, now)
 	return next
 }

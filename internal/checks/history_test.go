@@ -228,6 +228,29 @@ func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 	})
 }
 
+func TestAStaleCheckRecoversAsSlowlyAsAFailingOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sick switchable
+		a := check("a", Restart, sick.run)
+		a.PassAfter = 3
+		r := byHand(t, a)
+		p := r.probers[0]
+		probeAll(t, r, &sick, "ppp")
+		expect(t, r, 200, 200)
+		time.Sleep(16 * time.Second)
+		p.expire()
+		probeAll(t, r, &sick, "p")
+		expect(t, r, 503, 503, "recovering: 1 of 3 passes in a row")
+		probeAll(t, r, &sick, "pfpp")
+		expect(t, r, 503, 503, "recovering: 2 of 3 passes in a row")
+		probeAll(t, r, &sick, "p")
+		expect(t, r, 200, 200)
+		if d := detailOf(t, r, "a"); d.Changes[0].Failures != 1 || d.Changes[0].From != Failing || len(d.Changes) != 3 {
+			t.Errorf("changes %+v, want one back to ok after one failure", d.Changes)
+		}
+	})
+}
+
 // hangingLog is a slog.Handler whose reader is gone.
 type hangingLog struct{ read chan struct{} }
 

@@ -153,3 +153,25 @@ func TestEachAnswerIsATraceWhereATracerIsGiven(t *testing.T) {
 		t.Errorf("%d spans after 100 requests, want the 4 of the one answer", n)
 	}
 }
+
+// again is the error of a run that asked nothing.
+type again struct{ error }
+
+func (again) Unasked() {}
+
+func TestARunThatAsksNothingIsNoMeasurement(t *testing.T) {
+	var sick switchable
+	reg := prometheus.NewRegistry()
+	r := byHand(t, check("a", Restart, sick.run))
+	if err := r.Register(reg); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{errors.New("refused"), again{errors.New("refused")}, again{errors.New("refused")}} {
+		sick.set(err)
+		r.probers[0].probe(t.Context(), nil)
+	}
+	got := scrape(t, reg)
+	if n, failures := got["accountservice_check_duration_seconds a"], got["accountservice_check_consecutive_failures a"]; n != 1 || failures != 3 {
+		t.Errorf("%v measurements and %v failures, want 1 and 3", n, failures)
+	}
+}

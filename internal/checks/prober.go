@@ -126,7 +126,10 @@ func (p *prober) finish(ctx context.Context, f *flight, err, late error) {
 	case late != nil && (err == nil || warns || errors.Is(err, context.DeadlineExceeded)):
 		err = fmt.Errorf("no answer within %s", p.check.Timeout)
 	}
-	p.metrics.ran(p.check.Name, took)
+	var again Unasked
+	if !errors.As(err, &again) {
+		p.metrics.ran(p.check.Name, took)
+	}
 	p.record(err, took)
 }
 

@@ -24,6 +24,7 @@ var owners = map[string][]string{
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
 	"golang.org/x/sys":                      {"internal/checks"},
+	"golang.org/x/net":                      {"internal/checks/dependency"},
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},

@@ -139,7 +139,7 @@ func newProgram(t *testing.T, name, where string, make func(path, addr, folder s
 	if err != nil {
 		found, _ := filepath.Glob(where)
 		if len(found) == 0 {
-			t.Skipf("needs %s (see .ci/run for Debian's package)", name)
+			t.Fatalf("needs %s (see .ci/run for Debian's package)", name)
 		}
 		path = found[len(found)-1]
 	}
@@ -234,7 +234,7 @@ func postgresUser(t *testing.T, folder string) *syscall.SysProcAttr {
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		t.Skip("needs the user postgres, which PostgreSQL's package makes")
+		t.Fatal("needs the user postgres, which PostgreSQL's package makes")
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
@@ -247,7 +247,7 @@ func newRabbitMQ(t *testing.T) *program { return newRabbitMQOver(t, "") }
 func newRabbitMQOver(t *testing.T, certificate string) *program {
 	const script = "/usr/lib/rabbitmq/bin/rabbitmq-server" // the one on the PATH changes its user
 	if _, err := exec.LookPath("rabbitmq-server"); err != nil {
-		t.Skip("needs rabbitmq-server (see .ci/run for Debian's package)")
+		t.Fatal("needs rabbitmq-server (see .ci/run for Debian's package)")
 	}
 	return newProgram(t, "epmd", "", func(epmd, addr, folder string) func() *exec.Cmd {
 		names := freeAddr(t)

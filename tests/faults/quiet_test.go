@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +43,10 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	}
 	dir, err := os.MkdirTemp(root, "quiet-")
 	must(t, err)
+	well := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer well.Close()
 	svc := startService(t, filepath.Join(dir, "accounts.db"), nil,
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+well.URL, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_PORT_URL=tcp://"+well.Listener.Addr().String(),
 		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_SCRUB_INTERVAL=30s", "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
 	if !svc.await(20 * time.Second) {
 		t.Fatalf("never healthy:\n%s", svc.log)

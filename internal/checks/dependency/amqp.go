@@ -34,7 +34,7 @@ func newAMQP(t *target) (question, error) {
 		vhost = "/"
 	}
 	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := open(ctx, at, t.addr(usual), secure)
+		conn, err := t.open(ctx, at, usual, secure)
 		if err != nil {
 			return nil, err
 		}

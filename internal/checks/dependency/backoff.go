@@ -19,14 +19,20 @@ type backoff struct {
 // held is the last error while no attempt is due.
 func (b *backoff) held() error {
 	if time.Now().Before(b.next) {
-		return b.last
+		return unasked{b.last}
 	}
 	return nil
 }
 
-// note counts what came of a run; opening says that it was not let in.
+// unasked is what a run says that asked nothing.
+type unasked struct{ error }
+
+func (unasked) Unasked() {}
+
+// note counts what came of a run; opening says that it had come no further. A
+// warning is a success, which ends there where nothing is asked.
 func (b *backoff) note(err error, opening bool) {
-	if err == nil || !opening {
+	if err == nil || isWarning(err) || !opening {
 		*b = backoff{patience: b.patience, first: b.first}
 		return
 	}

@@ -3,9 +3,14 @@ package dependency
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,7 +45,7 @@ func TestAServerThatLetsInAndThenHangsSeesOneConnection(t *testing.T) {
 	}
 	for range 5 {
 		within(t, run, 50*time.Millisecond)
-		p.settles()
+		p.settles(t)
 	}
 	if open, most, _ := p.counted(); open != 0 || most != 1 {
 		t.Errorf("%d connections open, %d at once", open, most)
@@ -57,7 +62,7 @@ func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 		if err := run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "authentication: ") {
 			t.Errorf("%v", err)
 		}
-		p.settles()
+		p.settles(t)
 	}
 	if _, _, total := p.counted(); total != 3 {
 		t.Errorf("%d attempts, want the two that turn the check and one", total)
@@ -85,13 +90,14 @@ func TestPINGOfANATSServerIsAnswered(t *testing.T) {
 }
 
 // broken is a way to a server whose first connection can be made to lead
-// nowhere, or to be cut by the next byte.
-type broken struct{ nowhere, cut atomic.Bool }
+// nowhere, or to be cut by the next byte, or where none is let in.
+type broken struct{ nowhere, cut, shut atomic.Bool }
 
 func (b *broken) to(t *testing.T, server string) *peer {
 	return newPeer(t, func(c net.Conn, n int) {
 		up, err := net.Dial("tcp", server)
-		if err != nil {
+		if err != nil || b.shut.Load() {
+			c.Close()
 			return
 		}
 		defer up.Close()
@@ -111,59 +117,150 @@ func (b *broken) to(t *testing.T, server string) *peer {
 	})
 }
 
-func TestHTTP2ConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
-	var hung atomic.Bool
-	server := newH2Server(t, nil, &hung, true)
+func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
+	for url, server := range map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)} {
+		for name, c := range map[string]struct {
+			now  func(*testing.T, *broken, *peer)
+			want []string
+		}{
+			"leads nowhere":      {func(_ *testing.T, b *broken, _ *peer) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
+			"is cut when asked":  {func(_ *testing.T, b *broken, _ *peer) { b.cut.Store(true) }, []string{"", ""}},
+			"was cut while idle": {func(t *testing.T, _ *broken, p *peer) { p.cut(t) }, []string{"", ""}},
+		} {
+			t.Run(url[:4]+" "+name, func(t *testing.T) {
+				t.Parallel()
+				var way broken
+				p := way.to(t, server)
+				timeout := ample
+				if name == "leads nowhere" {
+					timeout = brief
+				}
+				run := runs(t, fmt.Sprintf(url, p.Addr()), timeout)
+				if err := run(); err != nil {
+					t.Fatal(err)
+				}
+				c.now(t, &way, p)
+				for i, want := range c.want {
+					got := ""
+					if err := run(); err != nil {
+						got = err.Error()
+					}
+					if got != want {
+						t.Errorf("run %d: %q, want %q", i, got, want)
+					}
+				}
+				if _, _, total := p.counted(); total != 2 {
+					t.Errorf("%d connections, want 2", total)
+				}
+			})
+		}
+	}
+}
+
+// counting is a link whose every run has this answer.
+type counting struct {
+	open   *int
+	answer error
+}
+
+func (c counting) ask(context.Context, *phase) error { return c.answer }
+func (c counting) close()                            { *c.open-- }
+
+func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
+	warned := &warning{"its certificate ends soon"}
 	for name, c := range map[string]struct {
-		now  func(*broken)
-		want []string
+		answer error
+		pauses []time.Duration
+		want   int
 	}{
-		"leads nowhere": {func(b *broken) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
-		"is cut":        {func(b *broken) { b.cut.Store(true) }, []string{"", ""}},
+		"idle":            {nil, []time.Duration{0, time.Second, maxIdle - time.Second, maxIdle + time.Second, 0}, 2},
+		"in use":          {nil, slices.Repeat([]time.Duration{time.Second}, int(maxAge/time.Second)), 1},
+		"old":             {nil, slices.Repeat([]time.Duration{time.Second}, int(2*maxAge/time.Second)+10), 3},
+		"warns":           {warned, slices.Repeat([]time.Duration{time.Second}, int(maxWarnedAge/time.Second)), 1},
+		"warns for long":  {warned, slices.Repeat([]time.Duration{time.Second}, int(2*maxWarnedAge/time.Second)+10), 3},
+		"warns, and idle": {warned, []time.Duration{0, maxIdle + time.Second}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var way broken
-			p := way.to(t, server)
-			run := runs(t, fmt.Sprintf("grpc://%s", p.Addr()), brief)
-			if err := run(); err != nil {
-				t.Fatal(err)
-			}
-			c.now(&way)
-			for i, want := range c.want {
-				got := ""
-				if err := run(); err != nil {
-					got = err.Error()
+			synctest.Test(t, func(t *testing.T) {
+				open, opened := 0, 0
+				ask := keep(func(context.Context, *phase) (link, error) {
+					open, opened = open+1, opened+1
+					return counting{&open, c.answer}, nil
+				})
+				for _, pause := range c.pauses {
+					time.Sleep(pause)
+					if err := ask(t.Context(), &phase{}); err != c.answer || open != 1 {
+						t.Fatalf("%v with %d connections", err, open)
+					}
 				}
-				if got != want {
-					t.Errorf("run %d: %q, want %q", i, got, want)
+				if opened != c.want {
+					t.Errorf("%d connections, want %d", opened, c.want)
 				}
-			}
-			if _, _, total := p.counted(); total != 2 {
-				t.Errorf("%d connections, want 2", total)
-			}
+			})
 		})
 	}
 }
 
-// counting is a link that is always well.
-type counting struct{ closed *int }
-
-func (counting) ask(context.Context, *phase) error { return nil }
-func (c counting) close()                          { *c.closed++ }
-
-func TestAConnectionThatWasIdleForLongIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		opened, closed := 0, 0
-		ask := keep(func(context.Context, *phase) (link, error) { opened++; return counting{&closed}, nil })
-		for _, pause := range []time.Duration{0, time.Second, maxIdle - time.Second, maxIdle + time.Second, 0} {
-			time.Sleep(pause)
-			if err := ask(t.Context(), &phase{}); err != nil {
-				t.Error(err)
+func TestAnOldConnectionOfHTTPIsReplacedBetweenRuns(t *testing.T) {
+	ca := newAuthority(t)
+	secure := &secure{config: &tls.Config{ServerName: "svc.test", RootCAs: x509.NewCertPool()}}
+	secure.config.RootCAs.AddCert(ca.cert)
+	for name, server := range map[string]string{
+		"http":  listenHTTP(t),
+		"https": newH2Server(t, ca.server(t, 1000*time.Hour, "svc.test")),
+		"grpc":  newH2Server(t, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := new(broken).to(t, server)
+			c, url := newClient(ample, nil), "http://"+p.Addr().String()
+			switch name {
+			case "https":
+				c, url = newClient(ample, secure), "https://"+p.Addr().String()
+			case "grpc":
+				c.transport().Protocols = new(http.Protocols)
+				c.transport().Protocols.SetUnencryptedHTTP2(true)
 			}
-		}
-		if opened != 2 || closed != 1 {
-			t.Errorf("%d opened and %d closed, want one replaced", opened, closed)
-		}
-	})
+			var answer error
+			ask := c.alive(func(ctx context.Context, at *phase) error {
+				resp, err := c.do(ctx, at, http.MethodGet, url, nil, nil)
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+					return err
+				}
+				return answer
+			})
+			run := func(age time.Duration, warns bool, want int) {
+				t.Helper()
+				if conn := c.conn.Load(); conn != nil {
+					conn.opened = time.Now().Add(-age)
+				}
+				answer = nil
+				if warns {
+					answer = &warning{"its certificate ends soon"}
+				}
+				if err := ask(t.Context(), &phase{}); err != answer {
+					t.Fatal(err)
+				}
+				if _, _, total := p.counted(); total != want {
+					t.Errorf("%d connections, want %d", total, want)
+				}
+			}
+			run(0, false, 1)
+			run(maxAge-time.Minute, false, 1)
+			run(maxAge+time.Second, false, 2)
+			run(maxWarnedAge+time.Second, true, 2) // it began to warn
+			run(maxWarnedAge+time.Second, true, 3)
+			run(0, false, 3)
+		})
+	}
+}
+
+// listenHTTP serves HTTP/1.
+func listenHTTP(t *testing.T) (addr string) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") }))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }

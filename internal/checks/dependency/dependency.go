@@ -48,14 +48,15 @@ type question func(ctx context.Context, at *phase) error
 func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // New returns what asks the service at rawURL once, obeying its context in
-// every phase. timeout bounds connecting, which a library may do beyond the
-// context of a run. The function is not to be called twice at once.
+// every phase, and its end alone: what Deadline says may pass when this process
+// is given no CPU. timeout is what a run has otherwise; the addresses of a name
+// share it. The function is not to be called twice at once.
 //
 // Its errors start with the phase that failed, and hold no password and nothing
 // that the service sent. One with a method Warning() string says that the
 // service is well, and what will end that. When connecting has failed more than
 // failAfter times in a row, the next attempts wait up to maxBackoff, and the
-// runs between say the last error again.
+// runs between say the last error again: it has a method Unasked then.
 //
 // New opens no connection. Its error says all that is wrong with the URL and
 // its options; it repeats no values.
@@ -79,7 +80,7 @@ func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Cont
 			return err
 		}
 		var at phase
-		err := describe(ask(ctx, &at), &at, k.protocol)
+		err := describe(ask(timeless{ctx}, &at), &at, k.protocol)
 		wait.note(err, at.opening())
 		return err
 	}, nil

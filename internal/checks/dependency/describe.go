@@ -119,7 +119,7 @@ func describeTLS(err error) (text string, is bool) {
 	var host x509.HostnameError
 	var unknown x509.UnknownAuthorityError
 	var unverified *tls.CertificateVerificationError
-	var alert tls.AlertError
+	var alert *net.OpError // of package tls: its AlertError is for QUIC alone
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -130,10 +130,18 @@ func describeTLS(err error) (text string, is bool) {
 		return "its certificate is signed by an unknown authority", true
 	case errors.As(err, &invalid), errors.As(err, &unverified):
 		return "its certificate is not valid", true
-	case errors.As(err, &alert):
-		return "the server refuses it: " + alert.Error(), true
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return describeAlert(strings.TrimPrefix(alert.Err.Error(), "tls: ")), true
 	case errors.As(err, &record):
 		return "it does not speak TLS", true
 	}
 	return "", false
+}
+
+// describeAlert is about what the server thinks of us, in the TLS library's words.
+func describeAlert(words string) string {
+	if words == "certificate required" {
+		return "the server wants a certificate of its clients, and checks have none"
+	}
+	return "the server refuses it: " + words
 }

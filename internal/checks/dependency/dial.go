@@ -21,7 +21,7 @@ func resolver(ctx context.Context, server string) *net.Resolver {
 			if server != "" {
 				addr = server
 			}
-			conn, err := (&net.Dialer{}).DialContext(inner, network, addr) // inner has no trace: it is no connect
+			conn, err := (&net.Dialer{}).DialContext(untraced{inner}, network, addr) // it is no connect
 			if err != nil {
 				return nil, err
 			}
@@ -31,17 +31,62 @@ func resolver(ctx context.Context, server string) *net.Resolver {
 	}
 }
 
-// dial opens a connection to addr. It tries the addresses of a name one after
-// the other, never two at once.
-func dial(ctx context.Context, addr string) (net.Conn, error) {
-	dialer := net.Dialer{Resolver: resolver(ctx, ""), FallbackDelay: -1}
-	return dialer.DialContext(ctx, "tcp", addr)
+// untraced is a context whose trace is told nothing.
+type untraced struct{ context.Context }
+
+func (untraced) Value(any) any { return nil }
+
+// dial opens a connection to addr, in about this time. It tries the addresses of
+// a name one after the other, never two at once.
+func dial(ctx context.Context, addr string, timeout time.Duration) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	addrs, err := resolver(ctx, "").LookupIPAddr(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return reach(ctx, addrs, port, max(timeout-time.Since(began), timeout/4))
 }
 
+// reach connects to the first of these addresses that lets it. Each has the same
+// part of the time, and the last one what is left: package net would wait at
+// least 2 s for the first, which is more than most runs have.
+func reach(ctx context.Context, addrs []net.IPAddr, port string, left time.Duration) (net.Conn, error) {
+	var first error
+	for i, addr := range addrs {
+		turn, cancel := ctx, func() {}
+		if i < len(addrs)-1 {
+			turn, cancel = context.WithTimeout(ctx, left/time.Duration(len(addrs)))
+		}
+		conn, err := (&net.Dialer{}).DialContext(timeless{turn}, "tcp", net.JoinHostPort(addr.String(), port))
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, first
+}
+
+// timeless is a context that ends and does not say when. Package net would set
+// that on the socket, by the clock on the wall; a run ends when it has had its
+// time, which a process that is given no CPU has not.
+type timeless struct{ context.Context }
+
+func (timeless) Deadline() (at time.Time, known bool) { return time.Time{}, false }
+
 // open is dial, with the TLS handshake if secure is not nil.
-func open(ctx context.Context, at *phase, addr string, secure *secure) (net.Conn, error) {
+func (t *target) open(ctx context.Context, at *phase, usualPort string, secure *secure) (net.Conn, error) {
 	at.set(name)
-	conn, err := dial(httptrace.WithClientTrace(ctx, at.trace()), addr)
+	conn, err := dial(httptrace.WithClientTrace(ctx, at.trace()), t.addr(usualPort), t.timeout)
 	if err != nil || secure == nil {
 		return conn, err
 	}

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 )
 
 // newDNS asks for records, as RFC 4501 writes it: dns://server/name?type=A, or
-// dns:///name for the system's own name servers. One record is healthy; with
-// expect, one of them must be that.
+// dns:///name for what this machine resolves, with its name servers, its search
+// domains and its hosts file. One record is healthy; with expect, one of them
+// must be that.
 func newDNS(t *target) (question, error) {
 	kind, badType := t.options.word("type", "A", "AAAA", "MX", "NS", "SRV", "TXT")
 	expect, badExpect := t.options.text("expect")
@@ -23,6 +25,8 @@ func newDNS(t *target) (question, error) {
 	var badName error
 	if host == "" || strings.Contains(host, "/") || len(host) > 253 {
 		badName = errors.New("has no name to ask for: write it as dns://server/name, or dns:///name for the system's name servers")
+	} else if _, err := netip.ParseAddr(strings.TrimSuffix(host, ".")); err == nil {
+		badName = errors.New("has an address to ask for: dns asks for a name")
 	}
 	ask := func(ctx context.Context, at *phase) error {
 		via, err := nameServer(ctx, at, server)
@@ -30,11 +34,12 @@ func newDNS(t *target) (question, error) {
 			return err
 		}
 		at.set(query)
-		r := resolver(ctx, via)
-		if via != "" && !strings.HasSuffix(host, ".") {
-			return records(ctx, r, kind, host+".", expect) // search domains are the system's
+		asked := host
+		if via != "" {
+			asked = strings.TrimSuffix(host, ".") + "." // search domains are the system's
 		}
-		return records(ctx, r, kind, host, expect)
+		found, err := look(ctx, via, kind, asked)
+		return judge(found, err, kind, asked, expect)
 	}
 	return ask, errors.Join(t.noUser(), badName, badType, badExpect)
 }
@@ -53,8 +58,8 @@ func nameServer(ctx context.Context, at *phase, server string) (addr string, err
 	return net.JoinHostPort(addrs[0], port), nil
 }
 
-func records(ctx context.Context, r *net.Resolver, kind, host, expect string) error {
-	found, err := look(ctx, r, kind, host)
+// judge is what these records are worth.
+func judge(found []string, err error, kind, host, expect string) error {
 	var lookup *net.DNSError
 	switch {
 	case errors.As(err, &lookup) && lookup.IsNotFound:
@@ -70,12 +75,16 @@ func records(ctx context.Context, r *net.Resolver, kind, host, expect string) er
 }
 
 // look is the records of one kind as text, names without the dot at the end.
-func look(ctx context.Context, r *net.Resolver, kind, host string) ([]string, error) {
+func look(ctx context.Context, server, kind, host string) ([]string, error) {
 	var found []string
+	r := resolver(ctx, server)
 	add := func(text string) { found = append(found, strings.TrimSuffix(text, ".")) }
 	var err error
 	switch kind {
 	case "A", "AAAA":
+		if server != "" {
+			return addresses(ctx, server, kind, host) // the resolver would look into the hosts file first
+		}
 		var addrs []net.IP
 		addrs, err = r.LookupIP(ctx, map[string]string{"A": "ip4", "AAAA": "ip6"}[kind], host)
 		for _, addr := range addrs {

@@ -1,8 +1,10 @@
 package dependency
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,21 +43,57 @@ func newNameServer(t *testing.T, answer func(dnsmessage.Question) []byte) string
 	return conn.LocalAddr().String()
 }
 
-func TestDNSAnswers(t *testing.T) {
-	reply := func(code dnsmessage.RCode, answers ...dnsmessage.ResourceBody) func(dnsmessage.Question) []byte {
-		return func(q dnsmessage.Question) []byte {
-			m := dnsmessage.Message{Header: dnsmessage.Header{Response: true, RCode: code, RecursionAvailable: true}, Questions: []dnsmessage.Question{q}}
-			for _, body := range answers {
-				m.Answers = append(m.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 1}, Body: body})
-			}
-			raw, err := m.Pack()
-			if err != nil {
-				t.Error(err)
-			}
-			return raw
+// reply answers each question with these records, or with that code.
+func reply(code dnsmessage.RCode, answers ...dnsmessage.ResourceBody) func(dnsmessage.Question) []byte {
+	return func(q dnsmessage.Question) []byte {
+		m := dnsmessage.Message{Header: dnsmessage.Header{Response: true, RCode: code, RecursionAvailable: true}, Questions: []dnsmessage.Question{q}}
+		for _, body := range answers {
+			m.Answers = append(m.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 1}, Body: body})
 		}
+		raw, err := m.Pack()
+		if err != nil {
+			panic(err)
+		}
+		return raw
 	}
-	a := &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}
+}
+
+var a = &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}
+
+func TestAnAnswerTooLongForAPacketIsAskedForOverTCP(t *testing.T) {
+	cut := func(q dnsmessage.Question) []byte {
+		raw := reply(0)(q)
+		raw[2] |= 2 // truncated
+		return raw
+	}
+	addr := newNameServer(t, cut)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Skipf("the port is free for UDP alone: %v", err)
+	}
+	defer l.Close()
+	many := slices.Repeat([]dnsmessage.ResourceBody{&dnsmessage.AResource{A: [4]byte{10, 0, 0, 2}}}, 100)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		packet := make([]byte, 4096)
+		n, _ := c.Read(packet)
+		var p dnsmessage.Parser
+		header, _ := p.Start(packet[2:n])
+		q, _ := p.Question()
+		raw := reply(0, append(many, a)...)(q)
+		raw[0], raw[1] = byte(header.ID>>8), byte(header.ID)
+		c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...))
+	}()
+	if err := runs(t, fmt.Sprintf("dns://%s/users.test?expect=10.0.0.1", addr), ample)(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDNSAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer  func(dnsmessage.Question) []byte
 		options string
@@ -72,6 +110,10 @@ func TestDNSAnswers(t *testing.T) {
 		"SRV":             {reply(0, &dnsmessage.SRVResource{Port: 5432, Target: dnsmessage.MustNewName("db.test.")}), "?type=SRV&expect=db.test:5432", ""},
 		"MX":              {reply(0, &dnsmessage.MXResource{MX: dnsmessage.MustNewName("mail.test.")}), "?type=MX&expect=mail.test", ""},
 		"NS":              {reply(0, &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.test.")}), "?type=NS&expect=ns.test", ""},
+		"an AAAA":         {reply(0, &dnsmessage.AAAAResource{AAAA: [16]byte{0: 0xfd, 15: 1}}), "?type=AAAA&expect=fd00::1", ""},
+		"an alias":        {reply(0, &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName("b.test.")}, a), "?expect=10.0.0.1", ""},
+		"an alias alone":  {reply(0, &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName("b.test.")}), "", "query: users.test.: no such name, or no A record"},
+		"another name":    {func(q dnsmessage.Question) []byte { q.Name = dnsmessage.MustNewName("b.test."); return reply(0, a)(q) }, "", "query: no answer in time"},
 		"no AAAA":         {reply(0), "?type=AAAA", "query: users.test.: no such name, or no AAAA record"},
 		"silent":          {func(dnsmessage.Question) []byte { return nil }, "", "query: no answer in time"},
 		"garbage":         {func(dnsmessage.Question) []byte { return []byte("xxhunter2hunter2hunter2") }, "", "query: no answer in time"},

@@ -10,16 +10,13 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // newGRPC asks the standard health service (grpc.health.v1, Check) for the
 // server, or for what service names, and takes SERVING as healthy. The two
 // messages are a dozen bytes, so net/http's HTTP/2 is enough.
 func newGRPC(t *target) (question, error) {
-	c := newClient(t.timeout)
 	protocols := new(http.Protocols)
-	c.transport().Protocols = protocols
 	u := url.URL{Scheme: "http", Host: t.url.Host, Path: "/grpc.health.v1.Health/Check"}
 	var secure *secure
 	var badTLS error
@@ -27,20 +24,19 @@ func newGRPC(t *target) (question, error) {
 		u.Scheme = "https"
 		protocols.SetHTTP2(true)
 		secure, badTLS = t.tls()
-		c.transport().TLSClientConfig = secure.config
 	} else {
 		protocols.SetUnencryptedHTTP2(true)
 	}
+	c := newClient(t.timeout, secure)
+	c.transport().Protocols = protocols
 	service, badService := t.options.text("service")
 	if len(service) > 1000 {
 		badService = errors.New("has too long an option service")
 	}
 	message := healthRequest(service)
+	header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"},
+		"Grpc-Timeout": {strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"}}
 	ask := func(ctx context.Context, at *phase) error {
-		header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
-		if deadline, has := ctx.Deadline(); has {
-			header.Set("Grpc-Timeout", strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10)+"m")
-		}
 		resp, err := c.do(ctx, at, http.MethodPost, u.String(), header, bytes.NewReader(message))
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -85,8 +86,12 @@ func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
 	options := "?server_name=svc.test&ca_file=" + ca.file
 	for _, url := range []string{"grpcs://%s" + options, "https://%s/" + options, "grpc://%s"} {
 		all.run(t, url[:5], func(t *testing.T) {
+			config := ca.server(t, 1000*time.Hour, "svc.test")
+			if strings.HasPrefix(url, "grpc:") {
+				config = nil
+			}
 			var hung atomic.Bool
-			run := runs(t, fmt.Sprintf(url, newH2Server(t, ca, &hung, strings.HasPrefix(url, "grpc:"))), brief)
+			run := runs(t, fmt.Sprintf(url, newHangingServer(t, config, &hung)), brief)
 			for i, h := range []bool{false, true, false, true, false} {
 				hung.Store(h)
 				if err := run(); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
@@ -97,8 +102,14 @@ func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
 	}
 }
 
-// newH2Server is a health service over HTTP/2 that can hang.
-func newH2Server(t *testing.T, ca *authority, hung *atomic.Bool, plain bool) (addr string) {
+// newH2Server is a health service over HTTP/2, without TLS if config is nil.
+func newH2Server(t *testing.T, config *tls.Config) (addr string) {
+	t.Helper()
+	return newHangingServer(t, config, new(atomic.Bool))
+}
+
+// newHangingServer is one that can hang.
+func newHangingServer(t *testing.T, config *tls.Config, hung *atomic.Bool) (addr string) {
 	t.Helper()
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if hung.Load() {
@@ -109,11 +120,11 @@ func newH2Server(t *testing.T, ca *authority, hung *atomic.Bool, plain bool) (ad
 		io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")
 		w.Header().Set("Grpc-Status", "0")
 	}
-	if plain {
+	if config == nil {
 		return newGRPCServer(t, answer)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(answer))
-	server.TLS = ca.server(t, 1000*time.Hour, "svc.test")
+	server.TLS = config
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)

@@ -1,7 +1,9 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -14,18 +16,21 @@ import (
 	"time"
 )
 
+// maxPage is the most that is read of a page, in bytes. It need not be small, but
+// to end.
+const maxPage = 1 << 20
+
 // newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says,
 // after the whole answer has come. Redirects are not followed, proxies not
 // used, and certificates verified; one connection is kept between two runs.
 // Parameters that are no options are the service's.
 func newHTTP(t *target) (question, error) {
-	c := newClient(t.timeout)
 	var secure *secure
 	var badTLS error
 	if t.url.Scheme == "https" {
 		secure, badTLS = t.tls()
-		c.transport().TLSClientConfig = secure.config
 	}
+	c := newClient(t.timeout, secure)
 	wanted, badStatus := t.statuses()
 	u := *t.url
 	u.RawQuery = t.options.passOn()
@@ -36,14 +41,14 @@ func newHTTP(t *target) (question, error) {
 		}
 		defer resp.Body.Close()
 		at.set(body)
-		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxPage+1))
 		switch {
 		case !wanted.has(resp.StatusCode):
 			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 		case err != nil:
 			return err
-		case n == maxAnswer:
-			return errTooLong
+		case n > maxPage:
+			return verdictf("its answer is longer than %d KiB: give the URL of a smaller page", maxPage>>10)
 		case secure == nil:
 			return nil
 		}
@@ -55,37 +60,57 @@ func newHTTP(t *target) (question, error) {
 // client is an HTTP client that keeps one connection.
 type client struct {
 	http.Client
-	conn   atomic.Pointer[watched] // opened last
-	asking atomic.Bool
+	conn atomic.Pointer[watched]         // opened last
+	run  atomic.Pointer[context.Context] // that asks now
 }
 
-func newClient(timeout time.Duration) *client {
+// newClient speaks TLS if secure is not nil.
+func newClient(timeout time.Duration, secure *secure) *client {
 	c := &client{}
-	c.Transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, timeout) // the transport goes on beyond a run
-			defer cancel()
-			conn, err := dial(ctx, addr)
-			if err != nil {
-				return nil, err
-			}
-			w := &watched{Conn: conn, left: make(chan struct{})}
-			c.conn.Store(w)
-			if !c.asking.Load() {
-				w.Close()
-				return nil, context.DeadlineExceeded
-			}
-			return w, nil
-		},
-		TLSHandshakeTimeout:    timeout,
+	dial := func(ctx context.Context, _, addr string) (net.Conn, error) { return c.dial(ctx, addr, timeout, secure) }
+	transport := &http.Transport{
+		DialContext:            dial,
+		DialTLSContext:         dial,
 		IdleConnTimeout:        maxIdle,
 		MaxIdleConns:           1,
 		MaxConnsPerHost:        1,
 		MaxResponseHeaderBytes: maxAnswer,
 		ForceAttemptHTTP2:      true,
 	}
+	if secure != nil {
+		transport.TLSClientConfig = secure.config // it adds the names of the protocols
+	}
+	c.Transport = transport
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
+}
+
+// dial connects for the transport, whose own ctx does not end with the run.
+func (c *client) dial(ctx context.Context, addr string, timeout time.Duration, secure *secure) (net.Conn, error) {
+	run := c.run.Load()
+	if run == nil {
+		return nil, context.DeadlineExceeded
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(*run, cancel)()
+	conn, err := dial(ctx, addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	w := &watched{Conn: conn, asked: make(chan struct{}), left: make(chan struct{})}
+	w.begin()
+	conn = w
+	if secure != nil {
+		w.secured = tls.Client(w, secure.config) // the transport makes the handshake
+		conn = w.secured
+	}
+	c.conn.Store(w)
+	if c.run.Load() == nil {
+		w.Close()
+		return nil, context.DeadlineExceeded
+	}
+	return conn, nil
 }
 
 func (c *client) transport() *http.Transport { return c.Transport.(*http.Transport) }
@@ -103,44 +128,81 @@ func (c *client) alive(ask question) question {
 	}
 }
 
-// attempt asks once and ends the connection if the service did not answer; one
-// that comes later is ended by who dials it.
+// attempt asks once, not on a connection that is too old, and ends the connection
+// if the service did not answer; one that comes later is ended by who dials it.
 func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
-	c.asking.Store(true)
+	if conn := c.conn.Load(); conn != nil && conn.over() {
+		c.transport().CloseIdleConnections() // with a word to the service
+		conn.end()
+	}
+	c.run.Store(&ctx)
 	err := ask(ctx, at)
-	c.asking.Store(false)
+	c.run.Store(nil)
 	var answered *verdict
 	if err == nil || isWarning(err) || errors.As(err, &answered) {
+		if conn := c.conn.Load(); conn != nil {
+			conn.note(err)
+		}
 		return err
 	}
 	if conn := c.conn.Swap(nil); conn != nil {
 		conn.end()
+		err = cmp.Or(conn.refusal(), err)
 	}
 	return err
 }
 
-// watched is a connection that knows when the transport has left it.
+// watched is a connection that knows when the transport has left it, and gives
+// it nothing before it has asked: it would log that.
 type watched struct {
 	net.Conn
-	once sync.Once
-	left chan struct{}
+	life
+	secured     *tls.Conn // over it, or nil
+	first, last sync.Once
+	asked, left chan struct{}
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	<-w.asked
+	return w.Conn.Read(p)
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.first.Do(func() { close(w.asked) })
+	return w.Conn.Write(p)
 }
 
 func (w *watched) Close() error {
-	w.once.Do(func() { close(w.left) })
-	return w.Conn.Close()
+	err := w.Conn.Close()
+	w.first.Do(func() { close(w.asked) })
+	w.last.Do(func() { close(w.left) })
+	return err
 }
 
 // end closes the connection and gives the transport a moment to see that, so
 // that the next request is not made on it.
 func (w *watched) end() {
 	w.Conn.Close()
+	w.first.Do(func() { close(w.asked) })
 	moment := time.NewTimer(50 * time.Millisecond)
 	defer moment.Stop()
 	select {
 	case <-w.left:
 	case <-moment.C:
 	}
+}
+
+// refusal is what is wrong with TLS on an ended connection, if anything is. What
+// HTTP/2 reads before it is asked it does not give on.
+func (w *watched) refusal() error {
+	if w.secured == nil {
+		return nil
+	}
+	_, err := w.secured.Read(make([]byte, 1)) // says its last error again
+	if _, is := describeTLS(err); is {
+		return err
+	}
+	return nil
 }
 
 // do makes one request. Its errors hold no URL.

@@ -72,16 +72,37 @@ func TestHTTPNamesThePhaseThatFailed(t *testing.T) {
 		"silent":     {"http://" + silent, "waiting for the answer: no answer in time"},
 		"silent TLS": {"https://" + silent, "TLS handshake: no answer in time"},
 		"drips":      {drip.URL, "answer: no answer in time"},
-		"endless":    {endless.URL, "answer: its answer is longer than 64 KiB"},
+		"endless":    {endless.URL, "answer: its answer is longer than 1024 KiB"},
 		"unknown CA": {stranger.URL, "TLS handshake: "},
 		"no HTTP":    {"http://" + garbage, "waiting for the answer: it is not HTTP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := ask(t, c.url, 300*time.Millisecond); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			timeout := ample
+			if strings.HasSuffix(c.want, "in time") {
+				timeout = brief
+			}
+			if err := ask(t, c.url, timeout); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("%s = %v, want %q", c.url, err, c.want)
 			}
 		})
+	}
+}
+
+func TestAPageNeedNotBeSmallButEnd(t *testing.T) {
+	for size, healthy := range map[int]bool{0: true, maxAnswer: true, maxPage: true, maxPage + 1: false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }))
+		defer server.Close()
+		p := new(broken).to(t, server.Listener.Addr().String())
+		run := runs(t, "http://"+p.Addr().String(), ample)
+		for range 2 {
+			if err := run(); (err == nil) != healthy {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+		}
+		if _, _, total := p.counted(); healthy && total != 1 {
+			t.Errorf("%d bytes: %d connections, want the one to be kept", size, total)
+		}
 	}
 }
 

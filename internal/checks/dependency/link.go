@@ -9,9 +9,34 @@ import (
 	"time"
 )
 
-// maxIdle is how long a connection may be unused and still be trusted: what
-// stands between drops idle ones without a word (IPVS of a Swarm after 15 min).
-const maxIdle = time.Minute
+// How long a connection is kept. What stands between drops idle ones without a
+// word (IPVS of a Swarm after 15 min). And one that is in use shows nothing of
+// what every new client would meet: another certificate or password, a name that
+// is gone, nobody who accepts.
+const (
+	maxIdle      = time.Minute
+	maxAge       = 5 * time.Minute
+	maxWarnedAge = time.Minute // of one that warns: the cure is seen by a new one only
+)
+
+// life is that of a kept connection.
+type life struct {
+	opened, used time.Time
+	warned       bool // by the last run
+}
+
+func (l *life) begin() { l.opened, l.used = time.Now(), time.Now() }
+
+func (l *life) note(err error) { l.used, l.warned = time.Now(), isWarning(err) }
+
+// over says that the connection is to be replaced before it is used again.
+func (l *life) over() bool {
+	most := maxAge
+	if l.warned {
+		most = maxWarnedAge
+	}
+	return time.Since(l.used) > maxIdle || time.Since(l.opened) > most
+}
 
 // link is a connection on which the service has let us in.
 type link interface {
@@ -24,15 +49,15 @@ type link interface {
 // service now, so the run that finds it opens another.
 func keep(open func(context.Context, *phase) (link, error)) question {
 	var kept link
-	var used time.Time
+	var life life
 	return func(ctx context.Context, at *phase) error {
-		if kept != nil && time.Since(used) > maxIdle {
+		if kept != nil && life.over() {
 			kept.close()
 			kept = nil
 		}
 		if kept != nil {
 			err := kept.ask(ctx, at)
-			used = time.Now()
+			life.note(err)
 			if err == nil || isWarning(err) {
 				return err
 			}
@@ -42,21 +67,23 @@ func keep(open func(context.Context, *phase) (link, error)) question {
 				return err
 			}
 		}
+		life.begin()
 		fresh, err := open(ctx, at)
 		if err != nil {
 			return err
 		}
 		err = fresh.ask(ctx, at)
+		life.note(err)
 		if err != nil && !isWarning(err) {
 			fresh.close()
 			return err
 		}
-		kept, used = fresh, time.Now()
+		kept = fresh
 		return err
 	}
 }
 
-// maxAnswer is the most that is read in one run, in bytes.
+// maxAnswer is the most that is read in one run, in bytes; of a page it is maxPage.
 const maxAnswer = 64 << 10
 
 // maxLine is the longest line, in bytes: a NATS server lists its cluster in one.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +15,11 @@ import (
 	"time"
 )
 
-// speaks answers PING of Redis and NATS, and logins, a number of times.
+// speaks answers PING of Redis, and logins, a number of times.
 func speaks(c net.Conn, times int) {
 	lines := bufio.NewScanner(c)
 	for times > 0 && lines.Scan() {
 		switch {
-		case strings.HasPrefix(lines.Text(), "CONNECT "), strings.HasPrefix(lines.Text(), "*"):
 		case lines.Text() == "AUTH":
 			lines.Scan()
 			lines.Scan()
@@ -27,6 +27,15 @@ func speaks(c net.Conn, times int) {
 		case lines.Text() == "PING":
 			times--
 			io.WriteString(c, "+PONG\r\n")
+		}
+	}
+}
+
+func speaksNATS(c net.Conn, _ int) {
+	io.WriteString(c, "INFO {}\r\n")
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		if lines.Text() == "PING" {
+			io.WriteString(c, "PONG\r\n")
 		}
 	}
 }
@@ -51,7 +60,7 @@ func TestAConnectionCutWhileIdleIsOpenedAnewInTheSameRun(t *testing.T) {
 		if err := run(); err != nil {
 			t.Errorf("run %d: %v", i, err)
 		}
-		p.settles()
+		p.settles(t)
 	}
 	if _, most, total := p.counted(); most != 1 || total != 5 {
 		t.Errorf("%d connections, %d at once; want 5, one after the other", total, most)
@@ -59,21 +68,35 @@ func TestAConnectionCutWhileIdleIsOpenedAnewInTheSameRun(t *testing.T) {
 }
 
 func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, n int) {
-		if n%2 == 1 {
-			speaks(c, 1)
-		}
-		c.Close()
-	})
-	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
-	for i := range 8 {
-		if err := run(); (err == nil) != (i%2 == 0) {
-			t.Errorf("run %d: %v", i, err)
-		}
-		p.settles()
+	ca := newAuthority(t)
+	servers := map[string]string{
+		"http://%s":           listenHTTP(t),
+		"grpc://%s":           newH2Server(t, nil),
+		"redis://:hunter2@%s": newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) }).Addr().String(),
+		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
+		"tcp://%s?expect=220": newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String(),
 	}
-	if _, most, _ := p.counted(); most != 1 {
-		t.Errorf("%d connections at once", most)
+	for kind, serve := range secureServers {
+		url := strings.Replace(secured[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
+		servers[url] = serve(t, ca.server(t, 1000*time.Hour, "svc.test"))
+	}
+	for url, server := range servers {
+		t.Run(url[:strings.IndexByte(url, ':')], func(t *testing.T) {
+			t.Parallel()
+			var way broken
+			p := way.to(t, server)
+			run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
+			for i, ill := range []bool{false, true, false, true, true, false, false} {
+				way.shut.Store(ill)
+				p.cut(t)
+				if err := run(); (err != nil) != ill {
+					t.Errorf("run %d: %v", i, err)
+				}
+			}
+			if _, most, _ := p.counted(); most != 1 {
+				t.Errorf("%d connections at once", most)
+			}
+		})
 	}
 }
 
@@ -93,7 +116,7 @@ func TestAHungServerSeesOneConnectionOverManyRuns(t *testing.T) {
 			}
 			for range 20 {
 				if within(t, run, 50*time.Millisecond) != nil {
-					p.settles()
+					p.settles(t)
 				}
 			}
 			if _, most, _ := p.counted(); most != 1 {
@@ -111,31 +134,145 @@ func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
 		options string
 		warns   string
 	}{
-		"in 9 days":               {9*days + time.Hour, "", ", in 9 days"},
-		"in 15 days":              {15 * days, "", ""},
-		"in 15 days, asked 20":    {15*days + time.Hour, "&cert_warn=480h", ", in 15 days"},
-		"in 9 days, not asked":    {9 * days, "&cert_warn=0s", ""},
-		"between two of the runs": {1500 * time.Millisecond, "", ", in 0 days"},
+		"in 9 days":            {9*days + time.Hour, "", ", in 9 days"},
+		"in 15 days":           {15 * days, "", ""},
+		"in 15 days, asked 20": {15*days + time.Hour, "&cert_warn=480h", ", in 15 days"},
+		"in 9 days, not asked": {9 * days, "&cert_warn=0s", ""},
+		"in an hour":           {time.Hour, "", ", in 0 days"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			config := ca.server(t, c.left, "svc.test")
-			p := newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 1000) })
-			run := runs(t, fmt.Sprintf("rediss://:hunter2@%s?server_name=svc.test&ca_file=%s%s", p.Addr(), ca.file, c.options), ample)
-			for range 2 { // with a new connection and with a kept one
-				err := run()
-				var warning interface{ Warning() string }
-				switch {
-				case c.warns == "" && err != nil:
-					t.Errorf("%v, want no warning", err)
-				case c.warns != "" && (!errors.As(err, &warning) || warning.Warning() != err.Error() || !strings.HasSuffix(err.Error(), c.warns)):
-					t.Errorf("%v, want a warning that ends with %s", err, c.warns)
+		for kind, serve := range secureServers {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				p := new(broken).to(t, serve(t, ca.server(t, c.left, "svc.test")))
+				url := fmt.Sprintf(secured[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
+				run := runs(t, url, ample)
+				for range 2 { // with a new connection and with a kept one
+					err := run()
+					if c.warns == "" && err != nil {
+						t.Errorf("%v, want no warning", err)
+					}
+					if c.warns != "" {
+						warns(t, err, c.warns)
+					}
+				}
+				want := 1 // a warning keeps the one
+				if kind == "tls" {
+					want = 2
+				}
+				if _, _, total := p.counted(); total != want {
+					t.Errorf("%d connections, want %d", total, want)
+				}
+			})
+		}
+	}
+}
+
+// warns wants a warning that ends so.
+func warns(t *testing.T, err error, end string) {
+	t.Helper()
+	var warning interface{ Warning() string }
+	if !errors.As(err, &warning) || warning.Warning() != err.Error() || !strings.HasSuffix(err.Error(), end) {
+		t.Errorf("%v, want a warning that ends with %s", err, end)
+	}
+}
+
+// secureServers are servers of each way to speak TLS that are well.
+var secureServers = map[string]func(*testing.T, *tls.Config) (addr string){
+	"https": newH2Server,
+	"grpcs": newH2Server,
+	"tls": func(t *testing.T, config *tls.Config) string {
+		return newPeer(t, func(c net.Conn, _ int) { tls.Server(c, config).Handshake() }).Addr().String()
+	},
+	"rediss": func(t *testing.T, config *tls.Config) string {
+		return newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 1000) }).Addr().String()
+	},
+}
+
+// In TLS 1.3 a server says at the first read what it thinks of the client.
+func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
+	ca := newAuthority(t)
+	for name, c := range map[string]struct {
+		change func(*tls.Config)
+		want   string
+	}{
+		"wants a certificate":             {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
+		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server refuses it: handshake failure"},
+		"has no cipher for us": {func(c *tls.Config) {
+			c.CipherSuites, c.MaxVersion = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}, tls.VersionTLS12
+		}, "TLS handshake: the server refuses it: handshake failure"},
+		"is too old for us": {func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, "TLS handshake: the server refuses it: protocol version not supported"},
+	} {
+		for kind, serve := range secureServers {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				config := ca.server(t, 1000*time.Hour, "svc.test")
+				c.change(config)
+				url := fmt.Sprintf(secured[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
+				if kind == "tls" {
+					url += "&expect=hello" // else it does not read
+				}
+				run := runs(t, url, ample)
+				for range 3 {
+					if err := run(); err == nil || err.Error() != c.want {
+						t.Errorf("%v, want %s", err, c.want)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestACertificateThatEndedOnAKeptConnectionIsSaid(t *testing.T) {
+	ended := &x509.Certificate{NotAfter: time.Now().Add(-time.Minute)}
+	s := &secure{warn: time.Hour}
+	err := s.warning(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{ended}}})
+	warns(t, err, "its certificate ended on "+day(ended.NotAfter)+": the next connection will fail")
+}
+
+func TestAUserOfRedisMayNotDoAll(t *testing.T) {
+	const noPermission = "-NOPERM User hunter2 has no permissions to run this command\r\n"
+	for refused, want := range map[string]string{
+		"SELECT": "authentication: this user may not SELECT the database (NOPERM)",
+		"PING":   "ping: this user may not PING (NOPERM)",
+	} {
+		p := newPeer(t, func(c net.Conn, _ int) {
+			for lines := bufio.NewScanner(c); lines.Scan(); {
+				switch word := lines.Text(); {
+				case word == refused:
+					io.WriteString(c, noPermission)
+				case word == "AUTH" || word == "SELECT":
+					io.WriteString(c, "+OK\r\n")
 				}
 			}
-			if _, _, total := p.counted(); total != 1 {
-				t.Errorf("%d connections: a warning must keep the one", total)
-			}
 		})
+		run := runs(t, fmt.Sprintf("redis://u:hunter2@%s/1", p.Addr()), ample)
+		for range 2 {
+			if err := run(); err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+			p.settles(t)
+		}
+	}
+}
+
+// A warning is a success: what was asked of is asked again.
+func TestAWarningIsNoReasonToConnectLessOften(t *testing.T) {
+	ca := newAuthority(t)
+	config := ca.server(t, time.Hour, "svc.test")
+	p := newPeer(t, func(c net.Conn, _ int) { tls.Server(c, config).Handshake() })
+	run, err := New(fmt.Sprintf("tls://%s?ca_file=%s&server_name=svc.test", p.Addr(), ca.file), ample, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		warns(t, run(t.Context()), ", in 0 days")
+	}
+	p.Close()
+	if err := run(t.Context()); err == nil || isWarning(err) {
+		t.Errorf("%v, want a failure: the server is away", err)
+	}
+	if _, _, total := p.counted(); total != 10 {
+		t.Errorf("%d connections, want one for each run", total)
 	}
 }
 
@@ -154,8 +291,8 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 			if run(true, refuse); asked != want {
 				t.Errorf("after %d s it was asked %d times, want %d", i, asked, want)
 			}
-			if wait.held() != nil && wait.held() != refuse {
-				t.Errorf("held back with %v", wait.held())
+			if held := wait.held(); held != nil && held != (unasked{refuse}) {
+				t.Errorf("held back with %v", held)
 			}
 			time.Sleep(999 * time.Millisecond)
 			time.Sleep(time.Millisecond)

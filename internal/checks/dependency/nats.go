@@ -14,7 +14,7 @@ import (
 func newNATS(t *target) (question, error) {
 	secure, badTLS := t.tls()
 	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := open(ctx, at, t.addr("4222"), nil)
+		conn, err := t.open(ctx, at, "4222", nil)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ import (
 type peer struct {
 	net.Listener
 	mu                sync.Mutex
+	conns             map[net.Conn]bool // that are open
 	open, most, total int
 }
 
@@ -34,7 +35,7 @@ func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{Listener: l}
+	p := &peer{Listener: l, conns: make(map[net.Conn]bool)}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() { cancel(); l.Close() })
 	go func() {
@@ -43,10 +44,10 @@ func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
 			if err != nil {
 				return
 			}
-			n := p.count(1)
+			n := p.count(c, 1)
 			context.AfterFunc(ctx, func() { c.Close() })
 			go func() {
-				defer p.count(-1)
+				defer p.count(c, -1)
 				defer c.Close()
 				behave(c, n)
 				io.Copy(io.Discard, c)
@@ -56,13 +57,27 @@ func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
 	return p
 }
 
-func (p *peer) count(change int) (total int) {
+func (p *peer) count(c net.Conn, change int) (total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open += change
+	if p.conns[c] = true; change < 0 {
+		delete(p.conns, c)
+	}
+	p.open = len(p.conns)
 	p.most = max(p.most, p.open)
 	p.total += max(0, change)
 	return p.total
+}
+
+// cut ends all connections.
+func (p *peer) cut(t *testing.T) {
+	t.Helper()
+	p.mu.Lock()
+	for c := range p.conns {
+		c.Close()
+	}
+	p.mu.Unlock()
+	p.settles(t)
 }
 
 func (p *peer) counted() (open, most, total int) {
@@ -73,12 +88,14 @@ func (p *peer) counted() (open, most, total int) {
 
 // settles waits, as an interval would, for the peer to see the end of the
 // connections that are closed.
-func (p *peer) settles() {
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+func (p *peer) settles(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(ample); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if open, _, _ := p.counted(); open == 0 {
 			return
 		}
 	}
+	t.Error("the peer sees no end of its connections")
 }
 
 const (

@@ -30,7 +30,7 @@ func newPostgres(t *target) (question, error) {
 	}
 	settings, badSettings := t.postgres()
 	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := open(ctx, at, t.addr("5432"), nil)
+		conn, err := t.open(ctx, at, "5432", nil)
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ func newRedis(t *target) (question, error) {
 		badPath = errors.New("must have the number of a database as its path, or none")
 	}
 	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := open(ctx, at, t.addr("6379"), secure)
+		conn, err := t.open(ctx, at, "6379", secure)
 		if err != nil {
 			return nil, err
 		}
@@ -105,9 +105,14 @@ func redisFailure(at *phase, text string) error {
 	case "NOAUTH":
 		at.set(authentication)
 		return verdictf("the server wants a password (NOAUTH)")
-	case "WRONGPASS", "NOPERM":
+	case "WRONGPASS":
 		at.set(authentication)
-		return verdictf("the server refuses the user name or password (%s)", code)
+		return verdictf("the server refuses the user name or password (WRONGPASS)")
+	case "NOPERM":
+		if at.n.Load() == authentication {
+			return verdictf("this user may not SELECT the database (NOPERM)")
+		}
+		return verdictf("this user may not PING (NOPERM)")
 	case "LOADING":
 		return verdictf("the server is loading its data (LOADING)")
 	case "MASTERDOWN":

@@ -25,7 +25,7 @@ func newTCP(t *target) (question, error) {
 		badExpect = errors.New("has option send without expect, what the answer starts with")
 	}
 	ask := func(ctx context.Context, at *phase) error {
-		conn, err := open(ctx, at, t.url.Host, secure)
+		conn, err := t.open(ctx, at, "", secure)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,68 @@
+package dependency
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Package net alone would give all the time to the first address.
+func TestAnAddressThatLeadsNowhereLeavesTimeForTheNext(t *testing.T) {
+	p := newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "hello") })
+	good := p.Addr().(*net.TCPAddr)
+	newBlackHole(t, syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 2}, Port: good.Port})
+	hole, nobody := net.IPAddr{IP: net.IPv4(127, 0, 0, 2)}, net.IPAddr{IP: net.IPv4(127, 0, 0, 3)}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*brief) // so much as makes package net wait longest
+	defer cancel()
+	conn, err := reach(ctx, []net.IPAddr{hole, nobody, {IP: good.IP}}, strconv.Itoa(good.Port), 2*brief)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	if _, _, total := p.counted(); total != 1 {
+		t.Errorf("%d connections, want 1", total)
+	}
+}
+
+// starved is the context of a run in a process that was given no CPU: its
+// deadline is over, and it goes on.
+type starved struct{ context.Context }
+
+func (starved) Deadline() (time.Time, bool) { return time.Now().Add(-time.Hour), true }
+
+func TestARunWithoutCPUIsNotLate(t *testing.T) {
+	ca := newAuthority(t)
+	config := ca.server(t, 1000*time.Hour, "svc.test")
+	redis := newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) })
+	_, port, _ := net.SplitHostPort(redis.Addr().String())
+	urls := []string{
+		"http://" + listenHTTP(t),
+		fmt.Sprintf("grpc://%s", newH2Server(t, nil)),
+		fmt.Sprintf("tcp://%s", redis.Addr()),
+		fmt.Sprintf("dns://%s/users.test", newNameServer(t, reply(0, a))),
+		fmt.Sprintf("redis://:hunter2@%s", redis.Addr()),
+		fmt.Sprintf("redis://:hunter2@localhost:%s", port), // first ::1, where nobody is
+	}
+	for kind, serve := range secureServers {
+		urls = append(urls, fmt.Sprintf(secured[kind].url, serve(t, config), ca.file)+"&server_name=svc.test")
+	}
+	for _, url := range urls {
+		run, err := New(url, time.Nanosecond, 3) // it has been over for long
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := run(starved{t.Context()}); err != nil {
+				t.Errorf("%.30s: %v, want it healthy", url, err)
+			}
+		}
+	}
+}
