@@ -100,7 +100,7 @@ func (d docker) inspect(into any, kind, name string) error {
 // Its error fails the test: the machine must be as it was.
 func (d docker) later(what string, undo func(docker) error) {
 	d.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
 		defer cancel()
 		if err := undo(docker{d.t, ctx}); err != nil {
 			d.t.Errorf("clean up: %s: %v", what, err)
