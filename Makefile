@@ -67,7 +67,7 @@ NO_FALSE_ALARM ?= 30m
 no-false-alarm: ## load without any fault, for half an hour: nothing may be reported
 	NO_FALSE_ALARM=$(NO_FALSE_ALARM) go test -count=1 -v -timeout 2h -run TestBusyServiceIsNeverCalledIll ./tests/faults
 
-settings: ## write the table of settings into README.md
+settings: ## write the table of settings into docs/settings.md
 	go test ./tests/docs -run TestSettingsTable -update
 
 clean: ## what was built here; no database is touched
