@@ -39,6 +39,7 @@ var stories = []story{
 	{"told to stop", toldToStop},
 	{"missing volume", missingVolume},
 	{"compose", composeOneMachine},
+	{"the same binaries", sameBinaries},
 }
 
 // The parts that have the machine for themselves.
