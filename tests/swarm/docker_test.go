@@ -176,6 +176,10 @@ func (d docker) initSwarm() {
 		_, last := d.try("network", "rm", gateway) // leave keeps it
 		return errors.Join(err, last)
 	})
+	if missing != nil { // the engine makes it with the first task, and a story needs its address before
+		d.run("network", "create", "--opt", "com.docker.network.bridge.name="+gateway,
+			"--opt", "com.docker.network.bridge.enable_icc=false", gateway)
+	}
 	d.run("swarm", "init", "--advertise-addr", "127.0.0.1")
 }
 
