@@ -100,7 +100,7 @@ func openSource(ctx context.Context, load loadConfig, url string, stderr io.Writ
 	from = func(ctx context.Context, w io.Writer) error {
 		return transfer.Export(ctx, accounts, w, pageTimeout, nil)
 	}
-	return from, func() { closeNow(accounts, newLogger(cfg.Log, stderr)) }, nil
+	return from, func() { closeStore(accounts, newLogger(cfg.Log, stderr)) }, nil
 }
 
 // errSilent ends an export of which nothing comes any more.

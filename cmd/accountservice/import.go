@@ -118,7 +118,7 @@ func openTarget(ctx context.Context, load loadConfig, dryRun bool, stderr io.Wri
 	if err != nil {
 		return nil, nil, err
 	}
-	done = func() { closeNow(accounts, newLogger(cfg.Log, stderr)) }
+	done = func() { closeStore(accounts, newLogger(cfg.Log, stderr)) }
 	if dryRun {
 		return transfer.DryRun{Store: accounts}, done, nil
 	}

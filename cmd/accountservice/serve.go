@@ -18,8 +18,7 @@ import (
 	"accountservice/internal/store/boltstore"
 )
 
-// closeTimeout bounds the last look at the store and its closing, after all
-// requests have ended.
+// closeTimeout bounds the closing of the store, after all requests have ended.
 const closeTimeout = 2 * time.Second
 
 // serve is the life of the service: each defer undoes the line above it, so
@@ -118,7 +117,7 @@ func openStore(ctx context.Context, cfg config.Store, waiting func(string), log 
 	}
 	n, err := accounts.Seed(ctx, store.Fakes(cfg.Seed))
 	if err != nil {
-		closeNow(accounts, log)
+		closeStore(accounts, log)
 		return nil, fmt.Errorf("writing into %s: %w; look for free space, and for disk errors in the kernel's log", cfg.Bolt.Path, err)
 	}
 	if n > 0 {
@@ -130,53 +129,17 @@ func openStore(ctx context.Context, cfg config.Store, waiting func(string), log 
 // closeJudged closes the accounts after the last request, and judges an end that
 // was to be a good one again: they may have been lost since the order to stop.
 func closeJudged(err error, accounts *boltstore.Store, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	var cut *exit
-	if err != nil && !(errors.As(err, &cut) && cut.code == exitCutShort) {
-		closeStore(ctx, accounts, log)
+	lost := errors.Join(closeStore(accounts, log), accounts.Failure())
+	var known *exit
+	if lost == nil || err != nil && !(errors.As(err, &known) && known.code == exitCutShort) {
 		return err
 	}
-	if lost := errors.Join(lastLook(ctx, accounts), closeStore(ctx, accounts, log)); lost != nil {
-		return &exit{exitUnhealthy, fmt.Errorf("the database failed while the service stopped: %w", errors.Join(lost, err))}
-	}
-	return err
+	return &exit{exitUnhealthy, fmt.Errorf("the database failed while the service stopped: %w", errors.Join(lost, err))}
 }
 
-// lastLook asks until the accounts are well, for a file that is gone is put back
-// a moment after it was missed.
-func lastLook(ctx context.Context, accounts *boltstore.Store) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout/2)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		answer := make(chan error, 1)
-		go func() { answer <- accounts.Check(ctx) }() // a disk that hangs holds it whatever ctx says
-		select {
-		case err = <-answer:
-		case <-ctx.Done():
-			return errors.Join(err, errors.New("the database does not answer"))
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
-// closeNow is closeStore where nobody can be told of an error.
-func closeNow(accounts store.Store, log *slog.Logger) {
+func closeStore(accounts store.Store, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	closeStore(ctx, accounts, log)
-}
-
-func closeStore(ctx context.Context, accounts store.Store, log *slog.Logger) error {
 	err := accounts.Close(ctx)
 	if err != nil {
 		log.Error("closing the database", "err", err)

@@ -22,7 +22,7 @@ const (
 	burstRate = 5000 // requests a second
 
 	// what a busy CPU is shared by
-	ownShares, neighbourShares = 1024, 4096
+	ownShares, neighbourShares = 1024, 1024
 )
 
 // noRestart does to two services what a restart can't mend, all at once, and
