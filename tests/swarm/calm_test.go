@@ -20,9 +20,6 @@ const (
 	calm      = 2 * time.Minute // how long the faults last that must not restart
 	burst     = 15 * time.Second
 	burstRate = 5000 // requests a second
-
-	// what a busy CPU is shared by
-	ownShares, neighbourShares = 1024, 1024
 )
 
 // noRestart does to two services what a restart can't mend, all at once, and
@@ -85,8 +82,8 @@ secrets:
 		what string
 	}{{users, "a dependency down and one slow"}, {disk, "a full disk"}} {
 		slowest, asked, bad := seen[beside.s].slowestHealth()
-		what := fmt.Sprintf("%.0f minutes of %d neighbours with %d times its weight on %d cores, and %s: ",
-			calm.Minutes(), neighbours, neighbourShares/ownShares, runtime.NumCPU(), beside.what)
+		what := fmt.Sprintf("%.0f minutes of %d busy neighbours of its own weight on %d cores, and %s: ",
+			calm.Minutes(), neighbours, runtime.NumCPU(), beside.what)
 		measured(d.t, what+"restarts", "0")
 		measured(d.t, what+"answers of /health that were not 200, slowest", fmt.Sprintf("%d of %d, %s", bad, asked, seconds(slowest)))
 	}
@@ -267,7 +264,7 @@ func (d docker) starve(n int) {
 	d.t.Helper()
 	d.later("neighbours", func(d docker) error { return d.in(d.t).stopNeighbours() })
 	for range n {
-		d.run("run", "--detach", "--rm", "--network", "none", "--label", neighbour, "--cpu-shares", fmt.Sprint(neighbourShares), baseName(d.t), "sh", "-c", "while :; do :; done")
+		d.run("run", "--detach", "--rm", "--network", "none", "--label", neighbour, baseName(d.t), "sh", "-c", "while :; do :; done")
 	}
 }
 
