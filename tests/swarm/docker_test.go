@@ -58,7 +58,7 @@ func needDocker(t *testing.T) docker {
 	if end, ok := t.Deadline(); ok {
 		// -timeout ends the process without clean-up: be done before
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end.Add(-2*time.Minute))
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-3*time.Minute))
 		t.Cleanup(cancel)
 	}
 	d := docker{t, ctx}
