@@ -50,8 +50,8 @@ image: ## the container image, as accountservice:latest
 	  -t accountservice:latest .
 
 # most parts wait most of the time: all go beside each other, on two cores too
-swarm-test: ## the image in a real Swarm; needs Docker, HAProxy, root
-	SWARM_TEST=1 go test -count=1 -v -timeout 20m -parallel 16 ./tests/swarm
+swarm-test: ## the image in a real Swarm; needs Docker, HAProxy, root; STORY='no restart' for one part
+	SWARM_TEST=1 go test -count=1 -v -timeout 20m -parallel 16 $(if $(STORY),-run 'TestSwarm/$(STORY)') ./tests/swarm
 
 dependency-test: ## ten kinds of dependency at their real servers; needs those of .ci/run
 	DEPENDENCY_TEST=1 go test -count=1 -v -timeout 10m ./tests/dependencies
@@ -67,7 +67,7 @@ NO_FALSE_ALARM ?= 30m
 no-false-alarm: ## load without any fault, for half an hour: nothing may be reported
 	NO_FALSE_ALARM=$(NO_FALSE_ALARM) go test -count=1 -v -timeout 2h -run TestBusyServiceIsNeverCalledIll ./tests/faults
 
-settings: ## write the table of settings into README.md
+settings: ## write the table of settings into docs/settings.md
 	go test ./tests/docs -run TestSettingsTable -update
 
 clean: ## what was built here; no database is touched

@@ -17,7 +17,7 @@ end after the value is cut. An empty variable is as good as not set. A key in th
 empty text. Durations and sizes carry units (` + "`5s`, `1m30s`, `64MiB`" + `), numbers are decimal, unknown names are errors.
 `
 
-// Docs writes the table of all settings as Markdown, for the README.
+// Docs writes the table of all settings as Markdown, for docs/settings.md.
 func Docs(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| Key | Variable | Default | Range | Meaning |\n|---|---|---|---|---|\n")

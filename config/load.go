@@ -16,6 +16,7 @@ import (
 type Loaded struct {
 	Config
 	Warnings []string // unknown names that were let pass, names that are old
+	Hidden   []string // keys of the file that the environment sets otherwise, and where both stand
 	Notes    []string // what the caller wants Print to say of the machine; Load leaves it empty
 	origins  map[string]source
 }
@@ -94,7 +95,18 @@ func (l *loader) load(file string, environ []string, rules ...Rule) (Loaded, err
 	if len(l.faults) > 0 {
 		return Loaded{Warnings: l.warnings}, l.faults.sorted()
 	}
-	return Loaded{Config: c, Warnings: l.warnings, origins: l.origins}, nil
+	return Loaded{Config: c, Warnings: l.warnings, Hidden: hidden(fromFile, fromEnviron), origins: l.origins}, nil
+}
+
+// hidden says which keys of the file have no effect: whoever edits it may not
+// know what the image sets.
+func hidden(file, environ layer) (said []string) {
+	for _, key := range slices.Sorted(maps.Keys(file)) {
+		if over, both := environ[key]; both && over.text != file[key].text {
+			said = append(said, fmt.Sprintf("%s (%s) is set otherwise by %s", key, file[key].source, over.source))
+		}
+	}
+	return said
 }
 
 // ask notes what a rule finds, of values that have no fault yet.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,23 @@ func TestNothingSetGivesTheDefaults(t *testing.T) {
 	}
 	if len(loaded.Warnings) > 0 {
 		t.Errorf("got warnings %q", loaded.Warnings)
+	}
+}
+
+func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) {
+	file := writeFile(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, reserve: 1MiB}\n")
+	secret := writeFile(t, "reserve", "2MiB\n")
+	loaded, err := Load(file, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db", "ACCOUNTSERVICE_STORE_BOLT_CREATE=auto",
+		"ACCOUNTSERVICE_STORE_BOLT_RESERVE_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"store.bolt.path (" + file + ":3) is set otherwise by ACCOUNTSERVICE_STORE_BOLT_PATH",
+		"store.bolt.reserve (" + file + ":3) is set otherwise by secret file " + secret + ", named by ACCOUNTSERVICE_STORE_BOLT_RESERVE_FILE",
+	}
+	if !slices.Equal(loaded.Hidden, want) {
+		t.Errorf("got:\n%q\nwant:\n%q", loaded.Hidden, want)
 	}
 }
 

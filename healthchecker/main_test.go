@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,38 +26,38 @@ const (
 		"bolt":{"status":"failing","on_failure":"restart","error":"file replaced"},"calm":{"status":"ok","on_failure":"restart"}}}`
 )
 
-// asPanickingProbe makes the test binary a probe that panics, to see the exit
-// code a real process ends with.
-const asPanickingProbe = "HEALTHCHECKER_TEST_PANIC"
+// These make the test binary the probe, as a process with a real exit code, and
+// one that panics.
+const (
+	asProbe          = "HEALTHCHECKER_TEST_PROBE=1"
+	asPanickingProbe = "HEALTHCHECKER_TEST_PANIC=1"
+)
 
-var binary string // the built probe; only TestMain writes it
+var binary, _ = os.Executable() // of this test, which is the probe, too
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	if os.Getenv(asPanickingProbe) != "" {
+func TestMain(m *testing.M) {
+	switch {
+	case slices.Contains(os.Environ(), asProbe):
+		main()
+	case slices.Contains(os.Environ(), asPanickingProbe):
 		err := within(limit, func(context.Context) error { panic("out of order") })
 		say(os.Stdout, secrets(nil).line(err.Error()))
-		return 1
+		os.Exit(1)
 	}
-	dir, err := os.MkdirTemp("", "healthchecker")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "healthchecker")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+	os.Exit(m.Run())
 }
 
-// soon is a limit for tests of peers that never come to an end.
-const soon = 300 * time.Millisecond
+// processEnv is the environment of a probe in a process of its own: as one of
+// the above, without the race detector's own second at each exit, and with a
+// folder that the test binary wants under -cover.
+func processEnv(t *testing.T, as string, more ...string) []string {
+	t.Helper()
+	return append([]string{as, "GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir()}, more...)
+}
+
+// soon is a limit for tests of peers that never come to an end. That it was kept
+// is what the probe says; the clock, on a busy machine, only tells a hang.
+const soon, hang = 300 * time.Millisecond, 30 * time.Second
 
 // probed runs the probe in this process.
 func probed(t *testing.T, limit time.Duration, args, environ []string) (int, string) {
@@ -68,13 +67,13 @@ func probed(t *testing.T, limit time.Duration, args, environ []string) (int, str
 	return code, out.String()
 }
 
-// executed runs the built probe and fails on any exit code but 0 and 1, and on
+// executed runs the probe as a process and fails on any exit code but 0 and 1, and on
 // anything on stderr.
 func executed(t *testing.T, environ []string, args ...string) (int, string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(binary, args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = append([]string{}, environ...), &stdout, &stderr
+	cmd.Env, cmd.Stdout, cmd.Stderr = processEnv(t, asProbe, environ...), &stdout, &stderr
 	code := exitCode(t, cmd.Run())
 	if stderr.Len() > 0 {
 		t.Errorf("stderr = %q, want nothing", stderr.String())

@@ -175,7 +175,7 @@ func TestOneDeadlineForEverything(t *testing.T) {
 			start := time.Now()
 			code, out := probed(t, soon, []string{"-url", row.scheme + "://" + peer(t, row.handle).String()}, nil)
 			wantSick(t, code, out, row.words, " within 300ms\n")
-			if took := time.Since(start); took < soon || took > 10*soon {
+			if took := time.Since(start); took < soon || took > hang {
 				t.Errorf("took %v, want %v", took, soon)
 			}
 		})

@@ -146,7 +146,7 @@ func TestTwoSecondsAreTheLimit(t *testing.T) {
 			start := time.Now()
 			code, out := executed(t, nil, "-port="+portOf(t, addr))
 			wantSick(t, code, out, addr.String()+" within 2s\n")
-			if took := time.Since(start); took < limit || took > 2*limit {
+			if took := time.Since(start); took < limit || took > hang {
 				t.Errorf("took %v, want %v", took, limit)
 			}
 		})
@@ -239,13 +239,9 @@ func authority(t *testing.T) (string, tls.Certificate) {
 }
 
 func TestPanicIsExitCodeOne(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(self)
-	cmd.Env = []string{asPanickingProbe + "=1", "GOCOVERDIR=" + t.TempDir()} // the test binary under -cover asks for the latter
+	cmd := exec.Command(binary)
+	cmd.Env = processEnv(t, asPanickingProbe)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	wantSick(t, exitCode(t, cmd.Run()), stdout.String(), "the probe itself failed: out of order")
 	if stderr.Len() > 0 {
@@ -265,7 +261,7 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 			})
 			var stdout bytes.Buffer
 			cmd := exec.Command(binary, "-port="+portOf(t, addr))
-			cmd.Env, cmd.Stdout = []string{}, &stdout
+			cmd.Env, cmd.Stdout = processEnv(t, asProbe), &stdout
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -298,6 +294,7 @@ func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 		"all closed":  exec.Command("sh", "-c", `exec "$0" "$@" <&- >&- 2>&-`, binary, args[0]),
 	} {
 		t.Run(name, func(t *testing.T) {
+			cmd.Env = processEnv(t, asProbe)
 			switch name {
 			case "reader gone":
 				cmd.Stdout, cmd.Stderr = writer, writer

@@ -2,7 +2,7 @@
 //
 // Its exit codes: 0 stopped while healthy and drained; 1 the start or the run
 // failed; 2 configuration or usage; 3 told to stop while unhealthy or never
-// ready; 4 stopped before the requests under way, or the import or export, had
+// ready, or the database failed meanwhile; 4 stopped before the requests under way, or the import or export, had
 // ended.
 package main
 

@@ -84,6 +84,9 @@ func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			for _, warning := range cfg.Warnings {
 				log.Warn("configuration", "warning", warning)
 			}
+			for _, key := range cfg.Hidden {
+				log.Info("configuration: a key of the file has no effect", "key", key)
+			}
 			return serve(cmd.Context(), cfg.Config, log)
 		},
 	}

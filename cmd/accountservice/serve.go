@@ -57,7 +57,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 	if err != nil {
 		return err
 	}
-	defer closeStore(accounts, log)
+	defer func() { err = closeJudged(err, accounts, log) }()
 	list, err := checkList(accounts, cfg, log)
 	if err != nil {
 		return err
@@ -126,12 +126,25 @@ func openStore(ctx context.Context, cfg config.Store, waiting func(string), log 
 	return accounts, nil
 }
 
-func closeStore(accounts store.Store, log *slog.Logger) {
+// closeJudged closes the accounts after the last request, and judges an end that
+// was to be a good one again: they may have been lost since the order to stop.
+func closeJudged(err error, accounts *boltstore.Store, log *slog.Logger) error {
+	lost := errors.Join(closeStore(accounts, log), accounts.Failure())
+	var known *exit
+	if lost == nil || err != nil && !(errors.As(err, &known) && known.code == exitCutShort) {
+		return err
+	}
+	return &exit{exitUnhealthy, fmt.Errorf("the database failed while the service stopped: %w", errors.Join(lost, err))}
+}
+
+func closeStore(accounts store.Store, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	if err := accounts.Close(ctx); err != nil {
+	err := accounts.Close(ctx)
+	if err != nil {
 		log.Error("closing the database", "err", err)
 	}
+	return err
 }
 
 // checkList is everything that is watched.

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// client speaks to loopback only, without proxy.
-var client = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// client speaks to loopback only, without proxy. It is patient: a dozen services
+// start on two cores.
+var client = http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // ask returns status and body, decoded into answer if that is not nil.
 func (d docker) ask(method, url, body string, answer any) (int, string, error) {

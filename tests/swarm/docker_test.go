@@ -58,7 +58,7 @@ func needDocker(t *testing.T) docker {
 	if end, ok := t.Deadline(); ok {
 		// -timeout ends the process without clean-up: be done before
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end.Add(-2*time.Minute))
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-3*time.Minute))
 		t.Cleanup(cancel)
 	}
 	d := docker{t, ctx}
@@ -100,7 +100,7 @@ func (d docker) inspect(into any, kind, name string) error {
 // Its error fails the test: the machine must be as it was.
 func (d docker) later(what string, undo func(docker) error) {
 	d.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
 		defer cancel()
 		if err := undo(docker{d.t, ctx}); err != nil {
 			d.t.Errorf("clean up: %s: %v", what, err)
@@ -176,6 +176,10 @@ func (d docker) initSwarm() {
 		_, last := d.try("network", "rm", gateway) // leave keeps it
 		return errors.Join(err, last)
 	})
+	if missing != nil { // the engine makes it with the first task, and a story needs its address before
+		d.run("network", "create", "--opt", "com.docker.network.bridge.name="+gateway,
+			"--opt", "com.docker.network.bridge.enable_icc=false", gateway)
+	}
 	d.run("swarm", "init", "--advertise-addr", "127.0.0.1")
 }
 

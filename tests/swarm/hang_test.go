@@ -91,7 +91,7 @@ func newHangingDisk(t *testing.T) *hangingDisk {
 		DirectMountStrict: true, AllowOther: true, FsName: "accountservice-swarm", Name: "hanging",
 	}})
 	if err != nil {
-		t.Skipf("needs FUSE: %v", err)
+		t.Fatalf("SWARM_TEST=1 needs FUSE: %v", err)
 	}
 	t.Cleanup(func() {
 		h.cure()

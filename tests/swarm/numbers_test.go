@@ -41,6 +41,12 @@ func (s serviceFile) latest() time.Duration {
 	return time.Duration(s.Healthcheck.Retries) * (s.Healthcheck.Interval.Duration + s.Healthcheck.Timeout.Duration)
 }
 
+// end is when a task that hangs has ended at the latest: it is told to stop some
+// moments after it was unhealthy, obeys nothing, and is killed.
+func (s serviceFile) end() time.Duration {
+	return s.latest() + 2*time.Second + s.StopGrace.Duration
+}
+
 func TestStackFileSaysWhyBeforeItsTaskIsKilled(t *testing.T) {
 	s := service(t, "configs/stack.yml")
 	h, open := s.Healthcheck, s.setting(t, "STORE_BOLT_OPEN_TIMEOUT")
@@ -48,7 +54,8 @@ func TestStackFileSaysWhyBeforeItsTaskIsKilled(t *testing.T) {
 		"the probe gives up before it is killed":                             probeGivesUp < h.Timeout.Duration,
 		"open_timeout > interval + what the probe takes: one probe sees why": open >= h.Interval.Duration+probeGivesUp,
 		"open_timeout + 1s < start_period + retries x interval":              open+time.Second < h.StartPeriod.Duration+time.Duration(h.Retries)*h.Interval.Duration,
-		"update monitor sees a fault of the first 20s":                       s.Deploy.Update.Monitor.Duration > 20*time.Second+s.latest(),
+		"update monitor sees the end of what hangs in the first 20s":         s.Deploy.Update.Monitor.Duration > 20*time.Second+s.end(),
+		"rollback monitor does, too":                                         s.Deploy.Rollback.Monitor.Duration > 20*time.Second+s.end(),
 		"drain and shutdown end within the grace period":                     s.setting(t, "HTTP_SHUTDOWN_TIMEOUT")+2*time.Second <= s.StopGrace.Duration,
 		"no end to the attempts":                                             s.Deploy.Restart.MaxAttempts == 0,
 	} {
@@ -103,7 +110,8 @@ func TestReplicasAndHAProxyFitEachOther(t *testing.T) {
 		"update delay > hold valid + resolve + inter":          s.Deploy.Update.Delay.Duration > value("hold valid")+value("timeout resolve")+inter,
 		"hold obsolete > drain_delay + shutdown_timeout":       value("hold obsolete") > drain+shutdown,
 		"timeout server > the longest answer":                  value("timeout server") > 30*time.Second,
-		"room for one task more than there are replicas":       int(value("server-template task")) == s.Deploy.Replicas+1,
+		"room to replace all replicas at once":                 int(value("server-template task")) == 2*s.Deploy.Replicas,
+		"update monitor is that of the stack":                  s.Deploy.Update.Monitor == service(t, "configs/stack.yml").Deploy.Update.Monitor,
 		"one task after the other, the old one first":          s.Deploy.Update.Order == "stop-first" && s.Deploy.Update.Parallelism == 1,
 		"the balancer asks /ready":                             regexp.MustCompile(`(?m)^ +option httpchk GET /ready\b`).MatchString(proxy),
 	} {

@@ -3,6 +3,7 @@
 package swarm
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -30,8 +31,9 @@ type fault struct {
 	// cured is called when the sick task has ended.
 	cured func()
 
-	dies bool // the process ends by itself, before any probe can fail
-	code int  // of the sick task
+	dies  bool   // the process ends by itself, before any probe can fail
+	code  int    // of the sick task
+	probe string // what its last probe says, among other things
 
 	serves  string // the name of account 10000 with the replacement, or
 	refuses string // what the log of a replacement says that does not start
@@ -79,18 +81,24 @@ func faults() []*fault {
 		},
 		code: 3, refuses: "is cut short",
 	}, {
-		name: "the database is deleted, and a full disk has no room to save it",
+		name: "the database is deleted, and its folder lets no copy be made",
 		folder: func(t *testing.T, f *fault) string {
-			dir := newMemory(t, "4m")
+			dir := folder(t)
+			own := func(t *testing.T, user int, mode os.FileMode) {
+				if err := errors.Join(os.Chown(dir, user, user), os.Chmod(dir, mode)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			own(t, imageUser, 0o755)
 			f.do = func(s *stack, _ task) {
-				fill(s.t, dir)
+				own(s.t, 0, 0o555)
 				if err := os.Remove(filepath.Join(dir, "accounts.db")); err != nil {
 					s.t.Fatal(err)
 				}
 			}
 			return dir
 		},
-		code: 3, refuses: "the file is gone, and /data/accounts.db.witness says that there was one",
+		code: 3, probe: "could not be saved", refuses: "the file is gone, and /data/accounts.db.witness says that there was one",
 	}}
 }
 
@@ -129,6 +137,9 @@ func (f *fault) play(d docker, i image) {
 	}
 	if !f.dies {
 		row.probe = s.probeLine(sick)
+		if !strings.Contains(row.probe, f.probe) {
+			t.Errorf("the probe says %q, want %q", row.probe, f.probe)
+		}
 		if !strings.Contains(row.why, "unhealthy") {
 			t.Errorf("docker service ps says %q, want that it was unhealthy", row.why)
 		}
@@ -244,7 +255,7 @@ func (s *stack) shutListener(k task) {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: it mounts, or reaches into another process")
+		t.Fatal("SWARM_TEST=1 needs root: it mounts, and reaches into another process")
 	}
 }
 

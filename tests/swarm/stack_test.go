@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -88,7 +90,7 @@ func (s *stack) remove(d docker) error {
 	start := time.Now()
 	mine := "label=com.docker.stack.namespace=" + s.name
 	_, err := d.try("stack", "rm", s.name)
-	gone := waitFor(d.ctx, time.Minute, "containers and network of "+s.name+" gone", func() (bool, string) {
+	gone := waitFor(d.ctx, 2*time.Minute, "containers and network of "+s.name+" gone", func() (bool, string) {
 		containers, err1 := d.try("ps", "--all", "--quiet", "--filter", mine)
 		networks, err2 := d.try("network", "ls", "--quiet", "--filter", mine)
 		return errors.Join(err1, err2) == nil && containers+networks == "", containers + " " + networks
@@ -148,27 +150,22 @@ func (s *stack) healthyTask(not ...string) (found task) {
 // at the end proves nothing, for stopping sets a container unhealthy, too.
 func (s *stack) unhealthyAt(k task, since time.Time) (at time.Time) {
 	s.t.Helper()
-	s.eventually(patience, "event health_status: unhealthy", func() (ok bool, out string) {
-		at, out = s.unhealthySince(k, since)
-		return !at.IsZero(), out
+	s.eventually(patience, "event health_status: unhealthy", func() (bool, string) {
+		out, err := s.try("events", "--since", stamp(since), "--until", stamp(time.Now()),
+			"--filter", "container="+k.Status.ContainerStatus.ContainerID, "--format", "{{.TimeNano}} {{.Action}}")
+		if err != nil {
+			return false, err.Error()
+		}
+		for line := range strings.Lines(out) {
+			when, what, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if nano, err := strconv.ParseInt(when, 10, 64); err == nil && what == "health_status: unhealthy" {
+				at = time.Unix(0, nano)
+				return true, ""
+			}
+		}
+		return false, out
 	})
 	return at
-}
-
-// unhealthySince is the time of the first such event, or zero.
-func (s *stack) unhealthySince(k task, since time.Time) (time.Time, string) {
-	out, err := s.try("events", "--since", stamp(since), "--until", stamp(time.Now()),
-		"--filter", "container="+k.Status.ContainerStatus.ContainerID, "--format", "{{.TimeNano}} {{.Action}}")
-	if err != nil {
-		return time.Time{}, err.Error()
-	}
-	for line := range strings.Lines(out) {
-		when, what, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if nano, err := strconv.ParseInt(when, 10, 64); err == nil && what == "health_status: unhealthy" {
-			return time.Unix(0, nano), ""
-		}
-	}
-	return time.Time{}, out
 }
 
 // end waits until Swarm has seen the end of a task, and returns it with the
@@ -236,16 +233,23 @@ func (s *stack) tellAll() string {
 	return strings.Join(told, "\n")
 }
 
+// The ports of the tests are below those that the kernel gives to clients, and
+// none is given twice: it is taken long after it was found free.
+const firstPort, ports = 20000, 12000
+
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(rand.Uint32N(ports)) }
+
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0") // on all addresses, as Swarm publishes it
-	if err != nil {
-		t.Fatal(err)
+	for range ports {
+		port := fmt.Sprint(firstPort + lastPort.Add(1)%ports)
+		if l, err := net.Listen("tcp", ":"+port); err == nil { // on all addresses, as Swarm publishes it
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }

@@ -33,11 +33,13 @@ type story struct {
 var stories = []story{
 	{"update of one replica", updateOneReplica},
 	{"bad release", badRelease},
-	{"release that falls ill", lateRelease},
+	{"release that falls ill", sickRelease},
+	{"release that hangs", hungRelease},
 	{"two tasks on one volume", twoTasksOnOneVolume},
 	{"told to stop", toldToStop},
 	{"missing volume", missingVolume},
 	{"compose", composeOneMachine},
+	{"the same binaries", sameBinaries},
 }
 
 // The parts that have the machine for themselves.

@@ -96,9 +96,16 @@ machines are busy. Every line was measured by
 make swarm-test
 ` + "```" + `
 
-as root on Linux with Docker, HAProxy and docker-compose, in about ten minutes; SWARM_TEST_WRITE=1 writes this page and
-the table of the README. SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Times are of one run,
-with a dozen services on %d cores; the probe asks every 5 s, so they differ by that much from run to run.
+as root on Linux with Docker, HAProxy and docker-compose, in about ten minutes; SWARM_TEST_WRITE=1 writes this page.
+SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Times are of one run, with a dozen services
+on %d cores; the probe asks every 5 s, so they differ by that much from run to run. Parts
+of it are measured again by name, such as
+
+` + "```" + `
+make swarm-test STORY='beside/release that hangs'
+make swarm-test STORY='beside/its listener is gone'
+make swarm-test STORY='no restart'
+` + "```" + `
 
 ## Faults that must replace the task
 
@@ -107,29 +114,13 @@ replacement. A process that ends by itself is replaced before any probe fails.
 
 `
 
-// short is the part of an outcome that the README shows.
-func (o outcome) short() string {
-	unhealthy, serves := "–", "never: it refuses to start"
-	if o.unhealthy > 0 {
-		unhealthy = seconds(o.unhealthy)
-	}
-	if o.serves > 0 {
-		serves = seconds(o.serves)
-	}
-	return cells(o.name, unhealthy, fmt.Sprintf("%s, %d", seconds(o.ended), o.code), serves)
-}
-
-const readmeBegin, readmeEnd = "<!-- swarm -->\n", "<!-- /swarm -->"
-
-// writeDocument makes the page and the README's table of what a whole run has
-// measured.
+// writeDocument makes the page of what a whole run has measured.
 func writeDocument(t *testing.T) {
 	results.Lock()
 	defer results.Unlock()
-	var page, short, figures, words strings.Builder
+	var page, figures, words strings.Builder
 	fmt.Fprintf(&page, intro, runtime.NumCPU())
 	page.WriteString(cells("Fault", "Unhealthy", "Ended", "Code", "200", "docker service ps", "The probe's line") + strings.Repeat("|---", 7) + "|\n")
-	short.WriteString(cells("Fault", "Unhealthy after", "Ended after, exit code", "Replacement's first 200 after") + strings.Repeat("|---", 4) + "|\n")
 	for _, f := range faults() {
 		o, played := results.outcomes[f.name]
 		if !played {
@@ -137,7 +128,6 @@ func writeDocument(t *testing.T) {
 			return
 		}
 		page.WriteString(o.line())
-		short.WriteString(o.short())
 	}
 	for _, name := range append(storyNames(), updateName, calmName) {
 		lines := results.figures[strings.ReplaceAll(name, " ", "_")]
@@ -153,23 +143,13 @@ func writeDocument(t *testing.T) {
 			}
 		}
 	}
-	head := cells("What", "Measured") + "|---|---|\n"
-	page.WriteString("\n## Updates, stops and what must not restart\n\n" + head + figures.String())
+	page.WriteString("\n## Updates, stops and what must not restart\n\n" + cells("What", "Measured") + "|---|---|\n" + figures.String())
 	page.WriteString("\n## What is said\n\n" + cells("Where", "Words") + "|---|---|\n" + words.String())
 	t.Logf("\n%s", page.String())
 	if os.Getenv("SWARM_TEST_WRITE") != "1" || t.Failed() {
 		return
 	}
-	readme := read(t, "README.md")
-	before, rest, found := strings.Cut(readme, readmeBegin)
-	_, after, closed := strings.Cut(rest, readmeEnd)
-	if !found || !closed {
-		t.Fatal("the README has no place for the table")
-	}
-	readme = before + readmeBegin + short.String() + "\n" + head + figures.String() + readmeEnd + after
-	for file, text := range map[string]string{document: moment.ReplaceAllString(page.String(), "…"), root + "/README.md": readme} {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(document, []byte(moment.ReplaceAllString(page.String(), "…")), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

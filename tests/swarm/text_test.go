@@ -96,7 +96,6 @@ func TestStackFileKeepsItsPromises(t *testing.T) {
 		t.Fatalf("ports %v and volumes %v, want one each", s.Ports, s.Volumes)
 	}
 	d, h, defaults := s.Deploy, s.Healthcheck, config.Default()
-	seen := time.Duration(h.Retries) * (h.Interval.Duration + h.Timeout.Duration)
 
 	for promise, kept := range map[string]bool{
 		"no version line, which new engines warn about":               file.Version == "",
@@ -105,8 +104,6 @@ func TestStackFileKeepsItsPromises(t *testing.T) {
 		"an update stops the old task first, which holds the lock":    d.Update.Order == "stop-first",
 		"a rollback does, too":                                        d.Rollback.Order == "stop-first",
 		"a failed update is rolled back":                              d.Update.FailureAction == "rollback",
-		"update monitor > retries x (interval + timeout)":             d.Update.Monitor.Duration > seen,
-		"rollback monitor > retries x (interval + timeout)":           d.Rollback.Monitor.Duration > seen,
 		"restarts after any exit code":                                d.Restart.Condition == "any",
 		"restarts after a delay":                                      d.Restart.Delay.Duration > 0,
 		"the grace period is what the service reckons with":           s.StopGrace.Duration == defaults.HTTP.StopGracePeriod,

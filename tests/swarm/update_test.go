@@ -54,9 +54,9 @@ func updateOneReplica(d docker, i image) {
 		d.t.Errorf("nothing was written: %q", l.errors)
 	}
 	measured(d.t, "update of one replica (stop-first): order to a healthy task", seconds(took))
-	measured(d.t, "its gap: first request that failed to the last", seconds(l.lastWrong.Sub(l.firstWrong)))
-	measured(d.t, "writes acknowledged meanwhile, lost", fmt.Sprintf("%d, 0", len(l.acknowledged)))
-	measured(d.t, "exit code of the old task, told to stop while healthy", "0")
+	measured(d.t, "update of one replica: its gap, from the first request that failed to the last", seconds(l.lastWrong.Sub(l.firstWrong)))
+	measured(d.t, "update of one replica: writes acknowledged meanwhile, lost", fmt.Sprintf("%d, 0", len(l.acknowledged)))
+	measured(d.t, "update of one replica: exit code of the old task, told to stop while healthy", "0")
 }
 
 // status is what docker service inspect says of the last update.
@@ -84,7 +84,9 @@ func (s *stack) wantRolledBack(i image, bad string) (why string) {
 			if k.Spec.ContainerSpec.Image == bad && k.Status.Err != "" {
 				why = k.Status.Err
 			}
-			if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == i.name {
+		}
+		for _, k := range all {
+			if why != "" && k.DesiredState == "running" && k.Spec.ContainerSpec.Image == i.name {
 				return s.healthy(k.Status.ContainerStatus.ContainerID)
 			}
 		}
@@ -93,6 +95,14 @@ func (s *stack) wantRolledBack(i image, bad string) (why string) {
 	s.wantAccount(s.url, "10000", "Kept")
 	return why
 }
+
+// quickRollback shortens the monitor of a rollback, where its end is waited for.
+const quickRollback = `
+services:
+  accountservice:
+    deploy:
+      rollback_config: {monitor: 5s}
+`
 
 // wantCompleted waits for the end of the rollback's own monitor.
 func (s *stack) wantCompleted() {
@@ -107,11 +117,11 @@ func (s *stack) wantCompleted() {
 func badRelease(d docker, i image) {
 	bad := d.release(i, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/nowhere/accounts.db")
 	s := newStack(d)
-	s.deploy(i.name)
+	s.deploy(i.name, quickRollback)
 	s.healthyTask()
 	s.rename(s.url, "10000", "Kept")
 	began := time.Now()
-	s.deploy(bad)
+	s.deploy(bad, quickRollback)
 	why := s.wantRolledBack(i, bad)
 	measured(d.t, "release whose database can't open: order to the old one healthy again", seconds(time.Since(began)))
 	if !strings.Contains(why, "non-zero exit (1)") {
@@ -124,28 +134,42 @@ func badRelease(d docker, i image) {
 	s.wantCompleted()
 }
 
-// lateRelease is healthy at first and falls ill ten seconds later: it keeps its
-// accounts in a file of its own, which is cut then.
-func lateRelease(d docker, i image) {
-	bad := d.release(i, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db")
+// sickRelease falls ill: it keeps its accounts in a file of its own, which is cut.
+func sickRelease(d docker, i image) {
+	lateRelease(d, i, "falls ill", "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db", func(s *stack, _ task) {
+		s.shell(baseName(s.t), s.name+"_accounts", "truncate -s 0 /to/next.db")
+	})
+}
+
+// hungRelease hangs: after the probes all of its grace period passes before
+// Swarm sees a task that failed.
+func hungRelease(d docker, i image) {
+	lateRelease(d, i, "hangs", "LABEL release=hangs", func(s *stack, k task) {
+		s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID)
+	})
+}
+
+// lateRelease is healthy at first, and harmed ten seconds later.
+func lateRelease(d docker, i image, what, instruction string, harm func(*stack, task)) {
+	bad := d.release(i, instruction)
 	s := newStack(d)
-	s.deploy(i.name)
+	s.deploy(i.name, quickRollback)
 	old := s.healthyTask()
 	s.rename(s.url, "10000", "Kept")
-	s.deploy(bad)
+	s.deploy(bad, quickRollback)
 	sick := s.healthyTask(old.ID)
 	healthy := time.Now()
 	d.eventually(time.Minute, "ten seconds of health", func() (bool, string) { return time.Since(healthy) > 10*time.Second, "" })
-	s.shell(baseName(d.t), s.name+"_accounts", "truncate -s 0 /to/next.db")
 	broken := time.Now()
+	harm(s, sick)
 	at := s.unhealthyAt(sick, broken)
 	why := s.wantRolledBack(i, bad)
-	measured(d.t, "release that falls ill 10 s after it was healthy: its fault to unhealthy", seconds(at.Sub(broken)))
-	measured(d.t, "its fault to the old release healthy again", seconds(time.Since(broken)))
+	measured(d.t, "release that "+what+" 10 s after it was healthy: its fault to unhealthy", seconds(at.Sub(broken)))
+	measured(d.t, "release that "+what+" 10 s after it was healthy: its fault to the old release healthy again", seconds(time.Since(broken)))
 	if !strings.Contains(why, "unhealthy") {
 		d.t.Errorf("docker service ps says %q of the bad release, want that it was unhealthy", why)
 	}
-	measured(d.t, "`docker service ps` says of the release that fell ill", "`"+why+"`")
+	measured(d.t, "`docker service ps` says of the release that "+what, "`"+why+"`")
 	s.wantCompleted()
 }
 
@@ -198,7 +222,7 @@ func updateReplicas(d docker, i image) {
 			d.logs("service", "logs", "--raw", s.name+"_haproxy"))
 	}
 	measured(d.t, "update of two replicas behind HAProxy: order to both healthy", seconds(took))
-	measured(d.t, "requests meanwhile over kept-alive connections, failed", fmt.Sprintf("%d, %d", l.asked.Load(), l.wrong.Load()))
+	measured(d.t, "update of two replicas behind HAProxy: requests over kept-alive connections, failed", fmt.Sprintf("%d, %d", l.asked.Load(), l.wrong.Load()))
 }
 
 // strictConfig is configs/haproxy.cfg without its second chances: what fails

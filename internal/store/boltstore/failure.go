@@ -18,6 +18,16 @@ type failure struct {
 	saved atomic.Pointer[saved] // what became of the accounts of a lost file
 }
 
+// Failure is why the store refuses everything, and what became of the accounts of
+// a file that was lost; nil while it does not. It is known after Close, too, which
+// tries for the last time to save them.
+func (s *Store) Failure() error {
+	if f := s.failed.Load(); f != nil {
+		return s.explain(f)
+	}
+	return nil
+}
+
 // latch ends the store: the first reason stays, and everything from now on is
 // refused with it.
 func (s *Store) latch(err error) {

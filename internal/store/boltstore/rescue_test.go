@@ -46,6 +46,20 @@ func all(t *testing.T, s *Store) (accounts []store.Account) {
 	}
 }
 
+func TestReplacementThatOnlyCloseNoticesIsAFailure(t *testing.T) {
+	s, path := seeded(t, 20)
+	other, otherPath := seeded(t, 3)
+	storetest.Close(t, other)
+	must(t, os.Rename(otherPath, path))
+	if err := s.Failure(); err != nil {
+		t.Errorf("before Close: %v", err)
+	}
+	storetest.Close(t, s)
+	if err := s.Failure(); err == nil || !strings.Contains(err.Error(), "its 20 accounts are kept in "+path+".rescued-") {
+		t.Errorf("after Close: %v, want where the accounts are", err)
+	}
+}
+
 func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
 	s, path := seeded(t, 20)
 	other, otherPath := seeded(t, 3)

@@ -1,4 +1,4 @@
-// Package docs holds the README to the code.
+// Package docs holds the documents to the code.
 package docs
 
 import (
@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	readme = "../../README.md"
-	begin  = "<!-- settings -->\n"
-	end    = "<!-- /settings -->"
+	document = "../../docs/settings.md"
+	begin    = "<!-- settings -->\n"
+	end      = "<!-- /settings -->"
 )
 
-var update = flag.Bool("update", false, "write the table of settings into the README")
+var update = flag.Bool("update", false, "write the table of settings")
 
 func TestSettingsTableIsTheCodes(t *testing.T) {
-	text, err := os.ReadFile(readme)
+	text, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
 	head, rest, found := strings.Cut(string(text), begin)
 	table, tail, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		t.Fatal("the README has no place for the table")
+		t.Fatal("docs/settings.md has no place for the table")
 	}
 	var want bytes.Buffer
 	if err := config.Docs(&want); err != nil {
@@ -37,9 +37,9 @@ func TestSettingsTableIsTheCodes(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("the README's table of settings is old: run make settings")
+		t.Fatal("the table of settings is old: run make settings")
 	}
-	if err := os.WriteFile(readme, []byte(head+begin+want.String()+end+tail), 0o644); err != nil {
+	if err := os.WriteFile(document, []byte(head+begin+want.String()+end+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
