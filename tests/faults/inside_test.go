@@ -100,7 +100,7 @@ var insideFaults = []insideFault{
 		lasts:  true, // it counts as a run that hangs
 		within: bound,
 	}, {
-		name:   "the prober of a healthy check dies",
+		name:   "the prober of a healthy check dies: its last result is stale after 15 s (checks.stale_after)",
 		diesAt: "ok",
 		within: staleAfter + 2*time.Second,
 		lasts:  true,
