@@ -208,12 +208,9 @@ func (s *Store) Close(ctx context.Context) error {
 		go func() {
 			defer close(s.ended)
 			<-s.stopped
-			h, f := s.handle(), s.failed.Load()
-			switch {
-			case f == nil && s.identity(h) == nil:
+			h := s.handle()
+			if s.failed.Load() == nil && s.identity(h) == nil {
 				s.endErr = s.tellWitness(h, true)
-			case f != nil && f.saved.Load() != nil && f.saved.Load().at == "":
-				s.endErr = s.explain(f) // the accounts end here
 			}
 			s.endErr = errors.Join(s.endErr, h.close())
 			s.retired.Wait()

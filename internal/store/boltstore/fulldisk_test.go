@@ -106,11 +106,13 @@ func TestReserveMakesRoomForARescue(t *testing.T) {
 	}
 }
 
-func TestStopWithoutRoomForTheAccountsIsAnError(t *testing.T) {
+func TestStopWithoutRoomForTheAccountsIsAFailure(t *testing.T) {
 	s, _ := onFullDisk(t, Options{})
 	awaitNoRoom(t, s)
-	if err := s.Close(t.Context()); err == nil || !noSpace(err) || !strings.Contains(err.Error(), "could not be saved") {
-		t.Errorf("Close = %v, want that the accounts are lost", err)
+	must(t, s.Failure())
+	storetest.Close(t, s)
+	if err := s.Failure(); err == nil || !noSpace(err) || !strings.Contains(err.Error(), "could not be saved") {
+		t.Errorf("Failure = %v, want that the accounts are lost", err)
 	}
 }
 
