@@ -4,8 +4,10 @@ package dependencies
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -294,14 +296,16 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// established counts this machine's open connections to a port.
+// established counts this machine's open connections to an address of IPv4.
 func established(addr string) int {
-	n, _ := strconv.Atoi(port(addr))
+	to := netip.MustParseAddrPort(addr)
+	ip := to.Addr().As4()
+	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
 	table, _ := os.ReadFile("/proc/net/tcp")
 	count := 0
 	for line := range bytes.Lines(table) {
 		fields := strings.Fields(string(line))
-		if len(fields) > 3 && strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", n)) && fields[3] == "01" {
+		if len(fields) > 3 && fields[2] == remote && fields[3] == "01" {
 			count++
 		}
 	}
