@@ -38,8 +38,13 @@ type Runner struct {
 	dirty       chan struct{} // has room for one: publish soon
 
 	publishing sync.Mutex
-	round      round // being published
+	round      round     // being published
+	resumed    time.Time // when this process went on after it stood still, or zero
 }
+
+// errStoodStill is said of a check that was to be asked again while the process
+// stood still: the world went on, and an old success is none.
+var errStoodStill = errors.New("stale: this process stood still, and has not asked since")
 
 // round is what one answer is made of, so that no two parts of it differ.
 type round struct {
@@ -175,8 +180,16 @@ func (r *Runner) publish() {
 	defer r.publishing.Unlock()
 	now := time.Now()
 	r.round = round{at: now, orders: []order{{drainName, r.drainVerdict()}, {maintenanceName, r.maintenance.at(now).verdict()}}}
+	if now.Sub(r.report.Load().At) > publishStale {
+		r.resumed = now
+	}
 	for _, p := range r.probers {
-		r.round.results = append(r.round.results, *p.result.Load())
+		result := *p.result.Load()
+		due := result.Finished.Add(p.check.Interval + p.check.Timeout)
+		if p.check.OnFailure != Degrade && result.counts() == OK && due.Before(r.resumed) {
+			result.Stale, result.Err = true, errStoodStill
+		}
+		r.round.results = append(r.round.results, result)
 	}
 	d := draft{Check: r.health.Measure(context.Background()), round: r.round, earned: true}
 	for i, p := range r.probers {

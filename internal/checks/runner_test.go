@@ -141,6 +141,30 @@ func TestAnAnswerStandsForFiveSeconds(t *testing.T) {
 		expect(t, r, 200, 200, `"ready":true`)
 		pass(100 * time.Millisecond)
 		expect(t, r, 503, 503, `"stale":"no health answer was made for 5.1s"`, `"ready":false`)
+	})
+}
+
+// The publisher can go on before the probers do.
+func TestWhatWasKnownBeforeTheProcessStoodStillIsNotPublishedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seldom := check("seldom", Restart, (&switchable{}).run)
+		seldom.Interval, seldom.StaleAfter = time.Hour, 3*time.Hour
+		r := byHand(t, check("often", Restart, (&switchable{}).run), seldom, check("minor", Degrade, (&switchable{}).run))
+		for _, p := range r.probers {
+			p.probe(t.Context(), nil)
+		}
+		r.publish()
+		expect(t, r, 200, 200)
+		pass(8 * time.Second)
+		r.publish()
+		expect(t, r, 503, 503, "stale: this process stood still")
+		if got := read(t, r.Report().Body); len(got.Failures) != 1 || got.Failures["often"] == "" {
+			t.Errorf("failures %v, want that of the check that was due alone", got.Failures)
+		}
+		pass(time.Second)
+		r.publish()
+		expect(t, r, 503, 503)
+		r.probers[0].probe(t.Context(), nil)
 		r.publish()
 		expect(t, r, 200, 200)
 	})

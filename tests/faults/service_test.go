@@ -131,9 +131,10 @@ type answer struct {
 	Timestamp time.Time
 	Failures  map[string]string
 	Checks    map[string]struct {
-		Status    string
-		OnFailure string `json:"on_failure"`
-		Error     string
+		Status      string
+		OnFailure   string    `json:"on_failure"`
+		LastSuccess time.Time `json:"last_success"`
+		Error       string
 	}
 }
 

@@ -130,8 +130,10 @@ func (s *scene) watchStopped() {
 			s.row.found, s.row.took = true, time.Since(s.began)
 			s.ready()
 		}
-		if a.code == 200 && a.Timestamp.Before(continued) {
-			s.bad("the first answer is 200 and %s old", continued.Sub(a.Timestamp).Round(100*time.Millisecond))
+		for what, at := range map[string]time.Time{"answer": a.Timestamp, "success of bolt": a.Checks["bolt"].LastSuccess} {
+			if a.code == 200 && at.Before(continued) {
+				s.bad("the first answer is 200, and its %s is %s old", what, continued.Sub(at).Round(100*time.Millisecond))
+			}
 		}
 	}
 	if err := eventually(func() error {
