@@ -56,13 +56,13 @@ func (r ran) is(t *testing.T, code int, stdout, stderr string) {
 
 func TestStreamMayTakeLongerThanARequest(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=200ms", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=300ms")
+	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=2s")
 	p.await(t, "/ready", 200)
 	body, in := io.Pipe()
 	go func() {
 		for i := range 12 {
 			io.WriteString(in, line(i))
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond) // 3 s in all
 		}
 		in.Close()
 	}()
