@@ -49,6 +49,29 @@ func (s service) raw(t *testing.T, method, text string) reply {
 	return reply{resp, string(body)}
 }
 
+// afterHeader returns what comes behind the header of an answer that has no
+// body: net/http's client would not show it.
+func (s service) afterHeader(t *testing.T, method, path string, headers ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, path)
+	for i := 0; i+1 < len(headers); i += 2 {
+		fmt.Fprintf(conn, "%s: %s\r\n", headers[i], headers[i+1])
+	}
+	fmt.Fprint(conn, "\r\n")
+	answer, err := io.ReadAll(conn)
+	_, rest, whole := strings.Cut(string(answer), "\r\n\r\n")
+	if err != nil || !whole {
+		t.Fatalf("%s %s: %q, %v", method, path, answer, err)
+	}
+	return rest
+}
+
 // bare is the routes over a store alone.
 func bare(accounts store.Store) API {
 	return API{Store: accounts, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}

@@ -1,11 +1,12 @@
 package handlers
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,31 +95,79 @@ func pair(t *testing.T) (server, client net.Conn) {
 func TestSlowClientIsSeenToMove(t *testing.T) {
 	server, client := pair(t)
 	client.(*net.TCPConn).SetReadBuffer(64 << 10)
-	var written atomic.Int64
-	go func() {
-		for {
-			n, err := server.Write(make([]byte, chunk))
-			if written.Add(int64(n)); err != nil {
-				return
+	raw, err := server.(problemConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func() (n int64) { // as much as the kernel takes at once
+		err := raw.Write(func(fd uintptr) bool {
+			for {
+				k, err := syscall.Write(int(fd), make([]byte, chunk))
+				if err != nil {
+					return true
+				}
+				n += int64(k)
 			}
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
+		return n
+	}
 	take := func(n int64) {
 		t.Helper()
 		if _, err := io.CopyN(io.Discard, client, n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	take(8 << 20) // a fast client first: the kernel gives it all the room it may
-	for last := int64(-1); last != written.Load(); time.Sleep(200 * time.Millisecond) {
-		last = written.Load()
-	}
-	full := written.Load()
-	const slow = 4 * minRate * int64(chunkTimeout/time.Second)
-	take(slow)
-	for deadline := time.Now().Add(2 * time.Second); written.Load() == full; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes are on their way, and no more are written after the client took %d", full-8<<20, slow)
+	const fast = 64 << 20 // first: the kernel gives such a client all the room it may
+	sent := make(chan error, 1)
+	go func() {
+		for n := 0; n < fast; n += chunk {
+			if _, err := server.Write(make([]byte, chunk)); err != nil {
+				sent <- err
+				return
+			}
 		}
+		sent <- nil
+	}()
+	take(fast)
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	var full int64 // on their way
+	for quiet := 0; quiet < 20; time.Sleep(10 * time.Millisecond) {
+		n := fill()
+		if full += n; n == 0 {
+			quiet++
+		} else {
+			quiet = 0
+		}
+	}
+	waits, moved := make(chan struct{}, 100), make(chan error, 1)
+	go func() { // as a Write does, which tries again when the kernel says that there is room
+		moved <- raw.Write(func(fd uintptr) bool {
+			_, err := syscall.Write(int(fd), make([]byte, chunk))
+			if errors.Is(err, syscall.EAGAIN) {
+				waits <- struct{}{}
+				return false
+			}
+			return true
+		})
+	}()
+	select {
+	case <-waits:
+	case <-moved:
+		t.Fatal("what the kernel has taken had an end, and has none now")
+	}
+	slow := min(full, 4*minRate*int64(chunkTimeout/time.Second))
+	take(slow)
+	select {
+	case err := <-moved:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(chunkTimeout):
+		t.Fatalf("%d bytes are on their way, and no more are written after the client took %d", full, slow)
 	}
 }
