@@ -64,17 +64,27 @@ func (a API) admitted(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
-// oneList lets few lists of accounts be in memory at once; the others wait for
-// as long as a request may take.
+// oneList lets few lists of accounts be in memory at once, each until its client
+// has it. Some others wait, for a moment: they are admitted, and must not keep
+// out what needs no list.
 func (a API) oneList(ctx huma.Context, next func(huma.Context)) {
-	wait, cancel := context.WithTimeout(ctx.Context(), requestTimeout)
+	c := humagin.Unwrap(ctx)
+	select {
+	case a.listing <- struct{}{}:
+		defer func() { <-a.listing }()
+	default:
+		write(c, busy())
+		return
+	}
+	wait, cancel := context.WithTimeout(ctx.Context(), a.listWait)
 	defer cancel()
 	select {
 	case a.lists <- struct{}{}:
 		defer func() { <-a.lists }()
+		c.Writer = newPacedAnswer(c)
 		next(ctx)
 	case <-wait.Done():
-		write(humagin.Unwrap(ctx), busy())
+		write(c, busy())
 	}
 }
 
