@@ -260,7 +260,7 @@ func TestErrorsOfTheStoreHaveTheirWords(t *testing.T) {
 	} {
 		fail := storetest.Fail(fmt.Errorf("bolt: %w: %w", c.err, secret))
 		s := serve(t, func(real store.Store) store.Store {
-			return storetest.Faulty{Store: real, OnGet: fail, OnGetMany: fail, OnList: fail, OnPut: fail, OnDelete: fail}
+			return storetest.Faulty{Store: real, OnGet: fail, OnGetMany: fail, OnList: fail, OnPut: fail, OnUpdate: fail, OnDelete: fail}
 		})
 		for _, r := range []reply{s.do(t, "GET", "/accounts/1", ""), s.do(t, "GET", "/accounts", ""),
 			s.do(t, "PUT", "/accounts/1", `{"name":"x"}`), s.do(t, "DELETE", "/accounts/1", ""), s.do(t, "POST", "/accounts", `{"name":"x"}`),
