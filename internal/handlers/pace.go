@@ -154,7 +154,9 @@ func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma
 		c := humagin.Unwrap(ctx)
 		p := cmp.Or(checkHead(c.Request, answer), checkTaken(c.Request, ctx.Operation()))
 		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
-			_, p = checkMedia(c.Request, expected)
+			if p = checkLength(c.Request); p == nil {
+				_, p = checkMedia(c.Request, expected)
+			}
 		}
 		if p != nil {
 			write(c, p)

@@ -171,6 +171,8 @@ func TestBodyOfNoLengthIs411(t *testing.T) {
 	for _, text := range []string{
 		"PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n",
 		"POST /accounts HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n\r\n{\"name\":\"x\"}",
+		"POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\r\n",
+		"POST /accounts:import HTTP/1.0\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\r\n{\"id\":\"a\",\"name\":\"x\"}\n",
 	} {
 		method, _, _ := strings.Cut(text, " ")
 		s.raw(t, method, text).isProblem(t, 411)
@@ -178,6 +180,19 @@ func TestBodyOfNoLengthIs411(t *testing.T) {
 	s.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n").isProblem(t, 400)
 	chunked := "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"x\"}\r\n0\r\n\r\n"
 	s.raw(t, "PUT", chunked).is(t, 201, &account{})
+}
+
+// The answer comes in place of 100 Continue.
+func TestBodyThatIsAnnouncedTooLongIsNotWaitedFor(t *testing.T) {
+	s := serve(t, nil)
+	for _, length := range []int{1<<20 + 1, 1 << 30} {
+		text := fmt.Sprintf("PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", length)
+		if r := s.raw(t, "PUT", text); !r.Close {
+			t.Errorf("%d: the connection is kept", length)
+		} else {
+			r.isProblem(t, 413)
+		}
+	}
 }
 
 func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {

@@ -30,6 +30,7 @@ func TestWhatIsNoRequestIsAProblemToo(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 32<<10) + "\r\n\r\n":  431,
 		"GET /" + strings.Repeat("x", 32<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n":         431,
 		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":                 501,
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":                        417,
 		"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                404,
 		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx": 400,
 		"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n":                                 400,
