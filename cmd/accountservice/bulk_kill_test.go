@@ -69,7 +69,8 @@ func hashOf(t *testing.T, path string) []byte {
 }
 
 // watchMemory returns a function that says the most memory the process had,
-// mapped pages of files apart, in bytes.
+// mapped pages of files apart, in bytes. One of which nothing could be read
+// fails the test.
 func watchMemory(t *testing.T, pid int) (most func() int) {
 	peak, stop := make(chan int, 1), make(chan struct{})
 	go func() {
@@ -84,7 +85,14 @@ func watchMemory(t *testing.T, pid int) (most func() int) {
 			}
 		}
 	}()
-	return func() int { close(stop); return <-peak }
+	return func() int {
+		close(stop)
+		most := <-peak
+		if most == 0 {
+			t.Error("no RssAnon could be read: the memory is not bounded by this test")
+		}
+		return most
+	}
 }
 
 // anonOf is RssAnon of a process in bytes, 0 if it has ended.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,13 +58,13 @@ func (r ran) is(t *testing.T, code int, stdout, stderr string) {
 
 func TestStreamMayTakeLongerThanARequest(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=200ms", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=300ms")
+	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=2s")
 	p.await(t, "/ready", 200)
 	body, in := io.Pipe()
 	go func() {
 		for i := range 12 {
 			io.WriteString(in, line(i))
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond) // 3 s in all
 		}
 		in.Close()
 	}()
@@ -99,6 +101,33 @@ func TestImportStopsAtABatchWhenToldTo(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(said.String(), "imported 10000 lines") || !strings.Contains(said.String(), "told to stop") ||
 		!strings.Contains(said.String(), "The lines before 10001 are stored, none from there on. Run the whole import again to go on.") {
 		t.Errorf("exit %d: %s", code, said.String())
+	}
+}
+
+func TestImportFromAPipeThatNobodyWritesCanBeStopped(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var stdout, stderr buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"import", fifo}, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + newPath(t)}, &stdout, &stderr)
+	}()
+	cancel() // while it waits, or before
+	select {
+	case got := <-code:
+		if got != exitCutShort || !strings.Contains(stderr.String(), "told to stop before") {
+			t.Errorf("exit %d: %s", got, stderr.String())
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it still waits for a writer")
+	}
+	// lets the goroutine go that waits in this process
+	if w, err := os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+		w.Close()
 	}
 }
 

@@ -38,7 +38,11 @@ func newImportCommand(load loadConfig, stdout, stderr io.Writer) *cobra.Command 
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := openInput(cmd.Context(), args[0])
 			if err != nil {
-				return failed(stderr, "import", err)
+				err = failed(stderr, "import", err)
+				if cmd.Context().Err() != nil {
+					return &exit{exitCutShort, err}
+				}
+				return err
 			}
 			defer in.Close()
 			shown := newMeter(stderr, "lines", in.size)
@@ -75,7 +79,7 @@ func openInput(ctx context.Context, name string) (input, error) {
 	if name == "-" {
 		return input{untilDone(ctx, os.Stdin), io.NopCloser(nil), "standard input", 0}, nil
 	}
-	f, err := os.Open(name)
+	f, err := openUntilDone(ctx, name)
 	if err != nil {
 		return input{}, err
 	}
@@ -90,6 +94,25 @@ func openInput(ctx context.Context, name string) (input, error) {
 	}
 	f.Close()
 	return input{}, err
+}
+
+// openUntilDone opens a file until ctx ends: a FIFO waits for its writer.
+func openUntilDone(ctx context.Context, name string) (*os.File, error) {
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		f, err := os.Open(name)
+		done <- opened{f, err}
+	}()
+	select {
+	case o := <-done:
+		return o.f, o.err
+	case <-ctx.Done(): // and with it the process, and the wait
+		return nil, fmt.Errorf("told to stop before %s could be opened: %w", name, ctx.Err())
+	}
 }
 
 // untilDone reads from r until ctx ends: a read from a pipe or a terminal may

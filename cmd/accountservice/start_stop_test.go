@@ -30,10 +30,10 @@ func writtenLast(t *testing.T, id string) string {
 
 func TestFullDiskDegradesAndSettingsOfACheckAreShown(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DISK_MIN_FREE=1PiB", "ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=400ms", "ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT=150ms")
+	p := start(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DISK_MIN_FREE=1PiB", "ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=6s", "ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT=3500ms")
 	p.await(t, "/ready", 200)
 	disk := p.await(t, "/health/checks/disk", 503)
-	for _, want := range []string{filepath.Dir(p.path) + " has ", "less than 1073741824.0 MiB", `"on_failure":"degrade"`, `"interval":"300ms"`, `"timeout":"200ms"`} {
+	for _, want := range []string{filepath.Dir(p.path) + " has ", "less than 1073741824.0 MiB", `"on_failure":"degrade"`, `"interval":"5s"`, `"timeout":"4s"`} {
 		if !strings.Contains(disk, want) {
 			t.Errorf("/health/checks/disk = %s, want %q", disk, want)
 		}
@@ -41,8 +41,8 @@ func TestFullDiskDegradesAndSettingsOfACheckAreShown(t *testing.T) {
 	if status, body := p.get("/health"); status != 200 || !strings.Contains(body, `"status":"Partially Available"`) || !strings.Contains(body, `"failures":{"disk":`) {
 		t.Errorf("/health = %d %s, want 200, partially available for the disk", status, body)
 	}
-	if bolt := p.await(t, "/health/checks/bolt", 200); !strings.Contains(bolt, `"interval":"400ms"`) || !strings.Contains(bolt, `"timeout":"150ms"`) {
-		t.Errorf("/health/checks/bolt = %s, want its own interval 400ms and timeout 150ms", bolt)
+	if bolt := p.await(t, "/health/checks/bolt", 200); !strings.Contains(bolt, `"interval":"6s"`) || !strings.Contains(bolt, `"timeout":"3.5s"`) {
+		t.Errorf("/health/checks/bolt = %s, want its own interval 6s and timeout 3.5s", bolt)
 	}
 	p.signal(t, syscall.SIGTERM)
 	p.exits(t, 0)

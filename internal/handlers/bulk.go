@@ -72,7 +72,7 @@ func (a API) registerBulk(api huma.API) {
 			"`imported` says how far it went. Repeating the whole import is safe: what is there already is left alone.",
 		RequestBody:                  &huma.RequestBody{Content: lines},
 		Responses:                    answers[ImportCount](api, http.StatusOK),
-		Errors:                       []int{400, 406, 408, 414, 415, 422, 429, 431, 503, 507},
+		Errors:                       []int{400, 406, 408, 411, 414, 415, 417, 422, 429, 431, 503, 507},
 		RejectUnknownQueryParameters: true,
 		Middlewares:                  huma.Middlewares{streamed("application/json", streams)},
 	}, func(_ context.Context, in *importInput) (*huma.StreamResponse, error) {
@@ -84,7 +84,7 @@ func (a API) registerBulk(api huma.API) {
 		Description: "Accounts that change while it runs are in it or not. An export that fails after it began is cut: " +
 			"it has no end as HTTP/1.1 marks it, and no `Content-Digest` (RFC 9530), which a whole one has in its trailer.",
 		Responses:                    map[string]*huma.Response{"200": {Description: "All accounts", Content: lines, Headers: headersOf("Trailer")}},
-		Errors:                       []int{400, 406, 414, 422, 429, 431, 503, 505},
+		Errors:                       []int{400, 406, 414, 417, 422, 429, 431, 503, 505},
 		RejectUnknownQueryParameters: true,
 		Middlewares:                  huma.Middlewares{streamed(ndjson, streams)},
 	}, func(context.Context, *struct{}) (*huma.StreamResponse, error) {

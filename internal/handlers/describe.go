@@ -51,6 +51,9 @@ func describeAll(doc *huma.OpenAPI) {
 		for _, op := range operations(item) {
 			for status, response := range op.Responses {
 				describeHeaders(status, response)
+				if status == "415" && op.Method == http.MethodPatch {
+					response.Headers["Accept-Patch"] = headersOf("Accept-Patch")["Accept-Patch"]
+				}
 				if names := notTaken(op); status == "400" && names != nil {
 					response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
 				}
@@ -135,7 +138,7 @@ func serveOPTIONS(engine *gin.Engine, doc *huma.OpenAPI) {
 		slices.Sort(methods)
 		allow, patch := strings.Join(methods, ", "), ""
 		if item.Patch != nil {
-			patch = strings.ReplaceAll(mediaTypes(item.Patch.RequestBody), " or ", ", ")
+			patch = acceptPatch(item.Patch.RequestBody)
 		}
 		engine.OPTIONS(ginPath(path), func(c *gin.Context) {
 			c.Header("Allow", allow)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -49,6 +50,8 @@ type API struct {
 	said     *repeats
 	slots    chan struct{} // one for each request admitted
 	lists    chan struct{} // one for each list of accounts in memory
+	listing  chan struct{} // one for each of them, and for each that waits to be
+	listWait time.Duration
 	parsers  chan struct{} // one for each body being taken apart
 	inFlight *attempts
 }
@@ -61,14 +64,19 @@ const DefaultMaxConcurrent = 128
 // MiB as values, as long as it is taken apart.
 const (
 	maxLists   = 8
+	maxWaiting = 2 * maxLists // for a list
 	maxParsers = 4
 )
+
+// listWait is how long a list may wait for others.
+const listWait = time.Second
 
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
 	a.said, a.inFlight = &repeats{}, &attempts{}
 	a.slots = make(chan struct{}, cmp.Or(a.MaxConcurrent, DefaultMaxConcurrent))
 	a.lists, a.parsers = make(chan struct{}, maxLists), make(chan struct{}, maxParsers)
+	a.listing, a.listWait = make(chan struct{}, maxLists+maxWaiting), cmp.Or(a.listWait, listWait)
 	a.Log = slog.New(identified{a.Log.Handler()})
 	engine := newEngine()
 	engine.Use(a.Metrics.observe, a.identify, a.recoverPanic)

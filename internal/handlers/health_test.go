@@ -36,8 +36,8 @@ func TestHealthComesInTheFormThatIsLikedBest(t *testing.T) {
 					t.Errorf("%s %s, Accept %q: %v, want %s", r.Request.Method, path, accept, r.Header, want)
 				}
 			}
-			if head.StatusCode != get.StatusCode || head.body != "" || head.ContentLength != int64(len(get.body)) {
-				t.Errorf("HEAD %s = %d with %d of %d bytes", path, head.StatusCode, head.ContentLength, len(get.body))
+			if body := s.afterHeader(t, "HEAD", path, "Accept", accept); body != "" || head.StatusCode != get.StatusCode || head.ContentLength != int64(len(get.body)) {
+				t.Errorf("HEAD %s = %d with %d of %d bytes and %q", path, head.StatusCode, head.ContentLength, len(get.body), body)
 			}
 			marks := map[string]string{"application/json": `"on_failure"`, "application/health+json": `"componentType"`}
 			if mark := marks[want]; !strings.Contains(get.body, mark) || mark == "" && strings.HasPrefix(get.body, "{") {

@@ -171,7 +171,7 @@ func (l listing) List(ctx context.Context, q store.Query) (store.Page, error) {
 
 func TestListsInMemoryAreFewAndOthersWait(t *testing.T) {
 	l := listing{entered: make(chan struct{}, 100), release: make(chan struct{})}
-	s := serve(t, func(real store.Store) store.Store { l.Store = real; return l })
+	s := serveWith(t, func(real store.Store) store.Store { l.Store = real; return l }, func(a *API) { a.listWait = time.Minute })
 	done := make(chan reply)
 	for range maxLists + 5 {
 		go func() { done <- s.do(t, "GET", "/accounts", "") }()

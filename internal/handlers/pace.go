@@ -87,8 +87,9 @@ func (e *bodyError) problem() *Problem {
 // pacedWriter is the body of an answer.
 type pacedWriter struct {
 	pace
-	conn *http.ResponseController
-	w    http.ResponseWriter
+	conn  *http.ResponseController
+	w     http.ResponseWriter
+	until time.Time // the end of it all, or zero
 }
 
 func newPacedWriter(c *gin.Context) *pacedWriter {
@@ -99,13 +100,44 @@ func (w *pacedWriter) Write(all []byte) (written int, err error) {
 	for len(all) > 0 && err == nil {
 		var n int
 		begun := time.Now()
-		w.conn.SetWriteDeadline(w.deadline(begun))
+		deadline := w.deadline(begun)
+		if !w.until.IsZero() && w.until.Before(deadline) {
+			deadline = w.until
+		}
+		w.conn.SetWriteDeadline(deadline)
 		n, err = w.w.Write(all[:min(chunk, len(all))])
 		w.took(begun, n)
 		written, all = written+n, all[n:]
 	}
 	return written, err
 }
+
+// listTimeout bounds how long a list is in memory for its client's sake.
+const listTimeout = 30 * time.Second
+
+// pacedAnswer is an answer in memory, which is cut off if its client stands
+// still for longer than a stream may.
+type pacedAnswer struct {
+	gin.ResponseWriter
+	body *pacedWriter
+}
+
+func newPacedAnswer(c *gin.Context) pacedAnswer {
+	body := newPacedWriter(c)
+	body.until = time.Now().Add(listTimeout)
+	return pacedAnswer{c.Writer, body}
+}
+
+// Write implements io.Writer.
+func (a pacedAnswer) Write(all []byte) (int, error) {
+	if _, err := a.body.Write(all); err != nil {
+		panic(http.ErrAbortHandler) // huma's own words for it would be an error of the service
+	}
+	return len(all), nil
+}
+
+// Unwrap is for http.ResponseController.
+func (a pacedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // answerError is of a client that is gone, or too slow.
 type answerError struct{ err error }
@@ -122,7 +154,9 @@ func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma
 		c := humagin.Unwrap(ctx)
 		p := cmp.Or(checkHead(c.Request, answer), checkTaken(c.Request, ctx.Operation()))
 		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
-			_, p = checkMedia(c.Request, expected)
+			if p = checkLength(c.Request); p == nil {
+				_, p = checkMedia(c.Request, expected)
+			}
 		}
 		if p != nil {
 			write(c, p)

@@ -4,7 +4,6 @@ import (
 	"maps"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-json-experiment/json"
 
 	"accountservice/internal/store"
 )
@@ -59,11 +58,8 @@ func (p mergePatch) validKeys() error {
 	return nil
 }
 
-// patched is what a Put of acc with these changes is to be given.
-func patched(acc store.Account, patch mergePatch) (store.Draft, error) {
-	if err := patch.validKeys(); err != nil {
-		return store.Draft{}, err
-	}
+// apply makes the patch's changes to acc. The schema has looked at the patch.
+func (p mergePatch) apply(acc store.Account) (store.Draft, error) {
 	current := map[string]any{"name": acc.Name}
 	if acc.Email != "" {
 		current["email"] = acc.Email
@@ -75,11 +71,15 @@ func patched(acc store.Account, patch mergePatch) (store.Draft, error) {
 		}
 		current["labels"] = kept
 	}
-	text, err := json.Marshal(merge(current, patch.value))
-	if err != nil {
-		return store.Draft{}, err
+	merged, _ := merge(current, p.value).(map[string]any)
+	name, _ := merged["name"].(string)
+	email, _ := merged["email"].(string)
+	draft := store.Draft{Name: name, Email: email}
+	if labels, _ := merged["labels"].(map[string]any); len(labels) > 0 {
+		draft.Labels = make(map[string]string, len(labels))
+		for key, value := range labels {
+			draft.Labels[key], _ = value.(string)
+		}
 	}
-	var draft accountDraft
-	err = unmarshalStrict(text, &draft)
-	return draft.parse(), err
+	return draft, nil
 }

@@ -30,7 +30,7 @@ type Problem struct {
 	// Imported is of an import that ended early.
 	Imported *ImportCount `json:"imported,omitempty" doc:"How far an import went"`
 
-	retryAfter string
+	retryAfter, acceptPatch string // headers
 }
 
 // InvalidField is one part of a request that was refused. Its value is never
@@ -52,10 +52,14 @@ func (p *Problem) Error() string             { return p.Title + ": " + p.Detail 
 func (p *Problem) GetStatus() int            { return p.Status }
 func (p *Problem) ContentType(string) string { return problemType }
 func (p *Problem) GetHeaders() http.Header {
-	if p.retryAfter == "" {
-		return nil
+	header := make(http.Header)
+	if p.retryAfter != "" {
+		header.Set("Retry-After", p.retryAfter)
 	}
-	return http.Header{"Retry-After": {p.retryAfter}}
+	if p.acceptPatch != "" {
+		header.Set("Accept-Patch", p.acceptPatch)
+	}
+	return header
 }
 
 const problemType = "application/problem+json"

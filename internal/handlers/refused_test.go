@@ -48,6 +48,7 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"put, not acceptable": {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Accept", "text/html"}, 406, ""},
 		"gzip":                {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Encoding", "gzip"}, 415, "must not be encoded"},
 		"two encodings":       {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Encoding", "identity, br"}, 415, "must not be encoded"},
+		"part of an account":  {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Range", "bytes 0-11/secret7"}, 400, `"parameter":"Content-Range"`},
 		"no body":             {"PUT", "/accounts/10000", "", nil, 400, "required"},
 		"wrong type":          {"PUT", "/accounts/10000", `{"name":"x"}`, []string{"Content-Type", "text/plain"}, 415, ""},
 		"form":                {"PUT", "/accounts/10000", `name=x`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, ""},
@@ -90,6 +91,9 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := s.do(t, c.method, c.path, c.body, c.headers...)
 			r.isProblem(t, c.status)
+			if want := c.status == 415 && c.method == "PATCH"; (r.Header.Get("Accept-Patch") == "application/merge-patch+json, application/json") != want {
+				t.Errorf("Accept-Patch is %q", r.Header.Get("Accept-Patch"))
+			}
 			if !strings.Contains(r.body, c.want) {
 				t.Errorf("%s lacks %q", r.body, c.want)
 			}

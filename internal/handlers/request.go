@@ -34,7 +34,7 @@ const requestTimeout = 5 * time.Second
 func register[I, O any](a API, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Tags = []string{"accounts"}
 	op.RejectUnknownQueryParameters = true
-	op.Errors = append(op.Errors, 400, 406, 414, 422, 431, 503)
+	op.Errors = append(op.Errors, 400, 406, 414, 417, 422, 431, 503)
 	if takesBody := op.Method == http.MethodPost || op.Method == http.MethodPut || op.Method == http.MethodPatch; takesBody {
 		op.Errors = append(op.Errors, 408, 411, 413, 415)
 		op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // readBody has both
@@ -64,17 +64,27 @@ func (a API) admitted(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
-// oneList lets few lists of accounts be in memory at once; the others wait for
-// as long as a request may take.
+// oneList lets few lists of accounts be in memory at once, each until its client
+// has it. Some others wait, for a moment: they are admitted, and must not keep
+// out what needs no list.
 func (a API) oneList(ctx huma.Context, next func(huma.Context)) {
-	wait, cancel := context.WithTimeout(ctx.Context(), requestTimeout)
+	c := humagin.Unwrap(ctx)
+	select {
+	case a.listing <- struct{}{}:
+		defer func() { <-a.listing }()
+	default:
+		write(c, busy())
+		return
+	}
+	wait, cancel := context.WithTimeout(ctx.Context(), a.listWait)
 	defer cancel()
 	select {
 	case a.lists <- struct{}{}:
 		defer func() { <-a.lists }()
+		c.Writer = newPacedAnswer(c)
 		next(ctx)
 	case <-wait.Done():
-		write(humagin.Unwrap(ctx), busy())
+		write(c, busy())
 	}
 }
 
@@ -149,7 +159,8 @@ func checkConditions(header http.Header) *Problem {
 // (RFC 9110, 13.1), whether it knows them or not.
 var conditions = []string{"If-Match", "If-None-Match"}
 
-// checkTaken refuses a change with a condition that its operation has not.
+// checkTaken refuses a change with a condition, or of a part, that its operation
+// has not.
 func checkTaken(r *http.Request, op *huma.Operation) *Problem {
 	for _, name := range notTaken(op) {
 		if _, there := r.Header[name]; there {
@@ -159,11 +170,15 @@ func checkTaken(r *http.Request, op *huma.Operation) *Problem {
 	return nil
 }
 
-// notTaken are the conditions that an operation has not; one that changes
-// nothing takes all, if only to ignore them.
+// notTaken are the headers that an operation must not be performed against: the
+// conditions that it has not, and of a PUT the part to put (RFC 9110, 14.5). One
+// that changes nothing takes all, if only to ignore them.
 func notTaken(op *huma.Operation) (names []string) {
 	if op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions {
 		return nil
+	}
+	if op.Method == http.MethodPut {
+		names = append(names, "Content-Range")
 	}
 	for _, name := range conditions {
 		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == name }) {
@@ -175,10 +190,10 @@ func notTaken(op *huma.Operation) (names []string) {
 
 // checkBody reads the body into memory and returns what is wrong with it, or nil.
 func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.RequestBody, api huma.API) *Problem {
+	if p := checkLength(r); p != nil {
+		return p
+	}
 	if r.ContentLength == 0 {
-		if r.Header.Get("Content-Length") == "" {
-			return problem(http.StatusLengthRequired, "A body is required, with Content-Length or Transfer-Encoding: chunked.")
-		}
 		return problem(http.StatusBadRequest, "A body is required.")
 	}
 	described, p := checkMedia(r, expected)
@@ -200,6 +215,14 @@ func (a API) checkBody(w http.ResponseWriter, r *http.Request, expected *huma.Re
 	return validBody(body, described.Schema, api.OpenAPI().Components.Schemas)
 }
 
+// checkLength refuses a body of no length: it would be taken for none.
+func checkLength(r *http.Request) *Problem {
+	if r.ContentLength == 0 && r.Header.Get("Content-Length") == "" {
+		return problem(http.StatusLengthRequired, "A body is required, with Content-Length or Transfer-Encoding: chunked.")
+	}
+	return nil
+}
+
 // checkMedia returns what the body is described as, or what is wrong with its
 // media type or coding.
 func checkMedia(r *http.Request, expected *huma.RequestBody) (*huma.MediaType, *Problem) {
@@ -207,7 +230,11 @@ func checkMedia(r *http.Request, expected *huma.RequestBody) (*huma.MediaType, *
 	described := expected.Content[media]
 	if charset, has := params["charset"]; err != nil || described == nil || len(r.Header.Values("Content-Type")) > 1 ||
 		has && !strings.EqualFold(charset, "utf-8") {
-		return nil, problem(http.StatusUnsupportedMediaType, "The body must be "+mediaTypes(expected)+".")
+		p := problem(http.StatusUnsupportedMediaType, "The body must be "+mediaTypes(expected)+".")
+		if r.Method == http.MethodPatch {
+			p.acceptPatch = acceptPatch(expected) // RFC 5789, 2.2
+		}
+		return nil, p
 	}
 	if coding := strings.Join(r.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
@@ -226,6 +253,11 @@ func mediaTypes(expected *huma.RequestBody) string {
 	return strings.Join(names, " or ")
 }
 
+// acceptPatch is the header that tells them.
+func acceptPatch(expected *huma.RequestBody) string {
+	return strings.ReplaceAll(mediaTypes(expected), " or ", ", ")
+}
+
 // memory is a body that was read.
 type memory struct {
 	*bytes.Reader
@@ -236,6 +268,10 @@ type memory struct {
 func (*memory) Close() error { return nil }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
+	tooLarge := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is longer than %d bytes.", limit))
+	if r.ContentLength > limit { // before a Read lets a client that waits for 100 Continue send it
+		return nil, tooLarge
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLong *http.MaxBytesError
 	var network net.Error
@@ -243,7 +279,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Pro
 	case err == nil:
 		return body, nil
 	case errors.As(err, &tooLong):
-		return nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is longer than %d bytes.", limit))
+		return nil, tooLarge
 	case errors.As(err, &network) && network.Timeout():
 		return nil, problem(http.StatusRequestTimeout, "The body did not arrive in time.")
 	}

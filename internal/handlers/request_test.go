@@ -49,6 +49,29 @@ func (s service) raw(t *testing.T, method, text string) reply {
 	return reply{resp, string(body)}
 }
 
+// afterHeader returns what comes behind the header of an answer that has no
+// body: net/http's client would not show it.
+func (s service) afterHeader(t *testing.T, method, path string, headers ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, path)
+	for i := 0; i+1 < len(headers); i += 2 {
+		fmt.Fprintf(conn, "%s: %s\r\n", headers[i], headers[i+1])
+	}
+	fmt.Fprint(conn, "\r\n")
+	answer, err := io.ReadAll(conn)
+	_, rest, whole := strings.Cut(string(answer), "\r\n\r\n")
+	if err != nil || !whole {
+		t.Fatalf("%s %s: %q, %v", method, path, answer, err)
+	}
+	return rest
+}
+
 // bare is the routes over a store alone.
 func bare(accounts store.Store) API {
 	return API{Store: accounts, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}
@@ -56,7 +79,7 @@ func bare(accounts store.Store) API {
 
 func TestBodyThatDoesNotArriveIs408(t *testing.T) {
 	server := httptest.NewUnstartedServer(bare(store.Unavailable("never to be asked")).Handler())
-	server.Config.ReadTimeout = 200 * time.Millisecond
+	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout = 10*time.Second, time.Second // the header may come late, the body does not come
 	server.Start()
 	defer server.Close()
 	r := service{Server: server}.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
@@ -148,6 +171,8 @@ func TestBodyOfNoLengthIs411(t *testing.T) {
 	for _, text := range []string{
 		"PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n",
 		"POST /accounts HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n\r\n{\"name\":\"x\"}",
+		"POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\r\n",
+		"POST /accounts:import HTTP/1.0\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\r\n{\"id\":\"a\",\"name\":\"x\"}\n",
 	} {
 		method, _, _ := strings.Cut(text, " ")
 		s.raw(t, method, text).isProblem(t, 411)
@@ -155,6 +180,19 @@ func TestBodyOfNoLengthIs411(t *testing.T) {
 	s.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n").isProblem(t, 400)
 	chunked := "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"x\"}\r\n0\r\n\r\n"
 	s.raw(t, "PUT", chunked).is(t, 201, &account{})
+}
+
+// The answer comes in place of 100 Continue.
+func TestBodyThatIsAnnouncedTooLongIsNotWaitedFor(t *testing.T) {
+	s := serve(t, nil)
+	for _, length := range []int{1<<20 + 1, 1 << 30} {
+		text := fmt.Sprintf("PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", length)
+		if r := s.raw(t, "PUT", text); !r.Close {
+			t.Errorf("%d: the connection is kept", length)
+		} else {
+			r.isProblem(t, 413)
+		}
+	}
 }
 
 func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {

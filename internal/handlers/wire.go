@@ -18,7 +18,7 @@ const sendBuffer = 64 << 10
 
 // Problems is l, on whose connections the errors that net/http answers by
 // itself, before it asks a handler, are problems too: 400 for what is no HTTP,
-// 431, 501. For TCP, not for TLS. Streams need its small send buffers.
+// 417, 431, 501. For TCP, not for TLS. Streams need its small send buffers.
 func Problems(l net.Listener) net.Listener { return problemListener{l} }
 
 type problemListener struct{ net.Listener }
@@ -40,8 +40,16 @@ type problemConn struct{ *net.TCPConn }
 // An answer of a handler has a Date at least.
 const plainHeader = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
+// otherExpect begins the answer to an Expect that is not 100-continue. No handler
+// gives this status.
+var otherExpect = []byte("HTTP/1.1 417 ")
+
 // Write implements net.Conn.
 func (c problemConn) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, otherExpect) {
+		_, err := c.TCPConn.Write(problemAnswer(http.StatusExpectationFailed))
+		return len(b), err
+	}
 	line, _, plain := bytes.Cut(b, []byte(plainHeader))
 	code, found := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
 	if !plain || !found || bytes.Contains(line, []byte("\r\n")) || len(code) < 3 {
@@ -64,6 +72,8 @@ func problemAnswer(status int) []byte {
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		p.Detail = "The header of the request is too long."
+	case http.StatusExpectationFailed:
+		p.Detail = "Of what a request can expect only 100-continue is known here."
 	case http.StatusNotImplemented:
 		p.Detail = "The request has a transfer coding that is not known here."
 	}

@@ -1,11 +1,12 @@
 package handlers
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func TestWhatIsNoRequestIsAProblemToo(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 32<<10) + "\r\n\r\n":  431,
 		"GET /" + strings.Repeat("x", 32<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n":         431,
 		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":                 501,
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":                        417,
 		"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                404,
 		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx": 400,
 		"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n":                                 400,
@@ -94,31 +96,71 @@ func pair(t *testing.T) (server, client net.Conn) {
 func TestSlowClientIsSeenToMove(t *testing.T) {
 	server, client := pair(t)
 	client.(*net.TCPConn).SetReadBuffer(64 << 10)
-	var written atomic.Int64
-	go func() {
-		for {
-			n, err := server.Write(make([]byte, chunk))
-			if written.Add(int64(n)); err != nil {
-				return
-			}
-		}
-	}()
+	raw, err := server.(problemConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
 	take := func(n int64) {
 		t.Helper()
 		if _, err := io.CopyN(io.Discard, client, n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	take(8 << 20) // a fast client first: the kernel gives it all the room it may
-	for last := int64(-1); last != written.Load(); time.Sleep(200 * time.Millisecond) {
-		last = written.Load()
-	}
-	full := written.Load()
-	const slow = 4 * minRate * int64(chunkTimeout/time.Second)
-	take(slow)
-	for deadline := time.Now().Add(2 * time.Second); written.Load() == full; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes are on their way, and no more are written after the client took %d", full-8<<20, slow)
+	const fast = 64 << 20 // first: the kernel gives such a client all the room it may
+	sent := make(chan error, 1)
+	go func() {
+		for n := 0; n < fast; n += chunk {
+			if _, err := server.Write(make([]byte, chunk)); err != nil {
+				sent <- err
+				return
+			}
 		}
+		sent <- nil
+	}()
+	take(fast)
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	// write is a Write, which tries again when the kernel says that there is room
+	write := func() (waits <-chan struct{}, moved <-chan int64) {
+		full, done := make(chan struct{}, 1), make(chan int64, 1)
+		go raw.Write(func(fd uintptr) bool {
+			n, err := syscall.Write(int(fd), make([]byte, chunk))
+			if errors.Is(err, syscall.EAGAIN) {
+				select {
+				case full <- struct{}{}:
+				default:
+				}
+				return false
+			}
+			done <- int64(n)
+			return true
+		})
+		return full, done
+	}
+	var full int64 // bytes on their way
+	var moved <-chan int64
+	for quiet := false; !quiet; {
+		var waits <-chan struct{}
+		waits, moved = write()
+		select {
+		case n := <-moved:
+			full += n
+			continue
+		case <-waits:
+		}
+		select {
+		case n := <-moved:
+			full += n
+		case <-time.After(300 * time.Millisecond):
+			quiet = true
+		}
+	}
+	slow := min(full, 4*minRate*int64(chunkTimeout/time.Second))
+	take(slow)
+	select {
+	case <-moved:
+	case <-time.After(chunkTimeout):
+		t.Fatalf("%d bytes are on their way, and no more are written after the client took %d", full, slow)
 	}
 }

@@ -47,11 +47,11 @@ func labelsSchema(removable bool) *huma.Schema {
 	most, longest := store.MaxLabels, store.MaxLabelLength
 	value := &huma.Schema{Type: huma.TypeString, MaxLength: &longest, Nullable: removable}
 	value.PrecomputeMessages()
-	schema := &huma.Schema{Type: huma.TypeObject, Nullable: true, AdditionalProperties: value,
-		Extensions: map[string]any{"propertyNames": map[string]any{"pattern": `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`}}}
-	if !removable { // of a patch, only the outcome is bounded
-		schema.MaxProperties = &most
+	if removable { // all that there can be, and as many others
+		most *= 2
 	}
+	schema := &huma.Schema{Type: huma.TypeObject, Nullable: true, AdditionalProperties: value, MaxProperties: &most,
+		Extensions: map[string]any{"propertyNames": map[string]any{"pattern": `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`}}}
 	return schema
 }
 
@@ -96,9 +96,6 @@ type patchInput struct {
 	Body mergePatch `contentType:"application/merge-patch+json"`
 }
 
-// patchAccount is refused only if no earlier attempt with its key did it: the
-// commit of one whose client gave up can land after the first look for its
-// answer, and then it is what the condition does not hold for any more.
 func (a API) patchAccount(ctx context.Context, in *patchInput) (*accountOutput, error) {
 	id, match, err := target(in.ID, in.IfMatch)
 	if err != nil {
@@ -107,43 +104,12 @@ func (a API) patchAccount(ctx context.Context, in *patchInput) (*accountOutput, 
 	if a.RequirePreconditions && !match.given() {
 		return nil, conditionRequired("If-Match")
 	}
-	try := attemptOf(ctx)
-	if try != nil {
-		answer, err := a.Store.Recall(ctx, try.key, try.fingerprint)
-		if !errors.Is(err, store.ErrNotFound) {
-			return output(store.Written{Replay: answer}, err)
-		}
+	if err := in.Body.validKeys(); err != nil {
+		return nil, err
 	}
-	out, err := a.patch(ctx, id, match, in.Body, try)
-	if try != nil && err != nil && toProblem(err).Status < 500 {
-		if answer, recalled := a.Store.Recall(ctx, try.key, try.fingerprint); recalled == nil {
-			return replayed(answer)
-		}
-	}
-	return out, err
-}
-
-// patch reads, merges and writes what it read if nobody else wrote in between;
-// then it begins again, until the deadline.
-func (a API) patch(ctx context.Context, id store.ID, match tags, changes mergePatch, try *attempt) (*accountOutput, error) {
-	for {
-		acc, err := a.Store.Get(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if !match.holdsFor(acc) {
-			return nil, store.ErrVersion
-		}
-		draft, err := patched(acc, changes)
-		if err != nil {
-			return nil, err
-		}
-		terms := store.Terms{Revisions: []store.Revision{acc.Revision()}, Once: try.once(written)}
-		w, err := a.Store.Put(ctx, id, draft, terms)
-		if !errors.Is(err, store.ErrVersion) {
-			return output(w, err)
-		}
-	}
+	terms := match.terms()
+	terms.Once = attemptOf(ctx).once(written)
+	return output(a.Store.Update(ctx, id, terms, in.Body.apply))
 }
 
 type deleteInput struct {
@@ -168,7 +134,7 @@ func (a API) deleteAccount(ctx context.Context, in *deleteInput) (*struct{}, err
 	return nil, err
 }
 
-// written is the answer to a Put.
+// written is the answer to a Put or Update.
 func written(w store.Written) *accountOutput {
 	if w.Created {
 		return newOutput(http.StatusCreated, w.Account)
@@ -176,7 +142,7 @@ func written(w store.Written) *accountOutput {
 	return newOutput(http.StatusOK, w.Account)
 }
 
-// output turns what a Put returned into an answer.
+// output turns what a Put or Update returned into an answer.
 func output(w store.Written, err error) (*accountOutput, error) {
 	switch {
 	case err != nil:

@@ -63,14 +63,21 @@ type Store interface {
 	// the terms failed.
 	Put(ctx context.Context, id ID, draft Draft, terms Terms) (Written, error)
 
+	// Update is a Put of what change makes of the account that is there, between
+	// whose reading and writing nobody comes. Without an account it is
+	// ErrNotFound, whatever terms ask; only terms.Once comes before that. An error
+	// of change is returned, wrapped, and nothing is changed.
+	//
+	// change is asked after terms allow, inside the store's transaction, where all
+	// other writes wait for it: it must be quick and depend on nothing but its
+	// argument, which is its own. It may be asked more than once, and still be
+	// asked when ctx has ended.
+	Update(ctx context.Context, id ID, terms Terms, change func(Account) (Draft, error)) (Written, error)
+
 	// Delete removes the account with this id, if terms allow. Terms that do not
 	// hold come first: without an account, ErrNotFound is the answer only if they
 	// ask for none. terms.Once is not looked at.
 	Delete(ctx context.Context, id ID, terms Terms) error
-
-	// Recall returns the answer that a write under this key left, with ErrNotFound
-	// if there is none and ErrKeyReused if fingerprint is not that write's.
-	Recall(ctx context.Context, key string, fingerprint Fingerprint) (answer []byte, err error)
 
 	// Import puts these accounts as they are, all or none of them. An account
 	// whose content (Draft) is already there is left alone, so that a repeated
@@ -146,7 +153,7 @@ type Once struct {
 	Answer func(Written) []byte
 }
 
-// Written is what a Put left behind.
+// Written is what a Put or Update left behind.
 type Written struct {
 	Account Account
 	Created bool

@@ -40,6 +40,18 @@ func (t Terms) Allow(old *Account) error {
 	return nil
 }
 
+// DecideUpdate is what every store does first in an Update, as Decide in a Put.
+func (t Terms) DecideUpdate(old *Account, was *Remembered, now time.Time) (replay []byte, err error) {
+	if old != nil {
+		return t.Decide(old, was, now)
+	}
+	replay, err = Terms{Once: t.Once}.Decide(nil, was, now)
+	if replay == nil && err == nil {
+		err = ErrNotFound
+	}
+	return replay, err
+}
+
 // Decide is what every store does first in a Put: it returns the answer to
 // repeat, or nil if the write is to be made, or why it is not. old is the
 // stored account, or nil, and was what is remembered under the key of t.Once,

@@ -19,10 +19,10 @@ func (u Unavailable) List(context.Context, Query) (Page, error)        { return 
 func (u Unavailable) Put(context.Context, ID, Draft, Terms) (Written, error) {
 	return Written{}, u.err()
 }
-func (u Unavailable) Delete(context.Context, ID, Terms) error { return u.err() }
-func (u Unavailable) Recall(context.Context, string, Fingerprint) ([]byte, error) {
-	return nil, u.err()
+func (u Unavailable) Update(context.Context, ID, Terms, func(Account) (Draft, error)) (Written, error) {
+	return Written{}, u.err()
 }
+func (u Unavailable) Delete(context.Context, ID, Terms) error             { return u.err() }
 func (u Unavailable) Import(context.Context, []Account) (Imported, error) { return Imported{}, u.err() }
 func (u Unavailable) Seed(context.Context, []Seeding) (int, error)        { return 0, u.err() }
 func (u Unavailable) Close(context.Context) error                         { return nil }

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -31,32 +30,6 @@ const (
 	// than one, so that what piled up comes down.
 	forgetEach = 2
 )
-
-// Recall implements store.Store.
-func (s *Store) Recall(ctx context.Context, key string, fingerprint store.Fingerprint) ([]byte, error) {
-	was, err := view(ctx, s, func(snap snapshot) (*store.Remembered, error) {
-		answers, err := snap.bucket(answerBucket)
-		if errors.Is(err, errNoBucket) {
-			return nil, nil // no write of this file had a key yet
-		}
-		if err != nil {
-			return nil, err
-		}
-		record, err := answers.get(answerKey(key))
-		if err != nil {
-			return nil, err
-		}
-		return decodeAnswer(answerKey(key), record)
-	})
-	var answer []byte
-	if err == nil {
-		answer, err = was.Recall(fingerprint, s.now())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("bolt recall: %w", err)
-	}
-	return answer, nil
-}
 
 // remembered returns what is remembered under a key, or nil.
 func remembered(tx *bbolt.Tx, key string) (*store.Remembered, error) {
@@ -99,19 +72,13 @@ func remember(tx *bbolt.Tx, once *store.Once, written store.Written, was *store.
 		ages.Put(age, seal(age, nil)))
 }
 
-// answerTo asks for the answer. A panic there is the caller's, and no damage of
-// the database, so that it must not end the store.
+// answerTo asks for the answer.
 func answerTo(once *store.Once, written store.Written) (answer []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("making the answer: panic: %v", v)
-		}
-	}()
-	answer = once.Answer(written)
-	if len(answer) > store.MaxAnswer {
-		return nil, fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
+	err = callersOwn("making the answer", func() error { answer = once.Answer(written); return nil })
+	if err == nil && len(answer) > store.MaxAnswer {
+		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
 	}
-	return answer, nil
+	return answer, err
 }
 
 // oldest returns up to forgetEach keys of answers that are too old.

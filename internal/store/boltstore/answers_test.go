@@ -233,7 +233,7 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 		if err != nil || !acc.Draft().Equal(draft) {
 			t.Errorf("Get(%d): %v", i, err)
 		}
-		if got, err := s.Recall(t.Context(), fmt.Sprint(i), fingerprint(fmt.Sprint(i))); err != nil || !bytes.Equal(got, answer) {
+		if got, err := storetest.Recall(t, s, fmt.Sprint(i), fingerprint(fmt.Sprint(i))); err != nil || !bytes.Equal(got, answer) {
 			t.Errorf("Recall(%d): %d bytes, %v", i, len(got), err)
 		}
 	}
@@ -295,7 +295,7 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
-	if _, err := s.Recall(t.Context(), "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := storetest.Recall(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Recall = %v, want ErrUnavailable", err)
 	}
 	if w := putOnce(t, s, "2", "other"); string(w.Replay) != "1 other" {
@@ -331,7 +331,7 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	if err != nil || acc.Name != "Zoë 5" || acc.Version != 2 || acc.Email != "" || acc.Labels != nil || !acc.CreatedAt.Before(acc.UpdatedAt) {
 		t.Errorf("account = %+v, %v", acc, err)
 	}
-	if _, err := s.Recall(t.Context(), "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := storetest.Recall(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Recall = %v, want ErrNotFound", err)
 	}
 	if done, err := s.Import(t.Context(), []store.Account{{ID: "10015", Name: "Zoë 5"}, {ID: "9", Name: "Tutorial"}}); err != nil || done.Unchanged != 2 {
@@ -345,7 +345,7 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 		t.Errorf("verify: %+v, %v", report, err)
 	}
 	s = openAt(t, path)
-	if got, err := s.Recall(t.Context(), "key", fingerprint("key")); string(got) != "3 key" || err != nil {
+	if got, err := storetest.Recall(t, s, "key", fingerprint("key")); string(got) != "3 key" || err != nil {
 		t.Errorf("Recall = %q, %v", got, err)
 	}
 }

@@ -15,36 +15,57 @@ import (
 
 // Put implements store.Store.
 func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
-	// the caller may be gone, and change what it gave, before this is done
-	draft.Labels, terms.Revisions = maps.Clone(draft.Labels), slices.Clone(terms.Revisions)
-	put := putting{id: id, draft: draft, terms: terms, now: s.now}
-	err := put.validate()
-	if err == nil {
-		err = s.update(ctx, put.touch, put.apply)
+	if err := draft.Validate(); err != nil {
+		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
+	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
+	put := putting{id: id, terms: terms, now: s.now, decide: store.Terms.Decide, next: func(*store.Account) (store.Draft, error) { return draft, nil }}
+	w, err := s.put(ctx, &put)
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
-	return put.written, nil
+	return w, nil
 }
 
-// putting is one Put on its way.
+// Update implements store.Store.
+func (s *Store) Update(ctx context.Context, id store.ID, terms store.Terms, change func(store.Account) (store.Draft, error)) (store.Written, error) {
+	put := putting{id: id, terms: terms, now: s.now, decide: store.Terms.DecideUpdate, next: func(old *store.Account) (draft store.Draft, err error) {
+		err = callersOwn("making the change", func() error { draft, err = change(*old); return err })
+		if err == nil {
+			err = draft.Validate()
+		}
+		return draft, err
+	}}
+	w, err := s.put(ctx, &put)
+	if err != nil {
+		return store.Written{}, fmt.Errorf("bolt update: %w", err)
+	}
+	return w, nil
+}
+
+// putting is one Put or Update on its way.
 type putting struct {
 	id      store.ID
-	draft   store.Draft
 	terms   store.Terms
 	now     func() time.Time
+	decide  func(t store.Terms, old *store.Account, was *store.Remembered, now time.Time) (replay []byte, err error)
+	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
 }
 
-func (p *putting) validate() error {
+func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
 	if p.terms.Once != nil && p.terms.Once.Key == "" {
-		return &store.Invalid{Field: "key", Reason: "must not be empty"}
+		return store.Written{}, &store.Invalid{Field: "key", Reason: "must not be empty"}
 	}
 	if _, err := store.ParseID(string(p.id)); err != nil {
-		return err
+		return store.Written{}, err
 	}
-	return p.draft.Validate()
+	p.terms.Revisions = slices.Clone(p.terms.Revisions) // as the labels
+	err := s.update(ctx, p.touch, p.apply)
+	if err != nil {
+		return store.Written{}, err
+	}
+	return p.written, nil
 }
 
 func (p *putting) touch(snap snapshot) error {
@@ -68,7 +89,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	replay, err := p.terms.Decide(old, was, now)
+	replay, err := p.decide(p.terms, old, was, now)
 	if err != nil {
 		return err
 	}
@@ -76,7 +97,11 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 		p.written = store.Written{Replay: replay}
 		return errUnchanged
 	}
-	acc, created := store.Next(old, p.id, p.draft, now)
+	draft, err := p.next(old)
+	if err != nil {
+		return err
+	}
+	acc, created := store.Next(old, p.id, draft, now)
 	p.written = store.Written{Account: acc, Created: created}
 	record, err := encode(acc)
 	if err != nil {
@@ -115,6 +140,17 @@ func (s *Store) Delete(ctx context.Context, id store.ID, terms store.Terms) erro
 		return fmt.Errorf("bolt delete: %w", err)
 	}
 	return nil
+}
+
+// callersOwn calls what the caller gave. A panic there is the caller's, and no
+// damage of the database, so that it must not end the store.
+func callersOwn(doing string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%s: panic: %v", doing, v)
+		}
+	}()
+	return f()
 }
 
 // stored returns the account with this id, or nil.

@@ -25,7 +25,7 @@ func Fail(err error) Fault { return func(context.Context) error { return err } }
 // Faulty is a store in which calls fail as ordered; nil is no fault.
 type Faulty struct {
 	store.Store
-	OnGet, OnGetMany, OnList, OnPut, OnDelete, OnRecall, OnImport Fault
+	OnGet, OnGetMany, OnList, OnPut, OnUpdate, OnDelete, OnImport Fault
 }
 
 // Get implements store.Store.
@@ -60,20 +60,20 @@ func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft, terms s
 	return f.Store.Put(ctx, id, draft, terms)
 }
 
+// Update implements store.Store.
+func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Terms, change func(store.Account) (store.Draft, error)) (store.Written, error) {
+	if f.OnUpdate != nil {
+		return store.Written{}, f.OnUpdate(ctx)
+	}
+	return f.Store.Update(ctx, id, terms, change)
+}
+
 // Delete implements store.Store.
 func (f Faulty) Delete(ctx context.Context, id store.ID, terms store.Terms) error {
 	if f.OnDelete != nil {
 		return f.OnDelete(ctx)
 	}
 	return f.Store.Delete(ctx, id, terms)
-}
-
-// Recall implements store.Store.
-func (f Faulty) Recall(ctx context.Context, key string, fingerprint store.Fingerprint) ([]byte, error) {
-	if f.OnRecall != nil {
-		return nil, f.OnRecall(ctx)
-	}
-	return f.Store.Recall(ctx, key, fingerprint)
 }
 
 // Import implements store.Store.

@@ -124,7 +124,7 @@ func resultsShareNoMemory(t *testing.T, open Opener) {
 		t.Fatalf("Put again = %+v, %v", again, err)
 	}
 	clear(again.Replay)
-	if got, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); err != nil || got[0] != '1' {
+	if got, err := Recall(t, s, "key", store.Fingerprint{1}); err != nil || got[0] != '1' {
 		t.Errorf("Recall = %q, %v", got, err)
 	}
 }

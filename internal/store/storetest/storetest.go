@@ -34,6 +34,11 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		"GetManyKeepsTheOrderAsked":          getManyKeepsTheOrderAsked,
 		"TermsDecideAPut":                    termsDecideAPut,
 		"TermsDecideADelete":                 termsDecideADelete,
+		"UpdateChangesWhatIsThere":           updateChangesWhatIsThere,
+		"TermsDecideAnUpdate":                termsDecideAnUpdate,
+		"UpdateThatFailsChangesNothing":      updateThatFailsChangesNothing,
+		"UpdateUnderAKeyHappensOnce":         updateUnderAKeyHappensOnce,
+		"ParallelUpdatesLoseNothing":         parallelUpdatesLoseNothing,
 		"WriteUnderAKeyHappensOnce":          writeUnderAKeyHappensOnce,
 		"RefusedWriteLeavesItsKeyFree":       refusedWriteLeavesItsKeyFree,
 		"AnswersAreKeptForTheirTime":         answersAreKeptForTheirTime,
@@ -382,11 +387,11 @@ func each(ctx context.Context, s store.Store) map[string]error {
 	_, manyErr := s.GetMany(ctx, []store.ID{"1"})
 	_, listErr := s.List(ctx, store.Query{Limit: 1})
 	_, putErr := s.Put(ctx, "2", store.Draft{Name: "two"}, store.Terms{})
-	_, recallErr := s.Recall(ctx, "key", store.Fingerprint{})
+	_, updateErr := s.Update(ctx, "1", store.Terms{}, renamed("two"))
 	_, importErr := s.Import(ctx, []store.Account{{ID: "2", Name: "two"}})
 	_, seedErr := s.Seed(ctx, store.Fakes(1))
 	return map[string]error{"Get": getErr, "GetMany": manyErr, "List": listErr, "Put": putErr,
-		"Delete": s.Delete(ctx, "1", store.Terms{}), "Recall": recallErr, "Import": importErr, "Seed": seedErr}
+		"Delete": s.Delete(ctx, "1", store.Terms{}), "Update": updateErr, "Import": importErr, "Seed": seedErr}
 }
 
 func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {

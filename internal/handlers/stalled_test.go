@@ -1,0 +1,83 @@
+package handlers
+
+import (
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+// stalled asks for path and reads nothing of the answer.
+func (s service) stalled(t *testing.T, path string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+}
+
+// Readers that stand still hold the lists that may be in memory, and many more
+// ask for one: what needs no list goes on, and they are let go of in the end.
+func TestStalledReadersOfListsHoldUpNothingElse(t *testing.T) {
+	t.Parallel()
+	l := listing{entered: make(chan struct{}, 1000), release: make(chan struct{})}
+	close(l.release)
+	var api API
+	s := serveWith(t, func(real store.Store) store.Store { l.Store = real; return l }, func(a *API) { api = *a })
+	s.large(t, 100)
+	api.Store = l
+	server := httptest.NewUnstartedServer(api.Handler())
+	server.Listener = Problems(server.Listener) // with the send buffers of the service
+	server.Config.WriteTimeout = 2 * time.Minute
+	server.Start()
+	t.Cleanup(server.Close)
+	s.Server = server
+	for range maxLists {
+		s.stalled(t, "/accounts?limit=1000")
+		<-l.entered
+	}
+	const others = 2 * DefaultMaxConcurrent
+	answers := make(chan reply, others)
+	for range others {
+		go func() { answers <- s.do(t, "GET", "/accounts", "") }()
+	}
+	one := func(method, body string) {
+		r := s.do(t, method, "/accounts/10000", body)
+		if r.StatusCode == 503 { // while all the others came at once
+			time.Sleep(time.Second) // as Retry-After says
+			r = s.do(t, method, "/accounts/10000", body)
+		}
+		r.is(t, 200, &account{})
+	}
+	for range 10 {
+		one("GET", "")
+		one("PUT", `{"name":"x"}`)
+	}
+	busy := 0
+	for range others {
+		r := <-answers
+		if r.StatusCode == 200 { // a machine so slow that the readers were let go of by then
+			continue
+		}
+		busy++
+		if p := r.isProblem(t, 503); p.Type != "/problems/busy" || r.Header.Get("Retry-After") == "" {
+			t.Errorf("%s", r.body)
+		}
+	}
+	if busy == 0 {
+		t.Error("nobody was told that too many lists are under way")
+	}
+	deadline := time.Now().Add(4 * chunkTimeout)
+	for s.do(t, "GET", "/accounts?limit=1", "").StatusCode != 200 {
+		if time.Now().After(deadline) {
+			t.Fatalf("the readers that stand still are held for longer than %s", 4*chunkTimeout)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}

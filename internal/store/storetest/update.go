@@ -1,0 +1,177 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"accountservice/internal/store"
+)
+
+// renamed is a change of the name alone.
+func renamed(name string) func(store.Account) (store.Draft, error) {
+	return func(acc store.Account) (store.Draft, error) {
+		draft := acc.Draft()
+		draft.Name = name
+		return draft, nil
+	}
+}
+
+// unasked is a change that must not be asked for.
+func unasked(t *testing.T) func(store.Account) (store.Draft, error) {
+	return func(store.Account) (store.Draft, error) {
+		t.Error("the change was asked for")
+		return store.Draft{Name: "x"}, nil
+	}
+}
+
+func updateChangesWhatIsThere(t *testing.T, open Opener) {
+	s := open.Open(t)
+	labels := map[string]string{"a": "1"}
+	_, err := s.Put(t.Context(), "1", store.Draft{Name: "one", Email: "a@example.org", Labels: labels}, store.Terms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := get(t, s, "1")
+	given := map[string]string{"b": "2"}
+	w, err := s.Update(t.Context(), "1", store.Terms{}, func(acc store.Account) (store.Draft, error) {
+		if !acc.Equal(before) {
+			t.Errorf("change is given %+v, want %+v", acc, before)
+		}
+		clear(acc.Labels) // its own
+		return store.Draft{Name: "two", Email: acc.Email, Labels: given}, nil
+	})
+	given["b"] = "spoilt"
+	want := store.Draft{Name: "two", Email: "a@example.org", Labels: map[string]string{"b": "2"}}
+	if err != nil || w.Created || w.Replay != nil || !w.Account.Draft().Equal(want) || w.Account.Version != 2 || !w.Account.CreatedAt.Equal(before.CreatedAt) {
+		t.Errorf("Update = %+v, %v", w, err)
+	}
+	w.Account.Labels = maps.Clone(want.Labels)
+	if got := get(t, s, "1"); !got.Equal(w.Account) {
+		t.Errorf("%+v is stored, want %+v", got, w.Account)
+	}
+}
+
+func termsDecideAnUpdate(t *testing.T, open Opener) {
+	s := open.Open(t)
+	for i, c := range []struct {
+		terms store.Terms
+		there error // with an account in version 2; without one it is ErrNotFound
+	}{
+		{store.Terms{}, nil},
+		{store.Terms{Absent: true}, store.ErrExists},
+		{store.Terms{Present: true}, nil},
+		{store.Terms{Revisions: []store.Revision{now}}, nil},
+		{store.Terms{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion},
+		{store.Terms{Revisions: []store.Revision{}}, store.ErrVersion},
+		{once("key", 1), nil},
+	} {
+		id := store.ID(fmt.Sprint("there-", i))
+		first := put(t, s, id, "one")
+		before := put(t, s, id, "two")
+		c.terms.Revisions = revisions(c.terms.Revisions, map[store.Revision]store.Account{now: before, old: first})
+		if w, err := s.Update(t.Context(), "none", c.terms, unasked(t)); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%+v, none there: Update = %+v, %v, want ErrNotFound", c.terms, w, err)
+		}
+		change := renamed("three")
+		if c.there != nil {
+			change = unasked(t)
+		}
+		w, err := s.Update(t.Context(), id, c.terms, change)
+		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
+			t.Errorf("%+v, one there: Update = %v, want %v", c.terms, err, c.there)
+		}
+		if got := get(t, s, id); err != nil && !got.Equal(before) || err == nil && (!got.Equal(w.Account) || got.Version != 3 || got.Name != "three") {
+			t.Errorf("%+v, one there: %+v is stored after %+v, %v", c.terms, got, w, err)
+		}
+	}
+}
+
+// refusal is an error of a change, as a caller may have it.
+type refusal struct{ why string }
+
+func (r *refusal) Error() string { return r.why }
+
+func updateThatFailsChangesNothing(t *testing.T, open Opener) {
+	s := open.Open(t)
+	before := put(t, s, "1", "one")
+	mine := &refusal{"mine"}
+	_, err := s.Update(t.Context(), "1", once("key", 1), func(store.Account) (store.Draft, error) { return store.Draft{Name: "x"}, mine })
+	var got *refusal
+	if !errors.As(err, &got) || got != mine || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Update = %v, want the error of its change", err)
+	}
+	_, err = s.Update(t.Context(), "1", once("key", 1), renamed(""))
+	if !isInvalid(err, "name") {
+		t.Errorf("Update to no name = %v, want *Invalid", err)
+	}
+	_, err = s.Update(t.Context(), "1", once("key", 1), func(store.Account) (store.Draft, error) { panic("ordered") })
+	if err == nil || !strings.Contains(err.Error(), "ordered") {
+		t.Errorf("Update with a change that panics = %v", err)
+	}
+	if _, err := s.Update(t.Context(), "a/b", store.Terms{}, unasked(t)); !isInvalid(err, "id") {
+		t.Errorf("Update of no id = %v, want *Invalid", err)
+	}
+	if _, err := s.Update(t.Context(), "1", once("", 1), unasked(t)); !isInvalid(err, "key") {
+		t.Errorf("Update under no key = %v, want *Invalid", err)
+	}
+	if got := get(t, s, "1"); !got.Equal(before) {
+		t.Errorf("%+v is stored, want %+v", got, before)
+	}
+	if _, err := Recall(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the key is taken: %v", err)
+	}
+}
+
+func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
+	s := open.Open(t)
+	before := put(t, s, "1", "one")
+	terms := once("key", 1)
+	terms.Revisions = []store.Revision{before.Revision()}
+	first, err := s.Update(t.Context(), "1", terms, renamed("two"))
+	if err != nil || first.Account.Version != 2 {
+		t.Fatalf("Update = %+v, %v", first, err)
+	}
+	for _, gone := range []bool{false, true} { // the key comes before all that does not hold any more
+		if gone {
+			if err := s.Delete(t.Context(), "1", store.Terms{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w, err := s.Update(t.Context(), "1", terms, unasked(t))
+		if err != nil || string(w.Replay) != string(answer(first)) || !w.Account.Equal(store.Account{}) {
+			t.Errorf("Update again, account gone: %t = %+v, %v; want the answer %q alone", gone, w, err, answer(first))
+		}
+		if _, err := s.Update(t.Context(), "1", once("key", 2), unasked(t)); !errors.Is(err, store.ErrKeyReused) {
+			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
+		}
+	}
+}
+
+func parallelUpdatesLoseNothing(t *testing.T, open Opener) {
+	s := open.Open(t)
+	put(t, s, "1", "0")
+	const updaters, each = 16, 20
+	var wg sync.WaitGroup
+	for range updaters {
+		wg.Go(func() {
+			for range each {
+				_, err := s.Update(t.Context(), "1", store.Terms{}, func(acc store.Account) (store.Draft, error) {
+					n, err := strconv.Atoi(acc.Name)
+					return store.Draft{Name: strconv.Itoa(n + 1)}, err
+				})
+				if err != nil {
+					t.Errorf("Update = %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := get(t, s, "1"); got.Name != strconv.Itoa(updaters*each) || got.Version != updaters*each+1 {
+		t.Errorf("%+v is stored after %d updates", got, updaters*each)
+	}
+}
