@@ -81,7 +81,7 @@ func TestPINGOfANATSServerIsAnswered(t *testing.T) {
 			}
 		}
 	})
-	run := runs(t, fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), brief)
+	run := runs(t, fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample)
 	for range 3 {
 		if err := run(); err != nil {
 			t.Fatal(err)
@@ -131,18 +131,20 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 				t.Parallel()
 				var way broken
 				p := way.to(t, server)
-				timeout := ample
-				if name == "leads nowhere" {
-					timeout = brief
+				run, err := New(fmt.Sprintf(url, p.Addr()), ample, 1000)
+				if err != nil {
+					t.Fatal(err)
 				}
-				run := runs(t, fmt.Sprintf(url, p.Addr()), timeout)
-				if err := run(); err != nil {
+				if err := within(t, run, ample); err != nil {
 					t.Fatal(err)
 				}
 				c.now(t, &way, p)
 				for i, want := range c.want {
-					got := ""
-					if err := run(); err != nil {
+					timeout, got := ample, ""
+					if strings.HasSuffix(want, "in time") {
+						timeout = brief
+					}
+					if err := within(t, run, timeout); err != nil {
 						got = err.Error()
 					}
 					if got != want {

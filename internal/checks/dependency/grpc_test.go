@@ -91,10 +91,17 @@ func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
 				config = nil
 			}
 			var hung atomic.Bool
-			run := runs(t, fmt.Sprintf(url, newHangingServer(t, config, &hung)), brief)
+			run, err := New(fmt.Sprintf(url, newHangingServer(t, config, &hung)), ample, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, h := range []bool{false, true, false, true, false} {
 				hung.Store(h)
-				if err := run(); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
+				timeout := ample
+				if h {
+					timeout = brief
+				}
+				if err := within(t, run, timeout); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
 					t.Errorf("run %d: %v", i, err)
 				}
 			}

@@ -100,7 +100,7 @@ func (p *peer) settles(t *testing.T) {
 
 const (
 	// brief is the timeout of a run that is to use it up, ample of one that is not.
-	brief = time.Second
+	brief = 2 * time.Second
 	ample = 10 * time.Second
 )
 
