@@ -21,6 +21,7 @@ type handle struct {
 
 	pageSize  int64
 	id        string        // which database this is
+	secret    []byte        // nil if it has none
 	committed atomic.Uint64 // the last transaction
 
 	users   sync.RWMutex // held for reading by whoever holds the handle
