@@ -41,7 +41,7 @@ type HTTP struct {
 
 	MaxConcurrent        int    `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
 	RequirePreconditions bool   `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
-	CursorKey            Secret `key:"cursor_key" doc:"authenticates the cursors of lists, at least 16 characters, the same for all replicas; without one, who knows the code can make a cursor"`
+	CursorKey            Secret `key:"cursor_key" doc:"authenticates the cursors of lists, at least 16 characters, the same for all replicas that share clients; empty: a secret of the database"`
 }
 
 // Admin is the listener for operators.

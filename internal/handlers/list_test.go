@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -94,8 +95,20 @@ func TestCursorIsTakenOnlyAsItWasGiven(t *testing.T) {
 	}
 	other := serveWith(t, nil, func(a *API) { a.CursorKey = "of another service" })
 	other.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").isProblem(t, 422)
-	same := serve(t, nil) // as after a restart
-	same.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").is(t, 200, &page)
+	own := serve(t, nil) // without a key, but of another store
+	own.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").isProblem(t, 422)
+	known := API{}.cursor(store.Query{After: "10002", NamePrefix: "Person"}) // to all who know this code
+	s.do(t, "GET", "/accounts?name_prefix=Person&cursor="+known, "").isProblem(t, 422)
+	again := service{Server: httptest.NewServer(bare(s.store).Handler())} // as after a restart
+	defer again.Close()
+	again.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").is(t, 200, &page)
+}
+
+func TestReplicasOfOneKeyTakeEachOthersCursors(t *testing.T) {
+	key := func(a *API) { a.CursorKey = "of these replicas" }
+	var page accountPage
+	serveWith(t, nil, key).do(t, "GET", "/accounts?limit=3", "").is(t, 200, &page)
+	serveWith(t, nil, key).do(t, "GET", "/accounts?limit=3&cursor="+page.NextCursor, "").is(t, 200, &page)
 }
 
 func TestBatchGetTellsWhatIsThereAndWhatIsNot(t *testing.T) {

@@ -96,6 +96,12 @@ type Store interface {
 	// Seed puts nothing and returns 0.
 	Seed(ctx context.Context, seeds []Seeding) (int, error)
 
+	// Secret returns random bytes, 16 at least, that were made for this store and
+	// are the same at each opening and in each copy; nil if it has none. What is
+	// authenticated with them is good wherever these accounts are. They are never
+	// to be shown or logged.
+	Secret() []byte
+
 	// Close ends the store and lets go of what it holds. It waits for work
 	// under way until ctx ends, then gives up with ctx's error. A second Close
 	// does nothing.

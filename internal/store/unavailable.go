@@ -25,4 +25,5 @@ func (u Unavailable) Update(context.Context, ID, Terms, func(Account) (Draft, er
 func (u Unavailable) Delete(context.Context, ID, Terms) error             { return u.err() }
 func (u Unavailable) Import(context.Context, []Account) (Imported, error) { return Imported{}, u.err() }
 func (u Unavailable) Seed(context.Context, []Seeding) (int, error)        { return 0, u.err() }
+func (u Unavailable) Secret() []byte                                      { return nil }
 func (u Unavailable) Close(context.Context) error                         { return nil }

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -26,8 +27,8 @@ var (
 const (
 	fingerprintSize = len(store.Fingerprint{})
 	timeSize        = 8
-	// forgetEach is how many answers that are too old go with each new one. More
-	// than one, so that what piled up comes down.
+	// forgetEach is how many answers that are too old go with each write, with a
+	// key or without. More than one, so that what piled up comes down.
 	forgetEach = 2
 )
 
@@ -40,8 +41,7 @@ func remembered(tx *bbolt.Tx, key string) (*store.Remembered, error) {
 	return decodeAnswer(answerKey(key), answers.Get(answerKey(key)))
 }
 
-// remember keeps the answer to a write in place of what was under its key, and
-// forgets some that are too old.
+// remember keeps the answer to a write in place of what was under its key.
 func remember(tx *bbolt.Tx, once *store.Once, written store.Written, was *store.Remembered, now time.Time) error {
 	answer, err := answerTo(once, written)
 	if err != nil {
@@ -61,11 +61,6 @@ func remember(tx *bbolt.Tx, once *store.Once, written store.Written, was *store.
 			return err
 		}
 	}
-	for _, old := range oldest(ages, now) {
-		if err := errors.Join(answers.Delete(old[timeSize:]), ages.Delete(old)); err != nil {
-			return err
-		}
-	}
 	age := ageKey(key, now)
 	return errors.Join(
 		answers.Put(key, encodeAnswer(key, store.Remembered{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
@@ -81,13 +76,44 @@ func answerTo(once *store.Once, written store.Written) (answer []byte, err error
 	return answer, err
 }
 
-// oldest returns up to forgetEach keys of answers that are too old.
-func oldest(ages *bbolt.Bucket, now time.Time) (keys [][]byte) {
-	c := ages.Cursor()
-	for k, _ := c.First(); k != nil && expired(k, now) && len(keys) < forgetEach; k, _ = c.Next() {
-		keys = append(keys, bytes.Clone(k)) // a deletion moves what the cursor shows
+// forget removes up to most answers that are too old. No write fails of it: what
+// cannot be read stays, and is for scrub and verify to report.
+func forget(tx *bbolt.Tx, snap snapshot, most int, now time.Time) {
+	old, err := oldest(snap, most, now)
+	if err != nil || len(old) == 0 {
+		return
 	}
-	return keys
+	answers, ages := tx.Bucket(answerBucket), tx.Bucket(ageBucket)
+	for _, age := range old {
+		if ages.Get(age) != nil { // else a write of this batch used the key again
+			answers.Delete(age[timeSize:])
+			ages.Delete(age)
+		}
+	}
+}
+
+// oldest returns up to most ages of answers that are too old, and reads the
+// pages that their removal will read.
+func oldest(snap snapshot, most int, now time.Time) (old [][]byte, err error) {
+	answers, err := snap.bucket(answerBucket)
+	if err != nil {
+		return nil, err
+	}
+	ages, err := snap.bucket(ageBucket)
+	if err != nil {
+		return nil, err
+	}
+	err = ages.after([]byte{}, func(k, _ []byte) bool {
+		if !expired(k, now) {
+			return false
+		}
+		old = append(old, bytes.Clone(k))
+		return len(old) < most
+	})
+	for _, age := range old {
+		err = cmp.Or(err, answers.around(age[timeSize:]), ages.around(age))
+	}
+	return old, err
 }
 
 // touchAnswers reads the pages that remember will read.
@@ -109,20 +135,7 @@ func touchAnswers(snap snapshot, key string, now time.Time) error {
 	}
 	_, err = ages.get(ageKey(answerKey(key), now))
 	if was, damage := decodeAnswer(answerKey(key), record); err == nil && damage == nil && was != nil {
-		_, err = ages.get(ageKey(answerKey(key), was.At))
-	}
-	var old [][]byte
-	err = errors.Join(err, ages.after([]byte{}, func(k, _ []byte) bool {
-		if !expired(k, now) {
-			return false
-		}
-		old = append(old, k)
-		return len(old) < forgetEach
-	}))
-	for _, k := range old {
-		if err == nil {
-			_, err = answers.get(k[timeSize:])
-		}
+		err = ages.around(ageKey(answerKey(key), was.At))
 	}
 	return err
 }

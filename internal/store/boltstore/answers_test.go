@@ -91,6 +91,40 @@ func TestAnswersOlderThanADayGoAwayWithNewOnes(t *testing.T) {
 	}
 }
 
+// Without keyed writes the names in answers would stay for ever.
+func TestOldAnswersGoAwayWithWritesOfNoKey(t *testing.T) {
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s := openWith(t, path, c.now)
+	for i := range 12 {
+		putOnce(t, s, "1", fmt.Sprint("old ", i))
+	}
+	c.advance(store.KeepAnswers)
+	putOnce(t, s, "1", "young") // takes two
+	for i, do := range []func() error{
+		func() error { _, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Terms{}); return err },
+		func() error { return s.Delete(t.Context(), "2", store.Terms{}) },
+		func() error { _, err := s.Import(t.Context(), []store.Account{{ID: "3", Name: "x"}}); return err },
+		func() error {
+			_, err := s.Update(t.Context(), "3", store.Terms{}, func(acc store.Account) (store.Draft, error) { return acc.Draft(), nil })
+			return err
+		},
+		func() error { _, err := s.Put(t.Context(), "4", store.Draft{Name: "x"}, store.Terms{}); return err },
+	} {
+		must(t, do())
+		if answers, ages := kept(t, s); answers != 11-forgetEach*(i+1) || ages != answers {
+			t.Errorf("%d answers, %d ages after %d writes", answers, ages, i+1)
+		}
+	}
+	if w := putOnce(t, s, "1", "young"); w.Replay == nil {
+		t.Error("an answer is gone before its time")
+	}
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("verify: %v, %v", report.Findings, err)
+	}
+}
+
 func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
@@ -324,6 +358,7 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeFile(t, path, content)
 	s := openAt(t, path)
+	secret := s.Secret()
 	if n := len(all(t, s)); n != 30 {
 		t.Errorf("%d accounts, want 30: 29 seeded ones and one of the tutorial", n)
 	}
@@ -347,5 +382,8 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	s = openAt(t, path)
 	if got, err := storetest.Recall(t, s, "key", fingerprint("key")); string(got) != "3 key" || err != nil {
 		t.Errorf("Recall = %q, %v", got, err)
+	}
+	if len(secret) < 16 || !bytes.Equal(s.Secret(), secret) {
+		t.Errorf("the secret that the opening made has %d bytes; the same later: %v", len(secret), bytes.Equal(s.Secret(), secret))
 	}
 }

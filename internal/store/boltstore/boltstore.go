@@ -66,6 +66,8 @@ type Store struct {
 	now       func() time.Time
 	log       *slog.Logger
 
+	secret []byte // of the database, whatever its handle
+
 	current atomic.Pointer[handle]
 	retired sync.WaitGroup // of closing the handles before it
 
@@ -162,6 +164,9 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err := h.prepare(damage); err != nil {
 			return err
 		}
+		if err := h.addSecret(); err != nil {
+			return err
+		}
 		if _, left := inspectFile(h.file); damage != nil && left == nil {
 			s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
 		}
@@ -169,6 +174,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 	})
 	if err == nil {
 		s.current.Store(&h)
+		s.secret = h.secret
 	}
 	return err
 }

@@ -244,6 +244,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 	if !changed {
 		return tx.Rollback()
 	}
+	forget(tx, snap, forgetEach*len(batch), s.now())
 	s.progress()
 	if err := tx.Commit(); err != nil {
 		return s.commitFailed(err, txid)

@@ -53,6 +53,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		"NothingIsSeededTwiceAfterEmptying":  nothingIsSeededTwiceAfterEmptying,
 		"ParallelWritersLoseNoVersion":       parallelWritersLoseNoVersion,
 		"CancelledCallsChangeNothing":        cancelledCallsChangeNothing,
+		"SecretStays":                        secretStays,
 		"AfterReopeningEverythingIsThere":    afterReopeningEverythingIsThere,
 		"ClosedStoreIsUnavailable":           closedStoreIsUnavailable,
 		"CloseDuringWritesLosesNothingAcked": closeDuringWritesLosesNothingAcked,
@@ -366,6 +367,23 @@ func afterReopeningEverythingIsThere(t *testing.T, open Opener) {
 	}
 	if n, err := s.Seed(t.Context(), store.Fakes(10)); n != 0 || err != nil {
 		t.Errorf("Seed after reopening = %d, %v", n, err)
+	}
+}
+
+func secretStays(t *testing.T, open Opener) {
+	s := open(t, time.Now)
+	secret := s.Secret()
+	want := slices.Clone(secret)
+	if len(secret) < 16 {
+		t.Errorf("the secret has %d bytes", len(secret))
+	}
+	clear(secret)
+	if !slices.Equal(s.Secret(), want) {
+		t.Error("the secret shares memory with the store")
+	}
+	Close(t, s)
+	if !slices.Equal(open.Open(t).Secret(), want) {
+		t.Error("after reopening the secret is another")
 	}
 }
 
