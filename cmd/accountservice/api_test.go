@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,14 @@ func (p *process) create(key string) (answer string, replayed bool) {
 	return fmt.Sprintln(resp.StatusCode, resp.Header["Location"], resp.Header["Etag"], string(body)), resp.Header.Get("Idempotency-Replayed") == "true"
 }
 
+// often is how many rounds a test has: in make check, and in make store-test.
+func often(check, long int) int {
+	if os.Getenv("STORE_TEST_LONG") != "" {
+		return long
+	}
+	return check
+}
+
 // A client whose answer was lost with the service repeats its request: what was
 // done stays done once, whether it was told so or not.
 func TestKilledServiceKnowsWhatItDid(t *testing.T) {
@@ -42,7 +51,7 @@ func TestKilledServiceKnowsWhatItDid(t *testing.T) {
 	answers := make(map[string]string) // by key; "" where none came
 	var mu sync.Mutex
 	lost := 0
-	for round := range 4 {
+	for round := range often(4, 100) {
 		p := start(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
 		p.await(t, "/ready", 200)
 		var wg sync.WaitGroup

@@ -98,7 +98,7 @@ func openSource(ctx context.Context, load loadConfig, url string, stderr io.Writ
 		return nil, nil, err
 	}
 	from = func(ctx context.Context, w io.Writer) error {
-		return transfer.Export(ctx, accounts, w, pageTimeout, nil)
+		return transfer.Export(ctx, accounts, w, pageTimeout)
 	}
 	return from, func() { closeStore(accounts, newLogger(cfg.Log, stderr)) }, nil
 }

@@ -157,7 +157,7 @@ func (a API) exportAccounts(c *gin.Context) {
 		return
 	}
 	out := &exportStream{c: c, body: newPacedWriter(c), digest: sha256.New()}
-	err := transfer.Export(c.Request.Context(), a.Store, out, requestTimeout, nil)
+	err := transfer.Export(c.Request.Context(), a.Store, out, requestTimeout)
 	var client *answerError
 	switch {
 	case err == nil || errors.Is(err, errHeaderOnly):

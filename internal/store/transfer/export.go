@@ -14,11 +14,10 @@ const pageSize = 1000
 // Export writes all accounts of the store to w as lines, in ascending byte order
 // of id, with one Write a page. The pages are read one after another, each
 // within the timeout, and nothing of the store is held while w is written: what
-// changes meanwhile is in the export or not. done, if not nil, is told how many
-// accounts are written.
-func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Duration, done func(accounts int)) error {
+// changes meanwhile is in the export or not.
+func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Duration) error {
 	var lines []byte
-	for query, n := (store.Query{Limit: pageSize}), 0; ; {
+	for query := (store.Query{Limit: pageSize}); ; {
 		page, err := list(ctx, from, query, timeout)
 		if err != nil {
 			return err
@@ -33,9 +32,6 @@ func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Dur
 			if _, err := w.Write(lines); err != nil {
 				return err
 			}
-		}
-		if n += len(page.Accounts); done != nil {
-			done(n)
 		}
 		if page.Next == "" {
 			return nil
