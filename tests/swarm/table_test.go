@@ -98,8 +98,8 @@ make swarm-test
 
 as root on Linux with Docker, HAProxy and docker-compose, in about ten minutes; SWARM_TEST_WRITE=1 writes this page.
 SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Times are of one run, with a dozen services
-on %d cores; the probe asks every 5 s, so they differ by that much from run to run. Parts
-of it are measured again by name, such as
+on %d cores; the probe asks every 5 s, so they differ by that much from run to run. Parts of
+it are measured again by name, such as
 
 ` + "```" + `
 make swarm-test STORY='beside/release that hangs'
