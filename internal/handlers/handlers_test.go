@@ -335,7 +335,9 @@ func TestStartingServiceSaysSo(t *testing.T) {
 			t.Errorf("%s = %s", path, r.body)
 		}
 	}
-	s.do(t, "GET", "/accounts/10000", "").isProblem(t, 503)
+	for _, path := range []string{"/accounts/10000", "/accounts", "/accounts?cursor=YGAhp8RnTBjoTaNyrgFMtzEwMDAw"} {
+		s.do(t, "GET", path, "").isProblem(t, 503)
+	}
 }
 
 func TestNothingOfTheAnswerReflectsTheHost(t *testing.T) {

@@ -93,6 +93,9 @@ func (a API) cursor(q store.Query) string {
 
 // parseCursor returns the After that a cursor of q's filters holds.
 func (a API) parseCursor(text string, q store.Query) (store.ID, error) {
+	if a.CursorKey == "" { // the store is not open yet
+		return "", store.ErrUnavailable
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err == nil && len(raw) > sealSize {
 		q.After = store.ID(raw[sealSize:]) // not parsed: files that others wrote can have other ids

@@ -40,13 +40,14 @@ type problemConn struct{ *net.TCPConn }
 // An answer of a handler has a Date at least.
 const plainHeader = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// otherExpect begins the answer to an Expect that is not 100-continue. No handler
-// gives this status.
-var otherExpect = []byte("HTTP/1.1 417 ")
+// otherExpect begins the answer to an Expect that is not 100-continue, which is
+// all header. No handler gives this status, and no body has a line end of this
+// kind: a Write can be the middle of one, whose text is the client's.
+var otherExpect = []byte("HTTP/1.1 417 Expectation Failed\r\n")
 
 // Write implements net.Conn.
 func (c problemConn) Write(b []byte) (int, error) {
-	if bytes.HasPrefix(b, otherExpect) {
+	if bytes.HasPrefix(b, otherExpect) && bytes.HasSuffix(b, []byte("\r\n\r\n")) {
 		_, err := c.TCPConn.Write(problemAnswer(http.StatusExpectationFailed))
 		return len(b), err
 	}

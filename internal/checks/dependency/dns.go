@@ -27,6 +27,8 @@ func newDNS(t *target) (question, error) {
 		badName = errors.New("has no name to ask for: write it as dns://server/name, or dns:///name for the system's name servers")
 	} else if _, err := netip.ParseAddr(strings.TrimSuffix(host, ".")); err == nil {
 		badName = errors.New("has an address to ask for: dns asks for a name")
+	} else if slices.ContainsFunc(strings.Split(strings.TrimSuffix(host, "."), "."), func(label string) bool { return label == "" || len(label) > 63 }) {
+		badName = errors.New("has a name to ask for that can be none: between its dots are 1 to 63 characters (RFC 1035, 2.3.4)")
 	}
 	ask := func(ctx context.Context, at *phase) error {
 		via, err := nameServer(ctx, at, server)

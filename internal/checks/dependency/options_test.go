@@ -43,6 +43,7 @@ func TestWhatIsWrongWithAURLIsSaidWhenItIsRead(t *testing.T) {
 		"postgres://u:hunter2@a/db?sslmode=allow":         "must have prefer or disable or require or verify-full as its option sslmode",
 		"dns://a":                    "has no name to ask for: write it as dns://server/name, or dns:///name for the system's name servers",
 		"dns:///10.0.0.1":            "has an address to ask for: dns asks for a name",
+		"dns://a/a..b":               "has a name to ask for that can be none: between its dots are 1 to 63 characters (RFC 1035, 2.3.4)",
 		"dns://a/10.0.0.1.":          "has an address to ask for: dns asks for a name",
 		"dns://a/fd00::1?type=TXT":   "has an address to ask for: dns asks for a name",
 		"dns:///a?type=PTR":          "must have A or AAAA or MX or NS or SRV or TXT as its option type",

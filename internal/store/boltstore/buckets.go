@@ -59,12 +59,18 @@ func (h *handle) prepare(damage error) error {
 }
 
 // addSecret gives a file of a version before it a secret. A full disk does not
-// keep such a file from being served: it gets one at a later opening.
+// keep such a file from being served: the secret is that of the process then, and
+// the file gets one at a later opening.
 func (h *handle) addSecret() error {
 	if h.secret != nil {
 		return nil
 	}
-	if err := h.db.Update(makeBuckets); err != nil && !noSpace(err) {
+	err := h.db.Update(makeBuckets)
+	if noSpace(err) {
+		h.secret = []byte(rand.Text())
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return h.prepare(nil)
