@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -30,6 +29,10 @@ const (
 	// forgetEach is how many answers that are too old go with each write, with a
 	// key or without. More than one, so that what piled up comes down.
 	forgetEach = 2
+	// forgetMost is how many of them one transaction removes: each is some reads.
+	forgetMost = 32
+	// forgetRetry is how long none is looked for when they could not be read.
+	forgetRetry = 10 * time.Minute
 )
 
 // remembered returns what is remembered under a key, or nil.
@@ -78,9 +81,16 @@ func answerTo(once *store.Once, written store.Written) (answer []byte, err error
 
 // forget removes up to most answers that are too old. No write fails of it: what
 // cannot be read stays, and is for scrub and verify to report.
-func forget(tx *bbolt.Tx, snap snapshot, most int, now time.Time) {
-	old, err := oldest(snap, most, now)
-	if err != nil || len(old) == 0 {
+func (s *Store) forget(tx *bbolt.Tx, snap snapshot, most int) {
+	if time.Now().Before(s.forgets) {
+		return
+	}
+	old, err := s.oldest(snap, most)
+	if err != nil {
+		s.forgets = time.Now().Add(forgetRetry) // a disk can take seconds to say that it can't
+		return
+	}
+	if len(old) == 0 {
 		return
 	}
 	answers, ages := tx.Bucket(answerBucket), tx.Bucket(ageBucket)
@@ -94,8 +104,12 @@ func forget(tx *bbolt.Tx, snap snapshot, most int, now time.Time) {
 
 // oldest returns up to most ages of answers that are too old, and reads the
 // pages that their removal will read.
-func oldest(snap snapshot, most int, now time.Time) (old [][]byte, err error) {
+func (s *Store) oldest(snap snapshot, most int) (old [][]byte, err error) {
+	now := s.now()
 	answers, err := snap.bucket(answerBucket)
+	if errors.Is(err, errNoBucket) {
+		return nil, nil // no write of this file had a key yet
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +125,13 @@ func oldest(snap snapshot, most int, now time.Time) (old [][]byte, err error) {
 		return len(old) < most
 	})
 	for _, age := range old {
-		err = cmp.Or(err, answers.around(age[timeSize:]), ages.around(age))
+		s.progress()
+		if err == nil {
+			err = answers.around(age[timeSize:])
+		}
+		if err == nil {
+			err = ages.around(age)
+		}
 	}
 	return old, err
 }

@@ -89,6 +89,8 @@ type Store struct {
 	lost    chan struct{}          // has room for one: Check has found the file gone
 	saving  atomic.Pointer[saving] // the rescue under way, or nil
 	rescues []time.Time            // the committer's: when the last ones began
+	forgets time.Time              // the committer's: from when on old answers are looked for
+	halved  atomic.Pointer[error]  // the damaged older meta page, which a full disk keeps from being mended
 
 	asking atomic.Pointer[time.Time] // when the Check under way began, or nil
 	hung   atomic.Pointer[time.Time] // the asking that the disk does not answer

@@ -66,6 +66,8 @@ func (s *Store) Check(ctx context.Context) error {
 	err = h.complete()
 	if errors.Is(err, errOlderMeta) {
 		err = s.mend(ctx, h, err)
+	} else {
+		s.halved.Store(nil)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %w", s.path, err)
@@ -85,6 +87,9 @@ func (s *Store) Check(ctx context.Context) error {
 func (s *Store) CheckRecords(context.Context) error {
 	if err := errors.Join(s.usable(), s.takesWrites()); err != nil {
 		return err
+	}
+	if damage := s.halved.Load(); damage != nil {
+		return fmt.Errorf("%s %w, and the disk is too full to write it anew: free some space", s.path, *damage)
 	}
 	walked, err := s.ask(func(snap snapshot) (store.ID, error) {
 		return walk(snap, s.walked)
@@ -157,13 +162,18 @@ func (h *handle) inspect(f io.ReaderAt, size int64) (meta, error) {
 }
 
 // mend commits, which writes a damaged older meta page anew: nothing is lost with
-// it, and nobody is to be killed for it. A full disk is no reason for that either.
+// it, and nobody is to be killed for it. A full disk is no reason for that either,
+// and is for CheckRecords to say. Two commits write both pages, for in a copy that
+// was put back the first one can be of either.
 func (s *Store) mend(ctx context.Context, h *handle, damage error) error {
-	switch err := s.touchSentinel(ctx); {
-	case errors.Is(err, store.ErrNoSpace):
-		return nil
-	case err != nil:
-		return fmt.Errorf("%w, and a commit, which writes it anew, failed: %w", damage, err)
+	for range 2 {
+		switch err := s.touchSentinel(ctx); {
+		case errors.Is(err, store.ErrNoSpace):
+			s.halved.Store(&damage)
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w, and a commit, which writes it anew, failed: %w", damage, err)
+		}
 	}
 	if err := h.complete(); err != nil {
 		return err

@@ -158,3 +158,36 @@ func TestStoreStartsOnAFullDisk(t *testing.T) {
 		})
 	}
 }
+
+func TestWitnessForgetsInPlaceThatTheDatabaseWasClosed(t *testing.T) {
+	s, path := seeded(t, 10)
+	storetest.Close(t, s)
+	was, err := testify(path)
+	must(t, err)
+	before, err := os.Stat(witness(path))
+	must(t, err)
+	for range 2 {
+		must(t, reopenWitness(path))
+		now, err := testify(path)
+		must(t, err)
+		after, err := os.Stat(witness(path))
+		must(t, err)
+		if !was.closed || now != (testimony{was.id, was.txid, false}) || !os.SameFile(before, after) {
+			t.Errorf("the witness says %+v, and said %+v", now, was)
+		}
+	}
+}
+
+func TestDamagedMetaThatAFullDiskKeepsFromBeingMendedIsSaid(t *testing.T) {
+	s, path := seeded(t, 10)
+	spoilMeta(t, s, path, 1, []byte{0xa5})
+	s.saving.Store(&saving{reason: errReplaced, full: syscall.ENOSPC, next: time.Now().Add(time.Hour)}) // so that writes find no space
+	must(t, s.mend(t.Context(), s.handle(), errOlderMeta))
+	s.saving.Store(nil)
+	if err := s.CheckRecords(t.Context()); !errors.Is(err, errOlderMeta) || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("CheckRecords = %v, want the damage and the cure", err)
+	}
+	must(t, s.Check(t.Context())) // with space again
+	must(t, s.Check(t.Context()))
+	must(t, s.CheckRecords(t.Context()))
+}

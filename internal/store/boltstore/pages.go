@@ -129,8 +129,8 @@ func (t tree) leafOf(key []byte) (leaf page, next []byte, err error) {
 	return page{}, nil, t.endless(id)
 }
 
-// around reads what bbolt may touch when key is removed: the pages on its way,
-// and those beside them, with which one that gets too small is merged.
+// around reads what bbolt may touch when key alone is removed: the pages on its
+// way, and those beside them, with which one that gets too small is merged.
 func (t tree) around(key []byte) error {
 	id := t.root
 	if id == 0 {

@@ -51,8 +51,10 @@ type saved struct {
 func (s *Store) rescue(last bool) {
 	h := s.handle()
 	lost := s.identity(h)
-	if !errors.Is(lost, errReplaced) {
+	if lost == nil {
 		s.saving.Store(nil) // it came back meanwhile
+	}
+	if !errors.Is(lost, errReplaced) {
 		return
 	}
 	begun, before := time.Now(), s.saving.Load()
@@ -71,18 +73,18 @@ func (s *Store) rescue(last bool) {
 		now.full = before.full
 	}
 	s.saving.Store(&now)
-	s.reserve.release(h.file)
+	s.reserve.release(h)
 	k, next := s.save(h, goOn)
 	switch {
 	case next != nil:
 		s.change(next)
 		s.saving.Store(nil)
-		s.reserve.keep(next.file)
 		if err := s.tellWitness(next, false); err != nil { // it may be deleted too
 			s.log.Warn("no witness can be left beside the database", "path", s.path, "err", err)
 		}
+		s.reserve.keep(next.file)
 		s.log.Warn("the database was put back", "path", s.path, "accounts", k.accounts, "reason", lost)
-	case k.at == "" && noSpace(k.why) && !last && nothingAt(s.path):
+	case k.at == "" && noSpace(k.why) && !last && h.nobodyElseAt(s.path):
 		s.saving.Store(&saving{lost, now.until, k.why, time.Now().Add(time.Second + 4*time.Since(begun))})
 		if before == nil {
 			s.log.Error("the database was lost, and the disk has no room to put it back: free some, and do not stop this process, which has its last copy",
@@ -96,10 +98,14 @@ func (s *Store) rescue(last bool) {
 	}
 }
 
-// nothingAt says whether a new process would find no file.
-func nothingAt(path string) bool {
-	_, err := os.Lstat(path)
-	return errors.Is(err, fs.ErrNotExist)
+// nobodyElseAt says whether a new process would find no database at the path.
+func (h *handle) nobodyElseAt(path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	open, err := h.file.Stat()
+	return err == nil && os.SameFile(open, there) // mounted alone, and gone where it comes from
 }
 
 // mayGoOn says whether the store was lost seldom enough to be put back and
@@ -259,11 +265,31 @@ func (h *handle) copyTo(dir, base string) (_ *os.File, err error) {
 			if found, ours := uint64(tx.ID()), h.committed.Load(); found != ours {
 				return errForeign(found, ours)
 			}
+			if err := roomFor(c, tx.Size()); err != nil {
+				return err
+			}
 			_, err := tx.WriteTo(c)
 			return err
 		})
 	})
 	return c, errors.Join(err, c.Sync())
+}
+
+// roomFor fails if the disk of f has no room for n bytes: to find that out by
+// writing would take from others what is left.
+func roomFor(f *os.File, n int64) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+		return err
+	}
+	free := int64(disk.Bavail)
+	if os.Geteuid() == 0 {
+		free = int64(disk.Bfree) // root may take what is kept from others
+	}
+	if free *= int64(disk.Bsize); free < n {
+		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w", (n+1<<20-1)>>20, free>>20, syscall.ENOSPC)
+	}
+	return nil
 }
 
 // openCopy opens a copy of h, to be served in its place.

@@ -60,9 +60,9 @@ func (r *reserve) keep(f *os.File) {
 
 // release gives back what a lost file has beyond what it uses, the reserve and
 // what bbolt has grown it by: the copy that is to take its place needs the room.
-func (r *reserve) release(f *os.File) {
-	if m, _ := inspectFile(f); m.txid != 0 {
-		giveBack(f, m.need()) // if it can't be, the copy says that there is no room
+func (r *reserve) release(h *handle) {
+	if m, _ := inspectFile(h.file); m.txid == h.committed.Load() { // else it does not say what is used
+		giveBack(h.file, m.need()) // if it can't be, the copy says that there is no room
 	}
 	r.file, r.retry = nil, time.Time{}
 }

@@ -78,7 +78,7 @@ func lastClosed(path string, f io.ReaderAt, m meta) uint64 {
 func reopenWitness(path string) error {
 	f, err := os.OpenFile(witness(path), os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("its witness says that the database is closed, and can't be changed: %w", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(f)

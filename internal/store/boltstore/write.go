@@ -244,7 +244,7 @@ func (s *Store) transact(batch []*write, answers []error) error {
 	if !changed {
 		return tx.Rollback()
 	}
-	forget(tx, snap, forgetEach*len(batch), s.now())
+	s.forget(tx, snap, min(forgetEach*len(batch), forgetMost))
 	s.progress()
 	if err := tx.Commit(); err != nil {
 		return s.commitFailed(err, txid)
