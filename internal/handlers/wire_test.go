@@ -53,7 +53,7 @@ func TestAccountThatLooksLikeAnErrorIsReadAsItIs(t *testing.T) {
 	server.Listener = Problems(server.Listener)
 	server.Start()
 	defer server.Close()
-	client := http.Client{Timeout: time.Minute} // an answer that was cut short never ends
+	client := http.Client{Timeout: time.Minute}      // an answer that was cut short never ends
 	line := string(otherExpect[:len(otherExpect)-2]) // a line end can be in no account
 	labels := make(map[string]string)
 	for i := range store.MaxLabels {
