@@ -177,8 +177,8 @@ func (s *Store) standBy() {
 // copy where it made it.
 func (s *Store) save(h *handle, goOn bool) (k *saved, next *handle) {
 	k = new(saved)
-	home, whole := h.sameFileSystem(filepath.Dir(s.path))
-	if whole && s.rescueDir == filepath.Dir(s.path) {
+	home, vain := h.sameFileSystem(filepath.Dir(s.path))
+	if vain && s.rescueDir == filepath.Dir(s.path) {
 		k.why = home
 		return k, nil
 	}
@@ -313,18 +313,18 @@ func (h *handle) openCopy(c *os.File) (*handle, error) {
 	return &next, nil
 }
 
-// sameFileSystem fails if the folder is not on the file system of the open file.
-// If that has the file still, it was unmounted with all accounts, and the file is
-// whole: a copy in what is there instead would be served, and forgotten at the
-// next mount.
-func (h *handle) sameFileSystem(dir string) (err error, whole bool) {
+// sameFileSystem fails if the folder is not on the file system of the open file,
+// and says whether a copy in that folder is in vain: if the file system has the
+// file still, it was unmounted with all accounts, and the file is whole. A copy in
+// what is there instead would be served, and forgotten at the next mount.
+func (h *handle) sameFileSystem(dir string) (err error, vain bool) {
 	folder, err := os.Stat(dir)
 	if err != nil {
-		return err, false
+		return err, true
 	}
 	file, err := h.file.Stat()
 	if err != nil {
-		return err, false
+		return err, true
 	}
 	open := file.Sys().(*syscall.Stat_t)
 	switch {
