@@ -37,6 +37,7 @@ type sickness struct {
 	delay time.Duration
 	after int // requests that still pass before fail or hang begins
 	once  bool
+	only  func(data []byte) bool // the requests that meet it; nil: all
 }
 
 // cure ends whatever is wrong with the device.
@@ -59,9 +60,9 @@ func (d *device) sicken(kind *sickness, ill sickness) {
 }
 
 // suffer is what a request of this kind meets now.
-func (d *device) suffer(kind *sickness) syscall.Errno {
+func (d *device) suffer(kind *sickness, data []byte) syscall.Errno {
 	d.mu.Lock()
-	if kind.hang == nil && !kind.fail && kind.delay == 0 {
+	if kind.hang == nil && !kind.fail && kind.delay == 0 || kind.only != nil && !kind.only(data) {
 		d.mu.Unlock()
 		return 0
 	}
@@ -106,7 +107,7 @@ func (d *device) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.E
 }
 
 func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	if errno := d.suffer(&d.reads); errno != 0 {
+	if errno := d.suffer(&d.reads, nil); errno != 0 {
 		return nil, errno
 	}
 	n, err := d.image.ReadAt(dest, off)
@@ -117,7 +118,7 @@ func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64
 }
 
 func (d *device) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
-	if errno := d.suffer(&d.saves); errno != 0 {
+	if errno := d.suffer(&d.saves, data); errno != 0 {
 		return 0, errno
 	}
 	n, err := d.image.WriteAt(data, off)
@@ -125,7 +126,7 @@ func (d *device) Write(_ context.Context, _ fs.FileHandle, data []byte, off int6
 }
 
 func (d *device) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	return d.suffer(&d.syncs)
+	return d.suffer(&d.syncs, nil)
 }
 
 // deviceName is the folder that a device is mounted on.

@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -130,11 +131,24 @@ var diskFaults = []fault{
 		do:     func(s *scene) { s.fail(&s.place.device.saves, sickness{fail: true, after: 19, once: true}) },
 		repair: mountAgain, mended: "device well, mounted again",
 	}, {
+		name:   "device: the write of a meta page fails, once",
+		place:  sick,
+		do:     func(s *scene) { s.fail(&s.place.device.saves, sickness{fail: true, once: true, only: isMeta}) },
+		repair: mountAgain, mended: "device well, mounted again",
+		want: want{restart: serves},
+	}, {
 		name:   "device: every flush (fsync) fails",
 		place:  sick,
 		do:     func(s *scene) { s.fail(&s.place.device.syncs, sickness{fail: true}) },
 		repair: mountAgain, mended: "device well, mounted again",
 	},
+}
+
+// isMeta says whether a write begins with a meta page: page 0 or 1 of this type
+// (0x04), and the magic number behind the header.
+func isMeta(data []byte) bool {
+	order := binary.LittleEndian
+	return len(data) >= headerSize+64 && order.Uint64(data) < 2 && order.Uint16(data[8:]) == 0x04 && order.Uint32(data[headerSize:]) == 0xED0CDAED
 }
 
 // hangFaults are disks that do not answer.

@@ -157,6 +157,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err != nil {
 			return nil, err
 		}
+		s.forgetUnwritten(f)
 		if damage, err = acceptable(f, opts); err != nil {
 			f.Close()
 			return nil, err

@@ -2,7 +2,10 @@
 
 package boltstore
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // direct is a plain read where the system has no reads past its cache.
 type direct struct{ *os.File }
@@ -10,3 +13,5 @@ type direct struct{ *os.File }
 func openDirect(f *os.File) direct { return direct{f} }
 
 func (d direct) close() {}
+
+func dropCache(*os.File) error { return errors.ErrUnsupported }

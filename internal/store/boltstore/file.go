@@ -129,6 +129,26 @@ func lock(ctx context.Context, f *os.File, opts Options) error {
 	}
 }
 
+// forgetUnwritten makes the system forget a last commit that it has in memory and
+// the disk has not: its meta page could not be written, whoever made it was told
+// that nobody knows, and on what follows it nobody could rely.
+func (s *Store) forgetUnwritten(f *os.File) {
+	info, err := f.Stat()
+	if err != nil {
+		return
+	}
+	disk := openDirect(f)
+	defer disk.close()
+	there, err := inspect(disk, info.Size())
+	known, _ := inspect(f, info.Size())
+	if err != nil || there.txid >= known.txid {
+		return
+	}
+	err = dropCache(f)
+	s.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", s.path,
+		"transaction", there.txid, "not_written", known.txid, "err", err)
+}
+
 // unlisted refuses a database without a list of free pages if it is not ours:
 // bbolt writes one when it opens it.
 func unlisted(f *os.File, m meta) error {
