@@ -125,6 +125,40 @@ func TestOldAnswersGoAwayWithWritesOfNoKey(t *testing.T) {
 	}
 }
 
+// What cannot be read stays, costs no write its commit, and is left alone for a while.
+func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
+	c := newClock()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s := openWith(t, path, c.now)
+	for i := range 300 {
+		putOnce(t, s, "1", fmt.Sprint("old ", i))
+	}
+	m, err := inspectFile(s.handle().file)
+	must(t, err)
+	snap := snapshot{s.handle().file, m.pageSize, m.root}
+	ages, err := snap.bucket(ageBucket)
+	must(t, err)
+	answers, err := snap.bucket(answerBucket)
+	must(t, err)
+	first, _, err := ages.leafOf(nil)
+	must(t, err)
+	leaf, _, err := answers.leafOf(first.key(0)[timeSize:])
+	must(t, err)
+	spoil(t, path, int64(leaf.id)*m.pageSize+8, []byte{0xa5, 0xa5})
+	c.advance(store.KeepAnswers)
+	for range 3 {
+		_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Terms{})
+		must(t, err)
+	}
+	must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { // in the committer, whose it is
+		if pause := time.Until(s.forgets); pause <= 0 || pause > forgetRetry {
+			t.Errorf("old answers are looked for again in %s", pause)
+		}
+		return errUnchanged
+	}))
+	must(t, s.Check(t.Context()))
+}
+
 func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
