@@ -196,7 +196,7 @@ func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
 				default:
 				}
 			}
-			_, err = service.Import(t.Context(), []store.Account{{ID: "a", Name: "x"}})
+			_, err = service.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}})
 			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
 				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)
 			}

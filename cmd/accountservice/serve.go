@@ -35,7 +35,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent,
-		RequirePreconditions: cfg.HTTP.RequirePreconditions, CursorKey: cfg.HTTP.CursorKey.Reveal()}
+		RequirePreconditions: cfg.HTTP.RequirePreconditions}
 	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
 	front, err := listen(cfg.HTTP, api.Handler(), log)
 	if err != nil {

@@ -30,13 +30,13 @@ type tags struct {
 
 func (t tags) given() bool { return t.any || t.all != nil }
 
-// terms are those of If-Match, for the store. Weak tags never match.
-func (t tags) terms() store.Terms {
-	terms := store.Terms{Present: t.any}
+// preconditions returns those of If-Match. Weak tags never match.
+func (t tags) preconditions() store.Preconditions {
+	pre := store.Preconditions{Present: t.any}
 	if t.all != nil {
-		terms.Revisions = append([]store.Revision{}, t.strong...) // not nil: no strong tag is no match
+		pre.Revisions = append([]store.Revision{}, t.strong...) // not nil: without a strong tag nothing matches
 	}
-	return terms
+	return pre
 }
 
 // holdsFor says whether If-Match lets work on acc happen.

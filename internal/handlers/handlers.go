@@ -40,9 +40,6 @@ type API struct {
 	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or
 	// If-None-Match: * to create.
 	RequirePreconditions bool
-	// CursorKey authenticates cursors; "" is the store's own secret. Replicas that
-	// one client may meet need the same, where each has a store of its own.
-	CursorKey string
 	// Stopping, if not nil, ends when the service is told to stop: an import
 	// under way ends at its next batch then.
 	Stopping context.Context
@@ -73,7 +70,6 @@ const listWait = time.Second
 
 // Handler returns the routes. It only reads from a.
 func (a API) Handler() http.Handler {
-	a.CursorKey = cmp.Or(a.CursorKey, string(a.Store.Secret()))
 	a.said, a.inFlight = &repeats{}, &attempts{}
 	a.slots = make(chan struct{}, cmp.Or(a.MaxConcurrent, DefaultMaxConcurrent))
 	a.lists, a.parsers = make(chan struct{}, maxLists), make(chan struct{}, maxParsers)

@@ -101,11 +101,11 @@ func hashPart(digest hash.Hash, part []byte) {
 
 // once is what the store is told of the attempt: to remember the answer that
 // render makes. The nil attempt is remembered nowhere.
-func (t *attempt) once(render func(store.Written) *accountOutput) *store.Once {
+func (t *attempt) once(render func(store.Written) *accountOutput) *store.Idempotency {
 	if t == nil {
 		return nil
 	}
-	return &store.Once{Key: t.key, Fingerprint: t.fingerprint, Answer: func(w store.Written) []byte {
+	return &store.Idempotency{Key: t.key, Fingerprint: t.fingerprint, Answer: func(w store.Written) []byte {
 		text, err := json.Marshal(render(w))
 		if err != nil {
 			panic(err) // strings and times always encode

@@ -104,7 +104,7 @@ type blocked struct {
 	entered, release chan struct{}
 }
 
-func (b blocked) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
+func (b blocked) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
 	b.entered <- struct{}{}
 	<-b.release
 	return b.Store.Put(ctx, id, draft, terms)
@@ -135,7 +135,7 @@ type lossy struct {
 	fail *atomic.Pointer[storetest.Fault]
 }
 
-func (l lossy) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
+func (l lossy) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
 	w, err := l.Store.Put(ctx, id, draft, terms)
 	if fault := l.fail.Swap(nil); fault != nil && err == nil {
 		return store.Written{}, (*fault)(ctx)

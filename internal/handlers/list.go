@@ -1,8 +1,8 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -32,7 +32,7 @@ type listOutput struct {
 }
 
 func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, error) {
-	query, err := a.query(in)
+	query, err := parseQuery(in)
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +46,13 @@ func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, erro
 	}
 	if page.Next != "" {
 		query.After = page.Next
-		out.Body.NextCursor = a.cursor(query)
+		out.Body.NextCursor = cursor(query)
 		out.Link = "<" + nextPage(query, out.Body.NextCursor) + `>; rel="next"` // RFC 8288
 	}
 	return out, nil
 }
 
-func (a API) query(in *listInput) (store.Query, error) {
+func parseQuery(in *listInput) (store.Query, error) {
 	q := store.Query{Limit: in.Limit, Name: in.Name, NamePrefix: in.NamePrefix, UpdatedSince: in.UpdatedSince}
 	for parameter, text := range map[string]string{"name": in.Name, "name_prefix": in.NamePrefix} {
 		var invalid *store.Invalid
@@ -64,7 +64,7 @@ func (a API) query(in *listInput) (store.Query, error) {
 		return q, nil
 	}
 	var err error
-	q.After, err = a.parseCursor(in.Cursor, q)
+	q.After, err = parseCursor(in.Cursor, q)
 	return q, err
 }
 
@@ -82,35 +82,30 @@ func nextPage(q store.Query, cursor string) string {
 	return "/accounts?" + values.Encode()
 }
 
-// A cursor is a seal and the last id that was looked at. The seal holds the
-// filters too, so that a cursor goes on with the list it came from and no other.
-const sealSize = 16
+// A cursor is a hash over the filters of its list and the last id of the page
+// before. It authenticates nothing: a client may ask for any page. The hash finds
+// a cursor that is used with other filters.
+const filterHashSize = 8
 
-// cursor is that of the page that goes on after q.
-func (a API) cursor(q store.Query) string {
-	return base64.RawURLEncoding.EncodeToString(append(a.seal(q), q.After...))
+// cursor returns the cursor of the page that follows q.After.
+func cursor(q store.Query) string {
+	return base64.RawURLEncoding.EncodeToString(append(filterHash(q), q.After...))
 }
 
-// parseCursor returns the After that a cursor of q's filters holds.
-func (a API) parseCursor(text string, q store.Query) (store.ID, error) {
-	if a.CursorKey == "" { // the store is not open yet
-		return "", store.ErrUnavailable
-	}
+// parseCursor returns the After in a cursor that belongs to the filters of q.
+func parseCursor(text string, q store.Query) (store.ID, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err == nil && len(raw) > sealSize {
-		q.After = store.ID(raw[sealSize:]) // not parsed: files that others wrote can have other ids
-		if hmac.Equal(raw[:sealSize], a.seal(q)) {
-			return q.After, nil
-		}
+	if err == nil && len(raw) > filterHashSize && bytes.Equal(raw[:filterHashSize], filterHash(q)) {
+		return store.ID(raw[filterHashSize:]), nil // not parsed: a file of another program can have other ids
 	}
-	return "", unprocessable(InvalidField{Parameter: "cursor", Detail: "is not one that this service gave for these filters; begin without it"})
+	return "", unprocessable(InvalidField{Parameter: "cursor", Detail: "belongs to other filters, or is no cursor of this service; start without it"})
 }
 
-// seal authenticates position and filters. The limit may differ from page to page.
-func (a API) seal(q store.Query) []byte {
-	mac := hmac.New(sha256.New, []byte(a.CursorKey))
-	for _, part := range []string{"cursor 2", string(q.After), q.Name, q.NamePrefix, q.UpdatedSince.UTC().Format(time.RFC3339Nano)} {
-		hashPart(mac, []byte(part))
+// filterHash covers the filters alone: the limit may change from page to page.
+func filterHash(q store.Query) []byte {
+	digest := sha256.New()
+	for _, part := range []string{q.Name, q.NamePrefix, q.UpdatedSince.UTC().Format(time.RFC3339Nano)} {
+		hashPart(digest, []byte(part))
 	}
-	return mac.Sum(nil)[:sealSize]
+	return digest.Sum(nil)[:filterHashSize]
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -80,7 +79,7 @@ func TestCursorIsTakenOnlyAsItWasGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range raw { // every byte of it counts
+	for i := range filterHashSize { // every byte of the filters' hash counts
 		raw[i] ^= 1
 		r := s.do(t, "GET", "/accounts?name_prefix=Person&cursor="+base64.RawURLEncoding.EncodeToString(raw), "")
 		if p := r.isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Parameter != "cursor" {
@@ -89,26 +88,12 @@ func TestCursorIsTakenOnlyAsItWasGiven(t *testing.T) {
 		raw[i] ^= 1
 	}
 	for _, query := range []string{"cursor=" + good, "name_prefix=Perso&cursor=" + good, "name=Person&cursor=" + good,
-		"name_prefix=Person&updated_since=2000-01-01T00:00:00Z&cursor=" + good, "name_prefix=Person&cursor=" + good + "A",
-		"name_prefix=Person&cursor=" + good[:len(good)-1], "cursor=" + good[:20], "cursor=MToxMDAwMA"} {
+		"name_prefix=Person&updated_since=2000-01-01T00:00:00Z&cursor=" + good, "name_prefix=Person&cursor=" + good[:8],
+		"cursor=" + good[:9], "cursor=MToxMDAwMA"} {
 		s.do(t, "GET", "/accounts?"+query, "").isProblem(t, 422)
 	}
-	other := serveWith(t, nil, func(a *API) { a.CursorKey = "of another service" })
-	other.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").isProblem(t, 422)
-	own := serve(t, nil) // without a key, but of another store
-	own.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").isProblem(t, 422)
-	known := API{}.cursor(store.Query{After: "10002", NamePrefix: "Person"}) // to all who know this code
-	s.do(t, "GET", "/accounts?name_prefix=Person&cursor="+known, "").isProblem(t, 422)
-	again := service{Server: httptest.NewServer(bare(s.store).Handler())} // as after a restart
-	defer again.Close()
-	again.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").is(t, 200, &page)
-}
-
-func TestReplicasOfOneKeyTakeEachOthersCursors(t *testing.T) {
-	key := func(a *API) { a.CursorKey = "of these replicas" }
-	var page accountPage
-	serveWith(t, nil, key).do(t, "GET", "/accounts?limit=3", "").is(t, 200, &page)
-	serveWith(t, nil, key).do(t, "GET", "/accounts?limit=3&cursor="+page.NextCursor, "").is(t, 200, &page)
+	replica := serve(t, nil)
+	replica.do(t, "GET", "/accounts?name_prefix=Person&cursor="+good, "").is(t, 200, &page)
 }
 
 func TestBatchGetTellsWhatIsThereAndWhatIsNot(t *testing.T) {

@@ -61,7 +61,7 @@ func TestAccountThatLooksLikeAnErrorIsReadAsItIs(t *testing.T) {
 	}
 	for n := range len(line) {
 		name := strings.Repeat("n", 1+n)
-		if _, err := s.store.Put(t.Context(), "looks", store.Draft{Name: name, Labels: labels}, store.Terms{}); err != nil {
+		if _, err := s.store.Put(t.Context(), "looks", store.Draft{Name: name, Labels: labels}, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := client.Get(server.URL + "/accounts/looks")

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -61,8 +60,8 @@ type createInput struct {
 }
 
 func (a API) createAccount(ctx context.Context, in *createInput) (*accountOutput, error) {
-	terms := store.Terms{Absent: true, Once: attemptOf(ctx).once(written)}
-	return output(a.Store.Put(ctx, store.ID(newUUID(time.Now())), in.Body.parse(), terms))
+	pre := store.Preconditions{Absent: true, Idempotency: attemptOf(ctx).once(written)}
+	return output(a.Store.Put(ctx, store.ID(newUUID(time.Now())), in.Body.parse(), pre))
 }
 
 type putInput struct {
@@ -84,9 +83,9 @@ func (a API) putAccount(ctx context.Context, in *putInput) (*accountOutput, erro
 	if a.RequirePreconditions && !match.given() && !absent {
 		return nil, conditionRequired("If-Match, or If-None-Match: * to create")
 	}
-	terms := match.terms()
-	terms.Absent = absent
-	return output(a.Store.Put(ctx, id, in.Body.parse(), terms))
+	pre := match.preconditions()
+	pre.Absent = absent
+	return output(a.Store.Put(ctx, id, in.Body.parse(), pre))
 }
 
 type patchInput struct {
@@ -107,9 +106,9 @@ func (a API) patchAccount(ctx context.Context, in *patchInput) (*accountOutput, 
 	if err := in.Body.validKeys(); err != nil {
 		return nil, err
 	}
-	terms := match.terms()
-	terms.Once = attemptOf(ctx).once(written)
-	return output(a.Store.Update(ctx, id, terms, in.Body.apply))
+	pre := match.preconditions()
+	pre.Idempotency = attemptOf(ctx).once(written)
+	return output(a.Store.Update(ctx, id, pre, in.Body.apply))
 }
 
 type deleteInput struct {
@@ -125,13 +124,7 @@ func (a API) deleteAccount(ctx context.Context, in *deleteInput) (*struct{}, err
 	if a.RequirePreconditions && !match.given() {
 		return nil, conditionRequired("If-Match")
 	}
-	err = a.Store.Delete(ctx, id, match.terms())
-	if errors.Is(err, store.ErrVersion) {
-		if _, gone := a.Store.Get(ctx, id); errors.Is(gone, store.ErrNotFound) {
-			return nil, gone // what is 404 without a condition is 404 with one (RFC 9110, 13.2.1)
-		}
-	}
-	return nil, err
+	return nil, a.Store.Delete(ctx, id, match.preconditions())
 }
 
 // written is the answer to a Put or Update.

@@ -22,53 +22,50 @@ const (
 // unescaped (RFC 3986, 2.3, "unreserved"), so that it reads the same everywhere.
 type ID string
 
-// Account is one account as it is stored.
+// Account is one account as it is stored. Its JSON is that of the API, of exports
+// and, without the id, of database records.
 type Account struct {
-	ID      ID
-	Name    string
-	Email   string            // "" is none
-	Labels  map[string]string // none is nil
-	Version int64             // 1 when created, one more at each change, up to MaxVersion
-	// CreatedAt and UpdatedAt are UTC in whole microseconds, what every store
-	// can keep. Zero is "not known": the account came from a file that had no times.
-	CreatedAt, UpdatedAt time.Time
+	ID ID `json:"id"`
+	Draft
+	Version int64 `json:"version"` // 1 when created, one more at each change, up to MaxVersion
+	// CreatedAt and UpdatedAt are UTC in whole microseconds, which every store can
+	// keep. Zero is unknown: the account came from a file without times.
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
-// Draft is what a caller may decide of an account, its content.
+// Draft is the content of an account: the part that a caller decides.
 type Draft struct {
-	Name   string
-	Email  string
-	Labels map[string]string
+	Name   string            `json:"name"`
+	Email  string            `json:"email,omitempty"`  // "" is none
+	Labels map[string]string `json:"labels,omitempty"` // nil is none
 }
 
-// Draft returns the content of a, which shares its labels.
-func (a Account) Draft() Draft { return Draft{a.Name, a.Email, a.Labels} }
-
-// Equal says whether d and e are the same content; no labels are equal to nil.
+// Equal reports whether d and e are the same content; empty labels equal nil.
 func (d Draft) Equal(e Draft) bool {
 	return d.Name == e.Name && d.Email == e.Email && maps.Equal(d.Labels, e.Labels)
 }
 
-// Equal says whether a and b are the same in every field.
+// Equal reports whether a and b are the same in every field.
 func (a Account) Equal(b Account) bool {
-	return a.ID == b.ID && a.Draft().Equal(b.Draft()) && a.Version == b.Version &&
+	return a.ID == b.ID && a.Draft.Equal(b.Draft) && a.Version == b.Version &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt)
 }
 
-// LogValue keeps what a person wrote out of the log.
+// LogValue keeps personal data out of the log.
 func (a Account) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", string(a.ID)), slog.Int64("version", a.Version))
 }
 
-// LogValue keeps what a person wrote out of the log.
+// LogValue keeps personal data out of the log.
 func (d Draft) LogValue() slog.Value { return slog.StringValue("withheld") }
 
-// Invalid says which field of an account breaks its limits, and how. It never
-// holds the value that was refused.
+// Invalid names the field of an account that breaks its limits, and the limit. It
+// never holds the refused value.
 type Invalid struct {
-	// Field is a path as in JSON, "labels/KEY" for the value of a label. With a
-	// slash before it, it is a JSON Pointer (RFC 6901): nothing in it needs
-	// escaping. A key that is refused is not in it.
+	// Field is the path in JSON, "labels/KEY" for the value of a label. A slash
+	// before it makes it a JSON Pointer (RFC 6901); nothing in it needs escaping.
+	// It never holds a refused key.
 	Field  string
 	Reason string
 }

@@ -10,7 +10,8 @@ import (
 // and whether Put creates it: old is what is stored now, or nil.
 func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created bool) {
 	now = whole(now)
-	acc = Account{ID: id, Name: draft.Name, Email: draft.Email, Labels: cloned(draft.Labels), Version: 1, CreatedAt: now, UpdatedAt: now}
+	draft.Labels = cloned(draft.Labels)
+	acc = Account{ID: id, Draft: draft, Version: 1, CreatedAt: now, UpdatedAt: now}
 	if old == nil {
 		return acc, true
 	}
@@ -19,9 +20,12 @@ func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created
 }
 
 // NextImported returns the account that an Import of in at the time now leaves
-// behind, and whether that is another than the stored one, old, or nil.
+// behind, and whether it differs from old, the stored account or nil. Equal content
+// changes nothing. A new account keeps the version and times of in; zero ones
+// become 1 and now. An account that replaces other content keeps CreatedAt of old,
+// gets a version above that of old, up to MaxVersion, and is not updated before it.
 func NextImported(old *Account, in Account, now time.Time) (acc Account, changed bool) {
-	if old != nil && old.Draft().Equal(in.Draft()) {
+	if old != nil && old.Draft.Equal(in.Draft) {
 		return *old, false
 	}
 	acc = in
@@ -42,10 +46,9 @@ func NextImported(old *Account, in Account, now time.Time) (acc Account, changed
 	return acc, true
 }
 
-// after returns acc with a version above that of old and not updated before it:
-// a clock set back must not make a change look older than the last. A version at
-// MaxVersion stands still, and then the time moves on, so that no Revision comes
-// again.
+// after returns acc with a version above that of old and not updated before old,
+// even if the clock was set back. At MaxVersion the version stays and the time
+// advances instead, so that no Revision occurs twice.
 func after(old, acc Account) Account {
 	acc.Version = max(acc.Version, min(old.Version, MaxVersion-1)+1)
 	least := old.UpdatedAt
@@ -56,7 +59,7 @@ func after(old, acc Account) Account {
 	return acc
 }
 
-// whole is t as every store can keep it.
+// whole returns t as every store can keep it: UTC in whole microseconds.
 func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func later(a, b time.Time) time.Time {
@@ -74,7 +77,7 @@ func cloned(labels map[string]string) map[string]string {
 	return maps.Clone(labels)
 }
 
-// Match says whether an account is one that q asks for, After and Limit apart.
+// Match reports whether acc passes the filters of q. It ignores After and Limit.
 func (q Query) Match(acc Account) bool {
 	return (q.Name == "" || acc.Name == q.Name) &&
 		strings.HasPrefix(acc.Name, q.NamePrefix) &&

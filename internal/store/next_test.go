@@ -10,13 +10,13 @@ func TestVersionStandsStillAtItsMaximumAndTheRevisionDoesNot(t *testing.T) {
 	day := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	for _, version := range []int64{MaxVersion - 1, MaxVersion, MaxVersion + 1, math.MaxInt64} { // more from before there was a maximum
 		for name, now := range map[string]time.Time{"later": day.Add(time.Hour), "at once": day, "with a clock set back": day.Add(-time.Hour)} {
-			first := Account{ID: "a", Name: "one", Version: version, CreatedAt: day, UpdatedAt: day}
+			first := Account{ID: "a", Draft: Draft{Name: "one"}, Version: version, CreatedAt: day, UpdatedAt: day}
 			seen := map[Revision]bool{first.Revision(): true}
 			for acc := first; len(seen) < 6; {
 				draft := Draft{Name: []string{"two", "one"}[len(seen)%2]}
 				next, _ := Next(&acc, "a", draft, now)
 				if len(seen) > 3 {
-					next, _ = NextImported(&acc, Account{ID: "a", Name: draft.Name, Version: 1, CreatedAt: now, UpdatedAt: now}, now)
+					next, _ = NextImported(&acc, Account{ID: "a", Draft: Draft{Name: draft.Name}, Version: 1, CreatedAt: now, UpdatedAt: now}, now)
 				}
 				if err := next.Validate(); err != nil || next.Version != MaxVersion || next.UpdatedAt.Before(acc.UpdatedAt) || seen[next.Revision()] {
 					t.Fatalf("%d, %s, change %d: %+v after %+v, %v", version, name, len(seen), next, acc, err)

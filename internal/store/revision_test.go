@@ -8,7 +8,7 @@ import (
 
 func TestRevisionTellsEveryFieldFromEveryOther(t *testing.T) {
 	day := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	base := Account{ID: "1", Name: "n", Email: "e", Labels: map[string]string{"a": "b", "c": "d"}, Version: 7, CreatedAt: day, UpdatedAt: day}
+	base := Account{ID: "1", Draft: Draft{Name: "n", Email: "e", Labels: map[string]string{"a": "b", "c": "d"}}, Version: 7, CreatedAt: day, UpdatedAt: day}
 	seen := map[Revision]string{base.Revision(): "base"}
 	for name, change := range map[string]func(a *Account){
 		"id":              func(a *Account) { a.ID = "2" },
@@ -45,7 +45,7 @@ func TestRevisionTellsEveryFieldFromEveryOther(t *testing.T) {
 	if same.Revision() != base.Revision() {
 		t.Error("the same account has two revisions")
 	}
-	if a, b := (Account{ID: "1"}), (Account{ID: "1", Labels: map[string]string{}}); a.Revision() != b.Revision() {
+	if a, b := (Account{ID: "1"}), (Account{ID: "1", Draft: Draft{Labels: map[string]string{}}}); a.Revision() != b.Revision() {
 		t.Error("no labels and none are two revisions")
 	}
 }

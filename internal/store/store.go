@@ -8,103 +8,89 @@ import (
 	"time"
 )
 
-// Errors of every store, compared with errors.Is; *Invalid with errors.As.
+// Errors of every store. Compare them with errors.Is, and *Invalid with errors.As.
 var (
 	// ErrNotFound: no account has this id.
 	ErrNotFound = errors.New("account not found")
-	// ErrExists: an account with this id is there, and was not to be.
+	// ErrExists: an account with this id exists, and Preconditions.Absent was set.
 	ErrExists = errors.New("account exists")
-	// ErrVersion: the account is not there, or not in a state it was to have.
-	ErrVersion = errors.New("account is in another state")
-	// ErrKeyReused: another request was made under this key before.
+	// ErrVersion: the account does not exist, or has another revision than required.
+	ErrVersion = errors.New("account has another revision")
+	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("idempotency key belongs to another request")
 	// ErrUnavailable: the store can't do this now; nothing was changed.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrOutcomeUnknown: the write may or may not have happened, and may still
-	// be seen after a restart. Read before trying again.
+	// ErrOutcomeUnknown: the write may or may not have happened, and may become
+	// visible only after a restart. Read before trying again.
 	ErrOutcomeUnknown = errors.New("outcome of the write is unknown")
-	// ErrTooMuch: the accounts of one GetMany are too large together; ask for
-	// fewer at a time.
+	// ErrTooMuch: the accounts of one GetMany exceed the store's limit in bytes;
+	// ask for fewer at a time.
 	ErrTooMuch = errors.New("too much for one answer")
-	// ErrNoSpace: the disk is full; nothing was changed, reads go on.
+	// ErrNoSpace: the disk is full; nothing was changed, and reads go on.
 	ErrNoSpace = errors.New("no space left for the write")
 )
 
-// Store keeps accounts. All methods may be called from many goroutines at once.
-// What they return shares no memory with the store or with what they were given.
+// Store keeps accounts. All methods may be called concurrently. What they return
+// shares no memory with the store or with their arguments.
 //
-// A method whose ctx ends before its work is done returns ctx's error, wrapped,
-// and has changed nothing; only a write whose commit had begun by then returns
-// ErrOutcomeUnknown instead. A store that is closed or has failed for good
-// answers ErrUnavailable to everything.
+// A write that returns nil survives a crash of the process and of the machine. A
+// write that returns any error but ErrOutcomeUnknown has changed nothing.
 //
-// A write that returns without an error survives the death of process and
-// machine. Of one that returns another error than ErrOutcomeUnknown, nothing
-// was changed.
+// When ctx ends before the work is done, a method returns ctx's error, wrapped,
+// and has changed nothing. Only a write whose commit has already begun returns
+// ErrOutcomeUnknown instead. A store that is closed, or that has failed for good,
+// returns ErrUnavailable from every method but Close.
 //
-// Input out of its limits is an *Invalid, and nothing is changed.
+// Input beyond the limits is an *Invalid, and nothing is changed.
 type Store interface {
 	// Get returns the account with this id, or ErrNotFound.
 	Get(ctx context.Context, id ID) (Account, error)
 
-	// GetMany returns those accounts of these ids that there are, in the order of
-	// ids and each once, in one consistent view. More than MaxMany ids are an
-	// *Invalid. A store bounds what it reads at once, in bytes: two accounts or
-	// more that are beyond it are ErrTooMuch, one never is.
+	// GetMany returns the existing accounts among ids, in the order of ids, each
+	// once, from one consistent view. More than MaxMany ids are an *Invalid. A store
+	// may limit the bytes of one answer: more than one account beyond that limit is
+	// ErrTooMuch; a single account never is.
 	GetMany(ctx context.Context, ids []ID) ([]Account, error)
 
-	// List returns the accounts that q asks for, in ascending byte order of id.
-	// Each page is one consistent view; two pages need not be of the same one.
+	// List returns the accounts that match q, in ascending byte order of id.
+	// Each page is one consistent view; two pages may be of different views.
 	List(ctx context.Context, q Query) (Page, error)
 
-	// Put makes draft the content of the account with this id, if terms allow. A
-	// new account has version 1; each later Put adds 1, up to MaxVersion, and
-	// leaves CreatedAt alone. ErrKeyReused, ErrExists and ErrVersion say which of
-	// the terms failed.
-	Put(ctx context.Context, id ID, draft Draft, terms Terms) (Written, error)
+	// Put stores draft as the content of the account with this id, if pre holds. A
+	// new account has version 1; each later Put adds 1, up to MaxVersion, and keeps
+	// CreatedAt. ErrKeyReused, ErrExists and ErrVersion name the precondition that
+	// failed; the idempotency key is looked up first.
+	Put(ctx context.Context, id ID, draft Draft, pre Preconditions) (Written, error)
 
-	// Update is a Put of what change makes of the account that is there, between
-	// whose reading and writing nobody comes. Without an account it is
-	// ErrNotFound, whatever terms ask; only terms.Once comes before that. An error
-	// of change is returned, wrapped, and nothing is changed.
+	// Update reads the account, calls change and writes the result atomically. A
+	// missing account is ErrNotFound, whatever pre says; only the idempotency key
+	// is looked up before that. An error of change is returned, wrapped, and nothing
+	// is changed.
 	//
-	// change is asked after terms allow, inside the store's transaction, where all
-	// other writes wait for it: it must be quick and depend on nothing but its
-	// argument, which is its own. It may be asked more than once, and still be
-	// asked when ctx has ended.
-	Update(ctx context.Context, id ID, terms Terms, change func(Account) (Draft, error)) (Written, error)
+	// The store calls change inside its transaction, after it has checked pre. So
+	// change must be quick, use only its argument, which it owns, and give the same
+	// result when it is called again. It may be called after ctx has ended.
+	Update(ctx context.Context, id ID, pre Preconditions, change func(Account) (Draft, error)) (Written, error)
 
-	// Delete removes the account with this id, if terms allow. Terms that do not
-	// hold come first: without an account, ErrNotFound is the answer only if they
-	// ask for none. terms.Once is not looked at.
-	Delete(ctx context.Context, id ID, terms Terms) error
+	// Delete removes the account with this id, if pre holds. A missing account is
+	// ErrNotFound, whatever pre says. Delete ignores pre.Idempotency.
+	Delete(ctx context.Context, id ID, pre Preconditions) error
 
-	// Import puts these accounts as they are, all or none of them. An account
-	// whose content (Draft) is already there is left alone, so that a repeated
-	// Import changes nothing. A new one keeps the version and times it comes with;
-	// zero ones become 1 and now. One that replaces another content keeps the
-	// CreatedAt of the old, and its version is above that of the old unless that
-	// is MaxVersion, its UpdatedAt not before. The accounts have distinct ids, are at most MaxMany
-	// and each as Account.Validate wants it; else nothing is put and the error is
-	// an *Invalid. A caller that streams bounds its pieces in bytes, too: they are
-	// in memory, and on the way to the disk, at once.
+	// Import stores these accounts as they are, all or none. They have distinct
+	// ids, are at most MaxMany, and each passes Account.Validate; else the error is
+	// an *Invalid. NextImported says what becomes of each: an account whose content
+	// is already stored is left alone, so a repeated Import changes nothing. The
+	// caller limits the bytes of one Import: it is held in memory as a whole.
 	Import(ctx context.Context, accounts []Account) (Imported, error)
 
-	// Seed puts these accounts into a new, empty store, all or none of them,
-	// and returns how many it put. The first call that succeeds decides, with
-	// an empty list too: from then on, and over any account already there,
-	// Seed puts nothing and returns 0.
+	// Seed stores these accounts in a new, empty store, all or none, and returns
+	// how many it stored. The first call that succeeds decides, even with an empty
+	// list: later calls, and calls on a store that has accounts, store nothing and
+	// return 0.
 	Seed(ctx context.Context, seeds []Seeding) (int, error)
 
-	// Secret returns random bytes, 16 at least, that were made for this store and
-	// are the same at each opening and in each copy; nil if it has none. What is
-	// authenticated with them is good wherever these accounts are. They are never
-	// to be shown or logged.
-	Secret() []byte
-
-	// Close ends the store and lets go of what it holds. It waits for work
-	// under way until ctx ends, then gives up with ctx's error. A second Close
-	// does nothing.
+	// Close ends the store and releases what it holds. It waits for work under
+	// way until ctx ends, and then returns ctx's error. A second Close does nothing.
 	Close(ctx context.Context) error
 }
 
@@ -113,58 +99,58 @@ const MaxMany = 10_000
 
 // Query says which accounts List returns.
 type Query struct {
-	After ID  // only ids greater than this; "" is from the first
-	Limit int // accounts in the page, at least 1
+	After ID  // only ids greater than this; "" starts at the first
+	Limit int // most accounts in the page, at least 1
 
-	// Only accounts that match; "" and the zero time match all.
+	// Filters; "" and the zero time match every account.
 	Name, NamePrefix string
-	UpdatedSince     time.Time // updated at this moment or later; unknown times do not match
+	UpdatedSince     time.Time // updated at this time or later; an unknown time does not match
 }
 
-// Page is a part of a list.
+// Page is one page of a list.
 type Page struct {
 	Accounts []Account
-	// Next is the After of the next page, "" when there is none. A store may end
-	// a page before it is full, even empty, when few accounts match or when they
-	// are large: only Next tells whether there are more.
+	// Next is the After of the next page, "" on the last one. A store may end a
+	// page before it is full, and even empty, to limit the work of one call: only
+	// Next says whether there are more.
 	Next ID
 }
 
-// Terms are what must hold for a write to happen. The zero value is no terms.
-type Terms struct {
-	Absent    bool       // no account may have the id, or ErrExists
-	Present   bool       // an account must have it, or ErrVersion
-	Revisions []Revision // if not nil, it must be in one of these states, or ErrVersion
-	Once      *Once      // if not nil, the write happens once
+// Preconditions must hold for a write to happen. The zero value always holds.
+type Preconditions struct {
+	Absent      bool         // no account may have the id, else ErrExists
+	Present     bool         // an account must have the id, else ErrVersion
+	Revisions   []Revision   // if not nil, the account must have one of these, else ErrVersion
+	Idempotency *Idempotency // if not nil, the write happens once
 }
 
-// Fingerprint tells one request from another: a hash of all that matters in it.
+// Fingerprint distinguishes requests: a hash over everything that matters in one.
 type Fingerprint [32]byte
 
-// KeepAnswers is for how long a store remembers what was done under a key.
-const KeepAnswers = 24 * time.Hour
+// IdempotencyRetention is how long a store remembers an idempotency key.
+const IdempotencyRetention = 24 * time.Hour
 
-// MaxAnswer is how many bytes an answer may have. The largest account in JSON,
+// MaxAnswer limits a remembered answer, in bytes. The largest account in JSON,
 // with every character escaped, has about 110,000.
 const MaxAnswer = 192 << 10
 
-// Once makes a write that is asked for again under the same key, within
-// KeepAnswers, return what the first one returned and change nothing. The key
-// is looked up before any other term.
-type Once struct {
-	Key         string // of one caller, and not empty; it is kept as a hash alone
+// Idempotency makes a write happen once: the same key, within
+// IdempotencyRetention, returns the answer to the first write and changes
+// nothing. The key is looked up before any other precondition.
+type Idempotency struct {
+	Key         string // names the caller too; not empty; only its hash is stored
 	Fingerprint Fingerprint
-	// Answer makes what is to be remembered, in the same transaction as the
-	// write, at most MaxAnswer bytes. It is quick, and may be called more than once.
+	// Answer returns what to remember, at most MaxAnswer bytes. The store calls it
+	// in the transaction of the write; it must be quick, and may be called again.
 	Answer func(Written) []byte
 }
 
-// Written is what a Put or Update left behind.
+// Written is the result of a Put or Update.
 type Written struct {
 	Account Account
 	Created bool
-	// Replay, if not nil, is the Answer of an earlier write under the same key;
-	// nothing was changed now, and the other fields are zero.
+	// Replay, if not nil, is the remembered Answer of an earlier write with the
+	// same key; nothing was changed now, and the other fields are zero.
 	Replay []byte
 }
 

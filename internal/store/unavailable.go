@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Unavailable is the store of a service that has none yet: every method
-// answers ErrUnavailable with this reason.
+// Unavailable stands in for a store that is not open yet: every method but Close
+// returns ErrUnavailable with this reason.
 type Unavailable string
 
 var _ Store = Unavailable("")
@@ -16,14 +16,13 @@ func (u Unavailable) err() error { return fmt.Errorf("%w: %s", ErrUnavailable, s
 func (u Unavailable) Get(context.Context, ID) (Account, error)         { return Account{}, u.err() }
 func (u Unavailable) GetMany(context.Context, []ID) ([]Account, error) { return nil, u.err() }
 func (u Unavailable) List(context.Context, Query) (Page, error)        { return Page{}, u.err() }
-func (u Unavailable) Put(context.Context, ID, Draft, Terms) (Written, error) {
+func (u Unavailable) Put(context.Context, ID, Draft, Preconditions) (Written, error) {
 	return Written{}, u.err()
 }
-func (u Unavailable) Update(context.Context, ID, Terms, func(Account) (Draft, error)) (Written, error) {
+func (u Unavailable) Update(context.Context, ID, Preconditions, func(Account) (Draft, error)) (Written, error) {
 	return Written{}, u.err()
 }
-func (u Unavailable) Delete(context.Context, ID, Terms) error             { return u.err() }
+func (u Unavailable) Delete(context.Context, ID, Preconditions) error     { return u.err() }
 func (u Unavailable) Import(context.Context, []Account) (Imported, error) { return Imported{}, u.err() }
 func (u Unavailable) Seed(context.Context, []Seeding) (int, error)        { return 0, u.err() }
-func (u Unavailable) Secret() []byte                                      { return nil }
 func (u Unavailable) Close(context.Context) error                         { return nil }

@@ -43,7 +43,7 @@ func (a Account) Validate() error {
 	if _, err := ParseID(string(a.ID)); err != nil {
 		return err
 	}
-	if err := a.Draft().Validate(); err != nil {
+	if err := a.Draft.Validate(); err != nil {
 		return err
 	}
 	switch {

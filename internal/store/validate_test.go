@@ -85,7 +85,7 @@ func TestDraftsAreHeldToTheirLimits(t *testing.T) {
 
 func TestImportedAccountsAreHeldToTheirLimits(t *testing.T) {
 	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
-	good := Account{ID: "1", Name: "x", Version: 3, CreatedAt: day, UpdatedAt: day}
+	good := Account{ID: "1", Draft: Draft{Name: "x"}, Version: 3, CreatedAt: day, UpdatedAt: day}
 	if err := good.Validate(); err != nil {
 		t.Errorf("Validate = %v", err)
 	}
@@ -103,10 +103,10 @@ func TestImportedAccountsAreHeldToTheirLimits(t *testing.T) {
 			t.Errorf("Validate = %v, want *Invalid of %s", err, field)
 		}
 	}
-	if err := (Account{ID: "1", Name: "x"}).Validate(); err != nil {
+	if err := (Account{ID: "1", Draft: Draft{Name: "x"}}).Validate(); err != nil {
 		t.Errorf("without version and times: %v", err)
 	}
-	if err := (Account{ID: "1", Name: "x", Version: -1}).Validate(); err == nil {
+	if err := (Account{ID: "1", Draft: Draft{Name: "x"}, Version: -1}).Validate(); err == nil {
 		t.Errorf("version -1 is valid")
 	}
 }
@@ -114,8 +114,8 @@ func TestImportedAccountsAreHeldToTheirLimits(t *testing.T) {
 func TestLogsHaveNothingThatAPersonWrote(t *testing.T) {
 	var b bytes.Buffer
 	for _, log := range []*slog.Logger{slog.New(slog.NewJSONHandler(&b, nil)), slog.New(slog.NewTextHandler(&b, nil))} {
-		acc := Account{ID: "10000", Name: "Secret", Email: "secret@example.org", Labels: map[string]string{"a": "secret"}}
-		log.Info("x", "account", acc, "draft", acc.Draft())
+		acc := Account{ID: "10000", Draft: Draft{Name: "Secret", Email: "secret@example.org", Labels: map[string]string{"a": "secret"}}}
+		log.Info("x", "account", acc, "draft", acc.Draft)
 	}
 	if out := strings.ToLower(b.String()); strings.Contains(out, "secret") || strings.Count(out, "10000") != 2 {
 		t.Errorf("log has %s", out)

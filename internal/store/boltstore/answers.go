@@ -36,7 +36,7 @@ const (
 )
 
 // remembered returns what is remembered under a key, or nil.
-func remembered(tx *bbolt.Tx, key string) (*store.Remembered, error) {
+func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 	answers := tx.Bucket(answerBucket)
 	if answers == nil {
 		return nil, nil
@@ -45,7 +45,7 @@ func remembered(tx *bbolt.Tx, key string) (*store.Remembered, error) {
 }
 
 // remember keeps the answer to a write in place of what was under its key.
-func remember(tx *bbolt.Tx, once *store.Once, written store.Written, was *store.Remembered, now time.Time) error {
+func remember(tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time) error {
 	answer, err := answerTo(once, written)
 	if err != nil {
 		return err
@@ -66,12 +66,12 @@ func remember(tx *bbolt.Tx, once *store.Once, written store.Written, was *store.
 	}
 	age := ageKey(key, now)
 	return errors.Join(
-		answers.Put(key, encodeAnswer(key, store.Remembered{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
+		answers.Put(key, encodeAnswer(key, store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
 		ages.Put(age, seal(age, nil)))
 }
 
 // answerTo asks for the answer.
-func answerTo(once *store.Once, written store.Written) (answer []byte, err error) {
+func answerTo(once *store.Idempotency, written store.Written) (answer []byte, err error) {
 	err = callersOwn("making the answer", func() error { answer = once.Answer(written); return nil })
 	if err == nil && len(answer) > store.MaxAnswer {
 		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
@@ -172,10 +172,10 @@ func ageKey(key []byte, at time.Time) []byte {
 // expired says whether the answer that an age key is of is too old; of a key
 // that is none, no.
 func expired(age []byte, now time.Time) bool {
-	return len(age) == timeSize+sha256.Size && now.Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(age)))) >= store.KeepAnswers
+	return len(age) == timeSize+sha256.Size && now.Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(age)))) >= store.IdempotencyRetention
 }
 
-func encodeAnswer(key []byte, r store.Remembered) []byte {
+func encodeAnswer(key []byte, r store.IdempotencyRecord) []byte {
 	payload := make([]byte, 0, fingerprintSize+timeSize+len(r.Answer))
 	payload = append(payload, r.Fingerprint[:]...)
 	payload = binary.BigEndian.AppendUint64(payload, uint64(r.At.UnixMicro()))
@@ -184,7 +184,7 @@ func encodeAnswer(key []byte, r store.Remembered) []byte {
 
 // decodeAnswer returns what a record of answerBucket holds, sharing no memory
 // with it; of no record, nil. A damaged one is ErrUnavailable.
-func decodeAnswer(key, record []byte) (*store.Remembered, error) {
+func decodeAnswer(key, record []byte) (*store.IdempotencyRecord, error) {
 	if record == nil {
 		return nil, nil
 	}
@@ -195,7 +195,7 @@ func decodeAnswer(key, record []byte) (*store.Remembered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: answer %x: %w", store.ErrUnavailable, key, err)
 	}
-	r := &store.Remembered{Fingerprint: store.Fingerprint(payload[:fingerprintSize])}
+	r := &store.IdempotencyRecord{Fingerprint: store.Fingerprint(payload[:fingerprintSize])}
 	payload = payload[fingerprintSize:]
 	r.At = time.UnixMicro(int64(binary.BigEndian.Uint64(payload))).UTC()
 	r.Answer = append([]byte{}, payload[timeSize:]...)

@@ -33,8 +33,8 @@ func (c *clock) set(t time.Time)         { c.Store(&t) }
 func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
 
 // once is the terms of a write under this key, which leaves its version and key.
-func once(key string) store.Terms {
-	return store.Terms{Once: &store.Once{Key: key, Fingerprint: fingerprint(key), Answer: func(w store.Written) []byte {
+func once(key string) store.Preconditions {
+	return store.Preconditions{Idempotency: &store.Idempotency{Key: key, Fingerprint: fingerprint(key), Answer: func(w store.Written) []byte {
 		return fmt.Appendf(nil, "%d %s", w.Account.Version, key)
 	}}}
 }
@@ -69,7 +69,7 @@ func TestAnswersOlderThanADayGoAwayWithNewOnes(t *testing.T) {
 	for i := range 300 {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
-	c.advance(store.KeepAnswers - time.Microsecond)
+	c.advance(store.IdempotencyRetention - time.Microsecond)
 	putOnce(t, s, "1", "young")
 	if answers, ages := kept(t, s); answers != 301 || ages != 301 {
 		t.Errorf("%d answers, %d ages before their time; want 301", answers, ages)
@@ -99,17 +99,26 @@ func TestOldAnswersGoAwayWithWritesOfNoKey(t *testing.T) {
 	for i := range 12 {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
-	c.advance(store.KeepAnswers)
+	c.advance(store.IdempotencyRetention)
 	putOnce(t, s, "1", "young") // takes two
 	for i, do := range []func() error{
-		func() error { _, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Terms{}); return err },
-		func() error { return s.Delete(t.Context(), "2", store.Terms{}) },
-		func() error { _, err := s.Import(t.Context(), []store.Account{{ID: "3", Name: "x"}}); return err },
 		func() error {
-			_, err := s.Update(t.Context(), "3", store.Terms{}, func(acc store.Account) (store.Draft, error) { return acc.Draft(), nil })
+			_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
 			return err
 		},
-		func() error { _, err := s.Put(t.Context(), "4", store.Draft{Name: "x"}, store.Terms{}); return err },
+		func() error { return s.Delete(t.Context(), "2", store.Preconditions{}) },
+		func() error {
+			_, err := s.Import(t.Context(), []store.Account{{ID: "3", Draft: store.Draft{Name: "x"}}})
+			return err
+		},
+		func() error {
+			_, err := s.Update(t.Context(), "3", store.Preconditions{}, func(acc store.Account) (store.Draft, error) { return acc.Draft, nil })
+			return err
+		},
+		func() error {
+			_, err := s.Put(t.Context(), "4", store.Draft{Name: "x"}, store.Preconditions{})
+			return err
+		},
 	} {
 		must(t, do())
 		if answers, ages := kept(t, s); answers != 11-forgetEach*(i+1) || ages != answers {
@@ -145,9 +154,9 @@ func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 	leaf, _, err := answers.leafOf(first.key(0)[timeSize:])
 	must(t, err)
 	spoil(t, path, int64(leaf.id)*m.pageSize+8, []byte{0xa5, 0xa5})
-	c.advance(store.KeepAnswers)
+	c.advance(store.IdempotencyRetention)
 	for range 3 {
-		_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Terms{})
+		_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
 		must(t, err)
 	}
 	must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { // in the committer, whose it is
@@ -168,7 +177,7 @@ func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 		c.advance(time.Second)
 	}
 	putOnce(t, s, "1", "key")
-	c.advance(store.KeepAnswers)
+	c.advance(store.IdempotencyRetention)
 	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != older+2 {
 		t.Errorf("Put = %+v, want a new write", w)
 	}
@@ -215,13 +224,13 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 		}
 	}
 	other := once("key")
-	other.Once.Fingerprint[0] ^= 1
+	other.Idempotency.Fingerprint[0] ^= 1
 	for name, c := range map[string]struct {
-		terms store.Terms
+		terms store.Preconditions
 		want  error
 	}{
-		"exists":  {store.Terms{Absent: true}, store.ErrExists},
-		"version": {store.Terms{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
+		"exists":  {store.Preconditions{Absent: true}, store.ErrExists},
+		"version": {store.Preconditions{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
 		"reused":  {other, store.ErrKeyReused},
 	} {
 		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "x"}, c.terms); !errors.Is(err, c.want) {
@@ -247,13 +256,13 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 			}
 		}
 	}
-	put := func(terms store.Terms) func() error {
+	put := func(terms store.Preconditions) func() error {
 		return func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); return err }
 	}
 	enqueue(1, put(once("key")))
-	enqueue(2, put(once("key")))               // would replay
-	enqueue(3, put(store.Terms{Absent: true})) // would meet an account that never was
-	enqueue(4, func() error {                  // what follows fails as a broken disk does
+	enqueue(2, put(once("key")))                       // would replay
+	enqueue(3, put(store.Preconditions{Absent: true})) // would meet an account that never was
+	enqueue(4, func() error {                          // what follows fails as a broken disk does
 		return s.update(t.Context(), nil, func(*bbolt.Tx) error { s.handle().file.Close(); return nil })
 	})
 	release()
@@ -270,7 +279,7 @@ func TestAnswerThatCannotBeMadeChangesNothing(t *testing.T) {
 		"panics":   func(store.Written) []byte { panic("ordered") },
 		"too long": func(store.Written) []byte { return make([]byte, store.MaxAnswer+1) },
 	} {
-		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Terms{Once: &store.Once{Key: "k", Answer: answer}})
+		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{Idempotency: &store.Idempotency{Key: "k", Answer: answer}})
 		if err == nil || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: %v, want an error of the caller's own", name, err)
 		}
@@ -292,17 +301,17 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 	answer := bytes.Repeat([]byte("a"), store.MaxAnswer)
 	for i := range 12 {
 		terms := once(fmt.Sprint(i))
-		terms.Once.Answer = func(store.Written) []byte { return answer }
+		terms.Idempotency.Answer = func(store.Written) []byte { return answer }
 		_, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), draft, terms)
 		must(t, err)
 	}
 	for i := range 12 {
 		acc, err := s.Get(t.Context(), store.ID(fmt.Sprint(i)))
-		if err != nil || !acc.Draft().Equal(draft) {
+		if err != nil || !acc.Draft.Equal(draft) {
 			t.Errorf("Get(%d): %v", i, err)
 		}
-		if got, err := storetest.Recall(t, s, fmt.Sprint(i), fingerprint(fmt.Sprint(i))); err != nil || !bytes.Equal(got, answer) {
-			t.Errorf("Recall(%d): %d bytes, %v", i, len(got), err)
+		if got, err := storetest.Lookup(t, s, fmt.Sprint(i), fingerprint(fmt.Sprint(i))); err != nil || !bytes.Equal(got, answer) {
+			t.Errorf("Lookup(%d): %d bytes, %v", i, len(got), err)
 		}
 	}
 	storetest.Close(t, s)
@@ -363,8 +372,8 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
-	if _, err := storetest.Recall(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Recall = %v, want ErrUnavailable", err)
+	if _, err := storetest.Lookup(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Lookup = %v, want ErrUnavailable", err)
 	}
 	if w := putOnce(t, s, "2", "other"); string(w.Replay) != "1 other" {
 		t.Errorf("Put under another key = %+v, want its answer", w)
@@ -392,7 +401,6 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeFile(t, path, content)
 	s := openAt(t, path)
-	secret := s.Secret()
 	if n := len(all(t, s)); n != 30 {
 		t.Errorf("%d accounts, want 30: 29 seeded ones and one of the tutorial", n)
 	}
@@ -400,10 +408,10 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	if err != nil || acc.Name != "Zoë 5" || acc.Version != 2 || acc.Email != "" || acc.Labels != nil || !acc.CreatedAt.Before(acc.UpdatedAt) {
 		t.Errorf("account = %+v, %v", acc, err)
 	}
-	if _, err := storetest.Recall(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Recall = %v, want ErrNotFound", err)
+	if _, err := storetest.Lookup(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Lookup = %v, want ErrNotFound", err)
 	}
-	if done, err := s.Import(t.Context(), []store.Account{{ID: "10015", Name: "Zoë 5"}, {ID: "9", Name: "Tutorial"}}); err != nil || done.Unchanged != 2 {
+	if done, err := s.Import(t.Context(), []store.Account{{ID: "10015", Draft: store.Draft{Name: "Zoë 5"}}, {ID: "9", Draft: store.Draft{Name: "Tutorial"}}}); err != nil || done.Unchanged != 2 {
 		t.Errorf("Import = %+v, %v; want both left alone", done, err)
 	}
 	if w := putOnce(t, s, "10015", "key"); w.Account.Version != 3 || w.Account.CreatedAt != acc.CreatedAt {
@@ -414,10 +422,7 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 		t.Errorf("verify: %+v, %v", report, err)
 	}
 	s = openAt(t, path)
-	if got, err := storetest.Recall(t, s, "key", fingerprint("key")); string(got) != "3 key" || err != nil {
-		t.Errorf("Recall = %q, %v", got, err)
-	}
-	if len(secret) < 16 || !bytes.Equal(s.Secret(), secret) {
-		t.Errorf("the secret that the opening made has %d bytes; the same later: %v", len(secret), bytes.Equal(s.Secret(), secret))
+	if got, err := storetest.Lookup(t, s, "key", fingerprint("key")); string(got) != "3 key" || err != nil {
+		t.Errorf("Lookup = %q, %v", got, err)
 	}
 }

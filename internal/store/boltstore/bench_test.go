@@ -62,7 +62,7 @@ func BenchmarkPut(b *testing.B) {
 			b.ResetTimer()
 			if writers == 1 {
 				for b.Loop() {
-					if _, err := s.Put(context.Background(), "10000", store.Draft{Name: "x"}, store.Terms{}); err != nil {
+					if _, err := s.Put(context.Background(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -71,7 +71,7 @@ func BenchmarkPut(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				id := store.ID(fmt.Sprint(10000 + rand.IntN(100_000)))
 				for pb.Next() {
-					if _, err := s.Put(context.Background(), id, store.Draft{Name: "x"}, store.Terms{}); err != nil {
+					if _, err := s.Put(context.Background(), id, store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 						b.Error(err)
 						return
 					}

@@ -66,8 +66,6 @@ type Store struct {
 	now       func() time.Time
 	log       *slog.Logger
 
-	secret []byte // of the database, whatever its handle
-
 	current atomic.Pointer[handle]
 	retired sync.WaitGroup // of closing the handles before it
 
@@ -167,9 +165,6 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err := h.prepare(damage); err != nil {
 			return err
 		}
-		if err := h.addSecret(); err != nil {
-			return err
-		}
 		if _, left := inspectFile(h.file); damage != nil && left == nil {
 			s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
 		}
@@ -177,7 +172,6 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 	})
 	if err == nil {
 		s.current.Store(&h)
-		s.secret = h.secret
 	}
 	return err
 }

@@ -91,7 +91,7 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 			t.Errorf("account %d = %+v, %v", i, acc, err)
 		}
 	}
-	w, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"}, store.Terms{})
+	w, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"}, store.Preconditions{})
 	changed, created := w.Account, w.Created
 	if err != nil || created || changed.Version != 2 || !changed.CreatedAt.IsZero() || changed.UpdatedAt.IsZero() {
 		t.Errorf("Put = %+v, %v, %v; want version 2, no created_at, an updated_at", changed, created, err)

@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ var (
 	sentinelKey   = []byte("sentinel") // a record that never changes, for Check
 	seededKey     = []byte("seeded")   // how many accounts Seed put
 	identityKey   = []byte("identity") // random text: which database this is
-	secretKey     = []byte("secret")   // random text that is never shown
 )
 
 var sentinelText = []byte("this file belongs to accountservice")
@@ -40,44 +38,19 @@ func (h *handle) prepare(damage error) error {
 			return err
 		}
 	}
-	var id, secret []byte
+	var id []byte
 	err = h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
 		meta := tx.Bucket(metaBucket)
 		id, err = unseal(identityKey, meta.Get(identityKey))
-		if record := meta.Get(secretKey); err == nil && record != nil {
-			secret, err = unseal(secretKey, record)
-			secret = bytes.Clone(secret)
-		}
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("its identity: %w; restore a backup", err)
 	}
-	h.id, h.secret = string(id), secret
+	h.id = string(id)
 	return nil
 }
-
-// addSecret gives a file of a version before it a secret. A full disk does not
-// keep such a file from being served: the secret is that of the process then, and
-// the file gets one at a later opening.
-func (h *handle) addSecret() error {
-	if h.secret != nil {
-		return nil
-	}
-	err := h.db.Update(makeBuckets)
-	if noSpace(err) {
-		h.secret = []byte(rand.Text())
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return h.prepare(nil)
-}
-
-// Secret implements store.Store.
-func (s *Store) Secret() []byte { return bytes.Clone(s.secret) }
 
 // isOurs says whether this service made the file; if not, it is new or the
 // tutorial's, or an error.
@@ -164,9 +137,6 @@ func makeBuckets(tx *bbolt.Tx) error {
 	}
 	if meta.Get(identityKey) == nil {
 		err = meta.Put(identityKey, seal(identityKey, []byte(rand.Text())))
-	}
-	if meta.Get(secretKey) == nil {
-		err = errors.Join(err, meta.Put(secretKey, seal(secretKey, []byte(rand.Text()))))
 	}
 	return errors.Join(err, meta.Put(sentinelKey, seal(sentinelKey, sentinelText)))
 }

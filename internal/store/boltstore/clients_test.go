@@ -35,7 +35,7 @@ func clientsOf(t *testing.T, s *Store, seeds int) *clients {
 	for w := range 16 {
 		c.all.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				w, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"}, store.Terms{})
+				w, err := s.Put(t.Context(), store.ID(fmt.Sprintf("w%d-%d", w, i)), store.Draft{Name: "x"}, store.Preconditions{})
 				c.mu.Lock()
 				switch {
 				case err == nil:

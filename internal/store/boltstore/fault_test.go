@@ -79,7 +79,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 					if _, err := s.Get(ctx, id); err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("Get = %v, want ErrUnavailable", err)
 					}
-					_, err := s.Put(ctx, id, store.Draft{Name: "lost"}, store.Terms{})
+					_, err := s.Put(ctx, id, store.Draft{Name: "lost"}, store.Preconditions{})
 					if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrOutcomeUnknown) && !(err == nil && fault.heals) {
 						t.Errorf("Put = %v, want ErrUnavailable or ErrOutcomeUnknown", err)
 					}
@@ -113,15 +113,15 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	must(t, err)
 	spoil(t, path, int64(damaged.id)*m.pageSize+8, []byte{0xa5, 0xa5})
 	for id := string(next); id < "10999"; id = nextID(t, id) { // all of the page behind it
-		if err := s.Delete(t.Context(), store.ID(id), store.Terms{}); err != nil && !errors.Is(err, store.ErrUnavailable) {
+		if err := s.Delete(t.Context(), store.ID(id), store.Preconditions{}); err != nil && !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("Delete %s = %v", id, err)
 		}
 	}
 	must(t, s.Check(t.Context()))
-	if _, err := s.Put(t.Context(), store.ID(before.key(0)), store.Draft{Name: "after"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), store.ID(before.key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put elsewhere = %v", err)
 	}
-	if err := s.Delete(t.Context(), store.ID(next), store.Terms{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
+	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("Delete beside it = %v, want the damaged page", err)
 	}
 }
@@ -136,13 +136,13 @@ func nextID(t *testing.T, id string) string {
 func TestNothingIsAcknowledgedAfterTheFileWasReplaced(t *testing.T) {
 	s, path := seeded(t, 10)
 	must(t, os.Rename(path, path+".old"))
-	if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitBack(t, s)
 	must(t, os.Rename(path+".old", path)) // too late: the copy is the database, and this another file
 	for range 2 {
-		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("Put after the file came back = %v, want ErrUnavailable: the store is latched", err)
 		}
 	}
@@ -179,7 +179,7 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	if err := s.Check(t.Context()); err != nil {
 		t.Errorf("Check = %v; a damage at rest is no reason to restart", err)
 	}
-	must(t, s.Delete(t.Context(), "14500", store.Terms{}))
+	must(t, s.Delete(t.Context(), "14500", store.Preconditions{}))
 	if err := s.CheckRecords(t.Context()); err != nil {
 		t.Errorf("after the record was removed: %v", err)
 	}
@@ -202,7 +202,7 @@ func TestAWriterUnderWayIsNoFault(t *testing.T) {
 	for w := range 4 {
 		writers.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				s.Put(ctx, store.ID(fmt.Sprintf("%d-%d", w, i%50)), store.Draft{Name: strings.Repeat("x", i%200+1)}, store.Terms{})
+				s.Put(ctx, store.ID(fmt.Sprintf("%d-%d", w, i%50)), store.Draft{Name: strings.Repeat("x", i%200+1)}, store.Preconditions{})
 			}
 		})
 	}
@@ -248,7 +248,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	refused := 0
 	for i := range 2000 { // small commits fit into pages that are free already, for a while
 		id := store.ID(fmt.Sprint("full-", i))
-		switch _, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 256)}, store.Terms{}); {
+		switch _, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 256)}, store.Preconditions{}); {
 		case err == nil:
 			acked[id] = true
 		case errors.Is(err, store.ErrNoSpace):
@@ -270,7 +270,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 		t.Errorf("Check on a full disk: %v; a full disk is no reason to restart", err)
 	}
 	must(t, os.Remove(filler.Name()))
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put with space again: %v", err)
 	}
 	for id := range acked {

@@ -24,11 +24,11 @@ func churn(t *testing.T, s *Store, random *rand.Rand, writes int) {
 		id := store.ID(fmt.Sprint(10000 + random.IntN(1000)))
 		var err error
 		if random.IntN(3) == 0 {
-			if err = s.Delete(t.Context(), id, store.Terms{}); errors.Is(err, store.ErrNotFound) {
+			if err = s.Delete(t.Context(), id, store.Preconditions{}); errors.Is(err, store.ErrNotFound) {
 				err = nil
 			}
 		} else {
-			_, err = s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 1+random.IntN(200))}, store.Terms{})
+			_, err = s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 1+random.IntN(200))}, store.Preconditions{})
 		}
 		must(t, err)
 	}
@@ -50,7 +50,7 @@ func TestVerifyFindsNothingInFilesOfAnyHistory(t *testing.T) {
 				page, err := s.List(t.Context(), store.Query{Limit: 1000})
 				must(t, err)
 				for _, acc := range page.Accounts[:len(page.Accounts)-random.IntN(3)] {
-					must(t, s.Delete(t.Context(), acc.ID, store.Terms{}))
+					must(t, s.Delete(t.Context(), acc.ID, store.Preconditions{}))
 				}
 			}
 			storetest.Close(t, s)

@@ -70,7 +70,7 @@ func TestDatabaseDeletedOnAFullDiskIsPutBackWhenThereIsRoom(t *testing.T) {
 		t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
 	}
 	for range 2 {
-		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrNoSpace) {
+		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrNoSpace) {
 			t.Errorf("Put = %v, want ErrNoSpace", err)
 		}
 		next := s.saving.Load().next
@@ -122,7 +122,7 @@ func TestFileThatComesBackToAFullDiskIsServedOn(t *testing.T) {
 	s.saving.Store(&saving{reason: errReplaced, full: syscall.ENOSPC, next: time.Now().Add(time.Hour)})
 	must(t, s.Check(t.Context()))
 	await(t, "writes", func() bool {
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{})
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})
 		return err == nil
 	})
 }

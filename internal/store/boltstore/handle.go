@@ -23,7 +23,6 @@ type handle struct {
 
 	pageSize  int64
 	id        string        // which database this is
-	secret    []byte        // nil if it has none
 	committed atomic.Uint64 // the last transaction
 	hasName   bool          // when it was opened: there are file systems that never say so
 

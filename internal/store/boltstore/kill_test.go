@@ -71,8 +71,8 @@ func TestAnswerSurvivesAKillBetweenCommitAndAnswer(t *testing.T) {
 		t.Fatalf("child: %v, %s; want it killed", err, out)
 	}
 	s := openAt(t, path)
-	if got, err := storetest.Recall(t, s, "key", fingerprint("key")); string(got) != "1 key" || err != nil {
-		t.Errorf("Recall = %q, %v", got, err)
+	if got, err := storetest.Lookup(t, s, "key", fingerprint("key")); string(got) != "1 key" || err != nil {
+		t.Errorf("Lookup = %q, %v", got, err)
 	}
 	if w := putOnce(t, s, "1", "key"); string(w.Replay) != "1 key" {
 		t.Errorf("Put again = %+v, want the answer", w)
@@ -158,7 +158,7 @@ func checkAcked(t *testing.T, path string, round int, acked map[int][]int) {
 			last := make(map[store.ID]int)
 			for _, n := range ns {
 				last[killID(w, n)] = n
-				answer, err := storetest.Recall(t, s, killKey(w, n), fingerprint(killKey(w, n)))
+				answer, err := storetest.Lookup(t, s, killKey(w, n), fingerprint(killKey(w, n)))
 				var version int64
 				if _, scanErr := fmt.Sscan(string(answer), &version); err != nil || scanErr != nil {
 					t.Errorf("round %d: the answer of writer %d to %d is lost: %q, %v", round, w, n, answer, err)

@@ -21,7 +21,7 @@ import (
 func closedWith(t *testing.T, name string) (path string, newest int64) {
 	t.Helper()
 	s, path := seeded(t, 10)
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{}); err != nil {
 		t.Fatal(err)
 	}
 	newest = int64(s.handle().committed.Load() % 2)
@@ -143,7 +143,7 @@ func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 	if err := s.Check(t.Context()); !errors.Is(err, errNewestMeta) {
 		t.Errorf("Check = %v, want the newest meta page", err)
 	}
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 }
@@ -161,13 +161,13 @@ func TestDamagedOlderMetaOfARunningStoreIsMended(t *testing.T) {
 	for name, by := range map[string]func(t *testing.T, s *Store) error{
 		"by a check": func(t *testing.T, s *Store) error { return s.Check(t.Context()) },
 		"by a write": func(t *testing.T, s *Store) error {
-			_, err := s.Put(t.Context(), "10001", store.Draft{Name: "after"}, store.Terms{})
+			_, err := s.Put(t.Context(), "10001", store.Draft{Name: "after"}, store.Preconditions{})
 			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
-			_, err := s.Put(t.Context(), "10000", store.Draft{Name: "before"}, store.Terms{})
+			_, err := s.Put(t.Context(), "10000", store.Draft{Name: "before"}, store.Preconditions{})
 			must(t, err)
 			spoilMeta(t, s, path, 1, garbage)
 			must(t, by(t, s))
@@ -187,7 +187,7 @@ func TestDamagedOlderMetaOfARunningStoreIsMended(t *testing.T) {
 func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	s, path := seeded(t, 10)
 	for first := true; first || s.handle().committed.Load()&2 == 0; first = false { // a number whose 2 can get lost
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "Last"}, store.Terms{})
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "Last"}, store.Preconditions{})
 		must(t, err)
 	}
 	last := s.handle().committed.Load()
@@ -204,7 +204,7 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	old, err := inspectFile(s.handle().file)
 	must(t, err)
 	for i := range 500 {
-		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Terms{}); err != nil {
+		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
 		now, err := inspectFile(s.handle().file)
@@ -276,7 +276,7 @@ func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
 	must(t, err)
 	s = openAt(t, path)
 	for range 3 {
-		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Terms{}); err != nil {
+		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -62,8 +62,8 @@ func init() {
 				for n := 1; n <= powerWrites; n++ {
 					var err error
 					if name := powerName(w, n); name != "" {
-						_, err = s.Put(context.Background(), powerKey(w, n), store.Draft{Name: name}, store.Terms{})
-					} else if err = s.Delete(context.Background(), powerKey(w, n), store.Terms{}); errors.Is(err, store.ErrNotFound) {
+						_, err = s.Put(context.Background(), powerKey(w, n), store.Draft{Name: name}, store.Preconditions{})
+					} else if err = s.Delete(context.Background(), powerKey(w, n), store.Preconditions{}); errors.Is(err, store.ErrNotFound) {
 						err = nil
 					}
 					if err != nil {

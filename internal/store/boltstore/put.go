@@ -14,12 +14,12 @@ import (
 )
 
 // Put implements store.Store.
-func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
+func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
 	if err := draft.Validate(); err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	put := putting{id: id, terms: terms, now: s.now, decide: store.Terms.Decide, next: func(*store.Account) (store.Draft, error) { return draft, nil }}
+	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut, next: func(*store.Account) (store.Draft, error) { return draft, nil }}
 	w, err := s.put(ctx, &put)
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
@@ -28,8 +28,8 @@ func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, terms s
 }
 
 // Update implements store.Store.
-func (s *Store) Update(ctx context.Context, id store.ID, terms store.Terms, change func(store.Account) (store.Draft, error)) (store.Written, error) {
-	put := putting{id: id, terms: terms, now: s.now, decide: store.Terms.DecideUpdate, next: func(old *store.Account) (draft store.Draft, err error) {
+func (s *Store) Update(ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error)) (store.Written, error) {
+	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: func(old *store.Account) (draft store.Draft, err error) {
 		err = callersOwn("making the change", func() error { draft, err = change(*old); return err })
 		if err == nil {
 			err = draft.Validate()
@@ -46,21 +46,21 @@ func (s *Store) Update(ctx context.Context, id store.ID, terms store.Terms, chan
 // putting is one Put or Update on its way.
 type putting struct {
 	id      store.ID
-	terms   store.Terms
+	pre     store.Preconditions
 	now     func() time.Time
-	decide  func(t store.Terms, old *store.Account, was *store.Remembered, now time.Time) (replay []byte, err error)
+	decide  func(p store.Preconditions, old *store.Account, was *store.IdempotencyRecord, now time.Time) (replay []byte, err error)
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
 }
 
 func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
-	if p.terms.Once != nil && p.terms.Once.Key == "" {
+	if p.pre.Idempotency != nil && p.pre.Idempotency.Key == "" {
 		return store.Written{}, &store.Invalid{Field: "key", Reason: "must not be empty"}
 	}
 	if _, err := store.ParseID(string(p.id)); err != nil {
 		return store.Written{}, err
 	}
-	p.terms.Revisions = slices.Clone(p.terms.Revisions) // as the labels
+	p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
 	err := s.update(ctx, p.touch, p.apply)
 	if err != nil {
 		return store.Written{}, err
@@ -70,8 +70,8 @@ func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
 
 func (p *putting) touch(snap snapshot) error {
 	err := touchAccount(p.id)(snap)
-	if p.terms.Once != nil {
-		err = errors.Join(err, touchAnswers(snap, p.terms.Once.Key, p.now()))
+	if p.pre.Idempotency != nil {
+		err = errors.Join(err, touchAnswers(snap, p.pre.Idempotency.Key, p.now()))
 	}
 	return err
 }
@@ -83,13 +83,13 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	var was *store.Remembered
-	if p.terms.Once != nil {
-		if was, err = remembered(tx, p.terms.Once.Key); err != nil {
+	var was *store.IdempotencyRecord
+	if p.pre.Idempotency != nil {
+		if was, err = remembered(tx, p.pre.Idempotency.Key); err != nil {
 			return err
 		}
 	}
-	replay, err := p.decide(p.terms, old, was, now)
+	replay, err := p.decide(p.pre, old, was, now)
 	if err != nil {
 		return err
 	}
@@ -107,8 +107,8 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if p.terms.Once != nil {
-		if err := remember(tx, p.terms.Once, p.written, was, now); err != nil {
+	if p.pre.Idempotency != nil {
+		if err := remember(tx, p.pre.Idempotency, p.written, was, now); err != nil {
 			return err
 		}
 	}
@@ -116,11 +116,11 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 }
 
 // Delete implements store.Store.
-func (s *Store) Delete(ctx context.Context, id store.ID, terms store.Terms) error {
+func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	err := s.update(ctx, touchAround(id), func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(accountBucket)
 		var old *store.Account
-		if terms.Revisions != nil {
+		if pre.Revisions != nil {
 			var err error
 			if old, err = stored(accounts, id); err != nil {
 				return err
@@ -128,11 +128,8 @@ func (s *Store) Delete(ctx context.Context, id store.ID, terms store.Terms) erro
 		} else if accounts.Get([]byte(id)) != nil {
 			old = &store.Account{} // not decoded: a damaged one can be removed
 		}
-		if err := terms.Allow(old); err != nil {
+		if err := pre.AllowExisting(old); err != nil {
 			return err
-		}
-		if old == nil {
-			return store.ErrNotFound
 		}
 		return accounts.Delete([]byte(id))
 	})

@@ -85,7 +85,7 @@ func TestLostDatabaseIsPutBackWithoutAnyWrite(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
 		t.Errorf("%v, %v; want the mode that the file had", info.Mode(), err)
 	}
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put = %v", err)
 	}
 	must(t, s.CheckRecords(t.Context()))
@@ -135,7 +135,7 @@ func TestReaderUnderWayKeepsTheLostFileOpenAndHoldsUpNobody(t *testing.T) {
 	if s.handle() == old {
 		t.Fatal("the store serves the lost file")
 	}
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put = %v", err)
 	}
 	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "after" {

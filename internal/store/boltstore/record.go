@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"time"
 
 	"accountservice/internal/store"
 )
@@ -22,18 +21,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// content is the part of an account that its key does not hold.
+// content is an account without its id, which is the record's key.
 type content struct {
-	Name      string            `json:"name"`
-	Email     string            `json:"email,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Version   int64             `json:"version"`
-	CreatedAt time.Time         `json:"created_at,omitzero"`
-	UpdatedAt time.Time         `json:"updated_at,omitzero"`
+	ID *struct{} `json:"id,omitempty"` // hides that of Account
+	store.Account
 }
 
 func encode(acc store.Account) ([]byte, error) {
-	payload, err := json.Marshal(content{acc.Name, acc.Email, acc.Labels, acc.Version, acc.CreatedAt, acc.UpdatedAt})
+	payload, err := json.Marshal(content{Account: acc})
 	if err != nil {
 		return nil, err
 	}
@@ -43,18 +38,19 @@ func encode(acc store.Account) ([]byte, error) {
 // decode returns the account that key and record hold, sharing no memory with
 // them. A damaged one is ErrUnavailable.
 func decode(key, record []byte) (store.Account, error) {
-	acc := store.Account{ID: store.ID(key)}
 	payload, err := unseal(key, record)
 	if err != nil {
-		return acc, fmt.Errorf("%w: account %q: %w", store.ErrUnavailable, key, err)
+		return store.Account{ID: store.ID(key)}, fmt.Errorf("%w: account %q: %w", store.ErrUnavailable, key, err)
 	}
-	c := content{Version: 1}
-	if err := json.Unmarshal(payload, &c); err != nil {
+	acc := store.Account{Version: 1}
+	err = json.Unmarshal(payload, &acc)
+	acc.ID = store.ID(key)
+	if err != nil {
 		return acc, fmt.Errorf("%w: account %q: its record is damaged: %w", store.ErrUnavailable, key, err)
 	}
-	acc.Name, acc.Email, acc.Version, acc.CreatedAt, acc.UpdatedAt = c.Name, c.Email, c.Version, c.CreatedAt.UTC(), c.UpdatedAt.UTC()
-	if len(c.Labels) > 0 {
-		acc.Labels = c.Labels
+	acc.CreatedAt, acc.UpdatedAt = acc.CreatedAt.UTC(), acc.UpdatedAt.UTC()
+	if len(acc.Labels) == 0 {
+		acc.Labels = nil
 	}
 	return acc, nil
 }

@@ -139,7 +139,7 @@ func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T)
 	s = openAt(t, path)
 	must(t, s.Check(t.Context()))
 	must(t, os.Remove(original))
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitNote(t, s, "its 10 accounts are kept in "+path+".rescued-")
@@ -150,7 +150,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	m, err := inspectFile(s.handle().file)
 	must(t, err)
 	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}
 }

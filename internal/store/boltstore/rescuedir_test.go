@@ -35,7 +35,7 @@ func TestRescueDirOfTheSameFileSystemServesOn(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("in the rescue folder: %v, %v; want nothing", left, err)
 	}
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put = %v", err)
 	}
 }
@@ -97,7 +97,7 @@ func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {
 func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
 	s, path := seeded(t, 3000)
 	for i := range 20 { // so that pages are free
-		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Terms{}))
+		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Preconditions{}))
 	}
 	m, err := inspectFile(s.handle().file)
 	must(t, err)

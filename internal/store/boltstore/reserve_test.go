@@ -68,7 +68,7 @@ func fill(t *testing.T, dir string) (filler string) {
 func written(t *testing.T, s *Store, most int) int {
 	t.Helper()
 	for i := range most {
-		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("full-", i)), store.Draft{Name: strings.Repeat("x", 256)}, store.Terms{})
+		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("full-", i)), store.Draft{Name: strings.Repeat("x", 256)}, store.Preconditions{})
 		if errors.Is(err, store.ErrNoSpace) {
 			return i
 		}
@@ -107,7 +107,7 @@ func TestReserveKeepsWritesGoingOnAFullDisk(t *testing.T) {
 					t.Errorf("reserve %d: log %q", size, log.String())
 				}
 				must(t, os.Remove(filler))
-				if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
+				if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 					t.Errorf("Put with space again: %v", err)
 				}
 			}
@@ -171,7 +171,7 @@ func TestFileSystemWithoutReserveIsSaidOnceAndServes(t *testing.T) {
 	must(t, err)
 	defer s.Close(t.Context())
 	for i := range 3 {
-		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), store.Draft{Name: "x"}, store.Terms{}); err != nil {
+		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -83,7 +83,7 @@ func TestScrubFindsWhatNoOtherCheckReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 2000)
 			for n := range 5 { // so that some pages are free
-				_, err := s.Put(t.Context(), "10007", store.Draft{Name: fmt.Sprint(n)}, store.Terms{})
+				_, err := s.Put(t.Context(), "10007", store.Draft{Name: fmt.Sprint(n)}, store.Preconditions{})
 				must(t, err)
 			}
 			m, err := inspectFile(s.handle().file)
@@ -164,7 +164,7 @@ func TestScrubWithoutAVerdictSaysSoAndLeavesNothing(t *testing.T) {
 	}
 	close(hold)
 	<-released
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put afterwards: %v", err)
 	}
 	if err := s.Scrub(minute, 0, verifyChild); err != nil {

@@ -96,7 +96,7 @@ func closedFile(t *testing.T, n int) string {
 func TestVerifyOfIntactFilesFindsNothing(t *testing.T) {
 	opened := tutorialFile(t)
 	s := openAt(t, opened)
-	_, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"}, store.Terms{})
+	_, err := s.Put(t.Context(), "10007", store.Draft{Name: "New"}, store.Preconditions{})
 	must(t, err)
 	storetest.Close(t, s)
 	for name, c := range map[string]struct {

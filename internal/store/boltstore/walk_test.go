@@ -27,7 +27,7 @@ func filled(t *testing.T, n int) *Store {
 	for first := 0; first < n; first += store.MaxMany {
 		in := make([]store.Account, min(store.MaxMany, n-first))
 		for i := range in {
-			in[i] = store.Account{ID: stays(first + i), Name: fmt.Sprint("Person_", first+i)}
+			in[i] = store.Account{ID: stays(first + i), Draft: store.Draft{Name: fmt.Sprint("Person_", first+i)}}
 		}
 		_, err := s.Import(t.Context(), in)
 		must(t, err)
@@ -52,10 +52,10 @@ func TestWalkGivesEachAccountOnceAmongWriters(t *testing.T) {
 		writers.Go(func() {
 			for ctx.Err() == nil {
 				id := stays(rand.IntN(accounts)) + store.ID(fmt.Sprintf("-%d-%d", w, rand.IntN(9)))
-				if _, err := s.Put(ctx, id, store.Draft{Name: "x"}, store.Terms{}); err == nil {
+				if _, err := s.Put(ctx, id, store.Draft{Name: "x"}, store.Preconditions{}); err == nil {
 					inserted.Add(1)
 				}
-				if rand.IntN(3) > 0 && s.Delete(ctx, id, store.Terms{}) == nil {
+				if rand.IntN(3) > 0 && s.Delete(ctx, id, store.Preconditions{}) == nil {
 					deleted.Add(1)
 				}
 			}
@@ -141,7 +141,7 @@ func TestReadOfLargeAccountsEndsEarly(t *testing.T) {
 	in, ids := make([]store.Account, n), make([]store.ID, n)
 	for i := range in {
 		ids[i] = stays(i)
-		in[i] = store.Account{ID: ids[i], Name: "x", Labels: labels}
+		in[i] = store.Account{ID: ids[i], Draft: store.Draft{Name: "x", Labels: labels}}
 	}
 	_, err := s.Import(t.Context(), in)
 	must(t, err)

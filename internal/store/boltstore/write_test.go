@@ -15,7 +15,7 @@ import (
 // putName is a change as Put makes it.
 func putName(id, name string) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
-		return putAccount(tx.Bucket(accountBucket), store.Account{ID: store.ID(id), Name: name, Version: 1})
+		return putAccount(tx.Bucket(accountBucket), store.Account{ID: store.ID(id), Draft: store.Draft{Name: name}, Version: 1})
 	}
 }
 
@@ -25,7 +25,7 @@ func unusable(t *testing.T, s *Store) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, getErr := s.Get(ctx, "10000")
-	_, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"}, store.Terms{})
+	_, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"}, store.Preconditions{})
 	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "Check": s.Check(ctx)} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s of a latched store = %v, want ErrUnavailable", call, err)
@@ -114,7 +114,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
 	go func() {
-		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Terms{})
+		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Preconditions{})
 		answer <- err
 	}()
 	for deadline := time.Now().Add(10 * time.Second); len(s.writes) == 0; time.Sleep(time.Millisecond) {
@@ -127,7 +127,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
 	}
 	release()
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil { // the queue is worked off
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil { // the queue is worked off
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "cancelled"); !errors.Is(err, store.ErrNotFound) {
@@ -153,7 +153,7 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	close(gate)
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 		t.Errorf("the store goes on: %v", err)
 	}
 	if _, err := s.Get(t.Context(), "made"); err != nil {
@@ -183,7 +183,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	s.asking.Store(&long) // as of a Check whose pread hangs
 	s.hung.Store(&long)
 	_, getErr := s.Get(t.Context(), "10000")
-	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{})
+	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
 	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s = %v, want ErrUnavailable", call, err)
@@ -201,12 +201,12 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			s, path := seeded(t, 10)
 			other, otherPath := seeded(t, 10)
 			for range 20 {
-				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Terms{}); err != nil {
+				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range writes {
-				if _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}, store.Terms{}); err != nil {
+				if _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}, store.Preconditions{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -220,7 +220,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check says nothing")
 			}
-			if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Terms{}); err == nil {
+			if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); err == nil {
 				t.Errorf("a write was acknowledged on top of the copy")
 			}
 		})
@@ -235,7 +235,7 @@ func TestCommitsAreSynced(t *testing.T) {
 }
 
 func TestRecordUnderAnotherKeyIsDamage(t *testing.T) {
-	record, err := encode(store.Account{ID: "1", Name: "x", Version: 1})
+	record, err := encode(store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 1})
 	must(t, err)
 	if _, err := decode([]byte("1"), record); err != nil {
 		t.Errorf("decode: %v", err)

@@ -53,7 +53,7 @@ func (f Faulty) List(ctx context.Context, q store.Query) (store.Page, error) {
 }
 
 // Put implements store.Store.
-func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Terms) (store.Written, error) {
+func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
 	if f.OnPut != nil {
 		return store.Written{}, f.OnPut(ctx)
 	}
@@ -61,7 +61,7 @@ func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft, terms s
 }
 
 // Update implements store.Store.
-func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Terms, change func(store.Account) (store.Draft, error)) (store.Written, error) {
+func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Preconditions, change func(store.Account) (store.Draft, error)) (store.Written, error) {
 	if f.OnUpdate != nil {
 		return store.Written{}, f.OnUpdate(ctx)
 	}
@@ -69,7 +69,7 @@ func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Terms, chan
 }
 
 // Delete implements store.Store.
-func (f Faulty) Delete(ctx context.Context, id store.ID, terms store.Terms) error {
+func (f Faulty) Delete(ctx context.Context, id store.ID, terms store.Preconditions) error {
 	if f.OnDelete != nil {
 		return f.OnDelete(ctx)
 	}

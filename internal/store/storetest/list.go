@@ -39,7 +39,7 @@ func listWalksPastChanges(t *testing.T, open Opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(t.Context(), "4", store.Terms{}); err != nil { // the place to go on from
+	if err := s.Delete(t.Context(), "4", store.Preconditions{}); err != nil { // the place to go on from
 		t.Fatal(err)
 	}
 	put(t, s, "01", "before the place")
@@ -101,7 +101,7 @@ func listWalksAmongWriters(t *testing.T, open Opener) {
 	s := open.Open(t)
 	in := make([]store.Account, 500)
 	for i := range in {
-		in[i] = store.Account{ID: store.ID(fmt.Sprintf("%04d-stays", i)), Name: "x"}
+		in[i] = store.Account{ID: store.ID(fmt.Sprintf("%04d-stays", i)), Draft: store.Draft{Name: "x"}}
 	}
 	if _, err := s.Import(t.Context(), in); err != nil {
 		t.Fatal(err)
@@ -112,8 +112,8 @@ func listWalksAmongWriters(t *testing.T, open Opener) {
 		writers.Go(func() {
 			for ctx.Err() == nil {
 				id := store.ID(fmt.Sprintf("%04d-goes", rand.IntN(500)))
-				s.Put(ctx, id, store.Draft{Name: "x"}, store.Terms{})
-				s.Delete(ctx, store.ID(fmt.Sprintf("%04d-goes", rand.IntN(500))), store.Terms{})
+				s.Put(ctx, id, store.Draft{Name: "x"}, store.Preconditions{})
+				s.Delete(ctx, store.ID(fmt.Sprintf("%04d-goes", rand.IntN(500))), store.Preconditions{})
 			}
 		})
 	}
@@ -141,7 +141,7 @@ func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
 	s := open.Open(t)
 	in := make([]store.Account, 1000)
 	for i := range in {
-		in[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Name: fmt.Sprint("name ", i)}
+		in[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Draft: store.Draft{Name: fmt.Sprint("name ", i)}}
 	}
 	if _, err := s.Import(t.Context(), in); err != nil {
 		t.Fatal(err)

@@ -32,10 +32,10 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		"ListFilters":                        listFilters,
 		"ListWalksAmongWriters":              listWalksAmongWriters,
 		"GetManyKeepsTheOrderAsked":          getManyKeepsTheOrderAsked,
-		"TermsDecideAPut":                    termsDecideAPut,
-		"TermsDecideADelete":                 termsDecideADelete,
+		"PreconditionsDecideAPut":            preconditionsDecideAPut,
+		"PreconditionsDecideADelete":         preconditionsDecideADelete,
 		"UpdateChangesWhatIsThere":           updateChangesWhatIsThere,
-		"TermsDecideAnUpdate":                termsDecideAnUpdate,
+		"PreconditionsDecideAnUpdate":        preconditionsDecideAnUpdate,
 		"UpdateThatFailsChangesNothing":      updateThatFailsChangesNothing,
 		"UpdateUnderAKeyHappensOnce":         updateUnderAKeyHappensOnce,
 		"ParallelUpdatesLoseNothing":         parallelUpdatesLoseNothing,
@@ -53,7 +53,6 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		"NothingIsSeededTwiceAfterEmptying":  nothingIsSeededTwiceAfterEmptying,
 		"ParallelWritersLoseNoVersion":       parallelWritersLoseNoVersion,
 		"CancelledCallsChangeNothing":        cancelledCallsChangeNothing,
-		"SecretStays":                        secretStays,
 		"AfterReopeningEverythingIsThere":    afterReopeningEverythingIsThere,
 		"ClosedStoreIsUnavailable":           closedStoreIsUnavailable,
 		"CloseDuringWritesLosesNothingAcked": closeDuringWritesLosesNothingAcked,
@@ -91,7 +90,7 @@ func Close(t *testing.T, s store.Store) {
 
 func put(t *testing.T, s store.Store, id store.ID, name string) store.Account {
 	t.Helper()
-	w, err := s.Put(t.Context(), id, store.Draft{Name: name}, store.Terms{})
+	w, err := s.Put(t.Context(), id, store.Draft{Name: name}, store.Preconditions{})
 	if err != nil {
 		t.Fatalf("Put(%s): %v", id, err)
 	}
@@ -141,12 +140,12 @@ func getReturnsWhatPutStored(t *testing.T, open Opener) {
 	s := open.Open(t)
 	name := "Zoë “quoted” \\ <&> 日本 🙂"
 	draft := store.Draft{Name: name, Email: "zoë@example.org", Labels: map[string]string{"team": "blue", "A.b_c-1": "", "9": "日本 🙂 \\ <&>"}}
-	w, err := s.Put(t.Context(), "a.b_c~d-1", draft, store.Terms{})
+	w, err := s.Put(t.Context(), "a.b_c~d-1", draft, store.Preconditions{})
 	if err != nil || !w.Created || w.Replay != nil {
 		t.Fatalf("Put = %+v, %v", w, err)
 	}
 	acc := w.Account
-	if acc.ID != "a.b_c~d-1" || !acc.Draft().Equal(draft) || acc.Version != 1 {
+	if acc.ID != "a.b_c~d-1" || !acc.Draft.Equal(draft) || acc.Version != 1 {
 		t.Errorf("Put returned %+v", acc)
 	}
 	if acc.CreatedAt.IsZero() || acc.CreatedAt != acc.UpdatedAt || acc.CreatedAt.Location() != time.UTC ||
@@ -166,7 +165,7 @@ func getReturnsWhatPutStored(t *testing.T, open Opener) {
 func putReplacesAndCountsVersions(t *testing.T, open Opener) {
 	s := open.Open(t)
 	first := put(t, s, "1", "one")
-	w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, store.Terms{})
+	w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, store.Preconditions{})
 	if err != nil || w.Created {
 		t.Fatalf("second Put = %+v, %v", w, err)
 	}
@@ -183,12 +182,12 @@ func invalidInputChangesNothing(t *testing.T, open Opener) {
 	s := open.Open(t)
 	before := put(t, s, "1", "one")
 	for _, bad := range badAccounts {
-		_, err := s.Put(t.Context(), bad.id, bad.draft, store.Terms{})
+		_, err := s.Put(t.Context(), bad.id, bad.draft, store.Preconditions{})
 		if !isInvalid(err, bad.field) {
 			t.Errorf("Put(%q, %q) = %v, want *Invalid of %s", bad.id, bad.draft, err, bad.field)
 		}
 		if _, err := s.Import(t.Context(), []store.Account{
-			{ID: "2", Name: "two"}, {ID: bad.id, Name: bad.draft.Name, Email: bad.draft.Email, Labels: bad.draft.Labels},
+			{ID: "2", Draft: store.Draft{Name: "two"}}, {ID: bad.id, Draft: store.Draft{Name: bad.draft.Name, Email: bad.draft.Email, Labels: bad.draft.Labels}},
 		}); !isInvalid(err, bad.field) {
 			t.Errorf("Import(%q, %q) = %v, want *Invalid of %s", bad.id, bad.draft, err, bad.field)
 		}
@@ -196,7 +195,7 @@ func invalidInputChangesNothing(t *testing.T, open Opener) {
 	if got := all(t, s); !same(got, []store.Account{before}) {
 		t.Errorf("store has %+v, want %+v alone", got, before)
 	}
-	if _, err := s.Put(t.Context(), store.ID(strings.Repeat("a", store.MaxIDLength)), largest(), store.Terms{}); err != nil {
+	if _, err := s.Put(t.Context(), store.ID(strings.Repeat("a", store.MaxIDLength)), largest(), store.Preconditions{}); err != nil {
 		t.Errorf("the largest account: %v", err)
 	}
 }
@@ -245,10 +244,10 @@ func deleteRemovesOnce(t *testing.T, open Opener) {
 	s := open.Open(t)
 	put(t, s, "1", "one")
 	two := put(t, s, "2", "two")
-	if err := s.Delete(t.Context(), "1", store.Terms{}); err != nil {
+	if err := s.Delete(t.Context(), "1", store.Preconditions{}); err != nil {
 		t.Fatalf("Delete: %v", err)
 	}
-	if err := s.Delete(t.Context(), "1", store.Terms{}); !errors.Is(err, store.ErrNotFound) {
+	if err := s.Delete(t.Context(), "1", store.Preconditions{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("second Delete = %v, want ErrNotFound", err)
 	}
 	if got := all(t, s); !same(got, []store.Account{two}) {
@@ -292,7 +291,7 @@ func nothingIsSeededTwiceAfterEmptying(t *testing.T, open Opener) {
 		t.Fatalf("Seed = %d, %v", n, err)
 	}
 	for _, acc := range all(t, s) {
-		if err := s.Delete(t.Context(), acc.ID, store.Terms{}); err != nil {
+		if err := s.Delete(t.Context(), acc.ID, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -309,7 +308,7 @@ func parallelWritersLoseNoVersion(t *testing.T, open Opener) {
 	for range writers {
 		wg.Go(func() {
 			for i := range each {
-				w, err := s.Put(t.Context(), "shared", store.Draft{Name: fmt.Sprint(i)}, store.Terms{})
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: fmt.Sprint(i)}, store.Preconditions{})
 				if err != nil {
 					t.Errorf("Put: %v", err)
 					return
@@ -356,7 +355,7 @@ func afterReopeningEverythingIsThere(t *testing.T, open Opener) {
 		t.Fatal(err)
 	}
 	put(t, s, "10003", "changed")
-	if err := s.Delete(t.Context(), "10004", store.Terms{}); err != nil {
+	if err := s.Delete(t.Context(), "10004", store.Preconditions{}); err != nil {
 		t.Fatal(err)
 	}
 	want := all(t, s)
@@ -367,23 +366,6 @@ func afterReopeningEverythingIsThere(t *testing.T, open Opener) {
 	}
 	if n, err := s.Seed(t.Context(), store.Fakes(10)); n != 0 || err != nil {
 		t.Errorf("Seed after reopening = %d, %v", n, err)
-	}
-}
-
-func secretStays(t *testing.T, open Opener) {
-	s := open(t, time.Now)
-	secret := s.Secret()
-	want := slices.Clone(secret)
-	if len(secret) < 16 {
-		t.Errorf("the secret has %d bytes", len(secret))
-	}
-	clear(secret)
-	if !slices.Equal(s.Secret(), want) {
-		t.Error("the secret shares memory with the store")
-	}
-	Close(t, s)
-	if !slices.Equal(open.Open(t).Secret(), want) {
-		t.Error("after reopening the secret is another")
 	}
 }
 
@@ -404,12 +386,12 @@ func each(ctx context.Context, s store.Store) map[string]error {
 	_, getErr := s.Get(ctx, "1")
 	_, manyErr := s.GetMany(ctx, []store.ID{"1"})
 	_, listErr := s.List(ctx, store.Query{Limit: 1})
-	_, putErr := s.Put(ctx, "2", store.Draft{Name: "two"}, store.Terms{})
-	_, updateErr := s.Update(ctx, "1", store.Terms{}, renamed("two"))
-	_, importErr := s.Import(ctx, []store.Account{{ID: "2", Name: "two"}})
+	_, putErr := s.Put(ctx, "2", store.Draft{Name: "two"}, store.Preconditions{})
+	_, updateErr := s.Update(ctx, "1", store.Preconditions{}, renamed("two"))
+	_, importErr := s.Import(ctx, []store.Account{{ID: "2", Draft: store.Draft{Name: "two"}}})
 	_, seedErr := s.Seed(ctx, store.Fakes(1))
 	return map[string]error{"Get": getErr, "GetMany": manyErr, "List": listErr, "Put": putErr,
-		"Delete": s.Delete(ctx, "1", store.Terms{}), "Update": updateErr, "Import": importErr, "Seed": seedErr}
+		"Delete": s.Delete(ctx, "1", store.Preconditions{}), "Update": updateErr, "Import": importErr, "Seed": seedErr}
 }
 
 func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
@@ -421,7 +403,7 @@ func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
 	for w := range 8 {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				put, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%d-%d", w, i)), store.Draft{Name: "x"}, store.Terms{})
+				put, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%d-%d", w, i)), store.Draft{Name: "x"}, store.Preconditions{})
 				if err != nil {
 					if !errors.Is(err, store.ErrUnavailable) {
 						t.Errorf("Put while closing: %v, want ErrUnavailable", err)

@@ -15,7 +15,7 @@ import (
 // renamed is a change of the name alone.
 func renamed(name string) func(store.Account) (store.Draft, error) {
 	return func(acc store.Account) (store.Draft, error) {
-		draft := acc.Draft()
+		draft := acc.Draft
 		draft.Name = name
 		return draft, nil
 	}
@@ -32,13 +32,13 @@ func unasked(t *testing.T) func(store.Account) (store.Draft, error) {
 func updateChangesWhatIsThere(t *testing.T, open Opener) {
 	s := open.Open(t)
 	labels := map[string]string{"a": "1"}
-	_, err := s.Put(t.Context(), "1", store.Draft{Name: "one", Email: "a@example.org", Labels: labels}, store.Terms{})
+	_, err := s.Put(t.Context(), "1", store.Draft{Name: "one", Email: "a@example.org", Labels: labels}, store.Preconditions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := get(t, s, "1")
 	given := map[string]string{"b": "2"}
-	w, err := s.Update(t.Context(), "1", store.Terms{}, func(acc store.Account) (store.Draft, error) {
+	w, err := s.Update(t.Context(), "1", store.Preconditions{}, func(acc store.Account) (store.Draft, error) {
 		if !acc.Equal(before) {
 			t.Errorf("change is given %+v, want %+v", acc, before)
 		}
@@ -47,7 +47,7 @@ func updateChangesWhatIsThere(t *testing.T, open Opener) {
 	})
 	given["b"] = "spoilt"
 	want := store.Draft{Name: "two", Email: "a@example.org", Labels: map[string]string{"b": "2"}}
-	if err != nil || w.Created || w.Replay != nil || !w.Account.Draft().Equal(want) || w.Account.Version != 2 || !w.Account.CreatedAt.Equal(before.CreatedAt) {
+	if err != nil || w.Created || w.Replay != nil || !w.Account.Draft.Equal(want) || w.Account.Version != 2 || !w.Account.CreatedAt.Equal(before.CreatedAt) {
 		t.Errorf("Update = %+v, %v", w, err)
 	}
 	w.Account.Labels = maps.Clone(want.Labels)
@@ -56,18 +56,18 @@ func updateChangesWhatIsThere(t *testing.T, open Opener) {
 	}
 }
 
-func termsDecideAnUpdate(t *testing.T, open Opener) {
+func preconditionsDecideAnUpdate(t *testing.T, open Opener) {
 	s := open.Open(t)
 	for i, c := range []struct {
-		terms store.Terms
+		terms store.Preconditions
 		there error // with an account in version 2; without one it is ErrNotFound
 	}{
-		{store.Terms{}, nil},
-		{store.Terms{Absent: true}, store.ErrExists},
-		{store.Terms{Present: true}, nil},
-		{store.Terms{Revisions: []store.Revision{now}}, nil},
-		{store.Terms{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion},
-		{store.Terms{Revisions: []store.Revision{}}, store.ErrVersion},
+		{store.Preconditions{}, nil},
+		{store.Preconditions{Absent: true}, store.ErrExists},
+		{store.Preconditions{Present: true}, nil},
+		{store.Preconditions{Revisions: []store.Revision{now}}, nil},
+		{store.Preconditions{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion},
+		{store.Preconditions{Revisions: []store.Revision{}}, store.ErrVersion},
 		{once("key", 1), nil},
 	} {
 		id := store.ID(fmt.Sprint("there-", i))
@@ -113,7 +113,7 @@ func updateThatFailsChangesNothing(t *testing.T, open Opener) {
 	if err == nil || !strings.Contains(err.Error(), "ordered") {
 		t.Errorf("Update with a change that panics = %v", err)
 	}
-	if _, err := s.Update(t.Context(), "a/b", store.Terms{}, unasked(t)); !isInvalid(err, "id") {
+	if _, err := s.Update(t.Context(), "a/b", store.Preconditions{}, unasked(t)); !isInvalid(err, "id") {
 		t.Errorf("Update of no id = %v, want *Invalid", err)
 	}
 	if _, err := s.Update(t.Context(), "1", once("", 1), unasked(t)); !isInvalid(err, "key") {
@@ -122,7 +122,7 @@ func updateThatFailsChangesNothing(t *testing.T, open Opener) {
 	if got := get(t, s, "1"); !got.Equal(before) {
 		t.Errorf("%+v is stored, want %+v", got, before)
 	}
-	if _, err := Recall(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+	if _, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the key is taken: %v", err)
 	}
 }
@@ -138,7 +138,7 @@ func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	}
 	for _, gone := range []bool{false, true} { // the key comes before all that does not hold any more
 		if gone {
-			if err := s.Delete(t.Context(), "1", store.Terms{}); err != nil {
+			if err := s.Delete(t.Context(), "1", store.Preconditions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -160,7 +160,7 @@ func parallelUpdatesLoseNothing(t *testing.T, open Opener) {
 	for range updaters {
 		wg.Go(func() {
 			for range each {
-				_, err := s.Update(t.Context(), "1", store.Terms{}, func(acc store.Account) (store.Draft, error) {
+				_, err := s.Update(t.Context(), "1", store.Preconditions{}, func(acc store.Account) (store.Draft, error) {
 					n, err := strconv.Atoi(acc.Name)
 					return store.Draft{Name: strconv.Itoa(n + 1)}, err
 				})

@@ -180,7 +180,7 @@ func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.I
 		switch {
 		case !exists:
 			n.Created++
-		case old.Draft().Equal(acc.Draft()):
+		case old.Draft.Equal(acc.Draft):
 			n.Unchanged++
 		default:
 			n.Replaced++

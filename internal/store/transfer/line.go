@@ -75,7 +75,7 @@ func parseLine(line []byte) (store.Account, *Fault) {
 	if fault != nil {
 		return store.Account{}, fault
 	}
-	acc := store.Account{ID: store.ID(r.ID), Name: r.Name, Email: r.Email, Labels: labels, CreatedAt: stored(r.CreatedAt), UpdatedAt: stored(r.UpdatedAt)}
+	acc := store.Account{ID: store.ID(r.ID), Draft: store.Draft{Name: r.Name, Email: r.Email, Labels: labels}, CreatedAt: stored(r.CreatedAt), UpdatedAt: stored(r.UpdatedAt)}
 	if r.Version != nil {
 		acc.Version = *r.Version
 	}

@@ -11,8 +11,7 @@ import (
 // whole is an account with every field.
 func whole() store.Account {
 	made := time.Date(2026, 11, 22, 14, 39, 46, 707173000, time.UTC)
-	return store.Account{ID: "ada", Name: "Ada <ü> \"x\"", Email: "ada@example.org", Labels: map[string]string{"team": "a", "b": "2"},
-		Version: 3, CreatedAt: made, UpdatedAt: made.Add(time.Hour)}
+	return store.Account{ID: "ada", Draft: store.Draft{Name: "Ada <ü> \"x\"", Email: "ada@example.org", Labels: map[string]string{"team": "a", "b": "2"}}, Version: 3, CreatedAt: made, UpdatedAt: made.Add(time.Hour)}
 }
 
 func TestLineHoldsAWholeAccount(t *testing.T) {
@@ -29,11 +28,11 @@ func TestLineHoldsAWholeAccount(t *testing.T) {
 
 func TestLineNeedsIDAndNameAlone(t *testing.T) {
 	acc, fault := parseLine([]byte(" {\"name\":\"Ada\",\t\"id\":\"ada\"}\r\n"))
-	if fault != nil || !acc.Equal(store.Account{ID: "ada", Name: "Ada"}) {
+	if fault != nil || !acc.Equal(store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}}) {
 		t.Errorf("%+v, %v", acc, fault)
 	}
 	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","email":null,"labels":null,"version":null,"created_at":null,"updated_at":null}`))
-	if fault != nil || !acc.Equal(store.Account{ID: "ada", Name: "Ada"}) {
+	if fault != nil || !acc.Equal(store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}}) {
 		t.Errorf("null is not as good as absent: %+v, %v", acc, fault)
 	}
 	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
@@ -43,14 +42,14 @@ func TestLineNeedsIDAndNameAlone(t *testing.T) {
 }
 
 func TestLineOfWhatIsNotKnownLeavesItOut(t *testing.T) {
-	line, err := appendLine(nil, store.Account{ID: "ada", Name: "Ada"})
+	line, err := appendLine(nil, store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}})
 	if want := `{"id":"ada","name":"Ada"}` + "\n"; err != nil || string(line) != want {
 		t.Errorf("%v, %s, want %s", err, line, want)
 	}
 }
 
 func TestLineOfAVersionFromBeforeTheLimitCanBeRead(t *testing.T) {
-	line, err := appendLine(nil, store.Account{ID: "ada", Name: "Ada", Version: store.MaxVersion + 7})
+	line, err := appendLine(nil, store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}, Version: store.MaxVersion + 7})
 	if err != nil {
 		t.Fatal(err)
 	}

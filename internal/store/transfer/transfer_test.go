@@ -150,7 +150,7 @@ func TestFaultStopsBeforeItsBatch(t *testing.T) {
 
 func TestCheckReadsOnButNotForEver(t *testing.T) {
 	s := open(t)
-	if _, err := s.Import(t.Context(), []store.Account{{ID: "a", Name: "1"}, {ID: "b", Name: "2"}}); err != nil {
+	if _, err := s.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "1"}}, {ID: "b", Draft: store.Draft{Name: "2"}}}); err != nil {
 		t.Fatal(err)
 	}
 	input := line("a", "1") + "{\n" + line("b", "new") + line("c", "3") + "[\n" + line("d", "4")
@@ -235,7 +235,7 @@ func TestDryRunOverLargeAccountsCountsThemAll(t *testing.T) {
 	}
 	there, sent := make([]store.Account, 300), make([]store.Account, 400)
 	for i := range sent {
-		sent[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Name: "x"}
+		sent[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Draft: store.Draft{Name: "x"}}
 		if i < len(there) {
 			there[i] = sent[i]
 			there[i].Labels = labels

@@ -26,19 +26,19 @@ func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 
 // once are the terms of a write that is to happen once, whose answer tells what
 // it did.
-func once(key string, fingerprint byte) store.Terms {
-	return store.Terms{Once: &store.Once{Key: key, Fingerprint: store.Fingerprint{fingerprint}, Answer: answer}}
+func once(key string, fingerprint byte) store.Preconditions {
+	return store.Preconditions{Idempotency: &store.Idempotency{Key: key, Fingerprint: store.Fingerprint{fingerprint}, Answer: answer}}
 }
 
 func answer(w store.Written) []byte {
 	return fmt.Appendf(nil, "%s %s %d %v", w.Account.ID, w.Account.Name, w.Account.Version, w.Created)
 }
 
-// Recall returns the answer that a write under this key left, with ErrNotFound
+// Lookup returns the answer that a write under this key left, with ErrNotFound
 // if there is none: it asks for a write that no account allows.
-func Recall(t *testing.T, s store.Store, key string, fingerprint store.Fingerprint) ([]byte, error) {
+func Lookup(t *testing.T, s store.Store, key string, fingerprint store.Fingerprint) ([]byte, error) {
 	t.Helper()
-	terms := store.Terms{Revisions: []store.Revision{}, Once: &store.Once{Key: key, Fingerprint: fingerprint, Answer: answer}}
+	terms := store.Preconditions{Revisions: []store.Revision{}, Idempotency: &store.Idempotency{Key: key, Fingerprint: fingerprint, Answer: answer}}
 	w, err := s.Put(t.Context(), "recall", store.Draft{Name: "x"}, terms)
 	if errors.Is(err, store.ErrVersion) {
 		return nil, store.ErrNotFound
@@ -63,19 +63,19 @@ func revisions(list []store.Revision, accounts map[store.Revision]store.Account)
 	return list
 }
 
-func termsDecideAPut(t *testing.T, open Opener) {
+func preconditionsDecideAPut(t *testing.T, open Opener) {
 	s := open.Open(t)
 	for i, c := range []struct {
-		terms store.Terms
+		terms store.Preconditions
 		there error // with an account in version 2
 		none  error // without one
 	}{
-		{store.Terms{}, nil, nil},
-		{store.Terms{Absent: true}, store.ErrExists, nil},
-		{store.Terms{Present: true}, nil, store.ErrVersion},
-		{store.Terms{Revisions: []store.Revision{now}}, nil, store.ErrVersion},
-		{store.Terms{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion, store.ErrVersion},
-		{store.Terms{Revisions: []store.Revision{}}, store.ErrVersion, store.ErrVersion},
+		{store.Preconditions{}, nil, nil},
+		{store.Preconditions{Absent: true}, store.ErrExists, nil},
+		{store.Preconditions{Present: true}, nil, store.ErrVersion},
+		{store.Preconditions{Revisions: []store.Revision{now}}, nil, store.ErrVersion},
+		{store.Preconditions{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion, store.ErrVersion},
+		{store.Preconditions{Revisions: []store.Revision{}}, store.ErrVersion, store.ErrVersion},
 	} {
 		id, none := store.ID(fmt.Sprint("there-", i)), store.ID(fmt.Sprint("none-", i))
 		first := put(t, s, id, "one")
@@ -98,30 +98,30 @@ func termsDecideAPut(t *testing.T, open Opener) {
 	}
 }
 
-func termsDecideADelete(t *testing.T, open Opener) {
+func preconditionsDecideADelete(t *testing.T, open Opener) {
 	s := open.Open(t)
 	for i, c := range []struct {
-		terms       store.Terms
-		there, none error
+		pre   store.Preconditions
+		there error
 	}{
-		{store.Terms{}, nil, store.ErrNotFound},
-		{store.Terms{Absent: true}, store.ErrExists, store.ErrNotFound},
-		{store.Terms{Present: true}, nil, store.ErrVersion},
-		{store.Terms{Revisions: []store.Revision{"1-none", now}}, nil, store.ErrVersion},
-		{store.Terms{Revisions: []store.Revision{"1-none"}}, store.ErrVersion, store.ErrVersion},
-		{once("key", 1), nil, store.ErrNotFound}, // not looked at
+		{store.Preconditions{}, nil},
+		{store.Preconditions{Absent: true}, store.ErrExists},
+		{store.Preconditions{Present: true}, nil},
+		{store.Preconditions{Revisions: []store.Revision{"1-none", now}}, nil},
+		{store.Preconditions{Revisions: []store.Revision{"1-none"}}, store.ErrVersion},
+		{once("key", 1), nil}, // ignored
 	} {
 		id := store.ID(fmt.Sprint(i))
-		c.terms.Revisions = revisions(c.terms.Revisions, map[store.Revision]store.Account{now: put(t, s, id, "one")})
-		err := s.Delete(t.Context(), id, c.terms)
+		c.pre.Revisions = revisions(c.pre.Revisions, map[store.Revision]store.Account{now: put(t, s, id, "one")})
+		err := s.Delete(t.Context(), id, c.pre)
 		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
-			t.Errorf("%+v, one there: Delete = %v, want %v", c.terms, err, c.there)
+			t.Errorf("%+v, one there: Delete = %v, want %v", c.pre, err, c.there)
 		}
 		if _, getErr := s.Get(t.Context(), id); (err == nil) != errors.Is(getErr, store.ErrNotFound) {
-			t.Errorf("%+v, one there: Get = %v after Delete = %v", c.terms, getErr, err)
+			t.Errorf("%+v, one there: Get = %v after Delete = %v", c.pre, getErr, err)
 		}
-		if err := s.Delete(t.Context(), "none", c.terms); !errors.Is(err, c.none) {
-			t.Errorf("%+v, none there: Delete = %v, want %v", c.terms, err, c.none)
+		if err := s.Delete(t.Context(), "none", c.pre); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%+v, none there: Delete = %v, want %v", c.pre, err, store.ErrNotFound)
 		}
 	}
 }
@@ -141,14 +141,14 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 		if err != nil || string(w.Replay) != string(answer(first)) || w.Created || !w.Account.Equal(store.Account{}) {
 			t.Errorf("Put again = %+v, %v; want the answer %q alone", w, err, answer(first))
 		}
-		if got, err := Recall(t, s, "key", store.Fingerprint{1}); err != nil || string(got) != string(answer(first)) {
-			t.Errorf("Recall = %q, %v", got, err)
+		if got, err := Lookup(t, s, "key", store.Fingerprint{1}); err != nil || string(got) != string(answer(first)) {
+			t.Errorf("Lookup = %q, %v", got, err)
 		}
 		if _, err := s.Put(t.Context(), "1", store.Draft{Name: "other"}, once("key", 2)); !errors.Is(err, store.ErrKeyReused) {
 			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
 		}
-		if _, err := Recall(t, s, "key", store.Fingerprint{2}); !errors.Is(err, store.ErrKeyReused) {
-			t.Errorf("Recall of another request: %v, want ErrKeyReused", err)
+		if _, err := Lookup(t, s, "key", store.Fingerprint{2}); !errors.Is(err, store.ErrKeyReused) {
+			t.Errorf("Lookup of another request: %v, want ErrKeyReused", err)
 		}
 		if got := get(t, s, "1"); got.Name != "changed since" || got.Version != 2 {
 			t.Errorf("account = %+v, want it unchanged", got)
@@ -159,8 +159,8 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	s = open.Open(t)
 	again()
 	for _, other := range []string{"Key", "key2", "ke"} {
-		if _, err := Recall(t, s, other, store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("Recall(%q) = %v, want ErrNotFound", other, err)
+		if _, err := Lookup(t, s, other, store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Lookup(%q) = %v, want ErrNotFound", other, err)
 		}
 	}
 }
@@ -173,8 +173,8 @@ func refusedWriteLeavesItsKeyFree(t *testing.T, open Opener) {
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); !errors.Is(err, store.ErrExists) {
 		t.Fatalf("Put = %v, want ErrExists", err)
 	}
-	if _, err := Recall(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Recall = %v, want ErrNotFound", err)
+	if _, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Lookup = %v, want ErrNotFound", err)
 	}
 	if w, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, once("key", 2)); err != nil || !w.Created {
 		t.Errorf("another write under the key: %+v, %v", w, err)
@@ -190,19 +190,19 @@ func answersAreKeptForTheirTime(t *testing.T, open Opener) {
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1)); err != nil {
 		t.Fatal(err)
 	}
-	c.advance(store.KeepAnswers - time.Millisecond)
+	c.advance(store.IdempotencyRetention - time.Millisecond)
 	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1)); err != nil || w.Replay == nil {
 		t.Errorf("Put before the time is over = %+v, %v; want the answer", w, err)
 	}
 	c.advance(time.Millisecond)
-	if got, err := Recall(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Recall after the time is over = %q, %v; want ErrNotFound", got, err)
+	if got, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Lookup after the time is over = %q, %v; want ErrNotFound", got, err)
 	}
 	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, once("key", 2)); err != nil || w.Replay != nil || w.Account.Version != 2 {
 		t.Errorf("Put after the time is over = %+v, %v; want a new write", w, err)
 	}
-	if got, err := Recall(t, s, "key", store.Fingerprint{2}); err != nil || string(got) != "1 two 2 false" {
-		t.Errorf("Recall = %q, %v; want the new answer", got, err)
+	if got, err := Lookup(t, s, "key", store.Fingerprint{2}); err != nil || string(got) != "1 two 2 false" {
+		t.Errorf("Lookup = %q, %v; want the new answer", got, err)
 	}
 }
 
@@ -220,7 +220,7 @@ func oneOfManyWinsEachVersion(t *testing.T, open Opener) {
 				if err != nil || acc.Version >= versions {
 					return
 				}
-				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Terms{Revisions: []store.Revision{acc.Revision()}})
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Preconditions{Revisions: []store.Revision{acc.Revision()}})
 				switch {
 				case err == nil && w.Account.Version != acc.Version+1:
 					t.Errorf("version %d after %d", w.Account.Version, acc.Version)

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"slices"
+	"time"
+)
+
+// IdempotencyRecord is what a store keeps under an idempotency key.
+type IdempotencyRecord struct {
+	Fingerprint Fingerprint
+	At          time.Time // of the write
+	Answer      []byte
+}
+
+// Lookup returns the answer to repeat to a request with this fingerprint. It
+// returns ErrKeyReused if the record is of another request, and ErrNotFound if r
+// is nil or has expired.
+func (r *IdempotencyRecord) Lookup(fingerprint Fingerprint, now time.Time) (answer []byte, err error) {
+	switch {
+	case r == nil || now.Sub(r.At) >= IdempotencyRetention:
+		return nil, ErrNotFound
+	case r.Fingerprint != fingerprint:
+		return nil, ErrKeyReused
+	case r.Answer == nil:
+		return []byte{}, nil
+	}
+	return r.Answer, nil
+}
+
+// Allow returns nil if the stored account, or nil for none, meets p; else
+// ErrExists or ErrVersion. It ignores p.Idempotency.
+func (p Preconditions) Allow(old *Account) error {
+	switch {
+	case p.Absent && old != nil:
+		return ErrExists
+	case old == nil && (p.Present || p.Revisions != nil):
+		return ErrVersion
+	case p.Revisions != nil && !slices.Contains(p.Revisions, old.Revision()):
+		return ErrVersion
+	}
+	return nil
+}
+
+// AllowExisting is Allow for writes that need an account, Update and Delete:
+// without one it returns ErrNotFound.
+func (p Preconditions) AllowExisting(old *Account) error {
+	if old == nil {
+		return ErrNotFound
+	}
+	return p.Allow(old)
+}
+
+// DecidePut is the first step of every Put. It returns the answer to repeat, or
+// nil if the write is to be made, or why it is not. old is the stored account, or
+// nil; kept is the record of the idempotency key, or nil.
+func (p Preconditions) DecidePut(old *Account, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
+	return p.decide(p.Allow, old, kept, now)
+}
+
+// DecideUpdate is the first step of every Update, as DecidePut of every Put.
+func (p Preconditions) DecideUpdate(old *Account, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
+	return p.decide(p.AllowExisting, old, kept, now)
+}
+
+func (p Preconditions) decide(allow func(*Account) error, old *Account, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
+	if p.Idempotency != nil {
+		replay, err := kept.Lookup(p.Idempotency.Fingerprint, now)
+		if err != ErrNotFound {
+			return replay, err
+		}
+	}
+	return nil, allow(old)
+}
