@@ -39,9 +39,8 @@ type HTTP struct {
 	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
 	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
 
-	MaxConcurrent        int    `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
-	RequirePreconditions bool   `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
-	CursorKey            Secret `key:"cursor_key" doc:"authenticates the cursors of lists, at least 16 characters, the same for all replicas that share clients; empty: a secret of the database"`
+	MaxConcurrent        int  `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
+	RequirePreconditions bool `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
 }
 
 // Admin is the listener for operators.
@@ -68,8 +67,6 @@ type Bolt struct {
 	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
 
 	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
-
-	Reserve Bytes `key:"reserve" min:"0" max:"1GiB" doc:"disk space held for the file beyond what it uses, so that writes go on for a while when something else fills the disk; 0 for none"`
 }
 
 // Checks is when and how health is measured. The first five are the defaults
@@ -84,7 +81,6 @@ type Checks struct {
 	Bolt         BoltCheck             `key:"bolt"`
 	Records      Check                 `key:"records"`
 	Disk         Disk                  `key:"disk"`
-	Scrub        Scrub                 `key:"scrub"`
 	Dependencies map[string]Dependency `key:"dependencies"`
 }
 
@@ -109,12 +105,6 @@ type BoltCheck struct {
 type Disk struct {
 	Check   `key:",squash"`
 	MinFree Bytes `key:"min_free" min:"0" max:"1PiB" doc:"free space below which the check fails"`
-}
-
-// Scrub reads all of a copy of the database in a process of its own. Its failure
-// degrades: a new container would find the same.
-type Scrub struct {
-	Interval time.Duration `key:"interval" min:"0s" max:"720h" doc:"how often all of the database is copied beside itself and verified; 0s for never, else at least 10s"`
 }
 
 // Dependency is another service this one needs, watched by its URL. It is shared
@@ -147,7 +137,7 @@ func Default() Config {
 		Admin: Admin{Addr: "127.0.0.1:6768"},
 		Store: Store{
 			Seed: 100,
-			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore", Reserve: 16 << 20},
+			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore"},
 		},
 		Checks: Checks{
 			Interval:   2 * time.Second,
@@ -158,7 +148,6 @@ func Default() Config {
 			Bolt:       BoltCheck{Check: Check{OnFailure: "restart"}},
 			Records:    Check{OnFailure: "degrade"},
 			Disk:       Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
-			Scrub:      Scrub{Interval: 24 * time.Hour},
 		},
 		Log: Log{Level: "info", Format: "auto"},
 	}

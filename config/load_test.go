@@ -58,16 +58,16 @@ func TestNothingSetGivesTheDefaults(t *testing.T) {
 }
 
 func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) {
-	file := writeFile(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, reserve: 1MiB}\n")
-	secret := writeFile(t, "reserve", "2MiB\n")
+	file := writeFile(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, rescue_dir: /rescued}\n")
+	secret := writeFile(t, "dir", "/elsewhere\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db", "ACCOUNTSERVICE_STORE_BOLT_CREATE=auto",
-		"ACCOUNTSERVICE_STORE_BOLT_RESERVE_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
+		"ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"store.bolt.path (" + file + ":3) is set otherwise by ACCOUNTSERVICE_STORE_BOLT_PATH",
-		"store.bolt.reserve (" + file + ":3) is set otherwise by secret file " + secret + ", named by ACCOUNTSERVICE_STORE_BOLT_RESERVE_FILE",
+		"store.bolt.rescue_dir (" + file + ":3) is set otherwise by secret file " + secret + ", named by ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE",
 	}
 	if !slices.Equal(loaded.Hidden, want) {
 		t.Errorf("got:\n%q\nwant:\n%q", loaded.Hidden, want)

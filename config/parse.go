@@ -24,7 +24,6 @@ var parsers = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
 	reflect.TypeFor[Bytes]():         func(text string) (any, error) { return parseBytes(text) },
 	reflect.TypeFor[URL]():           func(text string) (any, error) { return ParseURL(text) },
-	reflect.TypeFor[Secret]():        func(text string) (any, error) { return parseSecret(text) },
 	reflect.TypeFor[[]string]():      func(text string) (any, error) { return parseList(text) },
 }
 
@@ -114,7 +113,7 @@ func parseList(text string) ([]string, error) {
 	return list, nil
 }
 
-// format is the text that parse turns into value; of a secret, what may be seen.
+// format is the text that parse turns into value, or the masked text of a URL.
 func format(value any) string {
 	switch v := value.(type) {
 	case time.Duration:

@@ -13,9 +13,6 @@ import (
 // closeTime is what is left after the drain to stop the checks and close the store.
 const closeTime = 2 * time.Second
 
-// minScrub is the shortest checks.scrub.interval: one run must end before the next.
-const minScrub = 10 * time.Second
-
 // term is one value of a rule, and what to say of it if it breaks the rule.
 type term struct {
 	key   string
@@ -49,8 +46,6 @@ func (l *loader) validate(c Config) {
 	l.schedule("checks.bolt", c.Checks.Bolt.Check)
 	l.schedule("checks.records", c.Checks.Records)
 	l.schedule("checks.disk", c.Checks.Disk.Check)
-	scrub := c.Checks.Scrub.Interval
-	l.rule(scrub == 0 || scrub >= minScrub, term{"checks.scrub.interval", scrub, fmt.Sprintf("must be 0s or at least %v", minScrub)})
 	for _, name := range slices.Sorted(maps.Keys(c.Checks.Dependencies)) {
 		l.schedule("checks.dependencies."+name, c.Checks.Dependencies[name].Check)
 	}
