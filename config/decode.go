@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func (l *loader) decode(file, environ layer) Config {
 	}
 	var c Config
 	if err := v.UnmarshalExact(&c, exact); err != nil {
-		l.fault("config", "default", err.Error())
+		l.fault("config", "%v", err)
 	}
 	return c
 }
@@ -51,7 +50,7 @@ func (l *loader) parseInto(v *viper.Viper, from layer) {
 		}
 		value, err := s.row.parse(s.text)
 		if err != nil {
-			l.badFault(key, s.source.place, s.subject()+" "+err.Error())
+			l.badFault(key, "%s %v", s.subject(), err)
 			continue
 		}
 		v.Set(key, value)
@@ -64,9 +63,9 @@ func (l *loader) checkRequired(r row, value any) {
 	if !r.required || l.isBad(r.key) || r.check(value) == nil {
 		return
 	}
-	place, because := "default", ""
-	if declared := l.declared[strings.TrimPrefix(parent(r.key), dependenciesKey+".")]; declared != "" {
-		place, because = declared, ", as "+declared+" names it"
+	because := ""
+	if place := l.declared[strings.TrimPrefix(parent(r.key), dependenciesKey+".")]; place != "" {
+		because = ", as " + place + " names it"
 	}
-	l.fault(r.key, place, fmt.Sprintf("must be set%s: set %s, or %s in the file", because, variable(r.key), r.key))
+	l.fault(r.key, "must be set%s: set %s, or %s in the file", because, variable(r.key), r.key)
 }

@@ -21,7 +21,7 @@ func (l *loader) ours(environ []string) map[string]string {
 			continue
 		}
 		if before, twice := variables[name]; twice && before != text {
-			l.fault(name, show(name), "is in the environment twice, with two values: keep one")
+			l.fault(name, "is in the environment twice, with two values: keep one")
 		}
 		variables[name] = text
 	}
@@ -37,7 +37,7 @@ func (l *loader) controls(variables map[string]string) (file string) {
 	case "warn":
 		l.warnUnknown = true
 	default:
-		l.fault(unknownVariable, unknownVariable, show(choice)+" must be warn or error")
+		l.fault(unknownVariable, "%s must be warn or error", show(choice))
 	}
 	delete(variables, fileVariable)
 	delete(variables, unknownVariable)
@@ -56,7 +56,7 @@ func (l *loader) readEnviron(variables map[string]string) layer {
 			from.secret = known
 		}
 		if !known {
-			l.unknown(name, show(name), l.unknownMessage(name))
+			l.unknown(name, l.unknownMessage(name))
 			continue
 		}
 		if text == "" {
@@ -84,7 +84,7 @@ func (l *loader) readSecret(s *setting) bool {
 		err = errors.New("is empty")
 	}
 	if err != nil {
-		l.badFault(s.key(), s.source.place, fmt.Sprintf("(secret file %s) %v", s.source.place, err))
+		l.badFault(s.key(), "(secret file %s) %v", s.source.place, err)
 	}
 	return err == nil
 }

@@ -35,7 +35,7 @@ func (l *loader) readFile(path, variable string) layer {
 			variable = " (named by " + variable + ")"
 		}
 		f.bad[""] = true
-		f.fault(f.path, oneLine(f.path), "the configuration file"+variable+" "+err.Error())
+		f.fault(f.path, "the configuration file%s %v", variable, err)
 		return f.settings
 	}
 	if root := f.document(content); root != nil {
@@ -98,13 +98,12 @@ func (f *fileReader) syntax(err error) {
 	if parts[1] != "" {
 		place += ":" + parts[1]
 	}
-	f.fault(place, oneLine(place), "is not YAML: "+strings.Join(strings.Fields(parts[2]), " "))
+	f.fault(place, "is not YAML: %s", strings.Join(strings.Fields(parts[2]), " "))
 }
 
 // broken is a fault of the file and of no key.
 func (f *fileReader) broken(line int, message string) {
-	place := fmt.Sprintf("%s:%d", f.path, line)
-	f.fault(place, oneLine(place), message)
+	f.fault(fmt.Sprintf("%s:%d", f.path, line), "%s", message)
 }
 
 // place is a key of the file.
@@ -126,12 +125,12 @@ func (f *fileReader) section(mapping *yaml.Node, in place) {
 		if in.pattern == dependenciesKey {
 			p.pattern, p.dependency = join(in.pattern, anyName), name.Value
 			if name.Value == "" {
-				f.fault(in.pattern, p.at, "("+p.at+") has an entry without a name: name it")
+				f.fault(in.pattern, "(%s) has an entry without a name: name it", p.at)
 				continue
 			}
 		}
 		if before := first[name.Value]; before != nil {
-			f.badFault(p.key(), p.at, fmt.Sprintf("is in the file twice, at %s and %s: keep one", f.at(before), p.at))
+			f.badFault(p.key(), "is in the file twice, at %s and %s: keep one", f.at(before), p.at)
 			continue
 		}
 		first[name.Value] = name
@@ -154,7 +153,7 @@ func (f *fileReader) entry(value *yaml.Node, p place) {
 	}
 	switch {
 	case err != nil:
-		f.badFault(p.key(), p.at, fmt.Sprintf("(%s) %v", p.at, err))
+		f.badFault(p.key(), "(%s) %v", p.at, err)
 	case isSetting:
 		f.add(f.settings, setting{row: r, dependency: p.dependency, text: value.Value, source: source{place: p.at}})
 	default:
@@ -174,7 +173,7 @@ func (f *fileReader) unknownKey(p place) {
 	if near := f.schema.nearestKey(p.pattern); near != "" {
 		cure = ", did you mean " + show(named(near, p.dependency)) + "?"
 	}
-	f.unknown(p.key(), p.at, "unknown key ("+p.at+")"+cure)
+	f.unknown(p.key(), "unknown key ("+p.at+")"+cure)
 }
 
 // usable refuses what YAML can do and a configuration should not: values that
@@ -199,8 +198,6 @@ func kindOf(node *yaml.Node) string {
 		return "a section"
 	case yaml.SequenceNode:
 		return "a list"
-	case yaml.AliasNode:
-		return "an alias"
 	}
 	return "a single value"
 }

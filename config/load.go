@@ -63,8 +63,8 @@ func hidden(file, environ layer) (keys []string) {
 // ask notes what a rule finds, of values that have no fault yet.
 func (l *loader) ask(rule Rule, c Config) {
 	for key, err := range rule(c) {
-		if from := l.origins[key]; !l.isBad(key) {
-			l.fault(key, from.String(), "the value "+from.from()+" "+err.Error())
+		if !l.isBad(key) {
+			l.fault(key, "the value %s %v", l.origins[key].from(), err)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func (l *loader) checkNames() {
 		default:
 			continue
 		}
-		l.fault(join(dependenciesKey, name), seen[name], fmt.Sprintf("(%s) %s", seen[name], message))
+		l.fault(join(dependenciesKey, name), "(%s) %s", seen[name], message)
 		delete(l.declared, name)
 	}
 }

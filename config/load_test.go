@@ -200,7 +200,7 @@ func TestFaultsAreSortedAndTyped(t *testing.T) {
 	if !ok || len(faults) != 3 {
 		t.Fatalf("got %T %v", err, err)
 	}
-	want := Fault{Key: "http.port", Source: "ACCOUNTSERVICE_HTTP_PORT", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
+	want := Fault{Key: "http.port", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
 	if faults[0] != want || faults[1].Key != "log.level" || faults[2].Key != "store.seed" {
 		t.Errorf("got %+v", faults)
 	}

@@ -1,8 +1,6 @@
 package config
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // setting is the text that one source gives to one key.
 type setting struct {
@@ -49,23 +47,22 @@ func newLoader() *loader {
 func (l *loader) add(to layer, s setting) {
 	key := s.key()
 	if before, twice := to[key]; twice {
-		l.badFault(key, s.source.place,
-			fmt.Sprintf("is set by both %s and %s: keep one", before.source.place, s.source.place))
+		l.badFault(key, "is set by both %s and %s: keep one", before.source.place, s.source.place)
 		return
 	}
 	to[key] = s
 }
 
-// fault notes a fault. key may be any text; source and message are for show.
-func (l *loader) fault(key, source, message string) {
-	l.faults = append(l.faults, Fault{Key: show(key), Source: source, Message: message})
+// fault notes a fault. key may be any text; the message must be fit to show.
+func (l *loader) fault(key, format string, args ...any) {
+	l.faults = append(l.faults, Fault{Key: show(key), Message: fmt.Sprintf(format, args...)})
 }
 
 // badFault notes a fault that leaves a key without its value, or a section
 // without what may be in it.
-func (l *loader) badFault(key, source, message string) {
+func (l *loader) badFault(key, format string, args ...any) {
 	l.bad[key] = true
-	l.fault(key, source, message)
+	l.fault(key, format, args...)
 }
 
 // isBad is true if the operator may have set this key in something that could
@@ -78,12 +75,12 @@ func (l *loader) isBad(key string) bool {
 }
 
 // unknown notes an unknown name: a fault, or a warning if the operator says so.
-func (l *loader) unknown(name, source, message string) {
+func (l *loader) unknown(name, message string) {
 	if l.warnUnknown {
 		l.warnings = append(l.warnings, show(name)+": "+message+" (ignored)")
 		return
 	}
-	l.fault(name, source, message)
+	l.fault(name, "%s", message)
 }
 
 // declare notes a dependency that something is set for.

@@ -46,8 +46,7 @@ func (v validator) rule(holds bool, terms ...term) {
 		return
 	}
 	t := terms[max(0, slices.IndexFunc(terms, set))]
-	from := v.origins[t.key]
-	v.fault(t.key, from.String(), fmt.Sprintf("%s %s %s", show(format(v.values[t.key])), from.from(), t.says))
+	v.fault(t.key, "%s %s %s", show(format(v.values[t.key])), v.origins[t.key].from(), t.says)
 }
 
 func (v validator) shutdownFits(h HTTP) {
