@@ -102,7 +102,8 @@ func (l *loader) unknownMessage(name string) string {
 	case near != "" && !nameless:
 		return "unknown variable, did you mean " + show(near) + "?"
 	case isDependency:
-		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, NAME in capitals, digits and _"
+		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, " +
+			"NAME in capitals, digits and _"
 	}
 	return "unknown variable: accountservice config docs lists all"
 }

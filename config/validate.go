@@ -56,7 +56,8 @@ func (v validator) shutdownFits(h HTTP) {
 	v.rule(need <= h.StopGracePeriod,
 		term{"http.drain_delay", tooLong},
 		term{"http.shutdown_timeout", tooLong},
-		term{"http.stop_grace_period", fmt.Sprintf("must be at least %s: http.drain_delay %s + http.shutdown_timeout %s + %v",
+		term{"http.stop_grace_period", fmt.Sprintf("must be at least %s: "+
+			"http.drain_delay %s + http.shutdown_timeout %s + %v",
 			format(need), format(h.DrainDelay), format(h.ShutdownTimeout), closeTime)})
 }
 
@@ -92,7 +93,8 @@ func (v validator) schedule(section string) {
 	failures, stale := v.values[section+".fail_after"].(int), v.duration(section+".stale_after")
 	need := every*time.Duration(failures) + deadline
 	sum := fmt.Sprintf("%s x %s + %s", interval, failAfter, timeout)
-	tooMuch := fmt.Sprintf("is too much: %s is %s and must be at most %s %s", sum, format(need), staleAfter, format(stale))
+	tooMuch := fmt.Sprintf("is too much: %s is %s and must be at most %s %s",
+		sum, format(need), staleAfter, format(stale))
 	v.ownRule(section, stale >= need,
 		term{staleAfter, fmt.Sprintf("must be at least %s: %s", format(need), sum)},
 		term{interval, tooMuch},
