@@ -14,7 +14,7 @@ const EnvPrefix = "ACCOUNTSERVICE_"
 //
 // Only the tags describe a setting:
 //   - key is its name in its section, doc its meaning;
-//   - min, max and below are its range, oneof its words, scheme the starts of its URLs;
+//   - min, max and below are its range, oneof its words, scheme its URL schemes;
 //   - required means that it can't be empty;
 //   - inherit is the key whose value it takes when it is not set.
 //
@@ -62,14 +62,12 @@ type Store struct {
 
 // Bolt is the embedded store: one file.
 type Bolt struct {
-	Path        string        `key:"path" required:"true" doc:"the database file"`
-	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
-	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
-	Volume      string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
-
-	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
-
-	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
+	Path            string        `key:"path" required:"true" doc:"the database file"`
+	OpenTimeout     time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
+	Create          string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+	Volume          string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
+	RescueDir       string        `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
+	AcceptOlderMeta bool          `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
 }
 
 // Checks is when and how health is measured. The first five settings are the
@@ -114,7 +112,7 @@ type Disk struct {
 // share it, so its failure never restarts one: it would restart all of them.
 type Dependency struct {
 	Check `key:",squash" on_failure:"unroute degrade"`
-	URL   URL `key:"url" required:"true" scheme:"http:// https:// tcp:// tls:// dns:// grpc:// grpcs:// postgres:// postgresql:// redis:// rediss:// amqp:// amqps:// nats://" doc:"what to ask; the scheme picks the check, options are in the query: see docs/dependencies.md"`
+	URL   URL `key:"url" required:"true" scheme:"http https tcp tls dns grpc grpcs postgres postgresql redis rediss amqp amqps nats" doc:"what to ask; the scheme picks the check, options are in the query: see docs/dependencies.md"`
 }
 
 // Log is what is logged, and in which format.

@@ -64,7 +64,7 @@ func (r row) docsRange() string {
 	case len(r.oneof) > 0:
 		return code(r.oneof...)
 	case len(r.scheme) > 0:
-		return code(r.scheme...)
+		return code(r.schemes()...)
 	}
 	return r.span()
 }

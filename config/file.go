@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -155,7 +156,7 @@ func (f *fileReader) entry(value *yaml.Node, p place) {
 		f.add(f.settings, setting{row: r, dependency: p.dependency, text: value.Value, source: source{place: p.at}})
 	default:
 		if parent(p.pattern) == dependenciesKey {
-			f.declare(p.dependency, p.at)
+			f.declared[p.dependency] = cmp.Or(f.declared[p.dependency], p.at)
 		}
 		f.section(value, p)
 	}

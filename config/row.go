@@ -93,7 +93,7 @@ func (r row) check(value any) error {
 	case len(r.oneof) > 0 && !slices.Contains(r.oneof, value.(string)):
 		return errors.New("must be " + words(r.oneof))
 	case isURL && !slices.Contains(r.scheme, u.scheme()):
-		return errors.New("must start with " + words(r.scheme))
+		return errors.New("must start with " + words(r.schemes()))
 	}
 	return nil
 }
@@ -129,4 +129,13 @@ func (r row) span() string {
 		return "at least " + r.min
 	}
 	return ""
+}
+
+// schemes returns how the URLs of this setting may start.
+func (r row) schemes() []string {
+	var starts []string
+	for _, scheme := range r.scheme {
+		starts = append(starts, scheme+"://")
+	}
+	return starts
 }

@@ -85,12 +85,13 @@ func (v validator) adminIsApart(a Admin, h HTTP) {
 func (v validator) schedule(section string) {
 	interval, timeout := v.owner(section+".interval"), v.owner(section+".timeout")
 	failAfter, staleAfter := v.owner(section+".fail_after"), v.owner(section+".stale_after")
-	every, deadline := v.duration(section+".interval"), v.duration(section+".timeout")
+	duration := func(name string) time.Duration { return v.values[section+name].(time.Duration) }
+	every, deadline := duration(".interval"), duration(".timeout")
 	v.ownRule(section, deadline < every,
 		term{timeout, fmt.Sprintf("must be below %s %s", interval, format(every))},
 		term{interval, fmt.Sprintf("must be above %s %s", timeout, format(deadline))})
 
-	failures, stale := v.values[section+".fail_after"].(int), v.duration(section+".stale_after")
+	failures, stale := v.values[section+".fail_after"].(int), duration(".stale_after")
 	need := every*time.Duration(failures) + deadline
 	sum := fmt.Sprintf("%s x %s + %s", interval, failAfter, timeout)
 	tooMuch := fmt.Sprintf("is too much: %s is %s and must be at most %s %s",
@@ -101,8 +102,6 @@ func (v validator) schedule(section string) {
 		term{failAfter, tooMuch},
 		term{timeout, tooMuch})
 }
-
-func (v validator) duration(key string) time.Duration { return v.values[key].(time.Duration) }
 
 // ownRule is a rule about a section. It reports the section's own values first,
 // and nothing if all values are inherited.
