@@ -1,83 +1,59 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"accountservice/config"
 	"accountservice/internal/handlers"
 )
 
-// adminTimeout bounds an answer to an operator; a profile may take a minute.
-const adminTimeout = 2 * time.Minute
+const (
+	adminReadHeaderTimeout = 5 * time.Second
+	adminReadTimeout       = 10 * time.Second
+	adminIdleTimeout       = time.Minute
+	// adminWriteTimeout bounds an answer to an operator; a profile may take a minute.
+	adminWriteTimeout = 2 * time.Minute
+)
 
-// admin is the listener for operators, or nil if there is none. It serves from
-// before the database is opened until it is closed.
+// admin is the server for operators. It serves from before the store is opened
+// until it is closed. Without an address it does nothing.
 type admin struct {
-	server  *http.Server
+	*listener
 	handler atomic.Pointer[http.Handler]
 }
 
-// listenAdmin takes the address and serves first on it.
-func listenAdmin(cfg config.Admin, first handlers.Admin, log *slog.Logger) (*admin, error) {
+// listenAdmin takes the address and serves the admin API on it.
+func listenAdmin(cfg config.Admin, api handlers.Admin, log *slog.Logger) (a *admin, err error) {
+	a = &admin{}
+	a.serve(api)
 	if cfg.Off() {
-		return nil, nil
+		return a, nil
 	}
-	listener, err := net.Listen("tcp", cfg.Addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("admin.addr %s is taken by another process; set it to another address, or to off: %w", cfg.Addr, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on admin.addr %s: %w", cfg.Addr, err)
-	}
-	a := &admin{}
-	a.swap(first)
-	a.server = &http.Server{
+	a.listener, err = listen(cfg.Addr, "admin.addr "+cfg.Addr, "admin.addr, which may be off", &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*a.handler.Load()).ServeHTTP(w, r) }),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      adminTimeout,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    maxHeader,
-
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: adminReadHeaderTimeout,
+		ReadTimeout:       adminReadTimeout,
+		WriteTimeout:      adminWriteTimeout,
+		IdleTimeout:       adminIdleTimeout,
+	}, log)
+	if err != nil {
+		return nil, err
 	}
-	log.Info("operators are served", "admin.addr", listener.Addr().String())
-	go a.server.Serve(listener)
+	log.Info("operators are served", "admin.addr", a.addr.String())
 	return a, nil
 }
 
-func (a *admin) swap(h handlers.Admin) {
-	if a != nil {
-		routes := h.Handler()
-		a.handler.Store(&routes)
-	}
+// serve replaces the admin API.
+func (a *admin) serve(api handlers.Admin) {
+	routes := api.Handler()
+	a.handler.Store(&routes)
 }
 
 func (a *admin) close() {
-	if a != nil {
-		a.server.Close()
+	if a.listener != nil {
+		a.listener.close()
 	}
-}
-
-// newRegistry holds what is known of the process before anything is opened.
-func newRegistry() *prometheus.Registry {
-	reg := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "accountservice_build_info", Help: "Always 1; the label tells the version.",
-		ConstLabels: prometheus.Labels{"version": version},
-	})
-	build.Set(1)
-	reg.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return reg
 }

@@ -149,6 +149,19 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	}
 }
 
+// The folder of rescued copies is a setting of the store, also for commands.
+func TestImportIntoALostDatabaseNamesItsRescuedCopies(t *testing.T) {
+	t.Parallel()
+	path, rescued := writtenLast(t, "mine"), t.TempDir()
+	copied := filepath.Join(rescued, filepath.Base(path)+".rescued-20260102T030405Z")
+	if err := os.Rename(path, copied); err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(path, "import", write(t, line(1)))
+	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+rescued)
+	runs(t, cmd).is(t, 1, "", "a copy that was rescued ("+copied+")")
+}
+
 func TestLineOfIDAndNameGoesThroughAService(t *testing.T) {
 	t.Parallel()
 	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")

@@ -48,6 +48,17 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+func TestDevNullIsNoTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if isTerminal(null) {
+		t.Error("a character device is taken for a terminal: a log to it would be text, and a meter run")
+	}
+}
+
 func TestFileAndEnvironmentAreBothRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte("http:\n  port: 7001\nlog:\n  level: debug\n"), 0o600); err != nil {

@@ -48,15 +48,16 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		"users": {Check: settings(4, "unroute"), URL: url},
 		"rates": {Check: settings(5, "degrade"), URL: url},
 	}
-	accounts, err := openStore(t.Context(), cfg.Store, nil, slog.New(slog.DiscardHandler))
+	accounts, err := openBackend(t.Context(), cfg, opening{create: true, log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer storetest.Close(t, accounts)
-	list, err := checkList(accounts, cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	others, faults := dependencyChecks(cfg)
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
+	list := append(accounts.Checks, others...)
 	volume := "" // whether this machine's temporary folder is a volume
 	if err := checks.Volume(filepath.Dir(cfg.Store.Bolt.Path))(t.Context()); err != nil {
 		volume = err.Error()
@@ -109,7 +110,7 @@ func newFront(t *testing.T, cfg config.HTTP) *front {
 	cfg.Host, cfg.Port = "127.0.0.1", freePort(t)
 	api := handlers.API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
 		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening"}}
-	f, err := listen(cfg, api.Handler(), slog.New(slog.DiscardHandler))
+	f, err := listenFront(cfg, api.Handler(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,8 +68,26 @@ type message struct {
 // worker is a command that runs VerifyWorker with path. The file is read there
 // because a damaged or failing one can end or hang the process that reads it;
 // such an end is a finding. The worker is killed when ctx ends.
-func Verify(ctx context.Context, path string, worker *exec.Cmd) (Report, error) {
-	report, err := verify(ctx, Report{File: path, Findings: []Finding{}}, worker)
+//
+// Without a worker the file is read in this process.
+func Verify(ctx context.Context, path string, worker ...*exec.Cmd) (Report, error) {
+	report := Report{File: path, Findings: []Finding{}}
+	var err error
+	if len(worker) == 0 {
+		messages, ended := make(chan message), make(chan error, 1)
+		go func() {
+			examine(path, func(m message) {
+				select {
+				case messages <- m:
+				case <-ctx.Done():
+				}
+			})
+			ended <- nil
+		}()
+		report, err = follow(ctx, report, messages, ended, func() {}, &head{})
+	} else {
+		report, err = verify(ctx, report, worker[0])
+	}
 	if err != nil {
 		return report, fmt.Errorf("bolt verify %s: %w", path, err)
 	}
@@ -101,6 +119,11 @@ func verify(ctx context.Context, report Report, worker *exec.Cmd) (Report, error
 		listen(ctx, out, messages)
 		ended <- worker.Wait()
 	}()
+	return follow(ctx, report, messages, ended, func() { worker.Process.Kill() }, &said)
+}
+
+// follow makes a report of the messages, until the reader of the file ended or ctx does.
+func follow(ctx context.Context, report Report, messages <-chan message, ended <-chan error, kill func(), said *head) (Report, error) {
 	stage := "starting"
 	var last message
 	for {
@@ -117,7 +140,7 @@ func verify(ctx context.Context, report Report, worker *exec.Cmd) (Report, error
 		case err := <-ended:
 			return conclude(report, last, stage, err, said.String())
 		case <-ctx.Done():
-			worker.Process.Kill()
+			kill()
 			select {
 			case <-ended:
 			case <-time.After(killWait):
