@@ -153,22 +153,25 @@ func Default() Config {
 	}
 }
 
-// anyName stands, in the keys of the table, for a name the operator chooses.
+// anyName stands, in the keys of the schema, for a name the operator chooses.
 const anyName = "NAME"
-
-// prototype is Default and one dependency, so that the table has its rows too.
-func prototype() Config {
-	c := Default()
-	c.Checks.Dependencies = map[string]Dependency{anyName: {Check: Check{OnFailure: "degrade"}}}
-	return c
-}
 
 // dependenciesKey is the section whose names are the operator's.
 const dependenciesKey = "checks.dependencies"
 
-// takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "records", "disk", "volume", "scrub", "drain", "maintenance"}
+// defaultWith is Default and dependencies of these names, so that rowsOf has
+// their rows too.
+func defaultWith(names ...string) Config {
+	c := Default()
+	c.Checks.Dependencies = map[string]Dependency{}
+	for _, name := range names {
+		c.Checks.Dependencies[name] = Dependency{Check: Check{OnFailure: "degrade"}}
+	}
+	return c
+}
 
-// renamedKeys has a row for every key that has another name now. The old name
-// works, with a warning, for as long as its row is here.
-var renamedKeys = map[string]string{}
+// reservedChecks are names of checks without a section in Checks, of this version
+// or a later one. They can't be dependencies, nor can the sections of Checks.
+var reservedChecks = []string{
+	"auth", "backup", "drain", "log", "maintenance", "postgres", "starting", "store", "tls", "volume",
+}

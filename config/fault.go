@@ -11,7 +11,6 @@ import (
 // Fault is one thing the operator has to mend.
 type Fault struct {
 	Key     string // the setting; the variable or the file where there is none
-	Source  string // where the value came from: default, file:line, a variable, a secret file
 	Message string // the value unless it may be secret, its source, what is wrong, the cure
 }
 

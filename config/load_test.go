@@ -160,6 +160,18 @@ func TestDependencyNamesInVariables(t *testing.T) {
 	}
 }
 
+// A name that is free today and a built-in check's tomorrow would break whoever
+// uses it for a dependency.
+func TestNamesOfTheServicesOwnChecksAreReserved(t *testing.T) {
+	for _, name := range []string{
+		"auth", "backup", "bolt", "disk", "drain", "log", "maintenance", "postgres", "records", "starting", "store", "tls", "volume",
+	} {
+		variable := "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_" + strings.ToUpper(name) + "_URL"
+		_, err := Load("", []string{variable + "=http://a/"})
+		wantFaults(t, err, "checks.dependencies."+name+": ("+variable+") is reserved for a check of the service itself: choose another")
+	}
+}
+
 func TestOtherVariablesAreIgnored(t *testing.T) {
 	load(t, "PATH=/bin", "HTTP_PORT=x", "ACCOUNTSERVICE=x", "HOSTNAME=a", "DOCKER_NODE={{.Node}}", "no equals sign", "")
 }
@@ -182,39 +194,13 @@ func TestUnknownNamesCanBeWarnings(t *testing.T) {
 	}
 }
 
-func TestOldNamesWorkAndWarn(t *testing.T) {
-	old := map[string]string{"http.listen_port": "http.port", "checks.dependencies.NAME.every": "checks.dependencies.NAME.interval", "logging.level": "log.level"}
-	file := writeFile(t, "a.yaml", "logging: {level: warn}\n")
-	loaded, err := newLoader(prototype(), old).load(file, []string{
-		"ACCOUNTSERVICE_HTTP_LISTEN_PORT=7000",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://u/",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_EVERY=3s",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if loaded.HTTP.Port != 7000 || loaded.Log.Level != "warn" || loaded.Checks.Dependencies["users"].Interval != 3*time.Second {
-		t.Errorf("got %+v", loaded.Config)
-	}
-	want := strings.Join([]string{
-		"logging.level (from " + file + ":1) is now log.level: the old name still works, but will go",
-		"checks.dependencies.users.every (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_EVERY) is now checks.dependencies.users.interval: the old name still works, but will go",
-		"http.listen_port (from ACCOUNTSERVICE_HTTP_LISTEN_PORT) is now http.port: the old name still works, but will go",
-	}, "\n")
-	if got := strings.Join(loaded.Warnings, "\n"); got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
-	}
-	_, err = newLoader(prototype(), old).load("", []string{"ACCOUNTSERVICE_HTTP_LISTEN_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT=7000"})
-	wantFaults(t, err, "http.port: is set by both ACCOUNTSERVICE_HTTP_LISTEN_PORT and ACCOUNTSERVICE_HTTP_PORT: keep one")
-}
-
 func TestFaultsAreSortedAndTyped(t *testing.T) {
 	_, err := Load("", []string{"ACCOUNTSERVICE_STORE_SEED=x", "ACCOUNTSERVICE_LOG_LEVEL=x", "ACCOUNTSERVICE_HTTP_PORT=0"})
 	faults, ok := err.(Faults)
 	if !ok || len(faults) != 3 {
 		t.Fatalf("got %T %v", err, err)
 	}
-	want := Fault{Key: "http.port", Source: "ACCOUNTSERVICE_HTTP_PORT", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
+	want := Fault{Key: "http.port", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
 	if faults[0] != want || faults[1].Key != "log.level" || faults[2].Key != "store.seed" {
 		t.Errorf("got %+v", faults)
 	}

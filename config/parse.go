@@ -24,7 +24,6 @@ var parsers = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
 	reflect.TypeFor[Bytes]():         func(text string) (any, error) { return parseBytes(text) },
 	reflect.TypeFor[URL]():           func(text string) (any, error) { return ParseURL(text) },
-	reflect.TypeFor[[]string]():      func(text string) (any, error) { return parseList(text) },
 }
 
 // parse turns text into a value like the one given.
@@ -98,28 +97,10 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseList splits at commas and nowhere else: "a, b" is a and b.
-func parseList(text string) ([]string, error) {
-	if text == "" {
-		return nil, nil
-	}
-	list := strings.Split(text, ",")
-	for i, item := range list {
-		list[i] = strings.TrimSpace(item)
-		if list[i] == "" {
-			return nil, errors.New("has an empty item: write a list as a,b")
-		}
-	}
-	return list, nil
-}
-
 // format is the text that parse turns into value, or the masked text of a URL.
 func format(value any) string {
-	switch v := value.(type) {
-	case time.Duration:
-		return formatDuration(v)
-	case []string:
-		return strings.Join(v, ",")
+	if d, is := value.(time.Duration); is {
+		return formatDuration(d)
 	}
 	return fmt.Sprint(value)
 }
