@@ -22,20 +22,10 @@ import (
 // anyAdmin lets the system pick the operators' port; the log tells which.
 const anyAdmin = "ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0"
 
-// adminOf returns where operators are served.
-func adminOf(t testing.TB, p *harness.Process) string {
-	t.Helper()
-	found := regexp.MustCompile(`"admin.addr":"([^"]+)"`).FindStringSubmatch(p.Log.String())
-	if found == nil {
-		t.Fatalf("the log names no admin.addr:\n%s", p.Log)
-	}
-	return "http://" + found[1]
-}
-
 // order asks the operators' listener.
 func order(t *testing.T, p *harness.Process, method, path, body string) (int, string) {
 	t.Helper()
-	return harness.Ask(method, adminOf(t, p)+path, body)
+	return harness.Ask(method, p.Admin(t)+path, body)
 }
 
 func TestTakenAdminPortIsAnErrorThatNamesTheSetting(t *testing.T) {

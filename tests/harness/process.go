@@ -161,6 +161,15 @@ func (p *Process) Await(tb testing.TB, path string, want int) (body string) {
 	return body
 }
 
+// Admin is where operators are served, as the log says it. The environment must give ACCOUNTSERVICE_ADMIN_ADDR.
+func (p *Process) Admin(tb testing.TB) (url string) {
+	tb.Helper()
+	p.Logs(tb, `"admin.addr":"`)
+	_, rest, _ := strings.Cut(p.Log.String(), `"admin.addr":"`)
+	addr, _, _ := strings.Cut(rest, `"`)
+	return "http://" + addr
+}
+
 // Says asks for path until the body of the answer has this text, and returns it.
 func (p *Process) Says(tb testing.TB, path, want string) (body string) {
 	tb.Helper()
