@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +24,7 @@ import (
 type startFault struct {
 	name  string
 	do    func(t *testing.T, path string)
+	harm  func(*dbFile) // instead of do
 	env   []string
 	as    *syscall.Credential // who runs the service
 	limit time.Duration       // 3 s where 0
@@ -43,64 +47,53 @@ type database struct {
 func makeDatabase(t *testing.T) database {
 	t.Helper()
 	dir := filepath.Join(root, "base")
-	must(t, os.Mkdir(dir, 0o755))
+	harness.Must(t, os.Mkdir(dir, 0o755))
 	db := database{path: filepath.Join(dir, "accounts.db"), seeds: 500}
 	db.older = filepath.Join(root, "older.db")
 	svc := db.serve(t)
-	stopWell(t, svc)
+	svc.Stop(t, 0)
 	content, err := os.ReadFile(db.path)
-	must(t, err)
-	must(t, os.WriteFile(db.older, content, 0o600))
+	harness.Must(t, err)
+	harness.Must(t, os.WriteFile(db.older, content, 0o600))
 	svc = db.serve(t)
-	db.load = newLoad(svc.url, time.Hour, false)
+	db.load = newLoad(svc.URL, time.Hour, false)
 	db.load.quiet.Store(true)
 	db.load.deaf.Store(true)
 	for n := range 50 {
 		db.load.write(n)
 	}
 	db.load.end()
-	stopWell(t, svc)
+	svc.Stop(t, 0)
 	return db
 }
 
 func (db database) serve(t *testing.T) *service {
 	t.Helper()
 	svc := startService(t, db.path, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", db.seeds))
-	if !svc.await(20 * time.Second) {
-		t.Fatalf("never healthy:\n%s", svc.log)
-	}
+	harness.Must(t, svc.healthy(20*time.Second))
 	return svc
-}
-
-func stopWell(t *testing.T, svc *service) {
-	t.Helper()
-	if how := svc.stop(); how.code != 0 {
-		t.Fatalf("stopped with %s", how)
-	}
 }
 
 // copyTo puts the database, with what stands beside it, into an empty folder.
 func (db database) copyTo(t *testing.T, dir string) (path string) {
 	t.Helper()
-	must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(db.path))))
+	harness.Must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(db.path))))
 	return filepath.Join(dir, "accounts.db")
 }
 
 // playStart does a fault to a copy of the database and starts the service on it.
 func playStart(t *testing.T, f startFault, base database, row *startRow) {
-	defer func() {
-		if t.Failed() && len(row.broken) == 0 {
-			row.broken = []string{"the row could not be played to its end; see the log of the test"}
-		}
-	}()
-	if f.limit == 0 {
-		f.limit = startLimit
-	}
+	defer markUnfinished(t, &row.broken)
+	f.limit = cmp.Or(f.limit, startLimit)
 	dir, err := os.MkdirTemp(root, "start-")
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))
+	harness.Must(t, err)
+	harness.Must(t, os.Chmod(dir, 0o755))
 	path := base.copyTo(t, dir)
-	f.do(t, path)
+	if f.harm != nil {
+		f.harm(openFile(t, path))
+	} else {
+		f.do(t, path)
+	}
 	before := snapshot(t, dir)
 
 	began := time.Now()
@@ -110,7 +103,7 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	switch {
 	case r.refused:
 		row.broken = append(row.broken, refusal(r, path, f.limit)...)
-		row.came = "refused, exit " + fmt.Sprint(r.svc.code)
+		row.came = "refused, exit " + fmt.Sprint(r.svc.Code())
 		if len(r.said) > 0 {
 			row.came += ": " + plain(r.said[len(r.said)-1], dir)
 		}
@@ -127,14 +120,11 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	default:
 		row.came = "neither serves nor ends: " + plain(r.words, dir)
 		row.broken = append(row.broken, "neither serves nor ends")
-		r.svc.cmd.Process.Kill()
-		r.svc.ended(2 * time.Second)
+		r.svc.Cmd.Process.Kill()
+		r.svc.Ended(2 * time.Second)
 	}
 	for _, wrong := range row.broken {
 		t.Error(wrong)
-	}
-	if t.Failed() {
-		t.Logf("log of the service:\n%s", shorten(r.svc.log.String()))
 	}
 }
 
@@ -146,13 +136,13 @@ func playServed(t *testing.T, f startFault, base database, row *startRow, r star
 		row.came += " a new, empty database"
 	} else if f.restored {
 		row.came += " what is there"
-		if saysRestore(r.svc.log.String()) {
+		if saysRestore(r.svc.Log.String()) {
 			row.came += " and says that it was restored"
 		} else {
 			row.broken = append(row.broken, "does not say that the database is not the one it was")
 		}
 	} else {
-		lost := base.load.compare(r.svc.url, base.seeds)
+		lost := base.load.compare(r.svc.URL, base.seeds)
 		row.came += fmt.Sprintf(", %s acknowledged writes lost", lost)
 		if !f.serves && !f.either {
 			row.broken = append(row.broken, "must be refused")
@@ -172,7 +162,7 @@ type picture map[string]string
 func snapshot(t *testing.T, dir string) picture {
 	t.Helper()
 	p := picture{}
-	must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	harness.Must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -220,7 +210,7 @@ func mountReadOnly(t *testing.T, path string) {
 		skip(t, "a bind mount is not possible here: %v", err)
 	}
 	t.Cleanup(func() { detach(dir) })
-	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	harness.Must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 }
 
 // mountFull puts the database on a file system without room for one more byte.
@@ -228,21 +218,21 @@ func mountFull(t *testing.T, path string) {
 	t.Helper()
 	dir := filepath.Dir(path)
 	moved := dir + ".moved"
-	must(t, os.CopyFS(moved, os.DirFS(dir)))
+	harness.Must(t, os.CopyFS(moved, os.DirFS(dir)))
 	if err := unix.Mount("accountservice-faults", dir, "tmpfs", 0, "size=64m"); err != nil {
 		skip(t, "a tmpfs is not possible here: %v", err)
 	}
 	t.Cleanup(func() { detach(dir) })
-	must(t, os.CopyFS(dir, os.DirFS(moved)))
-	must(t, os.RemoveAll(moved))
-	must(t, fill(filepath.Join(dir, "filler")))
+	harness.Must(t, os.CopyFS(dir, os.DirFS(moved)))
+	harness.Must(t, os.RemoveAll(moved))
+	harness.Fill(t, dir)
 }
 
 // edit changes a database by bbolt itself.
 func edit(t *testing.T, path string, f func(*bbolt.Tx) error) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	must(t, err)
-	must(t, db.Update(f))
-	must(t, db.Close())
+	harness.Must(t, err)
+	harness.Must(t, db.Update(f))
+	harness.Must(t, db.Close())
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // document is the table as people read it.
@@ -55,12 +57,10 @@ func (r *row) line() string {
 	if r.found {
 		after = rounded(r.took)
 	}
-	return cells(r.name+r.fails(), health, r.ready, r.probe, after, r.process, r.requests, r.stop, r.restart, r.lost)
+	return cells(r.name+complaint(r.broken), health, r.ready, r.probe, after, r.process, r.requests, r.stop, r.restart, r.lost)
 }
 
-func (r *row) fails() string { return fails(r.broken) }
-
-func fails(broken []string) string {
+func complaint(broken []string) string {
 	if len(broken) == 0 {
 		return ""
 	}
@@ -75,7 +75,7 @@ func (r *startRow) line() string {
 	if r.skipped != "" {
 		return cells(r.name, "skipped: "+r.skipped, "", "")
 	}
-	return cells(r.name+fails(r.broken), r.came, rounded(r.took), r.file)
+	return cells(r.name+complaint(r.broken), r.came, rounded(r.took), r.file)
 }
 
 func cells(texts ...string) string {
@@ -152,26 +152,19 @@ const between = `
 
 `
 
-const within = `
-## Within the process
-
-No file and no peer can make these, so they are made around the packages of the service: its store, its checks and its
-handlers, with the published defaults, and a check named sick of restart beside bolt. "More goroutines" is how many
-there were than before, four seconds after the fault was seen.
-
-`
-
 const outside = `
 ## Not in these tables
 
 A remount to read-only by hand is refused by the kernel (EBUSY) while the database is open for writing.
 
-A start does not read all of the file: a list of free pages that names a page in use is found by the scrub and by
+A start does not read all of the file: a list of free pages that names a page in use is found by
 accountservice verify, not by the start.
+
+What a check itself can do wrong, such as to panic, to answer late or never, is made in the tests of internal/checks.
 `
 
 // writeDocument puts the rows into docs/faults.md.
-func writeDocument(t *testing.T, running []*row, starts []*startRow, inner []*insideRow) {
+func writeDocument(t *testing.T, running []*row, starts []*startRow) {
 	var b strings.Builder
 	b.WriteString(intro)
 	b.WriteString(cells("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile", "SIGTERM", "Restart", "Lost"))
@@ -185,12 +178,6 @@ func writeDocument(t *testing.T, running []*row, starts []*startRow, inner []*in
 	for _, r := range starts {
 		b.WriteString(r.line())
 	}
-	b.WriteString(within)
-	b.WriteString(cells("Fault", "/health", "Found after", "More goroutines", "Then"))
-	b.WriteString(strings.Repeat("|---", 5) + "|\n")
-	for _, r := range inner {
-		b.WriteString(r.line())
-	}
 	b.WriteString(outside)
 	t.Logf("\n%s", b.String())
 	for _, r := range running {
@@ -202,5 +189,5 @@ func writeDocument(t *testing.T, running []*row, starts []*startRow, inner []*in
 	if os.Getenv("FAULT_TABLE_WRITE") != "1" || onlyRows != "" {
 		return
 	}
-	must(t, os.WriteFile(filepath.FromSlash(document), []byte(b.String()), 0o644))
+	harness.Must(t, os.WriteFile(filepath.FromSlash(document), []byte(b.String()), 0o644))
 }

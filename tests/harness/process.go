@@ -133,7 +133,7 @@ func (p *Process) Logs(tb testing.TB, want string) {
 		case strings.Contains(p.Log.String(), want):
 			return nil
 		case ended:
-			return errStop
+			return ErrEnded
 		}
 		return errors.New("not yet")
 	}); err != nil {
@@ -154,7 +154,7 @@ func (p *Process) Await(tb testing.TB, path string, want int) (body string) {
 			return nil
 		}
 		if !running {
-			return fmt.Errorf("%w: exit code %d while waiting for %s to be %d", errStop, p.Code(), path, want)
+			return fmt.Errorf("%w: exit code %d while waiting for %s to be %d", ErrEnded, p.Code(), path, want)
 		}
 		return fmt.Errorf("%s = %d %s, want %d", path, got, body, want)
 	}))
