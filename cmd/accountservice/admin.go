@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,13 +21,10 @@ const adminTimeout = 2 * time.Minute
 
 // admin is the listener for operators, or nil if there is none. It serves from
 // before the database is opened until it is closed.
-type admin struct {
-	server  *http.Server
-	handler atomic.Pointer[http.Handler]
-}
+type admin struct{ server *http.Server }
 
-// listenAdmin takes the address and serves first on it.
-func listenAdmin(cfg config.Admin, first handlers.Admin, log *slog.Logger) (*admin, error) {
+// listenAdmin takes the address and serves operators on it.
+func listenAdmin(cfg config.Admin, options handlers.AdminOptions, log *slog.Logger) (*admin, error) {
 	if cfg.Off() {
 		return nil, nil
 	}
@@ -40,9 +36,8 @@ func listenAdmin(cfg config.Admin, first handlers.Admin, log *slog.Logger) (*adm
 		return nil, fmt.Errorf("cannot listen on admin.addr %s: %w", cfg.Addr, err)
 	}
 	a := &admin{}
-	a.swap(first)
 	a.server = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*a.handler.Load()).ServeHTTP(w, r) }),
+		Handler:           handlers.NewAdmin(options),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      adminTimeout,
@@ -55,13 +50,6 @@ func listenAdmin(cfg config.Admin, first handlers.Admin, log *slog.Logger) (*adm
 	log.Info("operators are served", "admin.addr", listener.Addr().String())
 	go a.server.Serve(listener)
 	return a, nil
-}
-
-func (a *admin) swap(h handlers.Admin) {
-	if a != nil {
-		routes := h.Handler()
-		a.handler.Store(&routes)
-	}
 }
 
 func (a *admin) close() {

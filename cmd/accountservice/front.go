@@ -14,7 +14,6 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
-	"accountservice/internal/handlers"
 )
 
 const (
@@ -25,22 +24,20 @@ const (
 )
 
 // front is the listener and server of the service. It listens before anything
-// else is opened, so that a probe finds an answer, and is told what to serve
-// later.
+// else is opened, so that a probe finds an answer.
 type front struct {
 	cfg      config.HTTP
 	log      *slog.Logger
 	server   *http.Server
-	handler  atomic.Pointer[http.Handler]
+	handler  http.Handler
 	draining atomic.Bool
 	requests atomic.Int64 // under way
 	ended    chan error   // what Serve returned
 }
 
-// listen takes the port and serves first on it.
-func listen(cfg config.HTTP, first http.Handler, log *slog.Logger) (*front, error) {
-	f := &front{cfg: cfg, log: log, ended: make(chan error, 1)}
-	f.swap(first)
+// listen takes the port and serves on it.
+func listen(cfg config.HTTP, handler http.Handler, log *slog.Logger) (*front, error) {
+	f := &front{cfg: cfg, log: log, handler: handler, ended: make(chan error, 1)}
 	f.server = &http.Server{
 		Handler:           f,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
@@ -60,11 +57,24 @@ func listen(cfg config.HTTP, first http.Handler, log *slog.Logger) (*front, erro
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s (http.host, http.port): %w", addr, err)
 	}
-	go func() { f.ended <- f.server.Serve(handlers.Problems(listener)) }()
+	go func() { f.ended <- f.server.Serve(smallBuffers{listener}) }()
 	return f, nil
 }
 
-func (f *front) swap(h http.Handler) { f.handler.Store(&h) }
+// smallBuffers bounds what the kernel holds of an answer that the client has not
+// taken yet. A full buffer takes more only when a third of it is empty: of the
+// megabytes that it grows to by itself a slow client needs longer for that than a
+// stream of handlers may stand still.
+type smallBuffers struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l smallBuffers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(64 << 10) // as well as it can
+	}
+	return conn, err
+}
 
 // ServeHTTP implements http.Handler. While draining, every answer tells the
 // client to come back by a new connection, which will lead elsewhere.
@@ -74,7 +84,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	(*f.handler.Load()).ServeHTTP(w, r)
+	f.handler.ServeHTTP(w, r)
 }
 
 func (f *front) close() { f.server.Close() }

@@ -34,24 +34,22 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 	if err != nil {
 		return err
 	}
-	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent,
-		RequirePreconditions: cfg.HTTP.RequirePreconditions}
-	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
-	front, err := listen(cfg.HTTP, api.Handler(), log)
+	live := &handlers.Live{}
+	live.SetHealth(checks.Pending{Component: me, Reason: "opening the database"})
+	front, err := listen(cfg.HTTP, handlers.New(handlers.Options{Live: live, Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log,
+		Metrics: requests, Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent, RequirePreconditions: cfg.HTTP.RequirePreconditions}), log)
 	if err != nil {
 		return err
 	}
 	defer front.close()
-	orders := handlers.Admin{Metrics: metrics, Version: version, Addr: cfg.Admin.Addr, Log: log}
-	admin, err := listenAdmin(cfg.Admin, orders, log)
+	admin, err := listenAdmin(cfg.Admin, handlers.AdminOptions{Live: live, Metrics: metrics, Version: version, Addr: cfg.Admin.Addr, Log: log}, log)
 	if err != nil {
 		return err
 	}
 	defer admin.close()
 	waiting := func(reason string) {
 		log.Warn("waiting for the database", "reason", reason)
-		api.Health = checks.Pending{Component: me, Reason: "opening the database: " + reason}
-		front.swap(api.Handler())
+		live.SetHealth(checks.Pending{Component: me, Reason: "opening the database: " + reason})
 	}
 	accounts, err := openStore(ctx, cfg.Store, waiting, log)
 	if err != nil {
@@ -70,10 +68,9 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer background(runner.Run)()
-	orders.Maintainer = runner
-	admin.swap(orders)
-	api.Store, api.Health = accounts, runner
-	front.swap(api.Handler())
+	live.SetMaintainer(runner)
+	live.SetStore(accounts)
+	live.SetHealth(runner)
 	return front.serveUntil(ctx, runner)
 }
 

@@ -23,7 +23,6 @@ import (
 	"accountservice/config"
 	"accountservice/internal/checks"
 	"accountservice/internal/handlers"
-	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
@@ -202,9 +201,8 @@ func TestScrubWithoutAVerdictLeavesTheLastOne(t *testing.T) {
 func newFront(t *testing.T, cfg config.HTTP) *front {
 	t.Helper()
 	cfg.Host, cfg.Port = "127.0.0.1", freePort(t)
-	api := handlers.API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
-		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening"}}
-	f, err := listen(cfg, api.Handler(), slog.New(slog.DiscardHandler))
+	api := handlers.New(handlers.Options{Live: &handlers.Live{}, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	f, err := listen(cfg, api, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
