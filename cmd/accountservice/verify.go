@@ -19,16 +19,17 @@ func newVerifyCommand(p program) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "verify FILE", Short: "Check a database file that no service has open; exit 0, 1 or 2",
-		Long: "Reads every page and every record of a database file and reports all damage that it finds. It never changes the\n" +
-			"file; while it reads, no service can open it. To check a database in use, give it a copy, made while the service\n" +
-			"was stopped or from a snapshot of its volume.\n\n" +
+		Long: "Reads every page and every record of a database file and reports all damage that it finds. It never\n" +
+			"changes the file; while it reads, no service can open it. To check a database in use, give it a copy, made\n" +
+			"while the service was stopped or from a snapshot of its volume.\n\n" +
 			"Exit codes: 0 intact; 1 damaged, with a line for each finding; 2 no verdict: wrong usage, no such file,\n" +
 			"a service has it open, or the time was up before anything was found.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			show, known := map[string]func(io.Writer, boltstore.Report) error{"text": showText, "json": showJSON}[format]
 			if !known || timeout <= 0 {
-				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)}
+				err := fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)
+				return &exit{exitUsage, err}
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()

@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -23,6 +24,8 @@ var headerDocs = map[string]string{
 	requestIDHeader:        "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one of the service's making; it is in every line of the log",
 }
 
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
 func headersOf(names ...string) map[string]*huma.Param {
 	headers := make(map[string]*huma.Param)
 	for _, name := range names {
@@ -33,8 +36,20 @@ func headersOf(names ...string) map[string]*huma.Param {
 
 // jsonOf is the content of a response with a T.
 func jsonOf[T any](api huma.API) map[string]*huma.MediaType {
-	schema := api.OpenAPI().Components.Schemas.Schema(typeOf[T](), true, "")
-	return map[string]*huma.MediaType{"application/json": {Schema: schema}}
+	return contentOf(api.OpenAPI().Components.Schemas.Schema(typeOf[T](), true, ""), "application/json")
+}
+
+func contentOf(schema *huma.Schema, media ...string) map[string]*huma.MediaType {
+	content := make(map[string]*huma.MediaType)
+	for _, name := range media {
+		content[name] = &huma.MediaType{Schema: schema}
+	}
+	return content
+}
+
+// bodyOf is a body of this shape.
+func bodyOf(shape string, media ...string) *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: contentOf(shapeOf(shape), media...)}
 }
 
 // answers is the one response of success with a T and these headers.
@@ -73,8 +88,10 @@ func describeHeaders(status string, response *huma.Response) {
 		response.Headers = make(map[string]*huma.Param)
 	}
 	names := []string{requestIDHeader}
-	if status == "409" || status == "429" || status == "503" || status == "507" {
-		names = append(names, "Retry-After")
+	for _, row := range problems {
+		if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
+			names = append(names, "Retry-After")
+		}
 	}
 	for name, header := range headersOf(names...) {
 		response.Headers[name] = header
@@ -138,7 +155,7 @@ func serveOPTIONS(engine *gin.Engine, doc *huma.OpenAPI) {
 		slices.Sort(methods)
 		allow, patch := strings.Join(methods, ", "), ""
 		if item.Patch != nil {
-			patch = acceptPatch(item.Patch.RequestBody)
+			patch = strings.Join(mediaTypes(item.Patch.RequestBody), ", ")
 		}
 		engine.OPTIONS(ginPath(path), func(c *gin.Context) {
 			c.Header("Allow", allow)

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/url"
@@ -22,8 +21,8 @@ type listInput struct {
 }
 
 type accountPage struct {
-	Items      []account `json:"items" nullable:"false"`
-	NextCursor string    `json:"next_cursor,omitempty" doc:"Opaque; absent on the last page"`
+	Items      []store.Account `json:"items" nullable:"false"`
+	NextCursor string          `json:"next_cursor,omitempty" doc:"Opaque; absent on the last page"`
 }
 
 type listOutput struct {
@@ -31,19 +30,16 @@ type listOutput struct {
 	Body accountPage
 }
 
-func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, error) {
+func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	query, err := parseQuery(in)
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Store.List(ctx, query)
+	page, err := a.live.accounts().List(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: accountPage{Items: make([]account, len(page.Accounts))}}
-	for i, acc := range page.Accounts {
-		out.Body.Items[i] = toJSON(acc)
-	}
+	out := &listOutput{Body: accountPage{Items: notNil(page.Accounts)}}
 	if page.Next != "" {
 		query.After = page.Next
 		out.Body.NextCursor = cursor(query)
@@ -103,9 +99,6 @@ func parseCursor(text string, q store.Query) (store.ID, error) {
 
 // filterHash covers the filters alone: the limit may change from page to page.
 func filterHash(q store.Query) []byte {
-	digest := sha256.New()
-	for _, part := range []string{q.Name, q.NamePrefix, q.UpdatedSince.UTC().Format(time.RFC3339Nano)} {
-		hashPart(digest, []byte(part))
-	}
-	return digest.Sum(nil)[:filterHashSize]
+	sum := digest([]byte(q.Name), []byte(q.NamePrefix), []byte(q.UpdatedSince.UTC().Format(time.RFC3339Nano)))
+	return sum[:filterHashSize]
 }

@@ -1,16 +1,12 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 )
 
@@ -24,7 +20,8 @@ const (
 )
 
 // pace gives a stream time as long as data flows, in place of the server's one
-// deadline for all of it. What the store takes is not on the client's account.
+// deadline for all of it. Time
+// spent in the store does not count against the client.
 type pace struct {
 	spent time.Duration
 	bytes int64
@@ -68,20 +65,6 @@ func (b *pacedBody) Read(into []byte) (int, error) {
 		err = &bodyError{err}
 	}
 	return n, err
-}
-
-// bodyError is a failure of the client or its connection, not of the store.
-type bodyError struct{ err error }
-
-func (e *bodyError) Error() string { return "reading the body: " + e.err.Error() }
-func (e *bodyError) Unwrap() error { return e.err }
-
-func (e *bodyError) problem() *Problem {
-	var network net.Error
-	if errors.As(e.err, &network) && network.Timeout() {
-		return problem(http.StatusRequestTimeout, "")
-	}
-	return problem(http.StatusBadRequest, "")
 }
 
 // pacedWriter is the body of an answer.
@@ -147,28 +130,3 @@ func (e *answerError) Unwrap() error { return e.err }
 
 // last gives what the server writes after the handler its time.
 func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) }
-
-// streamed refuses what huma lets pass, and a stream when too many are under way.
-func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		c := humagin.Unwrap(ctx)
-		p := cmp.Or(checkHead(c.Request, answer), checkTaken(c.Request, ctx.Operation()))
-		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
-			if p = checkLength(c.Request); p == nil {
-				_, p = checkMedia(c.Request, expected)
-			}
-		}
-		if p != nil {
-			write(c, p)
-			return
-		}
-		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
-			next(ctx)
-		default:
-			write(c, &Problem{Status: http.StatusTooManyRequests, Type: "/problems/too-many-streams", Title: "Too many streams", retryAfter: "1",
-				Detail: "Other imports and exports are under way. Nothing was changed."})
-		}
-	}
-}

@@ -30,7 +30,8 @@ var owners = map[string][]string{
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},
-	"github.com/go-json-experiment/json":    {"internal/handlers", "internal/store/transfer"},
+	"github.com/go-json-experiment/json":    {"internal/store/transfer"},
+	"github.com/google/uuid":                {"internal/handlers"},
 	"github.com/swaggest/swgui":             {"internal/handlers"},
 	// a file that appears whole or not at all: an export, the witness
 	"github.com/google/renameio": {"cmd/accountservice", "internal/store/boltstore"},

@@ -155,7 +155,10 @@ func build(t *testing.T, path string, log *slog.Logger, sick func(context.Contex
 	}
 	runner, err := checks.New(checks.Component{Name: "accountservice"}, log, check("bolt", accounts.Check), check("sick", sick))
 	must(t, err)
-	server := httptest.NewServer(handlers.API{Store: accounts, Health: runner, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}.Handler())
+	live := &handlers.Live{}
+	live.SetStore(accounts)
+	live.SetHealth(runner)
+	server := httptest.NewServer(handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); runner.Run(ctx) }()
