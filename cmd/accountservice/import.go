@@ -182,8 +182,8 @@ const remoteBatch = 1000
 
 func importLines(ctx context.Context, in input, batch int, to transfer.Target, dryRun bool, stdout io.Writer, shown *meter) error {
 	done, err := transfer.Import(ctx, transfer.NewReader(in, batch), to, transfer.Options{
-		Check: dryRun,
-		Done:  func(p transfer.Progress) { shown.show(p.Lines, p.Bytes) },
+		ReadOn: dryRun,
+		Done:   func(p transfer.Progress) { shown.show(p.Lines, p.Bytes) },
 	})
 	shown.clear()
 	verb := "imported"

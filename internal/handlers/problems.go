@@ -31,7 +31,8 @@ var problems = []struct {
 	{errInFlight, Problem{Status: 409, Type: "/problems/in-flight", Title: "Request in flight", retryAfter: "1",
 		Detail: "A request with this Idempotency-Key is under way. Repeat it to get its answer."}},
 	{errConditionRequired, Problem{Status: 428, Type: "/problems/precondition-required", Title: "Precondition required",
-		Detail: "This service takes changes only with a condition: If-Match, or If-None-Match: * on a PUT to create. Nothing was changed."}},
+		Detail: "This service takes changes only with a condition: If-Match, or to create by PUT If-None-Match: *. " +
+			"Nothing was changed."}},
 	{errBusy, Problem{Status: 503, Type: "/problems/busy", Title: "Busy", retryAfter: "1",
 		Detail: "Too many requests are under way. Nothing was changed."}},
 	{errStreams, Problem{Status: 429, Type: "/problems/too-many-streams", Title: "Too many streams", retryAfter: "1",
@@ -45,7 +46,7 @@ var problems = []struct {
 	{store.ErrExists, Problem{Status: 412, Type: "/problems/account-exists", Title: "Account exists",
 		Detail: "There is an account with this id, and the request was to create it. Nothing was changed."}},
 	{store.ErrVersion, Problem{Status: 412, Type: "/problems/precondition-failed", Title: "Precondition failed",
-		Detail: "The account is not in a state that If-Match allows. Read it, and decide again. Nothing was changed."}},
+		Detail: "The account is not in a state that If-Match allows. Nothing was changed. Read it, and decide again."}},
 	{store.ErrKeyReused, Problem{Status: 422, Type: "/problems/idempotency-key-reused", Title: "Idempotency key reused",
 		Detail: "Another request was made with this Idempotency-Key. Use a new one. Nothing was changed."}},
 	{store.ErrTooMuch, Problem{Status: 422, Type: "/problems/too-much", Title: "Too much at once",
