@@ -49,20 +49,22 @@ func registerBulk(e *edge, b bulk) {
 	register(e, operation{
 		id: "import-accounts", method: http.MethodPost, path: "/accounts:import", scope: scopeWrite, stream: true,
 		summary: "Store many accounts, a line each",
-		description: "A line's account is created, or replaces the one of its id if its content differs. Lines are stored in " +
-			"batches of up to 1000, each whole or not at all, in their order; where an id stands twice the later line wins. " +
-			"After a failure `imported` says how far it went. Repeating the whole import is safe: what is there already is left alone.",
+		description: "A line's account is created, or replaces the one of its id if its content differs. Lines are stored " +
+			"in batches of up to 1000, each whole or not at all, in their order; where an id stands twice the later line " +
+			"wins. After a failure `imported` says how far it went. Repeating the whole import is safe: what is there already is " +
+			"left alone.",
 		body: &huma.RequestBody{Content: lines}, answers: answers[ImportCount](e.api, 200),
 	}, func(_ context.Context, in *importInput) (*huma.StreamResponse, error) {
 		return streamed(func(c *gin.Context) { b.importAccounts(c, in.DryRun) }), nil
 	})
 	register(e, operation{
-		id: "export-accounts", method: http.MethodGet, path: "/accounts:export", scope: scopeRead, stream: true, media: ndjson,
-		summary: "All accounts, a line each, in order of their ids",
+		id: "export-accounts", method: http.MethodGet, path: "/accounts:export", scope: scopeRead, stream: true,
+		media: ndjson, summary: "All accounts, a line each, in order of their ids",
 		description: "Accounts that change while it runs are in it or not. An export that fails after it began is cut: " +
 			"it has no end as HTTP/1.1 marks it, and no `Content-Digest` (RFC 9530), which a whole one has in its trailer.",
-		errors:  []int{505},
-		answers: map[string]*huma.Response{"200": {Description: "All accounts", Content: lines, Headers: headersOf("Trailer")}},
+		errors: []int{505},
+		answers: map[string]*huma.Response{
+			"200": {Description: "All accounts", Content: lines, Headers: headersOf("Trailer")}},
 	}, func(context.Context, *struct{}) (*huma.StreamResponse, error) { return streamed(b.exportAccounts), nil })
 }
 

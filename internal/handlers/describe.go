@@ -22,8 +22,8 @@ var headerDocs = map[string]string{
 	"Link":                 `The next page, as rel="next"; absent on the last`,
 	"Location":             "Where the account is",
 	"Retry-After":          "Seconds to wait before trying again",
-	requestIDHeader: "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one of the service's making; " +
-		"it is in every line of the log",
+	requestIDHeader: "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one that the service " +
+		"made; it is in every line of the log",
 }
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }

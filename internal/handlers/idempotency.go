@@ -20,8 +20,8 @@ var wellFormedKey = regexp.MustCompile(`^[ -~]{1,255}$`)
 
 // idempotencyParameter describes the header in the document.
 func idempotencyParameter() *huma.Param {
-	key := text(1, 255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's answer "+
-		"and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")
+	key := text(1, 255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
+		"answer and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")
 	key.Pattern = "^[ -~]+$"
 	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }

@@ -24,15 +24,16 @@ func newMaintenanceState(m checks.Maintenance, active bool) *maintenanceState {
 	s := &maintenanceState{}
 	if active {
 		s.Body.Active, s.Body.Reason = true, m.Reason
-		s.Body.Since, s.Body.Until = new(m.Since.UTC().Truncate(time.Millisecond)), new(m.Until.UTC().Truncate(time.Millisecond))
+		s.Body.Since = new(m.Since.UTC().Truncate(time.Millisecond))
+		s.Body.Until = new(m.Until.UTC().Truncate(time.Millisecond))
 	}
 	return s
 }
 
 // maintenanceOrder is the body that begins a maintenance.
 type maintenanceOrder struct {
-	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Shown to everybody by /ready" example:"replacing the disk"`
-	TTL    string `json:"ttl" doc:"How long: a number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
+	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Everybody sees it at /ready" example:"replacing the disk"`
+	TTL    string `json:"ttl" doc:"A number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
 }
 
 // Validate returns nil or what is wrong with the order.
@@ -41,7 +42,8 @@ func (o maintenanceOrder) Validate() error {
 		return unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have 1 to 200 characters"})
 	}
 	if d := o.duration(); d < time.Second || d > checks.MaxMaintenance {
-		return unprocessable(InvalidField{Pointer: "#/ttl", Detail: "must be a number with a unit from 1s to 24h, such as 10m"})
+		return unprocessable(InvalidField{Pointer: "#/ttl",
+			Detail: "must be 1s to 24h, a number with a unit such as 10m"})
 	}
 	return nil
 }

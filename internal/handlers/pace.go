@@ -56,7 +56,7 @@ func (b *pacedBody) interrupt() { b.conn.SetReadDeadline(time.Unix(1, 0)) }
 func (b *pacedBody) Read(into []byte) (int, error) {
 	begun := time.Now()
 	b.conn.SetReadDeadline(b.deadline(begun))
-	if err := b.ctx.Err(); err != nil { // only now: an earlier interrupt would have lost its deadline
+	if err := b.ctx.Err(); err != nil { // the deadline may have replaced that of an interrupt
 		return 0, &bodyError{err}
 	}
 	n, err := b.r.Body.Read(into)

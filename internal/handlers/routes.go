@@ -32,7 +32,7 @@ func registerAccounts(e *edge, a accounts) {
 	register(e, operation{
 		id: "create-account", method: http.MethodPost, path: all, scope: scopeWrite, key: true,
 		summary:     "Create an account under an id of the service's choice",
-		description: "Without an Idempotency-Key, a request that is repeated because its answer was lost makes a second account.",
+		description: "Without an Idempotency-Key, a request that is repeated because its answer was lost makes a second one.",
 		body:        bodyOf(draftShape, "application/json"),
 		answers:     answers[store.Account](e.api, 201, "ETag", "Location", "Idempotency-Replayed"),
 	}, a.create)

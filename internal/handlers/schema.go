@@ -66,7 +66,8 @@ func object(properties map[string]*huma.Schema, required ...string) *huma.Schema
 }
 
 func text(least, most int, description, example string) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Description: description, Examples: []any{example}}
+	return &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most,
+		Description: description, Examples: []any{example}}
 }
 
 func idSchema() *huma.Schema {
