@@ -114,9 +114,9 @@ func TestWhatIsNoRequestIsRefused(t *testing.T) {
 	server := httptest.NewServer(bare(store.Unavailable("never to be asked")))
 	defer server.Close()
 	for text, status := range map[string]int{
-		"nonsense\r\n\r\n":                                             400,
-		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":        417,
-		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+		"nonsense\r\n\r\n": 400,
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":         417,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":  501,
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2<<20): 431,
 	} {
 		if r := (service{Server: server}).raw(t, "GET", text); r.StatusCode != status || strings.Contains(r.Header.Get("Content-Type"), "json") {
