@@ -62,8 +62,8 @@ func (i importing) run(ctx context.Context, url string) error {
 	}
 	defer done()
 	stored, err := transfer.Import(ctx, transfer.NewReader(i.in, batch), to, transfer.Options{
-		Check: i.dryRun,
-		Done:  func(p transfer.Progress) { i.shown.show(p.Lines, p.Bytes) },
+		ReadOn: i.dryRun,
+		Done:   func(p transfer.Progress) { i.shown.show(p.Lines, p.Bytes) },
 	})
 	i.shown.clear()
 	verb := "imported"

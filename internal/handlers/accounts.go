@@ -67,7 +67,7 @@ func (a accounts) get(ctx context.Context, in *getInput) (*accountOutput, error)
 	return newOutput(http.StatusOK, acc), nil
 }
 
-// parseTarget reads which account a request is about, in which state.
+// parseTarget reads which account a request is about, and in which state it must be.
 func parseTarget(id string, condition IfMatch) (store.ID, tags, error) {
 	parsed, err := store.ParseID(id)
 	if err != nil {
@@ -127,7 +127,7 @@ func (a accounts) batchGet(ctx context.Context, in *batchInput) (*batchOutput, e
 	return out, nil
 }
 
-// notNil returns what is an empty list in JSON, not null.
+// notNil returns a list that is never null in JSON.
 func notNil(list []store.Account) []store.Account {
 	if list == nil {
 		return []store.Account{}

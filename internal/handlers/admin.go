@@ -47,7 +47,8 @@ func ownHost(addr string) gin.HandlerFunc {
 		local, _ := c.Request.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		tcp, ok := local.(*net.TCPAddr)
 		if ok && tcp.IP.IsLoopback() && !isLocal(c.Request.Host) && !strings.EqualFold(hostOf(c.Request.Host), hostOf(addr)) {
-			writeProblem(c, problem(http.StatusMisdirectedRequest, "On this machine alone, operators are served as localhost or by an IP address."))
+			writeProblem(c, problem(http.StatusMisdirectedRequest,
+				"On this machine alone, operators are served as localhost or by an IP address."))
 		}
 	}
 }

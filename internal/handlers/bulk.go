@@ -47,23 +47,30 @@ func registerBulk(e *edge, b bulk) {
 		Example: `{"id":"10000","name":"Person_0"}` + "\n",
 	}}
 	register(e, operation{
-		id: "import-accounts", method: http.MethodPost, path: "/accounts:import", summary: "Store many accounts, a line each",
-		description: "A line's account is created, or replaces the one of its id if name, email or labels differ. Lines are stored in " +
-			"batches of up to 1000, each whole or not at all, in their order; where an id stands twice the later line wins. After a failure " +
-			"`imported` says how far it went. Repeating the whole import is safe: what is there already is left alone.",
-		scope: scopeWrite, stream: true, body: &huma.RequestBody{Content: lines}, answers: answers[ImportCount](e.api, 200),
+		id: "import-accounts", method: http.MethodPost, path: "/accounts:import", scope: scopeWrite, stream: true,
+		summary: "Store many accounts, a line each",
+		description: "A line's account is created, or replaces the one of its id if its content differs. Lines are stored " +
+			"in batches of up to 1000, each whole or not at all, in their order; where an id stands twice the later line " +
+			"wins. After a failure `imported` says how far it went. Repeating the whole import is safe: what is there already is " +
+			"left alone.",
+		body: &huma.RequestBody{Content: lines}, answers: answers[ImportCount](e.api, 200),
 	}, func(_ context.Context, in *importInput) (*huma.StreamResponse, error) {
-		return &huma.StreamResponse{Body: func(ctx huma.Context) { b.importAccounts(humagin.Unwrap(ctx), in.DryRun) }}, nil
+		return streamed(func(c *gin.Context) { b.importAccounts(c, in.DryRun) }), nil
 	})
 	register(e, operation{
-		id: "export-accounts", method: http.MethodGet, path: "/accounts:export", summary: "All accounts, a line each, in order of their ids",
+		id: "export-accounts", method: http.MethodGet, path: "/accounts:export", scope: scopeRead, stream: true,
+		media: ndjson, summary: "All accounts, a line each, in order of their ids",
 		description: "Accounts that change while it runs are in it or not. An export that fails after it began is cut: " +
 			"it has no end as HTTP/1.1 marks it, and no `Content-Digest` (RFC 9530), which a whole one has in its trailer.",
-		scope: scopeRead, stream: true, media: ndjson, errors: []int{505},
-		answers: map[string]*huma.Response{"200": {Description: "All accounts", Content: lines, Headers: headersOf("Trailer")}},
-	}, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
-		return &huma.StreamResponse{Body: func(ctx huma.Context) { b.exportAccounts(humagin.Unwrap(ctx)) }}, nil
-	})
+		errors: []int{505},
+		answers: map[string]*huma.Response{
+			"200": {Description: "All accounts", Content: lines, Headers: headersOf("Trailer")}},
+	}, func(context.Context, *struct{}) (*huma.StreamResponse, error) { return streamed(b.exportAccounts), nil })
+}
+
+// streamed lets run answer by itself, without the deadline of other requests.
+func streamed(run func(*gin.Context)) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(ctx huma.Context) { run(humagin.Unwrap(ctx)) }}
 }
 
 // importAccounts stores the lines of the body. A batch has the deadline of one
@@ -77,12 +84,14 @@ func (b bulk) importAccounts(c *gin.Context, dryRun bool) {
 		body.interrupt()
 	})
 	defer stopped()
-	var to transfer.Target = b.live.accounts()
+	accounts := b.live.accounts()
+	var to transfer.Target = accounts
 	if dryRun {
-		to = transfer.DryRun{Store: b.live.accounts()}
+		to = transfer.DryRun{Store: accounts}
 	}
-	done, err := transfer.Import(ctx, transfer.NewReader(body, importBatch), to, transfer.Options{Timeout: requestTimeout, Check: dryRun})
-	http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(chunkTimeout)) // the server's own is over by now
+	options := transfer.Options{Timeout: requestTimeout, ReadOn: dryRun}
+	done, err := transfer.Import(ctx, transfer.NewReader(body, importBatch), to, options)
+	body.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) // the server's own is over by now
 	if err != nil {
 		writeProblem(c, b.importProblem(c.Request.Context(), err, countOf(done), dryRun))
 		return
@@ -128,7 +137,8 @@ func (b bulk) importProblem(ctx context.Context, err error, done *ImportCount, d
 // problem; what fails later cuts the answer off, so that it can't be taken as whole.
 func (b bulk) exportAccounts(c *gin.Context) {
 	if !c.Request.ProtoAtLeast(1, 1) {
-		writeProblem(c, problem(http.StatusHTTPVersionNotSupported, "An export needs HTTP/1.1 or newer: before it, a cut answer looked like a whole one."))
+		writeProblem(c, problem(http.StatusHTTPVersionNotSupported,
+			"An export needs HTTP/1.1 or newer: before it, a cut answer looked like a whole one."))
 		return
 	}
 	out := &exportStream{c: c, body: newPacedWriter(c), digest: sha256.New()}

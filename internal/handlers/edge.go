@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,7 +27,9 @@ const (
 )
 
 // groups are those of the operations in the document.
-var groups = map[scope]string{scopeHealth: "health", scopeRead: "accounts", scopeWrite: "accounts", scopeAdmin: "maintenance"}
+var groups = map[scope]string{
+	scopeHealth: "health", scopeRead: "accounts", scopeWrite: "accounts", scopeAdmin: "maintenance",
+}
 
 // operation is one operation: what the document says of it, and its limits.
 type operation struct {
@@ -78,15 +79,15 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 		}
 		return out, nil
 	})
-	operations(e.api.OpenAPI().Paths[op.path])[op.method].RequestBody = op.body // only now: huma would read it, too
+	operations(e.api.OpenAPI().Paths[op.path])[op.method].RequestBody = op.body // only now, or huma would read it
 }
 
 // describe returns what the document says.
 func (op operation) describe() huma.Operation {
-	d := huma.Operation{OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]}, Summary: op.summary,
-		Description: op.description, Parameters: op.query, Responses: op.answers, Errors: op.errors}
-	if strings.Contains(op.path, "{id}") {
-		d.Parameters = append(d.Parameters, &huma.Param{Name: "id", In: "path", Required: true, Schema: idSchema()})
+	d := huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
+		Summary: op.summary, Description: op.description, Responses: op.answers, Errors: op.errors,
+		Parameters: append(pathParameters(op.path), op.query...),
 	}
 	if op.answers["200"] == nil && op.answers["201"] != nil {
 		d.DefaultStatus = http.StatusCreated
@@ -183,7 +184,8 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 // with it.
 func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) (in received, err error) {
 	r := c.Request
-	if err := cmp.Or(checkHead(r, cmp.Or(op.media, "application/json")), checkTaken(r, described)); err != nil || op.body == nil {
+	err = cmp.Or(checkHead(r, cmp.Or(op.media, "application/json")), checkTaken(r, described))
+	if err != nil || op.body == nil {
 		return in, err
 	}
 	if err := cmp.Or(checkLength(r, op.stream), checkMedia(r, op.body)); err != nil || op.stream {

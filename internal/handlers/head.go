@@ -24,7 +24,7 @@ const (
 // answered with this media type, or nil.
 func checkHead(r *http.Request, answer string) error {
 	if len(r.RequestURI) > maxURI {
-		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target of the request is longer than %d bytes.", maxURI))
+		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target is longer than %d bytes.", maxURI))
 	}
 	size := 0
 	for name, values := range r.Header {
@@ -33,7 +33,7 @@ func checkHead(r *http.Request, answer string) error {
 		}
 	}
 	if size > maxHeader {
-		return problem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The header of the request is longer than %d bytes.", maxHeader))
+		return problem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The header is longer than %d bytes.", maxHeader))
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -48,7 +48,8 @@ func checkHead(r *http.Request, answer string) error {
 	if twice != nil {
 		return unprocessable(twice...)
 	}
-	if kind, subtype, _ := strings.Cut(answer, "/"); quality(strings.Join(r.Header.Values("Accept"), ","), kind, subtype) == 0 {
+	kind, subtype, _ := strings.Cut(answer, "/")
+	if quality(strings.Join(r.Header.Values("Accept"), ","), kind, subtype) == 0 {
 		return problem(http.StatusNotAcceptable, "There is only "+answer+" here.")
 	}
 	return joinConditions(r.Header)
@@ -107,7 +108,8 @@ func notTaken(op *huma.Operation) (names []string) {
 func checkLength(r *http.Request, stream bool) error {
 	switch {
 	case r.ContentLength == 0 && r.Header.Get("Content-Length") == "":
-		return problem(http.StatusLengthRequired, "A body is required, with Content-Length or Transfer-Encoding: chunked.")
+		return problem(http.StatusLengthRequired,
+			"A body is required, with Content-Length or Transfer-Encoding: chunked.")
 	case r.ContentLength == 0 && !stream:
 		return problem(http.StatusBadRequest, "A body is required.")
 	}
@@ -120,19 +122,21 @@ func checkMedia(r *http.Request, expected *huma.RequestBody) error {
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if charset := cmp.Or(params["charset"], "utf-8"); err != nil || expected.Content[media] == nil ||
 		len(r.Header.Values("Content-Type")) > 1 || !strings.EqualFold(charset, "utf-8") {
-		p := problem(http.StatusUnsupportedMediaType, "The body must be "+strings.Join(mediaTypes(expected), " or ")+".")
+		p := problem(http.StatusUnsupportedMediaType,
+			"The body must be "+strings.Join(mediaTypes(expected), " or ")+".")
 		if r.Method == http.MethodPatch {
 			p.acceptPatch = strings.Join(mediaTypes(expected), ", ") // RFC 5789, 2.2
 		}
 		return p
 	}
-	if coding := strings.Join(r.Header.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
+	coding := cmp.Or(strings.Join(r.Header.Values("Content-Encoding"), ","), "identity")
+	if !strings.EqualFold(coding, "identity") {
 		return problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
 	}
 	return nil
 }
 
-// mediaTypes are those that an operation takes, merge-patch+json before json.
+// mediaTypes returns those that an operation takes, merge-patch+json before json.
 func mediaTypes(expected *huma.RequestBody) []string {
 	names := slices.Sorted(maps.Keys(expected.Content))
 	slices.Reverse(names)

@@ -20,10 +20,10 @@ var wellFormedKey = regexp.MustCompile(`^[ -~]{1,255}$`)
 
 // idempotencyParameter describes the header in the document.
 func idempotencyParameter() *huma.Param {
-	least, most := 1, 255
-	return &huma.Param{Name: idempotencyHeader, In: "header", Example: "8e03978e-40d5-43dd-bc93-6894a57f9324",
-		Description: "Of the client's choice, for one request: repeated within 24 hours it gets the first one's answer and changes nothing",
-		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: "^[ -~]+$"}}
+	key := text(1, 255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
+		"answer and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")
+	key.Pattern = "^[ -~]+$"
+	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }
 
 // idempotencyOf returns the key of a request and its fingerprint, or nil if it
@@ -44,7 +44,8 @@ func idempotencyOf(r *http.Request, body []byte) (*store.Idempotency, error) {
 	name := digest(caller...)
 	request := digest([]byte(r.Method), []byte(r.URL.EscapedPath()), []byte(r.URL.RawQuery),
 		[]byte(r.Header.Get("Content-Type")), []byte(r.Header.Get("If-Match")), body)
-	return &store.Idempotency{Key: base64.RawURLEncoding.EncodeToString(name[:]) + ":" + keys[0], Fingerprint: request, Answer: remembered}, nil
+	key := base64.RawURLEncoding.EncodeToString(name[:]) + ":" + keys[0]
+	return &store.Idempotency{Key: key, Fingerprint: request, Answer: remembered}, nil
 }
 
 // digest hashes each part behind its length, so that no two lists of parts are

@@ -17,7 +17,7 @@ type listInput struct {
 	Cursor       string    `query:"cursor" maxLength:"4096" doc:"next_cursor of the page before, with the same filters"`
 	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name"`
 	NamePrefix   string    `query:"name_prefix" maxLength:"256" doc:"Only accounts whose name begins so"`
-	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339; a + in it is written %2B)"`
+	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339, + as %2B)"`
 }
 
 type accountPage struct {
@@ -64,7 +64,7 @@ func parseQuery(in *listInput) (store.Query, error) {
 	return q, err
 }
 
-// nextPage is the reference of the page that goes on after q.
+// nextPage returns the reference of the page that goes on after q.
 func nextPage(q store.Query, cursor string) string {
 	values := url.Values{"limit": {strconv.Itoa(q.Limit)}, "cursor": {cursor}}
 	for name, text := range map[string]string{"name": q.Name, "name_prefix": q.NamePrefix} {
@@ -94,7 +94,8 @@ func parseCursor(text string, q store.Query) (store.ID, error) {
 	if err == nil && len(raw) > filterHashSize && bytes.Equal(raw[:filterHashSize], filterHash(q)) {
 		return store.ID(raw[filterHashSize:]), nil // not parsed: a file of another program can have other ids
 	}
-	return "", unprocessable(InvalidField{Parameter: "cursor", Detail: "belongs to other filters, or is no cursor of this service; start without it"})
+	return "", unprocessable(InvalidField{Parameter: "cursor",
+		Detail: "belongs to other filters, or is no cursor of this service; start without it"})
 }
 
 // filterHash covers the filters alone: the limit may change from page to page.

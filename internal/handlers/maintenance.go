@@ -20,19 +20,20 @@ type maintenanceState struct {
 	} `nameHint:"Maintenance"`
 }
 
-func newMaintenanceState(m checks.Maintenance, on bool) *maintenanceState {
+func newMaintenanceState(m checks.Maintenance, active bool) *maintenanceState {
 	s := &maintenanceState{}
-	if on {
-		since, until := m.Since.UTC().Truncate(time.Millisecond), m.Until.UTC().Truncate(time.Millisecond)
-		s.Body.Active, s.Body.Reason, s.Body.Since, s.Body.Until = true, m.Reason, &since, &until
+	if active {
+		s.Body.Active, s.Body.Reason = true, m.Reason
+		s.Body.Since = new(m.Since.UTC().Truncate(time.Millisecond))
+		s.Body.Until = new(m.Until.UTC().Truncate(time.Millisecond))
 	}
 	return s
 }
 
 // maintenanceOrder is the body that begins a maintenance.
 type maintenanceOrder struct {
-	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Shown to everybody by /ready" example:"replacing the disk"`
-	TTL    string `json:"ttl" doc:"How long: a number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
+	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Everybody sees it at /ready" example:"replacing the disk"`
+	TTL    string `json:"ttl" doc:"A number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
 }
 
 // Validate returns nil or what is wrong with the order.
@@ -40,14 +41,15 @@ func (o maintenanceOrder) Validate() error {
 	if n := utf8.RuneCountInString(o.Reason); n < 1 || n > 200 {
 		return unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have 1 to 200 characters"})
 	}
-	if lasts := o.lasts(); lasts < time.Second || lasts > checks.MaxMaintenance {
-		return unprocessable(InvalidField{Pointer: "#/ttl", Detail: "must be a number with a unit between 1s and 24h, such as 10m"})
+	if d := o.duration(); d < time.Second || d > checks.MaxMaintenance {
+		return unprocessable(InvalidField{Pointer: "#/ttl",
+			Detail: "must be 1s to 24h, a number with a unit such as 10m"})
 	}
 	return nil
 }
 
-// lasts is 0 if the TTL is none.
-func (o maintenanceOrder) lasts() time.Duration {
+// duration is 0 if the TTL is malformed.
+func (o maintenanceOrder) duration() time.Duration {
 	d, _ := time.ParseDuration(o.TTL)
 	return d
 }
@@ -69,7 +71,8 @@ func registerMaintenance(e *edge, live *Live) {
 		return newMaintenanceState(m.Maintenance()), nil
 	})
 	register(e, operation{
-		id: "put-maintenance", method: http.MethodPut, path: path, scope: scopeAdmin, summary: "Send the traffic away for a while",
+		id: "put-maintenance", method: http.MethodPut, path: path, scope: scopeAdmin,
+		summary:     "Send the traffic away for a while",
 		description: "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process.",
 		body:        &huma.RequestBody{Required: true, Content: jsonOf[maintenanceOrder](e.api)},
 	}, func(_ context.Context, in *maintenanceInput) (*maintenanceState, error) {
@@ -77,20 +80,20 @@ func registerMaintenance(e *edge, live *Live) {
 		if err != nil {
 			return nil, err
 		}
-		state, err := m.Maintain(in.order.Reason, in.order.lasts())
-		if err != nil { // it is all that Maintain refuses in a valid order
+		begun, err := m.Maintain(in.order.Reason, in.order.duration())
+		if err != nil { // nothing else is wrong with a valid order
 			return nil, unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have more than spaces"})
 		}
-		return newMaintenanceState(state, true), nil
+		return newMaintenanceState(begun, true), nil
 	})
 	register(e, operation{
-		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: scopeAdmin, summary: "Let the traffic come back",
+		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: scopeAdmin,
+		summary: "Let the traffic come back",
 	}, func(context.Context, *struct{}) (*struct{}, error) {
 		m, err := live.maintenance()
-		if err != nil {
-			return nil, err
+		if err == nil {
+			m.EndMaintenance()
 		}
-		m.EndMaintenance()
-		return nil, nil
+		return nil, err
 	})
 }

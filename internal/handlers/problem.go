@@ -11,12 +11,12 @@ import (
 
 // Problem is the body of every 4xx and 5xx (RFC 9457).
 type Problem struct {
-	Type     string         `json:"type,omitempty" format:"uri-reference" doc:"Kind of problem; absent where the status says all"`
+	Type     string         `json:"type,omitempty" format:"uri-reference" doc:"Kind; absent where the status says all"`
 	Title    string         `json:"title" doc:"Short name of the kind"`
 	Status   int            `json:"status" doc:"HTTP status code"`
 	Detail   string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
-	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id of the request; a name, not a place"`
-	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"The parts of the request that were refused, the first 50 of them"`
+	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id; a name, not a place"`
+	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"Parts of the request that were refused, at most 50"`
 	Imported *ImportCount   `json:"imported,omitempty" doc:"How far an import went"`
 
 	retryAfter, acceptPatch string // headers

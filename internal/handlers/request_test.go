@@ -109,6 +109,22 @@ func TestOPTIONSOfTheServerIsAProblem(t *testing.T) {
 	service{Server: server}.raw(t, "OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").isProblem(t, 404)
 }
 
+// net/http refuses what is no request by itself, before there is a route.
+func TestWhatIsNoRequestIsRefused(t *testing.T) {
+	server := httptest.NewServer(bare(store.Unavailable("never to be asked")))
+	defer server.Close()
+	for text, status := range map[string]int{
+		"nonsense\r\n\r\n": 400,
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":         417,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":  501,
+		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2<<20): 431,
+	} {
+		if r := (service{Server: server}).raw(t, "GET", text); r.StatusCode != status || strings.Contains(r.Header.Get("Content-Type"), "json") {
+			t.Errorf("%.60q = %d %s, want %d in plain text", text, r.StatusCode, r.Header.Get("Content-Type"), status)
+		}
+	}
+}
+
 // HTTP/1.0 has no chunked bodies, and a request that tells no length has none.
 func TestBodyOfNoLengthIs411(t *testing.T) {
 	s := serve(t, nil)

@@ -18,20 +18,23 @@ func registerAccounts(e *edge, a accounts) {
 		scope: scopeRead, answers: get, errors: []int{404, 412},
 	}, a.get)
 	register(e, operation{
-		id: "list-accounts", method: http.MethodGet, path: all, summary: "Accounts in order of their ids, page by page",
+		id: "list-accounts", method: http.MethodGet, path: all, scope: scopeRead, list: true,
+		summary:     "Accounts in order of their ids, page by page",
 		description: "A page may be short, or even empty, and still have a next one: follow it until there is none.",
-		scope:       scopeRead, answers: answers[accountPage](e.api, 200, "Link"), list: true,
+		answers:     answers[accountPage](e.api, 200, "Link"),
 	}, a.list)
 	register(e, operation{
-		id: "batch-get-accounts", method: http.MethodPost, path: "/accounts:batchGet", summary: "Up to 1000 accounts by their ids",
-		description: "Where accounts are so large that together they have more than 8 MiB, it is refused as too-much: ask for fewer at a time.",
-		scope:       scopeRead, list: true, body: bodyOf(idsShape, "application/json"),
+		id: "batch-get-accounts", method: http.MethodPost, path: "/accounts:batchGet", scope: scopeRead, list: true,
+		summary:     "Up to 1000 accounts by their ids",
+		description: "Accounts that have more than 8 MiB together are refused as too-much: ask for fewer at a time.",
+		body:        bodyOf(idsShape, "application/json"),
 	}, a.batchGet)
 	register(e, operation{
-		id: "create-account", method: http.MethodPost, path: all, summary: "Create an account under an id of the service's choice",
-		description: "Without an Idempotency-Key, a request that is repeated because its answer was lost makes a second account.",
-		scope:       scopeWrite, key: true, body: bodyOf(draftShape, "application/json"),
-		answers: answers[store.Account](e.api, 201, "ETag", "Location", "Idempotency-Replayed"),
+		id: "create-account", method: http.MethodPost, path: all, scope: scopeWrite, key: true,
+		summary:     "Create an account under an id of the service's choice",
+		description: "Without an Idempotency-Key, a request that is repeated because its answer was lost makes a second one.",
+		body:        bodyOf(draftShape, "application/json"),
+		answers:     answers[store.Account](e.api, 201, "ETag", "Location", "Idempotency-Replayed"),
 	}, a.create)
 	put := answers[store.Account](e.api, 200, "ETag")
 	put["201"] = answers[store.Account](e.api, 201, "ETag", "Location")["201"]
