@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
@@ -37,8 +39,7 @@ func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	if err := flag.Set("rapid.nofailfile", "true"); err != nil {               // the seed is in the output
 		t.Fatal(err)
 	}
-	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB")
-	p.await(t, "/ready", 200)
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB")
 	j := newJudge(t, p)
 	t.Run("walks", func(t *testing.T) {
 		for i := range fuzzers {
@@ -73,18 +74,14 @@ type judge struct {
 	statuses               map[int]int
 }
 
-func newJudge(t *testing.T, p *process) *judge {
+func newJudge(t *testing.T, p *harness.Process) *judge {
 	t.Helper()
-	_, text := p.get("/openapi.json")
+	_, text := p.Get("/openapi.json")
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	router, err := gorillamux.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &judge{url: p.url, doc: doc, router: router, statuses: make(map[int]int), client: &http.Client{
+	harness.Must(t, err)
+	return &judge{url: p.URL, doc: doc, router: router, statuses: make(map[int]int), client: &http.Client{
 		Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: fuzzers},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

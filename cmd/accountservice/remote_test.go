@@ -86,9 +86,9 @@ func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
 		}
 		io.WriteString(w, `{"created":0,"replaced":0,"unchanged":1,"lines":1}`)
 	}, "import", file)
-	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.stderr, "trying again") != 2 ||
-		!strings.Contains(r.stderr, "507 Insufficient Storage No space left;") || strings.Contains(r.stderr, "before 7") {
-		t.Errorf("%s", r.stderr)
+	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.Stderr, "trying again") != 2 ||
+		!strings.Contains(r.Stderr, "507 Insufficient Storage No space left;") || strings.Contains(r.Stderr, "before 7") {
+		t.Errorf("%s", r.Stderr)
 	}
 	calls = 0
 	r = against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(404) }, "import", file)

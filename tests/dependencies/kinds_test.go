@@ -6,22 +6,27 @@
 package dependencies
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"google.golang.org/grpc/health"
 )
 
+// wanted is whether the tests of this package are asked for.
+var wanted = os.Getenv("DEPENDENCY_TEST") == "1"
+
 func needServers(t *testing.T) {
 	t.Helper()
-	if os.Getenv("DEPENDENCY_TEST") != "1" {
+	if !wanted {
 		t.Skip("needs redis-server, nats-server, rabbitmq-server, postgresql and dnsmasq: DEPENDENCY_TEST=1 asks for them, and fails without (make dependency-test)")
 	}
 }
@@ -43,7 +48,8 @@ const (
 // Ten kinds, declared by environment variables alone: no file, no code.
 func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 	needServers(t)
-	config, ca := newCertificate(t)
+	certificate, ca := harness.Certificate(t)
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}
 	var asked atomic.Int64
 	kinds := []struct {
 		name, url string // %s is the address
@@ -73,7 +79,7 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 	each(len(kinds), func(i int) {
 		name := kinds[i].name + "_peer" // tls and postgres alone are reserved
 		// a server that listens may not be ready: RabbitMQ is not
-		green, _ := s.await(name, "ok", 30*time.Second)
+		green := s.await(name, "ok", 30*time.Second)
 		stopping := time.Now()
 		servers[i].stop()
 		const bound = interval*failAfter + timeout + time.Second
@@ -84,7 +90,7 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 		}
 		why := s.checks()[name].Error
 		servers[i].start()
-		back, _ := s.await(name, "ok", 30*time.Second+backoff+2*interval)
+		back := s.await(name, "ok", 30*time.Second+backoff+2*interval)
 		lines[i] = fmt.Sprintf("%-13s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)
 	})
 	t.Logf("seconds\n%-13s %6s %6s %6s   %s\n%s", "kind", "green", "red", "again", "error while it was away", strings.Join(lines, "\n"))
@@ -121,7 +127,7 @@ func TestRequestsDriveNoDependencyCheck(t *testing.T) {
 	driven := count(func() {
 		each(8, func(int) {
 			for range requests / 8 {
-				resp, err := http.Get(s.url + "/health")
+				resp, err := http.Get(s.URL + "/health")
 				if err == nil {
 					resp.Body.Close()
 				}
@@ -149,11 +155,13 @@ func TestAHungServerSeesOneConnectionOfTheService(t *testing.T) {
 	redis.hang()
 	defer redis.resume()
 	s.await("cache", "failing", 10*time.Second)
-	var seen []int
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		seen = append(seen, established(redis.addr))
+	most := 0
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < 5*time.Second; <-tick.C {
+		most = max(most, len(harness.Established(t, redis.addr)))
 	}
-	if most := slices.Max(seen); most != 1 {
+	if most != 1 {
 		t.Errorf("%d connections at once, want 1", most)
 	}
 	redis.resume()

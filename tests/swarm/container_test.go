@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // twoTasksOnOneVolume starts a second service on the volume of the first, as an
@@ -35,9 +37,7 @@ func twoTasksOnOneVolume(d docker, i image) {
 		return err == nil && k.Status.State == "failed", fmt.Sprint(k, err)
 	})
 	c, err := second.container(k)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, err)
 	logged := d.logs("logs", k.Status.ContainerStatus.ContainerID)
 	begun := said(logged, "starting")
 	took, atAll := said(logged, "stopped").Sub(begun), c.State.FinishedAt.Sub(c.State.StartedAt)

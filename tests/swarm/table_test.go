@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // document is the table as people read it.
@@ -149,7 +151,5 @@ func writeDocument(t *testing.T) {
 	if os.Getenv("SWARM_TEST_WRITE") != "1" || t.Failed() {
 		return
 	}
-	if err := os.WriteFile(document, []byte(moment.ReplaceAllString(page.String(), "…")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(document, []byte(moment.ReplaceAllString(page.String(), "…")), 0o644))
 }
