@@ -64,3 +64,16 @@ func (b backend) close(log *slog.Logger) error {
 	}
 	return err
 }
+
+func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {
+	return checks.Check{
+		Name:       name,
+		OnFailure:  checks.Consequence(cfg.OnFailure),
+		Run:        run,
+		Interval:   cfg.Interval,
+		Timeout:    cfg.Timeout,
+		FailAfter:  cfg.FailAfter,
+		PassAfter:  cfg.PassAfter,
+		StaleAfter: cfg.StaleAfter,
+	}
+}

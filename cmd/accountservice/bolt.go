@@ -62,7 +62,8 @@ func boltChecks(accounts *boltstore.Store, cfg config.Config) []checks.Check {
 	}
 	if cfg.Store.Bolt.Volume != "ignore" {
 		list = append(list, newCheck("volume", config.Check{
-			Interval: all.Interval, Timeout: all.Timeout, FailAfter: all.FailAfter, PassAfter: all.PassAfter, StaleAfter: all.StaleAfter,
+			Interval: all.Interval, Timeout: all.Timeout, StaleAfter: all.StaleAfter,
+			FailAfter: all.FailAfter, PassAfter: all.PassAfter,
 			OnFailure: "degrade", // a new container would have no volume either
 		}, checks.Volume(folder)))
 	}

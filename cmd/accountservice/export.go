@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,33 +12,21 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"accountservice/internal/client"
 	"accountservice/internal/store/transfer"
 )
 
 // pageTimeout bounds each read of the database in an export.
 const pageTimeout = 30 * time.Second
 
-const urlHelp = "of a running service, such as http://localhost:6767; default: the file of store.bolt.path"
-
-// newClient returns a client of the service that --url names.
-func newClient(url string) (*client.Client, error) {
-	service, err := client.New(url)
-	if err != nil {
-		return nil, &exit{exitUsage, fmt.Errorf("--url: %w", err)}
-	}
-	return service, nil
-}
-
 // newExportCommand writes all accounts as lines.
 func newExportCommand(p program) *cobra.Command {
 	var url, output string
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all accounts as lines of JSON; exit 0, 1, 2 or 4",
-		Long: "Writes all accounts, one JSON object a line in the order of their ids, to standard output, or with --output to a\n" +
-			"file. The file appears whole or not at all; a new one can be read by its owner only, a replaced one keeps its mode.\n" +
-			"The accounts come from the database of the configuration, which no service may have open meanwhile, or with --url\n" +
-			"from a running service. A change during the export is in it or not.\n\n" +
+		Long: "Writes all accounts, one JSON object a line in the order of their ids, to standard output, or with\n" +
+			"--output to a file. The file appears whole or not at all. A new one can be read by its owner only, a replaced\n" +
+			"one keeps its mode. The accounts come from the database of the configuration, which no service may have open\n" +
+			"meanwhile, or with --url from a running service. A change during the export is in it or not.\n\n" +
 			"Exit codes: 0 all accounts are written; 1 failed; 2 configuration or usage; 4 told to stop before it was done.\n" +
 			"After another code than 0, what was written to standard output is not whole.",
 		Args: cobra.NoArgs,
@@ -63,40 +50,28 @@ func (p program) export(ctx context.Context, url, output string) error {
 	defer done()
 	shown := newMeter(p.stderr, "accounts", 0)
 	shown.live = shown.live && (output != "" || !isTerminal(p.stdout)) // the lines would run through the meter's
-	counted := &lineCounter{shown: shown}
-	err = writeOut(output, p.stdout, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, counted)) })
+	err = writeOut(output, p.stdout, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, shown)) })
 	shown.clear()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", counted.lines, shown.elapsed())
+	fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", shown.count, shown.elapsed())
 	return nil
 }
 
-// lineCounter counts the lines written to it and shows how many.
-type lineCounter struct {
-	lines int
-	bytes int64
-	shown *meter
-}
+// source writes all accounts as lines.
+type source func(context.Context, io.Writer) error
 
-func (c *lineCounter) Write(p []byte) (int, error) {
-	c.lines += bytes.Count(p, []byte{'\n'})
-	c.bytes += int64(len(p))
-	c.shown.show(c.lines, c.bytes)
-	return len(p), nil
-}
-
-// openSource returns a function that writes all accounts: of the service at url,
-// or else of the database.
-func (p program) openSource(ctx context.Context, url string) (from func(context.Context, io.Writer) error, done func(), err error) {
+// openSource returns the source of the service at url, or else of the database.
+func (p program) openSource(ctx context.Context, url string) (from source, done func(), err error) {
 	if url != "" {
 		service, err := newClient(url)
 		return service.Export, func() {}, err
 	}
 	accounts, done, err := p.openDatabase(ctx, false)
-	from = func(ctx context.Context, w io.Writer) error { return transfer.Export(ctx, accounts, w, pageTimeout) }
-	return from, done, err
+	return func(ctx context.Context, w io.Writer) error {
+		return transfer.Export(ctx, accounts, w, pageTimeout)
+	}, done, err
 }
 
 // writeOut lets write fill the file at path, which appears whole or stays as it

@@ -21,11 +21,11 @@ func newImportCommand(p program) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "import FILE|-", Short: "Store accounts from lines of JSON; exit 0, 1, 2 or 4",
-		Long: "Reads accounts from FILE, or from standard input, one JSON object a line. Stores them in the database of the\n" +
-			"configuration, which no service may have open meanwhile, or with --url through a running service. An account\n" +
-			"that is already stored with the same name, email and labels is left alone. So an import that was cut off is\n" +
-			"resumed by running it again, and a second run changes nothing, unless the file has an id twice: the later line\n" +
-			"wins, and each run replaces that account again.\n\n" +
+		Long: "Reads accounts from FILE, or from standard input, one JSON object a line. Stores them in the database of\n" +
+			"the configuration, which no service may have open meanwhile, or with --url through a running service. An\n" +
+			"account that is already stored with the same name, email and labels is left alone. So an import that was cut\n" +
+			"off is resumed by running it again, and a second run changes nothing, unless the file has an id twice: the\n" +
+			"later line wins, and each run replaces that account again.\n\n" +
 			"The import stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing,\n" +
 			"reads on, and counts what it would do.\n\n" +
 			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before it was done.",
@@ -37,22 +37,87 @@ func newImportCommand(p program) *cobra.Command {
 				return p.failed(ctx, "import", err)
 			}
 			defer in.Close()
-			shown := newMeter(p.stderr, "lines", in.size)
-			to, batch, done, err := p.openTarget(ctx, url, dryRun, shown)
-			if err != nil {
-				return p.failed(ctx, "import", err)
-			}
-			defer done()
-			progress, err := transfer.Import(ctx, transfer.NewReader(in, batch), to, transfer.Options{
-				Check: dryRun,
-				Done:  func(p transfer.Progress) { shown.show(p.Lines, p.Bytes) },
-			})
-			return p.imported(ctx, in.name, dryRun, shown, progress, err)
+			return importing{p, in, dryRun, newMeter(p.stderr, "lines", in.size)}.run(ctx, url)
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", urlHelp)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check every line and count what would be done, and change nothing")
 	return cmd
+}
+
+// importing is one import.
+type importing struct {
+	program
+	in     input
+	dryRun bool
+	shown  *meter
+}
+
+// run imports all lines and prints what it did, why it ended, and what it left
+// behind.
+func (i importing) run(ctx context.Context, url string) error {
+	to, batch, done, err := i.openTarget(ctx, url)
+	if err != nil {
+		return i.failed(ctx, "import", err)
+	}
+	defer done()
+	stored, err := transfer.Import(ctx, transfer.NewReader(i.in, batch), to, transfer.Options{
+		ReadOn: i.dryRun,
+		Done:   func(p transfer.Progress) { i.shown.show(p.Lines, p.Bytes) },
+	})
+	i.shown.clear()
+	verb := "imported"
+	if i.dryRun {
+		verb = "would import"
+	}
+	fmt.Fprintf(i.stdout, "%s %d lines in %s: %d created, %d replaced, %d unchanged\n",
+		verb, stored.Lines, i.shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
+	var ended *transfer.Error
+	if !errors.As(err, &ended) {
+		return err
+	}
+	for _, f := range ended.Faults {
+		i.shown.say("%s:%d: %s: %s", i.in.name, f.Line, f.Pointer, f.Detail)
+	}
+	switch {
+	case errors.Is(ended.Err, context.Canceled):
+		i.shown.say("accountservice import: told to stop before it was done")
+	case ended.Err != nil:
+		i.shown.say("accountservice import: %s, lines %d to %d: %v", i.in.name, ended.First, ended.Last, ended.Err)
+	}
+	if !i.dryRun {
+		i.shown.say("%s Run the whole import again to go on.", ended.Stored())
+	}
+	if ctx.Err() != nil {
+		return &exit{exitCutShort, err}
+	}
+	return &exit{exitFailed, err}
+}
+
+// openTarget opens what the lines go to, in batches of at most so many: the
+// service at url, or else the database.
+func (i importing) openTarget(ctx context.Context, url string) (to transfer.Target, batch int, done func(), err error) {
+	if url != "" {
+		service, err := newClient(url)
+		retrying := func(cause error, wait time.Duration) { i.shown.say("%v; trying again in %s", cause, wait) }
+		to = client.Importer{Client: service, DryRun: i.dryRun, Stop: ctx.Done(), Retrying: retrying}
+		return to, client.MaxBatch, func() {}, err
+	}
+	accounts, done, err := i.openDatabase(ctx, !i.dryRun)
+	switch {
+	case i.dryRun && errors.Is(err, errNoDatabase):
+		return emptyTarget{}, store.MaxMany, func() {}, nil
+	case i.dryRun:
+		return transfer.DryRun{Store: accounts}, store.MaxMany, done, err
+	}
+	return accounts, store.MaxMany, done, err
+}
+
+// emptyTarget is the target of a dry run for a database that does not exist yet.
+type emptyTarget struct{}
+
+func (emptyTarget) Import(_ context.Context, accounts []store.Account) (store.Imported, error) {
+	return store.Imported{Created: len(accounts)}, nil
 }
 
 // input is what an import reads.
@@ -93,66 +158,4 @@ func stoppable(ctx context.Context, open func() (*os.File, error)) io.ReadCloser
 		in.CloseWithError(err)
 	}()
 	return out
-}
-
-// openTarget opens what the lines go to, in batches of at most so many: the
-// service at url, or else the database.
-func (p program) openTarget(ctx context.Context, url string, dryRun bool, shown *meter) (to transfer.Target, batch int, done func(), err error) {
-	if url != "" {
-		service, err := newClient(url)
-		return client.Importer{
-			Client: service,
-			DryRun: dryRun,
-			Stop:   ctx.Done(),
-			Retrying: func(cause error, wait time.Duration) {
-				shown.say("%v; trying again in %s", cause, wait)
-			},
-		}, client.MaxBatch, func() {}, err
-	}
-	accounts, done, err := p.openDatabase(ctx, !dryRun)
-	switch {
-	case dryRun && errors.Is(err, errNoDatabase):
-		return emptyTarget{}, store.MaxMany, func() {}, nil
-	case dryRun:
-		return transfer.DryRun{Store: accounts}, store.MaxMany, done, err
-	}
-	return accounts, store.MaxMany, done, err
-}
-
-// emptyTarget is the target of a dry run for a database that does not exist yet.
-type emptyTarget struct{}
-
-func (emptyTarget) Import(_ context.Context, accounts []store.Account) (store.Imported, error) {
-	return store.Imported{Created: len(accounts)}, nil
-}
-
-// imported prints what an import did, why it ended, and what it left behind.
-func (p program) imported(ctx context.Context, name string, dryRun bool, shown *meter, done transfer.Progress, err error) error {
-	shown.clear()
-	verb := "imported"
-	if dryRun {
-		verb = "would import"
-	}
-	fmt.Fprintf(p.stdout, "%s %d lines in %s: %d created, %d replaced, %d unchanged\n",
-		verb, done.Lines, shown.elapsed(), done.Created, done.Replaced, done.Unchanged)
-	var ended *transfer.Error
-	if !errors.As(err, &ended) {
-		return err
-	}
-	for _, f := range ended.Faults {
-		shown.say("%s:%d: %s: %s", name, f.Line, f.Pointer, f.Detail)
-	}
-	switch {
-	case errors.Is(ended.Err, context.Canceled):
-		shown.say("accountservice import: told to stop before it was done")
-	case ended.Err != nil:
-		shown.say("accountservice import: %s, lines %d to %d: %v", name, ended.First, ended.Last, ended.Err)
-	}
-	if !dryRun {
-		shown.say("%s Run the whole import again to go on.", ended.Stored())
-	}
-	if ctx.Err() != nil {
-		return &exit{exitCutShort, err}
-	}
-	return &exit{exitFailed, err}
 }

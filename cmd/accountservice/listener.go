@@ -21,10 +21,6 @@ const (
 	writeTimeout = 30 * time.Second
 	// maxHeader bounds a request's header in bytes; net/http adds 4 KiB of slack.
 	maxHeader = 16 << 10
-	// sendBuffer bounds, in bytes, what the kernel holds of an answer that the client
-	// has not taken yet. The kernel's own choice grows to megabytes: a slow client
-	// needs longer for these than a stream may stand still.
-	sendBuffer = 64 << 10
 )
 
 // listener is an HTTP server on its own port.
@@ -49,24 +45,54 @@ func listen(addr, what, settings string, server *http.Server, log *slog.Logger) 
 	server.MaxHeaderBytes = maxHeader
 	server.DisableGeneralOptionsHandler = true                          // OPTIONS * is answered like any unknown path
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
-	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetWriteBuffer(sendBuffer) // an error leaves the kernel's choice
-		}
-		return ctx
-	}
 	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
-		l.err = server.Serve(taken)
+		l.err = server.Serve(smallBuffers{taken})
 	}()
 	return l, nil
 }
 
-// close cuts what is under way and waits for the end of the server's goroutine.
+// smallBuffers bounds what the kernel holds of an answer that the client has not
+// taken yet. The kernel's own bound grows to megabytes: a slow client needs longer
+// for these than a stream may stand still.
+type smallBuffers struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l smallBuffers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(64 << 10) // an error leaves the kernel's bound
+	}
+	return conn, err
+}
+
+// close cuts what is under way and waits for the server's goroutine. On nil it
+// does nothing.
 func (l *listener) close() {
-	l.server.Close()
-	<-l.ended
+	if l != nil {
+		l.server.Close()
+		<-l.ended
+	}
+}
+
+// listenAdmin serves api to operators on their own address, or returns nil if
+// there is none.
+func listenAdmin(cfg config.Admin, api http.Handler, log *slog.Logger) (*listener, error) {
+	if cfg.Off() {
+		return nil, nil
+	}
+	l, err := listen(cfg.Addr, "admin.addr "+cfg.Addr, "admin.addr, which may be off", &http.Server{
+		Handler:           api,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      2 * time.Minute, // a profile may take one
+		IdleTimeout:       time.Minute,
+	}, log)
+	if err == nil {
+		log.Info("operators are served", "admin.addr", l.addr.String())
+	}
+	return l, err
 }
 
 // front is the server for clients and probes. It listens before the store is
@@ -128,7 +154,8 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	defer cancel()
 	// Shutdown waits some seconds for new connections that have sent no request yet
 	if err := f.server.Shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
-		outcome = &exit{exitCutShort, fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)}
+		err = fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)
+		outcome = &exit{exitCutShort, err}
 	}
 	return outcome
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -17,6 +18,8 @@ type meter struct {
 	w     io.Writer
 	live  bool // w is a terminal
 	what  string
+	count int   // of what
+	done  int64 // bytes of the work
 	size  int64 // bytes of the whole work, 0 if not known
 	begun time.Time
 	shown time.Time
@@ -26,8 +29,15 @@ func newMeter(w io.Writer, what string, size int64) *meter {
 	return &meter{w: w, live: isTerminal(w), what: what, size: size, begun: time.Now()}
 }
 
+// Write implements io.Writer for lines: it counts and shows them.
+func (m *meter) Write(p []byte) (int, error) {
+	m.show(m.count+bytes.Count(p, []byte{'\n'}), m.done+int64(len(p)))
+	return len(p), nil
+}
+
 // show redraws the line, ten times a second at most.
 func (m *meter) show(count int, bytes int64) {
+	m.count, m.done = count, bytes
 	now := time.Now()
 	if !m.live || now.Sub(m.shown) < meterEvery {
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"accountservice/config"
+	"accountservice/internal/client"
 )
 
 // version is set by the linker.
@@ -55,6 +56,17 @@ func (p program) failed(ctx context.Context, name string, err error) error {
 	}
 	fmt.Fprintf(p.stderr, "accountservice %s: %v\n", name, err)
 	return &exit{exitFailed, err}
+}
+
+const urlHelp = "of a running service, such as http://localhost:6767; default: the file of store.bolt.path"
+
+// newClient returns a client of the service that --url names.
+func newClient(url string) (*client.Client, error) {
+	service, err := client.New(url)
+	if err != nil {
+		return nil, &exit{exitUsage, fmt.Errorf("--url: %w", err)}
+	}
+	return service, nil
 }
 
 // newLogger writes to w: with the format auto, text to a terminal and else JSON.

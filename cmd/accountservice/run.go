@@ -45,7 +45,10 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var file string
 	p := program{stdout: stdout, stderr: stderr}
 	p.load = func() (config.Loaded, error) {
-		cfg, err := config.Load(file, environ, unusableURLs)
+		cfg, err := config.Load(file, environ, func(cfg config.Config) map[string]error {
+			_, faults := dependencyChecks(cfg)
+			return faults
+		})
 		if err != nil {
 			return cfg, &exit{exitUsage, err}
 		}

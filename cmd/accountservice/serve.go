@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"accountservice/config"
+	"accountservice/internal/checks"
+	"accountservice/internal/checks/dependency"
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 )
@@ -21,10 +26,9 @@ import (
 func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
 	memory := limitMemory()
-	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path, "memory_limit", memory)
-	metrics := newRegistry()
-	live := &live{}
-	live.SetStore(store.Unavailable("starting"))
+	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
+		"memory_limit", memory)
+	metrics, live := newRegistry(), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
 	api, err := newAPI(ctx, cfg.HTTP, live, metrics, log)
 	if err != nil {
@@ -35,8 +39,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer front.close()
-	adminAPI := handlers.Admin{Metrics: metrics, Version: version, Addr: cfg.Admin.Addr, Log: log}
-	admin, err := listenAdmin(cfg.Admin, adminAPI, log)
+	admin, err := listenAdmin(cfg.Admin, newAdminAPI(cfg.Admin, live, metrics, log), log)
 	if err != nil {
 		return err
 	}
@@ -51,34 +54,31 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer background(runner.Run)()
-	adminAPI.Maintainer = runner
-	admin.serve(adminAPI)
 	live.SetStore(accounts)
+	live.SetMaintainer(runner)
 	live.SetHealth(runner)
 	return front.serveUntil(ctx, runner)
 }
 
 // newAPI returns the routes for clients and probes.
-func newAPI(ctx context.Context, cfg config.HTTP, live *live, metrics *prometheus.Registry, log *slog.Logger) (http.Handler, error) {
+func newAPI(ctx context.Context, cfg config.HTTP, live *handlers.Live, metrics *prometheus.Registry,
+	log *slog.Logger) (http.Handler, error) {
 	requests, err := handlers.NewMetrics(metrics)
-	if err != nil {
-		return nil, err
-	}
-	return handlers.API{
-		Store:                live,
-		Health:               live,
-		Version:              version,
-		MaxBody:              int64(cfg.MaxBody),
-		Log:                  log,
-		Metrics:              requests,
-		MaxConcurrent:        cfg.MaxConcurrent,
-		RequirePreconditions: cfg.RequirePreconditions,
-		Stopping:             ctx,
-	}.Handler(), nil
+	return handlers.New(handlers.Options{
+		Live: live, Version: version, MaxBody: int64(cfg.MaxBody), Log: log, Metrics: requests, Stopping: ctx,
+		MaxConcurrent: cfg.MaxConcurrent, RequirePreconditions: cfg.RequirePreconditions,
+	}), err
+}
+
+// newAdminAPI returns the routes for operators.
+func newAdminAPI(cfg config.Admin, live *handlers.Live, metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
+	return handlers.NewAdmin(handlers.AdminOptions{
+		Live: live, Metrics: metrics, Version: version, Addr: cfg.Addr, Log: log,
+	})
 }
 
 // openSeeded opens the store, fills a new one, and shows in live what it waits for.
-func openSeeded(ctx context.Context, cfg config.Config, live *live, log *slog.Logger) (backend, error) {
+func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log *slog.Logger) (backend, error) {
 	waiting := func(reason string) {
 		log.Warn("waiting for the database", "reason", reason)
 		live.SetHealth(pending("opening the database: " + reason))
@@ -90,12 +90,51 @@ func openSeeded(ctx context.Context, cfg config.Config, live *live, log *slog.Lo
 	n, err := accounts.Seed(ctx, store.Fakes(cfg.Store.Seed))
 	if err != nil {
 		accounts.close(log)
-		return backend{}, fmt.Errorf("writing the first accounts: %w; look for free space, and for disk errors in the kernel's log", err)
+		return backend{}, fmt.Errorf("writing the first accounts: %w; check the free space and the kernel's log", err)
 	}
 	if n > 0 {
 		log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
 	}
 	return accounts, nil
+}
+
+// newRunner returns a runner of the store's checks and those of the dependencies.
+func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registerer,
+	log *slog.Logger) (*checks.Runner, error) {
+	others, faults := dependencyChecks(cfg)
+	for key, err := range faults { // a file that a URL names has gone since the start
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	runner, err := checks.New(component(), log, slices.Concat(own, others)...)
+	if err != nil {
+		return nil, err
+	}
+	return runner, runner.Register(metrics)
+}
+
+// dependencyChecks are the checks of the configured dependencies in the order of
+// their names, and for the key of each URL that cannot be checked its fault.
+func dependencyChecks(cfg config.Config) (list []checks.Check, faults map[string]error) {
+	faults = make(map[string]error)
+	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
+		dep := cfg.Checks.Dependencies[name]
+		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
+		if err != nil && dep.URL != (config.URL{}) { // config reports a missing URL
+			faults["checks.dependencies."+name+".url"] = err
+		}
+		list = append(list, newCheck(name, dep.Check, ask))
+	}
+	return list, faults
+}
+
+// component is what the health of this process is about.
+func component() checks.Component {
+	return checks.Component{Name: "accountservice", Version: version}
+}
+
+// pending is the health before the first check.
+func pending(reason string) checks.Pending {
+	return checks.Pending{Component: component(), Reason: reason}
 }
 
 // closeJudged closes the store after the last request. A stop that would have
@@ -141,13 +180,10 @@ func newRegistry() *prometheus.Registry {
 // background runs f until the function it returns is called, which waits for it.
 func background(f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }

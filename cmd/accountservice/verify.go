@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
 // newVerifyCommand checks a database file, for people and scripts.
@@ -19,20 +19,19 @@ func newVerifyCommand(p program) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "verify FILE", Short: "Check a database file that no service has open; exit 0, 1 or 2",
-		Long: "Reads every page and every record of a database file and reports all damage that it finds. It never changes the\n" +
-			"file; while it reads, no service can open it. To check a database in use, give it a copy, made while the service\n" +
-			"was stopped or from a snapshot of its volume.\n\n" +
+		Long: "Reads every page and every record of a database file and reports all damage that it finds. It never\n" +
+			"changes the file; while it reads, no service can open it. To check a database in use, give it a copy, made\n" +
+			"while the service was stopped or from a snapshot of its volume.\n\n" +
 			"Exit codes: 0 intact; 1 damaged, with a line for each finding; 2 no verdict: wrong usage, no such file,\n" +
 			"a service has it open, or the time was up before anything was found.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			show, known := map[string]func(io.Writer, boltstore.Report) error{"text": showText, "json": showJSON}[format]
+			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": showText, "json": showJSON}[format]
 			if !known || timeout <= 0 {
-				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)}
+				err := fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)
+				return &exit{exitUsage, err}
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
-			defer cancel()
-			report, err := boltstore.Verify(ctx, args[0])
+			report, err := verifyWithin(cmd.Context(), args[0], timeout)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("%w after %s; the file is large or its disk hangs: --timeout grants more", err, timeout)
 			}
@@ -53,7 +52,36 @@ func newVerifyCommand(p program) *cobra.Command {
 	return cmd
 }
 
-func showText(w io.Writer, r boltstore.Report) error {
+// hangAfter is how long the command waits for a read after its time is up. A disk
+// that hangs may never end it.
+const hangAfter = 2 * time.Second
+
+func verifyWithin(ctx context.Context, path string, timeout time.Duration) (boltverify.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	type result struct {
+		report boltverify.Report
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		report, err := boltverify.Verify(ctx, path)
+		done <- result{report, err}
+	}()
+	select {
+	case r := <-done:
+		return r.report, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		return r.report, r.err
+	case <-time.After(hangAfter):
+		return boltverify.Report{}, fmt.Errorf("bolt verify %s: a read does not end: %w", path, ctx.Err())
+	}
+}
+
+func showText(w io.Writer, r boltverify.Report) error {
 	if r.Intact {
 		_, err := fmt.Fprintf(w, "%s is intact: %d accounts (%d without checksum), %d of %d pages in use, transaction %d\n",
 			r.File, r.Accounts, r.Unchecked, r.Pages-r.FreePages, r.Pages, r.Transaction)
@@ -70,7 +98,7 @@ func showText(w io.Writer, r boltstore.Report) error {
 	return err
 }
 
-func showJSON(w io.Writer, r boltstore.Report) error {
+func showJSON(w io.Writer, r boltverify.Report) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(r)

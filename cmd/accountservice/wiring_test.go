@@ -21,7 +21,6 @@ import (
 	"accountservice/config"
 	"accountservice/internal/checks"
 	"accountservice/internal/handlers"
-	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
@@ -103,9 +102,10 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 func newFront(t *testing.T, cfg config.HTTP) *front {
 	t.Helper()
 	cfg.Host, cfg.Port = "127.0.0.1", 0
-	api := handlers.API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
-		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening"}}
-	f, err := listenFront(cfg, api.Handler(), slog.New(slog.DiscardHandler))
+	live := &handlers.Live{}
+	live.SetHealth(pending("opening"))
+	log := slog.New(slog.DiscardHandler)
+	f, err := listenFront(cfg, handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: log}), log)
 	harness.Must(t, err)
 	t.Cleanup(f.close)
 	return f

@@ -47,7 +47,8 @@ type Client struct {
 // error does not repeat the address, which may hold a password.
 func New(address string) (*Client, error) {
 	base, err := url.Parse(address)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
+		base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("must be the address of a service, such as http://localhost:6767")
 	}
 	transport := &http.Transport{
@@ -57,14 +58,15 @@ func New(address string) (*Client, error) {
 		ResponseHeaderTimeout: answerTimeout,
 		DisableCompression:    true,
 	}
-	return &Client{base: base, http: &http.Client{Transport: transport, CheckRedirect: sameHost}, silence: silenceTimeout}, nil
+	return &Client{base, &http.Client{Transport: transport, CheckRedirect: sameHost}, silenceTimeout}, nil
 }
 
 // sameHost follows no redirect to another host or out of TLS: the request may
 // carry accounts and a password. The redirect itself is the answer then.
 func sameHost(next *http.Request, before []*http.Request) error {
 	last := before[len(before)-1].URL
-	if next.URL.Hostname() != last.Hostname() || last.Scheme == "https" && next.URL.Scheme != "https" || len(before) > maxRedirects {
+	leavesTLS := last.Scheme == "https" && next.URL.Scheme != "https"
+	if next.URL.Hostname() != last.Hostname() || leavesTLS || len(before) > maxRedirects {
 		return http.ErrUseLastResponse
 	}
 	return nil
@@ -97,10 +99,11 @@ func refusal(resp *http.Response) *failure {
 	case resp.StatusCode/100 == 3:
 		words = "is not followed to " + resp.Header.Get("Location")
 	}
-	err := fmt.Errorf("%s: %d %s %s", resp.Request.URL.Redacted(), resp.StatusCode, http.StatusText(resp.StatusCode), words)
+	status := resp.StatusCode
+	err := fmt.Errorf("%s: %d %s %s", resp.Request.URL.Redacted(), status, http.StatusText(status), words)
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 	after := time.Duration(seconds) * time.Second
-	switch status := resp.StatusCode; status {
+	switch status {
 	case http.StatusTooManyRequests:
 		return &failure{err: err, again: true, after: after}
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage:

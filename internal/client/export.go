@@ -37,7 +37,8 @@ func (c *Client) Export(ctx context.Context, w io.Writer) error {
 	}
 	kind := resp.Header.Get("Content-Type")
 	if media, _, err := mime.ParseMediaType(kind); err != nil || media != linesType {
-		return fmt.Errorf("%s: the answer is no export: its Content-Type is %q, not %s", resp.Request.URL.Redacted(), kind, linesType)
+		return fmt.Errorf("%s: the answer is no export: its Content-Type is %q, not %s",
+			resp.Request.URL.Redacted(), kind, linesType)
 	}
 	digest := sha256.New()
 	_, err = io.Copy(io.MultiWriter(onlyLines{}, digest, w), body)
