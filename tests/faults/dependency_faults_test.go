@@ -31,7 +31,6 @@ func dependency(name string, illness int32) fault {
 	f := fault{name: name, want: want{health: 200, check: "users", restart: serves}}
 	if illness == flaps {
 		f.want.unseen = "one failure is below fail_after, so nothing turns; the check shows its last error"
-		f.want.within = 2 * bound
 	}
 	var mode atomic.Int32
 	var server *httptest.Server

@@ -69,6 +69,11 @@ func hanging(op operation) func(*device) {
 	return func(d *device) { meeting(sickness{hang: make(chan struct{})}, op)(d) }
 }
 
+// failingOnce makes one write fail, after some that pass; only says which count.
+func failingOnce(after int, only func(data []byte) bool) func(*device) {
+	return meeting(sickness{fail: true, once: true, after: after, only: only}, writes)
+}
+
 // meeting makes requests meet a sickness from now on.
 func meeting(ill sickness, ops ...operation) func(*device) {
 	return func(d *device) {

@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,14 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-func allFaults() []fault {
-	var all []fault
-	for _, some := range [][]fault{nameFaults, contentFaults, diskFaults, hangFaults, dependencyFaults, timeFaults} {
-		all = append(all, some...)
-	}
-	return all
-}
 
 // nameFaults take the file away from its path.
 var nameFaults = []fault{
@@ -140,59 +131,40 @@ var contentFaults = []fault{
 	{name: "both meta pages damaged", harm: (*dbFile).garbleMetas, want: want{restart: refuses}},
 	{name: "newest meta page damaged, no writes", still: true, harm: (*dbFile).garbleNewest, want: want{restart: refuses}},
 	{name: "newest meta page damaged between two writes", paused: true, harm: (*dbFile).garbleNewest},
-	{name: "older meta page damaged, no writes", still: true, harm: (*dbFile).garbleOlder, want: want{unseen: olderMeta, within: 2 * bound, restart: serves}},
-	{name: "one bit flipped in the older meta page, no writes", still: true, harm: (*dbFile).flipOlder, want: want{unseen: olderMeta, within: 2 * bound, restart: serves}},
+	{name: "older meta page damaged, no writes", still: true, harm: (*dbFile).garbleOlder, want: wholeWithoutIt},
+	{name: "one bit flipped in the older meta page, no writes", still: true, harm: (*dbFile).flipOlder, want: wholeWithoutIt},
 	{
 		name:   "older meta page damaged between two writes",
 		paused: true,
 		harm:   (*dbFile).garbleOlder,
-		want:   want{unseen: "the next write, 20 ms later, writes this page anew, and with that it is whole; nothing is lost", restart: serves},
+		want: want{
+			unseen:  "the next write, 20 ms later, writes this page anew, and with that it is whole; nothing is lost",
+			restart: serves,
+		},
 	},
-	onRecords("leaf page of the accounts damaged", 500, func(d *dbFile, path []page, _ element) { d.garblePage(path[len(path)-1].id) }),
-	onRecords("branch page of the accounts damaged", 12000, func(d *dbFile, path []page, _ element) {
-		if len(path) < 3 {
-			d.t.Fatalf("the tree has %d levels", len(path))
-		}
-		d.garblePage(path[1].id)
-	}),
+	onRecords("leaf page of the accounts damaged", 500, (*dbFile).garbleLeaf),
+	onRecords("branch page of the accounts damaged", 12000, (*dbFile).garbleBranch),
 	{name: "root page of the accounts damaged", seeds: 500, paused: true, harm: (*dbFile).garbleAccounts},
 	{name: "root page of the file damaged", paused: true, harm: (*dbFile).garbleRoot, want: want{restart: refuses}},
-	{
-		name:   "bucket of the accounts missing",
-		paused: true,
-		harm: func(d *dbFile) {
-			at := int64(d.newest().root) * d.size
-			name := bytes.Index(d.read(at, int(d.size)), []byte(accountsKey))
-			if name < 0 {
-				d.t.Fatalf("the root page does not name the bucket %s", accountsKey)
-			}
-			d.write(at+int64(name), []byte("B")) // in place of A: the page is whole, and the bucket another
-		},
-		want: want{restart: refuses},
-	},
+	{name: "bucket of the accounts missing", paused: true, harm: (*dbFile).renameBucket, want: want{restart: refuses}},
 	{name: "freelist page damaged", paused: true, harm: (*dbFile).garbleFreelist, want: want{restart: refuses}},
-	onRecords("one bit flipped in a value", 500, func(d *dbFile, _ []page, e element) { d.flip(e.valueAt+int64(len(e.value))-8, 0x01) }),
-	onRecords("one bit flipped in a key", 500, func(d *dbFile, _ []page, e element) { d.flip(e.keyAt+4, 0x01) }),
-	onRecords("one bit flipped in a page's type", 500, func(d *dbFile, path []page, _ element) { d.flip(path[len(path)-1].at+8, 0x04) }),
-	onRecords("one bit flipped in a page's number of records", 500, func(d *dbFile, path []page, _ element) {
-		leaf := path[len(path)-1]
-		d.flip(leaf.at+10, byte(leaf.count&-leaf.count)) // the lowest bit that is set
-	}),
+	onRecords("one bit flipped in a value", 500, (*dbFile).flipValue),
+	onRecords("one bit flipped in a key", 500, (*dbFile).flipKey),
+	onRecords("one bit flipped in a page's type", 500, (*dbFile).flipType),
+	onRecords("one bit flipped in a page's number of records", 500, (*dbFile).flipCount),
 }
 
-// olderMeta is why a damaged older meta page fails no check.
-const olderMeta = "the newest page is whole, so that nothing is lost, and the next write writes this one anew"
+// wholeWithoutIt is what a damaged older meta page must do: nothing is lost by it.
+var wholeWithoutIt = want{
+	unseen:  "the newest page is whole, so that nothing is lost, and the next write writes this one anew",
+	restart: serves,
+}
 
-// onRecords damages the pages above a seeded account that no client asks for. The
+// onRecords damages what leads to a seeded account that no client asks for. The
 // check records finds that when it comes there.
-func onRecords(name string, seeds int, harm func(d *dbFile, path []page, e element)) fault {
-	return fault{
-		name:   name,
-		seeds:  seeds,
-		paused: true,
-		harm:   func(d *dbFile) { path, e := d.find(); harm(d, path, e) },
-		want:   want{health: 200, check: "records", within: walkBound(seeds + 100), restart: damaged},
-	}
+func onRecords(name string, seeds int, harm func(*dbFile)) fault {
+	found := want{health: 200, check: "records", within: walkBound(seeds + 100), restart: damaged}
+	return fault{name: name, seeds: seeds, paused: true, harm: harm, want: found}
 }
 
 // rescueDir makes a folder beside the place, for copies of a lost database.

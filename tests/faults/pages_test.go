@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/fnv"
 	"os"
@@ -230,16 +231,53 @@ func (d *dbFile) descend(root uint64, key string) (path []page) {
 	}
 }
 
-// find returns the pages that lead to the account far, and its element.
-func (d *dbFile) find() (path []page, e element) {
+// leaf returns the page that holds the account far, and its element.
+func (d *dbFile) leaf() (page, element) {
 	d.t.Helper()
-	path = d.descend(d.accountsRoot(), d.far)
+	path := d.descend(d.accountsRoot(), d.far)
 	leaf := path[len(path)-1]
 	for i := range leaf.count {
 		if e := leaf.element(i); string(e.key) == d.far {
-			return path, e
+			return leaf, e
 		}
 	}
 	d.t.Fatalf("there is no account %s", d.far)
-	return nil, element{}
+	return page{}, element{}
+}
+
+// What leads to the account far, damaged.
+func (d *dbFile) garbleLeaf() { d.t.Helper(); leaf, _ := d.leaf(); d.garblePage(leaf.id) }
+func (d *dbFile) flipType()   { d.t.Helper(); leaf, _ := d.leaf(); d.flip(leaf.at+8, 0x04) }
+func (d *dbFile) flipKey()    { d.t.Helper(); _, e := d.leaf(); d.flip(e.keyAt+4, 0x01) }
+func (d *dbFile) flipValue() {
+	d.t.Helper()
+	_, e := d.leaf()
+	d.flip(e.valueAt+int64(len(e.value))-8, 0x01)
+}
+
+// flipCount clears the lowest bit of a page's number of records that is set.
+func (d *dbFile) flipCount() {
+	d.t.Helper()
+	leaf, _ := d.leaf()
+	d.flip(leaf.at+10, byte(leaf.count&-leaf.count))
+}
+
+func (d *dbFile) garbleBranch() {
+	d.t.Helper()
+	path := d.descend(d.accountsRoot(), d.far)
+	if len(path) < 3 {
+		d.t.Fatalf("the tree has %d levels", len(path))
+	}
+	d.garblePage(path[1].id)
+}
+
+// renameBucket leaves the page of the bucket's name whole, and the bucket another.
+func (d *dbFile) renameBucket() {
+	d.t.Helper()
+	at := int64(d.newest().root) * d.size
+	name := bytes.Index(d.read(at, int(d.size)), []byte(accountsKey))
+	if name < 0 {
+		d.t.Fatalf("the root page does not name the bucket %s", accountsKey)
+	}
+	d.write(at+int64(name), []byte("B")) // in place of A
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"accountservice/tests/harness"
 
@@ -114,7 +115,7 @@ func (p *place) mount(t *testing.T) {
 // What its caches hold and the device does not is lost thereby.
 func (p *place) again(t *testing.T) {
 	t.Helper()
-	if err := harness.Eventually(patience, func() error { return unix.Unmount(p.dir, 0) }); err != nil {
+	if err := harness.Eventually(10*time.Second, func() error { return unix.Unmount(p.dir, 0) }); err != nil {
 		t.Errorf("unmount: %v", err)
 		return
 	}

@@ -52,11 +52,11 @@ type answer struct {
 	}
 }
 
-// patience is the probe's own: an answer that comes later is none.
-const patience = 2 * time.Second
+// probeLimit is the probe's own: an answer that comes later is none.
+const probeLimit = 2 * time.Second
 
 // fresh asks on a new connection each time, as a probe does.
-var fresh = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+var fresh = &http.Client{Timeout: probeLimit, Transport: &http.Transport{DisableKeepAlives: true}}
 
 func (s *service) ask(path string) answer { return s.askWith(fresh, path) }
 

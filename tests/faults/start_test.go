@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,7 +98,8 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	before := snapshot(t, dir)
 
 	began := time.Now()
-	r := started{svc: startService(t, path, f.as, append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", base.seeds)}, f.env...)...)}
+	env := append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", base.seeds)}, f.env...)
+	r := started{svc: startService(t, path, f.as, env...)}
 	r.wait(began, f.limit+2*time.Second)
 	row.took = r.took
 	switch {
@@ -111,9 +113,9 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 			row.broken = append(row.broken, "must be accepted")
 		}
 		row.file = "untouched"
-		if changed := before.changes(snapshot(t, dir)); changed != "" {
-			row.file = changed
-			row.broken = append(row.broken, "something was changed")
+		if after := snapshot(t, dir); !maps.Equal(before, after) {
+			row.file = "changed"
+			row.broken = append(row.broken, fmt.Sprintf("the folder had %v and has %v", before, after))
 		}
 	case r.serves:
 		playServed(t, f, base, row, r)
@@ -156,12 +158,10 @@ func playServed(t *testing.T, f startFault, base database, row *startRow, r star
 	}
 }
 
-// picture is what a folder holds, byte for byte.
-type picture map[string]string
-
-func snapshot(t *testing.T, dir string) picture {
+// snapshot is what a folder holds, by name: its kind and rights, and a hash of its content.
+func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	p := picture{}
+	names := map[string]string{}
 	harness.Must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -176,30 +176,12 @@ func snapshot(t *testing.T, dir string) picture {
 			if err != nil {
 				return err
 			}
-			text += fmt.Sprintf(" %d bytes, %x", len(content), sha256.Sum256(content))
+			text += fmt.Sprintf(" %x", sha256.Sum256(content))
 		}
-		p[strings.TrimPrefix(path, dir)] = text
+		names[strings.TrimPrefix(path, dir)] = text
 		return nil
 	}))
-	return p
-}
-
-// changes lists what is not as it was.
-func (p picture) changes(now picture) string {
-	var all []string
-	for name, text := range p {
-		if now[name] == "" {
-			all = append(all, name+" is gone")
-		} else if now[name] != text {
-			all = append(all, name+" is another")
-		}
-	}
-	for name := range now {
-		if p[name] == "" {
-			all = append(all, name+" is new")
-		}
-	}
-	return strings.Join(all, ", ")
+	return names
 }
 
 // mountReadOnly makes a read-only file system of the database's folder.

@@ -47,7 +47,7 @@ type startRow struct {
 
 func (r *row) line() string {
 	if r.skipped != "" {
-		return cells(r.name, "skipped: "+r.skipped, "", "", "", "", "", "", "", "")
+		return harness.Row(r.name, "skipped: "+r.skipped, "", "", "", "", "", "", "", "")
 	}
 	health := r.health
 	if r.words != "" && r.words != r.health {
@@ -57,7 +57,7 @@ func (r *row) line() string {
 	if r.found {
 		after = rounded(r.took)
 	}
-	return cells(r.name+complaint(r.broken), health, r.ready, r.probe, after, r.process, r.requests, r.stop, r.restart, r.lost)
+	return harness.Row(r.name+complaint(r.broken), health, r.ready, r.probe, after, r.process, r.requests, r.stop, r.restart, r.lost)
 }
 
 func complaint(broken []string) string {
@@ -73,16 +73,9 @@ func complaint(broken []string) string {
 
 func (r *startRow) line() string {
 	if r.skipped != "" {
-		return cells(r.name, "skipped: "+r.skipped, "", "")
+		return harness.Row(r.name, "skipped: "+r.skipped, "", "")
 	}
-	return cells(r.name+complaint(r.broken), r.came, rounded(r.took), r.file)
-}
-
-func cells(texts ...string) string {
-	for i, text := range texts {
-		texts[i] = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
-	}
-	return "| " + strings.Join(texts, " | ") + " |\n"
+	return harness.Row(r.name+complaint(r.broken), r.came, rounded(r.took), r.file)
 }
 
 // rounded is a time that a second run gives again.
@@ -167,13 +160,13 @@ What a check itself can do wrong, such as to panic, to answer late or never, is 
 func writeDocument(t *testing.T, running []*row, starts []*startRow) {
 	var b strings.Builder
 	b.WriteString(intro)
-	b.WriteString(cells("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile", "SIGTERM", "Restart", "Lost"))
+	b.WriteString(harness.Row("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile", "SIGTERM", "Restart", "Lost"))
 	b.WriteString(strings.Repeat("|---", 10) + "|\n")
 	for _, r := range running {
 		b.WriteString(r.line())
 	}
 	b.WriteString(between)
-	b.WriteString(cells("The file is", "A start", "within", "File"))
+	b.WriteString(harness.Row("The file is", "A start", "within", "File"))
 	b.WriteString(strings.Repeat("|---", 4) + "|\n")
 	for _, r := range starts {
 		b.WriteString(r.line())
