@@ -21,7 +21,7 @@ func TestFaultsOfRealServers(t *testing.T) {
 	needServers(t)
 	for _, k := range []struct {
 		name   string
-		make   func(t *testing.T) *program
+		make   func(t *testing.T, certificate string) *program
 		url    string // %s is the address
 		hung   string // the phase in which a kept connection hangs
 		others map[string]string
@@ -57,7 +57,7 @@ func TestFaultsOfRealServers(t *testing.T) {
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			p := k.make(t)
+			p := k.make(t, "")
 			p.start()
 			url := fmt.Sprintf(k.url, p.addr)
 			run, idle := newRun(t, url), newRun(t, url)
@@ -102,10 +102,10 @@ func TestRealServersOverTLS(t *testing.T) {
 		make func(*testing.T, string) *program
 		url  string
 	}{
-		"redis":    {newRedisOver, "rediss://:hunter2@%s/"},
-		"nats":     {newNATSOver, "nats://u:hunter2@%s/"},
-		"amqp":     {newRabbitMQOver, "amqps://u:hunter2@%s/"},
-		"postgres": {newPostgresOver, "postgres://u:hunter2@%s/postgres"},
+		"redis":    {newRedis, "rediss://:hunter2@%s/"},
+		"nats":     {newNATS, "nats://u:hunter2@%s/"},
+		"amqp":     {newRabbitMQ, "amqps://u:hunter2@%s/"},
+		"postgres": {newPostgres, "postgres://u:hunter2@%s/postgres"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -59,12 +59,12 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 		{"https", "https://%s/health?ca_file=" + ca, func(t *testing.T) (server, string) { o := newHTTP(t, &asked, config); return o, o.addr }},
 		{"tcp", "tcp://%s?expect=220", func(t *testing.T) (server, string) { o := newBanner(t, nil); return o, o.addr }},
 		{"tls", "tls://%s?ca_file=" + ca, func(t *testing.T) (server, string) { o := newBanner(t, config); return o, o.addr }},
-		{"dns", "dns://%s/users.test?expect=10.0.0.1", func(t *testing.T) (server, string) { p := newDNSMasq(t); return p, p.addr }},
+		{"dns", "dns://%s/users.test?expect=10.0.0.1", func(t *testing.T) (server, string) { p := newDNSMasq(t, ""); return p, p.addr }},
 		{"grpc", "grpc://%s", func(t *testing.T) (server, string) { o := newGRPC(t, health.NewServer()); return o, o.addr }},
-		{"postgres", "postgres://u:hunter2@%s/postgres", func(t *testing.T) (server, string) { p := newPostgres(t); return p, p.addr }},
-		{"redis", "redis://:hunter2@%s/0", func(t *testing.T) (server, string) { p := newRedis(t); return p, p.addr }},
-		{"amqp", "amqp://u:hunter2@%s", func(t *testing.T) (server, string) { p := newRabbitMQ(t); return p, p.addr }},
-		{"nats", "nats://u:hunter2@%s", func(t *testing.T) (server, string) { p := newNATS(t); return p, p.addr }},
+		{"postgres", "postgres://u:hunter2@%s/postgres", func(t *testing.T) (server, string) { p := newPostgres(t, ""); return p, p.addr }},
+		{"redis", "redis://:hunter2@%s/0", func(t *testing.T) (server, string) { p := newRedis(t, ""); return p, p.addr }},
+		{"amqp", "amqp://u:hunter2@%s", func(t *testing.T) (server, string) { p := newRabbitMQ(t, ""); return p, p.addr }},
+		{"nats", "nats://u:hunter2@%s", func(t *testing.T) (server, string) { p := newNATS(t, ""); return p, p.addr }},
 	}
 	env := make([]string, 0, len(kinds))
 	servers := make([]server, len(kinds))
@@ -147,7 +147,7 @@ func TestRequestsDriveNoDependencyCheck(t *testing.T) {
 
 func TestAHungServerSeesOneConnectionOfTheService(t *testing.T) {
 	needServers(t)
-	redis := newRedis(t)
+	redis := newRedis(t, "")
 	redis.start()
 	s := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_CACHE_URL=redis://:hunter2@"+redis.addr,
 		"ACCOUNTSERVICE_CHECKS_INTERVAL=200ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=100ms")

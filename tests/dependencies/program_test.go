@@ -155,10 +155,8 @@ func newProgram(t *testing.T, name, where string, make func(path, addr, folder s
 	return p
 }
 
-func newRedis(t *testing.T) *program { return newRedisOver(t, "") }
-
-// newRedisOver speaks TLS with this certificate, if there is one.
-func newRedisOver(t *testing.T, certificate string) *program {
+// newRedis speaks TLS with this certificate, if there is one.
+func newRedis(t *testing.T, certificate string) *program {
 	return newProgram(t, "redis-server", "", func(path, addr, folder string) func() *exec.Cmd {
 		listen := []string{"--port", port(addr)}
 		if certificate != "" {
@@ -170,9 +168,7 @@ func newRedisOver(t *testing.T, certificate string) *program {
 	})
 }
 
-func newNATS(t *testing.T) *program { return newNATSOver(t, "") }
-
-func newNATSOver(t *testing.T, certificate string) *program {
+func newNATS(t *testing.T, certificate string) *program {
 	return newProgram(t, "nats-server", "", func(path, addr, _ string) func() *exec.Cmd {
 		args := []string{"-a", "127.0.0.1", "-p", port(addr), "--user", "u", "--pass", "hunter2"}
 		if certificate != "" {
@@ -182,7 +178,7 @@ func newNATSOver(t *testing.T, certificate string) *program {
 	})
 }
 
-func newDNSMasq(t *testing.T) *program {
+func newDNSMasq(t *testing.T, _ string) *program {
 	return newProgram(t, "dnsmasq", "/usr/sbin/dnsmasq", func(path, addr, folder string) func() *exec.Cmd {
 		return func() *exec.Cmd {
 			return exec.Command(path, "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=",
@@ -192,9 +188,7 @@ func newDNSMasq(t *testing.T) *program {
 	})
 }
 
-func newPostgres(t *testing.T) *program { return newPostgresOver(t, "") }
-
-func newPostgresOver(t *testing.T, certificate string) *program {
+func newPostgres(t *testing.T, certificate string) *program {
 	return newProgram(t, "postgres", "/usr/lib/postgresql/*/bin/postgres", func(path, addr, folder string) func() *exec.Cmd {
 		real, err := filepath.EvalSymlinks(path)
 		harness.Must(t, err)
@@ -242,9 +236,7 @@ func postgresUser(t *testing.T, folder string) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
-func newRabbitMQ(t *testing.T) *program { return newRabbitMQOver(t, "") }
-
-func newRabbitMQOver(t *testing.T, certificate string) *program {
+func newRabbitMQ(t *testing.T, certificate string) *program {
 	const script = "/usr/lib/rabbitmq/bin/rabbitmq-server" // the one on the PATH changes its user
 	if _, err := exec.LookPath("rabbitmq-server"); err != nil {
 		t.Fatal("needs rabbitmq-server (see .ci/run for Debian's package)")

@@ -132,7 +132,8 @@ var contentFaults = []fault{
 	{name: "newest meta page damaged, no writes", still: true, harm: (*dbFile).garbleNewest, want: want{restart: refuses}},
 	{name: "newest meta page damaged between two writes", paused: true, harm: (*dbFile).garbleNewest},
 	{name: "older meta page damaged, no writes", still: true, harm: (*dbFile).garbleOlder, want: wholeWithoutIt},
-	{name: "one bit flipped in the older meta page, no writes", still: true, harm: (*dbFile).flipOlder, want: wholeWithoutIt},
+	{name: "one bit flipped in the older meta page, no writes", still: true, harm: (*dbFile).flipOlder,
+		want: wholeWithoutIt},
 	{
 		name:   "older meta page damaged between two writes",
 		paused: true,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -47,7 +48,7 @@ type load struct {
 	acked   map[string]account // the newest acknowledged state of each account
 	acks    int
 	flying  int             // writes under way
-	codes   map[string]bool // "PUT 503" since reset
+	codes   map[string]bool // "PUT 503" since forget
 	slowest time.Duration
 	faults  []string // answers that must not be, at most some of them
 }
@@ -110,13 +111,15 @@ func (l *load) still() {
 	})
 }
 
-// reset forgets what answers there were: a fault begins.
-func (l *load) reset() {
+// forget drops answers that there were, and the time of the slowest.
+func (l *load) forget(which func(code string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.codes)
+	maps.DeleteFunc(l.codes, func(code string, _ bool) bool { return which(code) })
 	l.slowest = 0
 }
+
+func everything(string) bool { return true }
 
 func (l *load) write(n int) {
 	id, name := fmt.Sprintf("w-%02d", n%100), fmt.Sprint("write ", n)
@@ -211,7 +214,7 @@ func (l *load) wrong(format string, args ...any) {
 	}
 }
 
-// seen returns the kinds of answers since reset, and the slowest.
+// seen returns the kinds of answers since forget, and the slowest.
 func (l *load) seen() (codes []string, slowest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

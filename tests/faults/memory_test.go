@@ -63,7 +63,8 @@ func (s *scene) mapped(pid int) (all []stretch) {
 
 func pageOut(pidfd int, m stretch) error {
 	for {
-		_, _, errno := syscall.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(pidfd), uintptr(unsafe.Pointer(&m)), 1, unix.MADV_PAGEOUT, 0, 0)
+		_, _, errno := syscall.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(pidfd), uintptr(unsafe.Pointer(&m)), 1,
+			unix.MADV_PAGEOUT, 0, 0)
 		switch errno {
 		case 0:
 			return nil

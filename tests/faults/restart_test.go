@@ -158,10 +158,12 @@ func (s *scene) judgeRefusal(r started, want restart) {
 // refusal says what is missing in a start that was refused.
 func refusal(r started, path string, limit time.Duration) (wrong []string) {
 	if r.took > limit {
-		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s", r.took.Round(100*time.Millisecond), limit))
+		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s",
+			r.took.Round(100*time.Millisecond), limit))
 	}
 	if len(r.said) != 1 {
-		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said), strings.Join(r.said, " | ")))
+		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said),
+			strings.Join(r.said, " | ")))
 		return wrong
 	}
 	if !strings.Contains(r.said[0], path) {

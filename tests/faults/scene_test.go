@@ -53,7 +53,7 @@ func play(t *testing.T, f fault, row *row) {
 	}
 	defer markUnfinished(t, &row.broken)
 	s.open()
-	s.load.reset()
+	s.load.forget(everything)
 	s.began = time.Now()
 	s.damage()
 	s.fault.watch(s)

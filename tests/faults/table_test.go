@@ -57,7 +57,8 @@ func (r *row) line() string {
 	if r.found {
 		after = rounded(r.took)
 	}
-	return harness.Row(r.name+complaint(r.broken), health, r.ready, r.probe, after, r.process, r.requests, r.stop, r.restart, r.lost)
+	return harness.Row(r.name+complaint(r.broken), health, r.ready, r.probe, after, r.process, r.requests, r.stop,
+		r.restart, r.lost)
 }
 
 func complaint(broken []string) string {
@@ -160,7 +161,8 @@ What a check itself can do wrong, such as to panic, to answer late or never, is 
 func writeDocument(t *testing.T, running []*row, starts []*startRow) {
 	var b strings.Builder
 	b.WriteString(intro)
-	b.WriteString(harness.Row("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile", "SIGTERM", "Restart", "Lost"))
+	b.WriteString(harness.Row("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile",
+		"SIGTERM", "Restart", "Lost"))
 	b.WriteString(strings.Repeat("|---", 10) + "|\n")
 	for _, r := range running {
 		b.WriteString(r.line())

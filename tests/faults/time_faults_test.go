@@ -110,7 +110,7 @@ func (s *scene) watchStopped() {
 	}
 	s.row.words += fmt.Sprintf("; 200 within %s after it went on", rounded(time.Since(continued)))
 	s.wrong = dropProbe(s.wrong)
-	s.load.reset() // a request that was under way took as long as the process was stopped
+	s.load.forget(everything) // a request that was under way took as long as the process was stopped
 	s.load.quiet.Store(false)
 	s.load.deaf.Store(false)
 }
@@ -161,14 +161,9 @@ func (s *scene) watchExhausted() {
 		return
 	}
 	s.row.words += fmt.Sprintf("; 200 again %s after they were closed", rounded(time.Since(closed)))
-	s.load.mu.Lock() // what requests without a connection got is no answer of the service
-	for code := range s.load.codes {
-		if !strings.HasSuffix(code, "00") && !strings.HasSuffix(code, "503") {
-			delete(s.load.codes, code)
-		}
-	}
-	s.load.slowest = 0
-	s.load.mu.Unlock()
+	s.load.forget(func(code string) bool { // what requests without a connection got is no answer of the service
+		return !strings.HasSuffix(code, "00") && !strings.HasSuffix(code, "503")
+	})
 }
 
 // watchStarved burns the CPU beside the service at a higher priority and counts
@@ -205,12 +200,10 @@ func (s *scene) watchStarved() {
 		<-time.After(time.Second)
 	}
 	codes, request := s.load.seen()
-	s.Logf("%d probes, %d failed, at most %d in a row; slowest /health %s; slowest request %s; answers %v", probes, failed, most, slowest, request, codes)
-	s.load.mu.Lock() // the clients starve as well: what they wait for is not the service alone
-	delete(s.load.codes, "PUT no answer in time")
-	delete(s.load.codes, "GET no answer in time")
-	s.load.slowest = 0
-	s.load.mu.Unlock()
+	s.Logf("%d probes, %d failed, at most %d in a row; slowest /health %s; slowest request %s; answers %v", probes,
+		failed, most, slowest, request, codes)
+	// the clients starve as well: what they wait for is not the service alone
+	s.load.forget(func(code string) bool { return strings.HasSuffix(code, " no answer in time") })
 	if most >= 3 {
 		s.bad("the probe failed %d times in a row, and 3 get the container killed", most)
 	}
