@@ -219,21 +219,9 @@ func listen6(t *testing.T) (net.Listener, string) {
 // listenBoth listens on 127.0.0.1 and on ::1 at the same port.
 func listenBoth(t *testing.T) (l4, l6 net.Listener, port string) {
 	t.Helper()
-	for range 20 {
-		l4, err := net.Listen("tcp4", "127.0.0.1:0")
-		harness.Must(t, err)
-		t.Cleanup(func() { l4.Close() })
-		port := portOf(t, l4.Addr())
-		l6, err := net.Listen("tcp6", "[::1]:"+port)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Skipf("no IPv6 loopback: %v", err)
-		}
-		t.Cleanup(func() { l6.Close() })
-		return l4, l6, port
-	}
-	t.Fatal("no port is free on both loopback addresses")
-	return nil, nil, ""
+	l6, port = listen6(t)
+	l4, err := net.Listen("tcp4", "127.0.0.1:"+port)
+	harness.Must(t, err)
+	t.Cleanup(func() { l4.Close() })
+	return l4, l6, port
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -193,12 +192,9 @@ func TestImportOutlivesTheServiceItWritesTo(t *testing.T) {
 	}
 	p.Kill(t)
 	go func() { in.Write(content[len(content)/2:]); in.Close() }()
-	harness.Must(t, harness.Eventually(20*time.Second, func() error {
-		if !strings.Contains(said.String(), "trying again") {
-			return errors.New("the import said " + said.String())
-		}
-		return nil
-	}))
+	if !harness.Until(20*time.Second, func() bool { return strings.Contains(said.String(), "trying again") }) {
+		t.Fatalf("the import said %s", &said)
+	}
 	p = start(t, path, "ACCOUNTSERVICE_STORE_SEED=0", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", p.Port)) // where it was
 	p.URL = url
 	if err := cmd.Wait(); err != nil || !strings.Contains(said.String(), fmt.Sprintf("imported %d lines", n)) {

@@ -147,6 +147,14 @@ func TestLineOfIDAndNameGoesThroughAService(t *testing.T) {
 	}
 }
 
+// holds wants that a file has this content.
+func holds(t *testing.T, path, want string) {
+	t.Helper()
+	if b, err := os.ReadFile(path); err != nil || string(b) != want {
+		t.Errorf("%s holds %s, %v, want %s", path, b, err, want)
+	}
+}
+
 func write(t *testing.T, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "in.ndjson")
@@ -210,13 +218,9 @@ func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
 	out := filepath.Join(folder, "out.ndjson")
 	harness.Must(t, os.WriteFile(out, []byte("old"), 0o600))
 	runs(t, command(newPath(t), "export", "--output", out)).is(t, 1, "", "no such file")
-	if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
-		t.Errorf("%s, %v", b, err)
-	}
+	holds(t, out, "old")
 	runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
-	if b, err := os.ReadFile(out); err != nil || string(b) != line(1) {
-		t.Errorf("%s, %v", b, err)
-	}
+	holds(t, out, line(1))
 	for _, mode := range []fs.FileMode{0o644, 0o640, 0} { // of the file replaced, 0 for none
 		if mode == 0 {
 			mode = 0o600

@@ -53,9 +53,7 @@ func TestExportThatIsNotProvedWholeReplacesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := write(t, "old")
 			against(t, c.serve, "export", "--output", out).is(t, 1, "", c.want)
-			if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
-				t.Errorf("%s, %v", b, err)
-			}
+			holds(t, out, "old")
 			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) != 1 {
 				t.Errorf("%v, %v", entries, err)
 			}

@@ -64,13 +64,10 @@ func (p *program) launch() {
 // until waits for something that the server does soon.
 func (p *program) until(not string, done func() bool) {
 	p.Helper()
-	harness.Must(p.T, harness.Eventually(60*time.Second, func() error {
-		if done() {
-			return nil
-		}
+	if !harness.Until(60*time.Second, done) {
 		content, _ := os.ReadFile(p.log)
-		return fmt.Errorf("%s %s\n%s", p.addr, not, content)
-	}))
+		p.Fatalf("%s %s\n%s", p.addr, not, content)
+	}
 }
 
 // stop kills the server as kill -9 does, with all its processes.

@@ -142,22 +142,15 @@ func full(name string, place kind) fault {
 		long:  true,
 		do:    (*scene).fillPlace,
 		after: func(s *scene) {
-			if err := harness.Eventually(15*time.Second, func() error {
-				if codes, _ := s.load.seen(); !slices.Contains(codes, "PUT 507") {
-					return errors.New("no write is refused within 15 s")
-				}
-				return nil
-			}); err != nil {
-				s.bad("%v", err)
+			if !harness.Until(15*time.Second, func() bool {
+				codes, _ := s.load.seen()
+				return slices.Contains(codes, "PUT 507")
+			}) {
+				s.bad("no write is refused within 15 s")
 			}
 			s.must(os.Remove(s.filler()))
-			if err := harness.Eventually(10*time.Second, func() error {
-				if s.load.put("resumed", "resumed")/100 != 2 {
-					return errors.New("no write is taken after space came back")
-				}
-				return nil
-			}); err != nil {
-				s.bad("%v", err)
+			if !harness.Until(10*time.Second, func() bool { return s.load.put("resumed", "resumed")/100 == 2 }) {
+				s.bad("no write is taken after space came back")
 				return
 			}
 			s.row.words += "; with space again, writes go on"

@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -62,13 +61,8 @@ var nameFaults = []fault{
 				s.bad("a write gets %d, want 507", code)
 			}
 			s.must(os.Remove(s.filler()))
-			if err := harness.Eventually(10*time.Second, func() error {
-				if !s.healed() {
-					return errors.New("not put back when there was room")
-				}
-				return nil
-			}); err != nil {
-				s.bad("%v", err)
+			if !harness.Until(10*time.Second, s.healed) {
+				s.bad("not put back when there was room")
 			}
 			s.row.words += "; put back when there is room"
 		},

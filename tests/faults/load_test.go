@@ -101,13 +101,10 @@ func (l *load) end() {
 // still makes the writer stop and waits until no write is under way.
 func (l *load) still() {
 	l.quiet.Store(true)
-	harness.Eventually(10*time.Second, func() error {
+	harness.Until(10*time.Second, func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.flying > 0 {
-			return fmt.Errorf("%d writes under way", l.flying)
-		}
-		return nil
+		return l.flying == 0
 	})
 }
 

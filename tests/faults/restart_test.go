@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -126,13 +125,11 @@ func (s *scene) compare(r started, want restart) (words, lost string) {
 
 // sees waits until a check of the service fails.
 func (s *scene) sees(svc *service, check string) (a answer, found bool) {
-	err := harness.Eventually(s.want.within, func() error {
-		if a = svc.ask("/health"); a.Failures[check] == "" {
-			return errors.New("not seen")
-		}
-		return nil
+	found = harness.Until(s.want.within, func() bool {
+		a = svc.ask("/health")
+		return a.Failures[check] != ""
 	})
-	return a, err == nil
+	return a, found
 }
 
 // saysRestore finds the line of the log that another database is accepted.

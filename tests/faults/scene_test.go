@@ -4,7 +4,6 @@ package faults
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -118,14 +117,13 @@ func (s *scene) open() {
 	s.svc = startService(s.T, s.path, nil, s.env...)
 	s.must(s.svc.healthy(20 * time.Second))
 	s.load = newLoad(s.svc.URL, s.every, s.long)
-	s.must(harness.Eventually(20*time.Second, func() error {
+	if !harness.Until(20*time.Second, func() bool {
 		s.load.mu.Lock()
 		defer s.load.mu.Unlock()
-		if s.load.acks < 50 {
-			return fmt.Errorf("only %d writes acknowledged", s.load.acks)
-		}
-		return nil
-	}))
+		return s.load.acks >= 50
+	}) {
+		s.Fatal("not 50 writes are acknowledged")
+	}
 	if s.still {
 		s.load.still()
 	}
@@ -148,11 +146,9 @@ func (s *scene) watchHealth() {
 		limit = s.want.within
 	}
 	var a answer
-	harness.Eventually(limit, func() error {
-		if a = s.svc.ask("/health"); s.turned(a) || !s.svc.Running() {
-			return nil
-		}
-		return errors.New("not turned")
+	harness.Until(limit, func() bool {
+		a = s.svc.ask("/health")
+		return s.turned(a) || !s.svc.Running()
 	})
 	s.row.health = a.String()
 	if s.turned(a) {
@@ -252,11 +248,9 @@ func (s *scene) end() {
 		s.bad("the process lives")
 	}
 	fds, tasks := s.svc.holds()
-	harness.Eventually(2*time.Second, func() error { // connections of the clients take a moment to go
-		if fds, tasks = s.svc.holds(); fds > s.fds {
-			return fmt.Errorf("%d file descriptors", fds)
-		}
-		return nil
+	harness.Until(2*time.Second, func() bool { // connections of the clients take a moment to go
+		fds, tasks = s.svc.holds()
+		return fds <= s.fds
 	})
 	s.row.process = "lives"
 	if fds > s.fds+8 || tasks > s.tasks+80 {

@@ -33,6 +33,16 @@ func Eventually(limit time.Duration, f func() error) error {
 	}
 }
 
+// Until asks until something is so, and returns whether it came within the limit.
+func Until(limit time.Duration, so func() bool) bool {
+	return Eventually(limit, func() error {
+		if so() {
+			return nil
+		}
+		return errors.New("not so")
+	}) == nil
+}
+
 // client makes a new connection for each request and uses no proxy.
 var client = http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
