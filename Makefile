@@ -30,8 +30,8 @@ bench: ## benchmarks, with health-go's own handler beside ours
 
 fuzz: ## the configuration loader, the records of the database and the lines of an import, for 15 seconds each
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
-	go test -run '^$$' -fuzz FuzzAccountRecord -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore
-	go test -run '^$$' -fuzz FuzzRecords -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore
+	go test -run '^$$' -fuzz FuzzAccountRecord -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore/boltfile
+	go test -run '^$$' -fuzz FuzzRecords -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore/boltfile
 	go test -run '^$$' -fuzz FuzzLine -fuzztime 15s -fuzzminimizetime 1x ./internal/store/transfer
 
 store-test: ## store and service for minutes: 100 kills, 10,000 raced updates each, a walk over 1,000,000 accounts

@@ -2,16 +2,9 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
@@ -86,9 +81,7 @@ func TestAddressComesFromTheConfiguration(t *testing.T) {
 	up := serve(t, 200, healthy)
 	port := portOf(t, up.Listener.Addr())
 	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	if err := os.WriteFile(file, []byte("http:\n  host: 127.0.0.1\n  port: "+port+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(file, []byte("http:\n  host: 127.0.0.1\n  port: "+port+"\n"), 0o600))
 	for name, row := range map[string]struct{ environ, args []string }{
 		"environment":               {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port}, nil},
 		"environment, all hosts":    {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=0.0.0.0"}, nil},
@@ -111,13 +104,9 @@ func TestAddressComesFromTheConfiguration(t *testing.T) {
 
 func TestWrongConfigurationIsSaid(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	if err := os.WriteFile(file, []byte("http:\n  port: 67x67\n  prot: 1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(file, []byte("http:\n  port: 67x67\n  prot: 1\n"), 0o600))
 	pipe := filepath.Join(t.TempDir(), "pipe.yaml") // opening it would wait for a writer
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, syscall.Mkfifo(pipe, 0o600))
 	for name, row := range map[string]struct {
 		environ, args []string
 		words         []string
@@ -170,7 +159,7 @@ func TestProxyIsNotUsed(t *testing.T) {
 }
 
 func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
-	ca, leaf := authority(t)
+	leaf, ca := harness.Certificate(t)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 1 {
 			t.Errorf("asked by %s", r.Proto)
@@ -189,9 +178,7 @@ func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 	other := httptest.NewUnstartedServer(http.NotFoundHandler())
 	other.Listener.Close()
 	l, err := net.Listen("tcp4", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	other.Listener, other.TLS, other.Config.ErrorLog = l, s.TLS, quiet()
 	other.StartTLS()
 	defer other.Close()
@@ -202,51 +189,11 @@ func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 	wantSick(t, code, out, "the certificate of 127.0.0.1:", "is not accepted", "unknown authority")
 }
 
-// authority gives the file of a new CA and a certificate by it for 127.0.0.1.
-func authority(t *testing.T) (string, tls.Certificate) {
-	t.Helper()
-	key := func() *ecdsa.PrivateKey {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	sign := func(cert, parent *x509.Certificate, k, signer *ecdsa.PrivateKey) []byte {
-		der, err := x509.CreateCertificate(rand.Reader, cert, parent, &k.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der
-	}
-	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: from, NotAfter: to,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	rootKey, leafKey := key(), key()
-	rootDER := sign(root, root, rootKey, rootKey)
-	leafDER := sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, root, leafKey, rootKey)
-
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file, tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}
-}
-
 func TestPanicIsExitCodeOne(t *testing.T) {
-	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(binary)
 	cmd.Env = processEnv(t, asPanickingProbe)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	wantSick(t, exitCode(t, cmd.Run()), stdout.String(), "the probe itself failed: out of order")
-	if stderr.Len() > 0 {
-		t.Errorf("stderr = %q", stderr.String())
-	}
+	code, out := ended(t, cmd)
+	wantSick(t, code, out, "the probe itself failed: out of order")
 }
 
 func TestSignalsAreExitCodeOne(t *testing.T) {
@@ -262,14 +209,11 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 			var stdout bytes.Buffer
 			cmd := exec.Command(binary, "-port="+portOf(t, addr))
 			cmd.Env, cmd.Stdout = processEnv(t, asProbe), &stdout
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, cmd.Start())
 			<-asked // it is past its start and waits
-			if err := cmd.Process.Signal(s); err != nil {
-				t.Fatal(err)
-			}
-			wantSick(t, exitCode(t, cmd.Wait()), stdout.String(), "stopped by a signal: "+s.String())
+			harness.Must(t, cmd.Process.Signal(s))
+			cmd.Wait()
+			wantSick(t, cmd.ProcessState.ExitCode(), stdout.String(), "stopped by a signal: "+s.String())
 		})
 	}
 }
@@ -277,9 +221,7 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 	args := []string{"-port=" + refusedPort(t)}
 	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer writer.Close()
 	reader.Close()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -301,8 +243,8 @@ func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 			case "disk full":
 				cmd.Stdout = full
 			}
-			if code := exitCode(t, cmd.Run()); code != 1 {
-				t.Errorf("exit code %d, want 1", code)
+			if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 {
+				t.Errorf("%v, want exit code 1", err)
 			}
 		})
 	}

@@ -141,42 +141,42 @@ var (
 
 // registerHealth describes the operations on health. They only load what was
 // published, in the form that is liked best; a probe is never told 406.
-func (a API) registerHealth(api huma.API) {
-	huma.Register(api, huma.Operation{
-		OperationID: "get-health", Method: http.MethodGet, Path: "/health", Tags: []string{"health"},
-		Summary:     "Should this container live? For the orchestrator",
-		Description: "503 means that this container can't do its work and a new one could. Other parameters are ignored, exclude too.",
-		Parameters:  []*huma.Param{strictParameter},
-		Responses:   either[healthDocument](api), Errors: []int{500},
+func registerHealth(e *edge, health Health) {
+	register(e, operation{
+		id: "get-health", method: http.MethodGet, path: "/health", scope: scopeHealth,
+		summary:     "Should this container live? For the orchestrator",
+		description: "503 means that this container can't do its work and a new one could. Other parameters are ignored, exclude too.",
+		query:       []*huma.Param{strictParameter},
+		answers:     either[healthDocument](e.api), errors: []int{500},
 	}, func(_ context.Context, in *asked) (*published, error) {
-		return in.answer(a.Health.Report().Health(in.form, in.strict)), nil
+		return in.answer(health.Report().Health(in.form, in.strict)), nil
 	})
-	huma.Register(api, huma.Operation{
-		OperationID: "get-ready", Method: http.MethodGet, Path: "/ready", Tags: []string{"health"},
-		Summary: "Should it get traffic? For load balancers",
-		Description: "503 means that it should get no traffic now: starting, draining, in maintenance, or without something it needs. " +
+	register(e, operation{
+		id: "get-ready", method: http.MethodGet, path: "/ready", scope: scopeHealth,
+		summary: "Should it get traffic? For load balancers",
+		description: "503 means that it should get no traffic now: starting, draining, in maintenance, or without something it needs. " +
 			"An excluded name that no check has is 422; other parameters are ignored.",
-		Parameters: []*huma.Param{strictParameter, excludeParameter},
-		Responses:  either[healthDocument](api), Errors: []int{400, 422, 500},
+		query:   []*huma.Param{strictParameter, excludeParameter},
+		answers: either[healthDocument](e.api), errors: []int{400, 422, 500},
 	}, func(_ context.Context, in *asked) (*published, error) {
 		if in.malformed { // it may have held an exclude
 			return nil, problem(http.StatusBadRequest, "The query of the URL is malformed.")
 		}
-		answer, err := a.Health.Report().Ready(in.form, in.strict, in.exclude)
+		answer, err := health.Report().Ready(in.form, in.strict, in.exclude)
 		if errors.Is(err, checks.ErrUnknownCheck) {
 			return nil, unprocessable(InvalidField{Parameter: "exclude", Detail: "There is no check of this name; /health lists them."})
 		}
 		return in.answer(answer), err
 	})
-	huma.Register(api, huma.Operation{
-		OperationID: "get-health-check", Method: http.MethodGet, Path: "/health/checks/{name}", Tags: []string{"health"},
-		Summary: "One check", Description: "503 while it fails, whatever that means for the container.",
-		Responses: either[checkHistoryDocument](api), Errors: []int{404, 500},
+	register(e, operation{
+		id: "get-health-check", method: http.MethodGet, path: "/health/checks/{name}", scope: scopeHealth,
+		summary: "One check", description: "503 while it fails, whatever that means for the container.",
+		answers: either[checkHistoryDocument](e.api), errors: []int{404, 500},
 	}, func(_ context.Context, in *struct {
 		asked
 		Name string `path:"name" maxLength:"64" example:"bolt"`
 	}) (*published, error) {
-		report := a.Health.Report()
+		report := health.Report()
 		check, ok := report.Checks[in.Name]
 		if !ok && len(report.Checks) == 0 { // starting, or stale
 			return in.answer(report.Health(in.form, false)), nil

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
@@ -165,7 +166,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 		if err := h.prepare(damage); err != nil {
 			return err
 		}
-		if _, left := inspectFile(h.file); damage != nil && left == nil {
+		if _, left := boltfile.InspectFile(h.file); damage != nil && left == nil {
 			s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
 		}
 		return s.identify(&h)
@@ -180,8 +181,8 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 // overwrite, misread or die of, and returns a damage that the next transaction
 // mends.
 func acceptable(f *os.File, opts Options) (damage, err error) {
-	best, err := inspectFile(f)
-	damaged := errors.Is(err, errOlderMeta) || errors.Is(err, errNewestMeta)
+	best, err := boltfile.InspectFile(f)
+	damaged := errors.Is(err, boltfile.ErrOlderMeta) || errors.Is(err, boltfile.ErrNewestMeta)
 	if err == nil || damaged {
 		if foreign := unlisted(f, best); foreign != nil {
 			return nil, foreign
@@ -189,16 +190,16 @@ func acceptable(f *os.File, opts Options) (damage, err error) {
 	}
 	if damaged { // its witness may know better which one is
 		switch last := lastClosed(opts.Path, f, best); {
-		case last == best.txid:
-			err = errOlderMeta
-		case last > best.txid:
-			err = errNewestMeta
+		case last == best.TxID:
+			err = boltfile.ErrOlderMeta
+		case last > best.TxID:
+			err = boltfile.ErrNewestMeta
 		}
 	}
 	switch {
-	case errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta) && opts.AcceptOlderMeta:
+	case errors.Is(err, boltfile.ErrOlderMeta), errors.Is(err, boltfile.ErrNewestMeta) && opts.AcceptOlderMeta:
 		return err, nil
-	case errors.Is(err, errNewestMeta):
+	case errors.Is(err, boltfile.ErrNewestMeta):
 		return nil, fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", err)
 	}
 	return nil, err

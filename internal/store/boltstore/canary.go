@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // canaryAfter is how long nothing may have been written until CheckWrite writes.
@@ -33,7 +34,7 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 // touchSentinel commits a record that is there already.
 func (s *Store) touchSentinel(ctx context.Context) error {
 	return s.update(ctx, checkSentinel, func(tx *bbolt.Tx) error {
-		return tx.Bucket(metaBucket).Put(sentinelKey, seal(sentinelKey, sentinelText))
+		return tx.Bucket(boltfile.MetaBucket).Put(boltfile.SentinelKey, boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText))
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
@@ -64,7 +65,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	err = h.complete()
-	if errors.Is(err, errOlderMeta) {
+	if errors.Is(err, boltfile.ErrOlderMeta) {
 		err = s.mend(ctx, h, err)
 	} else {
 		s.halved.Store(nil)
@@ -75,7 +76,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
 		return err
 	}
-	_, err = s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
+	_, err = s.ask(func(snap boltfile.Snapshot) (store.ID, error) { return "", checkBuckets(snap) })
 	return err
 }
 
@@ -91,7 +92,7 @@ func (s *Store) CheckRecords(context.Context) error {
 	if damage := s.halved.Load(); damage != nil {
 		return fmt.Errorf("%s %w, and the disk is too full to write it anew: free some space", s.path, *damage)
 	}
-	walked, err := s.ask(func(snap snapshot) (store.ID, error) {
+	walked, err := s.ask(func(snap boltfile.Snapshot) (store.ID, error) {
 		return walk(snap, s.walked)
 	})
 	if err == nil {
@@ -116,7 +117,7 @@ func (s *Store) CheckWritable(context.Context) error {
 
 // ask is read for checks, whose goroutines may hang: they take no place from
 // the requests.
-func (s *Store) ask(f func(snapshot) (store.ID, error)) (store.ID, error) {
+func (s *Store) ask(f func(boltfile.Snapshot) (store.ID, error)) (store.ID, error) {
 	id, err := read(s, f)
 	var broken *fault
 	if errors.As(err, &broken) {
@@ -138,10 +139,10 @@ func (h *handle) complete() (err error) {
 		if statErr != nil {
 			return statErr
 		}
-		var best meta
+		var best boltfile.Meta
 		best, err = h.inspect(h.disk, info.Size())
-		if err == nil && (best.txid < committed || best.txid > h.committed.Load()+1) {
-			err = errForeign(best.txid, committed)
+		if err == nil && (best.TxID < committed || best.TxID > h.committed.Load()+1) {
+			err = errForeign(best.TxID, committed)
 		}
 		if err == nil {
 			return nil
@@ -152,11 +153,11 @@ func (h *handle) complete() (err error) {
 
 // inspect is inspect of the open file, by what this process knows: which is the
 // newest transaction.
-func (h *handle) inspect(f io.ReaderAt, size int64) (meta, error) {
+func (h *handle) inspect(f io.ReaderAt, size int64) (boltfile.Meta, error) {
 	committed := h.committed.Load()
-	m, err := inspect(f, size)
-	if errors.Is(err, errNewestMeta) && m.txid >= committed {
-		err = errOlderMeta
+	m, err := boltfile.Inspect(f, size)
+	if errors.Is(err, boltfile.ErrNewestMeta) && m.TxID >= committed {
+		err = boltfile.ErrOlderMeta
 	}
 	return m, err
 }
@@ -217,14 +218,14 @@ func lasts(ctx context.Context, now *atomic.Pointer[time.Time], begun *time.Time
 
 // walk decodes the next walkStep records after from and returns the id of the
 // last, or "" at the end.
-func walk(snap snapshot, from store.ID) (last store.ID, err error) {
-	accounts, err := snap.bucket(accountBucket)
+func walk(snap boltfile.Snapshot, from store.ID) (last store.ID, err error) {
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err != nil {
 		return from, err
 	}
 	n := 0
 	var damage error
-	err = accounts.after([]byte(from), func(k, v []byte) bool {
+	err = accounts.After([]byte(from), func(k, v []byte) bool {
 		acc, err := decode(k, v)
 		if err != nil && damage == nil { // the first is enough to act on
 			damage = err

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // lockRetry is how often a file that another process holds is asked again.
@@ -137,25 +139,25 @@ func (s *Store) forgetUnwritten(f *os.File) {
 	if err != nil {
 		return
 	}
-	disk := openDirect(f)
-	defer disk.close()
-	there, err := inspect(disk, info.Size())
-	known, _ := inspect(f, info.Size())
-	if err != nil || there.txid >= known.txid {
+	disk := boltfile.OpenDirect(f)
+	defer disk.Close()
+	there, err := boltfile.Inspect(disk, info.Size())
+	known, _ := boltfile.Inspect(f, info.Size())
+	if err != nil || there.TxID >= known.TxID {
 		return
 	}
-	err = dropCache(f)
+	err = boltfile.DropCache(f)
 	s.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", s.path,
-		"transaction", there.txid, "not_written", known.txid, "err", err)
+		"transaction", there.TxID, "not_written", known.TxID, "err", err)
 }
 
 // unlisted refuses a database without a list of free pages if it is not ours:
 // bbolt writes one when it opens it.
-func unlisted(f *os.File, m meta) error {
-	if m.freelist != noFreelist {
+func unlisted(f *os.File, m boltfile.Meta) error {
+	if m.Freelist != boltfile.NoFreelist {
 		return nil
 	}
-	if _, err := (snapshot{file: f, pageSize: m.pageSize, top: m.root}).bucket(accountBucket); err != nil {
+	if _, err := m.Snapshot(f).Bucket(boltfile.AccountBucket); err != nil {
 		return errors.New("is another program's database; check store.bolt.path")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -183,9 +184,9 @@ func TestDamagedMetaThatAFullDiskKeepsFromBeingMendedIsSaid(t *testing.T) {
 	s, path := seeded(t, 10)
 	spoilMeta(t, s, path, 1, []byte{0xa5})
 	s.saving.Store(&saving{reason: errReplaced, full: syscall.ENOSPC, next: time.Now().Add(time.Hour)}) // so that writes find no space
-	must(t, s.mend(t.Context(), s.handle(), errOlderMeta))
+	must(t, s.mend(t.Context(), s.handle(), boltfile.ErrOlderMeta))
 	s.saving.Store(nil)
-	if err := s.CheckRecords(t.Context()); !errors.Is(err, errOlderMeta) || !strings.Contains(err.Error(), "free some space") {
+	if err := s.CheckRecords(t.Context()); !errors.Is(err, boltfile.ErrOlderMeta) || !strings.Contains(err.Error(), "free some space") {
 		t.Errorf("CheckRecords = %v, want the damage and the cure", err)
 	}
 	must(t, s.Check(t.Context())) // with space again

@@ -12,14 +12,15 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // handle is one open, locked and mapped database file. A store has one at a
 // time, and another one after its file was deleted and put back.
 type handle struct {
 	db   *bbolt.DB
-	file *os.File // bbolt's own, to ask what became of it
-	disk direct   // the same file, past the page cache
+	file *os.File        // bbolt's own, to ask what became of it
+	disk boltfile.Direct // the same file, past the page cache
 
 	pageSize  int64
 	id        string        // which database this is
@@ -78,7 +79,7 @@ func (h *handle) open(path string, openFile func() (*os.File, error), prepare fu
 		}
 		return err
 	}
-	h.disk = openDirect(h.file)
+	h.disk = boltfile.OpenDirect(h.file)
 	if info, err := h.file.Stat(); err == nil {
 		h.hasName = links(info) > 0
 	}
@@ -95,7 +96,7 @@ func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t)
 func (h *handle) close() (err error) {
 	h.closing.Do(func() {
 		h.users.Lock() // for ever: nobody is to use it any more
-		h.disk.close()
+		h.disk.Close()
 		err = h.db.Close()
 	})
 	return err
@@ -110,4 +111,9 @@ func (s *Store) change(next *handle) {
 			s.log.Error("closing the deleted database file", "path", s.path, "err", err)
 		}
 	})
+}
+
+// snapshot is the database as tx sees it.
+func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
+	return boltfile.NewSnapshot(h.file, h.pageSize, uint64(tx.Cursor().Bucket().Root()))
 }

@@ -21,7 +21,7 @@ func (s *Store) tidy() {
 	if err != nil {
 		return
 	}
-	for _, name := range s.temporary(filepath.Dir(s.path), "new-", "witness-", "scrub-") {
+	for _, name := range s.temporary(filepath.Dir(s.path), "new-", "witness-") {
 		if info, err := os.Lstat(name); err == nil && time.Since(info.ModTime()) > leftoverAge {
 			s.remove(name)
 		}

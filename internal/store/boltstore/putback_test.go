@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -121,7 +122,7 @@ func TestReaderUnderWayKeepsTheLostFileOpenAndHoldsUpNobody(t *testing.T) {
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	read := make(chan error, 1)
 	go func() {
-		_, err := view(t.Context(), s, func(snap snapshot) (bool, error) {
+		_, err := view(t.Context(), s, func(snap boltfile.Snapshot) (bool, error) {
 			close(reading)
 			<-goOn
 			return true, checkBuckets(snap)

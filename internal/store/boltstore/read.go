@@ -6,16 +6,17 @@ import (
 	"fmt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	acc, err := view(ctx, s, func(snap snapshot) (store.Account, error) {
-		accounts, err := snap.bucket(accountBucket)
+	acc, err := view(ctx, s, func(snap boltfile.Snapshot) (store.Account, error) {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err != nil {
 			return store.Account{}, err
 		}
-		record, err := accounts.get([]byte(id))
+		record, err := accounts.Get([]byte(id))
 		if err != nil {
 			return store.Account{}, err
 		}
@@ -33,7 +34,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 // view calls f with what a read transaction sees, on a goroutine of its own: the
 // caller gets an answer when ctx ends, whatever the disk does. An error of f
 // that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
-func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T, error) {
+func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
 		return none, err
@@ -88,7 +89,7 @@ func (h *handle) touchMetas() error {
 
 // read is bbolt's View for goroutines of this package, without its clean-up
 // after a panic, which waits for locks that a panic may have left held.
-func read[T any](s *Store, f func(snapshot) (T, error)) (v T, err error) {
+func read[T any](s *Store, f func(boltfile.Snapshot) (T, error)) (v T, err error) {
 	err = guard(func() error {
 		h, err := s.hold()
 		if err != nil {
@@ -111,4 +112,13 @@ func read[T any](s *Store, f func(snapshot) (T, error)) (v T, err error) {
 		return errors.Join(err, tx.Rollback())
 	})
 	return v, err
+}
+
+// decode returns the account that key and record hold. A damaged one is ErrUnavailable.
+func decode(key, record []byte) (store.Account, error) {
+	acc, err := boltfile.DecodeAccount(key, record)
+	if err != nil {
+		err = fmt.Errorf("%w: account %q: %w", store.ErrUnavailable, key, err)
+	}
+	return acc, err
 }

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
 const (
@@ -339,13 +341,11 @@ func (h *handle) sameFileSystem(dir string) (err error, vain bool) {
 // countIntact reads every page and record of a database file and returns how
 // many accounts it has, and the first damage.
 func countIntact(f *os.File) (accounts int, damage error) {
-	v := verifier{file: f, say: func(m message) {
-		if m.Finding != nil && damage == nil {
-			damage = fmt.Errorf("the copy is damaged: %s", m.Finding)
-		}
-	}}
-	v.read()
-	return v.report.Accounts, damage
+	report, err := boltverify.VerifyFile(context.Background(), f)
+	if len(report.Findings) > 0 {
+		err = fmt.Errorf("the copy is damaged: %s", report.Findings[0])
+	}
+	return report.Accounts, err
 }
 
 // there says whether the accounts are still where they were saved.

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -95,7 +96,7 @@ func TestLostFolderIsSaidNotHidden(t *testing.T) {
 
 func TestDamagedLastCopyIsKeptAndNotServed(t *testing.T) {
 	s, path := seeded(t, 20)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.Bucket(accountBucket).Put([]byte("10005"), []byte("?")) }))
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.Bucket(boltfile.AccountBucket).Put([]byte("10005"), []byte("?")) }))
 	must(t, os.Remove(path))
 	awaitNote(t, s, "are kept in "+path+".rescued-")
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
@@ -147,9 +148,9 @@ func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T)
 
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	s, path := seeded(t, 10)
-	m, err := inspectFile(s.handle().file)
+	m, err := boltfile.InspectFile(s.handle().file)
 	must(t, err)
-	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
+	spoil(t, path, int64(m.Freelist)*m.PageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
 	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}

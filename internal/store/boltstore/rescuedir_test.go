@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -99,9 +100,9 @@ func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
 	for i := range 20 { // so that pages are free
 		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Preconditions{}))
 	}
-	m, err := inspectFile(s.handle().file)
+	m, err := boltfile.InspectFile(s.handle().file)
 	must(t, err)
-	spoil(t, path, int64(m.freelist)*m.pageSize+pageHeader, []byte{3}) // a page that is in use
+	spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
 	must(t, os.Remove(path))
 	awaitNote(t, s, "are kept in "+path+".rescued-")
 	if err := s.Check(t.Context()); !strings.Contains(err.Error(), "the copy is damaged: page") {

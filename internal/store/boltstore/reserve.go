@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // reserveRetry is how long to leave a full disk alone.
@@ -33,14 +35,14 @@ func (r *reserve) keep(f *os.File) {
 	if r.size == 0 || r.none || time.Now().Before(r.retry) {
 		return
 	}
-	m, _ := inspectFile(f)
-	if m.txid == 0 {
+	m, _ := boltfile.InspectFile(f)
+	if m.TxID == 0 {
 		return // what is wrong is for the next commit to say
 	}
 	if f != r.file {
 		r.file, r.end = f, 0 // from its beginning: a restored file may have holes
 	}
-	want := m.need() + r.size
+	want := m.Size() + r.size
 	if want-r.end < max(r.size/4, 1) {
 		return
 	}
@@ -61,8 +63,8 @@ func (r *reserve) keep(f *os.File) {
 // release gives back what a lost file has beyond what it uses, the reserve and
 // what bbolt has grown it by: the copy that is to take its place needs the room.
 func (r *reserve) release(h *handle) {
-	if m, _ := inspectFile(h.file); m.txid == h.committed.Load() { // else it does not say what is used
-		giveBack(h.file, m.need()) // if it can't be, the copy says that there is no room
+	if m, _ := boltfile.InspectFile(h.file); m.TxID == h.committed.Load() { // else it does not say what is used
+		giveBack(h.file, m.Size()) // if it can't be, the copy says that there is no room
 	}
 	r.file, r.retry = nil, time.Time{}
 }

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // smallDisk is a folder on a file system of its own of 64 MiB.
@@ -100,8 +101,8 @@ func TestReserveKeepsWritesGoingOnAFullDisk(t *testing.T) {
 				if err := s.Check(t.Context()); err != nil {
 					t.Errorf("Check on a full disk: %v", err)
 				}
-				if m, err := inspectFile(s.handle().file); err != nil || before.Size() > m.need()+32<<20 {
-					t.Errorf("the reserve is part of the file's size: %d bytes for %d, %v", before.Size(), m.need(), err)
+				if m, err := boltfile.InspectFile(s.handle().file); err != nil || before.Size() > m.Size()+32<<20 {
+					t.Errorf("the reserve is part of the file's size: %d bytes for %d, %v", before.Size(), m.Size(), err)
 				}
 				if said := strings.Contains(log.String(), "held in reserve"); said != (size > 0) {
 					t.Errorf("reserve %d: log %q", size, log.String())
@@ -138,7 +139,7 @@ func TestReserveIsMadeAgainWhenSpaceReturns(t *testing.T) {
 	for n := range 2 {
 		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
 			s.reserve.retry = time.Now() // ten seconds have gone by
-			return tx.Bucket(metaBucket).Put([]byte("n"), []byte{byte(n)})
+			return tx.Bucket(boltfile.MetaBucket).Put([]byte("n"), []byte{byte(n)})
 		}))
 	}
 	must(t, s.Close(t.Context())) // waits for the committer
@@ -155,9 +156,9 @@ func beyond(t *testing.T, s *Store) int64 {
 	f, err := os.Open(s.path)
 	must(t, err)
 	defer f.Close()
-	m, err := inspectFile(f)
+	m, err := boltfile.InspectFile(f)
 	must(t, err)
-	return info.Sys().(*syscall.Stat_t).Blocks*512 - m.need()
+	return info.Sys().(*syscall.Stat_t).Blocks*512 - m.Size()
 }
 
 func TestFileSystemWithoutReserveIsSaidOnceAndServes(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // A witness is the file beside a database that says there is one, and which.
@@ -54,20 +56,20 @@ func testify(path string) (k testimony, err error) {
 
 // lastClosed returns the last transaction of the database at path, which has m
 // valid, by the word of its witness; 0 if that does not say.
-func lastClosed(path string, f io.ReaderAt, m meta) uint64 {
+func lastClosed(path string, f io.ReaderAt, m boltfile.Meta) uint64 {
 	known, err := testify(path)
 	if err != nil || !known.closed {
 		return 0
 	}
-	ours, err := snapshot{file: f, pageSize: m.pageSize, top: m.root}.bucket(metaBucket)
+	ours, err := m.Snapshot(f).Bucket(boltfile.MetaBucket)
 	if err != nil {
 		return 0
 	}
-	record, err := ours.get(identityKey)
+	record, err := ours.Get(boltfile.IdentityKey)
 	if err != nil {
 		return 0
 	}
-	if id, err := unseal(identityKey, record); err != nil || string(id) != known.id {
+	if id, err := boltfile.Unseal(boltfile.IdentityKey, record); err != nil || string(id) != known.id {
 		return 0
 	}
 	return known.txid

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // maxBatch is how many writes share one transaction, and so one fsync.
@@ -26,7 +27,7 @@ const maxWeight = 4096
 type write struct {
 	// touch reads by pread the pages that apply will read through the map; nil
 	// for a change of none.
-	touch func(snapshot) error
+	touch func(boltfile.Snapshot) error
 	// apply makes the change, or returns an error and has changed nothing.
 	apply  func(*bbolt.Tx) error
 	weight int         // how many accounts it changes
@@ -55,8 +56,8 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 	var put int
 	err = s.update(ctx, nil, func(tx *bbolt.Tx) error {
 		put = 0
-		meta, accounts := tx.Bucket(metaBucket), tx.Bucket(accountBucket)
-		if meta.Get(seededKey) != nil {
+		meta, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
+		if meta.Get(boltfile.SeededKey) != nil {
 			return errUnchanged
 		}
 		if k, _ := accounts.Cursor().First(); k == nil {
@@ -69,7 +70,7 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 			}
 			put = len(seeds)
 		}
-		return meta.Put(seededKey, seal(seededKey, fmt.Append(nil, put)))
+		return meta.Put(boltfile.SeededKey, boltfile.Seal(boltfile.SeededKey, fmt.Append(nil, put)))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("bolt seed: %w", err)
@@ -78,7 +79,7 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 }
 
 func putAccount(b *bbolt.Bucket, acc store.Account) error {
-	record, err := encode(acc)
+	record, err := boltfile.EncodeAccount(acc)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func putAccount(b *bbolt.Bucket, acc store.Account) error {
 }
 
 // update hands a change to the committer and waits for its commit.
-func (s *Store) update(ctx context.Context, touch func(snapshot) error, apply func(*bbolt.Tx) error) error {
+func (s *Store) update(ctx context.Context, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error) error {
 	return s.submit(ctx, &write{touch: touch, apply: apply, weight: 1})
 }
 
@@ -265,10 +266,10 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 		return nil, err
 	}
 	m, err := h.inspect(h.file, info.Size())
-	if err != nil && !errors.Is(err, errOlderMeta) { // that one is written anew now
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
 		return nil, err
 	}
-	if err := checkFreelist(h.file, m); err != nil {
+	if err := boltfile.CheckFreelist(h.file, m); err != nil {
 		return nil, err
 	}
 	tx, err := h.db.Begin(true)
@@ -291,7 +292,7 @@ func errForeign(found, ours uint64) error {
 
 // warm reads the pages of a write by pread before the transaction reads them
 // through the map.
-func warm(snap snapshot, touch func(snapshot) error) error {
+func warm(snap boltfile.Snapshot, touch func(boltfile.Snapshot) error) error {
 	if touch == nil {
 		return nil
 	}
@@ -305,8 +306,8 @@ func warm(snap snapshot, touch func(snapshot) error) error {
 // all as it was, unless the failure came after the meta page was written.
 func (s *Store) commitFailed(err error, txid uint64) error {
 	if noSpace(err) {
-		after, _ := inspectFile(s.handle().file)
-		if after.txid != 0 && after.txid < txid {
+		after, _ := boltfile.InspectFile(s.handle().file)
+		if after.TxID != 0 && after.TxID < txid {
 			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 		}
 	}

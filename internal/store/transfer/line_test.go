@@ -36,8 +36,9 @@ func TestLineNeedsIDAndNameAlone(t *testing.T) {
 		t.Errorf("null is not as good as absent: %+v, %v", acc, fault)
 	}
 	acc, fault = parseLine([]byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
-	if want := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC); fault != nil || acc.CreatedAt != want {
-		t.Errorf("%+v, %v, want %s", acc, fault, want)
+	kept, _ := store.NextImported(nil, acc, time.Now())
+	if want := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC); fault != nil || kept.CreatedAt != want {
+		t.Errorf("%+v, %v, want %s", kept, fault, want)
 	}
 }
 
@@ -70,7 +71,7 @@ func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
 		"{\"id\":\"a\",\"name\":\"\xff\"}":                                   "#: is not valid UTF-8",
 		`{"id":"a","name":"\ud800"}`:                                         "#/name: is not valid JSON",
 		`{"id":"a","name":"x","id":"b"}`:                                     "#/id: stands twice",
-		`{"id":"a","name":"x","Name":"hunter2"}`:                             "#/Name: is not a member of an account",
+		`{"id":"a","name":"x","Name":"hunter2"}`:                             "#/Name: is not a member that is known",
 		`{"id":"a","name":"x","e\u0007il":"hunter2"}`:                        "#/e%07il: is not a member",
 		`{"id":"a","name":"x","` + strings.Repeat("x", 500) + `":"hunter2"}`: "#: is not a member",
 		`{"id":"a","name":"x","email":"hunter2"}`:                            "#/email: must be an address",
