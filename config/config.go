@@ -9,14 +9,17 @@ import "time"
 // http.port is ACCOUNTSERVICE_HTTP_PORT.
 const EnvPrefix = "ACCOUNTSERVICE_"
 
-// Config is everything an operator can set. Load returns it complete, checked
-// and never changed afterwards.
+// Config is everything an operator can set. Load returns it complete and checked;
+// nothing changes it afterwards.
 //
-// The tags are the one place where a setting is described: key is its name in
-// its section, min, max and below its range, oneof its words, scheme the URLs
-// it takes, required that it can't be empty, inherit the key whose value it has
-// when it has none, doc its meaning. A new setting is a field here, its default
-// below, and a line in configs/accountservice.yaml: nothing else in this package.
+// Only the tags describe a setting:
+//   - key is its name in its section, doc its meaning;
+//   - min, max and below are its range, oneof its words, scheme its URL schemes;
+//   - required means that it can't be empty;
+//   - inherit is the key whose value it takes when it is not set.
+//
+// A new setting is a field here, its default below, and a line in
+// configs/accountservice.yaml: nothing else in this package.
 type Config struct {
 	HTTP   HTTP   `key:"http"`
 	Admin  Admin  `key:"admin"`
@@ -48,7 +51,7 @@ type Admin struct {
 	Addr string `key:"addr" doc:"host:port for /metrics, /maintenance and /debug/pprof/, which ask for no password; port 0 for any, off for none"`
 }
 
-// Off says that there is to be no such listener.
+// Off is true if there is no such listener.
 func (a Admin) Off() bool { return a.Addr == "" || a.Addr == "off" }
 
 // Store says where accounts are kept.
@@ -59,18 +62,16 @@ type Store struct {
 
 // Bolt is the embedded store: one file.
 type Bolt struct {
-	Path        string        `key:"path" required:"true" doc:"the database file"`
-	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
-	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
-	Volume      string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
-
-	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
-
-	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
+	Path            string        `key:"path" required:"true" doc:"the database file"`
+	OpenTimeout     time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
+	Create          string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+	Volume          string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
+	RescueDir       string        `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
+	AcceptOlderMeta bool          `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
 }
 
-// Checks is when and how health is measured. The first five are the defaults
-// of every check; a check's own zero value takes them.
+// Checks is when and how health is measured. The first five settings are the
+// defaults of every check.
 type Checks struct {
 	Interval   time.Duration `key:"interval" min:"100ms" max:"1h" doc:"time between two runs of a check"`
 	Timeout    time.Duration `key:"timeout" min:"10ms" max:"1h" doc:"deadline of one run; below the interval"`
@@ -84,18 +85,18 @@ type Checks struct {
 	Dependencies map[string]Dependency `key:"dependencies"`
 }
 
-// Check is one check's own schedule and consequence. Load has filled what was
-// not set from Checks.
+// Check is the schedule of one check and what its failure means. What is not set
+// comes from Checks.
 type Check struct {
-	Interval   time.Duration `key:"interval" inherit:"checks.interval" min:"100ms" max:"1h" doc:"as checks.interval, for this check"`
-	Timeout    time.Duration `key:"timeout" inherit:"checks.timeout" min:"10ms" max:"1h" doc:"as checks.timeout, for this check"`
-	FailAfter  int           `key:"fail_after" inherit:"checks.fail_after" min:"1" max:"100" doc:"as checks.fail_after, for this check"`
-	PassAfter  int           `key:"pass_after" inherit:"checks.pass_after" min:"1" max:"100" doc:"as checks.pass_after, for this check"`
-	StaleAfter time.Duration `key:"stale_after" inherit:"checks.stale_after" min:"200ms" max:"24h" doc:"as checks.stale_after, for this check"`
+	Interval   time.Duration `key:"interval" inherit:"checks.interval" min:"100ms" max:"1h"`
+	Timeout    time.Duration `key:"timeout" inherit:"checks.timeout" min:"10ms" max:"1h"`
+	FailAfter  int           `key:"fail_after" inherit:"checks.fail_after" min:"1" max:"100"`
+	PassAfter  int           `key:"pass_after" inherit:"checks.pass_after" min:"1" max:"100"`
+	StaleAfter time.Duration `key:"stale_after" inherit:"checks.stale_after" min:"200ms" max:"24h"`
 	OnFailure  string        `key:"on_failure" oneof:"restart unroute degrade" doc:"what its failure means: restart (503 on /health), unroute (503 on /ready only), degrade (still served)"`
 }
 
-// BoltCheck asks whether the database can still be served and kept.
+// BoltCheck is the check of the database file.
 type BoltCheck struct {
 	Check       `key:",squash"`
 	WriteCanary bool `key:"write_canary" doc:"commit a test write, too, when no client has written for 30s"`
@@ -107,21 +108,21 @@ type Disk struct {
 	MinFree Bytes `key:"min_free" min:"0" max:"1PiB" doc:"free space below which the check fails"`
 }
 
-// Dependency is another service this one needs, watched by its URL. It is shared
-// by all replicas, so its failure never restarts: that would kill every one.
+// Dependency is another service this one needs, checked by its URL. All replicas
+// share it, so its failure never restarts one: it would restart all of them.
 type Dependency struct {
 	Check `key:",squash" on_failure:"unroute degrade"`
 	URL   URL `key:"url" required:"true" scheme:"http https tcp tls dns grpc grpcs postgres postgresql redis rediss amqp amqps nats" doc:"what to ask; the scheme picks the check, options are in the query: see docs/dependencies.md"`
 }
 
-// Log is how the service speaks.
+// Log is what is logged, and in which format.
 type Log struct {
 	Level  string `key:"level" oneof:"debug info warn error" doc:"least severe line written"`
 	Format string `key:"format" oneof:"auto json text" doc:"auto: text on a terminal, else json"`
 }
 
 // Default is the configuration of no file and an empty environment, before Load
-// fills what is inherited. configs/accountservice.yaml says the same, by test.
+// fills what is inherited. A test holds configs/accountservice.yaml to it.
 func Default() Config {
 	return Config{
 		HTTP: HTTP{
@@ -170,8 +171,9 @@ func defaultWith(names ...string) Config {
 	return c
 }
 
-// reservedChecks are names of checks without a section in Checks, of this version
-// or a later one. They can't be dependencies, nor can the sections of Checks.
+// reservedChecks are the names of checks that have no section in Checks, of this
+// version or a later one. No dependency can have such a name or that of a section
+// of Checks.
 var reservedChecks = []string{
 	"auth", "backup", "drain", "log", "maintenance", "postgres", "starting", "store", "tls", "volume",
 }

@@ -8,12 +8,13 @@ import (
 )
 
 // docsNotes is what holds for every row of the table.
-const docsNotes = "\n`NAME` is a dependency's name: lower-case letters, digits, `_` and `-` in the file. In a variable it is in\n" +
-	"capitals, without `-`: `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USER_API_URL` is the `url` of `user_api`. These names are\n" +
-	"reserved for checks of the service itself, of this version or a later one:\n%s.\n\n" +
-	"Every variable can end in `_FILE` and then names a file that holds the value, such as a Docker secret; one line end\n" +
-	"after the value is cut. An empty variable counts as not set. A key in the file needs a value: `\"\"` is an empty text.\n" +
-	"Durations and sizes carry units (`5s`, `1m30s`, `64MiB`), numbers are decimal, unknown names are errors.\n"
+const docsNotes = "\n`NAME` is a dependency's name: lower-case letters, digits, `_` and `-` in the file. In a variable it\n" +
+	"is in capitals, without `-`: `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USER_API_URL` is the `url` of\n" +
+	"`user_api`. These names are reserved for checks of the service itself, of this version or a later one:\n%s.\n\n" +
+	"Every variable can end in `_FILE` and then names a file that holds the value, such as a Docker secret;\n" +
+	"one line end after the value is cut. An empty variable counts as not set. A key in the file needs a\n" +
+	"value: `\"\"` is an empty text. Durations and sizes carry units (`5s`, `1m30s`, `64MiB`), numbers are\n" +
+	"decimal, unknown names are errors.\n"
 
 // Docs writes the table of all settings as Markdown, for docs/settings.md.
 func Docs(w io.Writer) error {

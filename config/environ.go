@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -64,7 +65,7 @@ func (l *loader) readEnviron(variables map[string]string) layer {
 		}
 		s := setting{row: r, dependency: dependency, text: text, source: from}
 		if dependency != "" {
-			l.declare(dependency, name)
+			l.declared[dependency] = cmp.Or(l.declared[dependency], name)
 		}
 		if from.secret && !l.readSecret(&s) {
 			continue
@@ -102,7 +103,8 @@ func (l *loader) unknownMessage(name string) string {
 	case near != "" && !nameless:
 		return "unknown variable, did you mean " + show(near) + "?"
 	case isDependency:
-		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, NAME in capitals, digits and _"
+		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, " +
+			"NAME in capitals, digits and _"
 	}
 	return "unknown variable: accountservice config docs lists all"
 }

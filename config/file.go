@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ type fileReader struct {
 	settings layer
 }
 
-// readFile is the settings of the file that variable names, if a variable does.
+// readFile returns the settings of the file at path; variable is what names it, or "".
 func (l *loader) readFile(path, variable string) layer {
 	f := fileReader{loader: l, path: path, settings: layer{}}
 	if path == "" {
@@ -46,7 +47,7 @@ func (l *loader) readFile(path, variable string) layer {
 	return f.settings
 }
 
-// document is the root of the one document in the file, nil after a fault.
+// document returns the root of the one document in the file, nil after a fault.
 func (f *fileReader) document(content []byte) *yaml.Node {
 	for i, line := range bytes.Split(content, []byte("\n")) {
 		if !utf8.Valid(line) {
@@ -86,22 +87,19 @@ func (f *fileReader) document(content []byte) *yaml.Node {
 	return root
 }
 
-// yamlError is how the parser says where it stopped.
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+// yamlError splits an error of the parser into line and message.
+var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)`)
 
 func (f *fileReader) syntax(err error) {
 	place := f.path
 	parts := yamlError.FindStringSubmatch(err.Error())
-	if parts == nil {
-		parts = []string{"", "", err.Error()}
-	}
 	if parts[1] != "" {
 		place += ":" + parts[1]
 	}
 	f.fault(place, "is not YAML: %s", strings.Join(strings.Fields(parts[2]), " "))
 }
 
-// broken is a fault of the file and of no key.
+// broken notes a fault of the file, not of a key.
 func (f *fileReader) broken(line int, message string) {
 	f.fault(fmt.Sprintf("%s:%d", f.path, line), "%s", message)
 }
@@ -158,7 +156,7 @@ func (f *fileReader) entry(value *yaml.Node, p place) {
 		f.add(f.settings, setting{row: r, dependency: p.dependency, text: value.Value, source: source{place: p.at}})
 	default:
 		if parent(p.pattern) == dependenciesKey {
-			f.declare(p.dependency, p.at)
+			f.declared[p.dependency] = cmp.Or(f.declared[p.dependency], p.at)
 		}
 		f.section(value, p)
 	}
@@ -176,8 +174,8 @@ func (f *fileReader) unknownKey(p place) {
 	f.unknown(p.key(), "unknown key ("+p.at+")"+cure)
 }
 
-// usable refuses what YAML can do and a configuration should not: values that
-// stand elsewhere, types by tag, and keys without a value.
+// usable refuses YAML that a configuration does not need: anchors and aliases,
+// tags, and keys without a value.
 func usable(node *yaml.Node) error {
 	switch {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
@@ -185,7 +183,8 @@ func usable(node *yaml.Node) error {
 	case node.Style&yaml.TaggedStyle != 0:
 		return errors.New("has a YAML tag (!): remove it")
 	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
-		return errors.New(`has no value: give it one ("" for an empty text, {} for an empty section), or remove the line`)
+		return errors.New(`has no value: give it one ("" for an empty text, {} for an empty section), ` +
+			"or remove the line")
 	case node.Kind == yaml.MappingNode && len(node.Content) > 0 && node.Content[0].Kind == yaml.MappingNode:
 		return errTemplate // {{ .Node.Hostname }} without quotes is a mapping in a mapping
 	}

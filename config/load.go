@@ -84,12 +84,13 @@ func (l *loader) checkNames() {
 		message := ""
 		switch {
 		case other != "":
-			message = fmt.Sprintf("can't be told from %s (%s) in a variable: names must differ in more than case, - and _",
-				show(other), seen[other])
+			message = fmt.Sprintf("can't be told from %s (%s) in a variable: "+
+				"names must differ in more than case, - and _", show(other), seen[other])
 		case name != strings.ToLower(name):
 			message = "must be in lower case"
 		case !dependencyName.MatchString(name):
-			message = "must be a name of at most 63 lower-case letters, digits, _ and -, and start with a letter or digit"
+			message = "must be a name of at most 63 lower-case letters, digits, _ and -, " +
+				"and start with a letter or digit"
 		case slices.Contains(reserved, name):
 			message = "is reserved for a check of the service itself: choose another"
 		default:

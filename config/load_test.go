@@ -1,9 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,13 +44,18 @@ func writeFile(t *testing.T, name, content string) string {
 
 func TestNothingSetGivesTheDefaults(t *testing.T) {
 	loaded := load(t)
-	want := Default()
-	filled := func(onFailure string) Check {
-		return Check{2 * time.Second, time.Second, 2, 1, 15 * time.Second, onFailure}
+	defaults := map[string]any{}
+	for _, r := range rowsOf(Default()) {
+		defaults[r.key] = r.value
 	}
-	want.Checks.Bolt.Check, want.Checks.Records, want.Checks.Disk.Check = filled("restart"), filled("degrade"), filled("degrade")
-	if !reflect.DeepEqual(loaded.Config, want) {
-		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
+	rows := rowsOf(loaded.Config)
+	for _, r := range rows {
+		if want := defaults[cmp.Or(r.inherit, r.key)]; r.value != want {
+			t.Errorf("%s: got %v, want %v", r.key, r.value, want)
+		}
+	}
+	if len(rows) != len(defaults) {
+		t.Errorf("got %d settings, want %d", len(rows), len(defaults))
 	}
 	if len(loaded.Warnings) > 0 {
 		t.Errorf("got warnings %q", loaded.Warnings)

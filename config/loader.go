@@ -82,10 +82,3 @@ func (l *loader) unknown(name, message string) {
 	}
 	l.fault(name, "%s", message)
 }
-
-// declare notes a dependency that something is set for.
-func (l *loader) declare(dependency, place string) {
-	if l.declared[dependency] == "" {
-		l.declared[dependency] = place
-	}
-}

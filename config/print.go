@@ -25,7 +25,7 @@ func (l Loaded) Print(w io.Writer, format string) error {
 	return nil
 }
 
-// tree is every value with its origin as a comment.
+// tree returns every value, with its origin as a comment.
 func (l Loaded) tree() (*yaml.Node, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode, HeadComment: strings.Join(l.Notes, "\n")}
 	for _, r := range rowsOf(l.Config) {
@@ -44,8 +44,8 @@ func (l Loaded) tree() (*yaml.Node, error) {
 	return root, nil
 }
 
-// subsection is the mapping of this name, made if it is not there. Rows of one
-// section follow each other, so it can only be the last.
+// subsection returns the mapping of this name and adds it if it is missing. The
+// rows of a section follow each other, so only the last entry can have the name.
 func subsection(section *yaml.Node, name string) *yaml.Node {
 	if last := len(section.Content) - 2; last >= 0 && section.Content[last].Value == name {
 		return section.Content[last+1]
@@ -56,9 +56,7 @@ func subsection(section *yaml.Node, name string) *yaml.Node {
 }
 
 func textNode(text string) *yaml.Node {
-	node := &yaml.Node{}
-	node.SetString(text)
-	return node
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
 }
 
 // plainValue keeps numbers and booleans; all else is the text that Load takes.

@@ -26,7 +26,7 @@ type schema struct {
 }
 
 func newSchema() schema {
-	s := schema{rows: rowsOf(defaultWith(anyName)), byKey: map[string]row{}, sections: map[string]bool{"": true}}
+	s := schema{rows: rowsOf(defaultWith(anyName)), byKey: map[string]row{}, sections: map[string]bool{}}
 	for _, r := range s.rows {
 		s.byKey[r.key] = r
 		s.keys = append(s.keys, r.key)
@@ -56,8 +56,6 @@ func (s schema) reservedNames() []string {
 func parent(key string) string {
 	return key[:max(0, strings.LastIndexByte(key, '.'))]
 }
-
-func join(section, name string) string { return strings.TrimPrefix(section+"."+name, ".") }
 
 // named replaces NAME in a key by a dependency's name, if there is one.
 func named(key, name string) string {

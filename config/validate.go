@@ -56,7 +56,8 @@ func (v validator) shutdownFits(h HTTP) {
 	v.rule(need <= h.StopGracePeriod,
 		term{"http.drain_delay", tooLong},
 		term{"http.shutdown_timeout", tooLong},
-		term{"http.stop_grace_period", fmt.Sprintf("must be at least %s: http.drain_delay %s + http.shutdown_timeout %s + %v",
+		term{"http.stop_grace_period", fmt.Sprintf("must be at least %s: "+
+			"http.drain_delay %s + http.shutdown_timeout %s + %v",
 			format(need), format(h.DrainDelay), format(h.ShutdownTimeout), closeTime)})
 }
 
@@ -84,23 +85,23 @@ func (v validator) adminIsApart(a Admin, h HTTP) {
 func (v validator) schedule(section string) {
 	interval, timeout := v.owner(section+".interval"), v.owner(section+".timeout")
 	failAfter, staleAfter := v.owner(section+".fail_after"), v.owner(section+".stale_after")
-	every, deadline := v.duration(section+".interval"), v.duration(section+".timeout")
+	duration := func(name string) time.Duration { return v.values[section+name].(time.Duration) }
+	every, deadline := duration(".interval"), duration(".timeout")
 	v.ownRule(section, deadline < every,
 		term{timeout, fmt.Sprintf("must be below %s %s", interval, format(every))},
 		term{interval, fmt.Sprintf("must be above %s %s", timeout, format(deadline))})
 
-	failures, stale := v.values[section+".fail_after"].(int), v.duration(section+".stale_after")
+	failures, stale := v.values[section+".fail_after"].(int), duration(".stale_after")
 	need := every*time.Duration(failures) + deadline
 	sum := fmt.Sprintf("%s x %s + %s", interval, failAfter, timeout)
-	tooMuch := fmt.Sprintf("is too much: %s is %s and must be at most %s %s", sum, format(need), staleAfter, format(stale))
+	tooMuch := fmt.Sprintf("is too much: %s is %s and must be at most %s %s",
+		sum, format(need), staleAfter, format(stale))
 	v.ownRule(section, stale >= need,
 		term{staleAfter, fmt.Sprintf("must be at least %s: %s", format(need), sum)},
 		term{interval, tooMuch},
 		term{failAfter, tooMuch},
 		term{timeout, tooMuch})
 }
-
-func (v validator) duration(key string) time.Duration { return v.values[key].(time.Duration) }
 
 // ownRule is a rule about a section. It reports the section's own values first,
 // and nothing if all values are inherited.
