@@ -172,16 +172,22 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	return m, nil
 }
 
-// CheckFreelist reads the header of the list of free pages. A commit of bbolt reads the list through the map and
-// believes the header.
-func CheckFreelist(f io.ReaderAt, m Meta) error {
+// ReadFreelist reads the header of the list of free pages, which a commit of bbolt reads through the map and believes.
+// A damaged one is an error. The pages of the list lie within the file, and are not more than all ids need.
+func ReadFreelist(f io.ReaderAt, m Meta) (Header, error) {
 	b := make([]byte, HeaderSize)
+	if m.Freelist >= uint64(m.HighWater) {
+		return Header{}, errFreelist
+	}
 	if _, err := f.ReadAt(b, int64(m.Freelist)*m.PageSize); err != nil {
-		return fmt.Errorf("reading its list of free pages: %w", err)
+		return Header{}, fmt.Errorf("reading its list of free pages: %w", err)
 	}
 	h := ParseHeader(b)
-	if h.ID != m.Freelist || h.Flags != FreelistPage || m.Freelist+uint64(h.Overflow) >= uint64(m.HighWater) {
-		return errors.New("its list of free pages is damaged; restore a backup")
+	last := int64(m.Freelist) + int64(h.Overflow)
+	if h.ID != m.Freelist || h.Flags != FreelistPage || last >= m.HighWater || int64(h.Overflow) > m.HighWater*8/m.PageSize+1 {
+		return Header{}, errFreelist
 	}
-	return nil
+	return h, nil
 }
+
+var errFreelist = errors.New("its list of free pages is damaged; restore a backup")

@@ -143,7 +143,7 @@ func TestHostileFileCostsLittleAndGetsAVerdict(t *testing.T) {
 		"high-water mark of 2^63":     {small, func(h *hostile) { h.metas(3, 2, 1<<63) }, "is cut short"},
 		"root of 2^64-1":              {small, func(h *hostile) { h.metas(freeTop, 2, pages) }, "and the database has pages 2 to"},
 		"root on a meta page":         {small, func(h *hostile) { h.metas(1, 2, pages) }, "and the database has pages 2 to"},
-		"list of free pages at 2^63":  {small, func(h *hostile) { h.metas(3, 1<<63, pages) }, "and the database has pages 2 to"},
+		"list of free pages at 2^63":  {small, func(h *hostile) { h.metas(3, 1<<63, pages) }, "its list of free pages is damaged"},
 		"no list of free pages":       {small, func(h *hostile) { h.metas(3, freeTop, pages) }, "its header says that it is page 0"},
 		"a free list of 2^60 entries": {small, func(h *hostile) { h.metas(3, 2, pages); h.freelist(0, 1<<60) }, "entries, and has room for"},
 		"a free list of 2^61 entries, whose bytes are 2^64": {small, func(h *hostile) {
@@ -153,7 +153,7 @@ func TestHostileFileCostsLittleAndGetsAVerdict(t *testing.T) {
 		"a free list as long as a sparse file": {huge, func(h *hostile) {
 			h.metas(3, 2, huge/hostilePage)
 			h.freelist(1<<32-2, 1<<31)
-		}, "pages follow as part of it"},
+		}, "its list of free pages is damaged"},
 		"a free list of zeros": {huge, func(h *hostile) {
 			h.metas(huge/hostilePage-1, 2, huge/hostilePage)
 			h.freelist(1<<22, 1<<31)
