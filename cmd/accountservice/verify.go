@@ -28,7 +28,8 @@ func newVerifyCommand(stdout io.Writer) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": verdict, "json": verdictJSON}[format]
 			if !known || timeout <= 0 {
-				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)}
+				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s",
+					format, timeout)}
 			}
 			report, err := verifyFile(cmd.Context(), args[0], timeout)
 			if err != nil {

@@ -117,7 +117,8 @@ func lost(good, damaged Meta) error {
 // opened; its text follows the name of the file.
 func Inspect(f io.ReaderAt, size int64) (Meta, error) {
 	if size == 0 {
-		return Meta{}, errors.New("is empty (0 bytes), so it is no database any more; restore a backup, or remove the file and its witness to begin with a new one")
+		return Meta{}, errors.New("is empty (0 bytes), so it is no database any more; " +
+			"restore a backup, or remove the file and its witness to begin with a new one")
 	}
 	metas := ReadMetas(f)
 	for _, err := range metas.Errs {
@@ -163,7 +164,8 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	}
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
-	ok := order.Uint32(b) == metaMagic && order.Uint32(b[4:]) == metaVersion && order.Uint64(b[metaSize-8:]) == sum.Sum64() &&
+	ok := order.Uint32(b) == metaMagic && order.Uint32(b[4:]) == metaVersion &&
+		order.Uint64(b[metaSize-8:]) == sum.Sum64() &&
 		m.PageSize >= minPageSize && m.PageSize <= maxPageSize && m.PageSize&(m.PageSize-1) == 0 &&
 		(offset == 0 || offset == m.PageSize)
 	if !ok {
@@ -183,8 +185,9 @@ func ReadFreelist(f io.ReaderAt, m Meta) (Header, error) {
 		return Header{}, fmt.Errorf("reading its list of free pages: %w", err)
 	}
 	h := ParseHeader(b)
-	last := int64(m.Freelist) + int64(h.Overflow)
-	if h.ID != m.Freelist || h.Flags != FreelistPage || last >= m.HighWater || int64(h.Overflow) > m.HighWater*8/m.PageSize+1 {
+	more := int64(h.Overflow)
+	if h.ID != m.Freelist || h.Flags != FreelistPage ||
+		int64(m.Freelist)+more >= m.HighWater || more > m.HighWater*8/m.PageSize+1 {
 		return Header{}, errFreelist
 	}
 	return h, nil
