@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,6 +142,8 @@ func TestARunMayStillSayWhyAtItsDeadline(t *testing.T) {
 		"soon after":         {own(lastWords / 2), "TLS handshake: the peer is silent"},
 		"too late":           {own(2 * lastWords), "hung: no answer within 1s"},
 		"the context's word": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "no answer within 1s"},
+		"success":            {func(ctx context.Context) error { <-ctx.Done(); return nil }, "no answer within 1s"},
+		"no answer at all":   {func(context.Context) error { runtime.Goexit(); return nil }, "hung: no answer within 1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

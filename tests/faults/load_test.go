@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // requestLimit is the request deadline of the service and a second more: a
@@ -98,7 +100,7 @@ func (l *load) end() {
 // still makes the writer stop and waits until no write is under way.
 func (l *load) still() {
 	l.quiet.Store(true)
-	eventually(func() error {
+	harness.Eventually(10*time.Second, func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.flying > 0 {

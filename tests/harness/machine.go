@@ -82,7 +82,8 @@ func Certificate(tb testing.TB) (certificate tls.Certificate, file string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	Must(tb, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour)}
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	Must(tb, err)
 	secret, err := x509.MarshalECPrivateKey(key)

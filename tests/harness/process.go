@@ -23,7 +23,8 @@ const (
 
 // Build compiles the service and the probe into a folder.
 func Build(folder string) error {
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", folder+"/", "accountservice/cmd/accountservice", "accountservice/healthchecker")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", folder+"/",
+		"accountservice/cmd/accountservice", "accountservice/healthchecker")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
@@ -111,7 +112,11 @@ func (p *Process) Signal(tb testing.TB, s os.Signal) { tb.Helper(); Must(tb, p.C
 func (p *Process) Kill(tb testing.TB) { tb.Helper(); p.Signal(tb, syscall.SIGKILL); p.Exits(tb, -1) }
 
 // Stop tells the process to end, as an orchestrator does, and wants this exit code.
-func (p *Process) Stop(tb testing.TB, code int) { tb.Helper(); p.Signal(tb, syscall.SIGTERM); p.Exits(tb, code) }
+func (p *Process) Stop(tb testing.TB, code int) {
+	tb.Helper()
+	p.Signal(tb, syscall.SIGTERM)
+	p.Exits(tb, code)
+}
 
 // Exits waits for the end of the process and wants this exit code.
 func (p *Process) Exits(tb testing.TB, want int) {
@@ -133,7 +138,7 @@ func (p *Process) Logs(tb testing.TB, want string) {
 		case strings.Contains(p.Log.String(), want):
 			return nil
 		case ended:
-			return errStop
+			return ErrEnded
 		}
 		return errors.New("not yet")
 	}); err != nil {
@@ -154,7 +159,7 @@ func (p *Process) Await(tb testing.TB, path string, want int) (body string) {
 			return nil
 		}
 		if !running {
-			return fmt.Errorf("%w: exit code %d while waiting for %s to be %d", errStop, p.Code(), path, want)
+			return fmt.Errorf("%w: exit code %d while waiting for %s to be %d", ErrEnded, p.Code(), path, want)
 		}
 		return fmt.Errorf("%s = %d %s, want %d", path, got, body, want)
 	}))

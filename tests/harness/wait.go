@@ -17,8 +17,8 @@ func Must(tb testing.TB, err error) {
 	}
 }
 
-// errStop in an error tells Eventually that waiting longer is of no use.
-var errStop = errors.New("ended")
+// ErrEnded in an error tells Eventually that waiting longer is of no use.
+var ErrEnded = errors.New("ended")
 
 // Eventually calls f until it succeeds or the limit is over, and returns the last error of f.
 func Eventually(limit time.Duration, f func() error) error {
@@ -26,7 +26,7 @@ func Eventually(limit time.Duration, f func() error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if err := f(); err == nil || errors.Is(err, errStop) || time.Now().After(deadline) {
+		if err := f(); err == nil || errors.Is(err, ErrEnded) || time.Now().After(deadline) {
 			return err
 		}
 		<-tick.C
