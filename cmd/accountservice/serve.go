@@ -102,8 +102,8 @@ func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log
 func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registerer,
 	log *slog.Logger) (*checks.Runner, error) {
 	others, faults := dependencyChecks(cfg)
-	for key, err := range faults { // a file that a URL names has gone since the start
-		return nil, fmt.Errorf("%s: %w", key, err)
+	if len(faults) > 0 { // none when the configuration was loaded, but a file that a URL names can have gone
+		return nil, fmt.Errorf("dependencies that cannot be checked: %v", faults)
 	}
 	runner, err := checks.New(component(), log, slices.Concat(own, others)...)
 	if err != nil {

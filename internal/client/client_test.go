@@ -34,7 +34,9 @@ func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
 }
 
 func TestAddressMustBeThatOfAService(t *testing.T) {
-	for _, address := range []string{"", "localhost:6767", "ftp://hunter2@h", "http://", "http://h?hunter2", "http://h#hunter2", "http://hunter2\x7f"} {
+	for _, address := range []string{
+		"", "localhost:6767", "ftp://hunter2@h", "http://", "http://h?hunter2", "http://h#hunter2", "http://hunter2\x7f",
+	} {
 		if _, err := client.New(address); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v, want an error that does not repeat it", address, err)
 		}
@@ -82,7 +84,8 @@ func TestWordsOfAServerCannotControlATerminal(t *testing.T) {
 	problem := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
-			io.WriteString(w, `{"title":"t\u001b[2J","detail":"d\u001b[2J\nd\u009b","errors":[{"line":1,"pointer":"#/\u001b[2J","detail":"is\u001b[2J"}]}`)
+			io.WriteString(w, `{"title":"t\u001b[2J","detail":"d\u001b[2J\nd\u009b",`+
+				`"errors":[{"line":1,"pointer":"#/\u001b[2J","detail":"is\u001b[2J"}]}`)
 		}
 	}
 	for name, h := range map[string]http.HandlerFunc{

@@ -35,8 +35,9 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 		return got.Write(p)
 	})
 	begun := time.Now()
-	if err := service.Export(t.Context(), slow); !errors.Is(err, errSilent) || got.String() != line || time.Since(begun) < 3*service.silence {
-		t.Errorf("%v after %s, %q", err, time.Since(begun), got.String())
+	err = service.Export(t.Context(), slow)
+	if took := time.Since(begun); !errors.Is(err, errSilent) || got.String() != line || took < 3*service.silence {
+		t.Errorf("%v after %s, %q", err, took, got.String())
 	}
 }
 
@@ -46,7 +47,9 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestRedirectOutOfTLSIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the request left TLS") }))
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the request left TLS")
+	}))
 	defer plain.Close()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, plain.URL, http.StatusPermanentRedirect)
@@ -57,7 +60,8 @@ func TestRedirectOutOfTLSIsNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	service.http.Transport = server.Client().Transport
-	if err := service.Export(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "308 Permanent Redirect is not followed") {
-		t.Errorf("%v", err)
+	want := "308 Permanent Redirect is not followed"
+	if err := service.Export(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }

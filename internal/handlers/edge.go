@@ -87,7 +87,7 @@ func (op operation) describe() huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
 		Summary: op.summary, Description: op.description, Responses: op.answers, Errors: op.errors,
-		Parameters: append(pathParameters(op.path), op.query...),
+		Parameters: append(pathParameters(op.path, idSchema()), op.query...),
 	}
 	if op.answers["200"] == nil && op.answers["201"] != nil {
 		d.DefaultStatus = http.StatusCreated

@@ -269,7 +269,7 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
 		return nil, err
 	}
-	if err := boltfile.CheckFreelist(h.file, m); err != nil {
+	if _, err := boltfile.ReadFreelist(h.file, m); err != nil {
 		return nil, err
 	}
 	tx, err := h.db.Begin(true)

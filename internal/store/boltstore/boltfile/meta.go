@@ -117,7 +117,8 @@ func lost(good, damaged Meta) error {
 // opened; its text follows the name of the file.
 func Inspect(f io.ReaderAt, size int64) (Meta, error) {
 	if size == 0 {
-		return Meta{}, errors.New("is empty (0 bytes), so it is no database any more; restore a backup, or remove the file and its witness to begin with a new one")
+		return Meta{}, errors.New("is empty (0 bytes), so it is no database any more; " +
+			"restore a backup, or remove the file and its witness to begin with a new one")
 	}
 	metas := ReadMetas(f)
 	for _, err := range metas.Errs {
@@ -163,7 +164,8 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	}
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
-	ok := order.Uint32(b) == metaMagic && order.Uint32(b[4:]) == metaVersion && order.Uint64(b[metaSize-8:]) == sum.Sum64() &&
+	ok := order.Uint32(b) == metaMagic && order.Uint32(b[4:]) == metaVersion &&
+		order.Uint64(b[metaSize-8:]) == sum.Sum64() &&
 		m.PageSize >= minPageSize && m.PageSize <= maxPageSize && m.PageSize&(m.PageSize-1) == 0 &&
 		(offset == 0 || offset == m.PageSize)
 	if !ok {
@@ -172,16 +174,23 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	return m, nil
 }
 
-// CheckFreelist reads the header of the list of free pages. A commit of bbolt reads the list through the map and
-// believes the header.
-func CheckFreelist(f io.ReaderAt, m Meta) error {
+// ReadFreelist reads the header of the list of free pages, which a commit of bbolt reads through the map and believes.
+// A damaged one is an error. The pages of the list lie within the file, and are not more than all ids need.
+func ReadFreelist(f io.ReaderAt, m Meta) (Header, error) {
 	b := make([]byte, HeaderSize)
+	if m.Freelist >= uint64(m.HighWater) {
+		return Header{}, errFreelist
+	}
 	if _, err := f.ReadAt(b, int64(m.Freelist)*m.PageSize); err != nil {
-		return fmt.Errorf("reading its list of free pages: %w", err)
+		return Header{}, fmt.Errorf("reading its list of free pages: %w", err)
 	}
 	h := ParseHeader(b)
-	if h.ID != m.Freelist || h.Flags != FreelistPage || m.Freelist+uint64(h.Overflow) >= uint64(m.HighWater) {
-		return errors.New("its list of free pages is damaged; restore a backup")
+	more := int64(h.Overflow)
+	if h.ID != m.Freelist || h.Flags != FreelistPage ||
+		int64(m.Freelist)+more >= m.HighWater || more > m.HighWater*8/m.PageSize+1 {
+		return Header{}, errFreelist
 	}
-	return nil
+	return h, nil
 }
+
+var errFreelist = errors.New("its list of free pages is damaged; restore a backup")

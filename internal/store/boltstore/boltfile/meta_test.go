@@ -28,7 +28,8 @@ func TestMetaLayoutIsBbolts(t *testing.T) {
 			if err != nil || info.Type != "freelist" {
 				t.Errorf("page %d is %+v, %v; want the list of free pages", m.Freelist, info, err)
 			}
-			return boltfile.CheckFreelist(f, m)
+			_, err = boltfile.ReadFreelist(f, m)
+			return err
 		}))
 	}
 }

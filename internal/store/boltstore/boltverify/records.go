@@ -39,7 +39,8 @@ func (w *walker) topLevel(p boltfile.Page, i int) {
 // complete checks that the buckets are those of this service, or the tutorial's.
 func (w *walker) complete() {
 	has := func(name []byte) bool { return w.names[string(name)] }
-	ours, accounts, answers, ages := has(boltfile.MetaBucket), has(boltfile.AccountBucket), has(boltfile.AnswerBucket), has(boltfile.AgeBucket)
+	ours, accounts := has(boltfile.MetaBucket), has(boltfile.AccountBucket)
+	answers, ages := has(boltfile.AnswerBucket), has(boltfile.AgeBucket)
 	switch {
 	case !ours && !accounts:
 		w.find("buckets", "it is another program's database: it has %q and not %s", w.others, boltfile.AccountBucket)

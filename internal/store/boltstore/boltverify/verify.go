@@ -51,7 +51,8 @@ func (r *Report) find(where, format string, args ...any) {
 		r.Omitted++
 		return
 	}
-	r.Findings = append(r.Findings, Finding{where, fmt.Sprintf("%.500s", fmt.Sprintf(format, args...))}) // JSON's errors quote the file
+	what := fmt.Sprintf(format, args...)
+	r.Findings = append(r.Findings, Finding{where, fmt.Sprintf("%.500s", what)}) // errors of JSON quote the file
 }
 
 // Verify reads the whole database file at path, which no process may have open for writing, and returns all damage

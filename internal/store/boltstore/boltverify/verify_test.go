@@ -73,7 +73,7 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 			binary.NativeEndian.PutUint64(first, binary.NativeEndian.Uint64(first[8:]))
 		}, "page 2 is neither|twice"},
 		"the count of free pages": {func(im *dbFile) { im.page(im.free)[10]-- }, "is neither in use nor free"},
-		"the list of free pages":  {func(im *dbFile) { clear(im.page(im.free)) }, "its header says that it is page 0"},
+		"the list of free pages":  {func(im *dbFile) { clear(im.page(im.free)) }, "its list of free pages is damaged"},
 		"both meta pages":         {func(im *dbFile) { clear(im.b[:2*im.pageLength]) }, "not a database, or both are damaged"},
 		"the first meta page":     {func(im *dbFile) { clear(im.b[:im.pageLength]) }, "meta page 0"},
 		"the second meta page":    {func(im *dbFile) { clear(im.b[im.pageLength : 2*im.pageLength]) }, "meta page 1"},

@@ -34,17 +34,17 @@ const maxOthers = 10
 // walk reads all that hangs on the newest meta page: the bucket of buckets and the list of free pages. After the end
 // of ctx it returns early.
 func (w *walker) walk() {
-	w.uses, w.names = newUses(uint64(w.meta.HighWater)), make(map[string]bool)
+	w.uses, w.names = newUses(), make(map[string]bool)
 	w.bucket(theMeta, w.meta.Root, w.topLevel)
 	if w.ended() {
 		return
 	}
 	w.complete()
-	if w.meta.Freelist == boltfile.NoFreelist || !w.freelist(w.meta.Freelist) {
+	if w.meta.Freelist == boltfile.NoFreelist || !w.freelist() {
 		return
 	}
-	if first, n := w.uses.unclaimed(); n > 0 {
-		w.find(at(first), "is neither in use nor free, one of %d such pages", n)
+	if n := uint64(w.meta.HighWater) - w.uses.claimed; n > 0 {
+		w.find(at(w.uses.firstUnused()), "is neither in use nor free, one of %d such pages", n)
 	}
 }
 
@@ -170,7 +170,7 @@ func (w *walker) claim(from string, id, n uint64) (ok bool) {
 }
 
 func (w *walker) inBounds(from string, id, n uint64) bool {
-	if all := w.uses.pages; id < 2 || id >= all || n > all-id {
+	if all := uint64(w.meta.HighWater); id < 2 || id >= all || n > all-id {
 		w.find(from, "leads to page %d (%d in all), and the database has pages 2 to %d", id, n, all-1)
 		return false
 	}
