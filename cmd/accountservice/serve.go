@@ -107,7 +107,6 @@ func openStore(ctx context.Context, cfg config.Store, waiting func(string), log 
 		Log:         log,
 
 		AcceptOlderMeta: cfg.Bolt.AcceptOlderMeta,
-		Reserve:         int64(cfg.Bolt.Reserve),
 	})
 	if err != nil {
 		return nil, err
@@ -162,13 +161,6 @@ func checkList(accounts *boltstore.Store, cfg config.Config, log *slog.Logger) (
 			Interval: all.Interval, Timeout: all.Timeout, FailAfter: all.FailAfter, PassAfter: all.PassAfter, StaleAfter: all.StaleAfter,
 			OnFailure: "degrade", // a new container would have no volume either
 		}, checks.Volume(folder)))
-	}
-	if cfg.Checks.Scrub.Interval > 0 {
-		scrub, err := newScrub(accounts, cfg.Checks, log)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, scrub)
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
 		dep := cfg.Checks.Dependencies[name]

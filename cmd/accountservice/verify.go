@@ -50,17 +50,12 @@ func newVerifyCommands(stdout io.Writer) []*cobra.Command {
 	}
 	verify.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long it may take")
 	verify.Flags().StringVar(&format, "format", "text", "text or json")
-	var modest bool
 	worker := &cobra.Command{
 		Use: verifyWorker + " FILE", Hidden: true, Args: cobra.ExactArgs(1),
 		Run: func(_ *cobra.Command, args []string) {
-			if modest {
-				stepBack()
-			}
 			boltstore.VerifyWorker(args[0], os.Stdin, stdout)
 		},
 	}
-	worker.Flags().BoolVar(&modest, stepBackFlag, false, "let every other process go first")
 	return []*cobra.Command{verify, worker}
 }
 
