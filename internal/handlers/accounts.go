@@ -117,7 +117,7 @@ func (a accounts) batchGet(ctx context.Context, in *batchInput) (*batchOutput, e
 		told[acc.ID] = true
 	}
 	out := &batchOutput{}
-	out.Body.Items, out.Body.Missing = notNil(found), []store.ID{}
+	out.Body.Items, out.Body.Missing = append([]store.Account{}, found...), []store.ID{} // none is [], not null
 	for _, id := range in.ids.IDs {
 		if !told[id] {
 			told[id] = true
@@ -125,12 +125,4 @@ func (a accounts) batchGet(ctx context.Context, in *batchInput) (*batchOutput, e
 		}
 	}
 	return out, nil
-}
-
-// notNil returns a list that is never null in JSON.
-func notNil(list []store.Account) []store.Account {
-	if list == nil {
-		return []store.Account{}
-	}
-	return list
 }

@@ -32,7 +32,7 @@ func serveAdmin(t *testing.T) (service, *checks.Runner) {
 	return s, r
 }
 
-func TestMaintenanceIsOrderedReadAndEnded(t *testing.T) {
+func TestMaintenanceIsBegunReadAndEnded(t *testing.T) {
 	s, r := serveAdmin(t)
 	var got struct {
 		Active       bool
@@ -64,7 +64,7 @@ func TestMaintenanceIsOrderedReadAndEnded(t *testing.T) {
 	}
 }
 
-func TestBadOrdersAreProblemsAndChangeNothing(t *testing.T) {
+func TestBadMaintenanceIsAProblemAndChangesNothing(t *testing.T) {
 	s, r := serveAdmin(t)
 	for body, status := range map[string]int{
 		``: 400, `{`: 400, `{"reason":"x","ttl":"1m"} secret7`: 400,
@@ -119,7 +119,7 @@ func TestMetricsAndProfilesAreServedToOperators(t *testing.T) {
 	}
 }
 
-func TestOrdersWaitForTheStart(t *testing.T) {
+func TestOperatorsWaitForTheStart(t *testing.T) {
 	live := &handlers.Live{}
 	admin := handlers.NewAdmin(handlers.AdminOptions{Live: live, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	s := service{Server: httptest.NewServer(admin)}

@@ -16,7 +16,8 @@ import (
 // requestTimeout bounds the work on one request; its answer is 503 then.
 const requestTimeout = 5 * time.Second
 
-// scope is whom an operation is for, and what it may do.
+// scope is whom an operation is for, and what it may do. It decides the limits, the
+// group in the document and some of the errors.
 type scope string
 
 const (
@@ -43,12 +44,12 @@ type operation struct {
 	query   []*huma.Param             // parameters that huma does not read
 	media   string                    // of its answer; "" is JSON
 	key     bool                      // it takes an Idempotency-Key
-	list    bool                      // its answer is a list, of which few are in memory
-	stream  bool                      // its body or answer is read and written bit by bit, without limit
+	list    bool                      // its answer is a list in memory: it takes a place among lists, too
+	stream  bool                      // its body or answer has no limit of length: it takes a place among streams
 }
 
 // edge is what the operations of one listener have in common: the routes, the log
-// and the limits. Without gates nothing is refused.
+// and the limits. A nil gate refuses nothing.
 type edge struct {
 	api     huma.API
 	log     *failureLog
@@ -58,8 +59,9 @@ type edge struct {
 	requests, lists, streams *gate
 }
 
-// register makes an operation a route. The order is: a place, the head, the body,
-// the key, and then, with a deadline, the work. Errors become problems.
+// register makes an operation a route. A request takes a place, has its head, body
+// and key checked, and only then does its work, with a deadline. An error of handle
+// becomes a problem.
 func register[I, O any](e *edge, op operation, handle func(context.Context, *I) (*O, error)) {
 	described := op.describe()
 	if op.scope != scopeHealth {
@@ -140,7 +142,7 @@ func receivedOf(ctx context.Context) received {
 	return in
 }
 
-// limited lets an operation begin when it has a place and its request was read.
+// limited lets an operation begin when it has a place and its request is read.
 func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 	place := e.requests
 	if op.stream {
@@ -180,8 +182,8 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// receive reads a request, but for the body of a stream, and says what is wrong
-// with it.
+// receive reads a request, but for the body of a stream. Its error says what is
+// wrong with the request.
 func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) (in received, err error) {
 	r := c.Request
 	err = cmp.Or(checkHead(r, cmp.Or(op.media, "application/json")), checkTaken(r, described))

@@ -91,27 +91,14 @@ func replayed(answer []byte) (*accountOutput, error) {
 
 // keysInUse are those of the requests under way. There are no more of them than
 // requests are admitted.
-type keysInUse struct {
-	mu   sync.Mutex
-	keys map[string]bool
-}
+type keysInUse struct{ keys sync.Map }
 
 // take returns errInFlight if another request has the key. Whatever way the
 // request ends, release lets the next begin, which learns from the store what
 // this one did.
 func (k *keysInUse) take(key string) (release func(), err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.keys[key] {
+	if _, taken := k.keys.LoadOrStore(key, true); taken {
 		return nil, errInFlight
 	}
-	if k.keys == nil {
-		k.keys = make(map[string]bool)
-	}
-	k.keys[key] = true
-	return func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		delete(k.keys, key)
-	}, nil
+	return func() { k.keys.Delete(key) }, nil
 }
