@@ -12,43 +12,32 @@ import (
 	"strings"
 )
 
-// newGRPC asks the standard health service (grpc.health.v1, Check) for the
-// server, or for what service names, and takes SERVING as healthy. The two
-// messages are a dozen bytes, so net/http's HTTP/2 is enough.
+// newGRPC asks the standard health service (grpc.health.v1, Check) for the server, or for what service names, and
+// takes SERVING as healthy. The two messages are a dozen bytes, so net/http's HTTP/2 is enough.
 func newGRPC(t *target) (question, error) {
-	protocols := new(http.Protocols)
+	e := exchange{protocols: new(http.Protocols), judge: readHealth}
 	u := url.URL{Scheme: "http", Host: t.url.Host, Path: "/grpc.health.v1.Health/Check"}
-	var secure *secure
-	var badTLS error
-	if t.url.Scheme == "grpcs" {
+	if t.tls != nil {
 		u.Scheme = "https"
-		protocols.SetHTTP2(true)
-		secure, badTLS = t.tls()
+		e.protocols.SetHTTP2(true)
+		t.tls.config.NextProtos = []string{"h2"}
 	} else {
-		protocols.SetUnencryptedHTTP2(true)
+		e.protocols.SetUnencryptedHTTP2(true)
 	}
-	c := newClient(t.timeout, secure)
-	c.transport().Protocols = protocols
 	service, badService := t.options.text("service")
 	if len(service) > 1000 {
 		badService = errors.New("has too long an option service")
 	}
 	message := healthRequest(service)
-	header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"},
-		"Grpc-Timeout": {strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"}}
-	ask := func(ctx context.Context, at *phase) error {
-		resp, err := c.do(ctx, at, http.MethodPost, u.String(), header, bytes.NewReader(message))
-		if err != nil {
-			return err
+	timeout := strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"
+	e.request = func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(message))
+		if err == nil {
+			req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Grpc-Timeout": {timeout}}
 		}
-		defer resp.Body.Close()
-		at.set(body)
-		if err := readHealth(resp); err != nil || secure == nil {
-			return err
-		}
-		return secure.warning(resp.TLS)
+		return req, err
 	}
-	return c.alive(ask), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badTLS, badService)
+	return t.keep(e.open), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badService)
 }
 
 // healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not

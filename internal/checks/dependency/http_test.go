@@ -28,17 +28,35 @@ func TestHTTPTakesOnlyA2xxAsHealthy(t *testing.T) {
 		var code int
 		fmt.Sscanf(r.URL.Path, "/%d", &code)
 		w.Header().Set("Location", "/200")
+		if code == http.StatusSeeOther {
+			w.Header().Set("Location", "http://hunter2 %zz/")
+		}
 		w.WriteHeader(code)
 	}))
 	defer server.Close()
-	for code, healthy := range map[int]bool{200: true, 204: true, 301: false, 302: false, 400: false, 401: false, 404: false, 500: false, 503: false} {
-		err := ask(t, fmt.Sprintf("%s/%d", server.URL, code), 5*time.Second)
-		if (err == nil) != healthy {
-			t.Errorf("%d = %v", code, err)
+	for _, code := range []int{200, 204, 301, 302, 303, 400, 401, 404, 500, 503} {
+		want := fmt.Sprintf("answer: it answers %d %s", code, http.StatusText(code))
+		if code < 300 {
+			want = "<nil>"
 		}
-		if err != nil && !strings.Contains(err.Error(), fmt.Sprint(code)) {
-			t.Errorf("%d = %v, want the code", code, err)
+		if err := ask(t, fmt.Sprintf("%s/%d", server.URL, code), 5*time.Second); fmt.Sprint(err) != want {
+			t.Errorf("%d = %v, want %s", code, err, want)
 		}
+	}
+}
+
+func TestHTTPSendsTheUserAndThePasswordOfTheURL(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "u" || password != "hunter2/" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	if err := ask(t, strings.Replace(server.URL, "://", "://u:hunter2%2F@", 1), ample); err != nil {
+		t.Error(err)
+	}
+	if err := ask(t, server.URL, ample); err == nil {
+		t.Error("it is healthy without a password")
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -77,7 +76,7 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 		"tcp://%s?expect=220": newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String(),
 	}
 	for kind, serve := range secureServers {
-		url := strings.Replace(secured[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
+		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
 		servers[url] = serve(t, ca.server(t, 1000*time.Hour, "svc.test"))
 	}
 	for url, server := range servers {
@@ -144,7 +143,7 @@ func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
 				p := new(broken).to(t, serve(t, ca.server(t, c.left, "svc.test")))
-				url := fmt.Sprintf(secured[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
+				url := fmt.Sprintf(overTLS[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
 				run := runs(t, url, ample)
 				for range 2 { // with a new connection and with a kept one
 					err := run()
@@ -196,7 +195,7 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 		want   string
 	}{
 		"wants a certificate":             {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
-		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server refuses it: handshake failure"},
+		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
 		"has no cipher for us": {func(c *tls.Config) {
 			c.CipherSuites, c.MaxVersion = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}, tls.VersionTLS12
 		}, "TLS handshake: the server refuses it: handshake failure"},
@@ -207,7 +206,7 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 				t.Parallel()
 				config := ca.server(t, 1000*time.Hour, "svc.test")
 				c.change(config)
-				url := fmt.Sprintf(secured[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
+				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
 				if kind == "tls" {
 					url += "&expect=hello" // else it does not read
 				}
@@ -223,10 +222,8 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 }
 
 func TestACertificateThatEndedOnAKeptConnectionIsSaid(t *testing.T) {
-	ended := &x509.Certificate{NotAfter: time.Now().Add(-time.Minute)}
-	s := &secure{warn: time.Hour}
-	err := s.warning(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{ended}}})
-	warns(t, err, "its certificate ended on "+day(ended.NotAfter)+": the next connection will fail")
+	ended := time.Now().Add(-time.Minute)
+	warns(t, endsSoon(ended, time.Hour), "its certificate ended on "+day(ended)+": the next connection will fail")
 }
 
 func TestAUserOfRedisMayNotDoAll(t *testing.T) {
@@ -280,7 +277,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		refuse := errors.New("refused")
-		wait := backoff{patience: 3, first: time.Second}
+		wait := backoff{failAfter: 3, first: time.Second}
 		run := func(opening bool, err error) {
 			if wait.held() == nil {
 				asked++

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // options are the parameters of a URL. A kind asks for those it knows; what
@@ -127,35 +129,9 @@ func (o *options) passOn() (query string) {
 // nearest is the name at most two letters away, or "".
 func nearest(name string, known []string) string {
 	for _, k := range known {
-		if distance(name, k) <= 2 {
+		if levenshtein.ComputeDistance(name, k) <= 2 {
 			return k
 		}
 	}
 	return ""
-}
-
-// distance counts the letters to insert, delete or replace to make b of a. It
-// is only exact up to the small numbers that matter.
-func distance(a, b string) int {
-	const far = 9
-	if len(a) > len(b)+far || len(b) > len(a)+far {
-		return far
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

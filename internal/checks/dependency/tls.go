@@ -1,0 +1,129 @@
+package dependency
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// tlsSettings is how TLS is spoken with a service.
+type tlsSettings struct {
+	config *tls.Config
+	set    bool // by an option of the URL
+	warn   time.Duration
+}
+
+// tlsOptions reads the options of TLS. Certificates are always verified; server_name is the name they are verified
+// for, ca_file who signs them, and cert_warn how long before their end to warn.
+func (t *target) tlsOptions() (*tlsSettings, error) {
+	file, named, badFile := t.options.take("ca_file")
+	server, renamed, badName := t.options.take("server_name")
+	warn, badWarn := t.options.duration("cert_warn", 14*24*time.Hour)
+	s := &tlsSettings{config: &tls.Config{ServerName: t.url.Hostname()}, set: named || renamed, warn: warn}
+	if renamed {
+		s.config.ServerName = server
+	}
+	if named && badFile == nil {
+		s.config.RootCAs, badFile = readRoots(file)
+	}
+	return s, errors.Join(badFile, badName, badWarn)
+}
+
+// readRoots reads PEM certificates, at most 1 MiB of them.
+func readRoots(file string) (*x509.CertPool, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, errors.New("names a file in option ca_file that can't be found: is it mounted, and the name right?")
+	case !info.Mode().IsRegular() || info.Size() > 1<<20:
+		return nil, errors.New("names in option ca_file what is no regular file of at most 1 MiB")
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, errors.New("names a file in option ca_file that can't be read: see its owner and mode")
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(content) {
+		return nil, errors.New("names a file in option ca_file without a PEM certificate")
+	}
+	return roots, nil
+}
+
+// secured is a TLS connection. A server that requires a certificate of its clients tells in TLS 1.3 only after
+// the handshake, by an alert that is lost if the connection is reset. But it asked for a certificate during the
+// handshake: if it then ends the connection before its first answer, the missing certificate is why.
+type secured struct {
+	*tls.Conn
+	warn     time.Duration
+	asked    bool // for a certificate of ours
+	answered atomic.Bool
+}
+
+// handshake speaks TLS over conn.
+func (s *tlsSettings) handshake(conn net.Conn) (*secured, error) {
+	c := &secured{warn: s.warn}
+	config := s.config.Clone()
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		c.asked = true
+		return &tls.Certificate{}, nil
+	}
+	c.Conn = tls.Client(conn, config)
+	return c, c.refusal(c.Handshake())
+}
+
+func (c *secured) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.answered.Store(true)
+	}
+	return n, c.refusal(err)
+}
+
+func (c *secured) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.refusal(err)
+}
+
+// refusal is err, or errWantsCertificate if that is why the server ended the connection.
+func (c *secured) refusal(err error) error {
+	if err != nil && c.asked && !c.answered.Load() && (isAlert(err) || wasCut(err)) {
+		return errWantsCertificate
+	}
+	return err
+}
+
+// warning tells of a certificate that ends soon: the first to end in the chain that is valid longest.
+func (c *secured) warning() error {
+	if c.warn == 0 {
+		return nil
+	}
+	var end time.Time
+	for _, chain := range c.ConnectionState().VerifiedChains {
+		first := chain[0].NotAfter
+		for _, certificate := range chain {
+			if certificate.NotAfter.Before(first) {
+				first = certificate.NotAfter
+			}
+		}
+		if first.After(end) {
+			end = first
+		}
+	}
+	return endsSoon(end, c.warn)
+}
+
+func endsSoon(end time.Time, warn time.Duration) error {
+	left := time.Until(end)
+	switch {
+	case end.IsZero() || left > warn:
+		return nil
+	case left <= 0:
+		return &warning{"its certificate ended on " + day(end) + ": the next connection will fail"}
+	}
+	return &warning{fmt.Sprintf("its certificate ends on %s, in %d days", day(end), int(left.Hours()/24))}
+}
