@@ -58,25 +58,29 @@ type exchange struct {
 type httpLink struct {
 	*exchange
 	*http.ClientConn
-	conn net.Conn
+	secured  *secured // nil without TLS
+	answered bool
 }
 
 // open gives net/http the connection of s.
-func (e *exchange) open(ctx context.Context, _ *phase, s *session) (link, error) {
+func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error) {
+	*at = waiting // HTTP/2 begins before the first request
+	l := &httpLink{exchange: e}
 	scheme, conn := "http", net.Conn(&listener{Conn: s.raw, asked: make(chan struct{})})
 	if c, is := s.Conn.(*secured); is {
-		scheme, conn = "https", c.Conn // net/http knows HTTP/2 by this type alone
+		scheme, conn, l.secured = "https", c.Conn, c // net/http knows HTTP/2 by the type *tls.Conn alone
 	}
 	give := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	transport := &http.Transport{DialContext: give, DialTLSContext: give, Protocols: e.protocols,
 		MaxResponseHeaderBytes: maxAnswer}
-	client, err := transport.NewClientConn(ctx, scheme, "given:0")
-	return &httpLink{e, client, s.Conn}, err
+	var err error
+	l.ClientConn, err = transport.NewClientConn(ctx, scheme, "given:0")
+	return l, l.refusal(ctx, err)
 }
 
 func (l *httpLink) ask(ctx context.Context, at *phase) error {
 	*at = waiting
-	if l.Err() != nil {
+	if l.answered && l.Err() != nil {
 		return io.EOF // it was cut while idle
 	}
 	req, err := l.request(ctx)
@@ -85,15 +89,21 @@ func (l *httpLink) ask(ctx context.Context, at *phase) error {
 	}
 	req.Header.Set("User-Agent", "accountservice-health")
 	resp, err := l.RoundTrip(req)
-	if c, is := l.conn.(*secured); is {
-		err = c.refusal(err)
-	}
 	if err != nil {
-		return err
+		return l.refusal(ctx, err)
 	}
 	defer resp.Body.Close()
+	l.answered = true
 	*at = answer
 	return l.judge(resp)
+}
+
+// refusal does for net/http, whose errors may hide those of the connection, what secured does for all others.
+func (l *httpLink) refusal(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && l.secured != nil && l.secured.asked && !l.answered {
+		return errWantsCertificate
+	}
+	return err
 }
 
 func (l *httpLink) close() { l.ClientConn.Close() }

@@ -91,7 +91,7 @@ func (c *secured) Write(p []byte) (int, error) {
 
 // refusal is err, or errWantsCertificate if that is why the server ended the connection.
 func (c *secured) refusal(err error) error {
-	if err != nil && c.asked && !c.answered.Load() && (isAlert(err) || wasCut(err)) {
+	if c.asked && !c.answered.Load() && (isAlert(err) || wasCut(err)) {
 		return errWantsCertificate
 	}
 	return err
