@@ -296,18 +296,30 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// established counts this machine's open connections to an address of IPv4.
+// established counts this machine's open connections to an address of IPv4. The kernel's table is no snapshot: a
+// connection may end and another begin while it is read. So it is read twice, and what is in both was open at once.
 func established(addr string) int {
-	to := netip.MustParseAddrPort(addr)
-	ip := to.Addr().As4()
-	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
-	table, _ := os.ReadFile("/proc/net/tcp")
-	count := 0
-	for line := range bytes.Lines(table) {
-		fields := strings.Fields(string(line))
-		if len(fields) > 3 && fields[2] == remote && fields[3] == "01" {
+	before, count := sockets(addr), 0
+	for socket := range sockets(addr) {
+		if before[socket] {
 			count++
 		}
 	}
 	return count
+}
+
+// sockets are those of the open connections to addr.
+func sockets(addr string) map[string]bool {
+	to := netip.MustParseAddrPort(addr)
+	ip := to.Addr().As4()
+	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
+	table, _ := os.ReadFile("/proc/net/tcp")
+	found := make(map[string]bool)
+	for line := range bytes.Lines(table) {
+		fields := strings.Fields(string(line))
+		if len(fields) > 9 && fields[2] == remote && fields[3] == "01" {
+			found[fields[9]] = true // its inode
+		}
+	}
+	return found
 }

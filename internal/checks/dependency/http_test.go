@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -134,30 +133,6 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 		if _, err := New(url, time.Second, 3); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("New(%q) = %v", url, err)
 		}
-	}
-}
-
-func TestHTTPKeepsOneConnection(t *testing.T) {
-	var connections atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "fine") }))
-	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	server.Start()
-	defer server.Close()
-	run, err := New(server.URL, time.Second, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
-		if err := run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections for 20 runs", n)
 	}
 }
 

@@ -40,15 +40,25 @@ func speaksNATS(c net.Conn, _ int) {
 }
 
 func TestOneConnectionServesManyRuns(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) })
-	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
-	for range 50 {
-		if err := run(); err != nil {
-			t.Fatal(err)
-		}
+	servers := map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)}
+	for url, behave := range map[string]func(net.Conn, int){
+		"redis://:hunter2@%s": func(c net.Conn, _ int) { speaks(c, 1000) },
+		"nats://u:hunter2@%s": speaksNATS,
+		"amqp://u:hunter2@%s": speaksAMQP,
+	} {
+		servers[url] = newPeer(t, behave).Addr().String()
 	}
-	if _, most, total := p.counted(); most != 1 || total != 1 {
-		t.Errorf("%d connections, %d at once", total, most)
+	for url, server := range servers {
+		p := new(broken).to(t, server)
+		run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
+		for range 50 {
+			if err := run(); err != nil {
+				t.Fatal(url, err)
+			}
+		}
+		if _, most, total := p.counted(); most != 1 || total != 1 {
+			t.Errorf("%s: %d connections, %d at once", url, total, most)
+		}
 	}
 }
 
@@ -73,6 +83,7 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 		"grpc://%s":           newH2Server(t, nil),
 		"redis://:hunter2@%s": newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) }).Addr().String(),
 		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
+		"amqp://u:hunter2@%s": newPeer(t, speaksAMQP).Addr().String(),
 		"tcp://%s?expect=220": newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String(),
 	}
 	for kind, serve := range secureServers {
