@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -32,9 +30,10 @@ func newAMQP(t *target) (question, error) {
 		*at = greeting
 		properties := amqp091.Table{"product": "accountservice-health"}
 		auth := &amqpLogin{amqp091.PlainAuth{Username: user, Password: password}, at, properties}
-		a := &amqp{s: s, wire: &amqpWire{ReadWriteCloser: s}}
+		a := &amqp{session: s}
 		var err error
-		a.conn, err = amqp091.Open(a.wire, amqp091.Config{SASL: []amqp091.Authentication{auth}, Vhost: vhost,
+		undated := struct{ io.ReadWriteCloser }{s} // the library would reset the deadlines
+		a.conn, err = amqp091.Open(undated, amqp091.Config{SASL: []amqp091.Authentication{auth}, Vhost: vhost,
 			FrameSize: maxAnswer, Locale: "en_US", Properties: properties})
 		return a, a.failure(err, *at)
 	}
@@ -43,8 +42,7 @@ func newAMQP(t *target) (question, error) {
 
 // amqp is a connection to an AMQP broker.
 type amqp struct {
-	s    *session
-	wire *amqpWire
+	*session
 	conn *amqp091.Connection
 }
 
@@ -59,13 +57,14 @@ func (a *amqp) ask(_ context.Context, at *phase) error {
 
 // close says goodbye, so that the broker's log has no warning.
 func (a *amqp) close() {
-	a.s.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	a.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
 	a.conn.Close()
 }
 
-// failure returns why the library gave err: what the broker said, or else what the connection said.
+// failure returns why the library gave err: what the broker said, or else the error of the connection, of which
+// the library keeps the text alone.
 func (a *amqp) failure(err error, at phase) error {
-	cause := a.wire.failed.Load()
+	cause := a.failed.Load()
 	var broker *amqp091.Error
 	switch {
 	case err == nil:
@@ -110,28 +109,4 @@ func (l *amqpLogin) Response() string {
 		capabilities["authentication_failure_close"] = true
 	}
 	return l.PlainAuth.Response()
-}
-
-// amqpWire is the session as the library sees it: without deadlines, which it would reset. It keeps the first
-// error, of which the library keeps the text alone.
-type amqpWire struct {
-	io.ReadWriteCloser
-	failed atomic.Pointer[error]
-}
-
-func (w *amqpWire) Read(p []byte) (int, error) {
-	n, err := w.ReadWriteCloser.Read(p)
-	return n, w.note(err)
-}
-
-func (w *amqpWire) Write(p []byte) (int, error) {
-	n, err := w.ReadWriteCloser.Write(p)
-	return n, w.note(err)
-}
-
-func (w *amqpWire) note(err error) error {
-	if err != nil && !errors.Is(err, net.ErrClosed) { // closed by the library, for a reason of its own
-		w.failed.CompareAndSwap(nil, &err)
-	}
-	return err
 }

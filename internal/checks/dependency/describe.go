@@ -131,7 +131,7 @@ func describeTLS(err error) string {
 	var unverified *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return describeExpired(invalid.Cert)
 	case errors.As(err, &host):
 		return "its certificate is for another name than " + host.Host
@@ -157,14 +157,10 @@ func isAlert(err error) bool {
 }
 
 func describeExpired(certificate *x509.Certificate) string {
-	switch {
-	case certificate == nil:
-	case time.Now().Before(certificate.NotBefore):
+	if time.Now().Before(certificate.NotBefore) {
 		return "its certificate is not valid before " + day(certificate.NotBefore)
-	default:
-		return "its certificate ended on " + day(certificate.NotAfter)
 	}
-	return "its certificate is not valid now"
+	return "its certificate ended on " + day(certificate.NotAfter)
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -74,6 +74,22 @@ func records(ctx context.Context, server, kind, name string) ([]string, error) {
 
 // exchangeDNS sends a question and waits for its answer.
 func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Question) (m dnsmessage.Message, err error) {
+	var edns dnsmessage.ResourceHeader
+	if err := edns.SetEDNS0(maxPacket, dnsmessage.RCodeSuccess, false); err != nil {
+		return m, err
+	}
+	asked := dnsmessage.Message{
+		Header:      dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true},
+		Questions:   []dnsmessage.Question{q},
+		Additionals: []dnsmessage.Resource{{Header: edns, Body: &dnsmessage.OPTResource{}}},
+	}
+	raw, err := asked.Pack()
+	if err != nil {
+		return m, err
+	}
+	if network == "tcp" {
+		raw = append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...)
+	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, server)
 	if err != nil {
 		return m, err
@@ -81,54 +97,28 @@ func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Quest
 	defer conn.Close()
 	s := newSession(conn)
 	err = s.during(ctx, func() error {
-		id := uint16(rand.Uint32())
-		if err := s.sendQuestion(network, id, q); err != nil {
+		if _, err := s.Write(raw); err != nil {
 			return err
 		}
-		for {
-			raw, err := s.receiveAnswer(network)
-			if err != nil {
+		for { // anybody can send a packet: only the right one counts
+			raw, err := s.receiveDNS(network)
+			if err != nil || m.Unpack(raw) == nil && m.Response && m.ID == asked.ID && isQuestion(m.Questions, q) {
 				return err
-			}
-			if m.Unpack(raw) == nil && answers(m, id, q) {
-				return nil
 			}
 			if network == "tcp" {
 				return errServer
 			}
-			// anybody can send a packet: only the right one counts
 		}
 	})
 	return m, err
 }
 
-func answers(m dnsmessage.Message, id uint16, q dnsmessage.Question) bool {
-	if !m.Response || m.ID != id || len(m.Questions) != 1 {
-		return false
-	}
-	asked := m.Questions[0]
-	return asked.Type == q.Type && asked.Class == q.Class && strings.EqualFold(asked.Name.String(), q.Name.String())
+func isQuestion(asked []dnsmessage.Question, q dnsmessage.Question) bool {
+	return len(asked) == 1 && asked[0].Type == q.Type && asked[0].Class == q.Class &&
+		strings.EqualFold(asked[0].Name.String(), q.Name.String())
 }
 
-func (s *session) sendQuestion(network string, id uint16, q dnsmessage.Question) error {
-	var extra dnsmessage.ResourceHeader
-	if err := extra.SetEDNS0(maxPacket, dnsmessage.RCodeSuccess, false); err != nil {
-		return err
-	}
-	m := dnsmessage.Message{Header: dnsmessage.Header{ID: id, RecursionDesired: true}, Questions: []dnsmessage.Question{q},
-		Additionals: []dnsmessage.Resource{{Header: extra, Body: &dnsmessage.OPTResource{}}}}
-	raw, err := m.Pack()
-	if err != nil {
-		return err
-	}
-	if network == "tcp" {
-		raw = append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...)
-	}
-	_, err = s.Write(raw)
-	return err
-}
-
-func (s *session) receiveAnswer(network string) ([]byte, error) {
+func (s *session) receiveDNS(network string) ([]byte, error) {
 	if network == "udp" {
 		raw := make([]byte, maxPacket)
 		n, err := s.Read(raw)

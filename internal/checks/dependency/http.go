@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func newHTTP(t *target) (question, error) {
 	e.judge = func(resp *http.Response) error {
 		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxPage+1))
 		switch {
-		case !wanted.has(resp.StatusCode):
+		case !wanted(resp.StatusCode):
 			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 		case err == nil && n > maxPage:
 			return verdictf("its answer is longer than %d KiB: give the URL of a smaller page", maxPage>>10)
@@ -58,23 +59,22 @@ type exchange struct {
 type httpLink struct {
 	*exchange
 	*http.ClientConn
-	secured  *secured // nil without TLS
+	s        *session
 	answered bool
 }
 
 // open gives net/http the connection of s.
 func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error) {
 	*at = waiting // HTTP/2 begins before the first request
-	l := &httpLink{exchange: e}
 	scheme, conn := "http", net.Conn(&listener{Conn: s.raw, asked: make(chan struct{})})
-	if c, is := s.Conn.(*secured); is {
-		scheme, conn, l.secured = "https", c.Conn, c // net/http knows HTTP/2 by the type *tls.Conn alone
+	if s.tls != nil {
+		scheme, conn = "https", s.Conn // net/http knows HTTP/2 by the type *tls.Conn alone
 	}
 	give := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	transport := &http.Transport{DialContext: give, DialTLSContext: give, Protocols: e.protocols,
 		MaxResponseHeaderBytes: maxAnswer}
-	var err error
-	l.ClientConn, err = transport.NewClientConn(ctx, scheme, "given:0")
+	client, err := transport.NewClientConn(ctx, scheme, "given:0")
+	l := &httpLink{e, client, s, false}
 	return l, l.refusal(ctx, err)
 }
 
@@ -98,9 +98,9 @@ func (l *httpLink) ask(ctx context.Context, at *phase) error {
 	return l.judge(resp)
 }
 
-// refusal does for net/http, whose errors may hide those of the connection, what secured does for all others.
+// refusal does what the session can't: net/http has its connection, and hides that connection's errors.
 func (l *httpLink) refusal(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && l.secured != nil && l.secured.asked && !l.answered {
+	if err != nil && ctx.Err() == nil && !l.answered && l.s.wantsCertificate.Load() {
 		return errWantsCertificate
 	}
 	return err
@@ -131,25 +131,13 @@ func (l *listener) Close() error {
 	return err
 }
 
-// ranges of status codes.
-type ranges [][2]int
-
-func (r ranges) has(code int) bool {
-	for _, span := range r {
-		if span[0] <= code && code <= span[1] {
-			return true
-		}
-	}
-	return false
-}
-
 // statuses reads expect_status: codes and ranges of them, such as 200-299,401.
-func (t *target) statuses() (ranges, error) {
+func (t *target) statuses() (wanted func(code int) bool, err error) {
 	text, err := t.options.text("expect_status")
 	if text == "" || err != nil {
-		return ranges{{200, 299}}, err
+		text = "200-299"
 	}
-	var spans ranges
+	var ranges [][2]int
 	for part := range strings.SplitSeq(text, ",") {
 		from, to, isRange := strings.Cut(part, "-")
 		if !isRange {
@@ -158,10 +146,12 @@ func (t *target) statuses() (ranges, error) {
 		first, err1 := strconv.Atoi(from)
 		last, err2 := strconv.Atoi(to)
 		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
-			return nil, errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, " +
+			err = errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, " +
 				"such as 200-299,401")
 		}
-		spans = append(spans, [2]int{first, last})
+		ranges = append(ranges, [2]int{first, last})
 	}
-	return spans, nil
+	return func(code int) bool {
+		return slices.ContainsFunc(ranges, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
+	}, err
 }

@@ -30,20 +30,6 @@ type natsInfo struct {
 	TLSAvailable bool `json:"tls_available"`
 }
 
-// natsConnect is what the client sends then.
-type natsConnect struct {
-	Verbose     bool   `json:"verbose"`
-	Pedantic    bool   `json:"pedantic"`
-	TLSRequired bool   `json:"tls_required"`
-	User        string `json:"user,omitempty"`
-	Password    string `json:"pass,omitempty"`
-	Token       string `json:"auth_token,omitempty"`
-	Name        string `json:"name"`
-	Lang        string `json:"lang"`
-	Version     string `json:"version"`
-	Protocol    int    `json:"protocol"`
-}
-
 func (n nats) login(at *phase, settings *tlsSettings, user, password string) error {
 	*at = greeting
 	info, err := n.info()
@@ -60,10 +46,13 @@ func (n nats) login(at *phase, settings *tlsSettings, user, password string) err
 		}
 	}
 	*at = authentication
-	hello := natsConnect{TLSRequired: encrypted, User: user, Password: password,
-		Name: "accountservice-health", Lang: "go", Version: "1", Protocol: 1}
-	if password == "" {
-		hello.User, hello.Token = "", user
+	hello := map[string]any{"verbose": false, "pedantic": false, "tls_required": encrypted, "protocol": 1,
+		"name": "accountservice-health", "lang": "go", "version": "1"}
+	switch {
+	case password != "":
+		hello["user"], hello["pass"] = user, password
+	case user != "":
+		hello["auth_token"] = user
 	}
 	text, err := json.Marshal(hello)
 	if err != nil {

@@ -30,14 +30,14 @@ type redis struct{ *session }
 
 func (r redis) login(at *phase, user, password, database string) error {
 	*at = authentication
-	if password == "" {
-		user, password = "", user // one word alone is a password
-	}
-	auth := []string{"AUTH", user, password}
-	if user == "" {
-		auth = []string{"AUTH", password}
+	auth := []string{"AUTH"}
+	if user != "" {
+		auth = append(auth, user)
 	}
 	if password != "" {
+		auth = append(auth, password)
+	}
+	if len(auth) > 1 { // one word alone is the password
 		if err := r.command(at, "OK", auth...); err != nil {
 			return err
 		}

@@ -3,8 +3,10 @@ package dependency
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -17,14 +19,22 @@ const (
 var errTooLong = verdictf("its answer is longer than %d KiB", maxAnswer>>10)
 
 // session is a connection whose reads and writes end with the context of a run. It has no goroutine between runs.
+// Libraries read and write on goroutines of their own.
 type session struct {
 	net.Conn            // with TLS, once that is spoken
 	raw        net.Conn // without
 	r          *bufio.Reader
-	left       atomic.Int64 // bytes that this run may still read; libraries read on other goroutines
+	left       atomic.Int64          // bytes that this run may still read
+	failed     atomic.Pointer[error] // the first error of reading or writing
 	opened     time.Time
 	used       time.Time // by the last run
 	warnedLast bool
+
+	tls *tlsSettings // nil without TLS
+	// wantsCertificate is true from the server's request for a certificate of ours until its first answer. If it
+	// ends the connection between, that is why: in TLS 1.3 it tells only by an alert after the handshake, which
+	// is lost if the connection is reset.
+	wantsCertificate atomic.Bool
 }
 
 func newSession(conn net.Conn) *session {
@@ -38,11 +48,31 @@ func newSession(conn net.Conn) *session {
 func (s *session) Read(p []byte) (int, error) {
 	left := s.left.Load()
 	if left <= 0 {
-		return 0, errTooLong
+		return 0, s.note(errTooLong)
 	}
 	n, err := s.Conn.Read(p[:min(int64(len(p)), left)])
 	s.left.Add(int64(-n))
-	return n, err
+	if n > 0 {
+		s.wantsCertificate.Store(false)
+	}
+	return n, s.note(err)
+}
+
+// Write implements net.Conn.
+func (s *session) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	return n, s.note(err)
+}
+
+// note keeps the first error, but for those that follow from closing, and returns the reason behind it.
+func (s *session) note(err error) error {
+	if (isAlert(err) || wasCut(err)) && s.wantsCertificate.Load() {
+		err = errWantsCertificate
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		s.failed.CompareAndSwap(nil, &err)
+	}
+	return err
 }
 
 // during calls run, whose reads and writes fail once ctx ends.
@@ -66,19 +96,25 @@ func (s *session) encrypt(at *phase, settings *tlsSettings) error {
 		return errNotSpoken // somebody on the way may have added it to be taken for encrypted
 	}
 	*at = tlsHandshake
-	conn, err := settings.handshake(s.raw)
-	if err == nil {
-		s.Conn = conn
+	config := settings.config.Clone()
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		s.wantsCertificate.Store(true)
+		return &tls.Certificate{}, nil
 	}
-	return err
+	conn := tls.Client(s.raw, config)
+	if err := conn.Handshake(); err != nil {
+		return s.note(err)
+	}
+	s.Conn, s.tls = conn, settings
+	return nil
 }
 
 // warning is about the certificate of the service, if it has one.
 func (s *session) warning() error {
-	if conn, is := s.Conn.(*secured); is {
-		return conn.warning()
+	if s.tls == nil || s.tls.warn == 0 {
+		return nil
 	}
-	return nil
+	return endsSoon(validUntil(s.Conn.(*tls.Conn).ConnectionState().VerifiedChains), s.tls.warn)
 }
 
 // line reads up to a line end, which it cuts. One longer than maxLine is an error.
@@ -87,12 +123,5 @@ func (s *session) line() (string, error) {
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return "", errNotSpoken
 	}
-	if err != nil {
-		return "", err
-	}
-	line = line[:len(line)-1]
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[:n-1]
-	}
-	return string(line), nil
+	return strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), err
 }

@@ -5,9 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"sync/atomic"
 	"time"
 )
 
@@ -54,56 +52,9 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// secured is a TLS connection. A server that requires a certificate of its clients tells in TLS 1.3 only after
-// the handshake, by an alert that is lost if the connection is reset. But it asked for a certificate during the
-// handshake: if it then ends the connection before its first answer, the missing certificate is why.
-type secured struct {
-	*tls.Conn
-	warn     time.Duration
-	asked    bool // for a certificate of ours
-	answered atomic.Bool
-}
-
-// handshake speaks TLS over conn.
-func (s *tlsSettings) handshake(conn net.Conn) (*secured, error) {
-	c := &secured{warn: s.warn}
-	config := s.config.Clone()
-	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		c.asked = true
-		return &tls.Certificate{}, nil
-	}
-	c.Conn = tls.Client(conn, config)
-	return c, c.refusal(c.Handshake())
-}
-
-func (c *secured) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.answered.Store(true)
-	}
-	return n, c.refusal(err)
-}
-
-func (c *secured) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	return n, c.refusal(err)
-}
-
-// refusal is err, or errWantsCertificate if that is why the server ended the connection.
-func (c *secured) refusal(err error) error {
-	if c.asked && !c.answered.Load() && (isAlert(err) || wasCut(err)) {
-		return errWantsCertificate
-	}
-	return err
-}
-
-// warning tells of a certificate that ends soon: the first to end in the chain that is valid longest.
-func (c *secured) warning() error {
-	if c.warn == 0 {
-		return nil
-	}
-	var end time.Time
-	for _, chain := range c.ConnectionState().VerifiedChains {
+// validUntil is the first end in the chain that is valid longest.
+func validUntil(chains [][]*x509.Certificate) (end time.Time) {
+	for _, chain := range chains {
 		first := chain[0].NotAfter
 		for _, certificate := range chain {
 			if certificate.NotAfter.Before(first) {
@@ -114,9 +65,10 @@ func (c *secured) warning() error {
 			end = first
 		}
 	}
-	return endsSoon(end, c.warn)
+	return end
 }
 
+// endsSoon warns of the end of a certificate.
 func endsSoon(end time.Time, warn time.Duration) error {
 	left := time.Until(end)
 	switch {
