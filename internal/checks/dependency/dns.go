@@ -19,23 +19,11 @@ func newDNS(t *target) (question, error) {
 	expect, badExpect := t.options.text("expect")
 	host := strings.TrimPrefix(t.url.Path, "/")
 	ask := func(ctx context.Context, at *phase) error {
-		name, found, err := host, []string(nil), error(nil)
-		if t.url.Host == "" {
-			*at = query
-			if found = inHostsFile(ctx, kind, host); len(found) == 0 {
-				content, _ := os.ReadFile("/etc/resolv.conf") // without it, its defaults hold
-				servers, names := parseResolvConf(string(content), host)
-				found, err = lookup(ctx, servers, kind, names, t.timeout)
-			}
-		} else {
-			name = absolute(host)
-			server, lost := nameServer(ctx, at, t.addr())
-			if lost != nil {
-				return lost
-			}
-			*at = query
-			found, err = lookup(ctx, []string{server}, kind, []string{name}, t.timeout)
+		name, records := host, t.bySystem
+		if t.url.Host != "" {
+			name, records = absolute(host), t.byServer
 		}
+		found, err := records(ctx, at, kind, name)
 		switch {
 		case err != nil:
 			return err
@@ -55,27 +43,43 @@ func checkName(host string) error {
 	_, notAddress := netip.ParseAddr(plain)
 	switch {
 	case host == "" || strings.Contains(host, "/") || len(host) > 253:
-		return errors.New("has no name to ask for: write it as dns://server/name, or dns:///name for the system's name servers")
+		return errors.New("has no name to ask for: write it as dns://server/name, " +
+			"or dns:///name for the system's name servers")
 	case notAddress == nil:
 		return errors.New("has an address to ask for: dns asks for a name")
 	case slices.ContainsFunc(strings.Split(plain, "."), badLabel):
-		return errors.New("has a name to ask for that can be none: between its dots are 1 to 63 characters (RFC 1035, 2.3.4)")
+		return errors.New("has a name to ask for that can be none: " +
+			"between its dots are 1 to 63 characters (RFC 1035, 2.3.4)")
 	}
 	return nil
 }
 
-// nameServer is addr with its name, if it has one, resolved by the system.
-func nameServer(ctx context.Context, at *phase, addr string) (string, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || net.ParseIP(host) != nil {
-		return addr, nil
-	}
-	*at = nameLookup
-	addrs, err := resolver(ctx).LookupHost(ctx, host)
+// byServer asks the name server of the URL, whose own name the system resolves.
+func (t *target) byServer(ctx context.Context, at *phase, kind, name string) ([]string, error) {
+	host, port, err := net.SplitHostPort(t.addr())
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return net.JoinHostPort(addrs[0], port), nil
+	servers, err := resolver(ctx).LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for i, server := range servers {
+		servers[i] = net.JoinHostPort(server, port)
+	}
+	*at = query
+	return lookup(ctx, servers, kind, []string{name}, t.timeout)
+}
+
+// bySystem resolves a name as this machine does.
+func (t *target) bySystem(ctx context.Context, at *phase, kind, name string) ([]string, error) {
+	*at = query
+	if found := inHostsFile(ctx, kind, name); len(found) > 0 {
+		return found, nil
+	}
+	content, _ := os.ReadFile("/etc/resolv.conf") // without it, its defaults hold
+	servers, names := parseResolvConf(string(content), name)
+	return lookup(ctx, servers, kind, names, t.timeout)
 }
 
 // inHostsFile is what /etc/hosts has for a name. Go's resolver reads nothing else if it reaches no name server.

@@ -114,8 +114,7 @@ func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Quest
 }
 
 func isQuestion(asked []dnsmessage.Question, q dnsmessage.Question) bool {
-	return len(asked) == 1 && asked[0].Type == q.Type && asked[0].Class == q.Class &&
-		strings.EqualFold(asked[0].Name.String(), q.Name.String())
+	return len(asked) == 1 && strings.EqualFold(asked[0].GoString(), q.GoString())
 }
 
 func (s *session) receiveDNS(network string) ([]byte, error) {

@@ -16,7 +16,7 @@ import (
 const maxPage = 1 << 20
 
 // newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says, after the whole answer has come.
-// Redirects are not followed and proxies not used. Parameters that are no options are the service's.
+// Redirects are not followed and proxies not used. Parameters that are no options are sent to the service.
 func newHTTP(t *target) (question, error) {
 	wanted, badStatus := t.statuses()
 	u := *t.url
@@ -66,7 +66,7 @@ type httpLink struct {
 // open gives net/http the connection of s.
 func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error) {
 	*at = waiting // HTTP/2 begins before the first request
-	scheme, conn := "http", net.Conn(&listener{Conn: s.raw, asked: make(chan struct{})})
+	scheme, conn := "http", net.Conn(&gate{Conn: s.raw, open: make(chan struct{})})
 	if s.tls != nil {
 		scheme, conn = "https", s.Conn // net/http knows HTTP/2 by the type *tls.Conn alone
 	}
@@ -108,27 +108,26 @@ func (l *httpLink) refusal(ctx context.Context, err error) error {
 
 func (l *httpLink) close() { l.ClientConn.Close() }
 
-// listener is a connection on which nothing is read before the first write: net/http logs what it reads then.
-type listener struct {
+// gate lets nothing be read before the first write: net/http logs what comes unasked.
+type gate struct {
 	net.Conn
-	once  sync.Once
-	asked chan struct{}
+	once sync.Once
+	open chan struct{}
 }
 
-func (l *listener) Read(p []byte) (int, error) {
-	<-l.asked
-	return l.Conn.Read(p)
+func (g *gate) Read(p []byte) (int, error) {
+	<-g.open
+	return g.Conn.Read(p)
 }
 
-func (l *listener) Write(p []byte) (int, error) {
-	l.once.Do(func() { close(l.asked) })
-	return l.Conn.Write(p)
+func (g *gate) Write(p []byte) (int, error) {
+	g.once.Do(func() { close(g.open) })
+	return g.Conn.Write(p)
 }
 
-func (l *listener) Close() error {
-	err := l.Conn.Close()
-	l.once.Do(func() { close(l.asked) })
-	return err
+func (g *gate) Close() error {
+	g.once.Do(func() { close(g.open) })
+	return g.Conn.Close()
 }
 
 // statuses reads expect_status: codes and ranges of them, such as 200-299,401.

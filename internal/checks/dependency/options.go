@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,12 +12,11 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// options are the parameters of a URL. A kind asks for those it knows; what
-// nobody asked for is unknown.
+// options are the parameters of a URL. A kind takes those it knows; what is not taken is unknown.
 type options struct {
 	pairs []option
 	known []string
-	fault error // of parameters that are none
+	fault error // in the encoding
 }
 
 type option struct {
@@ -41,8 +41,7 @@ func newOptions(query string) *options {
 	return o
 }
 
-// take is the value of an option and whether it is set. An empty one is an
-// error, as in every setting.
+// take returns the value of an option and whether it is set. An empty one is an error, as in every setting.
 func (o *options) take(name string) (value string, set bool, err error) {
 	o.known = append(o.known, name)
 	for i, pair := range o.pairs {
@@ -91,30 +90,26 @@ func (o *options) duration(name string, byDefault time.Duration) (time.Duration,
 	return d, nil
 }
 
-// unknown says which parameters are no options. To be called last.
+// unknown is an error for each parameter that was not taken. It is called last.
 func (o *options) unknown(scheme string) error {
 	faults := []error{o.fault}
 	for _, pair := range o.pairs {
 		if pair.taken {
 			continue
 		}
-		near := nearest(pair.name, o.known)
-		switch {
-		case near != "":
-			faults = append(faults, fmt.Errorf("has an unknown option, did you mean %s?", near))
-		case len(o.known) == 0:
-			faults = append(faults, fmt.Errorf("has an unknown option: %s takes none", scheme))
-		default:
-			faults = append(faults, fmt.Errorf("has an unknown option: %s takes %s", scheme, strings.Join(slices.Sorted(slices.Values(o.known)), ", ")))
+		takes := cmp.Or(strings.Join(slices.Sorted(slices.Values(o.known)), ", "), "none")
+		hint := fmt.Sprintf(": %s takes %s", scheme, takes)
+		if near := nearest(pair.name, o.known); near != "" {
+			hint = fmt.Sprintf(", did you mean %s?", near)
 		}
+		faults = append(faults, errors.New("has an unknown option"+hint))
 	}
 	return errors.Join(faults...)
 }
 
-// passOn takes the parameters that are not ours out, for a protocol whose URLs
-// have some of their own. What looks like a slip in one of ours stays, and is
-// unknown. So a parameter with the name of an option is passed on only if a
-// letter of the name is percent-encoded.
+// passOn takes the parameters that are not ours and returns them as they are, for a protocol whose URLs have some of
+// their own. A parameter within two letters of one of our options is not passed on, so that it is reported as a typo.
+// One whose name is an option of ours, too, is passed on if a letter of it is percent-encoded.
 func (o *options) passOn() (query string) {
 	var rest []string
 	for i, pair := range o.pairs {

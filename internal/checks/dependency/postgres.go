@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strconv"
+	"regexp"
 	"strings"
 	"time"
 
@@ -120,6 +120,8 @@ func (p postgres) close() {
 	p.conn.Close(ctx)
 }
 
+var sqlState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
+
 // postgresFailure is what a SQLSTATE means; the message is the server's.
 func postgresFailure(err error) error {
 	var server *pgconn.PgError
@@ -144,13 +146,8 @@ func postgresFailure(err error) error {
 		return verdictf("the server is starting, stopping or recovering (57P03)")
 	case code == "57P01" || code == "57P02" || code == "57P05":
 		return &verdict{text: "the server ended the connection (" + code + ")", bye: true}
-	case len(code) == 5 && isAlphanumeric(code):
+	case sqlState.MatchString(code):
 		return verdictf("the server answers error %s", code)
 	}
 	return errNotSpoken
-}
-
-func isAlphanumeric(code string) bool {
-	_, err := strconv.ParseUint(code, 36, 64)
-	return err == nil && strings.ToUpper(code) == code
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -77,35 +78,32 @@ func (r redis) command(at *phase, want string, words ...string) error {
 	return errNotSpoken
 }
 
-// redisFailure is the code of an error, without the rest: that may be anything.
+// redisFailure is what an error means, by its code; the rest of the text may be anything.
 func redisFailure(at *phase, text string) error {
 	code, rest, _ := strings.Cut(text, " ")
-	switch code {
-	case "NOAUTH":
+	if code == "NOAUTH" || code == "WRONGPASS" {
 		*at = authentication
-		return verdictf("the server wants a password (NOAUTH)")
-	case "WRONGPASS":
-		*at = authentication
-		return verdictf("the server refuses the user name or password (WRONGPASS)")
-	case "NOPERM":
-		if *at == authentication {
-			return verdictf("this user may not SELECT the database (NOPERM)")
-		}
-		return verdictf("this user may not PING (NOPERM)")
-	case "LOADING":
-		return verdictf("the server is loading its data (LOADING)")
-	case "MASTERDOWN":
-		return verdictf("the replica has lost its primary (MASTERDOWN)")
-	case "DENIED":
-		return verdictf("the server lets in its own host only (protected mode)")
-	case "MISCONF", "BUSY", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "OOM":
-		return verdictf("the server answers %s", code)
 	}
-	if strings.HasPrefix(rest, "max number of clients") {
-		return verdictf("the server has too many clients")
+	words := map[string]string{
+		"NOAUTH":     "the server wants a password (NOAUTH)",
+		"WRONGPASS":  "the server refuses the user name or password (WRONGPASS)",
+		"NOPERM":     "this user may not PING (NOPERM)",
+		"LOADING":    "the server is loading its data (LOADING)",
+		"MASTERDOWN": "the replica has lost its primary (MASTERDOWN)",
+		"DENIED":     "the server lets in its own host only (protected mode)",
+	}[code]
+	switch {
+	case code == "NOPERM" && *at == authentication:
+		words = "this user may not SELECT the database (NOPERM)"
+	case words != "":
+	case slices.Contains([]string{"MISCONF", "BUSY", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "OOM"}, code):
+		words = "the server answers " + code
+	case strings.HasPrefix(rest, "max number of clients"):
+		words = "the server has too many clients"
+	case *at == authentication:
+		words = "the server refuses the user name, password or database"
+	default:
+		words = "the server answers an error"
 	}
-	if *at == authentication {
-		return verdictf("the server refuses the user name, password or database")
-	}
-	return verdictf("the server answers an error")
+	return verdictf("%s", words)
 }

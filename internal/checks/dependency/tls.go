@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -54,14 +55,9 @@ func readRoots(file string) (*x509.CertPool, error) {
 
 // validUntil is the first end in the chain that is valid longest.
 func validUntil(chains [][]*x509.Certificate) (end time.Time) {
+	byEnd := func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }
 	for _, chain := range chains {
-		first := chain[0].NotAfter
-		for _, certificate := range chain {
-			if certificate.NotAfter.Before(first) {
-				first = certificate.NotAfter
-			}
-		}
-		if first.After(end) {
+		if first := slices.MinFunc(chain, byEnd).NotAfter; first.After(end) {
 			end = first
 		}
 	}
