@@ -32,24 +32,6 @@ func TestAConversationWithoutAnEndIsEnded(t *testing.T) {
 	}
 }
 
-func TestAServerThatLetsInAndThenHangsSeesOneConnection(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) {
-		c.Read(make([]byte, 4096))
-		io.WriteString(c, "+OK\r\n")
-	})
-	run, err := New(fmt.Sprintf("redis://:hunter2@%s", p.Addr()), 50*time.Millisecond, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		within(t, run, 50*time.Millisecond)
-		p.settles(t)
-	}
-	if open, most, _ := p.counted(); open != 0 || most != 1 {
-		t.Errorf("%d connections open, %d at once", open, most)
-	}
-}
-
 func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 	p := newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "INFO {}\r\n-ERR 'Authorization Violation'\r\n") })
 	run, err := New(fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample, 2)

@@ -132,8 +132,7 @@ const (
 	ample = 10 * time.Second
 )
 
-// runs makes a check of url that never waits to connect, and returns one run of
-// it with its deadline.
+// runs makes a check of url that never waits to connect, and returns one run of it with its deadline.
 func runs(t *testing.T, url string, timeout time.Duration) func() error {
 	t.Helper()
 	run, err := New(url, timeout, 1000)
@@ -141,6 +140,18 @@ func runs(t *testing.T, url string, timeout time.Duration) func() error {
 		t.Fatalf("New(%s): %v", url, err)
 	}
 	return func() error { return within(t, run, timeout) }
+}
+
+// within is one run with this deadline.
+func within(t *testing.T, run func(context.Context) error, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return run(ctx)
+}
+
+func ask(t *testing.T, url string, timeout time.Duration) error {
+	t.Helper()
+	return runs(t, url, timeout)()
 }
 
 // together runs subtests all at once: most only wait.
