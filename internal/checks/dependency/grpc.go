@@ -2,6 +2,7 @@ package dependency
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -40,8 +41,7 @@ func newGRPC(t *target) (question, error) {
 	return t.keep(e.open), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badService)
 }
 
-// healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not
-// compressed, and the length.
+// healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not compressed, and the length.
 func healthRequest(service string) []byte {
 	var message []byte
 	if service != "" {
@@ -62,20 +62,16 @@ func readHealth(resp *http.Response) error {
 		return errNotSpoken
 	}
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
+	// an answer without a message may have its status in the header
+	status := cmp.Or(resp.Trailer.Get("Grpc-Status"), resp.Header.Get("Grpc-Status"))
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(content) == maxAnswer {
+	case len(content) == maxAnswer:
 		return errTooLong
-	}
-	status := resp.Trailer.Get("Grpc-Status")
-	if status == "" {
-		status = resp.Header.Get("Grpc-Status") // an answer of nothing but a header
-	}
-	if status != "0" {
+	case status != "0":
 		return grpcFailure(status)
-	}
-	if len(content) < 5 || content[0] != 0 || int(binary.BigEndian.Uint32(content[1:])) != len(content)-5 {
+	case len(content) < 5 || content[0] != 0 || int(binary.BigEndian.Uint32(content[1:])) != len(content)-5:
 		return errNotSpoken
 	}
 	return serving(content[5:])
@@ -103,8 +99,7 @@ func serving(message []byte) error {
 	return verdictf("it says that its status is unknown")
 }
 
-// grpcFailure is what a status code means for this question. The words are
-// ours: grpc-message is the service's.
+// grpcFailure is what a status code means for this question; grpc-message is the service's.
 func grpcFailure(status string) error {
 	words := map[string]string{
 		"1":  "CANCELLED",
