@@ -24,9 +24,10 @@ import (
 // Go reads proxies and trusted certificates from the environment only once.
 func TestMain(m *testing.M) {
 	if url := os.Getenv("DEPENDENCY_TEST_URL"); url != "" {
-		run, err := New(url, brief, 3)
+		timeout, _ := time.ParseDuration(os.Getenv("DEPENDENCY_TEST_TIMEOUT"))
+		run, err := New(url, timeout, 3)
 		for i := 0; i < 3 && err == nil; i++ {
-			ctx, cancel := context.WithTimeout(context.Background(), brief)
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			fmt.Println(run(ctx))
 			cancel()
 		}
@@ -40,10 +41,10 @@ func TestMain(m *testing.M) {
 
 // askElsewhere asks url three times in a process with env, and returns what
 // came of each run; "<nil>" is healthy.
-func askElsewhere(t *testing.T, url string, env ...string) []string {
+func askElsewhere(t *testing.T, url string, timeout time.Duration, env ...string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(env, "DEPENDENCY_TEST_URL="+url, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(env, "DEPENDENCY_TEST_URL="+url, "DEPENDENCY_TEST_TIMEOUT="+timeout.String(), "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.Output()
 	runs := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if err != nil || len(runs) != 3 {
@@ -57,7 +58,7 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer proxy.Close()
 	// an address for documents (RFC 5737): to one of our own Go uses no proxy
-	runs := askElsewhere(t, "http://192.0.2.1/", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "ALL_PROXY="+proxy.URL)
+	runs := askElsewhere(t, "http://192.0.2.1/", brief, "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "ALL_PROXY="+proxy.URL)
 	if n := asked.Load(); n != 0 || strings.Contains(strings.Join(runs, " "), "<nil>") {
 		t.Errorf("the proxy was asked %d times and the runs gave %q; want none, and no success", n, runs)
 	}
@@ -66,7 +67,8 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 func TestTheAuthoritiesOfTheSystemAreTrusted(t *testing.T) {
 	ca := newAuthority(t)
 	server := newH2Server(t, ca.server(t, 1000*time.Hour, "localhost"))
-	runs := askElsewhere(t, "https://localhost:"+server[strings.LastIndexByte(server, ':')+1:], "SSL_CERT_FILE="+ca.file)
+	url := "https://localhost:" + server[strings.LastIndexByte(server, ':')+1:]
+	runs := askElsewhere(t, url, ample, "SSL_CERT_FILE="+ca.file)
 	if want := []string{"<nil>", "<nil>", "<nil>"}; !slices.Equal(runs, want) {
 		t.Errorf("%q, want all to pass", runs)
 	}
