@@ -28,6 +28,8 @@ var owners = map[string][]string{
 	"golang.org/x/sys":                      {"internal/checks"},
 	"golang.org/x/net":                      {"internal/checks/dependency"},
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
+	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
+	"github.com/agnivade/levenshtein":       {"config", "internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},
 	"github.com/go-json-experiment/json":    {"internal/store/transfer"},

@@ -35,20 +35,34 @@ func Port(tb testing.TB) int {
 	return at.(*syscall.SockaddrInet4).Port
 }
 
-// Established lists this machine's open connections to an address of IPv4, as the kernel shows them.
+// Established lists this machine's open connections to an address of IPv4, as the kernel shows them. The kernel's
+// table is no snapshot: one connection may end and another begin while it is read. So it is read twice, and the
+// connections in both were open at once.
 func Established(tb testing.TB, addr string) (lines []string) {
 	tb.Helper()
+	before := connections(tb, addr)
+	for inode, line := range connections(tb, addr) {
+		if _, stayed := before[inode]; stayed {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// connections are the lines of the open connections to addr, by their inode.
+func connections(tb testing.TB, addr string) map[string]string {
 	to := netip.MustParseAddrPort(addr)
 	ip := to.Addr().As4()
 	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
 	table, err := os.ReadFile("/proc/net/tcp")
 	Must(tb, err)
+	found := make(map[string]string)
 	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 3 && f[2] == remote && f[3] == "01" {
-			lines = append(lines, line)
+		if f := strings.Fields(line); len(f) > 9 && f[2] == remote && f[3] == "01" {
+			found[f[9]] = line
 		}
 	}
-	return lines
+	return found
 }
 
 // Memory is a field of the process's /proc/PID/status in bytes, such as RssAnon, or 0 if there is none.
