@@ -20,9 +20,9 @@ import (
 	"accountservice/internal/store"
 )
 
-// Health is where the published report comes from.
+// Health is where the published health comes from.
 type Health interface {
-	Report() *checks.Report
+	Snapshot() *checks.Snapshot
 }
 
 // API is what the routes need.

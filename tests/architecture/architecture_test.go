@@ -33,7 +33,6 @@ var owners = map[string][]string{
 	"github.com/swaggest/swgui":             {"internal/handlers"},
 	// a metric belongs to the package that sees the event
 	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/checks", "internal/handlers"},
-	"go.opentelemetry.io/otel":            {"internal/checks"},
 }
 
 // arrows says which of our packages each one may import.
