@@ -1,6 +1,5 @@
-// Package checks watches what the service needs and publishes what it found.
-// It owns probing, thresholds, staleness and the answers of /health and /ready,
-// and is the only package that knows health-go. It knows no store, no HTTP
+// Package checks watches what the service needs and publishes what it found. It owns probing, thresholds, staleness
+// and the answers of /health and /ready, and is the only package that knows health-go. It knows no store, no HTTP
 // route and no configuration.
 package checks
 
@@ -14,14 +13,18 @@ import (
 type Consequence string
 
 const (
-	// Restart: this container can't do its work and a new one could.
-	// /health is 503.
+	// Restart: this container can't do its work and a new one could. /health is 503.
 	Restart Consequence = "restart"
-	// Unroute: send no traffic now, but killing would not help.
-	// /ready is 503, /health stays 200.
+	// Unroute: send no traffic now, but killing would not help. /ready is 503, /health stays 200.
 	Unroute Consequence = "unroute"
 	// Degrade: something is ill and the service still serves. Both stay 200.
 	Degrade Consequence = "degrade"
+)
+
+// Orders not to be ready share the names of checks, so no check may have one of these.
+const (
+	drainName       = "drain"
+	maintenanceName = "maintenance"
 )
 
 // Check is one question that is asked at an interval.
@@ -29,17 +32,15 @@ type Check struct {
 	Name      string
 	OnFailure Consequence
 
-	// Run asks once. It returns nil if the check passes, a Warner if it passes
-	// with a warning, and any other error if it fails. ctx ends at the timeout.
-	// Run changes nothing. Its error is shown to operators and holds no secret. If
+	// Run asks once. It returns nil if the check passes, a Warner if it passes with a warning, and any other error if
+	// it fails. ctx ends at the timeout. Run changes nothing. Its error is shown to operators and holds no secret. If
 	// Run hangs, it costs one goroutine, and no second run begins.
 	Run func(ctx context.Context) error
 
 	Interval time.Duration // from the start of one run to that of the next, shortened by up to 10 % at random
 	Timeout  time.Duration // of one run, at most Interval
-	// After FailAfter failures in a row a healthy check fails, and after PassAfter
-	// passes in a row a failing one is healthy. Before a check was healthy for the
-	// first time, one failure is enough.
+	// After FailAfter failures in a row a healthy check fails, and after PassAfter passes in a row a failing one is
+	// healthy. Before a check was healthy for the first time, one failure is enough.
 	FailAfter, PassAfter int
 	StaleAfter           time.Duration // an older result counts as a failure
 }
@@ -62,8 +63,8 @@ func (c Check) validate() error {
 	return nil
 }
 
-// verdict returns what r counts as at the time now. The error is why the check
-// is not OK, or the last failure of one that is still OK.
+// verdict returns what r counts as at the time now. The error is why the check is not OK, or the last failure of one
+// that is still OK.
 func (c Check) verdict(r result, now time.Time) (counts Status, err string) {
 	switch {
 	case r.status == Starting && r.finished.IsZero():
@@ -119,8 +120,8 @@ func (c Check) expired(r result, now time.Time) result {
 	return next
 }
 
-// resumed returns what r is worth after the process stood still until at. A
-// success that was to be renewed before then does not count any more.
+// resumed returns what r is worth after the process stood still until at. A success that was to be renewed before
+// then does not count any more.
 func (c Check) resumed(r result, at time.Time) result {
 	due := r.finished.Add(c.Interval + c.Timeout)
 	if c.OnFailure != Degrade && r.counts() == OK && due.Before(at) {

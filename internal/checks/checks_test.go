@@ -122,7 +122,7 @@ func TestEachConsequenceGivesItsStatus(t *testing.T) {
 	}
 }
 
-func TestHealthIsEarned(t *testing.T) {
+func TestServiceIsUnhealthyUntilItsFirstResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(ctx context.Context) error { time.Sleep(500 * time.Millisecond); return nil }
 		r, err := checks.New(me, slog.New(slog.DiscardHandler), check("a", checks.Restart, slow))
@@ -142,7 +142,7 @@ func TestHealthIsEarned(t *testing.T) {
 	})
 }
 
-func TestFirstFailureNeedsNoCompany(t *testing.T) {
+func TestVeryFirstFailureCountsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
 		sick.set(errors.New("ill from the start"))
@@ -202,7 +202,7 @@ func TestLateSuccessIsAFailure(t *testing.T) {
 	})
 }
 
-func TestPanicIsAFailureWithItsWords(t *testing.T) {
+func TestPanicIsAFailureWithItsText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, func(context.Context) error { panic("boom") }))
 		pass(time.Millisecond)

@@ -6,8 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Register adds the metrics of the checks to reg. A scrape reads what is known,
-// and runs no check.
+// Register adds the metrics of the checks to reg. A scrape reads what is known, and runs no check.
 func (r *Runner) Register(reg prometheus.Registerer) error {
 	for _, p := range r.probers {
 		for _, to := range []Status{OK, Failing} {
@@ -30,23 +29,20 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	checkHealthy     = describe("check_healthy", "1 if the check counts as healthy, 0 while it is failing, stale or starting.", "check", "on_failure")
+	checkHealthy = describe("check_healthy", "1 if the check counts as healthy, 0 while it is failing, stale or starting.",
+		"check", "on_failure")
 	checkWarning     = describe("check_warning", "1 while the check is healthy and warns.", "check")
-	checkLastSuccess = describe("check_last_success_timestamp_seconds", "When a run of the check passed last; 0 if none did.", "check")
-	checkFailures    = describe("check_consecutive_failures", "Runs of the check that failed in a row.", "check")
-	serviceHealthy   = describe("healthy", "1 if /health answers 200.")
-	serviceReady     = describe("ready", "1 if /ready answers 200.")
-	snapshotAge      = describe("health_age_seconds", "Age of the published health answer; above 5 it counts as stale.")
-	inMaintenance    = describe("maintenance", "1 while an operator has sent the traffic away.")
+	checkLastSuccess = describe("check_last_success_timestamp_seconds", "When a run of the check passed last; 0 if none did.",
+		"check")
+	checkFailures  = describe("check_consecutive_failures", "Runs of the check that failed in a row.", "check")
+	serviceHealthy = describe("healthy", "1 if /health answers 200.")
+	serviceReady   = describe("ready", "1 if /ready answers 200.")
+	snapshotAge    = describe("health_age_seconds", "Age of the published health answer; above 5 it counts as stale.")
+	inMaintenance  = describe("maintenance", "1 while an operator has sent the traffic away.")
 )
 
 // Describe implements prometheus.Collector.
-func (g gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{checkHealthy, checkWarning, checkLastSuccess, checkFailures,
-		serviceHealthy, serviceReady, snapshotAge, inMaintenance} {
-		to <- d
-	}
-}
+func (g gauges) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(g, to) }
 
 // Collect implements prometheus.Collector.
 func (g gauges) Collect(to chan<- prometheus.Metric) {
@@ -55,15 +51,12 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 	}
 	now := time.Now()
 	for _, p := range g.probers {
-		c := newCheckHistory(p.check, *p.result.Load(), now)
-		set(checkHealthy, one(!c.failing()), c.Name, string(c.OnFailure))
-		set(checkWarning, one(!c.failing() && c.Warning != ""), c.Name)
-		last := 0.0
-		if c.LastSuccess != nil {
-			last = float64(c.LastSuccess.UnixMilli()) / 1000
-		}
-		set(checkLastSuccess, last, c.Name)
-		set(checkFailures, float64(c.ConsecutiveFailures), c.Name)
+		name, r := p.check.Name, *p.result.Load()
+		status, _ := p.check.verdict(r, now)
+		set(checkHealthy, one(status == OK), name, string(p.check.OnFailure))
+		set(checkWarning, one(status == OK && r.warning != ""), name)
+		set(checkLastSuccess, float64(max(0, r.lastSuccess.UnixMilli()))/1000, name) // a zero time is below 0
+		set(checkFailures, float64(r.failuresInARow), name)
 	}
 	s := g.Snapshot()
 	set(serviceHealthy, one(s.Healthy))

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// HealthJSONDocument is the object of draft-inadarei-api-health-check-06. pass
-// and warn go with 200, fail with 503.
+// HealthJSONDocument is the object of draft-inadarei-api-health-check-06. pass and warn go with 200, fail with 503.
 type HealthJSONDocument struct {
 	Status      string                   `json:"status" enum:"pass,warn,fail"`
 	Version     string                   `json:"version,omitempty"`
@@ -33,10 +32,10 @@ const (
 	fails  = "fail"
 )
 
-// inHealthJSON renders these checks, and what else makes the service not ready.
-func (s *Snapshot) inHealthJSON(ok bool, checks []CheckHistory, reasons []Reason) []byte {
+// healthJSON describes these checks, and the other reasons not to be ready.
+func (s *Snapshot) healthJSON(ok bool, checks []CheckHistory, reasons []Reason) HealthJSONDocument {
 	d := HealthJSONDocument{Status: passes, Version: s.Component.Version, Description: s.Component.Name,
-		Checks: make(map[string][]Measurement)}
+		Checks: make(map[string][]Measurement, len(checks)+len(reasons))}
 	for _, c := range checks {
 		d.Checks[c.Name+":responseTime"] = []Measurement{c.measurement()}
 	}
@@ -54,7 +53,7 @@ func (s *Snapshot) inHealthJSON(ok bool, checks []CheckHistory, reasons []Reason
 	if !ok {
 		d.Status = fails
 	}
-	return marshal(d)
+	return d
 }
 
 func (c CheckState) measurement() Measurement {

@@ -137,7 +137,7 @@ func (c certificate) Warning() string {
 	return fmt.Sprintf("the certificate ends in %d days\nsoon", c.days)
 }
 
-func TestWarningIsAPassWithWords(t *testing.T) {
+func TestWarningIsAPassWithAText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var sick switchable

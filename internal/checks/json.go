@@ -2,8 +2,8 @@ package checks
 
 import "time"
 
-// HealthDocument is the JSON of /health and /ready: health-go's object with
-// ready and checks beside it. It decodes as health-go's.
+// HealthDocument is the JSON of /health and /ready: health-go's object with ready and checks beside it. It decodes as
+// health-go's.
 type HealthDocument struct {
 	Status    string                `json:"status" enum:"OK,Partially Available,Unavailable"`
 	Timestamp time.Time             `json:"timestamp" doc:"When this answer was made"`
@@ -13,11 +13,11 @@ type HealthDocument struct {
 	Checks    map[string]CheckState `json:"checks,omitempty"`
 }
 
-func (s *Snapshot) inJSON(ready bool) []byte {
+func (s *Snapshot) document(ready bool) HealthDocument {
 	d := HealthDocument{Status: s.Status, Timestamp: s.At.UTC(), Failures: s.failures(), Component: s.Component,
 		Ready: ready, Checks: make(map[string]CheckState, len(s.Checks))}
 	for _, c := range s.Checks {
 		d.Checks[c.Name] = c.CheckState
 	}
-	return marshal(d)
+	return d
 }

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// MaxMaintenance is the longest maintenance, so that one that was forgotten
-// ends within a day.
+// MaxMaintenance is the longest maintenance, so that one that was forgotten ends within a day.
 const MaxMaintenance = 24 * time.Hour
 
 // Maintenance is an operator's order to send no traffic for a while.
@@ -24,8 +23,7 @@ func (m Maintenance) String() string {
 	return fmt.Sprintf("until %s: %s", m.Until.UTC().Format(time.RFC3339), m.Reason)
 }
 
-// maintenance is the current one, if any. It is not stored, and ends with the
-// process.
+// maintenance is the current one, if any. It is not stored, and ends with the process.
 type maintenance struct {
 	log     *slog.Logger
 	current atomic.Pointer[Maintenance]
@@ -46,11 +44,9 @@ func (m *maintenance) expire() {
 	}
 }
 
-// Maintain makes the service not ready for so long, or until EndMaintenance,
-// and has published that when it returns. /health is not affected. A second
-// call replaces the reason and the end. The reason is shown to everybody as one
-// printable line and must not be empty. lasts is above 0 and at most
-// MaxMaintenance.
+// Maintain makes the service not ready for so long, or until EndMaintenance, and has published that when it returns.
+// /health is not affected. A second call replaces the reason and the end. The reason is shown to everybody as one
+// printable line and must not be empty. lasts is above 0 and at most MaxMaintenance.
 func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, error) {
 	switch reason = strings.TrimSpace(printable(reason)); {
 	case reason == "":
@@ -70,8 +66,8 @@ func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, erro
 	return m, nil
 }
 
-// EndMaintenance ends what Maintain began, and has published that when it
-// returns. Without a maintenance it does nothing.
+// EndMaintenance ends what Maintain began, and has published that when it returns. Without a maintenance it does
+// nothing.
 func (r *Runner) EndMaintenance() {
 	if old := r.maintenance.current.Swap(nil); old != nil {
 		r.publish()

@@ -11,8 +11,8 @@ import (
 // unavailable is health-go's word for a service that can't do its work.
 const unavailable = string(health.StatusUnavailable)
 
-// measurer asks health-go for the status of the whole service. It registers one
-// function for each name, which only loads the failure that measure was given.
+// measurer asks health-go for the status of the whole service. It registers one function for each name, which only
+// loads the failure that measure was given.
 type measurer struct {
 	health   *health.Health
 	failures map[string]string // by name, while measure runs
@@ -38,8 +38,7 @@ func (m *measurer) add(name string, c Consequence) error {
 	})
 }
 
-// measure returns health-go's word for a service with these failures. One call
-// must end before the next begins.
+// measure returns health-go's word for a service with these failures. One call must end before the next begins.
 func (m *measurer) measure(failures map[string]string) string {
 	m.failures = failures
 	return string(m.health.Measure(context.Background()).Status)

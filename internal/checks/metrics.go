@@ -1,10 +1,6 @@
 package checks
 
-import (
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // metrics counts the events of all checks when they happen.
 type metrics struct {
@@ -25,12 +21,4 @@ func newMetrics() *metrics {
 			Help: "Changes of the check to this status.",
 		}, []string{"check", "to"}),
 	}
-}
-
-func (m *metrics) ran(check string, took time.Duration) {
-	m.duration.WithLabelValues(check).Observe(took.Seconds())
-}
-
-func (m *metrics) turned(check string, to Status) {
-	m.changes.WithLabelValues(check, string(to)).Inc()
 }

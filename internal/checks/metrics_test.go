@@ -84,7 +84,7 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 	})
 }
 
-func TestFailingCheckWarnsNoMore(t *testing.T) {
+func TestFailingCheckHasNoWarning(t *testing.T) {
 	var sick switchable
 	sick.set(certificate{1})
 	reg := prometheus.NewRegistry()

@@ -8,20 +8,19 @@ import (
 	"unicode"
 )
 
-// maxText bounds an error or warning in bytes, because its text may come from
-// another service and goes into each answer that a probe reads.
+// maxText bounds an error or warning in bytes, because its text may come from another service and goes into each
+// answer that a probe reads.
 const maxText = 512
 
-// Warner is the error of a run that passed with a warning, such as a
-// certificate that ends soon. It may be wrapped, and joined with other
-// Warners. Joined with any other error the run has failed.
+// Warner is the error of a run that passed with a warning, such as a certificate that ends soon. It may be wrapped,
+// and joined with other Warners. Joined with any other error the run has failed.
 type Warner interface {
 	error
 	Warning() string // one line for operators, without secrets
 }
 
-// Unasked is the error of a run that asked nothing and repeats the last error.
-// It counts as a failure, and its time is not measured.
+// Unasked is the error of a run that asked nothing and repeats the last error. It counts as a failure, and its time
+// is not measured.
 type Unasked interface {
 	error
 	Unasked()
@@ -47,8 +46,8 @@ func outcomeOf(err error, took time.Duration) outcome {
 	return o
 }
 
-// warningOf returns the warning in err, if err holds nothing but Warners.
-// errors.As would also find one that is joined with a failure.
+// warningOf returns the warning in err, if err holds nothing but Warners. errors.As would also find one that is
+// joined with a failure.
 func warningOf(err error) (text string, only bool) {
 	switch e := err.(type) {
 	case Warner:

@@ -13,10 +13,9 @@ const (
 	maxPatience = 10
 )
 
-// patience is the context of one run. It ends at the timeout, but time in which
-// this process gets no CPU does not count, so that a busy machine does not look
-// like a disk that hangs. The time is counted in turns, and a turn that took
-// twice its length is not counted.
+// patience is the context of one run. It ends at the timeout, but time in which this process gets no CPU does not
+// count, so that a busy machine does not look like a disk that hangs. The time is counted in turns, and a turn that
+// took twice its length is not counted.
 type patience struct {
 	context.Context // of the prober
 	until           time.Time
@@ -36,8 +35,7 @@ func newPatience(ctx context.Context, c Check) *patience {
 	}
 }
 
-// Deadline implements context.Context. The context ends later than that if the
-// process gets no CPU.
+// Deadline implements context.Context. The context ends later than that if the process gets no CPU.
 func (p *patience) Deadline() (time.Time, bool) { return p.until, true }
 
 // Done implements context.Context.
@@ -61,8 +59,7 @@ func (p *patience) end(err error) {
 	}
 }
 
-// await waits for the run's answer. When the time is up or the prober stops, it
-// ends the context and reports false.
+// await waits for the run's answer. When the time is up or the prober stops, it ends the context and reports false.
 func (p *patience) await(answer <-chan error) (err error, answered bool) {
 	began := time.Now()
 	for left := p.timeout; left > 0 && time.Since(began) < p.most; {

@@ -39,8 +39,7 @@ func newProber(check Check, log *slog.Logger, metrics *metrics, changed func()) 
 	return p
 }
 
-// run probes at once and then at the interval until ctx ends. It does not wait
-// for a run that hangs.
+// run probes at once and then at the interval until ctx ends. It does not wait for a run that hangs.
 func (p *prober) run(ctx context.Context) {
 	for {
 		next := time.NewTimer(jitter(p.check.Interval))
@@ -54,14 +53,13 @@ func (p *prober) run(ctx context.Context) {
 	}
 }
 
-// jitter keeps replicas from asking a shared dependency all at once. It only
-// shortens, so that no result grows stale by chance.
+// jitter keeps replicas from asking a shared dependency all at once. It only shortens, so that no result grows stale
+// by chance.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.1*rand.Float64()))
 }
 
-// probe makes one run and records its outcome. While an earlier run hangs it
-// makes none, and records that instead.
+// probe makes one run and records its outcome. While an earlier run hangs it makes none, and records that instead.
 func (p *prober) probe(ctx context.Context) {
 	if f := p.hanging; f != nil {
 		select {
@@ -100,7 +98,7 @@ func (p *prober) probe(ctx context.Context) {
 func (p *prober) finish(took time.Duration, err error, late, answered bool) {
 	o := outcomeOf(err, took)
 	if !o.skipped {
-		p.metrics.ran(p.check.Name, took)
+		p.metrics.duration.WithLabelValues(p.check.Name).Observe(took.Seconds())
 	}
 	switch {
 	case !answered:
@@ -125,12 +123,6 @@ func (p *prober) expire() {
 	p.update(func(was result) result { return p.check.expired(was, time.Now()) })
 }
 
-// state returns the check as it is at the time now. The process last resumed
-// after a standstill at resumed, or never if that is zero.
-func (p *prober) state(now, resumed time.Time) CheckHistory {
-	return newCheckHistory(p.check, p.check.resumed(*p.result.Load(), resumed), now)
-}
-
 // update replaces the result. It logs and counts what changed, once.
 func (p *prober) update(next func(result) result) {
 	p.updating.Lock()
@@ -143,7 +135,7 @@ func (p *prober) update(next func(result) result) {
 		p.changed()
 	}
 	if turned {
-		p.metrics.turned(p.check.Name, now.counts())
+		p.metrics.changes.WithLabelValues(p.check.Name, string(now.counts())).Inc()
 		p.logChange(now.changes[0], now.since.Sub(was.since))
 	}
 	switch {
@@ -167,8 +159,7 @@ func (p *prober) logChange(c Change, lasted time.Duration) {
 	}
 }
 
-// call runs a check on this goroutine, which ends with it. A panic is an error,
-// and so is a fault on mapped memory.
+// call runs a check on this goroutine, which ends with it. A panic is an error, and so is a fault on mapped memory.
 func call(ctx context.Context, run func(context.Context) error) (err error) {
 	debug.SetPanicOnFault(true)
 	defer func() {

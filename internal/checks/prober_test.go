@@ -64,7 +64,7 @@ func TestFaultOnMappedMemoryIsAFailure(t *testing.T) {
 	}
 }
 
-func TestWordsOfAnErrorAreOneShortPrintableLine(t *testing.T) {
+func TestErrorIsShownAsOneShortPrintableLine(t *testing.T) {
 	for name, c := range map[string]struct{ err, want string }{
 		"plain":              {"connect: refused", "connect: refused"},
 		"other languages":    {"диск 磁盘 é “full”", "диск 磁盘 é “full”"},

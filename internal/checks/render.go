@@ -25,15 +25,14 @@ type Answer struct {
 // ErrUnknownCheck means that there is no check of this name.
 var ErrUnknownCheck = errors.New("no check of this name")
 
-// AnswerHealth answers /health. If strict, any failing check makes it 503. An
-// order never does: draining and maintenance must not get the container killed.
+// AnswerHealth answers /health. If strict, any failing check makes it 503. An order never does: draining and
+// maintenance must not get the container killed.
 func (s *Snapshot) AnswerHealth(form Form, strict bool) Answer {
 	return s.answer(form, s.Healthy && !(strict && slices.ContainsFunc(s.Checks, CheckHistory.failing)), s.Ready)
 }
 
-// AnswerReady answers /ready. If strict, any failing check makes it 503. The
-// excluded names, of checks and of orders, are left out of the verdict. A name
-// that does not exist is ErrUnknownCheck, once the names are known.
+// AnswerReady answers /ready. If strict, any failing check makes it 503. The excluded names, of checks and of orders,
+// are left out of the verdict. A name that does not exist is ErrUnknownCheck, once the names are known.
 func (s *Snapshot) AnswerReady(form Form, strict bool, exclude []string) (Answer, error) {
 	if !s.known() {
 		return s.answer(form, false, false), nil
@@ -47,8 +46,8 @@ func (s *Snapshot) AnswerReady(form Form, strict bool, exclude []string) (Answer
 	return s.answer(form, ready, ready), nil
 }
 
-// AnswerCheck answers /health/checks/{name}, or returns ErrUnknownCheck. While
-// the checks are not known it answers as /health.
+// AnswerCheck answers /health/checks/{name}, or returns ErrUnknownCheck. While the checks are not known it answers as
+// /health.
 func (s *Snapshot) AnswerCheck(form Form, name string) (Answer, error) {
 	if !s.known() {
 		return s.answer(form, false, false), nil
@@ -61,9 +60,9 @@ func (s *Snapshot) AnswerCheck(form Form, name string) (Answer, error) {
 	answer := Answer{Status: statusOf(!c.failing())}
 	switch form {
 	case HealthJSON:
-		answer.Body = s.inHealthJSON(!c.failing(), s.Checks[i:i+1], nil)
+		answer.Body = marshal(s.healthJSON(!c.failing(), s.Checks[i:i+1], nil))
 	case Text:
-		answer.Body = c.inText(s.At)
+		answer.Body = c.text(s.At)
 	default:
 		answer.Body = marshal(c)
 	}
@@ -78,20 +77,20 @@ func (s *Snapshot) answer(form Form, ok, ready bool) Answer {
 	answer := Answer{Status: statusOf(ok)}
 	switch {
 	case form == HealthJSON:
-		answer.Body = s.inHealthJSON(ok, s.Checks, s.Reasons)
+		answer.Body = marshal(s.healthJSON(ok, s.Checks, s.Reasons))
 	case form == Text:
-		answer.Body = s.inText(ready)
+		answer.Body = s.text(ready)
 	case ready == s.Ready && s.rendered != nil:
 		answer.Body = s.rendered
 	default:
-		answer.Body = s.inJSON(ready)
+		answer.Body = marshal(s.document(ready))
 	}
 	return answer
 }
 
-// render keeps the JSON that nearly all requests ask for, so that they only
-// load it. It must be called before s is published.
-func (s *Snapshot) render() { s.rendered = s.inJSON(s.Ready) }
+// render keeps the JSON that nearly all requests ask for, so that they only load it. It must be called before s is
+// published.
+func (s *Snapshot) render() { s.rendered = marshal(s.document(s.Ready)) }
 
 func statusOf(ok bool) int {
 	if ok {

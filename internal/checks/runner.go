@@ -12,8 +12,8 @@ import (
 const (
 	// publishEvery is the longest time between two snapshots.
 	publishEvery = time.Second
-	// publishStale is the age at which a snapshot no longer counts, because the
-	// publisher is dead or the whole process stood still.
+	// publishStale is the age at which a snapshot no longer counts, because the publisher is dead or the whole
+	// process stood still.
 	publishStale = 5 * time.Second
 )
 
@@ -33,8 +33,8 @@ type Runner struct {
 	resumed    time.Time // when this process last went on after it stood still, or zero
 }
 
-// New returns a Runner of these checks, whose names differ. It runs none of
-// them yet. Until Run has published, its Snapshot says starting.
+// New returns a Runner of these checks, whose names differ. It runs none of them yet. Until Run has published, its
+// Snapshot says starting.
 func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error) {
 	r := &Runner{component: component, due: make(chan struct{}, 1), metrics: newMetrics()}
 	r.maintenance.log = log
@@ -60,8 +60,8 @@ func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error
 	return r, nil
 }
 
-// Run probes and publishes until ctx ends, and returns when every prober has
-// stopped. It does not wait for a check that hangs.
+// Run probes and publishes until ctx ends, and returns when every prober has stopped. It does not wait for a check
+// that hangs.
 func (r *Runner) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -82,8 +82,8 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 }
 
-// expire notices what changes by time alone. It has a goroutine of its own,
-// because it logs, and publishing must not wait for a log that nobody reads.
+// expire notices what changes by time alone. It has a goroutine of its own, because it logs, and publishing must not
+// wait for a log that nobody reads.
 func (r *Runner) expire(ctx context.Context) {
 	tick := time.NewTicker(publishEvery)
 	defer tick.Stop()
@@ -119,7 +119,7 @@ func (r *Runner) publish() {
 	s := &Snapshot{At: now, Component: r.component, Reasons: r.orders(now)}
 	allDecided := true
 	for _, p := range r.probers {
-		c := p.state(now, r.resumed)
+		c := newCheckHistory(p.check, p.check.resumed(*p.result.Load(), r.resumed), now)
 		s.Checks = append(s.Checks, c)
 		allDecided = allDecided && (c.Status != Starting || c.OnFailure == Degrade)
 	}
@@ -150,18 +150,17 @@ func (r *Runner) orders(now time.Time) (orders []Reason) {
 func (r *Runner) Snapshot() *Snapshot {
 	s := r.published.Load()
 	if age := time.Since(s.At); age > publishStale {
-		return unknown(r.component, "stale", fmt.Sprintf("no health answer was made for %s", age.Round(100*time.Millisecond)))
+		why := fmt.Sprintf("no health answer was made for %s", age.Round(100*time.Millisecond))
+		return unknown(r.component, "stale", why)
 	}
 	return s
 }
 
-// Drain makes the service not ready, and has published that when it returns.
-// /health is not affected.
+// Drain makes the service not ready, and has published that when it returns. /health is not affected.
 func (r *Runner) Drain() {
 	r.draining.Store(true)
 	r.publish()
 }
 
-// WasReady is whether /ready has ever been 200, or would have been without a
-// maintenance.
+// WasReady is whether /ready has ever been 200, or would have been without a maintenance.
 func (r *Runner) WasReady() bool { return r.wasReady.Load() }

@@ -105,7 +105,7 @@ func TestAnAnswerStandsForFiveSeconds(t *testing.T) {
 }
 
 // The publisher can go on before the probers do.
-func TestWhatWasKnownBeforeTheProcessStoodStillIsNotPublishedAnew(t *testing.T) {
+func TestResultFromBeforeAStandstillIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seldom := check("seldom", checks.Restart, (&switchable{}).run)
 		seldom.Interval, seldom.StaleAfter = time.Hour, 3*time.Hour

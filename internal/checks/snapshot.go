@@ -5,20 +5,13 @@ import (
 	"time"
 )
 
-const (
-	// Names of the orders not to be ready, which no check may have.
-	drainName       = "drain"
-	maintenanceName = "maintenance"
-)
-
 // Component names the service in its answers.
 type Component struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 }
 
-// Snapshot is the health of the service at one moment. It does not change after
-// it is published.
+// Snapshot is the health of the service at one moment. It does not change after it is published.
 type Snapshot struct {
 	At        time.Time
 	Component Component
@@ -28,11 +21,11 @@ type Snapshot struct {
 	Checks    []CheckHistory // in the order they were given; none while nothing is known
 	Reasons   []Reason       // not to be ready, besides failing checks
 
-	rendered []byte // see render
+	rendered []byte // the JSON, once it is published
 }
 
-// Reason is why the service is not ready though no check says so: an order
-// (draining or maintenance), or that nothing is known (starting or stale).
+// Reason is a reason not to be ready that is not the failure of a check: an order (draining or maintenance), or that
+// nothing is known (starting or stale).
 type Reason struct{ Name, Text string }
 
 // CheckState is one check in a Snapshot.
@@ -46,7 +39,7 @@ type CheckState struct {
 	Since               time.Time   `json:"since" doc:"When the status began"`
 	Interval            string      `json:"interval"`
 	Timeout             string      `json:"timeout"`
-	Error               string      `json:"error,omitempty" doc:"Of the last run; below the threshold the status is still ok"`
+	Error               string      `json:"error,omitempty" doc:"Of the last run; below fail_after the status stays ok"`
 	Warning             string      `json:"warning,omitempty" doc:"Of the last run that passed with a warning"`
 	Finished            *time.Time  `json:"-"` // end of the last run, or nil
 }
@@ -58,8 +51,7 @@ type CheckHistory struct {
 	Changes     []Change `json:"changes" maxItems:"20" doc:"The last 20, newest first"`
 }
 
-// newCheckHistory returns the check c, whose last result is r, as it is at the
-// time now.
+// newCheckHistory returns the check c, whose last result is r, as it is at the time now.
 func newCheckHistory(c Check, r result, now time.Time) CheckHistory {
 	h := CheckHistory{
 		CheckState: CheckState{
@@ -97,8 +89,8 @@ func unknown(c Component, name, reason string) *Snapshot {
 	return &Snapshot{At: time.Now(), Component: c, Status: unavailable, Reasons: []Reason{{name, reason}}}
 }
 
-// known is whether the checks are known: not while starting, and not when the
-// snapshot is stale.
+// known is false while the service is starting, and in a snapshot that says stale. A service that is known to have no
+// checks is healthy.
 func (s *Snapshot) known() bool { return s.Healthy || len(s.Checks) > 0 }
 
 // failures returns why, by the name of each failing check and of each reason.
@@ -115,8 +107,8 @@ func (s *Snapshot) failures() map[string]string {
 	return all
 }
 
-// readyWithout is whether the service is ready, without what is excluded. If
-// strict, a check that degrades counts too.
+// readyWithout is whether the service is ready, without what is excluded. If strict, a check that degrades counts
+// too.
 func (s *Snapshot) readyWithout(exclude []string, strict bool) bool {
 	fails := func(c CheckHistory) bool {
 		return c.failing() && (strict || c.OnFailure != Degrade) && !slices.Contains(exclude, c.Name)

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// inText renders a line about the service, one for each check, and one for each
-// other reason.
-func (s *Snapshot) inText(ready bool) []byte {
+// text has a line about the service, one for each check, and one for each other reason not to be ready.
+func (s *Snapshot) text(ready bool) []byte {
 	word := "ready"
 	if !ready {
 		word = "not ready"
@@ -48,9 +47,8 @@ func (c CheckState) writeLine(b *strings.Builder, now time.Time, width int) {
 	b.WriteString("\n")
 }
 
-// inText renders the check as one line, and each of its changes as another,
-// newest first.
-func (c CheckHistory) inText(now time.Time) []byte {
+// text has a line about the check, and one for each of its changes, newest first.
+func (c CheckHistory) text(now time.Time) []byte {
 	var b strings.Builder
 	c.writeLine(&b, now, len(c.Name))
 	for _, change := range c.Changes {
