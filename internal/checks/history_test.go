@@ -150,8 +150,8 @@ func TestWarningIsAPassWithAText(t *testing.T) {
 		}
 		for form, want := range map[checks.Form]string{checks.HealthJSON: `"status":"warn","version":"test","description":"accountservice","output":"a: the certificate ends in 3 days soon"`,
 			checks.Text: "; warning: the certificate ends in 3 days soon\n"} {
-			if got := r.Snapshot().AnswerHealth(form, true); got.Status != 200 || !strings.Contains(string(got.Body), want) {
-				t.Errorf("form %d, strict: %d %s, want 200 with %q", form, got.Status, got.Body, want)
+			if got := r.Snapshot().AnswerHealth(form, true); !got.OK || !strings.Contains(string(got.Body), want) {
+				t.Errorf("form %d, strict: %v %s, want OK with %q", form, got.OK, got.Body, want)
 			}
 		}
 		sick.set(certificate{2})

@@ -3,7 +3,6 @@ package checks
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"slices"
 )
 
@@ -18,8 +17,8 @@ const (
 
 // Answer is what a request gets.
 type Answer struct {
-	Status int // HTTP: 200 or 503
-	Body   []byte
+	OK   bool // 200, else 503
+	Body []byte
 }
 
 // ErrUnknownCheck means that there is no check of this name.
@@ -42,7 +41,7 @@ func (s *Snapshot) AnswerReady(form Form, strict bool, exclude []string) (Answer
 			return Answer{}, ErrUnknownCheck
 		}
 	}
-	ready := s.readyWithout(exclude, strict)
+	ready := s.readyWithout(strict, exclude...)
 	return s.answer(form, ready, ready), nil
 }
 
@@ -57,10 +56,10 @@ func (s *Snapshot) AnswerCheck(form Form, name string) (Answer, error) {
 		return Answer{}, ErrUnknownCheck
 	}
 	c := s.Checks[i]
-	answer := Answer{Status: statusOf(!c.failing())}
+	answer := Answer{OK: !c.failing()}
 	switch form {
 	case HealthJSON:
-		answer.Body = marshal(s.healthJSON(!c.failing(), s.Checks[i:i+1], nil))
+		answer.Body = marshal(s.healthJSON(answer.OK, s.Checks[i:i+1], nil))
 	case Text:
 		answer.Body = c.text(s.At)
 	default:
@@ -74,7 +73,7 @@ func (s *Snapshot) find(name string) int {
 }
 
 func (s *Snapshot) answer(form Form, ok, ready bool) Answer {
-	answer := Answer{Status: statusOf(ok)}
+	answer := Answer{OK: ok}
 	switch {
 	case form == HealthJSON:
 		answer.Body = marshal(s.healthJSON(ok, s.Checks, s.Reasons))
@@ -91,13 +90,6 @@ func (s *Snapshot) answer(form Form, ok, ready bool) Answer {
 // render keeps the JSON that nearly all requests ask for, so that they only load it. It must be called before s is
 // published.
 func (s *Snapshot) render() { s.rendered = marshal(s.document(s.Ready)) }
-
-func statusOf(ok bool) int {
-	if ok {
-		return http.StatusOK
-	}
-	return http.StatusServiceUnavailable
-}
 
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)

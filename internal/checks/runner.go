@@ -127,9 +127,9 @@ func (r *Runner) publish() {
 	if !allDecided {
 		s.Status = unavailable
 	}
-	s.Healthy, s.Ready = s.Status != unavailable, s.readyWithout(nil, false)
+	s.Healthy, s.Ready = s.Status != unavailable, s.readyWithout(false)
 	s.render()
-	if s.readyWithout([]string{maintenanceName}, false) {
+	if s.readyWithout(false, maintenanceName) {
 		r.wasReady.Store(true)
 	}
 	r.published.Store(s)

@@ -55,9 +55,9 @@ func (a *asked) Resolve(ctx huma.Context) []error {
 
 // respond adds the header to an answer in the form that was asked for.
 func (a *asked) respond(r checks.Answer) *published {
-	p := &published{Status: r.Status, ContentType: a.contentType, CacheControl: "no-store", Vary: "Accept", Body: r.Body}
-	if r.Status == http.StatusServiceUnavailable {
-		p.RetryAfter = "1"
+	p := &published{Status: http.StatusOK, ContentType: a.contentType, CacheControl: "no-store", Vary: "Accept", Body: r.Body}
+	if !r.OK {
+		p.Status, p.RetryAfter = http.StatusServiceUnavailable, "1"
 	}
 	return p
 }
