@@ -140,10 +140,10 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	case <-ctx.Done():
 	}
 	var outcome error
-	switch report := runner.Report(); {
+	switch {
 	case !runner.WasReady():
 		outcome = &exit{exitUnhealthy, errors.New("told to stop before it was ever ready")}
-	case report.HealthStatus != http.StatusOK:
+	case !runner.Snapshot().Healthy:
 		outcome = &exit{exitUnhealthy, errors.New("told to stop while unhealthy")}
 	}
 	f.log.Info("draining", "delay", f.cfg.DrainDelay.String(), "at_most", f.cfg.ShutdownTimeout.String())

@@ -1,9 +1,11 @@
-package checks
+package checks_test
 
 import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"accountservice/internal/checks"
 )
 
 func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
@@ -16,10 +18,10 @@ func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
 	if all-ours < 64<<20 {
 		t.Skipf("needs a file system that keeps space for root: %d bytes free, %d for us", all, ours)
 	}
-	if err := Disk(dir, ours+(all-ours)/2)(t.Context()); err == nil {
+	if err := checks.Disk(dir, ours+(all-ours)/2)(t.Context()); err == nil {
 		t.Errorf("Disk passes with %d bytes for us, counting the %d that are free for root too", ours, all)
 	}
-	if err := Disk(dir, ours-ours/2)(t.Context()); err != nil {
+	if err := checks.Disk(dir, ours-ours/2)(t.Context()); err != nil {
 		t.Errorf("Disk = %v with %d bytes for us", err, ours)
 	}
 }

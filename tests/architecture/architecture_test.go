@@ -21,7 +21,6 @@ var owners = map[string][]string{
 	"github.com/mattn/go-isatty":            {"cmd/accountservice"},
 	"github.com/spf13/viper":                {"config"},
 	"github.com/go-viper/mapstructure":      {"config"},
-	"github.com/agnivade/levenshtein":       {"config"},
 	"go.yaml.in/yaml":                       {"config"},
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
@@ -39,7 +38,6 @@ var owners = map[string][]string{
 	"github.com/google/renameio": {"cmd/accountservice", "internal/store/boltstore"},
 	// a metric belongs to the package that sees the event
 	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/checks", "internal/handlers"},
-	"go.opentelemetry.io/otel":            {"internal/checks"},
 }
 
 // arrows says which of our packages each one may import.
