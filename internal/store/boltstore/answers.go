@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -26,13 +25,6 @@ var (
 const (
 	fingerprintSize = len(store.Fingerprint{})
 	timeSize        = 8
-	// forgetEach is how many answers that are too old go with each write, with a
-	// key or without. More than one, so that what piled up comes down.
-	forgetEach = 2
-	// forgetMost is how many of them one transaction removes: each is some reads.
-	forgetMost = 32
-	// forgetRetry is how long none is looked for when they could not be read.
-	forgetRetry = 10 * time.Minute
 )
 
 // remembered returns what is remembered under a key, or nil.
@@ -79,63 +71,6 @@ func answerTo(once *store.Idempotency, written store.Written) (answer []byte, er
 	return answer, err
 }
 
-// forget removes up to most answers that are too old. No write fails of it: what
-// cannot be read stays, and is for scrub and verify to report.
-func (s *Store) forget(tx *bbolt.Tx, snap snapshot, most int) {
-	if time.Now().Before(s.forgets) {
-		return
-	}
-	old, err := s.oldest(snap, most)
-	if err != nil {
-		s.forgets = time.Now().Add(forgetRetry) // a disk can take seconds to say that it can't
-		return
-	}
-	if len(old) == 0 {
-		return
-	}
-	answers, ages := tx.Bucket(answerBucket), tx.Bucket(ageBucket)
-	for _, age := range old {
-		if ages.Get(age) != nil { // else a write of this batch used the key again
-			answers.Delete(age[timeSize:])
-			ages.Delete(age)
-		}
-	}
-}
-
-// oldest returns up to most ages of answers that are too old, and reads the
-// pages that their removal will read.
-func (s *Store) oldest(snap snapshot, most int) (old [][]byte, err error) {
-	now := s.now()
-	answers, err := snap.bucket(answerBucket)
-	if errors.Is(err, errNoBucket) {
-		return nil, nil // no write of this file had a key yet
-	}
-	if err != nil {
-		return nil, err
-	}
-	ages, err := snap.bucket(ageBucket)
-	if err != nil {
-		return nil, err
-	}
-	err = ages.after([]byte{}, func(k, _ []byte) bool {
-		if !expired(k, now) {
-			return false
-		}
-		old = append(old, bytes.Clone(k))
-		return len(old) < most
-	})
-	for _, age := range old {
-		s.progress()
-		if err == nil {
-			err = answers.around(age[timeSize:])
-		}
-		if err == nil {
-			err = ages.around(age)
-		}
-	}
-	return old, err
-}
-
 // touchAnswers reads the pages that remember will read.
 func touchAnswers(snap snapshot, key string, now time.Time) error {
 	answers, err := snap.bucket(answerBucket)
@@ -167,12 +102,6 @@ func answerKey(key string) []byte {
 
 func ageKey(key []byte, at time.Time) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixMicro())), key...)
-}
-
-// expired says whether the answer that an age key is of is too old; of a key
-// that is none, no.
-func expired(age []byte, now time.Time) bool {
-	return len(age) == timeSize+sha256.Size && now.Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(age)))) >= store.IdempotencyRetention
 }
 
 func encodeAnswer(key []byte, r store.IdempotencyRecord) []byte {

@@ -44,7 +44,7 @@ func TestVerifyFindsNothingInFilesOfAnyHistory(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "accounts.db")
 		for range 5 {
 			s := openAt(t, path)
-			s.handle().db.NoSync = true // nothing here looks at what a loss of power leaves
+			s.h.db.NoSync = true // nothing here looks at what a loss of power leaves
 			churn(t, s, random, 300)
 			if random.IntN(2) == 0 { // to few pages, or none
 				page, err := s.List(t.Context(), store.Query{Limit: 1000})

@@ -27,7 +27,7 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 		if err != nil {
 			return err
 		}
-		return accounts.each(keys, func(_, _ []byte) bool { s.progress(); return true })
+		return accounts.each(keys, func(_, _ []byte) bool { s.committer.progress(); return true })
 	}
 	var done store.Imported
 	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
@@ -91,7 +91,7 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 		return done, errUnchanged
 	}
 	for i, record := range records {
-		s.progress()
+		s.committer.progress()
 		if record != nil {
 			if err := b.Put(keys[i], record); err != nil {
 				return done, err

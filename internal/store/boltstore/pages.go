@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"sort"
-
-	"go.etcd.io/bbolt"
 )
 
 // This file reads bbolt's tree by pread. A read of the mapped file that meets a
@@ -40,10 +38,6 @@ type snapshot struct {
 	file     io.ReaderAt
 	pageSize int64
 	top      uint64 // page of the bucket of buckets
-}
-
-func (h *handle) snapshot(tx *bbolt.Tx) snapshot {
-	return snapshot{file: h.file, pageSize: h.pageSize, top: uint64(tx.Cursor().Bucket().Root())}
 }
 
 // tree is one bucket of a snapshot: pages, or one page inline.

@@ -33,9 +33,9 @@ func TestPagesReadAsBboltReads(t *testing.T) {
 				return nil
 			}))
 		}
-		must(t, s.handle().db.View(func(tx *bbolt.Tx) error {
+		must(t, s.h.db.View(func(tx *bbolt.Tx) error {
 			want := tx.Bucket(accountBucket)
-			got, err := s.handle().snapshot(tx).bucket(accountBucket)
+			got, err := s.h.snapshot(tx).bucket(accountBucket)
 			must(t, err)
 			for range 500 {
 				k := key()
@@ -76,8 +76,8 @@ func image(t testing.TB) (content []byte, top uint64) {
 		}
 		return nil
 	}))
-	must(t, s.handle().db.View(func(tx *bbolt.Tx) error {
-		top = s.handle().snapshot(tx).top
+	must(t, s.h.db.View(func(tx *bbolt.Tx) error {
+		top = s.h.snapshot(tx).top
 		var b bytes.Buffer
 		_, err := tx.WriteTo(&b)
 		content = b.Bytes()

@@ -87,31 +87,11 @@ func (s *Store) copyTo(ctx context.Context, c *os.File, minFree int64) error {
 	if err := errors.Join(err, c.Truncate(0)); err != nil {
 		return err
 	}
-	h, err := s.hold()
-	if err != nil {
-		return err
-	}
-	defer h.release()
-	err = guard(func() error {
-		if err := h.touchMetas(); err != nil {
-			return err
-		}
-		tx, err := h.db.Begin(false)
-		if err != nil {
-			return err
-		}
-		w := &slowWriter{ctx: ctx, to: c, begun: time.Now(), minFree: minFree, busy: s.busy.Load}
-		w.rate = max(scrubRate, float64(tx.Size())/scrubCopy.Seconds())
-		if err = w.room(tx.Size()); err == nil {
-			_, err = tx.WriteTo(w)
-		}
-		return errors.Join(err, tx.Rollback())
+	w := &slowWriter{ctx: ctx, to: c, begun: time.Now(), minFree: minFree, busy: s.committer.commitStarted.Load}
+	return s.h.copyTo(ctx, w, func(size int64) error {
+		w.rate = max(scrubRate, float64(size)/scrubCopy.Seconds())
+		return w.room(size)
 	})
-	var broken *fault
-	if errors.As(err, &broken) {
-		s.latch(err)
-	}
-	return err
 }
 
 // slowWriter writes at its rate, and gives up where it would do harm.

@@ -20,30 +20,83 @@ const lockRetry = 50 * time.Millisecond
 // onlyOne is the cure for a file that two processes want.
 const onlyOne = "let only one run at a time (in a Swarm: one replica, and stop-first for updates and rollbacks)"
 
-// errReplaced: what is at the path is not, or no longer, the open file.
-// Everything written from then on would be lost with the process.
-var errReplaced = errors.New("the open database is no longer the file at its path")
+// open locks, inspects and maps the file, and finds or makes its buckets.
+func (l location) open(ctx context.Context, opts Options) (*handle, error) {
+	var damage error // that nothing is lost by, or that is accepted
+	return openHandle(l.path, func() (*os.File, error) {
+		f, err := openLocked(ctx, l.path, opts)
+		if err != nil {
+			return nil, err
+		}
+		l.forgetUnwritten(f)
+		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return f, nil
+	}, func(h *handle) error {
+		if err := h.prepare(); err != nil {
+			return err
+		}
+		if err := l.compareWitness(h, damage != nil && !opts.AcceptOlderMeta); err != nil {
+			return err
+		}
+		if damage != nil {
+			if err := h.rewriteMeta(); err != nil {
+				return err
+			}
+			if _, left := inspectFile(h.file); left == nil {
+				l.log.Warn("the database was damaged and is mended", "path", l.path, "damage", damage)
+			}
+		}
+		return l.writeWitness(h)
+	})
+}
 
-// create makes a new database at s.path if nothing is there and that is
+// errNewestRefused is errNewestMeta with the cure.
+var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", errNewestMeta)
+
+// acceptable inspects a file before bbolt does. It refuses what bbolt would
+// overwrite, misread or panic on. It returns a damaged meta page that nothing is
+// lost by, or whose loss is accepted, as damage.
+func acceptable(f *os.File, acceptOlderMeta bool) (damage, err error) {
+	best, err := inspectFile(f)
+	lossless, lossy := errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta)
+	if err == nil || lossless || lossy {
+		if foreign := unlisted(f, best); foreign != nil {
+			return nil, foreign
+		}
+	}
+	switch {
+	case lossless, lossy && acceptOlderMeta:
+		return err, nil
+	case lossy:
+		return nil, errNewestRefused
+	}
+	return nil, err
+}
+
+// create makes a new database at the path if nothing is there and that is
 // allowed. The file appears at the path whole, or not at all: a crash on the
 // way leaves no empty file that a later start must take for a lost database.
-func (s *Store) create(mustExist bool) error {
-	_, err := os.Stat(s.path)
+func (l location) create(mustExist bool) error {
+	_, err := os.Stat(l.path)
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	case mustExist:
 		return errors.New("no such file, and store.bolt.create is never; check the path and that its volume is mounted")
 	}
-	if _, err := os.Lstat(witness(s.path)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(witness(l.path)); !errors.Is(err, fs.ErrNotExist) {
 		backup := "a backup"
-		if copies := s.copies(); len(copies) > 0 {
+		if copies := l.copies(); len(copies) > 0 {
 			backup += fmt.Sprintf(" or a copy that was rescued (%s)", strings.Join(copies, ", "))
 		}
-		return fmt.Errorf("the file is gone, and %s says that there was one; restore %s, or remove that file too to begin anew", witness(s.path), backup)
+		return fmt.Errorf("the file is gone, and %s says that there was one; restore %s, or remove that file too to begin anew",
+			witness(l.path), backup)
 	}
-	dir := filepath.Dir(s.path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(s.path)+".new-*")
+	dir := filepath.Dir(l.path)
+	tmp, err := os.CreateTemp(dir, l.temporary("new-"))
 	if err != nil {
 		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, and that its volume is mounted and writable: %w", err)
 	}
@@ -57,23 +110,14 @@ func (s *Store) create(mustExist bool) error {
 		return err
 	}
 	// link, unlike rename, never puts it over a file that came meanwhile
-	err = os.Link(tmp.Name(), s.path)
+	err = os.Link(tmp.Name(), l.path)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) {
-		err = os.Rename(tmp.Name(), s.path)
+		err = os.Rename(tmp.Name(), l.path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return syncDir(dir)
-}
-
-// syncDir makes the names in a folder survive a loss of power.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // openLocked opens an existing file and waits until no other process holds it.
@@ -87,7 +131,8 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("no permission: give the file to user %d, or let that user read and write it (it has mode %s): %w", os.Geteuid(), info.Mode(), err)
+		return nil, fmt.Errorf("no permission: give the file to user %d, or let that user read and write it (it has mode %s): %w",
+			os.Geteuid(), info.Mode(), err)
 	}
 	if errors.Is(err, syscall.EROFS) {
 		return nil, fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
@@ -102,8 +147,8 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 	return f, nil
 }
 
-// lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, to
-// look at the file while nobody writes it.
+// lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, so that
+// the file can be inspected while no other process writes it.
 func lock(ctx context.Context, f *os.File, opts Options) error {
 	waiting := opts.Waiting
 	patience := time.NewTimer(opts.OpenTimeout)
@@ -116,7 +161,8 @@ func lock(ctx context.Context, f *os.File, opts Options) error {
 			return err
 		}
 		if waiting != nil {
-			waiting(fmt.Sprintf("another process holds %s locked; waiting up to %s for it; %s", opts.Path, opts.OpenTimeout, onlyOne))
+			waiting(fmt.Sprintf("another process holds %s locked; waiting up to %s for it; %s",
+				opts.Path, opts.OpenTimeout, onlyOne))
 			waiting = nil
 		}
 		select {
@@ -129,10 +175,9 @@ func lock(ctx context.Context, f *os.File, opts Options) error {
 	}
 }
 
-// forgetUnwritten makes the system forget a last commit that it has in memory and
-// the disk has not: its meta page could not be written, whoever made it was told
-// that nobody knows, and on what follows it nobody could rely.
-func (s *Store) forgetUnwritten(f *os.File) {
+// forgetUnwritten drops the page cache if it holds a newer meta page than the disk.
+// That commit was answered ErrOutcomeUnknown; building on it would be unsafe.
+func (l location) forgetUnwritten(f *os.File) {
 	info, err := f.Stat()
 	if err != nil {
 		return
@@ -145,7 +190,7 @@ func (s *Store) forgetUnwritten(f *os.File) {
 		return
 	}
 	err = dropCache(f)
-	s.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", s.path,
+	l.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", l.path,
 		"transaction", there.txid, "not_written", known.txid, "err", err)
 }
 
@@ -157,26 +202,6 @@ func unlisted(f *os.File, m meta) error {
 	}
 	if _, err := (snapshot{file: f, pageSize: m.pageSize, top: m.root}).bucket(accountBucket); err != nil {
 		return errors.New("is another program's database; check store.bolt.path")
-	}
-	return nil
-}
-
-// identity says whether the open file is still the one at its path.
-func (s *Store) identity(h *handle) error {
-	open, err := h.file.Stat()
-	if err != nil {
-		return err
-	}
-	there, err := os.Stat(s.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, s.path)
-	case err != nil:
-		return err
-	case !os.SameFile(open, there):
-		return fmt.Errorf("%w: another file was put at %s", errReplaced, s.path)
-	case h.deleted(open):
-		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; mount its folder instead", errReplaced, s.path)
 	}
 	return nil
 }

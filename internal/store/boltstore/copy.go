@@ -1,0 +1,117 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+)
+
+// copyTo writes the database, as one read transaction sees it, to w, until ctx
+// ends. It asks room first, with the size in bytes.
+func (h *handle) copyTo(ctx context.Context, w io.Writer, room func(size int64) error) error {
+	return h.read(func(tx *bbolt.Tx) error {
+		if err := room(tx.Size()); err != nil {
+			return err
+		}
+		_, err := tx.WriteTo(writerUntil{ctx, w})
+		return err
+	})
+}
+
+// writerUntil writes until ctx ends.
+type writerUntil struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (u writerUntil) Write(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.w.Write(p)
+}
+
+// roomOn fails if the disk of f has no room for so many bytes: to find that out by
+// writing would take from others what is left.
+func roomOn(f *os.File) func(size int64) error {
+	return func(size int64) error {
+		var disk syscall.Statfs_t
+		if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+			return err
+		}
+		free := int64(disk.Bavail)
+		if os.Geteuid() == 0 {
+			free = int64(disk.Bfree) // root may take what is kept from others
+		}
+		if free *= int64(disk.Bsize); free < size {
+			return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w", (size+1<<20-1)>>20, free>>20, syscall.ENOSPC)
+		}
+		return nil
+	}
+}
+
+// copyFile makes a copy in a new file of the folder, with mode and owner of the
+// open one, and on its disk. On an error it leaves none.
+func (h *handle) copyFile(ctx context.Context, dir, pattern string) (_ *os.File, err error) {
+	c, err := createLike(h.file, dir, pattern)
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a file for the copy: %w", err)
+	}
+	err = h.copyTo(ctx, c, roomOn(c))
+	if err == nil {
+		err = c.Sync()
+	}
+	if err != nil {
+		c.Close()
+		os.Remove(c.Name())
+		return nil, err
+	}
+	return c, nil
+}
+
+// createLike makes a new file with mode and owner of f.
+func createLike(f *os.File, dir, pattern string) (*os.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	c, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return nil, err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	c.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
+	if err := c.Chmod(info.Mode().Perm()); err != nil {
+		return nil, errors.Join(err, c.Close(), os.Remove(c.Name()))
+	}
+	return c, nil
+}
+
+// syncDir makes the names in a folder survive a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// intact reads every page and record of a copy, and returns how many accounts it
+// has and its first damage.
+func intact(f *os.File, transaction uint64) (accounts int, damage error) {
+	v := verifier{file: f, say: func(m message) {
+		if m.Finding != nil && damage == nil {
+			damage = fmt.Errorf("the copy is damaged: %s", m.Finding)
+		}
+	}}
+	v.read()
+	if damage == nil && v.report.Transaction != transaction {
+		damage = errForeign(v.report.Transaction, transaction)
+	}
+	return v.report.Accounts, damage
+}
