@@ -56,10 +56,10 @@ type want struct {
 	check    string        // the check that says it; bolt where ""
 	within   time.Duration // bound where 0
 	unseen   string        // why it cannot be seen, and what is seen instead
-	heals    bool          // the service mends it by itself before it says it
 	dies     bool          // the process ends by it
 	stuck    bool          // the kernel may keep processes until the repair
 	codes    string        // answers that requests may get, beside 200, 201 and 503
+	exit     int           // of the stop of a service whose /health is 200
 	restart  restart
 	slowBack time.Duration // how long a restart may take to refuse; 3 s where 0
 }
@@ -226,10 +226,6 @@ func (s *scene) watchHealth() {
 		s.bad("/health = %d (%s), want %d", a.code, a.words(""), s.want.health)
 	case s.row.found && s.row.took > s.want.within:
 		s.bad("found after %s, later than %s", s.row.took.Round(100*time.Millisecond), s.want.within)
-	case s.want.heals && s.row.found:
-		s.bad("the service must mend it, and says %s", a.words(""))
-	case s.want.heals && s.healed():
-		s.row.words = "mended by the service itself before it was unhealthy"
 	case !s.row.found:
 		s.bad("not found within %s: /health = %s", patience, a)
 	}
@@ -251,21 +247,6 @@ func (s *scene) ready() {
 	if s.row.found && code != want {
 		s.bad("the probe exits with %d, want %d: %s", code, want, line)
 	}
-}
-
-// healed says whether the service is well, and its open file is at the path.
-func (s *scene) healed() bool {
-	there, err := os.Stat(s.path)
-	if err != nil || s.svc.ask("/health").code != 200 {
-		return false
-	}
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.svc.cmd.Process.Pid))
-	for _, link := range links {
-		if open, err := os.Stat(link); err == nil && os.SameFile(open, there) {
-			return s.load.put("healed", "healed")/100 == 2
-		}
-	}
-	return false
 }
 
 // clients ends the load and judges what it got.
@@ -326,7 +307,7 @@ func (s *scene) end() {
 	if peak > memoryLimit {
 		s.bad("the process took more than %d MiB of memory", memoryLimit>>20)
 	}
-	want := 0
+	want := s.want.exit
 	if s.svc.ask("/health").code != 200 {
 		want = 3
 	}

@@ -64,27 +64,11 @@ var refusedStarts = []startFault{
 			d.garbleMeta(newest)
 		},
 	}, {
-		name:   "damaged in its older meta page",
-		serves: true, // the witness knows which transaction was the last
+		name: "damaged in its older meta page, so that it does not say which one it was",
 		do: func(t *testing.T, path string) {
 			d := openFile(t, path)
 			_, older := d.metas()
 			d.garbleMeta(older)
-		},
-	}, {
-		name:   "damaged in its older meta page, and its witness is of a process that was killed",
-		either: true,
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			_, older := d.metas()
-			d.garbleMeta(older)
-			text, err := os.ReadFile(path + ".witness")
-			must(t, err)
-			open, closed := bytes.CutSuffix(text, []byte("closed in order\n"))
-			if !closed {
-				t.Fatalf("the witness does not say that the database was closed: %s", text)
-			}
-			must(t, os.WriteFile(path+".witness", open, 0o600))
 		},
 	}, {
 		name: "damaged in the root page of the file",

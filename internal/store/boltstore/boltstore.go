@@ -25,29 +25,6 @@ import (
 // a thread, and a Go process dies of 10,000 of them.
 const maxReaders = 64
 
-// Options says which file, and how to open it.
-type Options struct {
-	Path string
-	// OpenTimeout is how long to wait for another process to let go of the file.
-	OpenTimeout time.Duration
-	// Waiting, if not nil, is called once if another process holds the file, with
-	// words for an operator.
-	Waiting func(reason string)
-	// MustExist makes a missing file an error; else it is created.
-	MustExist bool
-	// RescueDir is where the accounts are copied to when the file was deleted or
-	// replaced while it was open; empty is the folder of Path. A copy on another
-	// file system than Path's is kept, and not put back.
-	RescueDir string
-	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
-	// without its last change.
-	AcceptOlderMeta bool
-	// Now is the clock of created_at and updated_at; nil is time.Now.
-	Now func() time.Time
-	// Log gets what an operator should know; nil discards it.
-	Log *slog.Logger
-}
-
 // Store is a store.Store in one bbolt file, locked for this process.
 type Store struct {
 	location

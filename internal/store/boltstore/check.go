@@ -52,22 +52,25 @@ func (s *Store) Check(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if err := s.h.complete(); err != nil && !errors.Is(err, errOlderMeta) {
+	err := s.h.complete()
+	s.watch.olderMeta.Store(errors.Is(err, errOlderMeta))
+	if err != nil && !errors.Is(err, errOlderMeta) {
 		return err
 	}
 	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
 		return err
 	}
-	_, err := s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
+	_, err = s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
 	return err
 }
 
 // CheckRecords decodes the next records, verifies their checksums and the pages
 // that lead to them, and goes on from there the next time, so that all of them
 // are read in turn. A new process would find the same damage. It fails too while
-// the accounts of a lost file are not saved. A damaged older meta page is a
-// warning, an error with a method Warning: nothing is lost, and the next commit
-// writes it anew. It is not to be called while another CheckRecords runs.
+// the accounts of a lost file are not saved. A damaged older meta page that the
+// last Check found is a warning, an error with a method Warning: nothing is lost,
+// and the next commit writes it anew. It is not to be called while another
+// CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
 	if err := cmp.Or(s.rescue.unsaved(), s.usable()); err != nil {
 		return err
@@ -82,8 +85,8 @@ func (s *Store) CheckRecords(context.Context) error {
 		return err
 	}
 	s.watch.walked = walked
-	if damage := s.h.complete(); errors.Is(damage, errOlderMeta) {
-		return warning{damage}
+	if s.watch.olderMeta.Load() {
+		return warning{fmt.Errorf("%s %w", s.path, errOlderMeta)}
 	}
 	return nil
 }

@@ -23,6 +23,38 @@ const (
 	lookEvery = 500 * time.Millisecond
 )
 
+// write is one caller's change on its way to the committer.
+type write struct {
+	// touch reads by pread the pages that apply will read through the map; nil
+	// for a change of none.
+	touch func(snapshot) error
+	// apply makes the change, or returns an error and has changed nothing.
+	apply  func(*bbolt.Tx) error
+	weight int         // how many accounts it changes
+	done   chan error  // has room for the one answer
+	taken  atomic.Bool // by the committer, or by a caller that gave up
+}
+
+// errUnchanged is what apply returns when all is well and there is nothing to
+// commit. submit returns nil for it if the batch commits; otherwise the error of
+// the batch, because apply may have read another write of the same batch.
+var errUnchanged = errors.New("nothing to change")
+
+// giveUp is the answer to a caller that waits no longer: why, if the committer
+// has not taken the write and now never will; else the committer's answer, or that
+// the outcome is unknown.
+func (w *write) giveUp(why error) error {
+	if w.taken.CompareAndSwap(false, true) {
+		return why
+	}
+	select {
+	case err := <-w.done:
+		return err
+	default:
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, why)
+	}
+}
+
 // committer is the one writer of a store: a goroutine that takes writes from a
 // queue and commits them, and saves the accounts if the file is lost.
 type committer struct {

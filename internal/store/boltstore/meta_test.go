@@ -131,8 +131,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 			}
 			if write {
 				_, err = s.Put(t.Context(), "10001", store.Draft{Name: "after"}, store.Preconditions{})
-				must(t, err)
-				must(t, s.CheckRecords(t.Context()))
+				must(t, errors.Join(err, s.Check(t.Context()), s.CheckRecords(t.Context())))
 			}
 			storetest.Close(t, s)
 			if acc, err := openAt(t, path).Get(t.Context(), "10000"); err != nil || acc.Name != "before" {

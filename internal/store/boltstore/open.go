@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,29 @@ const lockRetry = 50 * time.Millisecond
 
 // onlyOne is the cure for a file that two processes want.
 const onlyOne = "let only one run at a time (in a Swarm: one replica, and stop-first for updates and rollbacks)"
+
+// Options says which file, and how to open it.
+type Options struct {
+	Path string
+	// OpenTimeout is how long to wait for another process to let go of the file.
+	OpenTimeout time.Duration
+	// Waiting, if not nil, is called once if another process holds the file, with
+	// words for an operator.
+	Waiting func(reason string)
+	// MustExist makes a missing file an error; else it is created.
+	MustExist bool
+	// RescueDir is where the accounts are copied to when the file was deleted or
+	// replaced while it was open; empty is the folder of Path. A copy on another
+	// file system than Path's is kept, and not put back.
+	RescueDir string
+	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
+	// without its last change.
+	AcceptOlderMeta bool
+	// Now is the clock of created_at and updated_at; nil is time.Now.
+	Now func() time.Time
+	// Log gets what an operator should know; nil discards it.
+	Log *slog.Logger
+}
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
 func (l location) open(ctx context.Context, opts Options) (*handle, error) {
@@ -38,7 +62,11 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 		if err := h.prepare(); err != nil {
 			return err
 		}
-		if err := l.compareWitness(h, damage != nil && !opts.AcceptOlderMeta); err != nil {
+		older, err := l.compareWitness(h)
+		if err == nil && older && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older
+			err = errNewestRefused
+		}
+		if err != nil {
 			return err
 		}
 		if damage != nil {

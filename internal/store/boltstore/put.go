@@ -139,17 +139,6 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 	return nil
 }
 
-// callersOwn calls what the caller gave. A panic there is the caller's, and no
-// damage of the database, so that it must not end the store.
-func callersOwn(doing string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%s: panic: %v", doing, v)
-		}
-	}()
-	return f()
-}
-
 // stored returns the account with this id, or nil.
 func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	record := accounts.Get([]byte(id))

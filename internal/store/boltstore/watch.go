@@ -22,6 +22,7 @@ const (
 type watch struct {
 	checkStarted atomic.Pointer[time.Time] // of the Check under way, or nil
 	hungSince    atomic.Pointer[time.Time] // the start of a Check that the disk does not answer
+	olderMeta    atomic.Bool               // the last Check found the older meta page damaged
 	walked       store.ID                  // the last record that CheckRecords decoded
 }
 

@@ -66,23 +66,20 @@ func replaceWitness(h *handle, temporary string) error {
 }
 
 // compareWitness says in the log if another or an older database is at the path
-// than the witness knows. If one of the meta pages is damaged, an older one means
-// that the damaged page is the newest.
-func (l location) compareWitness(h *handle, damaged bool) error {
+// than the witness knows, and reports the latter.
+func (l location) compareWitness(h *handle) (older bool, err error) {
 	known, err := readWitness(l.path)
 	here := h.committed.Load()
 	switch {
 	case err != nil:
-		return err
 	case known.id != "" && known.id != h.id:
 		l.log.Warn("another database than before is at the path: taken as a restore", "path", l.path)
-	case known.txid > here && damaged:
-		return errNewestRefused
 	case known.txid > here:
+		older = true
 		l.log.Warn("an older state of the database is at the path: taken as a restore", "path", l.path,
 			"transaction", here, "before", known.txid)
 	}
-	return nil
+	return older, err
 }
 
 // writeWitness makes the witness know the database as it is now. A folder that
