@@ -23,8 +23,7 @@ import (
 // TestMain lets this binary be the service: the tests start it as a process of
 // its own, with its real signals, exit codes and files.
 func TestMain(m *testing.M) {
-	worker := len(os.Args) > 1 && os.Args[1] == verifyWorker // verify runs its own binary
-	if os.Getenv("ACCOUNTSERVICE_TEST_MAIN") == "1" || worker {
+	if os.Getenv("ACCOUNTSERVICE_TEST_MAIN") == "1" {
 		os.Unsetenv("ACCOUNTSERVICE_TEST_MAIN")
 		main()
 	}

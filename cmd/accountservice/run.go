@@ -92,8 +92,7 @@ func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&file, "config", "", "configuration file; default $ACCOUNTSERVICE_CONFIG, or none")
 	root.AddCommand(newConfigCommand(load, stdout))
-	root.AddCommand(newVerifyCommands(stdout)...)
-	root.AddCommand(newImportCommand(load, stdout, stderr), newExportCommand(load, stdout, stderr))
+	root.AddCommand(newVerifyCommand(stdout), newImportCommand(load, stdout, stderr), newExportCommand(load, stdout, stderr))
 	return root
 }
 

@@ -58,7 +58,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer func() { err = closeJudged(err, accounts, log) }()
-	list, err := checkList(accounts, cfg, log)
+	list, err := checkList(accounts, cfg)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func closeStore(accounts store.Store, log *slog.Logger) error {
 }
 
 // checkList is everything that is watched.
-func checkList(accounts *boltstore.Store, cfg config.Config, log *slog.Logger) ([]checks.Check, error) {
+func checkList(accounts *boltstore.Store, cfg config.Config) ([]checks.Check, error) {
 	folder := filepath.Dir(cfg.Store.Bolt.Path)
 	ask := accounts.Check
 	if cfg.Checks.Bolt.WriteCanary {
@@ -164,13 +164,6 @@ func checkList(accounts *boltstore.Store, cfg config.Config, log *slog.Logger) (
 			Interval: all.Interval, Timeout: all.Timeout, FailAfter: all.FailAfter, PassAfter: all.PassAfter, StaleAfter: all.StaleAfter,
 			OnFailure: "degrade", // a new container would have no volume either
 		}, checks.Volume(folder)))
-	}
-	if cfg.Checks.Scrub.Interval > 0 {
-		scrub, err := newScrub(accounts, cfg.Checks, log)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, scrub)
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
 		dep := cfg.Checks.Dependencies[name]

@@ -6,23 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
-// verifyWorker is the command that verify runs in a process of its own.
-const verifyWorker = "verify-worker"
-
-// newVerifyCommands are verify, for people and scripts, and its worker.
-func newVerifyCommands(stdout io.Writer) []*cobra.Command {
+// newVerifyCommand is verify, for people and scripts.
+func newVerifyCommand(stdout io.Writer) *cobra.Command {
 	var timeout time.Duration
 	var format string
-	verify := &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "verify FILE", Short: "Check a database file that no service has open; exit 0, 1 or 2",
 		Long: "Reads every page and every record of a database file and says all damage it finds. It never changes the\n" +
 			"file; while it reads, no service can open it. Of a database in use it takes a copy, made while the service\n" +
@@ -31,9 +26,10 @@ func newVerifyCommands(stdout io.Writer) []*cobra.Command {
 			"a service has it open, or the time was up before anything was found.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			show, known := map[string]func(io.Writer, boltstore.Report) error{"text": verdict, "json": verdictJSON}[format]
+			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": verdict, "json": verdictJSON}[format]
 			if !known || timeout <= 0 {
-				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)}
+				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s",
+					format, timeout)}
 			}
 			report, err := verifyFile(cmd.Context(), args[0], timeout)
 			if err != nil {
@@ -48,37 +44,41 @@ func newVerifyCommands(stdout io.Writer) []*cobra.Command {
 			return nil
 		},
 	}
-	verify.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long it may take")
-	verify.Flags().StringVar(&format, "format", "text", "text or json")
-	var modest bool
-	worker := &cobra.Command{
-		Use: verifyWorker + " FILE", Hidden: true, Args: cobra.ExactArgs(1),
-		Run: func(_ *cobra.Command, args []string) {
-			if modest {
-				stepBack()
-			}
-			boltstore.VerifyWorker(args[0], os.Stdin, stdout)
-		},
-	}
-	worker.Flags().BoolVar(&modest, stepBackFlag, false, "let every other process go first")
-	return []*cobra.Command{verify, worker}
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long it may take")
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
 }
 
-func verifyFile(ctx context.Context, path string, timeout time.Duration) (boltstore.Report, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return boltstore.Report{}, err
-	}
+// hangAfter is how long a verification may go on after its end was ordered: it waits for a read then, and for a disk
+// that hangs the command does not wait.
+const hangAfter = 2 * time.Second
+
+func verifyFile(ctx context.Context, path string, timeout time.Duration) (boltverify.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	report, err := boltstore.Verify(ctx, path, exec.Command(program, verifyWorker, "--", path))
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w after %s; the file is large or its disk hangs: --timeout grants more", err, timeout)
+	type result struct {
+		report boltverify.Report
+		err    error
 	}
-	return report, err
+	done, hung := make(chan result, 1), make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(hangAfter, func() { close(hung) }) })()
+	go func() {
+		report, err := boltverify.Verify(ctx, path)
+		done <- result{report, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-hung:
+		r.err = fmt.Errorf("bolt verify %s: a read does not end: %w", path, ctx.Err())
+	}
+	if errors.Is(r.err, context.DeadlineExceeded) {
+		r.err = fmt.Errorf("%w after %s; the file is large or its disk hangs: --timeout grants more", r.err, timeout)
+	}
+	return r.report, r.err
 }
 
-func verdict(w io.Writer, r boltstore.Report) error {
+func verdict(w io.Writer, r boltverify.Report) error {
 	if r.Intact {
 		_, err := fmt.Fprintf(w, "%s is intact: %d accounts (%d without checksum), %d of %d pages in use, transaction %d\n",
 			r.File, r.Accounts, r.Unchecked, r.Pages-r.FreePages, r.Pages, r.Transaction)
@@ -95,7 +95,7 @@ func verdict(w io.Writer, r boltstore.Report) error {
 	return err
 }
 
-func verdictJSON(w io.Writer, r boltstore.Report) error {
+func verdictJSON(w io.Writer, r boltverify.Report) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(r)

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
 // verify runs accountservice verify with these arguments.
@@ -38,7 +38,7 @@ func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, _ = verify(t, "--format", "json", path)
-	var report boltstore.Report
+	var report boltverify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); code != 0 || err != nil || !report.Intact || report.File != path || report.Accounts != 100 || report.Findings == nil {
 		t.Errorf("exit %d, %s, %v", code, stdout, err)
 	}
@@ -61,7 +61,7 @@ func TestVerifySaysEachDamageOnALine(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, _ = verify(t, "--format", "json", path)
-	var report boltstore.Report
+	var report boltverify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); code != 1 || err != nil || report.Intact || len(report.Findings) != 2 {
 		t.Errorf("exit %d, %s, %v", code, stdout, err)
 	}

@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,7 +53,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer storetest.Close(t, accounts)
-	list, err := checkList(accounts, cfg, slog.New(slog.DiscardHandler))
+	list, err := checkList(accounts, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,99 +99,6 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		}
 		if !says(err, want[c.Name].lost) {
 			t.Errorf("without the database %s = %v, want %q", c.Name, err, want[c.Name].lost)
-		}
-	}
-}
-
-func TestScrubVerifiesACopyInAnotherProcess(t *testing.T) {
-	var cfg config.Config
-	cfg.Store = config.Store{Seed: 5000, Bolt: config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}}
-	cfg.Checks.Scrub.Interval = time.Hour
-	var log bytes.Buffer
-	accounts, err := openStore(t.Context(), cfg.Store, nil, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer storetest.Close(t, accounts)
-	scrub, err := newScrub(accounts, cfg.Checks, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if scrub.Delay != scrubDelay || scrub.Timeout != scrubTimeout || scrub.OnFailure != checks.Degrade {
-		t.Errorf("scrub has %+v", scrub)
-	}
-	if err := scrub.Run(t.Context()); err != nil || !strings.Contains(log.String(), "msg=scrub") || !strings.Contains(log.String(), "accounts=5000") {
-		t.Errorf("scrub = %v, log %q", err, &log)
-	}
-	// a list of free pages that names the bucket of buckets, which is in use
-	file, err := os.OpenFile(cfg.Store.Bolt.Path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	field := func(at int64) uint64 {
-		b := make([]byte, 8)
-		if _, err := file.ReadAt(b, at); err != nil {
-			t.Fatal(err)
-		}
-		return binary.NativeEndian.Uint64(b)
-	}
-	const header, page = 16, 4096 // of bbolt's pages
-	newest := int64(0)
-	if field(page+header+48) > field(header+48) {
-		newest = page
-	}
-	root := binary.NativeEndian.AppendUint64(nil, field(newest+header+16))
-	if _, err := file.WriteAt(root, int64(field(newest+header+32))*page+header); err != nil {
-		t.Fatal(err)
-	}
-	if err := scrub.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "is damaged") || !strings.Contains(err.Error(), "free pages") {
-		t.Errorf("scrub = %v, want the damaged list of free pages", err)
-	}
-	for _, every := range []time.Duration{10 * time.Second, 720 * time.Hour} { // the least and the most there can be
-		cfg.Checks.Scrub.Interval = every
-		scrub, err := newScrub(accounts, cfg.Checks, slog.New(slog.DiscardHandler))
-		if err == nil {
-			_, err = checks.New(checks.Component{}, slog.New(slog.DiscardHandler), scrub)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func TestScrubWithoutAVerdictLeavesTheLastOne(t *testing.T) {
-	damage := errors.New("a page is damaged")
-	missed := fmt.Errorf("%w: out of memory", boltstore.ErrNotScrubbed)
-	for name, c := range map[string]struct {
-		runs []error
-		want string // contained in the last answer; "" is none
-	}{
-		"well":                     {[]error{nil}, ""},
-		"damage at once":           {[]error{nil, damage}, "damaged"},
-		"two missed":               {[]error{nil, missed, missed}, ""},
-		"two missed at first":      {[]error{missed, missed}, ""},
-		"three missed":             {[]error{nil, missed, missed, missed}, "out of memory"},
-		"missed, but not in a row": {[]error{missed, missed, nil, missed, missed}, ""},
-		"damage stays":             {[]error{damage, missed}, "damaged"},
-		"damage stays for long":    {[]error{damage, missed, missed, missed}, "damaged"},
-		"well again":               {[]error{damage, missed, nil}, ""},
-	} {
-		var log bytes.Buffer
-		verdict := lastVerdict(slog.New(slog.NewTextHandler(&log, nil)))
-		var got error
-		misses := 0
-		for _, run := range c.runs {
-			got = verdict(run)
-			if errors.Is(run, boltstore.ErrNotScrubbed) {
-				misses++
-			}
-		}
-		if (got == nil) != (c.want == "") || got != nil && !strings.Contains(got.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, got, c.want)
-		}
-		if n := strings.Count(log.String(), "no scrub"); n != misses {
-			t.Errorf("%s: %d lines for %d runs without a verdict", name, n, misses)
 		}
 	}
 }

@@ -38,16 +38,18 @@ var owners = map[string][]string{
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
 	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/handlers",
-		"internal/store", "internal/store/boltstore", "internal/store/transfer"},
-	"healthchecker":              {"config"},
-	"config":                     nil,
-	"internal/store":             nil,
-	"internal/store/boltstore":   {"internal/store"},
-	"internal/store/storetest":   {"internal/store"},
-	"internal/store/transfer":    {"internal/store"},
-	"internal/checks":            nil,
-	"internal/checks/dependency": nil,
-	"internal/handlers":          {"internal/store", "internal/store/transfer", "internal/checks"},
+		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/transfer"},
+	"healthchecker":                       {"config"},
+	"config":                              nil,
+	"internal/store":                      nil,
+	"internal/store/boltstore":            {"internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify"},
+	"internal/store/boltstore/boltfile":   {"internal/store"},
+	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
+	"internal/store/storetest":            {"internal/store"},
+	"internal/store/transfer":             {"internal/store"},
+	"internal/checks":                     nil,
+	"internal/checks/dependency":          nil,
+	"internal/handlers":                   {"internal/store", "internal/store/transfer", "internal/checks"},
 }
 
 // imports lists our packages and what each imports outside of its tests.

@@ -4,13 +4,11 @@ package faults
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -244,21 +242,6 @@ var contentFaults = []fault{
 			d.garblePage(newest.freelist)
 		}),
 		want: want{restart: refuses},
-	}, {
-		name:    "a free page missing in the list of free pages, no writes (checks.scrub.interval=10s)",
-		env:     []string{"ACCOUNTSERVICE_CHECKS_SCRUB_INTERVAL=10s"},
-		prepare: func(s *scene) { s.load.still() }, // the next one makes the list anew
-		do: func(s *scene) {
-			d := openFile(s.T, s.path)
-			newest, _ := d.metas()
-			count := int64(newest.freelist)*d.size + 10
-			n := binary.NativeEndian.Uint16(d.read(count, 2))
-			if n == 0 {
-				s.Fatal("no page is free")
-			}
-			d.write(count, binary.NativeEndian.AppendUint16(nil, n-1))
-		},
-		want: want{health: 200, check: "scrub", within: 2*10*time.Second + bound, restart: serves},
 	}, {
 		name:  "one bit flipped in a value",
 		seeds: 500,

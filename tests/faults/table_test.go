@@ -166,7 +166,7 @@ const outside = `
 
 A remount to read-only by hand is refused by the kernel (EBUSY) while the database is open for writing.
 
-A start does not read all of the file: a list of free pages that names a page in use is found by the scrub and by
+A start does not read all of the file: a list of free pages that names a page in use is found by
 accountservice verify, not by the start.
 `
 

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -39,7 +40,10 @@ func once(key string) store.Preconditions {
 	}}}
 }
 
-func fingerprint(key string) (f store.Fingerprint) { copy(f[:], answerKey("print of "+key)); return f }
+func fingerprint(key string) (f store.Fingerprint) {
+	copy(f[:], boltfile.AnswerKey("print of "+key))
+	return f
+}
 
 func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 	t.Helper()
@@ -52,7 +56,7 @@ func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 func kept(t *testing.T, s *Store) (answers, ages int) {
 	t.Helper()
 	must(t, s.h.db.View(func(tx *bbolt.Tx) error {
-		for name, n := range map[string]*int{string(answerBucket): &answers, string(ageBucket): &ages} {
+		for name, n := range map[string]*int{string(boltfile.AnswerBucket): &answers, string(boltfile.AgeBucket): &ages} {
 			if b := tx.Bucket([]byte(name)); b != nil {
 				*n = b.Stats().KeyN
 			}
@@ -129,18 +133,18 @@ func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 	for i := range 300 {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
-	m, err := inspectFile(s.h.file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
-	snap := snapshot{s.h.file, m.pageSize, m.root}
-	ages, err := snap.bucket(ageBucket)
+	snap := m.Snapshot(s.h.file)
+	ages, err := snap.Bucket(boltfile.AgeBucket)
 	must(t, err)
-	answers, err := snap.bucket(answerBucket)
+	answers, err := snap.Bucket(boltfile.AnswerBucket)
 	must(t, err)
-	first, _, err := ages.leafOf(nil)
+	first, _, err := ages.Leaf(nil)
 	must(t, err)
-	leaf, _, err := answers.leafOf(first.key(0)[timeSize:])
+	leaf, _, err := answers.Leaf(first.Key(0)[8:])
 	must(t, err)
-	spoil(t, path, int64(leaf.id)*m.pageSize+8, []byte{0xa5, 0xa5})
+	spoil(t, path, int64(leaf.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
 	c.advance(store.IdempotencyRetention)
 	for range 3 {
 		put(t, s)
@@ -299,19 +303,21 @@ func TestDamagedAnswersAreFound(t *testing.T) {
 		do   func(tx *bbolt.Tx, key []byte) error
 		want string
 	}{
-		"answer": {func(tx *bbolt.Tx, key []byte) error { return flip(tx.Bucket(answerBucket), key) }, "wrong checksum"},
+		"answer": {func(tx *bbolt.Tx, key []byte) error { return flip(tx.Bucket(boltfile.AnswerBucket), key) }, "wrong checksum"},
 		"short answer": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(answerBucket).Put(key, seal(key, []byte("short")))
+			return tx.Bucket(boltfile.AnswerBucket).Put(key, boltfile.Seal(key, []byte("short")))
 		}, "too short"},
 		"JSON as answer": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(answerBucket).Put(key, bytes.Repeat([]byte("{"), 90))
-		}, "too short"},
-		"answer gone":    {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(answerBucket).Delete(key) }, "answers has 9 records and answers by age 10"},
-		"age of nothing": {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(ageBucket).Put(key, seal(key, nil)) }, "unknown format"},
-		"ages gone":      {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(ageBucket) }, "answers has 10 records and answers by age 0"},
-		"only answers":   {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(metaBucket) }, "accountservice is gone"},
+			return tx.Bucket(boltfile.AnswerBucket).Put(key, bytes.Repeat([]byte("{"), 90))
+		}, "unknown format"},
+		"answer gone": {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(boltfile.AnswerBucket).Delete(key) }, "answers has 9 records and answers by age 10"},
+		"age of nothing": {func(tx *bbolt.Tx, key []byte) error {
+			return tx.Bucket(boltfile.AgeBucket).Put(key, boltfile.Seal(key, nil))
+		}, "unknown format"},
+		"ages gone":    {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(boltfile.AgeBucket) }, "answers has 10 records and answers by age 0"},
+		"only answers": {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(boltfile.MetaBucket) }, "accountservice is gone"},
 		"bucket in there": {func(tx *bbolt.Tx, _ []byte) error {
-			_, err := tx.Bucket(answerBucket).CreateBucket([]byte("in"))
+			_, err := tx.Bucket(boltfile.AnswerBucket).CreateBucket([]byte("in"))
 			return err
 		}, `"in" is no record`},
 	} {
@@ -323,7 +329,7 @@ func TestDamagedAnswersAreFound(t *testing.T) {
 			storetest.Close(t, s)
 			db, err := bbolt.Open(path, 0, nil)
 			must(t, err)
-			must(t, errors.Join(db.Update(func(tx *bbolt.Tx) error { return c.do(tx, answerKey("5")) }), db.Close()))
+			must(t, errors.Join(db.Update(func(tx *bbolt.Tx) error { return c.do(tx, boltfile.AnswerKey("5")) }), db.Close()))
 			if report, err := verified(t, path); err != nil || report.Intact || !strings.Contains(fmt.Sprint(report.Findings), c.want) {
 				t.Errorf("verify: %v, %v; want %q", report.Findings, err, c.want)
 			}
@@ -342,7 +348,7 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	s, _ := seeded(t, 1)
 	putOnce(t, s, "1", "key")
 	putOnce(t, s, "2", "other")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(answerBucket), answerKey("key")) }))
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
@@ -357,7 +363,7 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 func TestARescuedCopyWithDamagedAnswersIsNotServedUnseen(t *testing.T) {
 	s, path := seeded(t, 5)
 	putOnce(t, s, "1", "key")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(answerBucket), answerKey("key")) }))
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
 	must(t, os.Remove(path))
 	await(t, "the accounts kept", func() bool {
 		err := s.Check(t.Context())

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // benchStore has 100,000 accounts.
@@ -43,7 +44,7 @@ func BenchmarkGet(b *testing.B) {
 		for b.Loop() {
 			if err := s.h.db.View(func(tx *bbolt.Tx) error {
 				key := []byte(id())
-				_, err := decode(key, tx.Bucket(accountBucket).Get(key))
+				_, err := decode(key, tx.Bucket(boltfile.AccountBucket).Get(key))
 				return err
 			}); err != nil {
 				b.Fatal(err)

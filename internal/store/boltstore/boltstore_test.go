@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -173,10 +174,10 @@ func cut(t *testing.T, path string, part float64) {
 	s := openAt(t, path)
 	_, err := s.Seed(t.Context(), store.Fakes(5000))
 	must(t, err)
-	m, err := inspectFile(s.h.file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
 	storetest.Close(t, s)
-	must(t, os.Truncate(path, max(int64(part*float64(m.need())), 2*m.pageSize)))
+	must(t, os.Truncate(path, max(int64(part*float64(m.Size())), 2*m.PageSize)))
 }
 
 func foreign(t *testing.T, path string, opts *bbolt.Options) {

@@ -6,18 +6,9 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
-)
 
-// Names in the file. accountBucket is the tutorial's, so that its files open.
-var (
-	accountBucket = []byte("AccountBucket")
-	metaBucket    = []byte("accountservice")
-	sentinelKey   = []byte("sentinel") // a record that never changes, for Check
-	seededKey     = []byte("seeded")   // how many accounts Seed put
-	identityKey   = []byte("identity") // random text: which database this is
+	"accountservice/internal/store/boltstore/boltfile"
 )
-
-var sentinelText = []byte("this file belongs to accountservice")
 
 // prepare makes sure that the open file is ours and has its buckets, and learns
 // which database it is.
@@ -37,7 +28,7 @@ func (h *handle) prepare() error {
 	var id []byte
 	err = h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
-		id, err = unseal(identityKey, tx.Bucket(metaBucket).Get(identityKey))
+		id, err = boltfile.Unseal(boltfile.IdentityKey, tx.Bucket(boltfile.MetaBucket).Get(boltfile.IdentityKey))
 		return err
 	})
 	if err != nil {
@@ -62,11 +53,11 @@ func (h *handle) rewriteMeta() error {
 
 // isOurs reports whether this service made the file. A file that is neither ours
 // nor new nor the tutorial's is an error.
-func isOurs(tx *bbolt.Tx, snap snapshot) (bool, error) {
-	accounts := tx.Bucket(accountBucket)
-	if tx.Bucket(metaBucket) != nil {
+func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
+	accounts := tx.Bucket(boltfile.AccountBucket)
+	if tx.Bucket(boltfile.MetaBucket) != nil {
 		if accounts == nil {
-			return true, fmt.Errorf("its bucket %s is gone; restore a backup", accountBucket)
+			return true, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.AccountBucket)
 		}
 		if err := checkBuckets(snap); err != nil {
 			return true, fmt.Errorf("%w; restore a backup", err)
@@ -76,54 +67,54 @@ func isOurs(tx *bbolt.Tx, snap snapshot) (bool, error) {
 	if first, _ := tx.Cursor().First(); accounts == nil && first != nil {
 		return false, errors.New("is another program's database; check store.bolt.path")
 	}
-	if tx.Bucket(answerBucket) != nil {
-		return false, fmt.Errorf("its bucket %s is gone; restore a backup", metaBucket)
+	if tx.Bucket(boltfile.AnswerBucket) != nil {
+		return false, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.MetaBucket)
 	}
 	if accounts != nil {
-		if k, v := accounts.Cursor().First(); k != nil && len(v) > 0 && v[0] == formatChecked {
-			return false, fmt.Errorf("its bucket %s is gone; restore a backup", metaBucket)
+		if k, v := accounts.Cursor().First(); k != nil && boltfile.IsSealed(v) {
+			return false, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.MetaBucket)
 		}
 	}
 	return false, nil
 }
 
 func makeBuckets(tx *bbolt.Tx) error {
-	if _, err := tx.CreateBucketIfNotExists(accountBucket); err != nil {
+	if _, err := tx.CreateBucketIfNotExists(boltfile.AccountBucket); err != nil {
 		return err
 	}
-	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	meta, err := tx.CreateBucketIfNotExists(boltfile.MetaBucket)
 	if err != nil {
 		return err
 	}
-	if meta.Get(identityKey) == nil {
-		err = meta.Put(identityKey, seal(identityKey, []byte(rand.Text())))
+	if meta.Get(boltfile.IdentityKey) == nil {
+		err = meta.Put(boltfile.IdentityKey, boltfile.Seal(boltfile.IdentityKey, []byte(rand.Text())))
 	}
-	return errors.Join(err, meta.Put(sentinelKey, seal(sentinelKey, sentinelText)))
+	return errors.Join(err, meta.Put(boltfile.SentinelKey, boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText)))
 }
 
 // checkBuckets reads the sentinel, and the accounts as far as their first page.
-func checkBuckets(snap snapshot) error {
-	accounts, err := snap.bucket(accountBucket)
+func checkBuckets(snap boltfile.Snapshot) error {
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err == nil {
-		_, _, err = accounts.leafOf(nil)
+		_, _, err = accounts.Leaf(nil)
 	}
 	return errors.Join(checkSentinel(snap), err)
 }
 
-func checkSentinel(snap snapshot) error {
-	ours, err := snap.bucket(metaBucket)
+func checkSentinel(snap boltfile.Snapshot) error {
+	ours, err := snap.Bucket(boltfile.MetaBucket)
 	if err != nil {
 		return err
 	}
-	record, err := ours.get(sentinelKey)
+	record, err := ours.Get(boltfile.SentinelKey)
 	if err != nil {
 		return err
 	}
-	text, err := unseal(sentinelKey, record)
+	text, err := boltfile.Unseal(boltfile.SentinelKey, record)
 	if err != nil {
 		return fmt.Errorf("sentinel: %w", err)
 	}
-	if string(text) != string(sentinelText) {
+	if string(text) != string(boltfile.SentinelText) {
 		return errors.New("sentinel: not the text of this service")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
@@ -53,14 +54,14 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	err := s.h.complete()
-	s.watch.olderMeta.Store(errors.Is(err, errOlderMeta))
-	if err != nil && !errors.Is(err, errOlderMeta) {
+	s.watch.olderMeta.Store(errors.Is(err, boltfile.ErrOlderMeta))
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return err
 	}
 	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
 		return err
 	}
-	_, err = s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
+	_, err = s.ask(func(snap boltfile.Snapshot) (store.ID, error) { return "", checkBuckets(snap) })
 	return err
 }
 
@@ -78,7 +79,7 @@ func (s *Store) CheckRecords(context.Context) error {
 	if err := s.h.atPath(); err != nil {
 		return err
 	}
-	walked, err := s.ask(func(snap snapshot) (store.ID, error) {
+	walked, err := s.ask(func(snap boltfile.Snapshot) (store.ID, error) {
 		return walk(snap, s.watch.walked)
 	})
 	if err != nil { // with damage, the next walk begins where this one did
@@ -86,7 +87,7 @@ func (s *Store) CheckRecords(context.Context) error {
 	}
 	s.watch.walked = walked
 	if s.watch.olderMeta.Load() {
-		return warning{fmt.Errorf("%s %w", s.path, errOlderMeta)}
+		return warning{fmt.Errorf("%s %w", s.path, boltfile.ErrOlderMeta)}
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 
 // ask is view for checks, whose goroutines may hang: they take no place from the
 // requests.
-func (s *Store) ask(f func(snapshot) (store.ID, error)) (id store.ID, err error) {
+func (s *Store) ask(f func(boltfile.Snapshot) (store.ID, error)) (id store.ID, err error) {
 	err = s.h.read(func(tx *bbolt.Tx) (err error) {
 		id, err = f(s.h.snapshot(tx))
 		return err
@@ -157,14 +158,14 @@ func (s *Store) writing(ctx context.Context) error {
 
 // walk decodes the next walkStep records after from and returns the id of the
 // last, or "" at the end.
-func walk(snap snapshot, from store.ID) (last store.ID, err error) {
-	accounts, err := snap.bucket(accountBucket)
+func walk(snap boltfile.Snapshot, from store.ID) (last store.ID, err error) {
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err != nil {
 		return from, err
 	}
 	n := 0
 	var damage error
-	err = accounts.after([]byte(from), func(k, v []byte) bool {
+	err = accounts.After([]byte(from), func(k, v []byte) bool {
 		acc, err := decode(k, v)
 		if err != nil && damage == nil { // the first is enough to act on
 			damage = err

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 type write struct {
 	// touch reads by pread the pages that apply will read through the map; nil
 	// for a change of none.
-	touch func(snapshot) error
+	touch func(boltfile.Snapshot) error
 	// apply makes the change, or returns an error and has changed nothing.
 	apply  func(*bbolt.Tx) error
 	weight int         // how many accounts it changes
@@ -202,7 +203,7 @@ func (c *committer) transact(batch []*write, answers []error) error {
 
 // warm reads the pages of a write by pread before the transaction reads them
 // through the map.
-func warm(snap snapshot, touch func(snapshot) error) error {
+func warm(snap boltfile.Snapshot, touch func(boltfile.Snapshot) error) error {
 	if touch == nil {
 		return nil
 	}
@@ -216,8 +217,8 @@ func warm(snap snapshot, touch func(snapshot) error) error {
 // everything as it was, unless the failure came after the meta page was written.
 func (c *committer) commitFailed(err error, txid uint64) error {
 	if noSpace(err) {
-		after, _ := inspectFile(c.h.file)
-		if after.txid != 0 && after.txid < txid {
+		after, _ := boltfile.InspectFile(c.h.file)
+		if after.TxID != 0 && after.TxID < txid {
 			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 		}
 	}
@@ -228,12 +229,12 @@ func (c *committer) commitFailed(err error, txid uint64) error {
 // rewriteOlderMeta commits once more before the end if the older meta page is
 // damaged. The next process could not always tell which of the two was the newest.
 func (c *committer) rewriteOlderMeta() {
-	if c.latch.err() == nil && errors.Is(c.h.complete(), errOlderMeta) {
+	if c.latch.err() == nil && errors.Is(c.h.complete(), boltfile.ErrOlderMeta) {
 		c.commit([]*write{{apply: putSentinel, done: make(chan error, 1)}})
 	}
 }
 
 // putSentinel writes a record that is there already.
 func putSentinel(tx *bbolt.Tx) error {
-	return tx.Bucket(metaBucket).Put(sentinelKey, seal(sentinelKey, sentinelText))
+	return tx.Bucket(boltfile.MetaBucket).Put(boltfile.SentinelKey, boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText))
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
 // copyTo writes the database, as one read transaction sees it, to w, until ctx
@@ -104,14 +106,12 @@ func syncDir(dir string) error {
 // intact reads every page and record of a copy, and returns how many accounts it
 // has and its first damage.
 func intact(f *os.File, transaction uint64) (accounts int, damage error) {
-	v := verifier{file: f, say: func(m message) {
-		if m.Finding != nil && damage == nil {
-			damage = fmt.Errorf("the copy is damaged: %s", m.Finding)
-		}
-	}}
-	v.read()
-	if damage == nil && v.report.Transaction != transaction {
-		damage = errForeign(v.report.Transaction, transaction)
+	report, err := boltverify.VerifyFile(context.Background(), f)
+	switch {
+	case len(report.Findings) > 0:
+		err = fmt.Errorf("the copy is damaged: %s", report.Findings[0])
+	case err == nil && report.Transaction != transaction:
+		err = errForeign(report.Transaction, transaction)
 	}
-	return v.report.Accounts, damage
+	return report.Accounts, err
 }

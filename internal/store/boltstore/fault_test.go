@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // faults are done to the file under an open store.
@@ -32,9 +33,9 @@ var faults = map[string]struct {
 	"cut to 0":    {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 0)) }, "is empty"},
 	"cut to 8192": {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short"},
 	"cut to half": {func(t *testing.T, s *Store, p string) {
-		m, err := inspectFile(s.h.file)
+		m, err := boltfile.InspectFile(s.h.file)
 		must(t, err)
-		must(t, os.Truncate(p, m.need()/2))
+		must(t, os.Truncate(p, m.Size()/2))
 	}, "is cut short"},
 	"overwritten with zeros": {func(t *testing.T, _ *Store, p string) {
 		info, err := os.Stat(p)
@@ -101,22 +102,22 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 // beside it, which it would read through the map and die of.
 func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	s, path := seeded(t, 2000)
-	m, err := inspectFile(s.h.file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
-	accounts, err := snapshot{s.h.file, m.pageSize, m.root}.bucket(accountBucket)
+	accounts, err := m.Snapshot(s.h.file).Bucket(boltfile.AccountBucket)
 	must(t, err)
-	damaged, next, err := accounts.leafOf([]byte("10500"))
+	damaged, next, err := accounts.Leaf([]byte("10500"))
 	must(t, err)
-	before, _, err := accounts.leafOf([]byte("10000"))
+	before, _, err := accounts.Leaf([]byte("10000"))
 	must(t, err)
-	spoil(t, path, int64(damaged.id)*m.pageSize+8, []byte{0xa5, 0xa5})
+	spoil(t, path, int64(damaged.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
 	for id := string(next); id < "10999"; id = nextID(t, id) { // all of the page behind it
 		if err := s.Delete(t.Context(), store.ID(id), store.Preconditions{}); err != nil && !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("Delete %s = %v", id, err)
 		}
 	}
 	must(t, s.Check(t.Context()))
-	if _, err := s.Put(t.Context(), store.ID(before.key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
+	if _, err := s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put elsewhere = %v", err)
 	}
 	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
@@ -134,7 +135,7 @@ func nextID(t *testing.T, id string) string {
 func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	s, _ := seeded(t, 5000)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(accountBucket)
+		b := tx.Bucket(boltfile.AccountBucket)
 		record := append([]byte(nil), b.Get([]byte("14500"))...)
 		record[len(record)-3] ^= 0x04
 		return b.Put([]byte("14500"), record)
@@ -165,7 +166,7 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
-	for _, bucket := range [][]byte{accountBucket, metaBucket} {
+	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
 		s, _ := seeded(t, 1)
 		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
 		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), string(bucket)) {
@@ -253,9 +254,9 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	s, path := seeded(t, 10)
-	m, err := inspectFile(s.h.file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
-	spoil(t, path, int64(m.freelist)*m.pageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
+	spoil(t, path, int64(m.Freelist)*m.PageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
 	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}
@@ -267,9 +268,9 @@ func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
 	for i := range 20 { // so that pages are free
 		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Preconditions{}))
 	}
-	m, err := inspectFile(s.h.file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
-	spoil(t, path, int64(m.freelist)*m.pageSize+pageHeader, []byte{3}) // a page that is in use
+	spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
 	must(t, os.Remove(path))
 	await(t, "the latch", func() bool { return s.Failure() != nil })
 	if err := s.Failure(); !strings.Contains(err.Error(), "are kept in "+path+".rescued-") ||

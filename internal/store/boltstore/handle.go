@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // mapSize is the address space reserved for the map. A file that outgrows its
@@ -21,8 +23,8 @@ const mapSize = 1 << 30
 type handle struct {
 	path string
 	db   *bbolt.DB
-	file *os.File // bbolt's own, to ask what became of it
-	disk direct   // the same file, past the page cache
+	file *os.File        // bbolt's own, to ask what became of it
+	disk boltfile.Direct // the same file, past the page cache
 
 	pageSize  int64
 	id        string        // which database this is
@@ -62,7 +64,7 @@ func openHandle(path string, openFile func() (*os.File, error), prepare func(*ha
 		}
 		return nil, err
 	}
-	h.disk = openDirect(h.file)
+	h.disk = boltfile.OpenDirect(h.file)
 	if info, err := h.file.Stat(); err == nil {
 		h.hasName = links(info) > 0
 	}
@@ -71,7 +73,7 @@ func openHandle(path string, openFile func() (*os.File, error), prepare func(*ha
 
 // close waits for the reads under way.
 func (h *handle) close() error {
-	h.disk.close()
+	h.disk.Close()
 	return h.db.Close()
 }
 
@@ -115,8 +117,8 @@ func errForeign(found, ours uint64) error {
 		found, ours)
 }
 
-func (h *handle) snapshot(tx *bbolt.Tx) snapshot {
-	return snapshot{file: h.file, pageSize: h.pageSize, top: uint64(tx.Cursor().Bucket().Root())}
+func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
+	return boltfile.NewSnapshot(h.file, h.pageSize, uint64(tx.Cursor().Bucket().Root()))
 }
 
 // read calls f in a read transaction, and returns a panic or memory fault as
@@ -160,10 +162,10 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 		return nil, err
 	}
 	m, err := h.inspect(h.file, info.Size())
-	if err != nil && !errors.Is(err, errOlderMeta) { // that one is written anew now
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
 		return nil, err
 	}
-	if err := checkFreelist(h.file, m); err != nil {
+	if _, err := boltfile.ReadFreelist(h.file, m); err != nil {
 		return nil, err
 	}
 	tx, err := h.db.Begin(true)
@@ -176,7 +178,7 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	return tx, nil
 }
 
-// complete inspects the file on its disk; errOlderMeta says that nothing is lost.
+// complete inspects the file on its disk; boltfile.ErrOlderMeta says that nothing is lost.
 // A commit that writes a meta page at this moment can be seen half done, so a
 // fault counts when it is found three times.
 func (h *handle) complete() (err error) {
@@ -186,10 +188,10 @@ func (h *handle) complete() (err error) {
 		if statErr != nil {
 			return statErr
 		}
-		var best meta
+		var best boltfile.Meta
 		best, err = h.inspect(h.disk, info.Size())
-		if err == nil && (best.txid < committed || best.txid > h.committed.Load()+1) {
-			err = errForeign(best.txid, committed)
+		if err == nil && (best.TxID < committed || best.TxID > h.committed.Load()+1) {
+			err = errForeign(best.TxID, committed)
 		}
 		if err == nil {
 			return nil
@@ -199,11 +201,11 @@ func (h *handle) complete() (err error) {
 }
 
 // inspect is inspect of the open file, and knows which transaction is the newest.
-func (h *handle) inspect(f io.ReaderAt, size int64) (meta, error) {
+func (h *handle) inspect(f io.ReaderAt, size int64) (boltfile.Meta, error) {
 	committed := h.committed.Load()
-	m, err := inspect(f, size)
-	if errors.Is(err, errNewestMeta) && m.txid >= committed {
-		err = errOlderMeta
+	m, err := boltfile.Inspect(f, size)
+	if errors.Is(err, boltfile.ErrNewestMeta) && m.TxID >= committed {
+		err = boltfile.ErrOlderMeta
 	}
 	return m, err
 }

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -39,7 +40,7 @@ func spoil(t *testing.T, path string, at int64, with []byte) {
 }
 
 func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
-	for name, at := range map[string]int64{"magic": pageHeader, "root": pageHeader + 16, "transaction": pageHeader + 48, "checksum": pageHeader + 56} {
+	for name, at := range map[string]int64{"magic": boltfile.HeaderSize, "root": boltfile.HeaderSize + 16, "transaction": boltfile.HeaderSize + 48, "checksum": boltfile.HeaderSize + 56} {
 		t.Run(name, func(t *testing.T) {
 			path, newest := closedWith(t, "Last")
 			spoil(t, path, newest*4096+at, []byte{0xa5, 0xa5})
@@ -71,7 +72,7 @@ func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
 
 func TestDamagedOlderMetaIsMended(t *testing.T) {
 	path, newest := closedWith(t, "Last")
-	spoil(t, path, (1-newest)*4096+pageHeader, []byte{0})
+	spoil(t, path, (1-newest)*4096+boltfile.HeaderSize, []byte{0})
 	s := openAt(t, path)
 	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Last" {
 		t.Errorf("account = %+v, %v; want its last change", acc, err)
@@ -85,8 +86,8 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 	for older := range int64(2) {
 		path, newest := closedWith(t, "Last")
-		spoil(t, path, (newest+older)%2*4096+pageHeader, bytes.Repeat([]byte{0xa5}, metaSize))
-		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, errNewestMeta) {
+		spoil(t, path, (newest+older)%2*4096+boltfile.HeaderSize, bytes.Repeat([]byte{0xa5}, 64))
+		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
 			t.Errorf("Open = %v, want it refused", err)
 		}
 	}
@@ -95,7 +96,7 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 	s, path := seeded(t, 10)
 	spoilMeta(t, s, path, 0, []byte{0xa5})
-	if err := s.Check(t.Context()); !errors.Is(err, errNewestMeta) {
+	if err := s.Check(t.Context()); !errors.Is(err, boltfile.ErrNewestMeta) {
 		t.Errorf("Check = %v, want the newest meta page", err)
 	}
 	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
@@ -107,12 +108,12 @@ func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 func spoilMeta(t *testing.T, s *Store, path string, before uint64, with []byte) {
 	t.Helper()
 	page := int64(s.h.committed.Load()+before) % 2
-	spoil(t, path, page*4096+pageHeader, with)
+	spoil(t, path, page*4096+boltfile.HeaderSize, with)
 }
 
 // The next commit writes it anew, so that it is no reason to end anything.
 func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.T) {
-	garbage := bytes.Repeat([]byte{0xa5}, metaSize) // does not even say that it is the older one
+	garbage := bytes.Repeat([]byte{0xa5}, 64) // does not even say that it is the older one
 	for name, write := range map[string]bool{"a write": true, "a stop": false} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
@@ -150,8 +151,8 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	}
 	last := s.h.committed.Load()
 	storetest.Close(t, s)
-	spoil(t, path, int64(last%2)*4096+pageHeader+48, []byte{byte(last - 2)})
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, errNewestMeta) {
+	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
+	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
 		t.Errorf("Open = %v, want it refused", err)
 	}
 }
@@ -159,23 +160,23 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 // A bound that only the newer page gives must be kept.
 func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	s, path := seeded(t, 10)
-	old, err := inspectFile(s.h.file)
+	old, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
 	for i := range 500 {
 		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
-		now, err := inspectFile(s.h.file)
+		now, err := boltfile.InspectFile(s.h.file)
 		must(t, err)
-		if now.highWater > old.highWater && now.txid%2 == 1 {
+		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
 			storetest.Close(t, s)
-			must(t, os.Truncate(path, now.need()-1))
+			must(t, os.Truncate(path, now.Size()-1))
 			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "is cut short") {
 				t.Errorf("Open = %v, want it refused by the second page's bound", err)
 			}
 			return
 		}
-		if now.txid%2 == 0 {
+		if now.TxID%2 == 0 {
 			old = now
 		}
 	}
@@ -206,23 +207,11 @@ func TestRestoredDatabaseIsSaidInTheLog(t *testing.T) {
 	}
 }
 
-func TestMetaLayoutIsBbolts(t *testing.T) {
-	s, _ := seeded(t, 500)
-	m, err := inspectFile(s.h.file)
-	must(t, err)
-	tx, err := s.h.db.Begin(false)
-	must(t, err)
-	defer tx.Rollback()
-	if m.txid != uint64(tx.ID()) || m.need() != tx.Size() || m.pageSize != int64(s.h.db.Info().PageSize) {
-		t.Errorf("meta %+v, want transaction %d and size %d", m, tx.ID(), tx.Size())
-	}
-}
-
 func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 	s, path := seeded(t, 3)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(metaBucket) }))
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(boltfile.MetaBucket) }))
 	storetest.Close(t, s)
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), string(metaBucket)) {
+	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), string(boltfile.MetaBucket)) {
 		t.Errorf("Open = %v, want the bucket that is gone", err)
 	}
 }

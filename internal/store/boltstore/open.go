@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // lockRetry is how often a file that another process holds is asked again.
@@ -73,7 +75,7 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 			if err := h.rewriteMeta(); err != nil {
 				return err
 			}
-			if _, left := inspectFile(h.file); left == nil {
+			if _, left := boltfile.InspectFile(h.file); left == nil {
 				l.log.Warn("the database was damaged and is mended", "path", l.path, "damage", damage)
 			}
 		}
@@ -81,15 +83,15 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 	})
 }
 
-// errNewestRefused is errNewestMeta with the cure.
-var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", errNewestMeta)
+// errNewestRefused is boltfile.ErrNewestMeta with the cure.
+var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", boltfile.ErrNewestMeta)
 
 // acceptable inspects a file before bbolt does. It refuses what bbolt would
 // overwrite, misread or panic on. It returns a damaged meta page that nothing is
 // lost by, or whose loss is accepted, as damage.
 func acceptable(f *os.File, acceptOlderMeta bool) (damage, err error) {
-	best, err := inspectFile(f)
-	lossless, lossy := errors.Is(err, errOlderMeta), errors.Is(err, errNewestMeta)
+	best, err := boltfile.InspectFile(f)
+	lossless, lossy := errors.Is(err, boltfile.ErrOlderMeta), errors.Is(err, boltfile.ErrNewestMeta)
 	if err == nil || lossless || lossy {
 		if foreign := unlisted(f, best); foreign != nil {
 			return nil, foreign
@@ -210,25 +212,25 @@ func (l location) forgetUnwritten(f *os.File) {
 	if err != nil {
 		return
 	}
-	disk := openDirect(f)
-	defer disk.close()
-	there, err := inspect(disk, info.Size())
-	known, _ := inspect(f, info.Size())
-	if err != nil || there.txid >= known.txid {
+	disk := boltfile.OpenDirect(f)
+	defer disk.Close()
+	there, err := boltfile.Inspect(disk, info.Size())
+	known, _ := boltfile.Inspect(f, info.Size())
+	if err != nil || there.TxID >= known.TxID {
 		return
 	}
-	err = dropCache(f)
+	err = boltfile.DropCache(f)
 	l.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", l.path,
-		"transaction", there.txid, "not_written", known.txid, "err", err)
+		"transaction", there.TxID, "not_written", known.TxID, "err", err)
 }
 
 // unlisted refuses a database without a list of free pages if it is not ours:
 // bbolt writes one when it opens it.
-func unlisted(f *os.File, m meta) error {
-	if m.freelist != noFreelist {
+func unlisted(f *os.File, m boltfile.Meta) error {
+	if m.Freelist != boltfile.NoFreelist {
 		return nil
 	}
-	if _, err := (snapshot{file: f, pageSize: m.pageSize, top: m.root}).bucket(accountBucket); err != nil {
+	if _, err := m.Snapshot(f).Bucket(boltfile.AccountBucket); err != nil {
 		return errors.New("is another program's database; check store.bolt.path")
 	}
 	return nil

@@ -1,15 +1,13 @@
 package boltstore
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
@@ -25,7 +23,7 @@ const (
 // purge removes answers that are too old, with a commit that is made anyway, at
 // most once a minute; while more are left, each commit removes some. No write fails
 // for it: what cannot be read stays, and is for verify to report.
-func (c *committer) purge(tx *bbolt.Tx, snap snapshot) {
+func (c *committer) purge(tx *bbolt.Tx, snap boltfile.Snapshot) {
 	now := c.now()
 	if wait := c.nextPurge.Sub(now); 0 < wait && wait <= purgePause { // longer: the clock was set back
 		return
@@ -37,49 +35,47 @@ func (c *committer) purge(tx *bbolt.Tx, snap snapshot) {
 	if err != nil || len(old) == 0 {
 		return
 	}
-	answers, ages := tx.Bucket(answerBucket), tx.Bucket(ageBucket)
-	for _, age := range old {
-		if ages.Get(age) != nil { // else a write of this batch used the key again
-			answers.Delete(age[timeSize:])
-			ages.Delete(age)
+	answers, ages := tx.Bucket(boltfile.AnswerBucket), tx.Bucket(boltfile.AgeBucket)
+	for _, k := range old {
+		if ages.Get(k.age) != nil { // else a write of this batch used the key again
+			answers.Delete(k.answer)
+			ages.Delete(k.age)
 		}
 	}
 }
 
-// oldest returns the ages of answers to remove now, and whether there are more. It
+// oldest returns the answers to remove now, and whether there are more. It
 // reads the pages that their removal will read.
-func (c *committer) oldest(snap snapshot, now time.Time) (old [][]byte, more bool, err error) {
-	answers, err := snap.bucket(answerBucket)
-	if errors.Is(err, errNoBucket) {
+func (c *committer) oldest(snap boltfile.Snapshot, now time.Time) (old []expired, more bool, err error) {
+	answers, err := snap.Bucket(boltfile.AnswerBucket)
+	if errors.Is(err, boltfile.ErrNoBucket) {
 		return nil, false, nil // no write of this file had a key yet
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	ages, err := snap.bucket(ageBucket)
+	ages, err := snap.Bucket(boltfile.AgeBucket)
 	if err != nil {
 		return nil, false, err
 	}
 	begun := time.Now()
 	var failure error
-	err = ages.after([]byte{}, func(k, _ []byte) bool {
-		if !expired(k, now) {
+	err = ages.After([]byte{}, func(k, _ []byte) bool {
+		at, answer, err := boltfile.ParseAgeKey(k)
+		if err != nil || now.Sub(at) < store.IdempotencyRetention {
 			return false
 		}
 		if more = len(old) == purgeMost || time.Since(begun) > purgeTime; more {
 			return false
 		}
 		c.progress()
-		failure = errors.Join(answers.around(k[timeSize:]), ages.around(k))
-		old = append(old, bytes.Clone(k))
+		failure = errors.Join(answers.Around(answer), ages.Around(k))
+		old = append(old, expired{k, answer})
 		return failure == nil
 	})
 	return old, more, errors.Join(err, failure)
 }
 
-// expired reports whether the answer with this age key is too old; what is no age
-// key is not.
-func expired(age []byte, now time.Time) bool {
-	return len(age) == timeSize+sha256.Size &&
-		now.Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(age)))) >= store.IdempotencyRetention
-}
+// expired is an answer that is too old, by its keys in boltfile.AgeBucket and
+// boltfile.AnswerBucket.
+type expired struct{ age, answer []byte }

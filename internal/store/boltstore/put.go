@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Put implements store.Store.
@@ -68,7 +69,7 @@ func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
 	return p.written, nil
 }
 
-func (p *putting) touch(snap snapshot) error {
+func (p *putting) touch(snap boltfile.Snapshot) error {
 	err := touchAccount(p.id)(snap)
 	if p.pre.Idempotency != nil {
 		err = errors.Join(err, touchAnswers(snap, p.pre.Idempotency.Key, p.now()))
@@ -78,7 +79,7 @@ func (p *putting) touch(snap snapshot) error {
 
 func (p *putting) apply(tx *bbolt.Tx) error {
 	now := p.now()
-	accounts := tx.Bucket(accountBucket)
+	accounts := tx.Bucket(boltfile.AccountBucket)
 	old, err := stored(accounts, p.id)
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	}
 	acc, created := store.Next(old, p.id, draft, now)
 	p.written = store.Written{Account: acc, Created: created}
-	record, err := encode(acc)
+	record, err := boltfile.EncodeAccount(acc)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	err := s.update(ctx, touchAround(id), func(tx *bbolt.Tx) error {
-		accounts := tx.Bucket(accountBucket)
+		accounts := tx.Bucket(boltfile.AccountBucket)
 		var old *store.Account
 		if pre.Revisions != nil {
 			var err error
@@ -150,22 +151,22 @@ func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 }
 
 // touchAround is the touch of a removal.
-func touchAround(id store.ID) func(snapshot) error {
-	return func(snap snapshot) error {
-		accounts, err := snap.bucket(accountBucket)
+func touchAround(id store.ID) func(boltfile.Snapshot) error {
+	return func(snap boltfile.Snapshot) error {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err == nil {
-			err = accounts.around([]byte(id))
+			err = accounts.Around([]byte(id))
 		}
 		return err
 	}
 }
 
 // touchAccount is the touch of a change of one account.
-func touchAccount(id store.ID) func(snapshot) error {
-	return func(snap snapshot) error {
-		accounts, err := snap.bucket(accountBucket)
+func touchAccount(id store.ID) func(boltfile.Snapshot) error {
+	return func(snap boltfile.Snapshot) error {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err == nil {
-			_, err = accounts.get([]byte(id))
+			_, err = accounts.Get([]byte(id))
 		}
 		return err
 	}

@@ -8,16 +8,17 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	acc, err := view(ctx, s, func(snap snapshot) (store.Account, error) {
-		accounts, err := snap.bucket(accountBucket)
+	acc, err := view(ctx, s, func(snap boltfile.Snapshot) (store.Account, error) {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err != nil {
 			return store.Account{}, err
 		}
-		record, err := accounts.get([]byte(id))
+		record, err := accounts.Get([]byte(id))
 		if err != nil {
 			return store.Account{}, err
 		}
@@ -35,7 +36,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 // view calls f with what a read transaction sees, on a goroutine of its own: the
 // caller gets an answer when ctx ends, whatever the disk does. An error of f
 // that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
-func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T, error) {
+func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
 		return none, err
@@ -79,4 +80,14 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
+}
+
+// decode returns the account that key and record hold. A damaged one is
+// ErrUnavailable.
+func decode(key, record []byte) (store.Account, error) {
+	acc, err := boltfile.DecodeAccount(key, record)
+	if err != nil {
+		err = fmt.Errorf("%w: account %q: %w", store.ErrUnavailable, key, err)
+	}
+	return acc, err
 }

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Seed implements store.Store.
@@ -27,8 +28,8 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 	var put int
 	err = s.update(ctx, nil, func(tx *bbolt.Tx) error {
 		put = 0
-		meta, accounts := tx.Bucket(metaBucket), tx.Bucket(accountBucket)
-		if meta.Get(seededKey) != nil {
+		meta, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
+		if meta.Get(boltfile.SeededKey) != nil {
 			return errUnchanged
 		}
 		if k, _ := accounts.Cursor().First(); k == nil {
@@ -41,7 +42,7 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 			}
 			put = len(seeds)
 		}
-		return meta.Put(seededKey, seal(seededKey, fmt.Append(nil, put)))
+		return meta.Put(boltfile.SeededKey, boltfile.Seal(boltfile.SeededKey, fmt.Append(nil, put)))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("bolt seed: %w", err)
@@ -50,7 +51,7 @@ func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err err
 }
 
 func putAccount(b *bbolt.Bucket, acc store.Account) error {
-	record, err := encode(acc)
+	record, err := boltfile.EncodeAccount(acc)
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 
 	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // update hands a change of one account to the committer and waits for its commit.
-func (s *Store) update(ctx context.Context, touch func(snapshot) error, apply func(*bbolt.Tx) error) error {
+func (s *Store) update(ctx context.Context, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error) error {
 	return s.submit(ctx, &write{touch: touch, apply: apply, weight: 1})
 }
 

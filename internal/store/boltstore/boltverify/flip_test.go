@@ -1,4 +1,4 @@
-package boltstore
+package boltverify_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -14,47 +15,67 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
-	"accountservice/internal/store/storetest"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
-// churn puts and deletes at random, one write at a time.
-func churn(t *testing.T, s *Store, random *rand.Rand, writes int) {
-	t.Helper()
-	for range writes {
-		id := store.ID(fmt.Sprint(10000 + random.IntN(1000)))
-		var err error
-		if random.IntN(3) == 0 {
-			if err = s.Delete(t.Context(), id, store.Preconditions{}); errors.Is(err, store.ErrNotFound) {
-				err = nil
-			}
-		} else {
-			_, err = s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 1+random.IntN(200))}, store.Preconditions{})
+// guard returns a panic or memory fault of bbolt as an error.
+func guard(f func() error) (err error) {
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
 		}
-		must(t, err)
-	}
+	}()
+	return f()
 }
 
-// What Verify holds pages to beyond bbolt's own rules must be so in every file
-// that bbolt writes.
+// churn puts and deletes accounts at random, one in each commit.
+func churn(t *testing.T, path string, random *rand.Rand, writes int) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0, &bbolt.Options{NoSync: true, FreelistType: bbolt.FreelistMapType}) // nothing here looks at what a loss of power leaves
+	must(t, err)
+	for range writes {
+		must(t, db.Update(func(tx *bbolt.Tx) error {
+			acc := store.Account{ID: store.ID(fmt.Sprint(10000 + random.IntN(1000))), Draft: store.Draft{Name: strings.Repeat("n", 1+random.IntN(200))}, Version: 1}
+			if random.IntN(3) == 0 {
+				return tx.Bucket(boltfile.AccountBucket).Delete([]byte(acc.ID))
+			}
+			record, err := boltfile.EncodeAccount(acc)
+			return errors.Join(err, tx.Bucket(boltfile.AccountBucket).Put([]byte(acc.ID), record))
+		}))
+	}
+	must(t, db.Close())
+}
+
+// clearAlmost deletes all accounts but up to two.
+func clearAlmost(t *testing.T, path string, random *rand.Rand) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0, &bbolt.Options{NoSync: true, FreelistType: bbolt.FreelistMapType})
+	must(t, err)
+	var keys [][]byte
+	must(t, db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(boltfile.AccountBucket).ForEach(func(k, _ []byte) error { keys = append(keys, append([]byte{}, k...)); return nil })
+	}))
+	for _, key := range keys[:max(0, len(keys)-random.IntN(3))] {
+		must(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(boltfile.AccountBucket).Delete(key) }))
+	}
+	must(t, db.Close())
+}
+
+// What Verify holds pages to beyond bbolt's own rules must be so in every file that bbolt writes.
 func TestVerifyFindsNothingInFilesOfAnyHistory(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	for range 4 {
-		path := filepath.Join(t.TempDir(), "accounts.db")
+		path := closedFile(t, 0)
 		for range 5 {
-			s := openAt(t, path)
-			s.h.db.NoSync = true // nothing here looks at what a loss of power leaves
-			churn(t, s, random, 300)
+			churn(t, path, random, 300)
 			if random.IntN(2) == 0 { // to few pages, or none
-				page, err := s.List(t.Context(), store.Query{Limit: 1000})
-				must(t, err)
-				for _, acc := range page.Accounts[:len(page.Accounts)-random.IntN(3)] {
-					must(t, s.Delete(t.Context(), acc.ID, store.Preconditions{}))
-				}
+				clearAlmost(t, path, random)
 			}
-			storetest.Close(t, s)
-			if report, err := examined(path); err != nil || !report.Intact {
+			if report, err := verified(t, path); err != nil || !report.Intact {
 				t.Fatalf("%v, %v; want nothing", report.Findings, err)
 			}
 		}
@@ -70,7 +91,7 @@ func contents(path string) (map[string]string, error) {
 			return err
 		}
 		return errors.Join(db.View(func(tx *bbolt.Tx) error {
-			for _, name := range [][]byte{accountBucket, metaBucket} {
+			for _, name := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
 				b := tx.Bucket(name)
 				if b == nil {
 					return fmt.Errorf("no bucket %s", name)
@@ -113,7 +134,7 @@ func harm(path string, good map[string]string) error {
 				for i := range 20 {
 					key, value := fmt.Sprint(10000+i*37), strings.Repeat("v", 100*i)
 					expected["AccountBucket/"+key] = value
-					err = errors.Join(err, tx.Bucket(accountBucket).Put([]byte(key), []byte(value)))
+					err = errors.Join(err, tx.Bucket(boltfile.AccountBucket).Put([]byte(key), []byte(value)))
 				}
 				return err
 			}))
@@ -138,11 +159,14 @@ func harm(path string, good map[string]string) error {
 // not found must be harmless: it lies in the rest of a page, behind its last
 // element. All of it happens in this process, which a memory fault would end.
 func TestVerifyFindsEveryFlippedBitThatDoesHarm(t *testing.T) {
-	const flips, atLeast = 300, 0.99
-	s, path := seeded(t, 500)
+	const atLeast = 0.99
+	flips := 300
+	if os.Getenv("STORE_TEST_LONG") != "" {
+		flips = 20_000
+	}
+	path := closedFile(t, 500)
 	random := rand.New(rand.NewPCG(4, 2026))
-	churn(t, s, random, 200)
-	storetest.Close(t, s)
+	churn(t, path, random, 200)
 	good, err := contents(path)
 	must(t, err)
 	var used, free []int64 // pages
@@ -167,12 +191,12 @@ func TestVerifyFindsEveryFlippedBitThatDoesHarm(t *testing.T) {
 
 	im.b = im.b[:im.highWater*im.pageLength] // without bbolt's reserve, for speed
 	work := filepath.Join(t.TempDir(), "flipped.db")
-	flip := func(pages []int64) (where string, report Report) {
+	flip := func(pages []int64) (where string, report boltverify.Report) {
 		page, at, bit := pages[random.IntN(len(pages))], random.IntN(int(im.pageLength)), random.IntN(8)
 		im.page(page)[at] ^= 1 << bit
 		writeFile(t, work, im.b)
 		im.page(page)[at] ^= 1 << bit
-		report, err := examined(work)
+		report, err := boltverify.Verify(t.Context(), work)
 		must(t, err)
 		if after, err := os.ReadFile(work); err != nil || len(after) != len(im.b) || after[page*im.pageLength+int64(at)] == im.page(page)[at] {
 			t.Fatalf("the file was changed, or cannot be read: %v", err)
