@@ -21,7 +21,9 @@ func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 }
 
 // remember keeps the answer to a write in place of what was under its key.
-func remember(tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time) error {
+func remember(
+	tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time,
+) error {
 	answer, err := answerTo(once, written)
 	if err != nil {
 		return err
@@ -41,8 +43,9 @@ func remember(tx *bbolt.Tx, once *store.Idempotency, written store.Written, was 
 		}
 	}
 	age := boltfile.AgeKey(key, now)
+	record := store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer}
 	return errors.Join(
-		answers.Put(key, boltfile.EncodeAnswer(key, store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
+		answers.Put(key, boltfile.EncodeAnswer(key, record)),
 		ages.Put(age, boltfile.Seal(age, nil)))
 }
 

@@ -1,11 +1,10 @@
-// Package boltstore keeps accounts in one bbolt file.
-// It knows bbolt and the store contract, nothing of HTTP or configuration.
+// Package boltstore keeps accounts in one bbolt file. It knows bbolt and the store contract, nothing of HTTP or
+// configuration.
 //
-// bbolt maps the file into memory, so a file that is cut or fails under it
-// does not give an error but a memory fault, and a fault inside bbolt can leave
-// its locks held for ever. Therefore no caller's goroutine ever touches the
-// map: reads run in goroutines of their own (view), writes in one committer,
-// both turn a fault into an error, and the first one latches the store.
+// bbolt maps the file into memory, so a file that is cut or fails under it does not give an error but a memory fault,
+// and a fault inside bbolt can leave its locks held for ever. Therefore no caller's goroutine ever touches the map:
+// reads run in goroutines of their own (view), writes in one committer, both turn a fault into an error, and the
+// first one latches the store.
 package boltstore
 
 import (
@@ -21,8 +20,8 @@ import (
 	"accountservice/internal/store"
 )
 
-// maxReaders bounds how many threads a hanging disk can hold: a page fault blocks
-// a thread, and a Go process dies of 10,000 of them.
+// maxReaders bounds how many threads a hanging disk can hold: a page fault blocks a thread, and a Go process dies of
+// 10,000 of them.
 const maxReaders = 64
 
 // Store is a store.Store in one bbolt file, locked for this process.
@@ -45,9 +44,8 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the database, creating it if Options allow. It looks at the file
-// before bbolt does and leaves a file that it refuses as it was. An error names
-// the file, the cause and the cure.
+// Open opens the database, creating it if Options allow. It looks at the file before bbolt does and leaves a file
+// that it refuses as it was. An error names the file, the cause and the cure.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{
 		location: location{opts.Path, opts.RescueDir, opts.Log},
@@ -86,8 +84,8 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// usable is what every request asks first: nil, or ErrUnavailable because the
-// store failed, is closed, or its disk hangs.
+// usable is what every request asks first: nil, or ErrUnavailable because the store failed, is closed, or its disk
+// hangs.
 func (s *Store) usable() error {
 	if err := s.watch.hung(); err != nil {
 		return err
@@ -103,13 +101,12 @@ func (s *Store) usable() error {
 	}
 }
 
-// Failure is why the store refuses everything, and what became of the accounts of
-// a file that was lost; nil while it does not. Close tries for the last time to
-// save them, so that after it Failure knows more.
+// Failure is why the store refuses everything, and what became of the accounts of a file that was lost; nil while it
+// does not. Close tries for the last time to save them, so that after it Failure knows more.
 func (s *Store) Failure() error { return s.rescue.explain(s.latch.err()) }
 
-// Close implements store.Store. It waits for the copy of a lost database longer
-// than for ctx: its accounts end with this process.
+// Close implements store.Store. It waits for the copy of a lost database longer than for ctx: its accounts end with
+// this process.
 func (s *Store) Close(ctx context.Context) error {
 	s.once.Do(func() {
 		close(s.closing)

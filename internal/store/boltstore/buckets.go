@@ -10,8 +10,7 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// prepare makes sure that the open file is ours and has its buckets, and learns
-// which database it is.
+// prepare makes sure that the open file is ours and has its buckets, and learns which database it is.
 func (h *handle) prepare() error {
 	h.pageSize = int64(h.db.Info().PageSize)
 	var ours bool
@@ -38,8 +37,7 @@ func (h *handle) prepare() error {
 	return nil
 }
 
-// rewriteMeta commits, which writes a damaged meta page anew. On a full disk that
-// is for a later commit.
+// rewriteMeta commits, which writes a damaged meta page anew. On a full disk that is for a later commit.
 func (h *handle) rewriteMeta() error {
 	err := h.db.Update(makeBuckets)
 	if noSpace(err) {
@@ -51,8 +49,8 @@ func (h *handle) rewriteMeta() error {
 	return err
 }
 
-// isOurs reports whether this service made the file. A file that is neither ours
-// nor new nor the tutorial's is an error.
+// isOurs reports whether this service made the file. A file that is neither ours nor new nor the tutorial's is an
+// error.
 func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 	accounts := tx.Bucket(boltfile.AccountBucket)
 	if tx.Bucket(boltfile.MetaBucket) != nil {

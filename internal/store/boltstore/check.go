@@ -19,27 +19,23 @@ import (
 const (
 	// walkStep is how many records one CheckRecords decodes.
 	walkStep = 1024
-	// slowCommit is how long a commit may stand still until Check fails: so long
-	// that two Checks in a row, at their default interval, find one that hangs
-	// within 6 s.
+	// slowCommit is how long a commit may stand still until Check fails: so long that two Checks in a row, at their
+	// default interval, find one that hangs within 6 s.
 	slowCommit = time.Second
 	// canaryAfter is how long nothing may have been written until CheckWrite writes.
 	canaryAfter = 30 * time.Second
 )
 
-// Check asks whether this process can still serve and keep the accounts, and a
-// new one might. Its layers go from what is known to what touches the map, each
-// one making the next one safe: has the store failed; is the open file the one at
-// the path; are both meta pages on the disk itself whole, and the file as long as
-// they say; is a commit hanging; then a read transaction, which finds a record
-// that never changes, and the accounts. It changes nothing.
+// Check asks whether this process can still serve and keep the accounts, and a new one might. Its layers go from what
+// is known to what touches the map, each one making the next one safe: has the store failed; is the open file the one
+// at the path; are both meta pages on the disk itself whole, and the file as long as they say; is a commit hanging;
+// then a read transaction, which finds a record that never changes, and the accounts. It changes nothing.
 //
-// Check does not fail while the accounts of a lost file are not saved: a new
-// process would not have them. CheckRecords does. When they are saved, the store
-// has failed.
+// Check does not fail while the accounts of a lost file are not saved: a new process would not have them.
+// CheckRecords does. When they are saved, the store has failed.
 //
-// It obeys ctx only between layers, for a disk that hangs can't be told to
-// stop, and is not to be called while another Check runs.
+// It obeys ctx only between layers, for a disk that hangs can't be told to stop, and is not to be called while
+// another Check runs.
 func (s *Store) Check(ctx context.Context) error {
 	defer s.watch.begin()()
 	if s.rescue.unsaved() != nil {
@@ -65,13 +61,11 @@ func (s *Store) Check(ctx context.Context) error {
 	return err
 }
 
-// CheckRecords decodes the next records, verifies their checksums and the pages
-// that lead to them, and goes on from there the next time, so that all of them
-// are read in turn. A new process would find the same damage. It fails too while
-// the accounts of a lost file are not saved. A damaged older meta page that the
-// last Check found is a warning, an error with a method Warning: nothing is lost,
-// and the next commit writes it anew. It is not to be called while another
-// CheckRecords runs.
+// CheckRecords decodes the next records, verifies their checksums and the pages that lead to them, and goes on from
+// there the next time, so that all of them are read in turn. A new process would find the same damage. It fails too
+// while the accounts of a lost file are not saved. A damaged older meta page that the last Check found is a warning,
+// an error with a method Warning: nothing is lost, and the next commit writes it anew. It is not to be called while
+// another CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
 	if err := cmp.Or(s.rescue.unsaved(), s.usable()); err != nil {
 		return err
@@ -97,9 +91,8 @@ type warning struct{ error }
 
 func (w warning) Warning() string { return w.Error() }
 
-// CheckWritable asks whether the file system still takes writes, by opening the
-// file for it: an error of the file system can have made it read-only, which
-// its statistics do not show. A file that is gone is for Check to tell.
+// CheckWritable asks whether the file system still takes writes, by opening the file for it: an error of the file
+// system can have made it read-only, which its statistics do not show. A file that is gone is for Check to tell.
 func (s *Store) CheckWritable(context.Context) error {
 	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -111,12 +104,10 @@ func (s *Store) CheckWritable(context.Context) error {
 	return f.Close()
 }
 
-// CheckWrite asks whether a write would succeed. While clients write, their own
-// commits answer that, and it does nothing; after 30 s without any it commits a
-// record that never changes, by the same way as theirs. A full disk is no failure
-// of it, because every process would find it full, and neither is a lost file,
-// which is for Check to tell. It is for after a Check that passed, which has read
-// the pages that the commit touches.
+// CheckWrite asks whether a write would succeed. While clients write, their own commits answer that, and it does
+// nothing; after 30 s without any it commits a record that never changes, by the same way as theirs. A full disk is
+// no failure of it, because every process would find it full, and neither is a lost file, which is for Check to tell.
+// It is for after a Check that passed, which has read the pages that the commit touches.
 func (s *Store) CheckWrite(ctx context.Context) error {
 	if time.Since(*s.committer.lastCommit.Load()) < canaryAfter || s.rescue.unsaved() != nil {
 		return nil
@@ -128,8 +119,7 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 	return fmt.Errorf("test write after %s without any: %w", canaryAfter, err)
 }
 
-// ask is view for checks, whose goroutines may hang: they take no place from the
-// requests.
+// ask is view for checks, whose goroutines may hang: they take no place from the requests.
 func (s *Store) ask(f func(boltfile.Snapshot) (store.ID, error)) (id store.ID, err error) {
 	err = s.h.read(func(tx *bbolt.Tx) (err error) {
 		id, err = f(s.h.snapshot(tx))
@@ -145,19 +135,19 @@ func (s *Store) ask(f func(boltfile.Snapshot) (store.ID, error)) (id store.ID, e
 	return id, nil
 }
 
-// writing fails when a commit has been under way for too long: the disk takes
-// no writes, and every client waits for it in vain.
+// writing fails when a commit has been under way for too long: the disk takes no writes, and every client waits for
+// it in vain.
 func (s *Store) writing(ctx context.Context) error {
 	now := &s.committer.commitStarted
 	begun := now.Load()
 	if begun == nil || time.Since(*begun) <= slowCommit || !stillStuck(ctx, now, begun) {
 		return nil
 	}
-	return fmt.Errorf("a write has been under way for %s: the disk takes none", time.Since(*begun).Round(100*time.Millisecond))
+	return fmt.Errorf("a write has been under way for %s: the disk takes none",
+		time.Since(*begun).Round(100*time.Millisecond))
 }
 
-// walk decodes the next walkStep records after from and returns the id of the
-// last, or "" at the end.
+// walk decodes the next walkStep records after from and returns the id of the last, or "" at the end.
 func walk(snap boltfile.Snapshot, from store.ID) (last store.ID, err error) {
 	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err != nil {

@@ -14,8 +14,7 @@ import (
 	"accountservice/internal/store"
 )
 
-// latch ends a store: its first reason stays, and every request from then on is
-// refused with it.
+// latch ends a store: its first reason stays, and every request from then on is refused with it.
 type latch struct {
 	first atomic.Pointer[failure]
 	stuck chan struct{} // closed when bbolt's locks may be held for ever
@@ -60,8 +59,8 @@ func (f *fault) Error() string {
 	return fmt.Sprintf("panic in the database: %v", f.value)
 }
 
-// guard calls f and returns a panic of it, or a memory fault, as *fault. It is
-// for goroutines of this package alone: SetPanicOnFault stays on in them.
+// guard calls f and returns a panic of it, or a memory fault, as *fault. It is for goroutines of this package alone:
+// SetPanicOnFault stays on in them.
 func guard(f func() error) (err error) {
 	debug.SetPanicOnFault(true)
 	defer func() {
@@ -72,8 +71,8 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// callersOwn calls a function of the caller. A panic in it is the caller's fault and
-// no damage of the database, so that it must not end the store.
+// callersOwn calls a function of the caller. A panic in it is the caller's fault and no damage of the database, so
+// that it must not end the store.
 func callersOwn(doing string, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -14,12 +14,11 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// mapSize is the address space reserved for the map. A file that outgrows its
-// map makes the writer wait for every reader, and new readers for the writer.
+// mapSize is the address space reserved for the map. A file that outgrows its map makes the writer wait for every
+// reader, and new readers for the writer.
 const mapSize = 1 << 30
 
-// handle is the open, locked and mapped database file. A store has one, for all
-// of its life.
+// handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
 	path string
 	db   *bbolt.DB
@@ -29,13 +28,13 @@ type handle struct {
 	pageSize  int64
 	id        string        // which database this is
 	committed atomic.Uint64 // the last transaction
-	// hasName: the link count was above 0 when the file was opened. On file systems
-	// that always report 0 it proves nothing.
+	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
+	// nothing.
 	hasName bool
 }
 
-// openHandle has bbolt map the locked file that openFile returns, calls prepare,
-// and closes everything again if that fails.
+// openHandle has bbolt map the locked file that openFile returns, calls prepare, and closes everything again if that
+// fails.
 func openHandle(path string, openFile func() (*os.File, error), prepare func(*handle) error) (*handle, error) {
 	h := &handle{path: path}
 	err := guard(func() (err error) {
@@ -77,8 +76,8 @@ func (h *handle) close() error {
 	return h.db.Close()
 }
 
-// errReplaced: the open file is not, or no longer, the one at the path.
-// Everything written from then on would be lost with the process.
+// errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
+// with the process.
 var errReplaced = errors.New("the open database is no longer the file at its path")
 
 // atPath is nil if the open file is the one at its path, and errReplaced if not.
@@ -96,14 +95,14 @@ func (h *handle) atPath() error {
 	case !os.SameFile(open, there):
 		return fmt.Errorf("%w: another file was put at %s", errReplaced, h.path)
 	case h.deleted(open):
-		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; mount its folder instead",
-			errReplaced, h.path)
+		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; "+
+			"mount its folder instead", errReplaced, h.path)
 	}
 	return nil
 }
 
-// deleted reports whether the open file has no name left, whatever its path leads
-// to: that can be a mount of this one file, whose original was deleted.
+// deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
+// file, whose original was deleted.
 func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
 
 func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
@@ -113,17 +112,16 @@ func errForeign(found, ours uint64) error {
 	if found < ours {
 		return fmt.Errorf("the database went back from transaction %d to %d", ours, found)
 	}
-	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: something else wrote into the open file",
-		found, ours)
+	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: "+
+		"something else wrote into the open file", found, ours)
 }
 
 func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
 	return boltfile.NewSnapshot(h.file, h.pageSize, uint64(tx.Cursor().Bucket().Root()))
 }
 
-// read calls f in a read transaction, and returns a panic or memory fault as
-// *fault. Unlike bbolt's View it does not clean up after a panic: that would wait
-// for locks that the panic may have left held.
+// read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not
+// clean up after a panic: that would wait for locks that the panic may have left held.
 func (h *handle) read(f func(*bbolt.Tx) error) error {
 	return guard(func() error {
 		before := h.committed.Load()
@@ -143,8 +141,7 @@ func (h *handle) read(f func(*bbolt.Tx) error) error {
 	})
 }
 
-// touchMetas reads by pread the two pages that bbolt reads through the map when a
-// transaction begins.
+// touchMetas reads by pread the two pages that bbolt reads through the map when a transaction begins.
 func (h *handle) touchMetas() error {
 	for _, at := range []int64{0, h.pageSize} {
 		if _, err := h.file.ReadAt(make([]byte, 1), at); err != nil {
@@ -154,8 +151,8 @@ func (h *handle) touchMetas() error {
 	return nil
 }
 
-// begin begins the write transaction that follows the last one of this process.
-// Any other one means that something else wrote into the file.
+// begin begins the write transaction that follows the last one of this process. Any other one means that something
+// else wrote into the file.
 func (h *handle) begin() (*bbolt.Tx, error) {
 	info, err := h.file.Stat()
 	if err != nil {
@@ -178,9 +175,8 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	return tx, nil
 }
 
-// complete inspects the file on its disk; boltfile.ErrOlderMeta says that nothing is lost.
-// A commit that writes a meta page at this moment can be seen half done, so a
-// fault counts when it is found three times.
+// complete inspects the file on its disk; boltfile.ErrOlderMeta says that nothing is lost. A commit that writes a
+// meta page at this moment can be seen half done, so a fault counts when it is found three times.
 func (h *handle) complete() (err error) {
 	for range 3 {
 		committed := h.committed.Load()

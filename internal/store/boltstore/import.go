@@ -41,8 +41,7 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	return done, nil
 }
 
-// importable returns the accounts in order of their keys, in which they are put
-// ten times faster, or *Invalid.
+// importable returns the accounts in order of their keys, in which they are put ten times faster, or *Invalid.
 func importable(accounts []store.Account) ([]store.Account, error) {
 	if len(accounts) > store.MaxMany {
 		return nil, &store.Invalid{Field: "accounts", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}

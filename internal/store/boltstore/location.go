@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// leftoverAge is how old a half-made file must be to be removed: another process
-// that starts may be making one at this moment.
+// leftoverAge is how old a half-made file must be to be removed: another process that starts may be making one at
+// this moment.
 const leftoverAge = time.Minute
 
 // location is where a database and the files beside it are.
@@ -27,9 +27,8 @@ func (l location) temporary(kind string) string { return "." + filepath.Base(l.p
 // rescuedName is how the name of a copy that was kept begins.
 func (l location) rescuedName() string { return filepath.Base(l.path) + ".rescued-" }
 
-// tidy removes what a crash left half made beside the open database, while the
-// lock is held. A copy of a lost database may be the last one, and stays; only its
-// temporary name goes if the copy was put at the path.
+// tidy removes what a crash left half made beside the open database, while the lock is held. A copy of a lost
+// database may be the last one, and stays; only its temporary name goes if the copy was put at the path.
 func (l location) tidy(open *os.File) {
 	here, err := open.Stat()
 	if err != nil {
@@ -46,7 +45,8 @@ func (l location) tidy(open *os.File) {
 		}
 	}
 	if copies := l.copies(); len(copies) > 0 {
-		l.log.Warn("copies of a lost database are still there: check them with accountservice verify, and remove them", "copies", copies)
+		l.log.Warn("copies of a lost database are still there: check them with accountservice verify, and remove them",
+			"copies", copies)
 	}
 }
 
@@ -56,8 +56,7 @@ func (l location) remove(name string) {
 	}
 }
 
-// usableFolder fails if copies cannot be made in rescueDir: better now than when
-// one must be.
+// usableFolder fails if copies cannot be made in rescueDir: better now than when one must be.
 func (l location) usableFolder() error {
 	if l.rescueDir == filepath.Dir(l.path) {
 		return nil
@@ -67,7 +66,8 @@ func (l location) usableFolder() error {
 		return nil // that can be another time
 	}
 	if err != nil {
-		return fmt.Errorf("cannot create a file in store.bolt.rescue_dir; make that folder, and check its owner and mode: %w", err)
+		return fmt.Errorf("cannot create a file in store.bolt.rescue_dir; make that folder, "+
+			"and check its owner and mode: %w", err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
@@ -78,8 +78,8 @@ func (l location) copies() []string {
 	return append(kept, l.made(l.rescueDir, "rescue-")...)
 }
 
-// made lists the files that os.CreateTemp made for this database: their names are
-// of one of these kinds and end in digits.
+// made lists the files that os.CreateTemp made for this database: their names are of one of these kinds and end in
+// digits.
 func (l location) made(dir string, kinds ...string) []string {
 	return files(dir, func(name string) bool {
 		for _, kind := range kinds {

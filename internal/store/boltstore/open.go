@@ -28,17 +28,14 @@ type Options struct {
 	Path string
 	// OpenTimeout is how long to wait for another process to let go of the file.
 	OpenTimeout time.Duration
-	// Waiting, if not nil, is called once if another process holds the file, with
-	// words for an operator.
+	// Waiting, if not nil, is called once if another process holds the file, with words for an operator.
 	Waiting func(reason string)
 	// MustExist makes a missing file an error; else it is created.
 	MustExist bool
-	// RescueDir is where the accounts are copied to when the file was deleted or
-	// replaced while it was open; empty is the folder of Path. A copy on another
-	// file system than Path's is kept, and not put back.
+	// RescueDir is where the accounts are copied to when the file was deleted or replaced while it was open; empty is
+	// the folder of Path. A copy on another file system than Path's is kept, and not put back.
 	RescueDir string
-	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so
-	// without its last change.
+	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so without its last change.
 	AcceptOlderMeta bool
 	// Now is the clock of created_at and updated_at; nil is time.Now.
 	Now func() time.Time
@@ -84,11 +81,11 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 }
 
 // errNewestRefused is boltfile.ErrNewestMeta with the cure.
-var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta", boltfile.ErrNewestMeta)
+var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta",
+	boltfile.ErrNewestMeta)
 
-// acceptable inspects a file before bbolt does. It refuses what bbolt would
-// overwrite, misread or panic on. It returns a damaged meta page that nothing is
-// lost by, or whose loss is accepted, as damage.
+// acceptable inspects a file before bbolt does. It refuses what bbolt would overwrite, misread or panic on. It
+// returns a damaged meta page that nothing is lost by, or whose loss is accepted, as damage.
 func acceptable(f *os.File, acceptOlderMeta bool) (damage, err error) {
 	best, err := boltfile.InspectFile(f)
 	lossless, lossy := errors.Is(err, boltfile.ErrOlderMeta), errors.Is(err, boltfile.ErrNewestMeta)
@@ -106,9 +103,8 @@ func acceptable(f *os.File, acceptOlderMeta bool) (damage, err error) {
 	return nil, err
 }
 
-// create makes a new database at the path if nothing is there and that is
-// allowed. The file appears at the path whole, or not at all: a crash on the
-// way leaves no empty file that a later start must take for a lost database.
+// create makes a new database at the path if nothing is there and that is allowed. The file appears at the path
+// whole, or not at all: a crash on the way leaves no empty file that a later start must take for a lost database.
 func (l location) create(mustExist bool) error {
 	_, err := os.Stat(l.path)
 	switch {
@@ -122,13 +118,14 @@ func (l location) create(mustExist bool) error {
 		if copies := l.copies(); len(copies) > 0 {
 			backup += fmt.Sprintf(" or a copy that was rescued (%s)", strings.Join(copies, ", "))
 		}
-		return fmt.Errorf("the file is gone, and %s says that there was one; restore %s, or remove that file too to begin anew",
-			witness(l.path), backup)
+		return fmt.Errorf("the file is gone, and %s says that there was one; "+
+			"restore %s, or remove that file too to begin anew", witness(l.path), backup)
 	}
 	dir := filepath.Dir(l.path)
 	tmp, err := os.CreateTemp(dir, l.temporary("new-"))
 	if err != nil {
-		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, and that its volume is mounted and writable: %w", err)
+		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+
+			"and that its volume is mounted and writable: %w", err)
 	}
 	tmp.Close()
 	defer os.Remove(tmp.Name())
@@ -161,11 +158,12 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("no permission: give the file to user %d, or let that user read and write it (it has mode %s): %w",
-			os.Geteuid(), info.Mode(), err)
+		return nil, fmt.Errorf("no permission: give the file to user %d, "+
+			"or let that user read and write it (it has mode %s): %w", os.Geteuid(), info.Mode(), err)
 	}
 	if errors.Is(err, syscall.EROFS) {
-		return nil, fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
+		return nil, fmt.Errorf("its file system is read-only; remount it for writing, "+
+			"and look for disk errors in the kernel's log: %w", err)
 	}
 	if err != nil {
 		return nil, err
@@ -177,8 +175,8 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 	return f, nil
 }
 
-// lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, so that
-// the file can be inspected while no other process writes it.
+// lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, so that the file can be inspected while no
+// other process writes it.
 func lock(ctx context.Context, f *os.File, opts Options) error {
 	waiting := opts.Waiting
 	patience := time.NewTimer(opts.OpenTimeout)
@@ -205,8 +203,8 @@ func lock(ctx context.Context, f *os.File, opts Options) error {
 	}
 }
 
-// forgetUnwritten drops the page cache if it holds a newer meta page than the disk.
-// That commit was answered ErrOutcomeUnknown; building on it would be unsafe.
+// forgetUnwritten drops the page cache if it holds a newer meta page than the disk. That commit was answered
+// ErrOutcomeUnknown; building on it would be unsafe.
 func (l location) forgetUnwritten(f *os.File) {
 	info, err := f.Stat()
 	if err != nil {
@@ -224,8 +222,7 @@ func (l location) forgetUnwritten(f *os.File) {
 		"transaction", there.TxID, "not_written", known.TxID, "err", err)
 }
 
-// unlisted refuses a database without a list of free pages if it is not ours:
-// bbolt writes one when it opens it.
+// unlisted refuses a database without a list of free pages if it is not ours: bbolt writes one when it opens it.
 func unlisted(f *os.File, m boltfile.Meta) error {
 	if m.Freelist != boltfile.NoFreelist {
 		return nil

@@ -11,18 +11,16 @@ import (
 )
 
 const (
-	// purgePause is how long nothing is looked for after no old answer was left, or
-	// they could not be read.
+	// purgePause is how long nothing is looked for after no old answer was left, or they could not be read.
 	purgePause = time.Minute
-	// purgeMost is how many answers one transaction removes at most, as many as it
-	// can add. The reads for it take at most about purgeTime.
+	// purgeMost is how many answers one transaction removes at most, as many as it can add. The reads for it take at
+	// most about purgeTime.
 	purgeMost = maxBatch
 	purgeTime = 50 * time.Millisecond
 )
 
-// purge removes answers that are too old, with a commit that is made anyway, at
-// most once a minute; while more are left, each commit removes some. No write fails
-// for it: what cannot be read stays, and is for verify to report.
+// purge removes answers that are too old, with a commit that is made anyway, at most once a minute; while more are
+// left, each commit removes some. No write fails for it: what cannot be read stays, and is for verify to report.
 func (c *committer) purge(tx *bbolt.Tx, snap boltfile.Snapshot) {
 	now := c.now()
 	if wait := c.nextPurge.Sub(now); 0 < wait && wait <= purgePause { // longer: the clock was set back
@@ -44,8 +42,8 @@ func (c *committer) purge(tx *bbolt.Tx, snap boltfile.Snapshot) {
 	}
 }
 
-// oldest returns the answers to remove now, and whether there are more. It
-// reads the pages that their removal will read.
+// oldest returns the answers to remove now, and whether there are more. It reads the pages that their removal will
+// read.
 func (c *committer) oldest(snap boltfile.Snapshot, now time.Time) (old []expired, more bool, err error) {
 	answers, err := snap.Bucket(boltfile.AnswerBucket)
 	if errors.Is(err, boltfile.ErrNoBucket) {
@@ -76,6 +74,5 @@ func (c *committer) oldest(snap boltfile.Snapshot, now time.Time) (old []expired
 	return old, more, errors.Join(err, failure)
 }
 
-// expired is an answer that is too old, by its keys in boltfile.AgeBucket and
-// boltfile.AnswerBucket.
+// expired is an answer that is too old, by its keys in boltfile.AgeBucket and boltfile.AnswerBucket.
 type expired struct{ age, answer []byte }

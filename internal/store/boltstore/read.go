@@ -33,9 +33,8 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return acc, nil
 }
 
-// view calls f with what a read transaction sees, on a goroutine of its own: the
-// caller gets an answer when ctx ends, whatever the disk does. An error of f
-// that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
+// view calls f with what a read transaction sees, on a goroutine of its own: the caller gets an answer when ctx ends,
+// whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
 func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
@@ -82,8 +81,7 @@ func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, er
 	}
 }
 
-// decode returns the account that key and record hold. A damaged one is
-// ErrUnavailable.
+// decode returns the account that key and record hold. A damaged one is ErrUnavailable.
 func decode(key, record []byte) (store.Account, error) {
 	acc, err := boltfile.DecodeAccount(key, record)
 	if err != nil {

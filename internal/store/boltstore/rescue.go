@@ -15,27 +15,24 @@ import (
 )
 
 const (
-	// rescueRate, in bytes a second, is how fast a copy goes at least, and
-	// rescueGrace what it may take beside: so long a stop waits for it.
+	// rescueRate, in bytes a second, is how fast a copy goes at least, and rescueGrace what it may take beside: so
+	// long a stop waits for it.
 	rescueRate  = 16 << 20
 	rescueGrace = 30 * time.Second
 	// rescuePause is how long at least nothing is tried after a try without a copy.
 	rescuePause = time.Second
 )
 
-// rescue saves the accounts of a database whose file is no longer at its path. The
-// open file is then their last copy, and ends with this process. Therefore:
+// rescue saves the accounts of a database whose file is no longer at its path. The open file is then their last copy,
+// and ends with this process. Therefore:
 //
 //   - from the moment the loss is seen, no write is acknowledged any more;
-//   - a copy is made, read back, and put at the path if nothing stands there, or
-//     else kept beside;
+//   - a copy is made, read back, and put at the path if nothing stands there, or else kept beside;
 //   - only then the store is latched, so that a restart opens what is there;
-//   - while no copy can be made, the store stays as it is, with the accounts: it is
-//     read, takes no writes, and tries again;
+//   - while no copy can be made, the store keeps the accounts: it is read, takes no writes, and tries again;
 //   - if the file comes back before that, the store goes on with it.
 //
-// Only the committer calls its methods that change anything, so that no commit
-// comes after the copy.
+// Only the committer calls its methods that change anything, so that no commit comes after the copy.
 type rescue struct {
 	location
 	h     *handle
@@ -61,8 +58,8 @@ type rescueResult struct {
 	err      error       // why it is not at the path of the database
 }
 
-// look asks whether the file is at its path, or its accounts were saved, and if
-// not, whether a try is due. last is the try of a stop, after which there is none.
+// look asks whether the file is at its path, or its accounts were saved, and if not, whether a try is due. last is
+// the try of a stop, after which there is none.
 func (r *rescue) look(last bool) {
 	switch lost := r.h.atPath(); {
 	case lost == nil, r.result.Load().there():
@@ -104,8 +101,8 @@ func (r *rescue) try(lost error, last bool) {
 	}
 }
 
-// conclude latches the store after its accounts were saved, or could not be at the
-// last try. A stop that puts the copy at the path is a good end.
+// conclude latches the store after its accounts were saved, or could not be at the last try. A stop that puts the
+// copy at the path is a good end.
 func (r *rescue) conclude(lost error, result *rescueResult, last bool) {
 	if !last || result.at != r.path {
 		r.result.Store(result)
@@ -116,16 +113,16 @@ func (r *rescue) conclude(lost error, result *rescueResult, last bool) {
 	case "":
 		r.log.Error("the database was lost", "path", r.path, "reason", lost, "err", result.err)
 	case r.path:
-		r.log.Error("the database was put back, for a restart to serve", "path", r.path, "accounts", result.accounts, "reason", lost)
+		r.log.Error("the database was put back, for a restart to serve",
+			"path", r.path, "accounts", result.accounts, "reason", lost)
 	default:
 		r.log.Error("the database was saved, and not put back", "copy", result.at, "accounts", result.accounts,
 			"reason", lost, "err", result.err)
 	}
 }
 
-// save makes a copy of the open database and puts it at the path if nothing
-// stands there; else it keeps the copy where it made it. It returns nil if the
-// file came back meanwhile.
+// save makes a copy of the open database and puts it at the path if nothing stands there; else it keeps the copy
+// where it made it. It returns nil if the file came back meanwhile.
 func (r *rescue) save() *rescueResult {
 	elsewhere, hiddenByMount := r.otherFileSystem()
 	if hiddenByMount && r.rescueDir == filepath.Dir(r.path) {
@@ -182,10 +179,9 @@ func putAt(name, path string) error {
 	return err
 }
 
-// otherFileSystem is an error if the folder of the path is not on the file system
-// of the open file. hiddenByMount is true if the file still exists on an unmounted
-// file system: a copy in the empty mount point would be served, and hidden when
-// the file system is mounted again.
+// otherFileSystem is an error if the folder of the path is not on the file system of the open file. hiddenByMount is
+// true if the file still exists on an unmounted file system: a copy in the empty mount point would be served, and
+// hidden when the file system is mounted again.
 func (r *rescue) otherFileSystem() (err error, hiddenByMount bool) {
 	dir := filepath.Dir(r.path)
 	folder, err := os.Stat(dir)
@@ -202,7 +198,8 @@ func (r *rescue) otherFileSystem() (err error, hiddenByMount bool) {
 	case r.h.deleted(file):
 		return fmt.Errorf("%s is on another file system than the file was", dir), false
 	}
-	return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: mount that again", dir), true
+	return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: "+
+		"mount that again", dir), true
 }
 
 // there reports whether the copy is still where it was saved.
@@ -214,8 +211,8 @@ func (k *rescueResult) there() bool {
 	return err == nil && os.SameFile(info, k.file)
 }
 
-// explain adds to the reason of a failure what became of the accounts, if that is
-// the question. It asks the disk: a copy can be deleted too.
+// explain adds to the reason of a failure what became of the accounts, if that is the question. It asks the disk: a
+// copy can be deleted too.
 func (r *rescue) explain(failure error) error {
 	k := r.result.Load()
 	if failure == nil || k == nil {
@@ -235,17 +232,18 @@ func (r *rescue) explain(failure error) error {
 	return fmt.Errorf("%w; %s", failure, words)
 }
 
-// unsaved is why no write can be taken: the file was lost, and its accounts are
-// not saved yet.
+// unsaved is why no write can be taken: the file was lost, and its accounts are not saved yet.
 func (r *rescue) unsaved() error {
 	const keep = "do not stop this process, which has its last copy"
 	switch now := r.state.Load(); {
 	case now == nil:
 		return nil
 	case now.err == nil:
-		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w", store.ErrUnavailable, now.reason)
+		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w",
+			store.ErrUnavailable, now.reason)
 	case noSpace(now.err):
-		return fmt.Errorf("%w: %w; free some space, and it is put back; %s: %w", store.ErrNoSpace, now.reason, keep, now.err)
+		return fmt.Errorf("%w: %w; free some space, and it is put back; %s: %w",
+			store.ErrNoSpace, now.reason, keep, now.err)
 	default:
 		return fmt.Errorf("%w: %w; it cannot be copied: %w; mend that, and it is put back; %s",
 			store.ErrUnavailable, now.reason, now.err, keep)

@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// witness is the file beside a database that says there is one, and which. With it
-// a lost database is never taken for a first start, and a restored one is noticed.
+// witness is the file beside a database that says there is one, and which. With it a lost database is never taken for
+// a first start, and a restored one is noticed.
 func witness(path string) string { return path + ".witness" }
 
 const witnessText = `accountservice keeps accounts in the file of this name without ".witness".
 If that one is missing, it was lost: restore a backup. To begin anew instead, remove this file too.
 database: `
 
-// witnessRecord is what a witness knows: which database was here, and its last
-// transaction when it was opened or closed.
+// witnessRecord is what a witness knows: which database was here, and its last transaction when it was opened or
+// closed.
 type witnessRecord struct {
 	id   string
 	txid uint64
@@ -29,8 +29,7 @@ func (k witnessRecord) String() string {
 	return fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
 }
 
-// readWitness returns the record of the witness. A missing or malformed one
-// yields zero values.
+// readWitness returns the record of the witness. A missing or malformed one yields zero values.
 func readWitness(path string) (k witnessRecord, err error) {
 	text, err := os.ReadFile(witness(path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,16 +43,20 @@ func readWitness(path string) (k witnessRecord, err error) {
 	return k, nil
 }
 
-// replaceWitness writes the record of h into its witness, which is replaced whole: a
-// crash leaves the old one or the new one. It is ours and not a library's because
-// the folder is synced too, and the file gets the owner of the database.
+// replaceWitness writes the record of h into its witness, which is replaced whole: a crash leaves the old one or the
+// new one. It is ours and not a library's because the folder is synced too, and the file gets the owner of the
+// database.
 func replaceWitness(h *handle, temporary string) error {
 	k := witnessRecord{h.id, h.committed.Load()}
 	if known, err := readWitness(h.path); err != nil || known == k {
 		return err
 	}
+	info, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
 	dir := filepath.Dir(h.path)
-	f, err := createLike(h.file, dir, temporary)
+	f, err := createFor(info, dir, temporary)
 	if err != nil {
 		return fmt.Errorf("cannot create a file in its folder: %w", err)
 	}
@@ -65,8 +68,8 @@ func replaceWitness(h *handle, temporary string) error {
 	return errors.Join(os.Rename(f.Name(), witness(h.path)), syncDir(dir))
 }
 
-// compareWitness says in the log if another or an older database is at the path
-// than the witness knows, and reports the latter.
+// compareWitness says in the log if another or an older database is at the path than the witness knows, and reports
+// the latter.
 func (l location) compareWitness(h *handle) (older bool, err error) {
 	known, err := readWitness(l.path)
 	here := h.committed.Load()
@@ -82,17 +85,18 @@ func (l location) compareWitness(h *handle) (older bool, err error) {
 	return older, err
 }
 
-// writeWitness makes the witness know the database as it is now. A folder that
-// cannot be written has no witness, for the file may be mounted alone. On a full
-// disk the witness keeps what it knows, which is that there is a database.
+// writeWitness makes the witness know the database as it is now. A folder that cannot be written has no witness, for
+// the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
 func (l location) writeWitness(h *handle) error {
 	err := replaceWitness(h, l.temporary("witness-"))
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		l.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", l.path, "err", err)
+		l.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made",
+			"path", l.path, "err", err)
 		return nil
 	case noSpace(err):
-		l.log.Warn("the witness beside the database can't be written anew: the disk is full", "path", l.path, "err", err)
+		l.log.Warn("the witness beside the database can't be written anew: the disk is full",
+			"path", l.path, "err", err)
 		return nil
 	}
 	return err
