@@ -8,7 +8,7 @@ import (
 )
 
 // seldom keeps the bolt check from finding a fault before the stop does.
-var seldom = []string{"ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=1h", "ACCOUNTSERVICE_CHECKS_BOLT_STALE_AFTER=3h", "ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"}
+var seldom = []string{"ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=1h", "ACCOUNTSERVICE_CHECKS_BOLT_STALE_AFTER=3h"}
 
 func TestAccountsThatAStopCouldNotSaveAreNoGoodEnd(t *testing.T) {
 	for name, full := range map[string]bool{"room to save them": false, "a full disk": true} {

@@ -110,7 +110,6 @@ func openStore(ctx context.Context, cfg config.Store, waiting func(string), log 
 		Log:         log,
 
 		AcceptOlderMeta: cfg.Bolt.AcceptOlderMeta,
-		Reserve:         int64(cfg.Bolt.Reserve),
 	})
 	if err != nil {
 		return nil, err

@@ -29,8 +29,6 @@ const extShutdown = 0x8004587d
 var diskFaults = []fault{
 	full("its tmpfs is full", ram),
 	full("its ext4 is full", disk),
-	full("its tmpfs is full (store.bolt.reserve=0)", ram, "ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"),
-	full("its ext4 is full (store.bolt.reserve=0)", disk, "ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"),
 	{
 		name:  "remounted read-only by hand",
 		place: disk,
@@ -200,15 +198,13 @@ var slowDisk = fault{
 	want: want{unseen: "slow is not dead; requests are answered later", within: 2 * bound, restart: serves},
 }
 
-// full is a file system that a neighbour fills, and empties later: writes go on
-// in the reserve, or are refused where there is none, reads go on, and writes
-// resume by themselves.
-func full(name string, place kind, env ...string) fault {
+// full is a file system that a neighbour fills, and empties later: writes are
+// refused, reads go on, and writes resume by themselves.
+func full(name string, place kind) fault {
 	return fault{
 		name:  name,
 		place: place,
 		long:  true,
-		env:   env,
 		do:    (*scene).fillPlace,
 		after: func(s *scene) {
 			refused := eventually(func() error {
@@ -217,13 +213,8 @@ func full(name string, place kind, env ...string) fault {
 				}
 				return nil
 			}, 15*time.Second) == nil
-			switch reserved := len(env) == 0; {
-			case reserved && refused:
-				s.bad("writes are refused within 15 s, though the file has space in reserve")
-			case reserved:
-				s.row.words += "; writes go on in the space that the file holds in reserve"
-			case !refused:
-				s.bad("no write is refused within 15 s, though nothing is in reserve")
+			if !refused {
+				s.bad("no write is refused within 15 s")
 			}
 			must(s.T, os.Remove(s.filler()))
 			resumed := eventually(func() error {

@@ -64,12 +64,6 @@ var nameFaults = []fault{
 		name:  "file deleted on a full disk",
 		place: ram,
 		do:    func(s *scene) { s.fillPlace(); must(s.T, os.Remove(s.path)) },
-		want:  want{heals: true, restart: serves},
-	}, {
-		name:  "file deleted on a full disk (store.bolt.reserve=0)",
-		place: ram,
-		env:   []string{"ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"},
-		do:    func(s *scene) { s.fillPlace(); must(s.T, os.Remove(s.path)) },
 		after: func(s *scene) {
 			if code := s.load.put("refused", "refused"); code != 507 {
 				s.bad("a write gets %d, want 507", code)

@@ -41,8 +41,8 @@ services:
 secrets:
   url: {external: true, name: %s}
 `, peers.slow.Addr, secret))
-	disk := newStack(d) // its disk is full, and without a reserve: writes would find room for long
-	disk.deploy(i.name, dataFrom(place)+"    environment:\n      ACCOUNTSERVICE_STORE_BOLT_RESERVE: \"0\"\n")
+	disk := newStack(d) // its disk is full
+	disk.deploy(i.name, dataFrom(place))
 
 	tasks := map[*stack]task{users: users.healthyTask(), disk: disk.healthyTask()}
 	users.wantNoRights(tasks[users])
