@@ -112,29 +112,23 @@ func TestValueAndFileOfOneSettingIsAnError(t *testing.T) {
 type wrapper struct {
 	url URL
 	dep *Dependency
-	key Secret
 }
 
 func TestNothingPrintsAPassword(t *testing.T) {
 	loaded := load(t, usersURL+"=https://u:hunter2@users:8080/health?token=hunter2&a=b;db_password=hunter2",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+writeFile(t, "url", "http://hunter2@rates/\n"),
-		"ACCOUNTSERVICE_HTTP_CURSOR_KEY_FILE="+writeFile(t, "key", "hunter2hunter2hunter2\n"))
-	key := loaded.HTTP.CursorKey
-	if key.Reveal() != "hunter2hunter2hunter2" {
-		t.Fatalf("got %q", key.Reveal())
-	}
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+writeFile(t, "url", "http://hunter2@rates/\n"))
 	users := loaded.Checks.Dependencies["users"]
 	if !strings.Contains(users.URL.Reveal(), "u:hunter2@users") {
 		t.Fatalf("got %q", users.URL.Reveal())
 	}
 	var b bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T", "%10.3v"} {
-		for _, value := range []any{loaded, &loaded, loaded.Config, loaded.Checks, users, &users, users.URL, &users.URL, wrapper{users.URL, &users, key}, []any{users.URL}, loaded.HTTP, key, &key} {
+		for _, value := range []any{loaded, &loaded, loaded.Config, loaded.Checks, users, &users, users.URL, &users.URL, wrapper{users.URL, &users}, []any{users.URL}} {
 			fmt.Fprintf(&b, verb+"\n", value)
 		}
 	}
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
-		slog.New(handler).Info("loaded", "config", loaded, "checks", loaded.Checks, "url", users.URL, "wrapper", wrapper{users.URL, &users, key}, "key", key)
+		slog.New(handler).Info("loaded", "config", loaded, "checks", loaded.Checks, "url", users.URL, "wrapper", wrapper{users.URL, &users})
 	}
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		content, err := marshal(loaded)
@@ -156,13 +150,5 @@ func TestNothingPrintsAPassword(t *testing.T) {
 	}
 	if !strings.Contains(b.String(), "https://u:xxxxx@users:8080/health?token=xxxxx&a=b;db_password=xxxxx") {
 		t.Errorf("got no masked URL in:\n%s", b.String())
-	}
-}
-
-func TestSecretThatIsShortIsAnError(t *testing.T) {
-	_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_CURSOR_KEY=hunter2"})
-	wantFaults(t, err, "http.cursor_key: the value (from ACCOUNTSERVICE_HTTP_CURSOR_KEY) must have at least 16 characters")
-	if s := load(t, "ACCOUNTSERVICE_HTTP_CURSOR_KEY=").HTTP.CursorKey; s.Reveal() != "" || s.String() != "" || s != (Secret{}) {
-		t.Errorf("got %q of no secret", s.Reveal())
 	}
 }

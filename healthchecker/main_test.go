@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		main()
 	case slices.Contains(os.Environ(), asPanickingProbe):
 		err := within(limit, func(context.Context) error { panic("out of order") })
-		say(os.Stdout, secrets(nil).line(err.Error()))
+		write(os.Stdout, secrets(nil).line(err.Error()))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

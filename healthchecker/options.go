@@ -38,7 +38,7 @@ type options struct {
 }
 
 // parse reads the command line. Its errors repeat no argument that may hold a
-// password; flag.ErrHelp means that usage was asked for.
+// password. flag.ErrHelp means that the usage is wanted.
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("healthchecker", flag.ContinueOnError)
@@ -75,8 +75,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// nonEmpty takes any value but the empty one: an unset variable in a command line
-// must not switch a check off.
+// nonEmpty refuses an empty value: an unset variable in a command line must not
+// switch a check off.
 func nonEmpty(to *string) func(string) error {
 	return func(value string) error {
 		if value == "" {

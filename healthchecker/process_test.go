@@ -250,7 +250,7 @@ func TestPanicIsExitCodeOne(t *testing.T) {
 }
 
 func TestSignalsAreExitCodeOne(t *testing.T) {
-	for _, s := range deadly() {
+	for _, s := range fatalSignals() {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			asked := make(chan struct{}, 1)

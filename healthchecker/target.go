@@ -23,15 +23,15 @@ type target struct {
 	component  string   // who must answer; empty: anyone
 }
 
-// target is what the options, and only without them the configuration, say.
+// target returns what the options name or, without them, the configuration.
 func (o options) target(environ []string) (target, error) {
 	var to target
 	var err error
 	switch {
 	case o.url != "":
 		to, err = fromURL(o.url)
-	case o.port != 0: // a broken configuration must not matter here, so it is not loaded
-		to = ours("", o.port)
+	case o.port != 0: // the configuration is not loaded: it may be broken
+		to = healthAt("", o.port)
 	default:
 		to, err = fromConfig(o.config, environ)
 	}
@@ -39,21 +39,21 @@ func (o options) target(environ []string) (target, error) {
 	return to, err
 }
 
-// fromConfig is where the service listens by its own configuration.
+// fromConfig returns where the service listens by its own configuration.
 func fromConfig(file string, environ []string) (target, error) {
 	cfg, err := config.Load(file, environ)
 	if err != nil {
 		faults := strings.Split(strings.TrimSpace(err.Error()), "\n")
 		return target{}, fmt.Errorf("configuration: %s", strings.Join(faults, "; "))
 	}
-	return ours(cfg.HTTP.Host, cfg.HTTP.Port), nil
+	return healthAt(cfg.HTTP.Host, cfg.HTTP.Port), nil
 }
 
-// ours is /health of an accountservice that listens on host and port.
-func ours(host string, port int) target {
+// healthAt returns /health of an accountservice that listens on host and port.
+func healthAt(host string, port int) target {
 	hosts := []string{host}
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.Unmap().IsUnspecified() {
-		hosts = []string{"127.0.0.1", "::1"} // not localhost, which a resolver answers as it likes
+		hosts = []string{"127.0.0.1", "::1"} // not localhost: a resolver may give any address for it
 	}
 	to := target{network: "tcp", path: &url.URL{Path: "/health"}}
 	for _, h := range hosts {
@@ -62,8 +62,8 @@ func ours(host string, port int) target {
 	return to
 }
 
-// fromURL is what -url says. Its errors repeat nothing of it: what does not
-// parse may be a password.
+// fromURL returns the target of -url. Its errors repeat nothing of it: any part may
+// be a password.
 func fromURL(raw string) (target, error) {
 	if rest, ok := strings.CutPrefix(raw, "unix://"); ok {
 		return fromSocket(rest)
@@ -87,7 +87,8 @@ func fromURL(raw string) (target, error) {
 	}
 	if _, rest, _ := strings.Cut(raw, "://"); strings.Contains(rest[strings.IndexAny(rest+"/", "/?#"):], "@") {
 		// http://user:12/34@host would ask the host "user" and print half of the password.
-		return target{}, errors.New("-url: write @ after the host as %40, and /, ? and # in a password as %2F, %3F and %23")
+		return target{}, errors.New("-url: write @ after the host as %40, " +
+			"and /, ? and # in a password as %2F, %3F and %23")
 	}
 	to := target{
 		network: "tcp",
@@ -102,7 +103,7 @@ func fromURL(raw string) (target, error) {
 	return to, nil
 }
 
-// fromSocket is what -url says after unix://, as in /run/app.sock:/health.
+// fromSocket reads what follows unix:// in -url, such as /run/app.sock:/health.
 func fromSocket(rest string) (target, error) {
 	file, request, asks := strings.Cut(rest, ":/")
 	if !strings.HasPrefix(file, "/") || file == "/" {

@@ -20,6 +20,7 @@ var owners = map[string][]string{
 	"github.com/KimMachineGun/automemlimit": {"cmd/accountservice"},
 	"github.com/spf13/viper":                {"config"},
 	"github.com/go-viper/mapstructure":      {"config"},
+	"github.com/agnivade/levenshtein":       {"config"},
 	"go.yaml.in/yaml":                       {"config"},
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},

@@ -65,13 +65,13 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 	for i, k := range kinds {
 		var addr string
 		servers[i], addr = k.make(t)
-		env = append(env, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"+strings.ToUpper(k.name)+"_URL="+fmt.Sprintf(k.url, addr))
+		env = append(env, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"+strings.ToUpper(k.name)+"_PEER_URL="+fmt.Sprintf(k.url, addr))
 	}
 	each(len(kinds), func(i int) { servers[i].start() })
 	s := startService(t, env...)
 	lines := make([]string, len(kinds))
 	each(len(kinds), func(i int) {
-		name := kinds[i].name
+		name := kinds[i].name + "_peer" // tls and postgres alone are reserved
 		// a server that listens may not be ready: RabbitMQ is not
 		green, _ := s.await(name, "ok", 30*time.Second)
 		stopping := time.Now()
@@ -85,9 +85,9 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 		why := s.checks()[name].Error
 		servers[i].start()
 		back, _ := s.await(name, "ok", 30*time.Second+backoff+2*interval)
-		lines[i] = fmt.Sprintf("%-9s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)
+		lines[i] = fmt.Sprintf("%-13s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)
 	})
-	t.Logf("seconds\n%-9s %6s %6s %6s   %s\n%s", "kind", "green", "red", "again", "error while it was away", strings.Join(lines, "\n"))
+	t.Logf("seconds\n%-13s %6s %6s %6s   %s\n%s", "kind", "green", "red", "again", "error while it was away", strings.Join(lines, "\n"))
 }
 
 // each calls f for 0 to n-1, all at once, and waits.
