@@ -53,10 +53,10 @@ type want struct {
 	check    string        // the check that says it; bolt where ""
 	within   time.Duration // bound where 0, 2 x bound where unseen
 	unseen   string        // why it cannot be seen, and what is seen instead
-	heals    bool          // the service mends it by itself before it says it
 	dies     bool          // the process ends by it
 	stuck    bool          // the kernel may keep processes until the repair
 	codes    string        // answers that requests may get, beside 200, 201 and 503
+	exit     int           // of the stop of a service whose /health is 200
 	restart  restart
 	slowBack time.Duration // how long a restart may take to refuse; 3 s where 0
 }

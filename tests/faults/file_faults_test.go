@@ -5,6 +5,7 @@ package faults
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"accountservice/tests/harness"
@@ -17,11 +18,11 @@ var nameFaults = []fault{
 	{
 		name: "file deleted",
 		do:   func(s *scene) { s.must(os.Remove(s.path)) },
-		want: want{heals: true, restart: serves},
+		want: want{restart: serves},
 	}, {
 		name: "file renamed away",
 		do:   func(s *scene) { s.must(os.Rename(s.path, s.path+".old")) },
-		want: want{heals: true, restart: serves},
+		want: want{restart: serves},
 	}, {
 		name: "file deleted three times in a row",
 		do: func(s *scene) {
@@ -29,12 +30,12 @@ var nameFaults = []fault{
 				s.must(harness.Eventually(10*time.Second, func() error { return os.Remove(s.path) }))
 			}
 		},
-		want: want{heals: true, restart: serves},
+		want: want{restart: serves},
 	}, {
 		name:  "file deleted, store.bolt.rescue_dir is set",
 		setUp: func(s *scene) { s.rescueDir() },
 		do:    func(s *scene) { s.must(os.Remove(s.path)) },
-		want:  want{heals: true, restart: serves},
+		want:  want{restart: serves},
 	}, {
 		name:  "file deleted, store.bolt.rescue_dir is on another file system",
 		place: disk,
@@ -61,10 +62,13 @@ var nameFaults = []fault{
 				s.bad("a write gets %d, want 507", code)
 			}
 			s.must(os.Remove(s.filler()))
-			if !harness.Until(10*time.Second, s.healed) {
+			if !harness.Until(10*time.Second, func() bool {
+				a := s.svc.ask("/health")
+				return a.code == 503 && strings.Contains(a.words("bolt"), "were put back")
+			}) {
 				s.bad("not put back when there was room")
 			}
-			s.row.words += "; put back when there is room"
+			s.row.words += "; with room again, 503: all accounts were put back at the path"
 		},
 		want: want{health: 200, check: "records", codes: "507", restart: serves},
 	}, {
@@ -100,13 +104,13 @@ var nameFaults = []fault{
 		do: func(s *scene) {
 			s.must(harness.Eventually(10*time.Second, func() error { return os.RemoveAll(s.place.dir) }))
 		},
-		want: want{restart: refuses},
+		want: want{health: 200, check: "records", exit: 3, restart: refuses},
 	}, {
 		name:   "its file system unmounted lazily (restart with store.bolt.create=never)",
 		place:  disk,
 		later:  []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"}, // else a forgotten volume is a first start
 		do:     func(s *scene) { s.must(unix.Unmount(s.place.dir, unix.MNT_DETACH)) },
-		want:   want{restart: refuses},
+		want:   want{health: 200, check: "records", exit: 3, restart: refuses},
 		repair: func(s *scene) { s.place.mount(s.T) },
 		mended: "mounted again",
 	},
@@ -151,7 +155,7 @@ var contentFaults = []fault{
 
 // wholeWithoutIt is what a damaged older meta page must do: nothing is lost by it.
 var wholeWithoutIt = want{
-	unseen:  "the newest page is whole, so that nothing is lost, and the next write writes this one anew",
+	unseen:  "a warning of records, for nothing is lost; the next write, or a stop, writes this page anew",
 	restart: serves,
 }
 

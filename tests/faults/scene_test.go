@@ -167,10 +167,6 @@ func (s *scene) watchHealth() {
 		s.bad("/health = %d (%s), want %d", a.code, a.words(""), s.want.health)
 	case s.row.found && s.row.took > s.want.within:
 		s.bad("found after %s, later than %s", s.row.took.Round(100*time.Millisecond), s.want.within)
-	case s.want.heals && s.row.found:
-		s.bad("the service must mend it, and says %s", a.words(""))
-	case s.want.heals && s.healed():
-		s.row.words = "mended by the service itself before it was unhealthy"
 	case !s.row.found:
 		s.bad("not found within %s: /health = %s", limit, a)
 	}
@@ -193,21 +189,6 @@ func (s *scene) ready() {
 	if s.row.found && code != want {
 		s.bad("the probe exits with %d, want %d: %s", code, want, line)
 	}
-}
-
-// healed says whether the service is well, and its open file is at the path.
-func (s *scene) healed() bool {
-	there, err := os.Stat(s.path)
-	if err != nil || s.svc.ask("/health").code != 200 {
-		return false
-	}
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.svc.Cmd.Process.Pid))
-	for _, link := range links {
-		if open, err := os.Stat(link); err == nil && os.SameFile(open, there) {
-			return s.load.put("healed", "healed")/100 == 2
-		}
-	}
-	return false
 }
 
 // clients ends the load and judges what it got.
@@ -261,7 +242,7 @@ func (s *scene) end() {
 	if peak > memoryLimit {
 		s.bad("the process took more than %d MiB of memory", memoryLimit>>20)
 	}
-	want := 0
+	want := s.want.exit
 	if s.svc.ask("/health").code != 200 {
 		want = 3
 	}

@@ -49,9 +49,8 @@ var refusedStarts = []startFault{
 		name: "damaged in its newest meta page, so that the last commit is missing",
 		harm: (*dbFile).garbleNewest,
 	}, {
-		name:   "damaged in its older meta page",
-		serves: true, // the witness knows which transaction was the last
-		harm:   (*dbFile).garbleOlder,
+		name: "damaged in its older meta page, so that it does not say which one it was",
+		harm: (*dbFile).garbleOlder,
 	}, {
 		name: "damaged in the root page of the file",
 		harm: (*dbFile).garbleRoot,

@@ -3,11 +3,9 @@
 package swarm
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,20 +79,11 @@ func faults() []*fault {
 		},
 		code: 3, refuses: "is cut short",
 	}, {
-		name: "the database is deleted, and its folder lets no copy be made",
-		folder: func(t *testing.T, f *fault) string {
-			dir := folder(t)
-			own := func(t *testing.T, user int, mode os.FileMode) {
-				harness.Must(t, errors.Join(os.Chown(dir, user, user), os.Chmod(dir, mode)))
-			}
-			own(t, imageUser, 0o755)
-			f.do = func(s *stack, _ task) {
-				own(s.t, 0, 0o555)
-				harness.Must(s.t, os.Remove(filepath.Join(dir, "accounts.db")))
-			}
-			return dir
+		name: "the database is deleted",
+		do: func(s *stack, _ task) {
+			s.shell(baseName(s.t), s.name+"_accounts", "rm /to/accounts.db")
 		},
-		code: 3, probe: "could not be saved", refuses: "the file is gone, and /data/accounts.db.witness says that there was one",
+		code: 3, probe: "were put back at the path", serves: "Kept",
 	}}
 }
 

@@ -11,16 +11,6 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-const (
-	// forgetEach is how many answers that are too old go with each write, with a
-	// key or without. More than one, so that what piled up comes down.
-	forgetEach = 2
-	// forgetMost is how many of them one transaction removes: each is some reads.
-	forgetMost = 32
-	// forgetRetry is how long none is looked for when they could not be read.
-	forgetRetry = 10 * time.Minute
-)
-
 // remembered returns what is remembered under a key, or nil.
 func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 	answers := tx.Bucket(boltfile.AnswerBucket)
@@ -31,7 +21,9 @@ func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 }
 
 // remember keeps the answer to a write in place of what was under its key.
-func remember(tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time) error {
+func remember(
+	tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time,
+) error {
 	answer, err := answerTo(once, written)
 	if err != nil {
 		return err
@@ -51,8 +43,9 @@ func remember(tx *bbolt.Tx, once *store.Idempotency, written store.Written, was 
 		}
 	}
 	age := boltfile.AgeKey(key, now)
+	record := store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer}
 	return errors.Join(
-		answers.Put(key, boltfile.EncodeAnswer(key, store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
+		answers.Put(key, boltfile.EncodeAnswer(key, record)),
 		ages.Put(age, boltfile.Seal(age, nil)))
 }
 
@@ -63,66 +56,6 @@ func answerTo(once *store.Idempotency, written store.Written) (answer []byte, er
 		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
 	}
 	return answer, err
-}
-
-// forget removes up to most answers that are too old. No write fails of it: what
-// cannot be read stays, and is for verify to report.
-func (s *Store) forget(tx *bbolt.Tx, snap boltfile.Snapshot, most int) {
-	if time.Now().Before(s.forgets) {
-		return
-	}
-	old, err := s.oldest(snap, most)
-	if err != nil {
-		s.forgets = time.Now().Add(forgetRetry) // a disk can take seconds to say that it can't
-		return
-	}
-	if len(old) == 0 {
-		return
-	}
-	answers, ages := tx.Bucket(boltfile.AnswerBucket), tx.Bucket(boltfile.AgeBucket)
-	for _, age := range old {
-		if ages.Get(age.key) != nil { // else a write of this batch used the key again
-			answers.Delete(age.answer)
-			ages.Delete(age.key)
-		}
-	}
-}
-
-// expired is an answer that is too old, by its keys in boltfile.AgeBucket and boltfile.AnswerBucket.
-type expired struct{ key, answer []byte }
-
-// oldest returns up to most answers that are too old, and reads the pages that their removal will read.
-func (s *Store) oldest(snap boltfile.Snapshot, most int) (old []expired, err error) {
-	now := s.now()
-	answers, err := snap.Bucket(boltfile.AnswerBucket)
-	if errors.Is(err, boltfile.ErrNoBucket) {
-		return nil, nil // no write of this file had a key yet
-	}
-	if err != nil {
-		return nil, err
-	}
-	ages, err := snap.Bucket(boltfile.AgeBucket)
-	if err != nil {
-		return nil, err
-	}
-	err = ages.After([]byte{}, func(k, _ []byte) bool {
-		at, answer, err := boltfile.ParseAgeKey(k)
-		if err != nil || now.Sub(at) < store.IdempotencyRetention {
-			return false
-		}
-		old = append(old, expired{k, answer})
-		return len(old) < most
-	})
-	for _, age := range old {
-		s.progress()
-		if err == nil {
-			err = answers.Around(age.answer)
-		}
-		if err == nil {
-			err = ages.Around(age.key)
-		}
-	}
-	return old, err
 }
 
 // touchAnswers reads the pages that remember will read.

@@ -42,7 +42,7 @@ func BenchmarkGet(b *testing.B) {
 	})
 	b.Run("plain View", func(b *testing.B) {
 		for b.Loop() {
-			if err := s.handle().db.View(func(tx *bbolt.Tx) error {
+			if err := s.h.db.View(func(tx *bbolt.Tx) error {
 				key := []byte(id())
 				_, err := decode(key, tx.Bucket(boltfile.AccountBucket).Get(key))
 				return err

@@ -4,36 +4,30 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// prepare makes sure that the open file is ours and has its buckets, and learns
-// which database it is. A damage that a transaction mends is mended.
-func (h *handle) prepare(damage error) error {
+// prepare makes sure that the open file is ours and has its buckets, and learns which database it is.
+func (h *handle) prepare() error {
 	h.pageSize = int64(h.db.Info().PageSize)
 	var ours bool
 	err := h.db.View(func(tx *bbolt.Tx) (err error) {
 		ours, err = isOurs(tx, h.snapshot(tx))
 		return err
 	})
+	if err == nil && !ours {
+		err = h.db.Update(makeBuckets)
+	}
 	if err != nil {
 		return err
-	}
-	if !ours || damage != nil {
-		if err := h.db.Update(makeBuckets); err != nil && !(ours && noSpace(err)) { // Check mends it when there is room
-			return err
-		}
 	}
 	var id []byte
 	err = h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
-		meta := tx.Bucket(boltfile.MetaBucket)
-		id, err = boltfile.Unseal(boltfile.IdentityKey, meta.Get(boltfile.IdentityKey))
+		id, err = boltfile.Unseal(boltfile.IdentityKey, tx.Bucket(boltfile.MetaBucket).Get(boltfile.IdentityKey))
 		return err
 	})
 	if err != nil {
@@ -43,8 +37,20 @@ func (h *handle) prepare(damage error) error {
 	return nil
 }
 
-// isOurs says whether this service made the file; if not, it is new or the
-// tutorial's, or an error.
+// rewriteMeta commits, which writes a damaged meta page anew. On a full disk that is for a later commit.
+func (h *handle) rewriteMeta() error {
+	err := h.db.Update(makeBuckets)
+	if noSpace(err) {
+		return nil
+	}
+	if err == nil {
+		h.committed.Add(1)
+	}
+	return err
+}
+
+// isOurs reports whether this service made the file. A file that is neither ours nor new nor the tutorial's is an
+// error.
 func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 	accounts := tx.Bucket(boltfile.AccountBucket)
 	if tx.Bucket(boltfile.MetaBucket) != nil {
@@ -70,54 +76,6 @@ func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 	return false, nil
 }
 
-// identify tells the witness which database is here, and the log if it is
-// another or an older one. A folder that can't be written has no witness: the
-// file may be mounted alone.
-func (s *Store) identify(h *handle) error {
-	known, err := testify(s.path)
-	if err != nil {
-		return err
-	}
-	here := h.committed.Load()
-	switch {
-	case known.id != "" && known.id != h.id:
-		s.log.Warn("another database than before is at the path: taken as a restore", "path", s.path)
-	case known.txid > here:
-		s.log.Warn("an older state of the database is at the path: taken as a restore", "path", s.path,
-			"transaction", here, "before", known.txid)
-	}
-	if known.closed {
-		// what is written from now on must not follow the transaction of which the
-		// witness says that it is the last, should it not be able to take that back
-		err := h.db.Update(func(*bbolt.Tx) error { return nil })
-		if err == nil {
-			h.committed.Add(1)
-		} else if noSpace(err) {
-			err = reopenWitness(s.path)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return s.tellWitness(h, false)
-}
-
-// tellWitness makes the witness know the database as it is now, and whether
-// that is its end in order. On a full disk it keeps what it knows, which is that
-// there is a database: reading goes on there.
-func (s *Store) tellWitness(h *handle, closed bool) error {
-	err := leaveWitness(s.path, testimony{h.id, h.committed.Load(), closed})
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		s.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made", "path", s.path, "err", err)
-		return nil
-	case noSpace(err):
-		s.log.Warn("the witness beside the database can't be written anew: the disk is full", "path", s.path, "err", err)
-		return nil
-	}
-	return err
-}
-
 func makeBuckets(tx *bbolt.Tx) error {
 	if _, err := tx.CreateBucketIfNotExists(boltfile.AccountBucket); err != nil {
 		return err
@@ -136,7 +94,7 @@ func makeBuckets(tx *bbolt.Tx) error {
 func checkBuckets(snap boltfile.Snapshot) error {
 	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err == nil {
-		_, err = accounts.Get(nil)
+		_, _, err = accounts.Leaf(nil)
 	}
 	return errors.Join(checkSentinel(snap), err)
 }

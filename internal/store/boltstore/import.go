@@ -28,7 +28,7 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 		if err != nil {
 			return err
 		}
-		return accounts.Each(keys, func(_, _ []byte) bool { s.progress(); return true })
+		return accounts.Each(keys, func(_, _ []byte) bool { s.committer.progress(); return true })
 	}
 	var done store.Imported
 	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
@@ -41,8 +41,7 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	return done, nil
 }
 
-// importable returns the accounts in order of their keys, in which they are put
-// ten times faster, or *Invalid.
+// importable returns the accounts in order of their keys, in which they are put ten times faster, or *Invalid.
 func importable(accounts []store.Account) ([]store.Account, error) {
 	if len(accounts) > store.MaxMany {
 		return nil, &store.Invalid{Field: "accounts", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
@@ -92,7 +91,7 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 		return done, errUnchanged
 	}
 	for i, record := range records {
-		s.progress()
+		s.committer.progress()
 		if record != nil {
 			if err := b.Put(keys[i], record); err != nil {
 				return done, err

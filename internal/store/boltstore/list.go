@@ -11,9 +11,8 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// A page of a list ends when this much was read, however little of it matched:
-// a read transaction keeps the pages of all later ones from being used anew,
-// and what a page has is in memory at once. GetMany has the bound in bytes, too.
+// A page of a list ends when this much was read, however little of it matched: a read transaction keeps the pages of
+// all later ones from being used anew, and what a page has is in memory at once. GetMany has the bound in bytes, too.
 const (
 	maxScan      = 10_000  // records
 	maxScanBytes = 8 << 20 // of records
@@ -63,7 +62,8 @@ func list(snap boltfile.Snapshot, q store.Query) (page store.Page, err error) {
 // GetMany implements store.Store.
 func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
 	if len(ids) > store.MaxMany {
-		return nil, fmt.Errorf("bolt get many: %w", &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)})
+		most := &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
+		return nil, fmt.Errorf("bolt get many: %w", most)
 	}
 	keys := make([][]byte, len(ids)) // in order of the tree, each leaf is read once
 	for i, id := range ids {

@@ -25,7 +25,7 @@ func closedWith(t *testing.T, name string) (path string, newest int64) {
 	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{}); err != nil {
 		t.Fatal(err)
 	}
-	newest = int64(s.handle().committed.Load() % 2)
+	newest = int64(s.h.committed.Load() % 2)
 	storetest.Close(t, s)
 	return path, newest
 }
@@ -82,60 +82,15 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 	}
 }
 
-// Garbage does not say which transaction it was. The witness does, if the
-// database was closed in order after it.
-func TestWitnessKnowsWhichMetaWasTheLast(t *testing.T) {
-	garbage := bytes.Repeat([]byte{0xa5}, 64)
-	for name, c := range map[string]struct {
-		newest  bool // is the damaged one
-		do      func(t *testing.T, path string)
-		refused bool
-	}{
-		"older, closed in order":       {},
-		"newest, closed in order":      {newest: true, refused: true},
-		"older, killed after its open": {do: func(t *testing.T, path string) { kill(t, path) }, refused: true},
-		"older, without a witness":     {do: func(t *testing.T, path string) { must(t, os.Remove(witness(path))) }, refused: true},
-		"older, witness of another database": {do: func(t *testing.T, path string) {
-			known, err := testify(path)
-			must(t, err)
-			must(t, leaveWitness(path, testimony{"another", known.txid, known.closed}))
-		}, refused: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path, newest := closedWith(t, "Last")
-			if c.do != nil {
-				c.do(t, path)
-			}
-			page := 1 - newest
-			if c.newest {
-				page = newest
-			}
-			spoil(t, path, page*4096+boltfile.HeaderSize, garbage)
-			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
-			if c.refused {
-				if !errors.Is(err, boltfile.ErrNewestMeta) {
-					t.Errorf("Open = %v, want it refused", err)
-				}
-				return
-			}
-			must(t, err)
-			defer storetest.Close(t, s)
-			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Last" {
-				t.Errorf("account = %+v, %v; want its last change", acc, err)
-			}
-			if err := s.Check(t.Context()); err != nil {
-				t.Errorf("Check of the mended file: %v", err)
-			}
-		})
+// Garbage does not say which transaction it was.
+func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
+	for older := range int64(2) {
+		path, newest := closedWith(t, "Last")
+		spoil(t, path, (newest+older)%2*4096+boltfile.HeaderSize, bytes.Repeat([]byte{0xa5}, 64))
+		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
+			t.Errorf("Open = %v, want it refused", err)
+		}
 	}
-}
-
-// kill opens the database and ends as a killed process does: without a word.
-func kill(t *testing.T, path string) {
-	t.Helper()
-	s := openAt(t, path)
-	s.latch(errors.New("killed"))
-	storetest.Close(t, s)
 }
 
 func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
@@ -152,30 +107,33 @@ func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 // spoilMeta damages a meta page of a running store, the newest or the one before.
 func spoilMeta(t *testing.T, s *Store, path string, before uint64, with []byte) {
 	t.Helper()
-	page := int64(s.handle().committed.Load()+before) % 2
+	page := int64(s.h.committed.Load()+before) % 2
 	spoil(t, path, page*4096+boltfile.HeaderSize, with)
 }
 
 // The next commit writes it anew, so that it is no reason to end anything.
-func TestDamagedOlderMetaOfARunningStoreIsMended(t *testing.T) {
+func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.T) {
 	garbage := bytes.Repeat([]byte{0xa5}, 64) // does not even say that it is the older one
-	for name, by := range map[string]func(t *testing.T, s *Store) error{
-		"by a check": func(t *testing.T, s *Store) error { return s.Check(t.Context()) },
-		"by a write": func(t *testing.T, s *Store) error {
-			_, err := s.Put(t.Context(), "10001", store.Draft{Name: "after"}, store.Preconditions{})
-			return err
-		},
-	} {
+	for name, write := range map[string]bool{"a write": true, "a stop": false} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
 			_, err := s.Put(t.Context(), "10000", store.Draft{Name: "before"}, store.Preconditions{})
 			must(t, err)
 			spoilMeta(t, s, path, 1, garbage)
-			must(t, by(t, s))
-			if _, err := boltfile.InspectFile(s.handle().file); err != nil {
-				t.Errorf("the file after it: %v", err)
-			}
+			before, err := os.ReadFile(path)
+			must(t, err)
 			must(t, s.Check(t.Context()))
+			err = s.CheckRecords(t.Context())
+			if warner, is := err.(interface{ Warning() string }); !is || !strings.Contains(warner.Warning(), "nothing is lost") {
+				t.Errorf("CheckRecords = %v, want a warning", err)
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Errorf("a check changed the file")
+			}
+			if write {
+				_, err = s.Put(t.Context(), "10001", store.Draft{Name: "after"}, store.Preconditions{})
+				must(t, errors.Join(err, s.Check(t.Context()), s.CheckRecords(t.Context())))
+			}
 			storetest.Close(t, s)
 			if acc, err := openAt(t, path).Get(t.Context(), "10000"); err != nil || acc.Name != "before" {
 				t.Errorf("account = %+v, %v", acc, err)
@@ -187,11 +145,11 @@ func TestDamagedOlderMetaOfARunningStoreIsMended(t *testing.T) {
 // One bit of the newest transaction's number can make it look like the older.
 func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	s, path := seeded(t, 10)
-	for first := true; first || s.handle().committed.Load()&2 == 0; first = false { // a number whose 2 can get lost
+	for first := true; first || s.h.committed.Load()&2 == 0; first = false { // a number whose 2 can get lost
 		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "Last"}, store.Preconditions{})
 		must(t, err)
 	}
-	last := s.handle().committed.Load()
+	last := s.h.committed.Load()
 	storetest.Close(t, s)
 	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
 	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
@@ -202,13 +160,13 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 // A bound that only the newer page gives must be kept.
 func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	s, path := seeded(t, 10)
-	old, err := boltfile.InspectFile(s.handle().file)
+	old, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
 	for i := range 500 {
 		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Preconditions{}); err != nil {
 			t.Fatal(err)
 		}
-		now, err := boltfile.InspectFile(s.handle().file)
+		now, err := boltfile.InspectFile(s.h.file)
 		must(t, err)
 		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
 			storetest.Close(t, s)

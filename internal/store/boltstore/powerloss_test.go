@@ -55,7 +55,7 @@ func init() {
 		if err := errors.Join(err, ackErr); err != nil {
 			panic(err)
 		}
-		s.handle().db.NoSync = args[2] == "without sync"
+		s.h.db.NoSync = args[2] == "without sync"
 		var writers sync.WaitGroup
 		for w := range powerWriters {
 			writers.Go(func() {

@@ -15,12 +15,15 @@ import (
 )
 
 // Put implements store.Store.
-func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
+func (s *Store) Put(
+	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
+) (store.Written, error) {
 	if err := draft.Validate(); err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut, next: func(*store.Account) (store.Draft, error) { return draft, nil }}
+	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut,
+		next: func(*store.Account) (store.Draft, error) { return draft, nil }}
 	w, err := s.put(ctx, &put)
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
@@ -29,14 +32,17 @@ func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, pre sto
 }
 
 // Update implements store.Store.
-func (s *Store) Update(ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error)) (store.Written, error) {
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: func(old *store.Account) (draft store.Draft, err error) {
+func (s *Store) Update(
+	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
+) (store.Written, error) {
+	next := func(old *store.Account) (draft store.Draft, err error) {
 		err = callersOwn("making the change", func() error { draft, err = change(*old); return err })
 		if err == nil {
 			err = draft.Validate()
 		}
 		return draft, err
-	}}
+	}
+	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: next}
 	w, err := s.put(ctx, &put)
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt update: %w", err)
@@ -49,7 +55,7 @@ type putting struct {
 	id      store.ID
 	pre     store.Preconditions
 	now     func() time.Time
-	decide  func(p store.Preconditions, old *store.Account, was *store.IdempotencyRecord, now time.Time) (replay []byte, err error)
+	decide  func(store.Preconditions, *store.Account, *store.IdempotencyRecord, time.Time) (replay []byte, err error)
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
 }
@@ -138,17 +144,6 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 		return fmt.Errorf("bolt delete: %w", err)
 	}
 	return nil
-}
-
-// callersOwn calls what the caller gave. A panic there is the caller's, and no
-// damage of the database, so that it must not end the store.
-func callersOwn(doing string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%s: panic: %v", doing, v)
-		}
-	}()
-	return f()
 }
 
 // stored returns the account with this id, or nil.
