@@ -21,7 +21,7 @@ import (
 
 var me = checks.Component{Name: "accountservice", Version: "test"}
 
-// check is a Check with the service's defaults that fails as *err says.
+// check is a Check with the service's defaults.
 func check(name string, c checks.Consequence, run func(context.Context) error) checks.Check {
 	return checks.Check{Name: name, OnFailure: c, Run: run, Interval: 2 * time.Second, Timeout: time.Second,
 		FailAfter: 2, PassAfter: 1, StaleAfter: 15 * time.Second}
@@ -51,12 +51,12 @@ func start(t *testing.T, log *slog.Logger, list ...checks.Check) *checks.Runner 
 	t.Cleanup(func() {
 		cancel()
 		<-done
-		time.Sleep(time.Minute) // of the bubble: runs left behind come to their end
+		time.Sleep(time.Minute) // of the bubble: runs that hang end
 	})
 	return r
 }
 
-// pass lets fake time go by and everything due settle.
+// pass lets fake time go by, and waits until all that is due is done.
 func pass(d time.Duration) {
 	time.Sleep(d) // of a synctest bubble
 	synctest.Wait()
@@ -246,7 +246,7 @@ func TestFirstPassesMustReachPassAfterToo(t *testing.T) {
 	})
 }
 
-// A dead prober must not stay green: its last good result grows old.
+// The check of a dead prober must not stay healthy.
 func TestOldResultIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := check("a", checks.Restart, (&switchable{}).run)
@@ -269,7 +269,7 @@ func TestOldResultIsAFailure(t *testing.T) {
 	})
 }
 
-// As after a SIGSTOP and SIGCONT: nobody publishes, then somebody asks.
+// As after SIGSTOP and SIGCONT: a request comes before the next publication.
 func TestOldAnswerIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, err := checks.New(me, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
@@ -372,17 +372,5 @@ func TestBadChecksAreRefused(t *testing.T) {
 	}
 	if _, err := checks.New(me, slog.New(slog.DiscardHandler), good, good); err == nil {
 		t.Errorf("two checks of one name: accepted")
-	}
-}
-
-func TestDiskSaysHowMuchIsFree(t *testing.T) {
-	if err := checks.Disk(t.TempDir(), 1)(t.Context()); err != nil {
-		t.Errorf("Disk: %v", err)
-	}
-	if err := checks.Disk(t.TempDir(), 1<<60)(t.Context()); err == nil || !strings.Contains(err.Error(), "free, less than") {
-		t.Errorf("Disk = %v, want the figures", err)
-	}
-	if err := checks.Disk(t.TempDir()+"/gone", 1)(t.Context()); err == nil {
-		t.Errorf("Disk of a missing folder says nothing")
 	}
 }

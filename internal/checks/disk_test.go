@@ -1,6 +1,7 @@
 package checks_test
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -23,5 +24,17 @@ func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
 	}
 	if err := checks.Disk(dir, ours-ours/2)(t.Context()); err != nil {
 		t.Errorf("Disk = %v with %d bytes for us", err, ours)
+	}
+}
+
+func TestDiskSaysHowMuchIsFree(t *testing.T) {
+	if err := checks.Disk(t.TempDir(), 1)(t.Context()); err != nil {
+		t.Errorf("Disk: %v", err)
+	}
+	if err := checks.Disk(t.TempDir(), 1<<60)(t.Context()); err == nil || !strings.Contains(err.Error(), "free, less than") {
+		t.Errorf("Disk = %v, want the figures", err)
+	}
+	if err := checks.Disk(t.TempDir()+"/gone", 1)(t.Context()); err == nil {
+		t.Errorf("Disk of a missing folder says nothing")
 	}
 }

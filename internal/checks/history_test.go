@@ -199,7 +199,7 @@ func TestALateWarningIsAFailure(t *testing.T) {
 	})
 }
 
-// A change that only time makes is one too: nothing has come, and then something.
+// That a result grows too old is a change like any other.
 func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -216,7 +216,7 @@ func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 		r.Publish()
 		expect(t, r, 503, 503, "stale: no result for 16s")
 		sick.set(errors.New("ill"))
-		r.ProbeCheck(t.Context(), 0) // below fail_after, and no reason to turn green
+		r.ProbeCheck(t.Context(), 0) // below fail_after, and yet no pass
 		r.Publish()
 		expect(t, r, 503, 503, `"failures":{"a":"ill"}`)
 		sick.set(nil)
@@ -253,7 +253,7 @@ func TestAStaleCheckRecoversAsSlowlyAsAFailingOne(t *testing.T) {
 	})
 }
 
-// hangingLog is a slog.Handler whose reader is gone.
+// hangingLog is a slog.Handler that hangs until read is closed.
 type hangingLog struct{ read chan struct{} }
 
 func (hangingLog) Enabled(context.Context, slog.Level) bool    { return true }

@@ -66,7 +66,7 @@ func TestDrainOutlastsMaintenance(t *testing.T) {
 	})
 }
 
-// Whoever stops it then must not be told that it never worked.
+// The exit code of a stop during it must not say that the service was never ready.
 func TestServiceInMaintenanceFromTheStartWasReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := byHand(t, check("a", checks.Restart, (&switchable{}).run))

@@ -17,7 +17,7 @@ import (
 
 const starvedEnv = "CHECKS_TEST_STARVED"
 
-// A process that gets no CPU is here one that is stopped in the middle of a run.
+// The process that gets no CPU is a child, stopped in the middle of a run.
 func TestTimeWithoutCPUIsNotCounted(t *testing.T) {
 	if os.Getenv(starvedEnv) != "" {
 		run := func(ctx context.Context) error {

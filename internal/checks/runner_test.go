@@ -15,7 +15,7 @@ import (
 	"accountservice/internal/checks"
 )
 
-// reading is a body as its readers take it.
+// reading is a body as a client reads it.
 type reading struct {
 	Status   health.Status
 	Ready    bool
@@ -88,7 +88,7 @@ func TestRunReturnsWhenTheLastProberHasStopped(t *testing.T) {
 		if took := <-ended; took != time.Second {
 			t.Errorf("Run ended after %s, its prober was at work until 1s", took)
 		}
-		pass(time.Minute) // whatever it left behind ends
+		pass(time.Minute) // what Run did not wait for ends
 	})
 }
 
@@ -104,7 +104,7 @@ func TestAnAnswerStandsForFiveSeconds(t *testing.T) {
 	})
 }
 
-// The publisher can go on before the probers do.
+// After a standstill the publisher can go on before the probers do.
 func TestResultFromBeforeAStandstillIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seldom := check("seldom", checks.Restart, (&switchable{}).run)
@@ -162,8 +162,7 @@ func TestDrainHasPublishedWhenItReturns(t *testing.T) {
 	}
 }
 
-// Readers compare what stands in one body: it must be of one moment, while all
-// that it tells of changes.
+// All parts of a body are of one moment, though everything it tells of changes meanwhile.
 func TestABodyNeverContradictsItself(t *testing.T) {
 	consequences := map[string]checks.Consequence{"live": checks.Restart, "route": checks.Unroute, "extra": checks.Degrade}
 	var list []checks.Check
