@@ -87,7 +87,7 @@ func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			for _, key := range cfg.Hidden {
 				log.Info("configuration: a key of the file has no effect", "key", key)
 			}
-			return serve(cmd.Context(), cfg.Config, log)
+			return serve(cmd.Context(), cfg.Config, environ, log)
 		},
 	}
 	root.PersistentFlags().StringVar(&file, "config", "", "configuration file; default $ACCOUNTSERVICE_CONFIG, or none")

@@ -24,7 +24,7 @@ const closeTimeout = 2 * time.Second
 // serve is the life of the service: each defer undoes the line above it, so
 // that shutdown is startup read upwards. It logs its error and returns it with
 // the exit code.
-func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg config.Config, environ []string, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
 	me := checks.Component{Name: "accountservice", Version: version}
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path, "memory_limit", limitMemory())
@@ -42,6 +42,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer front.close()
+	defer serveProbe(front, environ, log)()
 	orders := handlers.Admin{Metrics: metrics, Version: version, Addr: cfg.Admin.Addr, Log: log}
 	admin, err := listenAdmin(cfg.Admin, orders, log)
 	if err != nil {

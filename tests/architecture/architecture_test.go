@@ -39,9 +39,10 @@ var owners = map[string][]string{
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
 	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/handlers",
-		"internal/store", "internal/store/boltstore", "internal/store/transfer"},
-	"healthchecker":              {"config"},
+		"internal/probesocket", "internal/store", "internal/store/boltstore", "internal/store/transfer"},
+	"healthchecker":              {"internal/probesocket"},
 	"config":                     nil,
+	"internal/probesocket":       nil,
 	"internal/store":             nil,
 	"internal/store/boltstore":   {"internal/store"},
 	"internal/store/storetest":   {"internal/store"},
