@@ -47,14 +47,13 @@ type probed struct {
 	cmd     *exec.Cmd
 }
 
-func startProbed(t *testing.T, args []string, environ ...string) *probed {
+func startProbed(t *testing.T, cmd *exec.Cmd, environ ...string) *probed {
 	t.Helper()
 	host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250))
-	p := &probed{folder: t.TempDir(), log: &strings.Builder{}}
+	p := &probed{folder: t.TempDir(), log: &strings.Builder{}, cmd: cmd}
 	p.environ = append([]string{"ACCOUNTSERVICE_HTTP_HOST=" + host, "ACCOUNTSERVICE_ADMIN_ADDR=off",
 		"ACCOUNTSERVICE_STORE_BOLT_PATH=" + filepath.Join(p.folder, "accounts.db"), "ACCOUNTSERVICE_STORE_SEED=0",
 		"ACCOUNTSERVICE_CHECKS_INTERVAL=300ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=200ms"}, environ...)
-	p.cmd = exec.Command(os.Args[0], args...)
 	p.cmd.Env = append([]string{"ACCOUNTSERVICE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0"}, p.environ...)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
@@ -127,7 +126,7 @@ func TestNoFileChangedAfterTheStartMattersToTheProbe(t *testing.T) {
 			if err := os.WriteFile(file, []byte(valid), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p := startProbed(t, nil, "ACCOUNTSERVICE_CONFIG="+file)
+			p := startProbed(t, exec.Command(os.Args[0]), "ACCOUNTSERVICE_CONFIG="+file)
 			p.saysSoon(t, 0, "")
 			if err := change(file); err != nil {
 				t.Fatal(err)
@@ -143,7 +142,7 @@ func TestNoFileChangedAfterTheStartMattersToTheProbe(t *testing.T) {
 		if err := os.WriteFile(file, []byte("warn\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := startProbed(t, nil, "ACCOUNTSERVICE_LOG_LEVEL_FILE="+file)
+		p := startProbed(t, exec.Command(os.Args[0]), "ACCOUNTSERVICE_LOG_LEVEL_FILE="+file)
 		p.saysSoon(t, 0, "")
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
@@ -160,15 +159,15 @@ func TestFlagsOfTheServiceNeedNotBeTheProbes(t *testing.T) {
 	if err := os.WriteFile(file, []byte("http: {port: 6799}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := startProbed(t, []string{"--config", file})
+	p := startProbed(t, exec.Command(os.Args[0], "--config", file))
 	p.saysSoon(t, 0, "")
 }
 
 func TestProbeSaysWhyTheServiceIsNotHealthyAndThatItIsGone(t *testing.T) {
 	t.Parallel()
-	owner := startProbed(t, nil)
+	owner := startProbed(t, exec.Command(os.Args[0]))
 	owner.saysSoon(t, 0, "")
-	p := startProbed(t, nil, "ACCOUNTSERVICE_STORE_BOLT_PATH="+filepath.Join(owner.folder, "accounts.db"),
+	p := startProbed(t, exec.Command(os.Args[0]), "ACCOUNTSERVICE_STORE_BOLT_PATH="+filepath.Join(owner.folder, "accounts.db"),
 		"ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=1m")
 	p.saysSoon(t, 1, "starting: opening the database: another process holds")
 	owner.stop(t)
@@ -201,9 +200,16 @@ func TestServiceWhoseSocketIsTakenSaysThatTheProbeNeedsItsPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	p := startProbed(t, nil, host, "ACCOUNTSERVICE_CONFIG="+file)
+	p := startProbed(t, exec.Command(os.Args[0]), host, "ACCOUNTSERVICE_CONFIG="+file)
+	p.needsPort(t, strings.TrimPrefix(host, "ACCOUNTSERVICE_HTTP_HOST="))
+}
+
+// needsPort waits until the service is healthy at its address, ends it, and wants
+// one warning that the probe can't ask its socket.
+func (p *probed) needsPort(t *testing.T, host string) {
+	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		code, line := p.probe(t, "-url", "http://"+strings.TrimPrefix(host, "ACCOUNTSERVICE_HTTP_HOST=")+":6767/health")
+		code, line := p.probe(t, "-url", "http://"+host+":6767/health")
 		if code == 0 {
 			break
 		}
@@ -217,9 +223,23 @@ func TestServiceWhoseSocketIsTakenSaysThatTheProbeNeedsItsPort(t *testing.T) {
 	}
 }
 
+func TestServiceWithoutProcServesAndSaysThatTheProbeNeedsItsPort(t *testing.T) {
+	t.Parallel()
+	hidden := func(then string) *exec.Cmd {
+		cmd := exec.Command("sh", "-c", "mount -t tmpfs none /proc && "+then, os.Args[0])
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+		return cmd
+	}
+	if err := hidden("true").Run(); err != nil {
+		t.Skipf("/proc can't be hidden here: %v", err)
+	}
+	host := fmt.Sprintf("127.0.%d.%d", 1+rand.IntN(250), rand.IntN(250))
+	startProbed(t, hidden(`exec "$0"`), "ACCOUNTSERVICE_HTTP_HOST="+host).needsPort(t, host)
+}
+
 func TestOnlyHealthIsServedToTheProbe(t *testing.T) {
 	t.Parallel()
-	p := startProbed(t, nil)
+	p := startProbed(t, exec.Command(os.Args[0]))
 	p.saysSoon(t, 0, "")
 	name, err := probesocket.Name(p.environ)
 	if err != nil {
