@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"accountservice/internal/probesocket"
@@ -13,6 +14,9 @@ import (
 // container looks for it, with any configuration and with all reasons. Without the
 // socket the service does without: the probe can ask the port.
 func serveProbe(api http.Handler, environ []string, log *slog.Logger) (stop func()) {
+	if runtime.GOOS != "linux" { // the probe asks the port there
+		return func() {}
+	}
 	name, err := probesocket.Name(environ)
 	var socket net.Listener
 	if err == nil {
