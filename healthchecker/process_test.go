@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/internal/probesocket"
 	"accountservice/tests/harness"
 )
 
@@ -52,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 		"empty url":                  {nil, []string{"-url", ""}, []string{"-url: want a value"}},
 		"empty component":            {nil, []string{"-port", port, "-component="}, []string{"-component: want a value"}},
 		"extra argument":             {nil, []string{"-port=" + port, "extra"}, []string{"an argument that is no flag"}},
-		"port and url":               {nil, []string{"-port=" + port, "-url", up.URL}, []string{"only one of -port, -url and -config"}},
+		"port and url":               {nil, []string{"-port=" + port, "-url", up.URL}, []string{"only one of -port and -url"}},
 		"no such scheme":             {nil, []string{"-url", "localhost:6767"}, []string{"-url must begin with http://"}},
 		"url without a host":         {nil, []string{"-url", "http:///health"}, []string{"-url names no host"}},
 		"relative socket":            {nil, []string{"-url", "unix://app.sock"}, []string{"a socket is written unix:///run/app.sock:/health"}},
@@ -77,51 +79,90 @@ func TestHelpIsUsageAndNotHealthy(t *testing.T) {
 	}
 }
 
-func TestAddressComesFromTheConfiguration(t *testing.T) {
-	up := serve(t, 200, healthy)
-	port := portOf(t, up.Listener.Addr())
-	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	harness.Must(t, os.WriteFile(file, []byte("http:\n  host: 127.0.0.1\n  port: "+port+"\n"), 0o600))
-	for name, row := range map[string]struct{ environ, args []string }{
-		"environment":               {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port}, nil},
-		"environment, all hosts":    {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=0.0.0.0"}, nil},
-		"environment, all hosts, 6": {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=::"}, nil},
-		"environment, own host":     {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1"}, nil},
-		"file by environment":       {[]string{"ACCOUNTSERVICE_CONFIG=" + file}, nil},
-		"file by flag":              {nil, []string{"-config", file}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			code, out := executed(t, row.environ, row.args...)
-			wantHealthy(t, code, out)
-		})
-	}
-	t.Run("own host and nothing else", func(t *testing.T) {
-		code, out := executed(t, []string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.2"})
-		wantSick(t, code, out, "nothing listens on 127.0.0.2:"+port+"\n")
-	})
-}
-
-func TestWrongConfigurationIsSaid(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	harness.Must(t, os.WriteFile(file, []byte("http:\n  port: 67x67\n  prot: 1\n"), 0o600))
-	pipe := filepath.Join(t.TempDir(), "pipe.yaml") // opening it would wait for a writer
-	harness.Must(t, syscall.Mkfifo(pipe, 0o600))
+func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
+	file := "ACCOUNTSERVICE_CONFIG=" + filepath.Join(t.TempDir(), "missing.yaml") // no other test has it
+	up, down, none := []string{file, "ACCOUNTSERVICE_HTTP_PORT=1"}, []string{file, "ACCOUNTSERVICE_HTTP_PORT=2"}, []string{file}
+	serveOn(t, socketOf(t, up), 200, healthy)
+	serveOn(t, socketOf(t, down), 503, sick)
 	for name, row := range map[string]struct {
 		environ, args []string
-		words         []string
+		words         []string // none: healthy
 	}{
-		"environment":  {[]string{"ACCOUNTSERVICE_HTTP_PORT=70000", "ACCOUNTSERVICE_LOG_LEVEL=loud"}, nil, []string{"configuration: ", "http.port", "log.level"}},
-		"file":         {[]string{"ACCOUNTSERVICE_CONFIG=" + file}, nil, []string{"configuration: ", "http.port", "prot"}},
-		"pipe":         {nil, []string{"-config", pipe}, []string{"configuration: "}},
-		"missing file": {nil, []string{"-config", file + ".not"}, []string{"configuration: ", "accountservice.yaml.not"}},
+		"healthy":                 {up, nil, nil},
+		"sick":                    {down, nil, []string{"Unavailable: bolt (restart): file replaced"}},
+		"none":                    {none, nil, []string{"no accountservice answers its probe here", "use -port"}},
+		"other variables":         {append(up, "ACCOUNTSERVICE_LOG_LEVEL=loud", "ACCOUNTSERVICE_HTPT=x"), nil, nil},
+		"not the component":       {up, []string{"-component=vip"}, []string{`answer is from "accountservice", not vip`}},
+		"the flag of the service": {up, []string{"-config=x.yaml"}, []string{"wrong command line", "-config"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			code, out := executed(t, row.environ, row.args...)
-			wantSick(t, code, out, row.words...)
+			if row.words == nil {
+				wantHealthy(t, code, out)
+			} else {
+				wantSick(t, code, out, row.words...)
+			}
 		})
 	}
+}
+
+func TestOwnSocketIsAskedForHealthWithinTheLimit(t *testing.T) {
+	environ := []string{"ACCOUNTSERVICE_CONFIG=" + t.TempDir()} // no other test has it
+	l, err := net.Listen("unix", socketOf(t, environ))          // accepts nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	code, out := probed(t, soon, nil, environ)
+	wantSick(t, code, out, "no answer from @accountservice/pid:[", " within 300ms\n")
+}
+
+func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
+	probe := filepath.Join(t.TempDir(), "healthchecker")
+	build := exec.Command("go", "build", "-o", probe, ".") // the race detector needs /proc
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command("sh", "-c", `mount -t tmpfs none /proc && exec "$0"`, probe)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	out, err := cmd.Output()
+	if code, ran := errors.AsType[*exec.ExitError](err); !ran || len(code.Stderr) > 0 {
+		t.Skipf("/proc can't be hidden here: %v", err)
+	}
+	wantSick(t, cmd.ProcessState.ExitCode(), string(out), "without /proc: use -port")
+}
+
+// The port is asked on systems without abstract sockets.
+func TestPortOfTheEnvironmentIsTheServices(t *testing.T) {
+	for want, environ := range map[string][]string{
+		"6767": {"ACCOUNTSERVICE_HTTP_PORT=", "PATH=/"},
+		"7000": {"ACCOUNTSERVICE_HTTP_PORT=7000"},
+	} {
+		if got := ownPort(environ); got != want {
+			t.Errorf("%q: got %s, want %s", environ, got, want)
+		}
+	}
+}
+
+// socketOf returns the socket of a service with this environment.
+func socketOf(t *testing.T, environ []string) string {
+	t.Helper()
+	name, err := probesocket.Name(environ)
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	return name
+}
+
+func serveOn(t *testing.T, socket string, code int, body string) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: serve(t, code, body).Config.Handler}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
 }
 
 func TestTwoSecondsAreTheLimit(t *testing.T) {

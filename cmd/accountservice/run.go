@@ -43,7 +43,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // newRootCommand is the command line. Without a command the program serves.
 func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var file string
-	p := program{stdout: stdout, stderr: stderr}
+	p := program{environ: environ, stdout: stdout, stderr: stderr}
 	p.load = func() (config.Loaded, error) {
 		cfg, err := config.Load(file, environ, func(cfg config.Config) map[string]error {
 			_, faults := dependencyChecks(cfg)
@@ -81,7 +81,7 @@ func (p program) serve(ctx context.Context) error {
 	for _, key := range cfg.Hidden {
 		log.Info("configuration: a key of the file has no effect", "key", key)
 	}
-	return serve(ctx, cfg.Config, log)
+	return serve(ctx, cfg.Config, p.environ, log)
 }
 
 // newConfigCommand checks and prints settings. It opens no port and creates no file.

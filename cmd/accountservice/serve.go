@@ -23,7 +23,7 @@ import (
 // serve is the life of the service: each defer undoes the line above it, so
 // that shutdown is startup read upwards. It logs its error and returns it with
 // the exit code.
-func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg config.Config, environ []string, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
 	memory := limitMemory()
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
@@ -39,6 +39,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error)
 		return err
 	}
 	defer front.close()
+	defer serveProbe(front, environ, log)()
 	admin, err := listenAdmin(cfg.Admin, newAdminAPI(cfg.Admin, live, metrics, log), log)
 	if err != nil {
 		return err

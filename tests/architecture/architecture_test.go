@@ -42,9 +42,10 @@ var owners = map[string][]string{
 
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
-	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/client", "internal/handlers",
+	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/client", "internal/handlers", "internal/probesocket",
 		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/transfer"},
-	"healthchecker":                       {"config"},
+	"healthchecker":                       {"internal/probesocket"},
+	"internal/probesocket":                nil,
 	"config":                              nil,
 	"internal/store":                      nil,
 	"internal/store/boltstore":            {"internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify"},
