@@ -180,7 +180,7 @@ func TestFaultyLinesAreNamedAndStopAnImport(t *testing.T) {
 	}
 	file := write(t, b.String()+"\n{\"id\":\"a\"}\n{\"id\":\"b\",\"name\":\"x\",\"nome\":\"hunter2\"}\n")
 	r := runs(t, command(path, "import", "--dry-run", file))
-	r.is(t, 1, "would import 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+file+":12003: #/nome: is not a member of an account\n")
+	r.is(t, 1, "would import 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+file+":12003: #/nome: is not a known member\n")
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a dry run made a database: %v", err)
 	}
