@@ -47,8 +47,8 @@ func TestMaintenanceIsBegunReadAndEnded(t *testing.T) {
 	if !got.Active || got.Reason != "a new disk" || got.Until.Sub(got.Since) != 10*time.Minute {
 		t.Errorf("ordered: %+v", got)
 	}
-	if report := r.Report(); report.HealthStatus != 200 || report.ReadyStatus != 503 {
-		t.Errorf("/health %d, /ready %d; want 200, 503", report.HealthStatus, report.ReadyStatus)
+	if now := r.Snapshot(); !now.Healthy || now.Ready {
+		t.Errorf("healthy %v, ready %v; want healthy and not ready", now.Healthy, now.Ready)
 	}
 	s.do(t, "GET", "/maintenance", "").is(t, 200, &got)
 	if !got.Active || got.Reason != "a new disk" {
@@ -59,8 +59,8 @@ func TestMaintenanceIsBegunReadAndEnded(t *testing.T) {
 			t.Errorf("DELETE = %d %s", answer.StatusCode, answer.body)
 		}
 	}
-	if report := r.Report(); report.ReadyStatus != 200 {
-		t.Errorf("/ready %d after the end", report.ReadyStatus)
+	if !r.Snapshot().Ready {
+		t.Errorf("not ready after the end")
 	}
 }
 

@@ -45,9 +45,10 @@ func runUntilHung(tb testing.TB, list ...checks.Check) *checks.Runner {
 	go func() { r.Run(ctx); close(done) }()
 	tb.Cleanup(func() { cancel(); <-done })
 	deadline := time.Now().Add(10 * time.Second)
-	for !strings.Contains(string(r.Report().Body), "hung") {
+	hung := func(c checks.CheckHistory) bool { return strings.Contains(c.Error, "hung") }
+	for !slices.ContainsFunc(r.Snapshot().Checks, hung) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not hung: %s", r.Report().Body)
+			tb.Fatalf("not hung: %+v", r.Snapshot())
 		}
 		time.Sleep(time.Millisecond)
 	}

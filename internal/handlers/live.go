@@ -8,9 +8,9 @@ import (
 	"accountservice/internal/store"
 )
 
-// Health is where the published report comes from.
+// Health is where the published health comes from.
 type Health interface {
-	Report() *checks.Report
+	Snapshot() *checks.Snapshot
 }
 
 // Maintainer sends the traffic away for a while.
@@ -47,12 +47,12 @@ func (l *Live) accounts() store.Store {
 	return store.Unavailable("starting")
 }
 
-// Report implements Health.
-func (l *Live) Report() *checks.Report {
+// Snapshot implements Health.
+func (l *Live) Snapshot() *checks.Snapshot {
 	if h := l.health.Load(); h != nil {
-		return (*h).Report()
+		return (*h).Snapshot()
 	}
-	return checks.Pending{Reason: "starting"}.Report()
+	return checks.Pending{Reason: "starting"}.Snapshot()
 }
 
 // maintenance returns errStarting before SetMaintainer.

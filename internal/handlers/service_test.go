@@ -103,9 +103,10 @@ func runner(t *testing.T, run func(context.Context) error) *checks.Runner {
 	go func() { r.Run(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
 	deadline := time.Now().Add(30 * time.Second)
-	for body := ""; !strings.Contains(body, "refused") || strings.Contains(body, "no result yet"); body = string(r.Report().Body) {
+	ran := func(c checks.CheckHistory) bool { return c.Finished != nil }
+	for s := r.Snapshot(); len(s.Checks) != 2 || !ran(s.Checks[0]) || !ran(s.Checks[1]); s = r.Snapshot() {
 		if time.Now().After(deadline) {
-			t.Fatalf("no first round: %s", r.Report().Body)
+			t.Fatalf("no first round: %+v", s)
 		}
 		time.Sleep(time.Millisecond)
 	}
