@@ -129,9 +129,8 @@ var contentFaults = []fault{
 	{name: "both meta pages damaged", harm: (*dbFile).garbleMetas, want: want{restart: refuses}},
 	{name: "newest meta page damaged, no writes", still: true, harm: (*dbFile).garbleNewest, want: want{restart: refuses}},
 	{name: "newest meta page damaged between two writes", paused: true, harm: (*dbFile).garbleNewest},
-	{name: "older meta page damaged, no writes", still: true, harm: (*dbFile).garbleOlder, want: wholeWithoutIt},
-	{name: "one bit flipped in the older meta page, no writes", still: true, harm: (*dbFile).flipOlder,
-		want: wholeWithoutIt},
+	onOlderMeta("older meta page damaged, no writes", (*dbFile).garbleOlder),
+	onOlderMeta("one bit flipped in the older meta page, no writes", (*dbFile).flipOlder),
 	{
 		name:   "older meta page damaged between two writes",
 		paused: true,
@@ -153,10 +152,23 @@ var contentFaults = []fault{
 	onRecords("one bit flipped in a page's number of records", 500, (*dbFile).flipCount),
 }
 
-// wholeWithoutIt is what a damaged older meta page must do: nothing is lost by it.
-var wholeWithoutIt = want{
-	unseen:  "a warning of records, for nothing is lost; the next write, or a stop, writes this page anew",
-	restart: serves,
+// onOlderMeta damages the older meta page. Nothing is lost by it: the check
+// records warns until the next write, or a stop, writes this page anew.
+func onOlderMeta(name string, harm func(*dbFile)) fault {
+	return fault{
+		name:  name,
+		still: true,
+		harm:  harm,
+		after: func(s *scene) {
+			if s.svc.ask("/health").Checks["records"].Warning == "" {
+				s.bad("the check records does not warn of it")
+			}
+		},
+		want: want{
+			unseen:  "a warning of records, for nothing is lost; the next write, or a stop, writes this page anew",
+			restart: serves,
+		},
+	}
 }
 
 // onRecords damages what leads to a seeded account that no client asks for. The

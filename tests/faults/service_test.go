@@ -49,6 +49,7 @@ type answer struct {
 		OnFailure   string    `json:"on_failure"`
 		LastSuccess time.Time `json:"last_success"`
 		Error       string
+		Warning     string
 	}
 }
 
