@@ -139,10 +139,10 @@ func (r *rescue) save() *rescueResult {
 	result.file, err = c.Stat()
 	// a damaged copy is still the last one, but must not be served unnoticed
 	result.err = errors.Join(elsewhere, damage, err)
-	if result.err == nil { // no other process may write to it as long as this one can put another copy there
-		result.err = syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
 	if result.err == nil {
+		// locked, because another process must not write to it while this one may put another copy there; a failure is
+		// no reason to keep it from its path
+		syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		result.err = putAt(c.Name(), r.path)
 	}
 	if result.err == nil {
