@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,13 +13,28 @@ import (
 // maxSecret bounds a secret file: a larger file is the wrong one.
 const maxSecret = 64 << 10
 
-// ours returns the variables with our prefix. A prefix in lower case counts too,
-// so that such a variable is reported as unknown.
+// injected matches what Kubernetes sets for a Service accountservice or
+// accountservice-NAME, and Docker for a link of that name. The shape of the value
+// tells it from a misspelt setting: ACCOUNTSERVICE_PORT=7000 does not match.
+var injected = regexp.MustCompile(`(?s)^` + EnvPrefix + `(ENV_.*|([A-Z0-9_]+_)?(` +
+	`NAME=/[^/]+/[^/]+|` +
+	`SERVICE_HOST=[0-9a-f.:]+|SERVICE_PORT(_[A-Z0-9_]+)?=\d+|` +
+	`PORT(_\d+_(TCP|UDP|SCTP)(_START|_END)?)?=(tcp|udp|sctp)://[0-9a-f.:[\]]+:\d+|` +
+	`PORT_\d+_(TCP|UDP|SCTP)_(PROTO=(tcp|udp|sctp)|ADDR=[0-9a-f.:]+|PORT(_START|_END)?=\d+)))$`)
+
+// ours returns the variables with our prefix that are not injected. A prefix in
+// lower case counts too, so that such a variable is reported as unknown.
 func (l *loader) ours(environ []string) map[string]string {
 	variables := map[string]string{}
 	for _, entry := range environ {
 		name, text, ok := strings.Cut(entry, "=")
-		if !ok || len(name) < len(EnvPrefix) || !strings.EqualFold(name[:len(EnvPrefix)], EnvPrefix) {
+		bare := strings.TrimLeft(name, "\ufeff\"'")
+		if !ok || len(bare) < len(EnvPrefix) || !strings.EqualFold(bare[:len(EnvPrefix)], EnvPrefix) ||
+			injected.MatchString(entry) {
+			continue
+		}
+		if bare != name {
+			l.fault(name, "starts with a quote or a byte-order mark: remove it where the variable is set")
 			continue
 		}
 		if before, twice := variables[name]; twice && before != text {
@@ -80,7 +96,7 @@ func (l *loader) readEnviron(variables map[string]string) layer {
 func (l *loader) readSecret(s *setting) bool {
 	content, err := readBounded(s.text, maxSecret)
 	s.source.place = fmt.Sprintf("%s, named by %s", oneLine(s.text), s.source.place)
-	s.text = strings.TrimSuffix(string(content), "\n")
+	s.text = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if err == nil && s.text == "" {
 		err = errors.New("is empty")
 	}

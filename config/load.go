@@ -43,6 +43,7 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	for _, rule := range rules {
 		l.ask(rule, c)
 	}
+	c.HTTP.Host, _ = listenHost(c.HTTP.Host)
 	if len(l.faults) > 0 {
 		return Loaded{Warnings: l.warnings}, l.faults.sorted()
 	}

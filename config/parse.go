@@ -28,19 +28,31 @@ var parsers = map[reflect.Type]func(text string) (any, error){
 
 // parse turns text into a value like the one given.
 func parse(text string, like any) (any, error) {
-	if err := plain(text); err != nil {
+	if err := plain(text, isSecret(like)); err != nil {
 		return nil, err
 	}
 	return parsers[reflect.TypeOf(like)](text)
 }
 
-var errTemplate = errors.New("holds {{, a Swarm template that was not expanded: expand it, or write the value itself")
+var (
+	errTemplate = errors.New("holds {{, a Swarm template that was not expanded: expand it, or write the value itself")
+	errQuoted   = errors.New("starts or ends with a quote, which docker run --env-file does not remove: remove it")
+	errVariable = errors.New("holds a variable ($) that was not expanded: expand it, or write the value itself")
 
-// plain refuses a text that is wrong for every type.
-func plain(text string) error {
+	wrapped    = regexp.MustCompile("^(\".*\"|'.*'|`.*`|“.*”)$")
+	unexpanded = regexp.MustCompile(`\$[{(]|(^|[/:])\$\w`) // ${X}, $(X), $X; not a$b, which can name a file
+)
+
+// plain refuses a text that is wrong for every type. A password may hold a $ and
+// end in a quote, so fewer texts are refused if secret.
+func plain(text string, secret bool) error {
 	switch {
 	case !utf8.ValidString(text):
 		return errors.New("is not valid UTF-8")
+	case wrapped.MatchString(text), !secret && strings.Trim(text, "\"'`“”") != text:
+		return errQuoted
+	case !secret && unexpanded.MatchString(text):
+		return errVariable
 	case strings.Contains(text, "{{"):
 		return errTemplate
 	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,7 @@ import (
 // readBounded reads a file of at most limit bytes. Its error says what is wrong
 // with the file, not which file: "does not exist: ...".
 func readBounded(path string, limit int64) ([]byte, error) {
-	if err := plain(path); err != nil {
+	if err := plain(path, false); err != nil {
 		return nil, fmt.Errorf("has a name that %w", err)
 	}
 	info, err := os.Stat(path) // before Open, which waits for ever at a named pipe
@@ -41,6 +42,9 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	}
 	if int64(len(content)) > limit {
 		return nil, fmt.Errorf("is larger than %v", Bytes(limit))
+	}
+	if bytes.HasPrefix(content, []byte("\ufeff")) {
+		return nil, errors.New("starts with a byte-order mark: save it as UTF-8 without one")
 	}
 	return content, nil
 }

@@ -18,7 +18,7 @@ import (
 const usersURL = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL"
 
 func TestSecretFileIsReadWithoutItsLastLineEnd(t *testing.T) {
-	for _, content := range []string{"7000", "7000\n"} {
+	for _, content := range []string{"7000", "7000\n", "7000\r\n"} {
 		path := writeFile(t, "port", content)
 		if got := load(t, "ACCOUNTSERVICE_HTTP_PORT_FILE="+path).HTTP.Port; got != 7000 {
 			t.Errorf("%q: got %d", content, got)
@@ -37,7 +37,10 @@ func TestSecretFileThatIsNoValueIsAnError(t *testing.T) {
 		"\n":                            "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is empty",
 		"hunter2":                       "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) must be a whole decimal number: digits only, without leading zeros, 0x, _, e or +",
 		"7000\n\n":                      "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
-		"7000\r\n":                      "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
+		"7000\r\n\r\n":                  "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
+		"\r\n":                          "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is empty",
+		"\ufeff7000\n":                  "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) starts with a byte-order mark: save it as UTF-8 without one",
+		"\"7000\"\n":                    "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) starts or ends with a quote, which docker run --env-file does not remove: remove it",
 		strings.Repeat("1", 64<<10):     "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is too large a number",
 		strings.Repeat("1", (64<<10)+1): "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is larger than 64KiB",
 	} {
@@ -59,6 +62,8 @@ func TestSecretFileThatCannotBeReadIsAnError(t *testing.T) {
 	for path, want := range map[string]string{
 		"/nowhere/port":            "does not exist: is it mounted, and the name right?",
 		dir:                        "is a directory: name a file in it",
+		`"/run/secrets/port"`:      "has a name that starts or ends with a quote, which docker run --env-file does not remove: remove it",
+		"${SECRETS}/port":          "has a name that holds a variable ($) that was not expanded: expand it, or write the value itself",
 		pipe:                       "is no regular file",
 		dir + "/{{.Service.Name}}": "has a name that holds {{, a Swarm template that was not expanded: expand it, or write the value itself",
 	} {

@@ -51,6 +51,8 @@ func checkURL(u *url.URL) error {
 		return errors.New("is no absolute URL: write it as scheme://host/path")
 	case u.Hostname() == "" && (u.Host != "" || u.Scheme != "dns"):
 		return errors.New("has no host: write it as scheme://host/path")
+	case strings.Contains(u.Host, "$"):
+		return errVariable
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535), strings.HasSuffix(u.Host, ":"):
 		return errors.New("must have a port between 1 and 65535, or none")
 	case u.Fragment != "" || strings.Contains(u.String(), "#"):

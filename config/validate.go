@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +28,8 @@ func (l *loader) validate(c Config) {
 	}
 	v.shutdownFits(c.HTTP)
 	v.headerBeforeBody(c.HTTP)
+	_, ok := listenHost(c.HTTP.Host)
+	v.rule(ok, term{"http.host", "must be an IP address or a name, without http:// and port; empty for all addresses"})
 	v.adminIsApart(c.Admin, c.HTTP)
 	for _, r := range rows {
 		if section, scheduled := strings.CutSuffix(r.key, ".stale_after"); scheduled {
@@ -46,7 +50,8 @@ func (v validator) rule(holds bool, terms ...term) {
 		return
 	}
 	t := terms[max(0, slices.IndexFunc(terms, set))]
-	v.fault(t.key, "%s %s %s", show(format(v.values[t.key])), v.origins[t.key].from(), t.says)
+	s := setting{row: row{value: v.values[t.key]}, text: format(v.values[t.key]), source: v.origins[t.key]}
+	v.fault(t.key, "%s %s", s.subject(), t.says)
 }
 
 func (v validator) shutdownFits(h HTTP) {
@@ -67,14 +72,30 @@ func (v validator) headerBeforeBody(h HTTP) {
 		term{"http.read_timeout", "must be at least http.read_header_timeout " + format(h.ReadHeaderTimeout)})
 }
 
+// hostName needs a letter in the last label: 256.1.1.1 is no name.
+var hostName = regexp.MustCompile(`^(\w[\w-]*\.)*[\w-]*[A-Za-z_][\w-]*\.?$`)
+
+// listenHost returns host without the brackets of [::], and false if no listener
+// can have it. It resolves no name.
+func listenHost(host string) (string, bool) {
+	inner := strings.Trim(host, "[]")
+	ip, err := netip.ParseAddr(inner)
+	if err == nil && (host == inner || ip.Is6() && host == "["+inner+"]") {
+		return inner, !ip.Is6() || !ip.IsLinkLocalUnicast() || ip.Zone() != "" // fe80::1%eth0
+	}
+	return host, host == "" || hostName.MatchString(host)
+}
+
 // adminIsApart asks for an address that the other listener leaves free.
 func (v validator) adminIsApart(a Admin, h HTTP) {
 	if a.Off() {
 		return
 	}
-	_, port, err := net.SplitHostPort(a.Addr)
+	host, port, err := net.SplitHostPort(a.Addr)
 	n, notNumber := strconv.ParseUint(port, 10, 16)
-	v.rule(err == nil && notNumber == nil, term{"admin.addr", "must be host:port, such as 127.0.0.1:6768, or off"})
+	_, ok := listenHost(host)
+	v.rule(err == nil && notNumber == nil && ok, term{"admin.addr",
+		"must be host:port, such as 127.0.0.1:6768, or off; the host is an IP address, a name, or empty for all"})
 	v.rule(int(n) != h.Port,
 		term{"admin.addr", fmt.Sprintf("must not have the port of http.port %d", h.Port)},
 		term{"http.port", fmt.Sprintf("must not be the port of admin.addr %s", a.Addr)})

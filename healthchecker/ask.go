@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"syscall"
 )
 
@@ -39,10 +39,9 @@ func ask(ctx context.Context, to target) (answer, error) {
 		return answer{}, err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return answer{}, fmt.Errorf("no deadline for %s: %w", addr, err)
-		}
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return answer{}, fmt.Errorf("no deadline for %s: %w", addr, err)
 	}
 	if to.serverName != "" {
 		secure := tls.Client(conn, &tls.Config{ServerName: to.serverName, NextProtos: []string{"http/1.1"}})
@@ -79,27 +78,18 @@ func dial(ctx context.Context, to target) (net.Conn, string, error) {
 // nothingThere is true if the address refuses or does not exist on this machine:
 // the other loopback address may be the right one.
 func nothingThere(err error) bool {
-	for _, errno := range []syscall.Errno{
-		syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH,
-		syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
-	} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
+	errno, _ := errors.AsType[syscall.Errno](err)
+	return errno == syscall.ECONNREFUSED || errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH ||
+		errno == syscall.EADDRNOTAVAIL || errno == syscall.EAFNOSUPPORT
 }
 
 func request(to target, addr string) *http.Request {
-	host := to.host
-	if host == "" {
-		host = addr
-	}
+	u := *to.path
+	u.Scheme, u.Host = "http", cmp.Or(to.host, addr)
 	req := &http.Request{
 		Method: http.MethodGet,
-		URL: &url.URL{Scheme: "http", Host: host,
-			Path: to.path.Path, RawPath: to.path.RawPath, RawQuery: to.path.RawQuery},
-		Host:   host,
+		URL:    &u,
+		Host:   u.Host,
 		Header: http.Header{"Accept": {"application/json"}, "User-Agent": {"healthchecker"}},
 		Close:  true,
 	}
@@ -153,6 +143,8 @@ func dialError(addr string, err error) error {
 		return fmt.Errorf("%s takes no more connections: its queue is full", addr)
 	case timedOut(err):
 		return late{"no connection to " + addr}
+	case errors.Is(err, syscall.ECONNREFUSED) && addr[0] == '@':
+		return fmt.Errorf("no accountservice answers its probe here (%s): is it running? If it is, use -port", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s", addr)
 	case errors.Is(err, syscall.ENOENT):

@@ -1,8 +1,8 @@
 // Command healthchecker is the probe for Docker's HEALTHCHECK: it asks a
 // service once whether it is healthy and says so by its exit code.
 //
-//	healthchecker                        the address in accountservice's configuration
-//	healthchecker -port=6767             this port on 127.0.0.1, else ::1; no configuration is read
+//	healthchecker                        the accountservice of this container, by its own socket
+//	healthchecker -port=6767             this port on 127.0.0.1, else ::1
 //	healthchecker -url URL               any service: http, https or unix:///run/app.sock:/health
 //	healthchecker -url URL -component N  the same, and the answer must be health-go's JSON of component N
 //
@@ -17,8 +17,9 @@
 //	COPY --from=accountservice /healthchecker /healthchecker
 //	HEALTHCHECK --timeout=3s CMD ["/healthchecker", "-url", "http://127.0.0.1:8080/health"]
 //
-// It knows config, net/http and the form of /health, and nothing of the checks
-// behind it.
+// It knows net/http and the form of /health, and nothing of the checks behind it.
+// It reads no configuration: what is edited after the start of the service must
+// not change the verdict on it.
 package main
 
 import (
@@ -32,7 +33,7 @@ import (
 	"time"
 )
 
-// limit is the time for everything: configuration, names, connection, TLS and
+// limit is the time for everything: names, connection, TLS and
 // the whole answer. Docker kills a slower probe and logs no reason.
 const limit = 2 * time.Second
 

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // quietFor names the variable that says how long nothing must be found.
@@ -42,26 +44,22 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 		t.Skipf("takes minutes and all CPUs: %s=30m, at least 1m, asks for it (make no-false-alarm)", quietFor)
 	}
 	dir, err := os.MkdirTemp(root, "quiet-")
-	must(t, err)
+	harness.Must(t, err)
 	well := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer well.Close()
 	svc := startService(t, filepath.Join(dir, "accounts.db"), nil,
 		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+well.URL, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_PORT_URL=tcp://"+well.Listener.Addr().String(),
 		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
-	if !svc.await(20 * time.Second) {
-		t.Fatalf("never healthy:\n%s", svc.log)
-	}
+	harness.Must(t, svc.healthy(20*time.Second))
 	burn(t)
-	l := newClients(svc.url)
+	l := newClients(svc.URL)
 	c := l.crowd()
 	watch := watchQuiet(l, svc)
-	select {
-	case <-time.After(span):
-	case <-svc.done:
-		t.Errorf("the service ended: exit %d", svc.code)
+	if svc.Ended(span) {
+		t.Errorf("the service ended: exit %d", svc.Code())
 	}
 	l.end()
-	changes := alarms(svc.log.String())
+	changes := alarms(svc.Log.String())
 	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned",
 		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes))
 	codes, slowest := l.seen()
@@ -70,8 +68,16 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	if watch.ill.Load()+watch.failed.Load() > 0 || len(changes) > 0 {
 		t.Errorf("false alarms: %v; the first answers: %v", changes, watch.words)
 	}
-	if l.acks < 20*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || c.backups.Load() == 0 || watch.probes.Load() == 0 {
-		t.Errorf("it was not busy")
+	for what, n := range map[string]int64{
+		"acknowledged writes": int64(l.acks) / int64(20*span.Seconds()),
+		"walks":               c.walks.Load(),
+		"imports":             c.loads.Load(),
+		"backups":             c.backups.Load(),
+		"probes":              watch.probes.Load(),
+	} {
+		if n == 0 {
+			t.Errorf("it was not busy: too few %s", what)
+		}
 	}
 	for _, wrong := range l.faults {
 		t.Error(wrong)
@@ -79,14 +85,11 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	if got := strings.Join(codes, " "); got != "GET 200 PUT 200 PUT 201" {
 		t.Errorf("answers to clients: %s", got)
 	}
-	if lost := l.compare(svc.url, quietSeeds); !lost.none() {
+	if lost := l.compare(svc.URL, quietSeeds); !lost.none() {
 		t.Errorf("lost of %d acknowledged writes: %s", l.acks, lost)
 	}
 	if how := svc.stop(); how.code != 0 || how.killed {
 		t.Errorf("stopped with %s", how)
-	}
-	if t.Failed() {
-		t.Logf("log of the service:\n%s", shorten(svc.log.String()))
 	}
 }
 
@@ -96,7 +99,7 @@ func burn(t *testing.T) {
 	for range quietBurners {
 		burner := exec.Command("sh", "-c", "while :; do :; done")
 		burner.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		must(t, burner.Start())
+		harness.Must(t, burner.Start())
 		t.Cleanup(func() { burner.Process.Kill(); burner.Wait() })
 	}
 }

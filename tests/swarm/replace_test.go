@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"accountservice/tests/harness"
 )
 
 // imageUser is the user and group of the image.
@@ -207,35 +206,13 @@ func (d docker) shell(image, volume, script string) {
 	d.run("run", "--rm", "--network", "none", "--volume", volume+":/to", image, "sh", "-c", script)
 }
 
-// shutListener ends the listening socket of the service by a copy of its
-// descriptor: there is nothing in the container that could do it.
+// shutListener shuts down the listening socket of the service: there is nothing
+// in the container that could do it.
 func (s *stack) shutListener(k task) {
 	needRoot(s.t)
 	c, err := s.container(k)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	pidfd, err := unix.PidfdOpen(c.State.Pid, 0)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer unix.Close(pidfd)
-	for fd := range 64 {
-		copied, err := unix.PidfdGetfd(pidfd, fd, 0)
-		if err != nil {
-			continue // no such descriptor
-		}
-		if listens, _ := unix.GetsockoptInt(copied, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listens == 1 {
-			err = unix.Shutdown(copied, unix.SHUT_RDWR)
-			unix.Close(copied)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return
-		}
-		unix.Close(copied)
-	}
-	s.t.Fatal("no listening socket found")
+	harness.Must(s.t, err)
+	harness.Must(s.t, harness.ShutListener(c.State.Pid))
 }
 
 func needRoot(t *testing.T) {
@@ -255,31 +232,13 @@ func dataFrom(dir string) string {
 func newMemory(t *testing.T, size string) string {
 	t.Helper()
 	dir := folder(t)
-	if err := syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)))
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})
 	return dir
-}
-
-// fill writes until there is no room for one more byte.
-func fill(t *testing.T, dir string) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for size := 64 << 10; size > 0; {
-		n, err := f.Write(make([]byte, size))
-		if err != nil || n < size {
-			size /= 2
-		}
-	}
 }
 
 // between is the part of s from after one text to before the next.

@@ -1,4 +1,4 @@
-package checks
+package checks_test
 
 import (
 	"encoding/json"
@@ -8,16 +8,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/internal/checks"
 )
 
 // sickRunner has one check of each consequence, of which these fail.
-func sickRunner(t *testing.T, ill ...string) *Runner {
+func sickRunner(t *testing.T, ill ...string) *checks.Runner {
 	t.Helper()
-	var list []Check
+	var list []checks.Check
 	for _, c := range []struct {
 		name string
-		on   Consequence
-	}{{"own", Restart}, {"route", Unroute}, {"extra", Degrade}} {
+		on   checks.Consequence
+	}{{"own", checks.Restart}, {"route", checks.Unroute}, {"extra", checks.Degrade}} {
 		var sick switchable
 		if slices.Contains(ill, c.name) {
 			sick.set(errors.New(c.name + " is ill"))
@@ -25,35 +27,35 @@ func sickRunner(t *testing.T, ill ...string) *Runner {
 		list = append(list, check(c.name, c.on, sick.run))
 	}
 	r := byHand(t, list...)
-	for _, p := range r.probers {
-		p.probe(t.Context(), nil)
+	for i := range list {
+		r.ProbeCheck(t.Context(), i)
 	}
-	r.publish()
+	r.Publish()
 	return r
 }
 
 func TestStrictCountsEveryFailingCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		ill                                      []string
-		order                                    func(*Runner)
+		order                                    func(*checks.Runner)
 		health, ready, strictHealth, strictReady int
 	}{
 		"all well":    {nil, nil, 200, 200, 200, 200},
 		"degraded":    {[]string{"extra"}, nil, 200, 200, 503, 503},
 		"unroute":     {[]string{"route"}, nil, 200, 503, 503, 503},
 		"restart":     {[]string{"own"}, nil, 503, 503, 503, 503},
-		"draining":    {nil, (*Runner).Drain, 200, 503, 200, 503},
-		"maintenance": {nil, func(r *Runner) { r.Maintain("tests", time.Minute) }, 200, 503, 200, 503},
+		"draining":    {nil, (*checks.Runner).Drain, 200, 503, 200, 503},
+		"maintenance": {nil, func(r *checks.Runner) { r.Maintain("tests", time.Minute) }, 200, 503, 200, 503},
 	} {
 		r := sickRunner(t, c.ill...)
 		if c.order != nil {
 			c.order(r)
 		}
-		report := r.Report()
-		for _, form := range []Form{JSON, HealthJSON, Text} {
-			ready, err := report.Ready(form, false, nil)
-			strictReady, strictErr := report.Ready(form, true, nil)
-			got := []int{report.Health(form, false).Status, ready.Status, report.Health(form, true).Status, strictReady.Status}
+		report := r.Snapshot()
+		for _, form := range []checks.Form{checks.JSON, checks.HealthJSON, checks.Text} {
+			ready, err := report.AnswerReady(form, false, nil)
+			strictReady, strictErr := report.AnswerReady(form, true, nil)
+			got := []int{code(report.AnswerHealth(form, false)), code(ready), code(report.AnswerHealth(form, true)), code(strictReady)}
 			if want := []int{c.health, c.ready, c.strictHealth, c.strictReady}; !slices.Equal(got, want) || err != nil || strictErr != nil {
 				t.Errorf("%s: /health, /ready and both strictly are %d, want %d; %v, %v", name, got, want, err, strictErr)
 			}
@@ -66,7 +68,7 @@ func TestExcludedChecksAreLeftOutOfTheVerdict(t *testing.T) {
 		ill     []string
 		strict  bool
 		exclude []string
-		want    int // 0 for ErrUnknownCheck
+		want    int // 0 for checks.ErrUnknownCheck
 	}{
 		"the one that fails":        {[]string{"route"}, false, []string{"route"}, 200},
 		"another":                   {[]string{"route"}, false, []string{"extra"}, 503},
@@ -78,28 +80,43 @@ func TestExcludedChecksAreLeftOutOfTheVerdict(t *testing.T) {
 		"unknown, and ill":          {[]string{"route"}, false, []string{"none"}, 0},
 		"an order that isn't given": {nil, false, []string{"maintenance", "drain"}, 200},
 	} {
-		got, err := sickRunner(t, c.ill...).Report().Ready(JSON, c.strict, c.exclude)
-		if got.Status != c.want || errors.Is(err, ErrUnknownCheck) != (c.want == 0) {
-			t.Errorf("%s: %d, %v; want %d", name, got.Status, err, c.want)
+		got, err := sickRunner(t, c.ill...).Snapshot().AnswerReady(checks.JSON, c.strict, c.exclude)
+		if c.want != 0 && code(got) != c.want || errors.Is(err, checks.ErrUnknownCheck) != (c.want == 0) {
+			t.Errorf("%s: %d, %v; want %d", name, code(got), err, c.want)
 			continue
 		}
 		if c.want != 0 && read(t, got.Body).Ready != (c.want == 200) {
-			t.Errorf("%s: %d with %s", name, got.Status, got.Body)
+			t.Errorf("%s: %d with %s", name, code(got), got.Body)
 		}
 	}
 	r := sickRunner(t)
 	r.Maintain("tests", time.Minute)
-	if got, err := r.Report().Ready(JSON, false, []string{"maintenance"}); got.Status != 200 || err != nil {
-		t.Errorf("without the maintenance: %d, %v; want what would be after it", got.Status, err)
+	if got, err := r.Snapshot().AnswerReady(checks.JSON, false, []string{"maintenance"}); !got.OK || err != nil {
+		t.Errorf("without the maintenance: %d, %v; want what would be after it", code(got), err)
 	}
 }
 
-// Before the names are known none can be wrong, and nothing can be left out.
+// Before the names are known none is unknown, and none can be left out.
 func TestNothingIsExcludedFromStarting(t *testing.T) {
-	for _, r := range []*Report{Pending{me, "opening the database"}.Report(), byHand(t, check("a", Restart, (&switchable{}).run)).Report()} {
-		if got, err := r.Ready(JSON, false, []string{"starting", "nobody"}); got.Status != 503 || err != nil {
-			t.Errorf("%d, %v; want 503", got.Status, err)
+	for _, r := range []*checks.Snapshot{checks.Pending{Component: me, Reason: "opening the database"}.Snapshot(), byHand(t, check("a", checks.Restart, (&switchable{}).run)).Snapshot()} {
+		if got, err := r.AnswerReady(checks.JSON, false, []string{"starting", "nobody"}); got.OK || err != nil {
+			t.Errorf("%d, %v; want 503", code(got), err)
 		}
+	}
+}
+
+func TestSnapshotMadeByHandIsRenderedInEachForm(t *testing.T) {
+	s := &checks.Snapshot{At: time.Now(), Component: me, Status: "OK", Healthy: true, Ready: true,
+		Checks: []checks.CheckHistory{{CheckState: checks.CheckState{Name: "a", Status: checks.OK, OnFailure: checks.Degrade, Warning: "ends soon"}}}}
+	for _, form := range []checks.Form{checks.JSON, checks.HealthJSON, checks.Text} {
+		alone, err := s.AnswerCheck(form, "a")
+		if all := s.AnswerHealth(form, true); !all.OK || !alone.OK || err != nil || !strings.Contains(string(all.Body), "ends soon") || !strings.Contains(string(alone.Body), "ends soon") {
+			t.Errorf("form %d: %s and alone %s, %v; want the warning in both", form, all.Body, alone.Body, err)
+		}
+	}
+	var decoded checks.HealthDocument
+	if err := json.Unmarshal(s.AnswerHealth(checks.JSON, false).Body, &decoded); err != nil || decoded.Checks["a"].Warning != "ends soon" || !decoded.Ready {
+		t.Errorf("decoded %+v, %v", decoded, err)
 	}
 }
 
@@ -129,9 +146,10 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 		{[]string{"extra", "route"}, "warn", "fail", "extra: extra is ill; route: route is ill"},
 		{[]string{"own"}, "fail", "fail", "own: own is ill"},
 	} {
-		report := sickRunner(t, c.ill...).Report()
-		ready, _ := report.Ready(HealthJSON, false, nil)
-		health := decode(report.Health(HealthJSON, false).Body)
+		r := sickRunner(t, c.ill...)
+		report := r.Snapshot()
+		ready, _ := report.AnswerReady(checks.HealthJSON, false, nil)
+		health := decode(report.AnswerHealth(checks.HealthJSON, false).Body)
 		if got := decode(ready.Body).Status; health.Status != c.health || got != c.ready || health.Output != c.output || health.Version != "test" {
 			t.Errorf("%v: /health %+v, /ready %s; want %s with %q, %s", c.ill, health, got, c.health, c.output, c.ready)
 		}
@@ -144,18 +162,18 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 			if len(m) != 1 || m[0].Status != want || m[0].ObservedValue == nil || m[0].ObservedUnit != "ms" || m[0].Time.IsZero() || m[0].ComponentType == "" {
 				t.Errorf("%v: %s is %+v, want %s", c.ill, name, m, want)
 			}
-			one := decode(report.Checks[name].In(HealthJSON).Body)
-			if (one.Status == "fail") != (want == "fail") || len(one.Checks) != 1 {
-				t.Errorf("%v: %s by itself is %+v, want %s", c.ill, name, one, want)
+			alone := decode(one(t, r, checks.HealthJSON, name).Body)
+			if (alone.Status == "fail") != (want == "fail") || len(alone.Checks) != 1 {
+				t.Errorf("%v: %s by itself is %+v, want %s", c.ill, name, alone, want)
 			}
 		}
 	}
 	r := sickRunner(t)
 	r.Drain()
-	if o := decode(r.Report().Health(HealthJSON, false).Body); o.Status != "warn" || len(o.Checks["drain"]) != 1 || o.Checks["drain"][0].Status != "fail" {
+	if o := decode(r.Snapshot().AnswerHealth(checks.HealthJSON, false).Body); o.Status != "warn" || len(o.Checks["drain"]) != 1 || o.Checks["drain"][0].Status != "fail" {
 		t.Errorf("draining: %+v", o)
 	}
-	if o := decode(Pending{me, "opening"}.Report().Health(HealthJSON, false).Body); o.Status != "fail" || o.Output != "starting: opening" {
+	if o := decode(checks.Pending{Component: me, Reason: "opening"}.Snapshot().AnswerHealth(checks.HealthJSON, false).Body); o.Status != "fail" || o.Output != "starting: opening" {
 		t.Errorf("starting: %+v", o)
 	}
 }
@@ -170,16 +188,16 @@ route        ok        unroute  for 0s, last run 0.000 ms
 extra        failing   degrade  for 0s, last run 0.000 ms: extra is ill
 maintenance  until 2000-01-01T00:01:00Z: a new disk
 `
-		if got, err := r.Report().Ready(Text, false, nil); string(got.Body) != want || err != nil {
+		if got, err := r.Snapshot().AnswerReady(checks.Text, false, nil); string(got.Body) != want || err != nil {
 			t.Errorf("got:\n%s\nwant:\n%s%v", got.Body, want, err)
 		}
-		one := string(r.Report().Checks["extra"].In(Text).Body)
+		alone := string(one(t, r, checks.Text, "extra").Body)
 		if want := "extra  failing   degrade  for 0s, last run 0.000 ms: extra is ill\n" +
-			"2000-01-01T00:00:00Z  failing after 0s starting, 1 failed: extra is ill\n2000-01-01T00:00:00Z  last failure: extra is ill\n"; one != want {
-			t.Errorf("got:\n%s\nwant:\n%s", one, want)
+			"2000-01-01T00:00:00Z  failing after 0s starting, 1 failed: extra is ill\n2000-01-01T00:00:00Z  last failure: extra is ill\n"; alone != want {
+			t.Errorf("got:\n%s\nwant:\n%s", alone, want)
 		}
 	})
-	if got := string(Pending{me, "opening the database"}.Report().Health(Text, false).Body); !strings.HasSuffix(got, "Unavailable, not ready\nstarting  opening the database\n") {
+	if got := string(checks.Pending{Component: me, Reason: "opening the database"}.Snapshot().AnswerHealth(checks.Text, false).Body); !strings.HasSuffix(got, "Unavailable, not ready\nstarting  opening the database\n") {
 		t.Errorf("starting:\n%s", got)
 	}
 }
