@@ -59,7 +59,8 @@ func New(o Options) http.Handler {
 		streams:  newGate(maxStreams, 0, 0, errStreams),
 	}
 	describeAccounts(api.OpenAPI().Components.Schemas)
-	registerAccounts(e, accounts{o.Live, o.RequirePreconditions})
+	registerReads(e, accounts{o.Live, o.RequirePreconditions})
+	registerWrites(e, accounts{o.Live, o.RequirePreconditions})
 	registerBulk(e, bulk{o.Live, log, cmp.Or(o.Stopping, context.Background())})
 	registerHealth(e, o.Live)
 	return publish(engine, api)

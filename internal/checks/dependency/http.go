@@ -75,7 +75,7 @@ func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error
 		MaxResponseHeaderBytes: maxAnswer}
 	client, err := transport.NewClientConn(ctx, scheme, "given:0")
 	l := &httpLink{e, client, s, false}
-	return l, l.refusal(ctx, err)
+	return l, l.cause(ctx, err)
 }
 
 func (l *httpLink) ask(ctx context.Context, at *phase) error {
@@ -90,17 +90,22 @@ func (l *httpLink) ask(ctx context.Context, at *phase) error {
 	req.Header.Set("User-Agent", "accountservice-health")
 	resp, err := l.RoundTrip(req)
 	if err != nil {
-		return l.refusal(ctx, err)
+		return l.cause(ctx, err)
 	}
 	defer resp.Body.Close()
 	l.answered = true
 	*at = answer
-	return l.judge(resp)
+	return l.cause(ctx, l.judge(resp))
 }
 
-// refusal does what the session can't: net/http has its connection, and hides that connection's errors.
-func (l *httpLink) refusal(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && !l.answered && l.s.wantsCertificate.Load() {
+// cause returns why net/http gave err: it hides the errors of its connection.
+func (l *httpLink) cause(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err() // a line that the deadline cuts looks malformed
+	case !l.answered && l.s.wantsCertificate.Load():
 		return errWantsCertificate
 	}
 	return err

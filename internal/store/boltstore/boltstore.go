@@ -131,6 +131,7 @@ func (s *Store) finish() {
 	if s.latch.err() == nil && s.h.atPath() == nil {
 		s.err = s.writeWitness(s.h)
 	}
+	s.rescue.owned.Close()
 	s.err = errors.Join(s.err, s.h.close())
 }
 

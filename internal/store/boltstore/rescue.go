@@ -41,6 +41,7 @@ type rescue struct {
 	state  atomic.Pointer[rescueState]  // while the accounts are not saved; else nil
 	result atomic.Pointer[rescueResult] // of the rescue that latched the store
 	next   time.Time                    // when another try is worth it
+	owned  *os.File                     // the copy at the path, locked as the database is, until the store is closed
 }
 
 // rescueState is a rescue under way, or one that waits for its next try.
@@ -132,7 +133,6 @@ func (r *rescue) save() *rescueResult {
 	if err != nil {
 		return &rescueResult{err: err}
 	}
-	defer c.Close()
 	result := new(rescueResult)
 	var damage error
 	result.accounts, damage = intact(c, r.h.committed.Load())
@@ -140,17 +140,25 @@ func (r *rescue) save() *rescueResult {
 	// a damaged copy is still the last one, but must not be served unnoticed
 	result.err = errors.Join(elsewhere, damage, err)
 	if result.err == nil {
+		// locked, because another process must not write to it while this one may put another copy there; a failure is
+		// no reason to keep it from its path
+		syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		result.err = putAt(c.Name(), r.path)
 	}
-	switch {
-	case result.err == nil:
+	if result.err == nil {
 		os.Remove(c.Name())
 		result.at = r.path
-	case r.h.atPath() == nil:
+		r.owned.Close()
+		r.owned = c
+		return result
+	}
+	defer c.Close()
+	if r.h.atPath() == nil {
 		os.Remove(c.Name())
 		return nil
-	default:
-		result.at = r.keep(c.Name())
+	}
+	if result.at = r.keep(c.Name()); !result.there() { // as after an unmount
+		return &rescueResult{err: fmt.Errorf("%w; and its copy is gone", result.err)}
 	}
 	return result
 }
@@ -159,6 +167,7 @@ func (r *rescue) save() *rescueResult {
 func (r *rescue) keep(name string) string {
 	kept := filepath.Join(r.rescueDir, r.rescuedName()+time.Now().UTC().Format("20060102T150405.000Z"))
 	if err := putAt(name, kept); err != nil { // it has a name already
+		syncDir(r.rescueDir)
 		return name
 	}
 	os.Remove(name)

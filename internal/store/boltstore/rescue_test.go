@@ -82,6 +82,19 @@ func TestLossIsFoundWithoutAnyRequest(t *testing.T) {
 	awaitFailure(t, s, "put back")
 }
 
+// The process that saved the accounts would save them again, over what another one wrote.
+func TestCopyAtThePathHasOneOwnerToo(t *testing.T) {
+	s, path := seeded(t, 10)
+	must(t, os.Remove(path))
+	awaitFailure(t, s, "all 10 accounts were put back")
+	_, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: 50 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("Open = %v, want that another process holds it", err)
+	}
+	storetest.Close(t, s)
+	wantAccounts(t, path, 10)
+}
+
 func TestAccountsThatAreLostAgainAreSavedAgain(t *testing.T) {
 	s, path := seeded(t, 10)
 	must(t, os.Remove(path))

@@ -77,7 +77,7 @@ func faultOf(err error) *Fault {
 	case !errors.As(err, &semantic):
 		return &Fault{Pointer: "#", Detail: "is not valid JSON", Malformed: true}
 	case errors.Is(err, json.ErrUnknownName):
-		return faultAt(semantic.JSONPointer, "is not a member that is known here")
+		return faultAt(semantic.JSONPointer, "is not a known member")
 	case semantic.GoType == reflect.TypeFor[time.Time]():
 		return faultAt(semantic.JSONPointer, "must be a time as in RFC 3339")
 	case semantic.GoType != nil && semantic.GoType.Kind() == reflect.Struct:
