@@ -30,12 +30,13 @@ bench: ## benchmarks, with health-go's own handler beside ours
 
 fuzz: ## the configuration loader, the records of the database and the lines of an import, for 15 seconds each
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 15s -fuzzminimizetime 1x ./config
-	go test -run '^$$' -fuzz FuzzAccountRecord -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore
-	go test -run '^$$' -fuzz FuzzRecords -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore
+	go test -run '^$$' -fuzz FuzzAccountRecord -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore/boltfile
+	go test -run '^$$' -fuzz FuzzRecords -fuzztime 15s -fuzzminimizetime 1x ./internal/store/boltstore/boltfile
 	go test -run '^$$' -fuzz FuzzLine -fuzztime 15s -fuzzminimizetime 1x ./internal/store/transfer
 
-store-test: ## store and service for minutes: 100 kills, 10,000 raced updates each, a walk over 1,000,000 accounts
-	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KillsLose|Linearizable|WalkGives' ./internal/store/boltstore
+store-test: ## for minutes: 100 kills, 50 losses of the file, 10,000 raced updates, 1,000,000 accounts walked, 20,000 flipped bits
+	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KillsLose|LosesNothingAcknowledged|IsServedOn|Linearizable|WalkGives' ./internal/store/boltstore
+	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run EveryFlippedBit ./internal/store/boltstore/boltverify
 	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KilledServiceKnows|OneWinner' ./cmd/accountservice
 
 bulk-test: ## a million accounts imported, killed midway, resumed and exported, by file and by service

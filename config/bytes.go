@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Bytes is a size in bytes. It reads and writes as 64MiB: powers of 1024 only,
-// so that nobody has to guess which of two megabytes was meant.
+// Bytes is a size in bytes. Its text is 64MiB or the like: powers of 1024 only,
+// because MB can mean two sizes.
 type Bytes int64
 
 // byteUnits goes from the largest down, so that String finds the shortest form.
@@ -33,7 +33,7 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// MarshalText makes JSON and YAML say what String says.
+// MarshalText is String, for JSON and YAML.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 // parseBytes takes whole numbers only: 1.5GiB has an exact spelling, 1536MiB.
@@ -47,7 +47,8 @@ func parseBytes(text string) (Bytes, error) {
 	}
 	n, err := parseDecimal(digits)
 	if errors.Is(err, errNotDecimal) {
-		return 0, errors.New("must be a size: a decimal number of bytes without leading zeros, 0x, _ or e, or of KiB, MiB, GiB, TiB or PiB, such as 64MiB")
+		return 0, errors.New("must be a size: a decimal number of bytes without leading zeros, 0x, _ or e, " +
+			"or of KiB, MiB, GiB, TiB or PiB, such as 64MiB")
 	}
 	if err != nil {
 		return 0, err

@@ -9,14 +9,17 @@ import "time"
 // http.port is ACCOUNTSERVICE_HTTP_PORT.
 const EnvPrefix = "ACCOUNTSERVICE_"
 
-// Config is everything an operator can set. Load returns it complete, checked
-// and never changed afterwards.
+// Config is everything an operator can set. Load returns it complete and checked;
+// nothing changes it afterwards.
 //
-// The tags are the one place where a setting is described: key is its name in
-// its section, min, max and below its range, oneof its words, scheme the URLs
-// it takes, required that it can't be empty, inherit the key whose value it has
-// when it has none, doc its meaning. A new setting is a field here, its default
-// below, and a line in configs/accountservice.yaml: nothing else in this package.
+// Only the tags describe a setting:
+//   - key is its name in its section, doc its meaning;
+//   - min, max and below are its range, oneof its words, scheme its URL schemes;
+//   - required means that it can't be empty;
+//   - inherit is the key whose value it takes when it is not set.
+//
+// A new setting is a field here, its default below, and a line in
+// configs/accountservice.yaml: nothing else in this package.
 type Config struct {
 	HTTP   HTTP   `key:"http"`
 	Admin  Admin  `key:"admin"`
@@ -39,9 +42,8 @@ type HTTP struct {
 	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
 	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
 
-	MaxConcurrent        int    `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
-	RequirePreconditions bool   `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
-	CursorKey            Secret `key:"cursor_key" doc:"authenticates the cursors of lists, at least 16 characters, the same for all replicas that share clients; empty: a secret of the database"`
+	MaxConcurrent        int  `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
+	RequirePreconditions bool `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
 }
 
 // Admin is the listener for operators.
@@ -49,7 +51,7 @@ type Admin struct {
 	Addr string `key:"addr" doc:"host:port for /metrics, /maintenance and /debug/pprof/, which ask for no password; port 0 for any, off for none"`
 }
 
-// Off says that there is to be no such listener.
+// Off is true if there is no such listener.
 func (a Admin) Off() bool { return a.Addr == "" || a.Addr == "off" }
 
 // Store says where accounts are kept.
@@ -60,20 +62,16 @@ type Store struct {
 
 // Bolt is the embedded store: one file.
 type Bolt struct {
-	Path        string        `key:"path" required:"true" doc:"the database file"`
-	OpenTimeout time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
-	Create      string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
-	Volume      string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
-
-	RescueDir string `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
-
-	AcceptOlderMeta bool `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
-
-	Reserve Bytes `key:"reserve" min:"0" max:"1GiB" doc:"disk space held for the file beyond what it uses, so that writes go on for a while when something else fills the disk; 0 for none"`
+	Path            string        `key:"path" required:"true" doc:"the database file"`
+	OpenTimeout     time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
+	Create          string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
+	Volume          string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
+	RescueDir       string        `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
+	AcceptOlderMeta bool          `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
 }
 
-// Checks is when and how health is measured. The first five are the defaults
-// of every check; a check's own zero value takes them.
+// Checks is when and how health is measured. The first five settings are the
+// defaults of every check.
 type Checks struct {
 	Interval   time.Duration `key:"interval" min:"100ms" max:"1h" doc:"time between two runs of a check"`
 	Timeout    time.Duration `key:"timeout" min:"10ms" max:"1h" doc:"deadline of one run; below the interval"`
@@ -84,22 +82,21 @@ type Checks struct {
 	Bolt         BoltCheck             `key:"bolt"`
 	Records      Check                 `key:"records"`
 	Disk         Disk                  `key:"disk"`
-	Scrub        Scrub                 `key:"scrub"`
 	Dependencies map[string]Dependency `key:"dependencies"`
 }
 
-// Check is one check's own schedule and consequence. Load has filled what was
-// not set from Checks.
+// Check is the schedule of one check and what its failure means. What is not set
+// comes from Checks.
 type Check struct {
-	Interval   time.Duration `key:"interval" inherit:"checks.interval" min:"100ms" max:"1h" doc:"as checks.interval, for this check"`
-	Timeout    time.Duration `key:"timeout" inherit:"checks.timeout" min:"10ms" max:"1h" doc:"as checks.timeout, for this check"`
-	FailAfter  int           `key:"fail_after" inherit:"checks.fail_after" min:"1" max:"100" doc:"as checks.fail_after, for this check"`
-	PassAfter  int           `key:"pass_after" inherit:"checks.pass_after" min:"1" max:"100" doc:"as checks.pass_after, for this check"`
-	StaleAfter time.Duration `key:"stale_after" inherit:"checks.stale_after" min:"200ms" max:"24h" doc:"as checks.stale_after, for this check"`
+	Interval   time.Duration `key:"interval" inherit:"checks.interval" min:"100ms" max:"1h"`
+	Timeout    time.Duration `key:"timeout" inherit:"checks.timeout" min:"10ms" max:"1h"`
+	FailAfter  int           `key:"fail_after" inherit:"checks.fail_after" min:"1" max:"100"`
+	PassAfter  int           `key:"pass_after" inherit:"checks.pass_after" min:"1" max:"100"`
+	StaleAfter time.Duration `key:"stale_after" inherit:"checks.stale_after" min:"200ms" max:"24h"`
 	OnFailure  string        `key:"on_failure" oneof:"restart unroute degrade" doc:"what its failure means: restart (503 on /health), unroute (503 on /ready only), degrade (still served)"`
 }
 
-// BoltCheck asks whether the database can still be served and kept.
+// BoltCheck is the check of the database file.
 type BoltCheck struct {
 	Check       `key:",squash"`
 	WriteCanary bool `key:"write_canary" doc:"commit a test write, too, when no client has written for 30s"`
@@ -111,27 +108,21 @@ type Disk struct {
 	MinFree Bytes `key:"min_free" min:"0" max:"1PiB" doc:"free space below which the check fails"`
 }
 
-// Scrub reads all of a copy of the database in a process of its own. Its failure
-// degrades: a new container would find the same.
-type Scrub struct {
-	Interval time.Duration `key:"interval" min:"0s" max:"720h" doc:"how often all of the database is copied beside itself and verified; 0s for never, else at least 10s"`
-}
-
-// Dependency is another service this one needs, watched by its URL. It is shared
-// by all replicas, so its failure never restarts: that would kill every one.
+// Dependency is another service this one needs, checked by its URL. All replicas
+// share it, so its failure never restarts one: it would restart all of them.
 type Dependency struct {
 	Check `key:",squash" on_failure:"unroute degrade"`
 	URL   URL `key:"url" required:"true" scheme:"http https tcp tls dns grpc grpcs postgres postgresql redis rediss amqp amqps nats" doc:"what to ask; the scheme picks the check, options are in the query: see docs/dependencies.md"`
 }
 
-// Log is how the service speaks.
+// Log is what is logged, and in which format.
 type Log struct {
 	Level  string `key:"level" oneof:"debug info warn error" doc:"least severe line written"`
 	Format string `key:"format" oneof:"auto json text" doc:"auto: text on a terminal, else json"`
 }
 
 // Default is the configuration of no file and an empty environment, before Load
-// fills what is inherited. configs/accountservice.yaml says the same, by test.
+// fills what is inherited. A test holds configs/accountservice.yaml to it.
 func Default() Config {
 	return Config{
 		HTTP: HTTP{
@@ -147,7 +138,7 @@ func Default() Config {
 		Admin: Admin{Addr: "127.0.0.1:6768"},
 		Store: Store{
 			Seed: 100,
-			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore", Reserve: 16 << 20},
+			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore"},
 		},
 		Checks: Checks{
 			Interval:   2 * time.Second,
@@ -158,28 +149,31 @@ func Default() Config {
 			Bolt:       BoltCheck{Check: Check{OnFailure: "restart"}},
 			Records:    Check{OnFailure: "degrade"},
 			Disk:       Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
-			Scrub:      Scrub{Interval: 24 * time.Hour},
 		},
 		Log: Log{Level: "info", Format: "auto"},
 	}
 }
 
-// anyName stands, in the keys of the table, for a name the operator chooses.
+// anyName stands, in the keys of the schema, for a name the operator chooses.
 const anyName = "NAME"
-
-// prototype is Default and one dependency, so that the table has its rows too.
-func prototype() Config {
-	c := Default()
-	c.Checks.Dependencies = map[string]Dependency{anyName: {Check: Check{OnFailure: "degrade"}}}
-	return c
-}
 
 // dependenciesKey is the section whose names are the operator's.
 const dependenciesKey = "checks.dependencies"
 
-// takenNames can't be dependencies: checks of our own have them.
-var takenNames = []string{"bolt", "records", "disk", "volume", "scrub", "drain", "maintenance"}
+// defaultWith is Default and dependencies of these names, so that rowsOf has
+// their rows too.
+func defaultWith(names ...string) Config {
+	c := Default()
+	c.Checks.Dependencies = map[string]Dependency{}
+	for _, name := range names {
+		c.Checks.Dependencies[name] = Dependency{Check: Check{OnFailure: "degrade"}}
+	}
+	return c
+}
 
-// renamedKeys has a row for every key that has another name now. The old name
-// works, with a warning, for as long as its row is here.
-var renamedKeys = map[string]string{}
+// reservedChecks are the names of checks that have no section in Checks, of this
+// version or a later one. No dependency can have such a name or that of a section
+// of Checks.
+var reservedChecks = []string{
+	"auth", "backup", "drain", "log", "maintenance", "postgres", "starting", "store", "tls", "volume",
+}

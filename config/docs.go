@@ -8,40 +8,40 @@ import (
 )
 
 // docsNotes is what holds for every row of the table.
-const docsNotes = `
-` + "`NAME`" + ` is a dependency's name: lower-case letters, digits, ` + "`_` and `-`" + ` in the file. In a variable it is
-in capitals, without ` + "`-`" + `: ` + "`ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USER_API_URL`" + ` is the ` + "`url` of `user_api`" + `.
-
-Every variable can end in ` + "`_FILE`" + ` and then names a file that holds the value, such as a Docker secret; one line
-end after the value is cut. An empty variable is as good as not set. A key in the file needs a value: ` + "`\"\"`" + ` is an
-empty text. Durations and sizes carry units (` + "`5s`, `1m30s`, `64MiB`" + `), numbers are decimal, unknown names are errors.
-`
+const docsNotes = "\n`NAME` is a dependency's name: lower-case letters, digits, `_` and `-` in the file. In a variable it\n" +
+	"is in capitals, without `-`: `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USER_API_URL` is the `url` of\n" +
+	"`user_api`. These names are reserved for checks of the service itself, of this version or a later one:\n%s.\n\n" +
+	"Every variable can end in `_FILE` and then names a file that holds the value, such as a Docker secret;\n" +
+	"one line end after the value is cut. An empty variable counts as not set. A key in the file needs a\n" +
+	"value: `\"\"` is an empty text. Durations and sizes carry units (`5s`, `1m30s`, `64MiB`), numbers are\n" +
+	"decimal, unknown names are errors.\n"
 
 // Docs writes the table of all settings as Markdown, for docs/settings.md.
 func Docs(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| Key | Variable | Default | Range | Meaning |\n|---|---|---|---|---|\n")
 	line := func(key, name, byDefault, span, doc string) {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(key), code(name), byDefault, span, strings.ReplaceAll(doc, "|", `\|`))
+		doc = strings.ReplaceAll(doc, "|", `\|`)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(key), code(name), byDefault, span, doc)
 	}
-	for _, r := range rowsOf(prototype()) {
+	s := newSchema()
+	for _, r := range s.rows {
 		line(r.key, variable(r.key), r.docsDefault(), r.docsRange(), r.doc)
 	}
-	for old, now := range renamedKeys {
-		line(old, variable(old), "", "", "deprecated: it is "+code(now)+" now")
-	}
 	line("", fileVariable, "none", "", "the YAML file with the settings above; variables go before it")
-	line("", unknownVariable, code("error"), code("error")+", "+code("warn"), "what an unknown name in file or environment is; warn while a rollout has two versions running")
-	b.WriteString(docsNotes)
+	line("", unknownVariable, code("error"), code("error", "warn"),
+		"what an unknown name in file or environment is; warn while a rollout has two versions running")
+	fmt.Fprintf(&b, docsNotes, code(s.reservedNames()...))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func code(text string) string {
-	if text == "" {
-		return ""
+// code is a list of texts as Markdown code; an empty text is none.
+func code(texts ...string) string {
+	if text := strings.Join(texts, "`, `"); text != "" {
+		return "`" + text + "`"
 	}
-	return "`" + text + "`"
+	return ""
 }
 
 func (r row) docsDefault() string {
@@ -60,11 +60,11 @@ func (r row) docsRange() string {
 	_, isBool := r.value.(bool)
 	switch {
 	case isBool:
-		return "`true`, `false`"
+		return code("true", "false")
 	case len(r.oneof) > 0:
-		return "`" + strings.Join(r.oneof, "`, `") + "`"
+		return code(r.oneof...)
 	case len(r.scheme) > 0:
-		return "`" + strings.Join(r.schemes(), "`, `") + "`"
+		return code(r.schemes()...)
 	}
 	return r.span()
 }

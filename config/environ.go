@@ -1,44 +1,52 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// These variables are about the configuration, and no settings.
-const (
-	fileVariable    = EnvPrefix + "CONFIG"
-	unknownVariable = EnvPrefix + "CONFIG_UNKNOWN"
-)
-
-// secretSuffix makes a variable name a file that holds the value.
-const secretSuffix = "_FILE"
-
-// maxSecret is small because a secret is: a larger file is the wrong one.
+// maxSecret bounds a secret file: a larger file is the wrong one.
 const maxSecret = 64 << 10
 
-// ours is the variables with our prefix. In lower case they are ours too, and
-// then unknown: nobody else's start so.
+// injected matches what Kubernetes sets for a Service accountservice or
+// accountservice-NAME, and Docker for a link of that name. The shape of the value
+// tells it from a misspelt setting: ACCOUNTSERVICE_PORT=7000 does not match.
+var injected = regexp.MustCompile(`(?s)^` + EnvPrefix + `(ENV_.*|([A-Z0-9_]+_)?(` +
+	`NAME=/[^/]+/[^/]+|` +
+	`SERVICE_HOST=[0-9a-f.:]+|SERVICE_PORT(_[A-Z0-9_]+)?=\d+|` +
+	`PORT(_\d+_(TCP|UDP|SCTP)(_START|_END)?)?=(tcp|udp|sctp)://[0-9a-f.:[\]]+:\d+|` +
+	`PORT_\d+_(TCP|UDP|SCTP)_(PROTO=(tcp|udp|sctp)|ADDR=[0-9a-f.:]+|PORT(_START|_END)?=\d+)))$`)
+
+// ours returns the variables with our prefix that are not injected. A prefix in
+// lower case counts too, so that such a variable is reported as unknown.
 func (l *loader) ours(environ []string) map[string]string {
 	variables := map[string]string{}
 	for _, entry := range environ {
 		name, text, ok := strings.Cut(entry, "=")
-		if !ok || len(name) < len(EnvPrefix) || !strings.EqualFold(name[:len(EnvPrefix)], EnvPrefix) {
+		bare := strings.TrimLeft(name, "\ufeff\"'")
+		if !ok || len(bare) < len(EnvPrefix) || !strings.EqualFold(bare[:len(EnvPrefix)], EnvPrefix) ||
+			injected.MatchString(entry) {
+			continue
+		}
+		if bare != name {
+			l.fault(name, "starts with a quote or a byte-order mark: remove it where the variable is set")
 			continue
 		}
 		if before, twice := variables[name]; twice && before != text {
-			l.fault(name, show(name), "is in the environment twice, with two values: keep one")
+			l.fault(name, "is in the environment twice, with two values: keep one")
 		}
 		variables[name] = text
 	}
 	return variables
 }
 
-// controls takes out the variables that are no settings: the file's path, and
-// what unknown names are.
+// controls removes the variables that are no settings. It returns the path of
+// the file that they name and notes what an unknown name is.
 func (l *loader) controls(variables map[string]string) (file string) {
 	file = variables[fileVariable]
 	switch choice := variables[unknownVariable]; choice {
@@ -46,38 +54,36 @@ func (l *loader) controls(variables map[string]string) (file string) {
 	case "warn":
 		l.warnUnknown = true
 	default:
-		l.fault(unknownVariable, unknownVariable, show(choice)+" must be warn or error")
+		l.fault(unknownVariable, "%s must be warn or error", show(choice))
 	}
 	delete(variables, fileVariable)
 	delete(variables, unknownVariable)
 	return file
 }
 
-// readEnviron is the settings of the environment. A variable that is empty is
-// as good as not set, but its name must be right: it will not stay empty.
+// readEnviron returns the settings of the environment. An empty variable sets
+// nothing, but its name must be right: it will not stay empty.
 func (l *loader) readEnviron(variables map[string]string) layer {
 	settings := layer{}
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		text := variables[name]
-		pattern, dependency, known := l.schema.ofVariable(name)
-		from := source{place: name}
+		text, from := variables[name], source{place: name}
+		r, dependency, known := l.schema.ofVariable(name)
 		if base, isFile := strings.CutSuffix(name, secretSuffix); !known && isFile {
-			pattern, dependency, known = l.schema.ofVariable(base)
+			r, dependency, known = l.schema.ofVariable(base)
 			from.secret = known
 		}
 		if !known {
-			l.unknown(name, show(name), l.unknownMessage(name))
+			l.unknown(name, l.unknownMessage(name))
 			continue
 		}
 		if text == "" {
 			continue
 		}
-		r, _ := l.schema.row(pattern)
-		s := setting{row: r, pattern: pattern, dependency: dependency, text: text, source: from}
+		s := setting{row: r, dependency: dependency, text: text, source: from}
 		if dependency != "" {
-			l.declare(dependency, name)
+			l.declared[dependency] = cmp.Or(l.declared[dependency], name)
 		}
-		if from.secret && !l.readSecret(&s, text) {
+		if from.secret && !l.readSecret(&s) {
 			continue
 		}
 		l.add(settings, s)
@@ -85,32 +91,36 @@ func (l *loader) readEnviron(variables map[string]string) layer {
 	return settings
 }
 
-// readSecret puts the content of a secret file in place of its path. One line
-// end is cut: editors and echo leave it there.
-func (l *loader) readSecret(s *setting, path string) bool {
-	s.source.place = fmt.Sprintf("%s, named by %s", oneLine(path), s.source.place)
-	content, err := readBounded(path, maxSecret)
-	s.text = strings.TrimSuffix(string(content), "\n")
+// readSecret replaces the path of a secret file, which is s.text, by the file's
+// content. It cuts one line end: editors and echo leave it there.
+func (l *loader) readSecret(s *setting) bool {
+	content, err := readBounded(s.text, maxSecret)
+	s.source.place = fmt.Sprintf("%s, named by %s", oneLine(s.text), s.source.place)
+	s.text = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if err == nil && s.text == "" {
 		err = errors.New("is empty")
 	}
 	if err != nil {
-		l.badFault(s.key(), s.source.place, fmt.Sprintf("(secret file %s) %v", s.source.place, err))
+		l.badFault(s.key(), "(secret file %s) %v", s.source.place, err)
 	}
 	return err == nil
 }
 
+// unknownMessage returns what a fault says of an unknown variable.
 func (l *loader) unknownMessage(name string) string {
-	if section := l.schema.sectionOf(name); section != "" {
-		return "names the section " + section + " and no setting: write the variable of a key in it, such as " + l.schema.first(section)
+	if section, example := l.schema.sectionOf(name); section != "" {
+		return "names the section " + section + " and no setting: write the variable of a key in it, such as " + example
 	}
+	rest, isDependency := strings.CutPrefix(name, variable(dependenciesKey)+"_")
+	option := strings.ToLower(strings.TrimSuffix(rest, secretSuffix))
+	_, nameless := l.schema.byKey[dependenciesKey+"."+anyName+"."+option]
 	near := l.schema.nearestVariable(name)
-	shape, nameless := l.schema.dependencyVariable(name)
 	switch {
 	case near != "" && !nameless:
 		return "unknown variable, did you mean " + show(near) + "?"
-	case shape != "":
-		return "unknown variable: write " + shape + ", NAME in capitals, digits and _"
+	case isDependency:
+		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, " +
+			"NAME in capitals, digits and _"
 	}
 	return "unknown variable: accountservice config docs lists all"
 }

@@ -75,7 +75,7 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		"a dependency with a long name": {[]string{dep + strings.Repeat("A", 64) + "_URL=http://a/"}, []string{"checks.dependencies." + strings.Repeat("a", 64) + ": (ACCOUNTSERVICE_CHECKS_DEPENDENCIES_" + strings.Repeat("A", 64) + "_URL) must be a name of at most 63 lower-case letters, digits, _ and -, and start with a letter or digit"}},
 		"a taken name": {
 			[]string{dep + "BOLT_URL=http://a/", dep + "BOLT_TIMEOUT=x"},
-			[]string{"checks.dependencies.bolt: (ACCOUNTSERVICE_CHECKS_DEPENDENCIES_BOLT_TIMEOUT) is the name of a check of the service itself: choose another"},
+			[]string{"checks.dependencies.bolt: (ACCOUNTSERVICE_CHECKS_DEPENDENCIES_BOLT_TIMEOUT) is reserved for a check of the service itself: choose another"},
 		},
 		"a dependency that restarts":   {[]string{dep + "A_URL=http://a/", dep + "A_ON_FAILURE=restart"}, []string{"checks.dependencies.a.on_failure: restart (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_ON_FAILURE) must be unroute or degrade"}},
 		"a URL where none belongs":     {[]string{"LOG_LEVEL=http://u:hunter2@a/"}, []string{"log.level: http://xxxxx (from ACCOUNTSERVICE_LOG_LEVEL) must be debug, info, warn or error"}},

@@ -8,15 +8,14 @@ import (
 	"unicode"
 )
 
-// Fault is one thing the operator has to mend.
+// Fault is one mistake that the operator has to correct.
 type Fault struct {
 	Key     string // the setting; the variable or the file where there is none
-	Source  string // where the value came from: default, file:line, a variable, a secret file
 	Message string // the value unless it may be secret, its source, what is wrong, the cure
 }
 
-// String is one line, whatever names a file has: none of them can look like
-// another fault.
+// String is one line, even if a name from a file has line breaks: it must not look
+// like another fault.
 func (f Fault) String() string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -44,18 +43,18 @@ func (f Faults) sorted() Faults {
 	})
 }
 
-// source is where a value came from. It never holds the value: Loaded keeps it,
-// and Loaded can be printed.
+// source is where a value came from. It must not hold the value: Loaded keeps it
+// and can be printed.
 type source struct {
 	place     string // file:line, variable, or secret file; empty for a default
 	secret    bool   // read from a secret file: the value is not to be shown
 	inherited string // the key whose value this is
 }
 
-// set says that an operator wrote the value for this very key.
+// set is true if the operator set this key itself.
 func (s source) set() bool { return s.place != "" && s.inherited == "" }
 
-// String is what Print says about a value.
+// String is the source as Print shows it.
 func (s source) String() string {
 	place := s.place
 	switch {
@@ -70,7 +69,7 @@ func (s source) String() string {
 	return place
 }
 
-// from is what a fault says about a value.
+// from is the source as a fault shows it.
 func (s source) from() string {
 	if s.place == "" {
 		return "(default)"
@@ -78,11 +77,11 @@ func (s source) from() string {
 	return "(from " + s.String() + ")"
 }
 
-// shownLength cuts what a fault quotes: enough to recognise, not a whole file.
+// shownLength bounds what a fault quotes, in bytes.
 const shownLength = 200
 
-// show is somebody's text as a fault can quote it: short, on one line, and of a
-// URL no more than the scheme, since it is as secret in the wrong place.
+// show returns a text as a fault can quote it: short, on one line, and of a URL
+// only the scheme, because it may hold a password wherever it was written.
 func show(text string) string {
 	if scheme, _, isURL := strings.Cut(text, "://"); isURL {
 		text = scheme + "://" + masked
@@ -93,7 +92,7 @@ func show(text string) string {
 	return oneLine(text)
 }
 
-// oneLine quotes a text with anything in it that could look like another text.
+// oneLine quotes a text that is empty or holds what could look like other text.
 func oneLine(text string) string {
 	odd := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar }
 	if text == "" || strings.ContainsFunc(text, odd) {
@@ -102,7 +101,7 @@ func oneLine(text string) string {
 	return text
 }
 
-// words is a list for a sentence: "debug, info or warn".
+// words joins a list for a sentence: "debug, info or warn".
 func words(list []string) string {
 	last := len(list) - 1
 	if last < 1 {

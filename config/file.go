@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ type fileReader struct {
 	settings layer
 }
 
-// readFile is the settings of the file that variable names, if a variable does.
+// readFile returns the settings of the file at path; variable is what names it, or "".
 func (l *loader) readFile(path, variable string) layer {
 	f := fileReader{loader: l, path: path, settings: layer{}}
 	if path == "" {
@@ -35,7 +36,7 @@ func (l *loader) readFile(path, variable string) layer {
 			variable = " (named by " + variable + ")"
 		}
 		f.bad[""] = true
-		f.fault(f.path, oneLine(f.path), "the configuration file"+variable+" "+err.Error())
+		f.fault(f.path, "the configuration file%s %v", variable, err)
 		return f.settings
 	}
 	if root := f.document(content); root != nil {
@@ -46,11 +47,13 @@ func (l *loader) readFile(path, variable string) layer {
 	return f.settings
 }
 
-// document is the root of the one document in the file, nil after a fault.
+// document returns the root of the one document in the file, nil after a fault.
 func (f *fileReader) document(content []byte) *yaml.Node {
-	if at := invalidUTF8(content); at >= 0 {
-		f.broken(1+bytes.Count(content[:at], []byte("\n")), "is not valid UTF-8")
-		return nil
+	for i, line := range bytes.Split(content, []byte("\n")) {
+		if !utf8.Valid(line) {
+			f.broken(i+1, "is not valid UTF-8")
+			return nil
+		}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document, second yaml.Node
@@ -84,61 +87,48 @@ func (f *fileReader) document(content []byte) *yaml.Node {
 	return root
 }
 
-func invalidUTF8(content []byte) int {
-	for at := 0; at < len(content); {
-		r, size := utf8.DecodeRune(content[at:])
-		if r == utf8.RuneError && size == 1 {
-			return at
-		}
-		at += size
-	}
-	return -1
-}
-
-// yamlError is how the parser says where it stopped.
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+// yamlError splits an error of the parser into line and message.
+var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)`)
 
 func (f *fileReader) syntax(err error) {
 	place := f.path
 	parts := yamlError.FindStringSubmatch(err.Error())
-	if parts == nil {
-		parts = []string{"", "", err.Error()}
-	}
 	if parts[1] != "" {
 		place += ":" + parts[1]
 	}
-	f.fault(place, oneLine(place), "is not YAML: "+strings.Join(strings.Fields(parts[2]), " "))
+	f.fault(place, "is not YAML: %s", strings.Join(strings.Fields(parts[2]), " "))
 }
 
-// broken is a fault of the file and of no key.
+// broken notes a fault of the file, not of a key.
 func (f *fileReader) broken(line int, message string) {
-	place := fmt.Sprintf("%s:%d", f.path, line)
-	f.fault(place, oneLine(place), message)
+	f.fault(fmt.Sprintf("%s:%d", f.path, line), "%s", message)
 }
 
-// place is a key as the file has it, and as the table has it.
+// place is a key of the file.
 type place struct {
-	key        string // checks.dependencies.users.url
-	pattern    string // checks.dependencies.NAME.url
+	pattern    string // the key in the schema: checks.dependencies.NAME.url
 	dependency string // users
 	at         string // file:line
 }
+
+// key is the key as the file has it: checks.dependencies.users.url.
+func (p place) key() string { return named(p.pattern, p.dependency) }
 
 // section reads one mapping.
 func (f *fileReader) section(mapping *yaml.Node, in place) {
 	first := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		name, value := mapping.Content[i], mapping.Content[i+1]
-		p := place{key: join(in.key, name.Value), pattern: join(in.pattern, name.Value), dependency: in.dependency, at: f.at(name)}
-		if f.schema.open(in.pattern) {
+		p := place{pattern: join(in.pattern, name.Value), dependency: in.dependency, at: f.at(name)}
+		if in.pattern == dependenciesKey {
 			p.pattern, p.dependency = join(in.pattern, anyName), name.Value
 			if name.Value == "" {
-				f.fault(in.key, p.at, "("+p.at+") has an entry without a name: name it")
+				f.fault(in.pattern, "(%s) has an entry without a name: name it", p.at)
 				continue
 			}
 		}
 		if before := first[name.Value]; before != nil {
-			f.badFault(p.key, p.at, fmt.Sprintf("is in the file twice, at %s and %s: keep one", f.at(before), p.at))
+			f.badFault(p.key(), "is in the file twice, at %s and %s: keep one", f.at(before), p.at)
 			continue
 		}
 		first[name.Value] = name
@@ -148,41 +138,28 @@ func (f *fileReader) section(mapping *yaml.Node, in place) {
 
 // entry reads one key: a setting, a section, or a mistake.
 func (f *fileReader) entry(value *yaml.Node, p place) {
-	r, isSetting := f.schema.row(p.pattern)
-	switch {
-	case isSetting:
-		f.setting(value, r, p)
-	case f.schema.sections[p.pattern]:
-		f.subsection(value, p)
-	default:
-		f.unknownKey(p)
-	}
-}
-
-func (f *fileReader) setting(value *yaml.Node, r row, p place) {
-	s := setting{row: r, pattern: p.pattern, dependency: p.dependency, source: source{place: p.at}}
-	text, err := textOf(value, r)
-	if err != nil {
-		f.badFault(s.key(), p.at, fmt.Sprintf("(%s) %v", p.at, err))
-		return
-	}
-	s.text = text
-	f.add(f.settings, s)
-}
-
-func (f *fileReader) subsection(value *yaml.Node, p place) {
+	r, isSetting := f.schema.byKey[p.pattern]
 	err := usable(value)
-	if err == nil && value.Kind != yaml.MappingNode {
+	switch {
+	case !isSetting && !f.schema.sections[p.pattern]:
+		f.unknownKey(p)
+		return
+	case err == nil && isSetting && value.Kind != yaml.ScalarNode:
+		err = errors.New("must be one value, not " + kindOf(value))
+	case err == nil && !isSetting && value.Kind != yaml.MappingNode:
 		err = errors.New("is a section: write its keys below it, not " + kindOf(value))
 	}
-	if err != nil {
-		f.badFault(p.key, p.at, fmt.Sprintf("(%s) %v", p.at, err))
-		return
+	switch {
+	case err != nil:
+		f.badFault(p.key(), "(%s) %v", p.at, err)
+	case isSetting:
+		f.add(f.settings, setting{row: r, dependency: p.dependency, text: value.Value, source: source{place: p.at}})
+	default:
+		if parent(p.pattern) == dependenciesKey {
+			f.declared[p.dependency] = cmp.Or(f.declared[p.dependency], p.at)
+		}
+		f.section(value, p)
 	}
-	if f.schema.open(parent(p.pattern)) {
-		f.declare(p.dependency, p.at)
-	}
-	f.section(value, p)
 }
 
 func (f *fileReader) at(node *yaml.Node) string {
@@ -191,14 +168,14 @@ func (f *fileReader) at(node *yaml.Node) string {
 
 func (f *fileReader) unknownKey(p place) {
 	cure := ": accountservice config docs lists all"
-	if near := f.schema.nearestKey(p.pattern, p.dependency); near != "" {
-		cure = ", did you mean " + show(near) + "?"
+	if near := f.schema.nearestKey(p.pattern); near != "" {
+		cure = ", did you mean " + show(named(near, p.dependency)) + "?"
 	}
-	f.unknown(p.key, p.at, "unknown key ("+p.at+")"+cure)
+	f.unknown(p.key(), "unknown key ("+p.at+")"+cure)
 }
 
-// usable refuses what YAML can do and a configuration should not: values that
-// stand elsewhere, types by tag, and keys without a value.
+// usable refuses YAML that a configuration does not need: anchors and aliases,
+// tags, and keys without a value.
 func usable(node *yaml.Node) error {
 	switch {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
@@ -206,35 +183,12 @@ func usable(node *yaml.Node) error {
 	case node.Style&yaml.TaggedStyle != 0:
 		return errors.New("has a YAML tag (!): remove it")
 	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
-		return errors.New(`has no value: give it one ("" for an empty text, {} for an empty section), or remove the line`)
+		return errors.New(`has no value: give it one ("" for an empty text, {} for an empty section), ` +
+			"or remove the line")
 	case node.Kind == yaml.MappingNode && len(node.Content) > 0 && node.Content[0].Kind == yaml.MappingNode:
 		return errTemplate // {{ .Node.Hostname }} without quotes is a mapping in a mapping
 	}
 	return nil
-}
-
-// textOf is the text of a setting: a scalar's own, a list's items with commas.
-func textOf(node *yaml.Node, r row) (string, error) {
-	if err := usable(node); err != nil {
-		return "", err
-	}
-	_, isList := r.value.([]string)
-	switch {
-	case node.Kind == yaml.ScalarNode:
-		return node.Value, nil
-	case !isList:
-		return "", errors.New("must be one value, not " + kindOf(node))
-	case node.Kind != yaml.SequenceNode:
-		return "", errors.New("must be a list of texts, not " + kindOf(node))
-	}
-	var items []string
-	for _, item := range node.Content {
-		if usable(item) != nil || item.Kind != yaml.ScalarNode || strings.Contains(item.Value, ",") || item.Value == "" {
-			return "", errors.New("must be a list of texts without commas, none of them empty")
-		}
-		items = append(items, item.Value)
-	}
-	return strings.Join(items, ","), nil
 }
 
 func kindOf(node *yaml.Node) string {
@@ -243,8 +197,6 @@ func kindOf(node *yaml.Node) string {
 		return "a section"
 	case yaml.SequenceNode:
 		return "a list"
-	case yaml.AliasNode:
-		return "an alias"
 	}
 	return "a single value"
 }

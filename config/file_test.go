@@ -41,7 +41,7 @@ func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestFilesWithoutSettingsGiveTheDefaults(t *testing.T) {
-	for _, content := range []string{"", "\n", "# only a comment\n", "---\n", "---\n# comment\n", "{}", "http: {}\n", "\ufeff", "checks:\n  dependencies: {}\n"} {
+	for _, content := range []string{"", "\n", "# only a comment\n", "---\n", "---\n# comment\n", "{}", "http: {}\n", "checks:\n  dependencies: {}\n"} {
 		loaded, err := Load(writeFile(t, "a.yaml", content), nil)
 		if err != nil || loaded.HTTP.Port != 6767 || len(loaded.Checks.Dependencies) > 0 {
 			t.Errorf("%q: got %+v, %v", content, loaded.Config, err)
@@ -51,17 +51,17 @@ func TestFilesWithoutSettingsGiveTheDefaults(t *testing.T) {
 
 func TestYAMLTextIsTakenAsWritten(t *testing.T) {
 	for content, want := range map[string]string{
-		"http: {host: yes}":            "yes",
-		"http: {host: 0777}":           "0777",
-		"http: {host: 1e3}":            "1e3",
-		"http: {host: \"a\\u0062\"}":   "ab",
-		"http:\n  host: 'a # b'\n":     "a # b",
-		"http:\n  host: a # comment\n": "a",
-		"http: {host: ''}":             "",
+		"store: {bolt: {rescue_dir: yes}}":               "yes",
+		"store: {bolt: {rescue_dir: 0777}}":              "0777",
+		"store: {bolt: {rescue_dir: 1e3}}":               "1e3",
+		"store: {bolt: {rescue_dir: \"a\\u0062\"}}":      "ab",
+		"store:\n  bolt:\n    rescue_dir: 'a # b'\n":     "a # b",
+		"store:\n  bolt:\n    rescue_dir: a # comment\n": "a",
+		"store: {bolt: {rescue_dir: ''}}":                "",
 	} {
 		loaded, err := Load(writeFile(t, "a.yaml", content), nil)
-		if err != nil || loaded.HTTP.Host != want {
-			t.Errorf("%q: got %q, %v, want %q", content, loaded.HTTP.Host, err, want)
+		if err != nil || loaded.Store.Bolt.RescueDir != want {
+			t.Errorf("%q: got %q, %v, want %q", content, loaded.Store.Bolt.RescueDir, err, want)
 		}
 	}
 }

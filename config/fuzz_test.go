@@ -51,7 +51,7 @@ func checkFaults(t *testing.T, faults Faults) {
 		t.Errorf("got %d lines for %d faults:\n%v", got, len(faults), faults)
 	}
 	for _, fault := range faults {
-		if fault.Key == "" || fault.Source == "" || fault.Message == "" {
+		if fault.Key == "" || fault.Message == "" {
 			t.Errorf("got an incomplete fault %+v", fault)
 		}
 	}

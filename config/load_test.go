@@ -1,9 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,13 +44,18 @@ func writeFile(t *testing.T, name, content string) string {
 
 func TestNothingSetGivesTheDefaults(t *testing.T) {
 	loaded := load(t)
-	want := Default()
-	filled := func(onFailure string) Check {
-		return Check{2 * time.Second, time.Second, 2, 1, 15 * time.Second, onFailure}
+	defaults := map[string]any{}
+	for _, r := range rowsOf(Default()) {
+		defaults[r.key] = r.value
 	}
-	want.Checks.Bolt.Check, want.Checks.Records, want.Checks.Disk.Check = filled("restart"), filled("degrade"), filled("degrade")
-	if !reflect.DeepEqual(loaded.Config, want) {
-		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
+	rows := rowsOf(loaded.Config)
+	for _, r := range rows {
+		if want := defaults[cmp.Or(r.inherit, r.key)]; r.value != want {
+			t.Errorf("%s: got %v, want %v", r.key, r.value, want)
+		}
+	}
+	if len(rows) != len(defaults) {
+		t.Errorf("got %d settings, want %d", len(rows), len(defaults))
 	}
 	if len(loaded.Warnings) > 0 {
 		t.Errorf("got warnings %q", loaded.Warnings)
@@ -58,16 +63,16 @@ func TestNothingSetGivesTheDefaults(t *testing.T) {
 }
 
 func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) {
-	file := writeFile(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, reserve: 1MiB}\n")
-	secret := writeFile(t, "reserve", "2MiB\n")
+	file := writeFile(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, rescue_dir: /rescued}\n")
+	secret := writeFile(t, "dir", "/elsewhere\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db", "ACCOUNTSERVICE_STORE_BOLT_CREATE=auto",
-		"ACCOUNTSERVICE_STORE_BOLT_RESERVE_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
+		"ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"store.bolt.path (" + file + ":3) is set otherwise by ACCOUNTSERVICE_STORE_BOLT_PATH",
-		"store.bolt.reserve (" + file + ":3) is set otherwise by secret file " + secret + ", named by ACCOUNTSERVICE_STORE_BOLT_RESERVE_FILE",
+		"store.bolt.rescue_dir (" + file + ":3) is set otherwise by secret file " + secret + ", named by ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE",
 	}
 	if !slices.Equal(loaded.Hidden, want) {
 		t.Errorf("got:\n%q\nwant:\n%q", loaded.Hidden, want)
@@ -160,6 +165,18 @@ func TestDependencyNamesInVariables(t *testing.T) {
 	}
 }
 
+// A name that is free today and a built-in check's tomorrow would break whoever
+// uses it for a dependency.
+func TestNamesOfTheServicesOwnChecksAreReserved(t *testing.T) {
+	for _, name := range []string{
+		"auth", "backup", "bolt", "disk", "drain", "log", "maintenance", "postgres", "records", "starting", "store", "tls", "volume",
+	} {
+		variable := "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_" + strings.ToUpper(name) + "_URL"
+		_, err := Load("", []string{variable + "=http://a/"})
+		wantFaults(t, err, "checks.dependencies."+name+": ("+variable+") is reserved for a check of the service itself: choose another")
+	}
+}
+
 func TestOtherVariablesAreIgnored(t *testing.T) {
 	load(t, "PATH=/bin", "HTTP_PORT=x", "ACCOUNTSERVICE=x", "HOSTNAME=a", "DOCKER_NODE={{.Node}}", "no equals sign", "")
 }
@@ -182,39 +199,13 @@ func TestUnknownNamesCanBeWarnings(t *testing.T) {
 	}
 }
 
-func TestOldNamesWorkAndWarn(t *testing.T) {
-	old := map[string]string{"http.listen_port": "http.port", "checks.dependencies.NAME.every": "checks.dependencies.NAME.interval", "logging.level": "log.level"}
-	file := writeFile(t, "a.yaml", "logging: {level: warn}\n")
-	loaded, err := newLoader(prototype(), old).load(file, []string{
-		"ACCOUNTSERVICE_HTTP_LISTEN_PORT=7000",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://u/",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_EVERY=3s",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if loaded.HTTP.Port != 7000 || loaded.Log.Level != "warn" || loaded.Checks.Dependencies["users"].Interval != 3*time.Second {
-		t.Errorf("got %+v", loaded.Config)
-	}
-	want := strings.Join([]string{
-		"logging.level (from " + file + ":1) is now log.level: the old name still works, but will go",
-		"checks.dependencies.users.every (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_EVERY) is now checks.dependencies.users.interval: the old name still works, but will go",
-		"http.listen_port (from ACCOUNTSERVICE_HTTP_LISTEN_PORT) is now http.port: the old name still works, but will go",
-	}, "\n")
-	if got := strings.Join(loaded.Warnings, "\n"); got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
-	}
-	_, err = newLoader(prototype(), old).load("", []string{"ACCOUNTSERVICE_HTTP_LISTEN_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT=7000"})
-	wantFaults(t, err, "http.port: is set by both ACCOUNTSERVICE_HTTP_LISTEN_PORT and ACCOUNTSERVICE_HTTP_PORT: keep one")
-}
-
 func TestFaultsAreSortedAndTyped(t *testing.T) {
 	_, err := Load("", []string{"ACCOUNTSERVICE_STORE_SEED=x", "ACCOUNTSERVICE_LOG_LEVEL=x", "ACCOUNTSERVICE_HTTP_PORT=0"})
 	faults, ok := err.(Faults)
 	if !ok || len(faults) != 3 {
 		t.Fatalf("got %T %v", err, err)
 	}
-	want := Fault{Key: "http.port", Source: "ACCOUNTSERVICE_HTTP_PORT", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
+	want := Fault{Key: "http.port", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
 	if faults[0] != want || faults[1].Key != "log.level" || faults[2].Key != "store.seed" {
 		t.Errorf("got %+v", faults)
 	}

@@ -1,14 +1,20 @@
 package config
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
 
-// longestName is more than any name there is: who writes a longer one made no
-// typing error, and comparing it would be slow.
+	"github.com/agnivade/levenshtein"
+)
+
+// longestName is longer than any name of a setting. A longer name is no typing
+// error, and comparing it would be slow.
 const longestName = 200
 
-// nearest is the candidate that name was probably meant to be, or "": the one
-// with the fewest typing errors, else the only one that ends like it (port for
-// http.port).
+// nearest returns the candidate that name was probably meant to be, or "": the
+// one with the fewest typing errors, else the only one that ends like name, as
+// http.port ends like port.
 func nearest(name string, candidates []string, separator string) string {
 	if len(name) > longestName {
 		return ""
@@ -19,7 +25,7 @@ func nearest(name string, candidates []string, separator string) string {
 		if strings.EqualFold(candidate, name) {
 			return candidate
 		}
-		if d := distance(name, candidate, fewest); d < fewest {
+		if d := levenshtein.ComputeDistance(name, candidate); d < fewest {
 			best, fewest = candidate, d
 		}
 		if last := separator + strings.TrimPrefix(name, EnvPrefix); strings.HasSuffix(candidate, last) {
@@ -32,29 +38,49 @@ func nearest(name string, candidates []string, separator string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete, replace or swap to make b of
-// a. It gives up at limit: a long name against the whole table stays cheap.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
+// nearestKey returns the key or section that an unknown key was probably meant
+// to be, or "". It takes and returns keys with NAME in them.
+func (s schema) nearestKey(pattern string) string {
+	return nearest(pattern, slices.AppendSeq(slices.Clone(s.keys), maps.Keys(s.sections)), ".")
+}
+
+// nearestVariable returns the variable that an unknown one was probably meant to
+// be, or "".
+func (s schema) nearestVariable(name string) string {
+	base, isFile := strings.CutSuffix(name, secretSuffix)
+	if base == fileVariable {
+		return base
 	}
-	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(above[j+1]+1, row[j]+1, above[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
+	candidates := []string{fileVariable, unknownVariable}
+	for _, key := range s.keys {
+		before, after, open := strings.Cut(variable(key), "_"+anyName+"_")
+		if !open {
+			candidates = append(candidates, before)
+			continue
 		}
-		before, above, row = above, row, before
+		for _, dependency := range heads(base, before+"_") {
+			candidates = append(candidates, before+"_"+dependency+"_"+after)
+		}
 	}
-	return above[len(b)]
+	found := nearest(base, candidates, "_")
+	if found != "" && isFile {
+		found += secretSuffix
+	}
+	return found
+}
+
+// heads returns what could be the dependency's name in a misspelt variable: of
+// USERS_FAIL_AFTR it is USERS, USERS_FAIL and all of it.
+func heads(name, prefix string) []string {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return nil
+	}
+	var heads []string
+	for i, r := range rest + "_" {
+		if r == '_' && capitals.MatchString(strings.ToUpper(rest[:i])) {
+			heads = append(heads, strings.ToUpper(rest[:i]))
+		}
+	}
+	return heads
 }

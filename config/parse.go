@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// Every source gives text, and one parser a type turns text into a value: so
-// that 0777 means the same in a file, a variable and a secret. An error goes on
-// after the value and its source: "must be ...". It never quotes the text.
+// Every source gives text, and each type has one parser, so that 0777 means the
+// same in a file, a variable and a secret. An error of a parser continues the
+// value and its source ("must be ...") and never quotes the text.
 
 // parsers has a row for every type a setting can have.
 var parsers = map[reflect.Type]func(text string) (any, error){
@@ -24,25 +24,35 @@ var parsers = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
 	reflect.TypeFor[Bytes]():         func(text string) (any, error) { return parseBytes(text) },
 	reflect.TypeFor[URL]():           func(text string) (any, error) { return ParseURL(text) },
-	reflect.TypeFor[Secret]():        func(text string) (any, error) { return parseSecret(text) },
-	reflect.TypeFor[[]string]():      func(text string) (any, error) { return parseList(text) },
 }
 
 // parse turns text into a value like the one given.
 func parse(text string, like any) (any, error) {
-	if err := plain(text); err != nil {
+	if err := plain(text, isSecret(like)); err != nil {
 		return nil, err
 	}
 	return parsers[reflect.TypeOf(like)](text)
 }
 
-var errTemplate = errors.New("holds {{, a Swarm template that was not expanded: expand it, or write the value itself")
+var (
+	errTemplate = errors.New("holds {{, a Swarm template that was not expanded: expand it, or write the value itself")
+	errQuoted   = errors.New("starts or ends with a quote, which docker run --env-file does not remove: remove it")
+	errVariable = errors.New("holds a variable ($) that was not expanded: expand it, or write the value itself")
 
-// plain refuses what no setting can mean, before any parser is asked.
-func plain(text string) error {
+	wrapped    = regexp.MustCompile("^(\".*\"|'.*'|`.*`|“.*”)$")
+	unexpanded = regexp.MustCompile(`\$[{(]|(^|[/:])\$\w`) // ${X}, $(X), $X; not a$b, which can name a file
+)
+
+// plain refuses a text that is wrong for every type. A password may hold a $ and
+// end in a quote, so fewer texts are refused if secret.
+func plain(text string, secret bool) error {
 	switch {
 	case !utf8.ValidString(text):
 		return errors.New("is not valid UTF-8")
+	case wrapped.MatchString(text), !secret && strings.Trim(text, "\"'`“”") != text:
+		return errQuoted
+	case !secret && unexpanded.MatchString(text):
+		return errVariable
 	case strings.Contains(text, "{{"):
 		return errTemplate
 	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
@@ -53,7 +63,7 @@ func plain(text string) error {
 	return nil
 }
 
-// decimal leaves out what strconv and YAML would read as something else.
+// decimal excludes what strconv or YAML would read in another base.
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 var (
@@ -87,7 +97,7 @@ func parseBool(text string) (bool, error) {
 	return text == "true", nil
 }
 
-// parseDuration wants a unit even for 0: a number alone is a guess.
+// parseDuration requires a unit, even for 0.
 func parseDuration(text string) (time.Duration, error) {
 	if decimal.MatchString(text) {
 		return 0, errors.New("has no unit: write 5s, 500ms or 2m")
@@ -99,28 +109,10 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseList splits at commas and nowhere else: "a, b" is a and b.
-func parseList(text string) ([]string, error) {
-	if text == "" {
-		return nil, nil
-	}
-	list := strings.Split(text, ",")
-	for i, item := range list {
-		list[i] = strings.TrimSpace(item)
-		if list[i] == "" {
-			return nil, errors.New("has an empty item: write a list as a,b")
-		}
-	}
-	return list, nil
-}
-
-// format is the text that parse turns into value; of a secret, what may be seen.
+// format returns the text that parse turns into value; of a URL, the masked text.
 func format(value any) string {
-	switch v := value.(type) {
-	case time.Duration:
-		return formatDuration(v)
-	case []string:
-		return strings.Join(v, ",")
+	if d, is := value.(time.Duration); is {
+		return formatDuration(d)
 	}
 	return fmt.Sprint(value)
 }

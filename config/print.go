@@ -14,18 +14,19 @@ import (
 // the origins beside it, by key; "env" is the file of docker run --env-file.
 // Secrets are masked.
 func (l Loaded) Print(w io.Writer, format string) error {
-	switch format {
-	case "yaml":
-		return l.printYAML(w)
-	case "json":
-		return l.printJSON(w)
-	case "env":
-		return l.printEnv(w)
+	printers := map[string]func(io.Writer) error{"yaml": l.printYAML, "json": l.printJSON, "env": l.printEnv}
+	printer, known := printers[format]
+	if !known {
+		return fmt.Errorf("config print: unknown format %q: want yaml, json or env", format)
 	}
-	return fmt.Errorf("config print: unknown format %q: want yaml, json or env", format)
+	if err := printer(w); err != nil {
+		return fmt.Errorf("config print: %w", err)
+	}
+	return nil
 }
 
-func (l Loaded) printYAML(w io.Writer) error {
+// tree returns every value, with its origin as a comment.
+func (l Loaded) tree() (*yaml.Node, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode, HeadComment: strings.Join(l.Notes, "\n")}
 	for _, r := range rowsOf(l.Config) {
 		section := root
@@ -35,21 +36,16 @@ func (l Loaded) printYAML(w io.Writer) error {
 		}
 		value := &yaml.Node{}
 		if err := value.Encode(plainValue(r.value)); err != nil {
-			return fmt.Errorf("config print: %w", err)
+			return nil, err
 		}
 		value.LineComment = l.origins[r.key].String()
 		section.Content = append(section.Content, textNode(path[len(path)-1]), value)
 	}
-	encoder := yaml.NewEncoder(w)
-	encoder.SetIndent(2)
-	if err := encoder.Encode(root); err != nil {
-		return fmt.Errorf("config print: %w", err)
-	}
-	return encoder.Close()
+	return root, nil
 }
 
-// subsection is the mapping of this name, made if it is not there. Rows of one
-// section follow each other, so it can only be the last.
+// subsection returns the mapping of this name and adds it if it is missing. The
+// rows of a section follow each other, so only the last entry can have the name.
 func subsection(section *yaml.Node, name string) *yaml.Node {
 	if last := len(section.Content) - 2; last >= 0 && section.Content[last].Value == name {
 		return section.Content[last+1]
@@ -60,33 +56,41 @@ func subsection(section *yaml.Node, name string) *yaml.Node {
 }
 
 func textNode(text string) *yaml.Node {
-	node := &yaml.Node{}
-	node.SetString(text)
-	return node
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
 }
 
-// plainValue keeps numbers, truths and lists, and makes all else the text that
-// Load would take.
+// plainValue keeps numbers and booleans; all else is the text that Load takes.
 func plainValue(value any) any {
 	switch value.(type) {
-	case int, bool, []string:
+	case int, bool:
 		return value
 	}
 	return format(value)
 }
 
+func (l Loaded) printYAML(w io.Writer) error {
+	root, err := l.tree()
+	if err != nil {
+		return err
+	}
+	encoder := yaml.NewEncoder(w)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(root); err != nil {
+		return err
+	}
+	return encoder.Close()
+}
+
 func (l Loaded) printJSON(w io.Writer) error {
+	tree, err := l.tree()
+	if err != nil {
+		return err
+	}
 	root, origins := map[string]any{}, map[string]string{}
+	if err := tree.Decode(&root); err != nil {
+		return err
+	}
 	for _, r := range rowsOf(l.Config) {
-		section := root
-		path := strings.Split(r.key, ".")
-		for _, name := range path[:len(path)-1] {
-			if section[name] == nil {
-				section[name] = map[string]any{}
-			}
-			section = section[name].(map[string]any)
-		}
-		section[path[len(path)-1]] = plainValue(r.value)
 		origins[r.key] = l.origins[r.key].String()
 	}
 	root["origins"] = origins

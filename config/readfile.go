@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,10 +11,10 @@ import (
 	"syscall"
 )
 
-// readBounded is a whole file of at most limit bytes. Its error says what is
-// wrong with the file, not which file: "does not exist: ...".
+// readBounded reads a file of at most limit bytes. Its error says what is wrong
+// with the file, not which file: "does not exist: ...".
 func readBounded(path string, limit int64) ([]byte, error) {
-	if err := plain(path); err != nil {
+	if err := plain(path, false); err != nil {
 		return nil, fmt.Errorf("has a name that %w", err)
 	}
 	info, err := os.Stat(path) // before Open, which waits for ever at a named pipe
@@ -42,21 +43,25 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	if int64(len(content)) > limit {
 		return nil, fmt.Errorf("is larger than %v", Bytes(limit))
 	}
+	if bytes.HasPrefix(content, []byte("\ufeff")) {
+		return nil, errors.New("starts with a byte-order mark: save it as UTF-8 without one")
+	}
 	return content, nil
 }
 
-// unreadable says what to compare: a secret's uid and mode are set where it is
-// granted to the service.
+// unreadable names owner, mode and uid: the stack file sets uid and mode where it
+// grants a secret to the service.
 func unreadable(info fs.FileInfo) error {
 	owner := "another user"
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		owner = fmt.Sprintf("uid %d", stat.Uid)
 	}
-	return fmt.Errorf("can't be read: it belongs to %s with mode %#o and this process is uid %d; set uid or mode where the secret or config is granted",
+	return fmt.Errorf("can't be read: it belongs to %s with mode %#o and this process is uid %d; "+
+		"set uid or mode where the secret or config is granted",
 		owner, info.Mode().Perm(), os.Geteuid())
 }
 
-// cause leaves out the path, which the caller says.
+// cause removes the path, which the caller adds.
 func cause(err error) error {
 	if detail, ok := errors.AsType[*fs.PathError](err); ok {
 		err = detail.Err
@@ -64,7 +69,7 @@ func cause(err error) error {
 	return fmt.Errorf("can't be read: %w", err)
 }
 
-// absolute tells where a relative path was looked for.
+// absolute says where a relative path was looked for.
 func absolute(path string) string {
 	if full, err := filepath.Abs(path); err == nil && full != path {
 		return "looked for " + full

@@ -20,9 +20,8 @@ type row struct {
 	inherit, doc    string
 }
 
-// rowsOf is every setting of c, in the order of the structs, names sorted.
-// c is a Config; tests give structs of their own.
-func rowsOf(c any) []row {
+// rowsOf returns every setting of c, in the order of the structs, names sorted.
+func rowsOf(c Config) []row {
 	return appendRows(nil, "", reflect.ValueOf(c), "")
 }
 
@@ -31,7 +30,7 @@ func rowsOf(c any) []row {
 func appendRows(rows []row, section string, v reflect.Value, outer reflect.StructTag) []row {
 	for field, value := range v.Fields() {
 		name, option, _ := strings.Cut(field.Tag.Get("key"), ",")
-		key := strings.TrimPrefix(section+"."+name, ".")
+		key := join(section, name)
 		switch {
 		case option == "squash":
 			rows = appendRows(rows, section, value, field.Tag)
@@ -48,9 +47,11 @@ func appendRows(rows []row, section string, v reflect.Value, outer reflect.Struc
 	return rows
 }
 
+func join(section, name string) string { return strings.TrimPrefix(section+"."+name, ".") }
+
 func byName(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) }
 
-// isSection says that a field has settings in it and is none itself.
+// isSection is true for a struct that holds settings and is none itself.
 func isSection(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && parsers[t] == nil
 }
@@ -69,7 +70,7 @@ func newRow(key string, value any, tag reflect.StructTag, oneof string) row {
 		scheme:   strings.Fields(tag.Get("scheme")),
 		required: tag.Get("required") == "true",
 		inherit:  tag.Get("inherit"),
-		doc:      tag.Get("doc"),
+		doc:      cmp.Or(tag.Get("doc"), "as "+tag.Get("inherit")+", for this check"),
 	}
 }
 
@@ -82,7 +83,7 @@ func (r row) parse(text string) (any, error) {
 	return value, r.check(value)
 }
 
-// check says which tag a value offends.
+// check returns an error if the tags do not allow a value.
 func (r row) check(value any) error {
 	switch u, isURL := value.(URL); {
 	case r.required && reflect.ValueOf(value).IsZero():
@@ -103,7 +104,9 @@ func (r row) outside(value any) bool {
 		return false
 	}
 	n := v.Int()
-	return r.min != "" && n < r.limit(r.min) || r.max != "" && n > r.limit(r.max) || r.below != "" && n >= r.limit(r.below)
+	return r.min != "" && n < r.limit(r.min) ||
+		r.max != "" && n > r.limit(r.max) ||
+		r.below != "" && n >= r.limit(r.below)
 }
 
 // limit reads a tag with the parser of the setting: its bounds carry units too.
@@ -128,7 +131,7 @@ func (r row) span() string {
 	return ""
 }
 
-// schemes is how the URLs of this setting may start.
+// schemes returns how the URLs of this setting may start.
 func (r row) schemes() []string {
 	var starts []string
 	for _, scheme := range r.scheme {

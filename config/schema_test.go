@@ -9,10 +9,9 @@ import (
 )
 
 func TestEveryRowOfTheTableIsComplete(t *testing.T) {
-	rows := rowsOf(prototype())
-	s := newSchema(rows, renamedKeys)
+	s := newSchema()
 	variables := map[string]bool{fileVariable: true, unknownVariable: true}
-	for _, r := range rows {
+	for _, r := range s.rows {
 		if !regexp.MustCompile(`^[a-z_]+(\.([a-z_]+|NAME))*$`).MatchString(r.key) || r.doc == "" {
 			t.Errorf("%s: bad key or no doc", r.key)
 		}
@@ -30,25 +29,20 @@ func TestEveryRowOfTheTableIsComplete(t *testing.T) {
 			t.Errorf("%s: the default %q gives %v, %v", r.key, text, value, err)
 		}
 		name := variable(r.key)
-		if key, _, ok := s.ofVariable(name); !strings.Contains(name, "_NAME_") && (key != r.key || !ok) || variables[name] || variables[name+secretSuffix] {
+		if found, _, ok := s.ofVariable(name); !strings.Contains(name, "_NAME_") && (found.key != r.key || !ok) || variables[name] || variables[name+secretSuffix] {
 			t.Errorf("%s: its variable %s is not its own", r.key, name)
 		}
 		variables[name], variables[name+secretSuffix] = true, true
 	}
-	for old, now := range renamedKeys {
-		if _, ok := s.byKey[now]; !ok || s.byKey[old].key != "" {
-			t.Errorf("%s: renamed to %s", old, now)
-		}
-	}
 }
 
 func TestNearestNames(t *testing.T) {
-	s := newSchema(rowsOf(prototype()), nil)
+	s := newSchema()
 	for name, want := range map[string]string{
 		"http.prot": "http.port", "http.read_timout": "http.read_timeout", "log.levle": "log.level", "HTTP.PORT": "http.port",
 		"cheks": "checks", "port": "http.port", "store.path": "", "banana": "", "url": "checks.dependencies.NAME.url", "timeout": "",
 	} {
-		if got := s.nearestKey(name, ""); got != want {
+		if got := s.nearestKey(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
@@ -59,7 +53,7 @@ func TestDocsHaveALineForEverySetting(t *testing.T) {
 	if err := Docs(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range rowsOf(prototype()) {
+	for _, r := range newSchema().rows {
 		if strings.Count(b.String(), "| `"+r.key+"` | `"+variable(r.key)+"` | ") != 1 {
 			t.Errorf("%s: got no line or two in:\n%s", r.key, b.String())
 		}

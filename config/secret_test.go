@@ -18,7 +18,7 @@ import (
 const usersURL = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL"
 
 func TestSecretFileIsReadWithoutItsLastLineEnd(t *testing.T) {
-	for _, content := range []string{"7000", "7000\n"} {
+	for _, content := range []string{"7000", "7000\n", "7000\r\n"} {
 		path := writeFile(t, "port", content)
 		if got := load(t, "ACCOUNTSERVICE_HTTP_PORT_FILE="+path).HTTP.Port; got != 7000 {
 			t.Errorf("%q: got %d", content, got)
@@ -37,7 +37,10 @@ func TestSecretFileThatIsNoValueIsAnError(t *testing.T) {
 		"\n":                            "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is empty",
 		"hunter2":                       "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) must be a whole decimal number: digits only, without leading zeros, 0x, _, e or +",
 		"7000\n\n":                      "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
-		"7000\r\n":                      "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
+		"7000\r\n\r\n":                  "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) holds a line break or another character that does not print: remove it",
+		"\r\n":                          "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is empty",
+		"\ufeff7000\n":                  "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) starts with a byte-order mark: save it as UTF-8 without one",
+		"\"7000\"\n":                    "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) starts or ends with a quote, which docker run --env-file does not remove: remove it",
 		strings.Repeat("1", 64<<10):     "http.port: the value (from secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is too large a number",
 		strings.Repeat("1", (64<<10)+1): "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is larger than 64KiB",
 	} {
@@ -59,6 +62,8 @@ func TestSecretFileThatCannotBeReadIsAnError(t *testing.T) {
 	for path, want := range map[string]string{
 		"/nowhere/port":            "does not exist: is it mounted, and the name right?",
 		dir:                        "is a directory: name a file in it",
+		`"/run/secrets/port"`:      "has a name that starts or ends with a quote, which docker run --env-file does not remove: remove it",
+		"${SECRETS}/port":          "has a name that holds a variable ($) that was not expanded: expand it, or write the value itself",
 		pipe:                       "is no regular file",
 		dir + "/{{.Service.Name}}": "has a name that holds {{, a Swarm template that was not expanded: expand it, or write the value itself",
 	} {
@@ -112,29 +117,23 @@ func TestValueAndFileOfOneSettingIsAnError(t *testing.T) {
 type wrapper struct {
 	url URL
 	dep *Dependency
-	key Secret
 }
 
 func TestNothingPrintsAPassword(t *testing.T) {
 	loaded := load(t, usersURL+"=https://u:hunter2@users:8080/health?token=hunter2&a=b;db_password=hunter2",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+writeFile(t, "url", "http://hunter2@rates/\n"),
-		"ACCOUNTSERVICE_HTTP_CURSOR_KEY_FILE="+writeFile(t, "key", "hunter2hunter2hunter2\n"))
-	key := loaded.HTTP.CursorKey
-	if key.Reveal() != "hunter2hunter2hunter2" {
-		t.Fatalf("got %q", key.Reveal())
-	}
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+writeFile(t, "url", "http://hunter2@rates/\n"))
 	users := loaded.Checks.Dependencies["users"]
 	if !strings.Contains(users.URL.Reveal(), "u:hunter2@users") {
 		t.Fatalf("got %q", users.URL.Reveal())
 	}
 	var b bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T", "%10.3v"} {
-		for _, value := range []any{loaded, &loaded, loaded.Config, loaded.Checks, users, &users, users.URL, &users.URL, wrapper{users.URL, &users, key}, []any{users.URL}, loaded.HTTP, key, &key} {
+		for _, value := range []any{loaded, &loaded, loaded.Config, loaded.Checks, users, &users, users.URL, &users.URL, wrapper{users.URL, &users}, []any{users.URL}} {
 			fmt.Fprintf(&b, verb+"\n", value)
 		}
 	}
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
-		slog.New(handler).Info("loaded", "config", loaded, "checks", loaded.Checks, "url", users.URL, "wrapper", wrapper{users.URL, &users, key}, "key", key)
+		slog.New(handler).Info("loaded", "config", loaded, "checks", loaded.Checks, "url", users.URL, "wrapper", wrapper{users.URL, &users})
 	}
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		content, err := marshal(loaded)
@@ -156,13 +155,5 @@ func TestNothingPrintsAPassword(t *testing.T) {
 	}
 	if !strings.Contains(b.String(), "https://u:xxxxx@users:8080/health?token=xxxxx&a=b;db_password=xxxxx") {
 		t.Errorf("got no masked URL in:\n%s", b.String())
-	}
-}
-
-func TestSecretThatIsShortIsAnError(t *testing.T) {
-	_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_CURSOR_KEY=hunter2"})
-	wantFaults(t, err, "http.cursor_key: the value (from ACCOUNTSERVICE_HTTP_CURSOR_KEY) must have at least 16 characters")
-	if s := load(t, "ACCOUNTSERVICE_HTTP_CURSOR_KEY=").HTTP.CursorKey; s.Reveal() != "" || s.String() != "" || s != (Secret{}) {
-		t.Errorf("got %q of no secret", s.Reveal())
 	}
 }

@@ -14,12 +14,12 @@ import (
 // masked stands where a secret was; net/url's Redacted writes the same.
 const masked = "xxxxx"
 
-// URL is where a dependency answers. It may carry a password, so every way to
-// print it hides that, whatever the verb or the encoder: only Reveal gives it.
-// Two URLs with the same text are ==.
+// URL is the address of a dependency. It may hold a password: every verb of fmt
+// and every encoder masks it, and only Reveal returns it. Two URLs with the same
+// text are ==.
 type URL struct {
-	// A handle and not a string: fmt prints the unexported field of somebody
-	// else's struct without asking Format, and then finds only an address.
+	// A handle, not a string: in an unexported field of another struct, fmt does
+	// not call Format, and would print a string.
 	text unique.Handle[string]
 }
 
@@ -32,24 +32,27 @@ func ParseURL(text string) (URL, error) {
 	if strings.ContainsAny(text, " \t") {
 		return URL{}, errors.New("holds a space: write %20")
 	}
-	// url.Error quotes its input, and "invalid port" the start of a password.
+	// err is not used: url.Error quotes its input, "invalid port" the start of a password
 	u, err := url.Parse(text)
 	if err != nil {
-		return URL{}, errors.New("is no URL: is a special character in the password not percent-encoded, or the port no number?")
+		return URL{}, errors.New("is no URL: is a special character in the password not percent-encoded, " +
+			"or the port no number?")
 	}
-	if err := whole(u); err != nil {
+	if err := checkURL(u); err != nil {
 		return URL{}, err
 	}
 	return URL{unique.Make(text)}, nil
 }
 
-// whole refuses what net/url takes and a check could not use, or String not hide.
-func whole(u *url.URL) error {
+// checkURL refuses what net/url accepts but a check can't use or String can't mask.
+func checkURL(u *url.URL) error {
 	switch port, err := strconv.Atoi(u.Port()); {
 	case u.Scheme == "" || u.Opaque != "":
 		return errors.New("is no absolute URL: write it as scheme://host/path")
 	case u.Hostname() == "" && (u.Host != "" || u.Scheme != "dns"):
 		return errors.New("has no host: write it as scheme://host/path")
+	case strings.Contains(u.Host, "$"):
+		return errVariable
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535), strings.HasSuffix(u.Host, ":"):
 		return errors.New("must have a port between 1 and 65535, or none")
 	case u.Fragment != "" || strings.Contains(u.String(), "#"):
@@ -61,8 +64,8 @@ func whole(u *url.URL) error {
 	return nil
 }
 
-// Reveal is the URL as it was set, password and all: for the check that calls
-// it, never for a log.
+// Reveal returns the URL as it was set, with its password: for the check that
+// connects to it, never for a log.
 func (u URL) Reveal() string {
 	if u == (URL{}) {
 		return ""
@@ -70,8 +73,8 @@ func (u URL) Reveal() string {
 	return u.text.Value()
 }
 
-// String is the URL without its password. A user name alone is hidden too:
-// tokens are sent so.
+// String masks the password, and a user name that stands alone: some services take
+// a token there.
 func (u URL) String() string {
 	parsed, err := url.Parse(u.Reveal())
 	if err != nil {
@@ -86,7 +89,7 @@ func (u URL) String() string {
 	return parsed.String()
 }
 
-// scheme is the part before the colon, as net/url understands it.
+// scheme is the part before the colon, in lower case.
 func (u URL) scheme() string {
 	scheme, _, _ := strings.Cut(u.Reveal(), ":")
 	return strings.ToLower(scheme)
@@ -95,7 +98,7 @@ func (u URL) scheme() string {
 // queryPair is one name=value; some servers still split at semicolons.
 var queryPair = regexp.MustCompile(`([^&;=]*)=([^&;]*)`)
 
-// maskQuery keeps all but the values whose names say that they are secret.
+// maskQuery masks the values whose names may be secret.
 func maskQuery(query string) string {
 	return queryPair.ReplaceAllStringFunc(query, func(pair string) string {
 		name, _, _ := strings.Cut(pair, "=")
@@ -106,8 +109,8 @@ func maskQuery(query string) string {
 	})
 }
 
-// secretName errs on the side of hiding: "monkey" is hidden too, and what a tcp
-// check sends.
+// secretName is true for too many names rather than too few: for "monkey" too, and
+// for what a tcp check sends.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
 	for _, word := range []string{"pass", "pwd", "token", "secret", "key", "auth", "sig", "cred", "send"} {
@@ -124,7 +127,7 @@ func (u URL) Format(f fmt.State, verb rune) {
 	if verb == 'q' {
 		text = strconv.Quote(text)
 	}
-	_, _ = f.Write([]byte(text)) // a fmt.State that can't be written to has no remedy
+	_, _ = f.Write([]byte(text)) // there is nobody to report an error to
 }
 
 // GoString is String: %#v prints too.

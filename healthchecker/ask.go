@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"syscall"
 )
 
@@ -18,7 +18,7 @@ const (
 	maxBody = 1 << 20
 )
 
-// answer is what came back, whole.
+// answer is a complete answer.
 type answer struct {
 	from     string // the address, for people
 	code     int
@@ -27,22 +27,21 @@ type answer struct {
 }
 
 // ask makes one connection, sends one GET and reads the whole answer before
-// ctx's deadline, however slowly the peer sends it. Its errors are words for
-// an operator; late ones are of type late.
+// ctx's deadline, however slowly the peer sends it. Its errors are written for
+// operators; after the deadline they are of type late.
 //
-// It speaks HTTP/1.1 on the connection itself. http.Client would have to be
-// told to use no proxy, follow no redirect, keep nothing alive and retry
-// nothing, and would run goroutines in which a panic is exit code 2.
+// It writes and reads HTTP/1.1 itself. An http.Client would need to be told to
+// use no proxy, follow no redirect, keep nothing alive and retry nothing, and
+// a panic in one of its goroutines would be exit code 2.
 func ask(ctx context.Context, to target) (answer, error) {
 	conn, addr, err := dial(ctx, to)
 	if err != nil {
 		return answer{}, err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return answer{}, fmt.Errorf("no deadline for %s: %w", addr, err)
-		}
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return answer{}, fmt.Errorf("no deadline for %s: %w", addr, err)
 	}
 	if to.serverName != "" {
 		secure := tls.Client(conn, &tls.Config{ServerName: to.serverName, NextProtos: []string{"http/1.1"}})
@@ -65,7 +64,7 @@ func dial(ctx context.Context, to target) (net.Conn, string, error) {
 		switch {
 		case err == nil:
 			return conn, addr, nil
-		case !nobodyThere(err):
+		case !nothingThere(err):
 			return nil, "", dialError(addr, err)
 		case first == nil:
 			first = dialError(addr, err)
@@ -76,29 +75,21 @@ func dial(ctx context.Context, to target) (net.Conn, string, error) {
 	return nil, "", first
 }
 
-// nobodyThere reports that the address refuses or does not exist here, so that
-// the other loopback address may be the one.
-func nobodyThere(err error) bool {
-	for _, errno := range []syscall.Errno{
-		syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH,
-		syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
-	} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
+// nothingThere is true if the address refuses or does not exist on this machine:
+// the other loopback address may be the right one.
+func nothingThere(err error) bool {
+	errno, _ := errors.AsType[syscall.Errno](err)
+	return errno == syscall.ECONNREFUSED || errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH ||
+		errno == syscall.EADDRNOTAVAIL || errno == syscall.EAFNOSUPPORT
 }
 
 func request(to target, addr string) *http.Request {
-	host := to.host
-	if host == "" {
-		host = addr
-	}
+	u := *to.path
+	u.Scheme, u.Host = "http", cmp.Or(to.host, addr)
 	req := &http.Request{
 		Method: http.MethodGet,
-		URL:    &url.URL{Scheme: "http", Host: host, Path: to.path.Path, RawPath: to.path.RawPath, RawQuery: to.path.RawQuery},
-		Host:   host,
+		URL:    &u,
+		Host:   u.Host,
 		Header: http.Header{"Accept": {"application/json"}, "User-Agent": {"healthchecker"}},
 		Close:  true,
 	}
@@ -109,7 +100,7 @@ func request(to target, addr string) *http.Request {
 	return req
 }
 
-// read takes one answer from the connection and no more of it than its bounds.
+// read reads one answer, within the bounds of header and body.
 func read(conn io.Reader, addr string) (answer, error) {
 	bounded := &io.LimitedReader{R: conn, N: maxHead}
 	buffered := bufio.NewReader(bounded)
@@ -136,7 +127,7 @@ func read(conn io.Reader, addr string) (answer, error) {
 	return answer{from: addr, code: resp.StatusCode, location: resp.Header.Get("Location"), body: body}, nil
 }
 
-// dialError says in an operator's words why there is no connection.
+// dialError says why there is no connection.
 func dialError(addr string, err error) error {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		switch {
@@ -148,10 +139,12 @@ func dialError(addr string, err error) error {
 		return fmt.Errorf("no address found for %s: %s", dns.Name, dns.Err)
 	}
 	switch {
-	case errors.Is(err, syscall.EAGAIN): // a unix socket says so at once; it calls itself a timeout
+	case errors.Is(err, syscall.EAGAIN): // from a unix socket, at once; its Timeout is true
 		return fmt.Errorf("%s takes no more connections: its queue is full", addr)
 	case timedOut(err):
 		return late{"no connection to " + addr}
+	case errors.Is(err, syscall.ECONNREFUSED) && addr[0] == '@':
+		return fmt.Errorf("no accountservice answers its probe here (%s): is it running? If it is, use -port", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s", addr)
 	case errors.Is(err, syscall.ENOENT):
@@ -160,7 +153,7 @@ func dialError(addr string, err error) error {
 	return fmt.Errorf("no connection to %s: %w", addr, cause(err))
 }
 
-// handshakeError says in an operator's words why there is no TLS.
+// handshakeError says why there is no TLS.
 func handshakeError(addr string, err error) error {
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the certificate of %s is not accepted: %w", addr, refused.Err)
@@ -171,19 +164,18 @@ func handshakeError(addr string, err error) error {
 	switch {
 	case timedOut(err):
 		return late{"no TLS handshake with " + addr}
-	case hungUp(err):
+	case peerClosed(err):
 		return fmt.Errorf("%s closed the connection during the TLS handshake", addr)
 	}
 	return fmt.Errorf("no TLS with %s: %w", addr, cause(err))
 }
 
-// brokenError says in an operator's words why an exchange that had begun did
-// not end.
+// brokenError says why an exchange that had begun did not end.
 func brokenError(what, addr string, err error) error {
 	switch {
 	case timedOut(err):
 		return late{what}
-	case hungUp(err):
+	case peerClosed(err):
 		return fmt.Errorf("%s: it closed the connection", what)
 	}
 	if broken, ok := errors.AsType[*net.OpError](err); ok {
@@ -197,13 +189,13 @@ func timedOut(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func hungUp(err error) bool {
+func peerClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// cause is the system's own word where there is one: the rest of the text only
-// repeats the address.
+// cause returns the error of the system, if there is one: the rest of the text
+// only repeats the address.
 func cause(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno

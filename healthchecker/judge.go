@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// report is the part of /health that decides; health-go's own JSON is one
-// without checks.
+// report is the part of /health that judge reads. health-go's own JSON has the same
+// form, without checks.
 type report struct {
 	Status    string            `json:"status"`
 	Failures  map[string]string `json:"failures"`
@@ -26,50 +26,55 @@ type report struct {
 	} `json:"checks"`
 }
 
-// judge is nil for a healthy answer and else says what is wrong. With a
-// component, the answer must be that component's report; without, 2xx will do.
+// judge returns nil for a healthy answer, else an error that says what is wrong.
+// With a component, the answer must be the report of that component; without,
+// any 2xx is healthy.
 func judge(got answer, component string, hidden secrets) error {
 	status := fmt.Sprintf("%d %s", got.code, http.StatusText(got.code))
 	good := got.code >= 200 && got.code < 300
 
 	if got.code >= 300 && got.code < 400 {
-		return fmt.Errorf("%s answers %s, a redirect%s: not followed", got.from, status, hidden.destination(got.location))
+		to := hidden.destination(got.location)
+		return fmt.Errorf("%s answers %s, a redirect%s: not followed", got.from, status, to)
 	}
 	if good && component == "" {
 		return nil
 	}
 
-	var said report
-	notJSON := json.Unmarshal(got.body, &said)
-	name := hidden.short(said.Component.Name, 64)
+	var reported report
+	notJSON := json.Unmarshal(got.body, &reported)
+	name := hidden.short(reported.Component.Name, 64)
 	switch {
 	case good && notJSON != nil:
 		return fmt.Errorf("%s answers %s, but not with %s's health JSON", got.from, status, component)
 	case good && name == "":
-		return fmt.Errorf("%s answers %s, but its JSON names no component, so it is not %s", got.from, status, component)
-	case notJSON == nil && component != "" && name != "" && said.Component.Name != component:
+		return fmt.Errorf("%s answers %s, but its JSON names no component, so it is not %s",
+			got.from, status, component)
+	case notJSON == nil && component != "" && name != "" && reported.Component.Name != component:
 		return fmt.Errorf("answer is from %q, not %s", name, component)
-	case good && (said.Status == "OK" || said.Status == "Partially Available"):
+	case good && (reported.Status == "OK" || reported.Status == "Partially Available"):
 		return nil
 	}
 
-	if failing := said.failing(hidden); notJSON == nil && failing != "" {
-		return fmt.Errorf("%s: %s", cmp.Or(hidden.short(said.Status, 64), status), failing)
+	if failing := reported.failing(hidden); notJSON == nil && failing != "" {
+		return fmt.Errorf("%s: %s", cmp.Or(hidden.short(reported.Status, 64), status), failing)
 	}
 	if good {
-		return fmt.Errorf("%s answers %s, but its status is %q", got.from, status, hidden.short(said.Status, 64))
+		return fmt.Errorf("%s answers %s, but its status is %q", got.from, status, hidden.short(reported.Status, 64))
 	}
 	return fmt.Errorf("%s answers %s%s", got.from, status, hidden.detail(got.body))
 }
 
-// failing lists the checks that are not well, first those that turned the
-// report red, each with its text; long texts are cut so that all names fit.
+// failing lists the failing checks with their texts, those that restart first. Long
+// texts are cut so that all names fit.
 func (r report) failing(hidden secrets) string {
 	type check struct{ name, onFailure, text string }
 	found := map[string]check{}
 	for name, c := range r.Checks {
-		if text, failed := r.Failures[name]; failed || c.Status != "ok" && c.Status != "starting" { // one that starts and fails is in Failures
-			found[name] = check{hidden.short(name, 64), hidden.short(c.OnFailure, 16), cmp.Or(text, c.Error, c.Status, "failing")}
+		// a check that is starting and fails is in Failures
+		if text, failed := r.Failures[name]; failed || c.Status != "ok" && c.Status != "starting" {
+			text = cmp.Or(text, c.Error, c.Status, "failing")
+			found[name] = check{hidden.short(name, 64), hidden.short(c.OnFailure, 16), text}
 		}
 	}
 	for name, text := range r.Failures {
@@ -77,14 +82,14 @@ func (r report) failing(hidden secrets) string {
 			found[name] = check{hidden.short(name, 64), "", cmp.Or(text, "failing")}
 		}
 	}
-	red := func(c check) int {
+	order := func(c check) int {
 		if c.onFailure == "restart" {
 			return 0
 		}
 		return 1
 	}
 	checks := slices.SortedFunc(maps.Values(found), func(a, b check) int {
-		return cmp.Or(cmp.Compare(red(a), red(b)), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.name, b.name))
 	})
 
 	list := func(longest int) string {
@@ -106,7 +111,7 @@ func (r report) failing(hidden secrets) string {
 	return list(max(16, (room-len(list(0)))/len(checks)))
 }
 
-// destination is where a redirect points, without what may be secret in it.
+// destination returns where a redirect points, without user and query.
 func (s secrets) destination(location string) string {
 	u, err := url.Parse(location)
 	if err != nil || location == "" {

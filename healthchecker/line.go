@@ -12,11 +12,11 @@ import (
 // first 4096 of a probe.
 const maxLine = 1024
 
-// secrets are the texts that must not be printed, whoever says them.
+// secrets are the texts that must not be printed, even as part of an answer.
 type secrets []string
 
-// passwords finds what could be one in a command line, also in one that is
-// wrong: every form of PASSWORD in SCHEME://USER:PASSWORD@.
+// passwords returns every form of PASSWORD in SCHEME://USER:PASSWORD@ in a command
+// line, even in one that is wrong.
 func passwords(args []string) secrets {
 	var found secrets
 	for _, arg := range args {
@@ -31,7 +31,7 @@ func passwords(args []string) secrets {
 		}
 		plainUser, plain := unescape(user), unescape(password)
 		found = append(found, password, plain, url.QueryEscape(plain), url.PathEscape(plain),
-			base64.StdEncoding.EncodeToString([]byte(plainUser+":"+plain))) // as the peer got it
+			base64.StdEncoding.EncodeToString([]byte(plainUser+":"+plain))) // as the request holds it
 	}
 	return found
 }
@@ -50,12 +50,12 @@ func (s secrets) hide(text string) string {
 	return text
 }
 
-// line is text as the one line of output.
+// line returns text as the one line of output.
 func (s secrets) line(text string) string {
 	return s.short(text, maxLine-1) + "\n"
 }
 
-// short is text on one printable line of at most size bytes, whole characters.
+// short returns text on one printable line of at most size bytes, cut between characters.
 func (s secrets) short(text string, size int) string {
 	text = strings.Join(strings.Fields(strings.Map(printable, s.hide(text))), " ")
 	if len(text) <= size {
@@ -69,8 +69,8 @@ func (s secrets) short(text string, size int) string {
 	return text[:cut] + ellipsis
 }
 
-// printable keeps what a terminal shows and moves nothing: no newline, escape
-// sequence or change of direction.
+// printable replaces what does not print: newlines, escape sequences and changes
+// of the direction of writing.
 func printable(r rune) rune {
 	if unicode.IsPrint(r) {
 		return r

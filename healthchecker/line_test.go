@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"accountservice/tests/harness"
 )
 
 func TestLineIsOnePrintableLine(t *testing.T) {
@@ -56,9 +58,7 @@ func TestLongTextsLeaveRoomForAllNames(t *testing.T) {
 		"component": map[string]string{"name": service},
 		"checks":    map[string]any{"check07": map[string]string{"status": "failing", "on_failure": "restart"}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	got := secrets(nil).line(judge(answer{code: 503, body: body}, service, nil).Error())
 	if !strings.HasPrefix(got, "Unavailable: check07 (restart): long") || len(got) > maxLine {
 		t.Errorf("%d bytes: %q", len(got), got)

@@ -1,8 +1,8 @@
 // Command healthchecker is the probe for Docker's HEALTHCHECK: it asks a
 // service once whether it is healthy and says so by its exit code.
 //
-//	healthchecker                        the address in accountservice's configuration
-//	healthchecker -port=6767             this port on 127.0.0.1, else ::1; no configuration is read
+//	healthchecker                        the accountservice of this container, by its own socket
+//	healthchecker -port=6767             this port on 127.0.0.1, else ::1
 //	healthchecker -url URL               any service: http, https or unix:///run/app.sock:/health
 //	healthchecker -url URL -component N  the same, and the answer must be health-go's JSON of component N
 //
@@ -17,8 +17,9 @@
 //	COPY --from=accountservice /healthchecker /healthchecker
 //	HEALTHCHECK --timeout=3s CMD ["/healthchecker", "-url", "http://127.0.0.1:8080/health"]
 //
-// It knows config, net/http and the form of /health, and nothing of how the
-// service finds out what it answers.
+// It knows net/http and the form of /health, and nothing of the checks behind it.
+// It reads no configuration: what is edited after the start of the service must
+// not change the verdict on it.
 package main
 
 import (
@@ -32,16 +33,16 @@ import (
 	"time"
 )
 
-// limit is the time for everything: configuration, names, connection, TLS and
+// limit is the time for everything: names, connection, TLS and
 // the whole answer. Docker kills a slower probe and logs no reason.
 const limit = 2 * time.Second
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // a reader of stdout that left must not turn exit 1 into a signal
+	signal.Ignore(syscall.SIGPIPE) // a closed stdout must not turn exit 1 into a signal
 	os.Exit(run(limit, os.Args[1:], os.Environ(), os.Stdout))
 }
 
-// run asks once and gives the exit code: 0 or 1.
+// run asks once and returns the exit code: 0 or 1.
 func run(limit time.Duration, args, environ []string, stdout io.Writer) int {
 	hidden := passwords(args)
 	err := within(limit, func(ctx context.Context) error {
@@ -51,14 +52,14 @@ func run(limit time.Duration, args, environ []string, stdout io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, flag.ErrHelp):
-		say(stdout, usage) // asked for, and still not a healthy service
+		write(stdout, usage) // exit 1 all the same: no service was found healthy
 	default:
-		say(stdout, hidden.line(err.Error()))
+		write(stdout, hidden.line(err.Error()))
 	}
 	return 1
 }
 
-// probe is one question and its judgement; nil is healthy.
+// probe asks once; nil means healthy.
 func probe(ctx context.Context, args, environ []string, hidden secrets) error {
 	opts, err := parse(args)
 	if err != nil {

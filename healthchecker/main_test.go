@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 const (
@@ -41,7 +43,7 @@ func TestMain(m *testing.M) {
 		main()
 	case slices.Contains(os.Environ(), asPanickingProbe):
 		err := within(limit, func(context.Context) error { panic("out of order") })
-		say(os.Stdout, secrets(nil).line(err.Error()))
+		write(os.Stdout, secrets(nil).line(err.Error()))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -67,33 +69,21 @@ func probed(t *testing.T, limit time.Duration, args, environ []string) (int, str
 	return code, out.String()
 }
 
-// executed runs the probe as a process and fails on any exit code but 0 and 1, and on
-// anything on stderr.
+// executed runs the probe as a process and fails on anything on stderr.
 func executed(t *testing.T, environ []string, args ...string) (int, string) {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(binary, args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = processEnv(t, asProbe, environ...), &stdout, &stderr
-	code := exitCode(t, cmd.Run())
-	if stderr.Len() > 0 {
-		t.Errorf("stderr = %q, want nothing", stderr.String())
-	}
-	return code, stdout.String()
+	cmd.Env = processEnv(t, asProbe, environ...)
+	return ended(t, cmd)
 }
 
-func exitCode(t *testing.T, err error) int {
+func ended(t *testing.T, cmd *exec.Cmd) (int, string) {
 	t.Helper()
-	if err == nil {
-		return 0
+	r := harness.Run(t, cmd)
+	if r.Stderr != "" {
+		t.Errorf("stderr = %q, want nothing", r.Stderr)
 	}
-	ended, ok := errors.AsType[*exec.ExitError](err)
-	if !ok {
-		t.Fatal(err)
-	}
-	if ended.ExitCode() != 1 {
-		t.Errorf("the probe ended with %v, want exit status 0 or 1", ended)
-	}
-	return ended.ExitCode()
+	return r.Code, r.Stdout
 }
 
 // wantHealthy and wantSick state the contract of the output: silence, or one
@@ -143,9 +133,7 @@ func serveFunc(t *testing.T, h http.HandlerFunc) *httptest.Server {
 func portOf(t *testing.T, a net.Addr) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(a.String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return port
 }
 
@@ -154,9 +142,7 @@ func portOf(t *testing.T, a net.Addr) string {
 func peer(t *testing.T, handle func(net.Conn)) net.Addr {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -198,33 +184,17 @@ func drips(head, text string) func(net.Conn) {
 	}
 }
 
-// refusedPort is a TCP port on which nothing listens on 127.0.0.1, nor will
-// while the test runs, because a socket is bound to it.
-func refusedPort(t *testing.T) string {
-	t.Helper()
-	return strconv.Itoa(boundPort(t, bound(t, syscall.AF_INET, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})))
-}
+// refusedPort is a TCP port on which nothing listens, nor will while the test runs.
+func refusedPort(t *testing.T) string { t.Helper(); return strconv.Itoa(harness.Port(t)) }
 
-func boundPort(t *testing.T, fd int) int {
+// emptyQueue makes the queue of a listener that never accepts as short as it can be.
+func emptyQueue(t *testing.T, l net.Listener) {
 	t.Helper()
-	at, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at.(*syscall.SockaddrInet4).Port
-}
-
-func bound(t *testing.T, family int, at syscall.Sockaddr) int {
-	t.Helper()
-	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, at); err != nil {
-		t.Fatal(err)
-	}
-	return fd
+	t.Cleanup(func() { l.Close() })
+	raw, err := l.(syscall.Conn).SyscallConn()
+	harness.Must(t, err)
+	harness.Must(t, raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }))
+	harness.Must(t, err)
 }
 
 // listen6 listens on ::1 at a port that refuses on 127.0.0.1.
@@ -249,23 +219,9 @@ func listen6(t *testing.T) (net.Listener, string) {
 // listenBoth listens on 127.0.0.1 and on ::1 at the same port.
 func listenBoth(t *testing.T) (l4, l6 net.Listener, port string) {
 	t.Helper()
-	for range 20 {
-		l4, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l4.Close() })
-		port := portOf(t, l4.Addr())
-		l6, err := net.Listen("tcp6", "[::1]:"+port)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Skipf("no IPv6 loopback: %v", err)
-		}
-		t.Cleanup(func() { l6.Close() })
-		return l4, l6, port
-	}
-	t.Fatal("no port is free on both loopback addresses")
-	return nil, nil, ""
+	l6, port = listen6(t)
+	l4, err := net.Listen("tcp4", "127.0.0.1:"+port)
+	harness.Must(t, err)
+	t.Cleanup(func() { l4.Close() })
+	return l4, l6, port
 }

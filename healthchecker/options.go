@@ -11,16 +11,15 @@ import (
 
 const usage = `healthchecker asks a service once whether it is healthy.
 
-  -port PORT       ask this port on 127.0.0.1, or ::1 when nothing listens there;
-                   the configuration is not read
+  -port PORT       ask this port on 127.0.0.1, or ::1 when nothing listens there
   -url URL         ask http://HOST:PORT/PATH, https://HOST:PORT/PATH
                    or unix:///SOCKET:/PATH; any 2xx is healthy
   -component NAME  the answer must be the health JSON of this component
                    (default accountservice; with -url: none, any answer will do)
-  -config FILE     the service's configuration file, as its own --config
 
-Without -port and -url it asks the address that accountservice's own
-configuration gives: file, then environment.
+Without -port and -url it asks the accountservice that runs in this container,
+by a socket of its own. It reads no configuration. On other systems than Linux
+it asks the port of ACCOUNTSERVICE_HTTP_PORT, or 6767.
 
 Exit code 0: healthy, no output. Exit code 1: all else, with one line that
 says why. It takes at most two seconds, follows no redirect and uses no proxy.
@@ -31,29 +30,23 @@ const service = "accountservice"
 
 // options are the command line, checked.
 type options struct {
-	port      int    // 0: not given
+	port      string // empty: not given
 	url       string // empty: not given
 	component string // empty: any
-	config    string // empty: where the environment says
 }
 
 // parse reads the command line. Its errors repeat no argument that may hold a
-// password; flag.ErrHelp means that usage was asked for.
+// password. flag.ErrHelp means that the usage is wanted.
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("healthchecker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are our one line
 	flags.Func("port", "", func(value string) error {
-		port, err := strconv.Atoi(value)
-		if err != nil || port < 1 || port > 65535 {
-			return errors.New("want a number from 1 to 65535")
-		}
-		o.port = port
-		return nil
+		o.port = value
+		return checkPort(value)
 	})
 	flags.Func("url", "", nonEmpty(&o.url))
 	flags.Func("component", "", nonEmpty(&o.component))
-	flags.Func("config", "", nonEmpty(&o.config))
 
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -66,8 +59,8 @@ func parse(args []string) (options, error) {
 		return options{}, errors.New("wrong command line: an argument that is no flag; see -help")
 	}
 
-	if o.port != 0 && (o.url != "" || o.config != "") || o.url != "" && o.config != "" {
-		return options{}, errors.New("wrong command line: only one of -port, -url and -config; see -help")
+	if o.port != "" && o.url != "" {
+		return options{}, errors.New("wrong command line: only one of -port and -url; see -help")
 	}
 	if o.component == "" && o.url == "" {
 		o.component = service
@@ -75,8 +68,15 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// nonEmpty takes any value but the empty one: an unset variable in a command line
-// must not switch a check off.
+func checkPort(text string) error {
+	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
+		return errors.New("want a number from 1 to 65535")
+	}
+	return nil
+}
+
+// nonEmpty refuses an empty value: an unset variable in a command line must not
+// switch a check off.
 func nonEmpty(to *string) func(string) error {
 	return func(value string) error {
 		if value == "" {

@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 func TestVerdictOnAnAnswer(t *testing.T) {
@@ -193,11 +193,10 @@ func TestConnectHasTheSameDeadline(t *testing.T) {
 // SYN, so that connect hangs.
 func fullListener(t *testing.T) string {
 	t.Helper()
-	fd := bound(t, syscall.AF_INET, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	address := "127.0.0.1:" + strconv.Itoa(boundPort(t, fd))
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	harness.Must(t, err)
+	emptyQueue(t, l)
+	address := l.Addr().String()
 	for range 20 {
 		c, err := net.DialTimeout("tcp4", address, soon)
 		if err != nil {
@@ -278,9 +277,7 @@ func TestRedirectIsUnhealthyAndNotFollowed(t *testing.T) {
 func TestUnixSocket(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.sock")
 	l, err := net.Listen("unix", file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	asked := make(chan string, 1)
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.RequestURI
@@ -307,9 +304,7 @@ func TestUnixSocket(t *testing.T) {
 func TestSocketWhoseOwnerDied(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: file, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	l.SetUnlinkOnClose(false)
 	l.Close()
 	code, out := probed(t, limit, []string{"-url", "unix://" + file + ":/health"}, nil)
@@ -341,7 +336,7 @@ func TestPeerThatEndsTheHandshake(t *testing.T) {
 }
 
 func TestPeerThatWantsAClientCertificate(t *testing.T) {
-	ca, leaf := authority(t)
+	leaf, ca := harness.Certificate(t)
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.TLS, s.Config.ErrorLog = &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequireAnyClientCert}, quiet()
 	s.StartTLS()
@@ -352,9 +347,9 @@ func TestPeerThatWantsAClientCertificate(t *testing.T) {
 
 func TestSocketWhoseQueueIsFull(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.sock")
-	if err := syscall.Listen(bound(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: file}), 0); err != nil {
-		t.Fatal(err)
-	}
+	l, err := net.Listen("unix", file)
+	harness.Must(t, err)
+	emptyQueue(t, l)
 	for range 20 {
 		c, err := net.Dial("unix", file)
 		if err != nil {

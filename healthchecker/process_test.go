@@ -2,16 +2,10 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
+	"errors"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/internal/probesocket"
+	"accountservice/tests/harness"
 )
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
@@ -57,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 		"empty url":                  {nil, []string{"-url", ""}, []string{"-url: want a value"}},
 		"empty component":            {nil, []string{"-port", port, "-component="}, []string{"-component: want a value"}},
 		"extra argument":             {nil, []string{"-port=" + port, "extra"}, []string{"an argument that is no flag"}},
-		"port and url":               {nil, []string{"-port=" + port, "-url", up.URL}, []string{"only one of -port, -url and -config"}},
+		"port and url":               {nil, []string{"-port=" + port, "-url", up.URL}, []string{"only one of -port and -url"}},
 		"no such scheme":             {nil, []string{"-url", "localhost:6767"}, []string{"-url must begin with http://"}},
 		"url without a host":         {nil, []string{"-url", "http:///health"}, []string{"-url names no host"}},
 		"relative socket":            {nil, []string{"-url", "unix://app.sock"}, []string{"a socket is written unix:///run/app.sock:/health"}},
@@ -82,57 +79,90 @@ func TestHelpIsUsageAndNotHealthy(t *testing.T) {
 	}
 }
 
-func TestAddressComesFromTheConfiguration(t *testing.T) {
-	up := serve(t, 200, healthy)
-	port := portOf(t, up.Listener.Addr())
-	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	if err := os.WriteFile(file, []byte("http:\n  host: 127.0.0.1\n  port: "+port+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, row := range map[string]struct{ environ, args []string }{
-		"environment":               {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port}, nil},
-		"environment, all hosts":    {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=0.0.0.0"}, nil},
-		"environment, all hosts, 6": {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=::"}, nil},
-		"environment, own host":     {[]string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1"}, nil},
-		"file by environment":       {[]string{"ACCOUNTSERVICE_CONFIG=" + file}, nil},
-		"file by flag":              {nil, []string{"-config", file}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			code, out := executed(t, row.environ, row.args...)
-			wantHealthy(t, code, out)
-		})
-	}
-	t.Run("own host and nothing else", func(t *testing.T) {
-		code, out := executed(t, []string{"ACCOUNTSERVICE_HTTP_PORT=" + port, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.2"})
-		wantSick(t, code, out, "nothing listens on 127.0.0.2:"+port+"\n")
-	})
-}
-
-func TestWrongConfigurationIsSaid(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	if err := os.WriteFile(file, []byte("http:\n  port: 67x67\n  prot: 1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pipe := filepath.Join(t.TempDir(), "pipe.yaml") // opening it would wait for a writer
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
+	file := "ACCOUNTSERVICE_CONFIG=" + filepath.Join(t.TempDir(), "missing.yaml") // no other test has it
+	up, down, none := []string{file, "ACCOUNTSERVICE_HTTP_PORT=1"}, []string{file, "ACCOUNTSERVICE_HTTP_PORT=2"}, []string{file}
+	serveOn(t, socketOf(t, up), 200, healthy)
+	serveOn(t, socketOf(t, down), 503, sick)
 	for name, row := range map[string]struct {
 		environ, args []string
-		words         []string
+		words         []string // none: healthy
 	}{
-		"environment":  {[]string{"ACCOUNTSERVICE_HTTP_PORT=70000", "ACCOUNTSERVICE_LOG_LEVEL=loud"}, nil, []string{"configuration: ", "http.port", "log.level"}},
-		"file":         {[]string{"ACCOUNTSERVICE_CONFIG=" + file}, nil, []string{"configuration: ", "http.port", "prot"}},
-		"pipe":         {nil, []string{"-config", pipe}, []string{"configuration: "}},
-		"missing file": {nil, []string{"-config", file + ".not"}, []string{"configuration: ", "accountservice.yaml.not"}},
+		"healthy":                 {up, nil, nil},
+		"sick":                    {down, nil, []string{"Unavailable: bolt (restart): file replaced"}},
+		"none":                    {none, nil, []string{"no accountservice answers its probe here", "use -port"}},
+		"other variables":         {append(up, "ACCOUNTSERVICE_LOG_LEVEL=loud", "ACCOUNTSERVICE_HTPT=x"), nil, nil},
+		"not the component":       {up, []string{"-component=vip"}, []string{`answer is from "accountservice", not vip`}},
+		"the flag of the service": {up, []string{"-config=x.yaml"}, []string{"wrong command line", "-config"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			code, out := executed(t, row.environ, row.args...)
-			wantSick(t, code, out, row.words...)
+			if row.words == nil {
+				wantHealthy(t, code, out)
+			} else {
+				wantSick(t, code, out, row.words...)
+			}
 		})
 	}
+}
+
+func TestOwnSocketIsAskedForHealthWithinTheLimit(t *testing.T) {
+	environ := []string{"ACCOUNTSERVICE_CONFIG=" + t.TempDir()} // no other test has it
+	l, err := net.Listen("unix", socketOf(t, environ))          // accepts nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	code, out := probed(t, soon, nil, environ)
+	wantSick(t, code, out, "no answer from @accountservice/pid:[", " within 300ms\n")
+}
+
+func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
+	probe := filepath.Join(t.TempDir(), "healthchecker")
+	build := exec.Command("go", "build", "-o", probe, ".") // the race detector needs /proc
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command("sh", "-c", `mount -t tmpfs none /proc && exec "$0"`, probe)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	out, err := cmd.Output()
+	if code, ran := errors.AsType[*exec.ExitError](err); !ran || len(code.Stderr) > 0 {
+		t.Skipf("/proc can't be hidden here: %v", err)
+	}
+	wantSick(t, cmd.ProcessState.ExitCode(), string(out), "without /proc: use -port")
+}
+
+// The port is asked on systems without abstract sockets.
+func TestPortOfTheEnvironmentIsTheServices(t *testing.T) {
+	for want, environ := range map[string][]string{
+		"6767": {"ACCOUNTSERVICE_HTTP_PORT=", "PATH=/"},
+		"7000": {"ACCOUNTSERVICE_HTTP_PORT=7000"},
+	} {
+		if got := ownPort(environ); got != want {
+			t.Errorf("%q: got %s, want %s", environ, got, want)
+		}
+	}
+}
+
+// socketOf returns the socket of a service with this environment.
+func socketOf(t *testing.T, environ []string) string {
+	t.Helper()
+	name, err := probesocket.Name(environ)
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	return name
+}
+
+func serveOn(t *testing.T, socket string, code int, body string) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: serve(t, code, body).Config.Handler}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
 }
 
 func TestTwoSecondsAreTheLimit(t *testing.T) {
@@ -170,7 +200,7 @@ func TestProxyIsNotUsed(t *testing.T) {
 }
 
 func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
-	ca, leaf := authority(t)
+	leaf, ca := harness.Certificate(t)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 1 {
 			t.Errorf("asked by %s", r.Proto)
@@ -189,9 +219,7 @@ func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 	other := httptest.NewUnstartedServer(http.NotFoundHandler())
 	other.Listener.Close()
 	l, err := net.Listen("tcp4", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	other.Listener, other.TLS, other.Config.ErrorLog = l, s.TLS, quiet()
 	other.StartTLS()
 	defer other.Close()
@@ -202,55 +230,15 @@ func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 	wantSick(t, code, out, "the certificate of 127.0.0.1:", "is not accepted", "unknown authority")
 }
 
-// authority gives the file of a new CA and a certificate by it for 127.0.0.1.
-func authority(t *testing.T) (string, tls.Certificate) {
-	t.Helper()
-	key := func() *ecdsa.PrivateKey {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	sign := func(cert, parent *x509.Certificate, k, signer *ecdsa.PrivateKey) []byte {
-		der, err := x509.CreateCertificate(rand.Reader, cert, parent, &k.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der
-	}
-	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: from, NotAfter: to,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	rootKey, leafKey := key(), key()
-	rootDER := sign(root, root, rootKey, rootKey)
-	leafDER := sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, root, leafKey, rootKey)
-
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file, tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}
-}
-
 func TestPanicIsExitCodeOne(t *testing.T) {
-	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(binary)
 	cmd.Env = processEnv(t, asPanickingProbe)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	wantSick(t, exitCode(t, cmd.Run()), stdout.String(), "the probe itself failed: out of order")
-	if stderr.Len() > 0 {
-		t.Errorf("stderr = %q", stderr.String())
-	}
+	code, out := ended(t, cmd)
+	wantSick(t, code, out, "the probe itself failed: out of order")
 }
 
 func TestSignalsAreExitCodeOne(t *testing.T) {
-	for _, s := range deadly() {
+	for _, s := range fatalSignals() {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			asked := make(chan struct{}, 1)
@@ -262,14 +250,11 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 			var stdout bytes.Buffer
 			cmd := exec.Command(binary, "-port="+portOf(t, addr))
 			cmd.Env, cmd.Stdout = processEnv(t, asProbe), &stdout
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, cmd.Start())
 			<-asked // it is past its start and waits
-			if err := cmd.Process.Signal(s); err != nil {
-				t.Fatal(err)
-			}
-			wantSick(t, exitCode(t, cmd.Wait()), stdout.String(), "stopped by a signal: "+s.String())
+			harness.Must(t, cmd.Process.Signal(s))
+			cmd.Wait()
+			wantSick(t, cmd.ProcessState.ExitCode(), stdout.String(), "stopped by a signal: "+s.String())
 		})
 	}
 }
@@ -277,9 +262,7 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 	args := []string{"-port=" + refusedPort(t)}
 	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer writer.Close()
 	reader.Close()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -301,8 +284,8 @@ func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 			case "disk full":
 				cmd.Stdout = full
 			}
-			if code := exitCode(t, cmd.Run()); code != 1 {
-				t.Errorf("exit code %d, want 1", code)
+			if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 {
+				t.Errorf("%v, want exit code 1", err)
 			}
 		})
 	}

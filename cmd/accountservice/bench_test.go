@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"syscall"
 	"testing"
 )
 
@@ -10,16 +9,12 @@ import (
 // /health, with 100,000 accounts in the database.
 func BenchmarkStart(b *testing.B) {
 	path := newPath(b)
-	p := start(b, path, "ACCOUNTSERVICE_STORE_SEED=100000")
-	p.await(b, "/health", 200)
-	p.signal(b, syscall.SIGTERM)
-	p.exits(b, 0)
+	p := ready(b, path, "ACCOUNTSERVICE_STORE_SEED=100000")
+	p.Stop(b, 0)
 	for b.Loop() {
-		p := start(b, path)
-		p.await(b, "/health", 200)
+		p := ready(b, path)
 		b.StopTimer()
-		p.signal(b, syscall.SIGTERM)
-		p.exits(b, 0)
+		p.Stop(b, 0)
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/start")

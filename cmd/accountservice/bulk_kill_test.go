@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // bulk has the tests of a kill move a million accounts; else it is just enough
@@ -36,9 +36,7 @@ func accountsFile(t *testing.T, n int) (path string, hash []byte) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "accounts.ndjson")
 	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer f.Close()
 	w, sum := bufio.NewWriter(f), sha256.New()
 	for i := range n {
@@ -48,18 +46,14 @@ func accountsFile(t *testing.T, n int) (path string, hash []byte) {
 		}
 		w.WriteString(line(i))
 	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, w.Flush())
 	return path, sum.Sum(nil)
 }
 
 func hashOf(t *testing.T, path string) []byte {
 	t.Helper()
 	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer f.Close()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, f); err != nil {
@@ -71,12 +65,12 @@ func hashOf(t *testing.T, path string) []byte {
 // watchMemory returns a function that says the most memory the process had,
 // mapped pages of files apart, in bytes. One of which nothing could be read
 // fails the test.
-func watchMemory(t *testing.T, pid int) (most func() int) {
-	peak, stop := make(chan int, 1), make(chan struct{})
+func watchMemory(t *testing.T, pid int) (most func() int64) {
+	peak, stop := make(chan int64, 1), make(chan struct{})
 	go func() {
-		highest := 0
+		highest := int64(0)
 		for {
-			highest = max(highest, anonOf(pid))
+			highest = max(highest, harness.Memory(pid, "RssAnon"))
 			select {
 			case <-stop:
 				peak <- highest
@@ -85,7 +79,7 @@ func watchMemory(t *testing.T, pid int) (most func() int) {
 			}
 		}
 	}()
-	return func() int {
+	return func() int64 {
 		close(stop)
 		most := <-peak
 		if most == 0 {
@@ -95,35 +89,17 @@ func watchMemory(t *testing.T, pid int) (most func() int) {
 	}
 }
 
-// anonOf is RssAnon of a process in bytes, 0 if it has ended.
-func anonOf(pid int) int {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(status), "RssAnon:")
-	rest, _, _ = strings.Cut(rest, "kB")
-	kib, _ := strconv.Atoi(strings.TrimSpace(rest))
-	return kib << 10
-}
-
 // killedMidway runs an import that reads most of the file from a pipe, and
 // kills it then: something is stored, and not all.
 func killedMidway(t *testing.T, cmd *exec.Cmd, file string, n int) {
 	t.Helper()
 	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer f.Close()
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, cmd.Start())
 	memory := watchMemory(t, cmd.Process.Pid)
 	if _, err := io.CopyN(in, f, int64(n*3/4*len(line(0)))); err != nil {
 		t.Error(err)
@@ -146,13 +122,13 @@ func resumed(t *testing.T, cmd *exec.Cmd, n int) {
 	r := runs(t, cmd)
 	var lines, created, replaced, unchanged int
 	var took string
-	if _, err := fmt.Sscanf(r.stdout, "imported %d lines in %s %d created, %d replaced, %d unchanged", &lines, &took, &created, &replaced, &unchanged); err != nil {
-		t.Fatalf("exit %d, %q, %q: %v", r.code, r.stdout, r.stderr, err)
+	if _, err := fmt.Sscanf(r.Stdout, "imported %d lines in %s %d created, %d replaced, %d unchanged", &lines, &took, &created, &replaced, &unchanged); err != nil {
+		t.Fatalf("exit %d, %q, %q: %v", r.Code, r.Stdout, r.Stderr, err)
 	}
-	if r.code != 0 || lines != n || created == 0 || unchanged == 0 || replaced != 0 || created+unchanged != n {
-		t.Errorf("exit %d, %q, %q", r.code, r.stdout, r.stderr)
+	if r.Code != 0 || lines != n || created == 0 || unchanged == 0 || replaced != 0 || created+unchanged != n {
+		t.Errorf("exit %d, %q, %q", r.Code, r.Stdout, r.Stderr)
 	}
-	t.Logf("resumed in %s: %s", time.Since(begun).Round(time.Millisecond), r.stdout)
+	t.Logf("resumed in %s: %s", time.Since(begun).Round(time.Millisecond), r.Stdout)
 }
 
 func TestImportIntoAFileIsResumedAfterAKill(t *testing.T) {
@@ -176,16 +152,13 @@ func TestImportIntoAServiceIsResumedAfterAKill(t *testing.T) {
 	t.Parallel()
 	n := bulkSize()
 	file, hash := accountsFile(t, n)
-	port := "ACCOUNTSERVICE_HTTP_PORT=" + strconv.Itoa(freePort(t))
-	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", port)
-	p.url = "http://127.0.0.1:" + strings.TrimPrefix(port, "ACCOUNTSERVICE_HTTP_PORT=")
-	p.await(t, "/ready", 200)
-	memory := watchMemory(t, p.cmd.Process.Pid)
-	killedMidway(t, command("", "import", "--url", p.url, "-"), file, n)
-	resumed(t, command("", "import", "--url", p.url, file), n)
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
+	memory := watchMemory(t, p.Cmd.Process.Pid)
+	killedMidway(t, command("", "import", "--url", p.URL, "-"), file, n)
+	resumed(t, command("", "import", "--url", p.URL, file), n)
 	out := filepath.Join(t.TempDir(), "out.ndjson")
 	begun := time.Now()
-	runs(t, command("", "export", "--url", p.url, "--output", out)).is(t, 0, "", fmt.Sprintf("exported %d accounts", n))
+	runs(t, command("", "export", "--url", p.URL, "--output", out)).is(t, 0, "", fmt.Sprintf("exported %d accounts", n))
 	t.Logf("exported in %s", time.Since(begun).Round(time.Millisecond))
 	if !bytes.Equal(hashOf(t, out), hash) {
 		t.Errorf("the export is not what was imported")
@@ -195,56 +168,40 @@ func TestImportIntoAServiceIsResumedAfterAKill(t *testing.T) {
 	} else {
 		t.Logf("the service took %d MiB", most>>20)
 	}
-	p.signal(t, syscall.SIGTERM)
-	p.exits(t, 0)
+	p.Stop(t, 0)
 }
 
 func TestImportOutlivesTheServiceItWritesTo(t *testing.T) {
 	t.Parallel()
 	const n = 6000
 	file, hash := accountsFile(t, n)
-	port := freePort(t)
-	env := []string{"ACCOUNTSERVICE_STORE_SEED=0", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port)}
-	path, url := newPath(t), fmt.Sprint("http://127.0.0.1:", port)
-	p := start(t, path, env...)
-	p.url = url
-	p.await(t, "/ready", 200)
-
+	path := newPath(t)
+	p := ready(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
+	url := p.URL
 	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	cmd := command("", "import", "--url", url, "-")
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var said buffer
+	harness.Must(t, err)
+	var said harness.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill() })
 	if _, err := in.Write(content[:len(content)/2]); err != nil {
 		t.Fatal(err)
 	}
-	p.signal(t, syscall.SIGKILL)
-	<-p.exited
+	p.Kill(t)
 	go func() { in.Write(content[len(content)/2:]); in.Close() }()
-	deadline := time.Now().Add(20 * time.Second)
-	for !strings.Contains(said.String(), "trying again") {
-		if time.Now().After(deadline) {
-			t.Fatalf("the import said %s", said.String())
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !harness.Until(20*time.Second, func() bool { return strings.Contains(said.String(), "trying again") }) {
+		t.Fatalf("the import said %s", &said)
 	}
-	p = start(t, path, env...)
-	p.url = url
+	p = start(t, path, "ACCOUNTSERVICE_STORE_SEED=0", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", p.Port)) // where it was
+	p.URL = url
 	if err := cmd.Wait(); err != nil || !strings.Contains(said.String(), fmt.Sprintf("imported %d lines", n)) {
 		t.Errorf("%v: %s", err, said.String())
 	}
-	p.await(t, "/ready", 200)
-	if r := runs(t, command("", "export", "--url", url)); r.code != 0 || sha256.Sum256([]byte(r.stdout)) != [32]byte(hash) {
-		t.Errorf("exit %d, %s; the export is not what was imported", r.code, r.stderr)
+	p.Await(t, "/ready", 200)
+	if r := runs(t, command("", "export", "--url", url)); r.Code != 0 || sha256.Sum256([]byte(r.Stdout)) != [32]byte(hash) {
+		t.Errorf("exit %d, %s; the export is not what was imported", r.Code, r.Stderr)
 	}
 }

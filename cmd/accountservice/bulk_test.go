@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 func line(i int) string {
@@ -32,34 +32,20 @@ func command(path string, args ...string) *exec.Cmd {
 }
 
 // ran is what became of a command.
-type ran struct {
-	code           int
-	stdout, stderr string
-}
+type ran struct{ harness.Result }
 
-func runs(t *testing.T, cmd *exec.Cmd) ran {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) {
-		t.Fatal(err)
-	}
-	return ran{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-}
+func runs(t *testing.T, cmd *exec.Cmd) ran { t.Helper(); return ran{harness.Run(t, cmd)} }
 
 func (r ran) is(t *testing.T, code int, stdout, stderr string) {
 	t.Helper()
-	if r.code != code || !strings.Contains(r.stdout, stdout) || !strings.Contains(r.stderr, stderr) {
-		t.Errorf("exit %d, %q, %q; want %d, %q, %q", r.code, r.stdout, r.stderr, code, stdout, stderr)
+	if r.Code != code || !strings.Contains(r.Stdout, stdout) || !strings.Contains(r.Stderr, stderr) {
+		t.Errorf("exit %d, %q, %q; want %d, %q, %q", r.Code, r.Stdout, r.Stderr, code, stdout, stderr)
 	}
 }
 
 func TestStreamMayTakeLongerThanARequest(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=2s")
-	p.await(t, "/ready", 200)
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_READ_TIMEOUT=2s")
 	body, in := io.Pipe()
 	go func() {
 		for i := range 12 {
@@ -68,10 +54,8 @@ func TestStreamMayTakeLongerThanARequest(t *testing.T) {
 		}
 		in.Close()
 	}()
-	resp, err := http.Post(p.url+"/accounts:import", ndjson, body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp, err := http.Post(p.URL+"/accounts:import", ndjson, body)
+	harness.Must(t, err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if resp.StatusCode != 200 || err != nil || !strings.Contains(string(answer), `"created":12`) {
@@ -83,20 +67,14 @@ func TestImportStopsAtABatchWhenToldTo(t *testing.T) {
 	t.Parallel()
 	cmd := command(newPath(t), "import", "-")
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var said buffer
+	harness.Must(t, err)
+	var said harness.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, cmd.Start())
 	for i := range 15_000 {
 		io.WriteString(in, line(i))
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, cmd.Process.Signal(os.Interrupt))
 	cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(said.String(), "imported 10000 lines") || !strings.Contains(said.String(), "told to stop") ||
 		!strings.Contains(said.String(), "The lines before 10001 are stored, none from there on. Run the whole import again to go on.") {
@@ -107,11 +85,9 @@ func TestImportStopsAtABatchWhenToldTo(t *testing.T) {
 func TestImportFromAPipeThatNobodyWritesCanBeStopped(t *testing.T) {
 	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, syscall.Mkfifo(fifo, 0o600))
 	ctx, cancel := context.WithCancel(t.Context())
-	var stdout, stderr buffer
+	var stdout, stderr harness.Buffer
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, []string{"import", fifo}, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + newPath(t)}, &stdout, &stderr)
@@ -135,13 +111,12 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	t.Parallel()
 	path, file := newPath(t), write(t, line(1)+"\n"+line(2))
 	runs(t, command(path, "import", file)).is(t, 0, "imported 3 lines", "")
-	p := start(t, path)
-	p.await(t, "/ready", 200)
-	if _, body := p.get("/accounts:export"); body != line(1)+line(2) {
+	p := ready(t, path)
+	if _, body := p.Get("/accounts:export"); body != line(1)+line(2) {
 		t.Errorf("%s", body)
 	}
-	if strings.Contains(p.log.String(), "Seeded") {
-		t.Errorf("seeded: %s", p.log)
+	if strings.Contains(p.Log.String(), "Seeded") {
+		t.Errorf("seeded: %s", p.Log)
 	}
 	for _, args := range [][]string{{"import", file}, {"import", "--dry-run", file}, {"export"}} {
 		runs(t, command(path, args...)).is(t, 1, "", "another process has held it locked")
@@ -149,25 +124,41 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	}
 }
 
+// The folder of rescued copies is a setting of the store, also for commands.
+func TestImportIntoALostDatabaseNamesItsRescuedCopies(t *testing.T) {
+	t.Parallel()
+	path, rescued := writtenLast(t, "mine"), t.TempDir()
+	copied := filepath.Join(rescued, filepath.Base(path)+".rescued-20260102T030405Z")
+	harness.Must(t, os.Rename(path, copied))
+	cmd := command(path, "import", write(t, line(1)))
+	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+rescued)
+	runs(t, cmd).is(t, 1, "", "a copy that was rescued ("+copied+")")
+}
+
 func TestLineOfIDAndNameGoesThroughAService(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
-	p.await(t, "/ready", 200)
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
 	file := write(t, `{"id":"ada","name":"Ada"}`+"\n")
 	for _, want := range []string{"1 created, 0 replaced, 0 unchanged", "0 created, 0 replaced, 1 unchanged"} {
-		runs(t, command("", "import", "--url", p.url, file)).is(t, 0, want, "")
+		runs(t, command("", "import", "--url", p.URL, file)).is(t, 0, want, "")
 	}
-	if _, body := p.get("/accounts/ada"); !strings.Contains(body, `"version":1`) || strings.Contains(body, `"0001-`) {
+	if _, body := p.Get("/accounts/ada"); !strings.Contains(body, `"version":1`) || strings.Contains(body, `"0001-`) {
 		t.Errorf("%s", body)
+	}
+}
+
+// holds wants that a file has this content.
+func holds(t *testing.T, path, want string) {
+	t.Helper()
+	if b, err := os.ReadFile(path); err != nil || string(b) != want {
+		t.Errorf("%s holds %s, %v, want %s", path, b, err, want)
 	}
 }
 
 func write(t *testing.T, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "in.ndjson")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
 }
 
@@ -180,15 +171,14 @@ func TestFaultyLinesAreNamedAndStopAnImport(t *testing.T) {
 	}
 	file := write(t, b.String()+"\n{\"id\":\"a\"}\n{\"id\":\"b\",\"name\":\"x\",\"nome\":\"hunter2\"}\n")
 	r := runs(t, command(path, "import", "--dry-run", file))
-	r.is(t, 1, "would import 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+file+":12003: #/nome: is not a member of an account\n")
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a dry run made a database: %v", err)
-	}
+	r.is(t, 1, "would import 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+
+		file+":12003: #/nome: is not a known member\n")
+	absent(t, path)
 	r = runs(t, command(path, "import", file))
 	r.is(t, 1, "imported 10000 lines", file+":12002: #/name: ")
 	r.is(t, 1, "", "The lines before 10001 are stored, none from there on.")
-	if strings.Contains(r.stderr, "hunter2") {
-		t.Errorf("a value is repeated: %s", r.stderr)
+	if strings.Contains(r.Stderr, "hunter2") {
+		t.Errorf("a value is repeated: %s", r.Stderr)
 	}
 	runs(t, command(path, "import", "--dry-run", file)).is(t, 1, "2000 created, 0 replaced, 10000 unchanged", ":12003: ")
 	runs(t, command(path, "export")).is(t, 0, line(0), "exported 10000 accounts")
@@ -210,16 +200,14 @@ func TestBulkCommandsWithoutWhatTheyNeed(t *testing.T) {
 		"no database":         {[]string{"export"}, 1, "store.bolt.path: stat "},
 		"bad address":         {[]string{"export", "--url", "ftp://u:hunter2@h"}, 2, "--url: must be the address of a service"},
 		"bad address to fill": {[]string{"import", "--url", "localhost:6767", file}, 2, "--url: must be the address of a service"},
-		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", freePort(t))}, 1, "connection refused"},
+		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", harness.Port(t))}, 1, "connection refused"},
 	} {
 		r := runs(t, command(none, c.args...))
-		if r.is(t, c.code, "", c.want); strings.Contains(r.stderr, "hunter2") {
-			t.Errorf("%s: a password is shown: %s", name, r.stderr)
+		if r.is(t, c.code, "", c.want); strings.Contains(r.Stderr, "hunter2") {
+			t.Errorf("%s: a password is shown: %s", name, r.Stderr)
 		}
 	}
-	if _, err := os.Stat(filepath.Dir(none)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a folder was made: %v", err)
-	}
+	absent(t, filepath.Dir(none))
 }
 
 func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
@@ -228,23 +216,17 @@ func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
 	runs(t, command(path, "import", write(t, line(1)))).is(t, 0, "1 created", "")
 	folder := t.TempDir()
 	out := filepath.Join(folder, "out.ndjson")
-	if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(out, []byte("old"), 0o600))
 	runs(t, command(newPath(t), "export", "--output", out)).is(t, 1, "", "no such file")
-	if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
-		t.Errorf("%s, %v", b, err)
-	}
+	holds(t, out, "old")
 	runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
-	if b, err := os.ReadFile(out); err != nil || string(b) != line(1) {
-		t.Errorf("%s, %v", b, err)
-	}
+	holds(t, out, line(1))
 	for _, mode := range []fs.FileMode{0o644, 0o640, 0} { // of the file replaced, 0 for none
 		if mode == 0 {
 			mode = 0o600
 			os.Remove(out)
-		} else if err := os.Chmod(out, mode); err != nil {
-			t.Fatal(err)
+		} else {
+			harness.Must(t, os.Chmod(out, mode))
 		}
 		runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
 		if info, err := os.Stat(out); err != nil || info.Mode() != mode {

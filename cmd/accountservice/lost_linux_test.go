@@ -5,10 +5,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // seldom keeps the bolt check from finding a fault before the stop does.
-var seldom = []string{"ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=1h", "ACCOUNTSERVICE_CHECKS_BOLT_STALE_AFTER=3h", "ACCOUNTSERVICE_STORE_BOLT_RESERVE=0"}
+var seldom = []string{"ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=1h", "ACCOUNTSERVICE_CHECKS_BOLT_STALE_AFTER=3h"}
 
 func TestAccountsThatAStopCouldNotSaveAreNoGoodEnd(t *testing.T) {
 	for name, full := range map[string]bool{"room to save them": false, "a full disk": true} {
@@ -19,25 +21,22 @@ func TestAccountsThatAStopCouldNotSaveAreNoGoodEnd(t *testing.T) {
 				t.Skipf("needs the right to mount: %v", err)
 			}
 			t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-			p := start(t, filepath.Join(dir, "accounts.db"), seldom...)
-			p.await(t, "/ready", 200)
-			p.put(t, "10000", "Acknowledged")
+			p := ready(t, filepath.Join(dir, "accounts.db"), seldom...)
+			p.Put(t, "10000", "Acknowledged")
 			if full {
-				fill(t, dir)
+				harness.Fill(t, dir)
 			}
-			if err := os.Remove(p.path); err != nil {
-				t.Fatal(err)
-			}
-			p.signal(t, syscall.SIGTERM)
+			harness.Must(t, os.Remove(p.Path))
+			p.Signal(t, syscall.SIGTERM)
 			if full {
-				p.exits(t, 3)
-				p.logs(t, "the database failed while the service stopped")
-				p.logs(t, "no space left on device")
+				p.Exits(t, 3)
+				p.Logs(t, "the database failed while the service stopped")
+				p.Logs(t, "no space left on device")
 				return
 			}
-			p.exits(t, 0)
-			successor := start(t, p.path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
-			successor.await(t, "/accounts/10000", 200)
+			p.Exits(t, 0)
+			successor := start(t, p.Path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
+			successor.Await(t, "/accounts/10000", 200)
 		})
 	}
 }
@@ -45,28 +44,10 @@ func TestAccountsThatAStopCouldNotSaveAreNoGoodEnd(t *testing.T) {
 func TestDatabaseReplacedDuringTheDrainIsNoGoodEnd(t *testing.T) {
 	t.Parallel()
 	other := writtenLast(t, "other")
-	p := start(t, newPath(t), append(seldom, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=1s")...)
-	p.await(t, "/ready", 200)
-	p.signal(t, syscall.SIGTERM)
-	p.await(t, "/ready", 503)
-	if err := os.Rename(other, p.path); err != nil {
-		t.Fatal(err)
-	}
-	p.exits(t, 3)
-	p.logs(t, "another file was put at")
-}
-
-// fill writes until there is no room for one more byte.
-func fill(t *testing.T, dir string) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for size := 64 << 10; size > 0; {
-		if n, err := f.Write(make([]byte, size)); err != nil || n < size {
-			size /= 2
-		}
-	}
+	p := ready(t, newPath(t), append(seldom, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=1s")...)
+	p.Signal(t, syscall.SIGTERM)
+	p.Await(t, "/ready", 503)
+	harness.Must(t, os.Rename(other, p.Path))
+	p.Exits(t, 3)
+	p.Logs(t, "another file was put at")
 }

@@ -1,9 +1,12 @@
 // Command accountservice keeps accounts and tells the truth about its health.
 //
-// Its exit codes: 0 stopped while healthy and drained; 1 the start or the run
-// failed; 2 configuration or usage; 3 told to stop while unhealthy or never
-// ready, or the database failed meanwhile; 4 stopped before the requests under way, or the import or export, had
-// ended.
+// Its exit codes:
+//
+//	0  stopped while healthy, all requests finished
+//	1  the start or the run failed
+//	2  configuration or usage
+//	3  told to stop while unhealthy or never ready, or the database failed during the stop
+//	4  stopped before the requests under way, or the import or export, had ended
 package main
 
 import (
@@ -13,16 +16,13 @@ import (
 	"syscall"
 )
 
-// version is set by the linker.
-var version = "dev"
-
 func main() {
 	os.Exit(run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// untilToldToStop returns a context that the first SIGTERM or SIGINT ends.
-// Orchestrators can send SIGTERM twice, so a second one changes nothing; a
-// second SIGINT is a person who will not wait.
+// untilToldToStop returns a context that the first SIGTERM or SIGINT ends. A
+// second SIGTERM changes nothing, because orchestrators can send it twice. A
+// second SIGINT comes from a person who does not want to wait: the process exits.
 func untilToldToStop() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 8)

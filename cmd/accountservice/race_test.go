@@ -37,9 +37,8 @@ func TestEachVersionHasOneWinner(t *testing.T) {
 	t.Parallel()
 	const writers = 64
 	versions := int64(often(100, 10_000))
-	p := start(t, newPath(t))
-	p.await(t, "/ready", 200)
-	url := p.url + "/accounts/10000"
+	p := ready(t, newPath(t))
+	url := p.URL + "/accounts/10000"
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
 	var mu sync.Mutex
 	winners := make(map[int64][]string) // the tags that each version was given

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"accountservice/internal/store"
 )
 
 // against serves h and returns what a command said against it.
@@ -48,7 +44,7 @@ func TestExportThatIsNotProvedWholeReplacesNothing(t *testing.T) {
 			w.Header().Set("Trailer", "Content-Digest")
 			io.WriteString(w, line(1))
 			w.Header().Set("Content-Digest", "sha-256=:AAAA:")
-		}, "the export came changed"},
+		}, "the export was changed on its way"},
 		"refused": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(503)
 			io.WriteString(w, `{"detail":"The accounts cannot be reached now."}`)
@@ -57,46 +53,13 @@ func TestExportThatIsNotProvedWholeReplacesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := write(t, "old")
 			against(t, c.serve, "export", "--output", out).is(t, 1, "", c.want)
-			if b, err := os.ReadFile(out); err != nil || string(b) != "old" {
-				t.Errorf("%s, %v", b, err)
-			}
+			holds(t, out, "old")
 			if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) != 1 {
 				t.Errorf("%v, %v", entries, err)
 			}
 		})
 	}
 }
-
-func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing.T) {
-	t.Parallel()
-	quiet := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", ndjson)
-		io.WriteString(w, line(1))
-		http.NewResponseController(w).Flush()
-		<-quiet
-	}))
-	defer server.Close()
-	defer close(quiet)
-	service, err := newRemote(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	service.silence = time.Second // it is armed before the first byte comes, and a busy machine is not silent
-	var got bytes.Buffer
-	slow := writerFunc(func(p []byte) (int, error) {
-		time.Sleep(2 * service.silence)
-		return got.Write(p)
-	})
-	begun := time.Now()
-	if err := service.export(t.Context(), slow); !errors.Is(err, errSilent) || got.String() != line(1) || time.Since(begun) < 3*service.silence {
-		t.Errorf("%v after %s, %q", err, time.Since(begun), got.String())
-	}
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestFaultsThatOnlyTheServiceFindsHaveTheLinesOfTheFile(t *testing.T) {
 	t.Parallel()
@@ -121,9 +84,9 @@ func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
 		}
 		io.WriteString(w, `{"created":0,"replaced":0,"unchanged":1,"lines":1}`)
 	}, "import", file)
-	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.stderr, "trying again") != 2 ||
-		!strings.Contains(r.stderr, "507 Insufficient Storage No space left;") || strings.Contains(r.stderr, "before 7") {
-		t.Errorf("%s", r.stderr)
+	if r.is(t, 0, "1 unchanged", "trying again in 1s"); strings.Count(r.Stderr, "trying again") != 2 ||
+		!strings.Contains(r.Stderr, "507 Insufficient Storage No space left;") || strings.Contains(r.Stderr, "before 7") {
+		t.Errorf("%s", r.Stderr)
 	}
 	calls = 0
 	r = against(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(404) }, "import", file)
@@ -142,65 +105,6 @@ func TestAnswerThatDoesNotCountTheAccountsIsNoSuccess(t *testing.T) {
 		if r.is(t, 1, "", "The lines to 2 may be stored"); calls != 1 {
 			t.Errorf("%s: asked %d times", answer, calls)
 		}
-	}
-}
-
-func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
-	t.Parallel()
-	hangUp := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
-	answer := func(status int) func(http.ResponseWriter) {
-		return func(w http.ResponseWriter) { w.WriteHeader(status) }
-	}
-	for name, c := range map[string]struct {
-		tries   []func(http.ResponseWriter) // then the service is gone
-		unknown bool
-	}{
-		"nobody there":          {nil, false},
-		"busy, then gone":       {[]func(http.ResponseWriter){answer(429)}, false},
-		"refused":               {[]func(http.ResponseWriter){answer(404)}, false},
-		"not foreseen":          {[]func(http.ResponseWriter){answer(500)}, true},
-		"no answer, then gone":  {[]func(http.ResponseWriter){hangUp}, true},
-		"no answer, then 404":   {[]func(http.ResponseWriter){hangUp, answer(404)}, true},
-		"no answer, then fault": {[]func(http.ResponseWriter){hangUp, answer(422)}, true},
-		"away, then busy":       {[]func(http.ResponseWriter){answer(503), answer(429)}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			tries, gone := 0, make(chan struct{})
-			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				io.Copy(io.Discard, r.Body)
-				if tries++; tries == len(c.tries) {
-					defer close(gone)
-				}
-				c.tries[tries-1](w)
-			}))
-			server.Config.SetKeepAlivesEnabled(false)
-			server.Start()
-			defer server.Close()
-			if len(c.tries) == 0 {
-				server.Listener.Close()
-				close(gone)
-			}
-			service, err := newRemote(server.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			stop, said := make(chan struct{}), 0
-			service.stop, service.say = stop, func(string, ...any) {
-				select {
-				case <-gone:
-					server.Listener.Close()
-					if said++; said == 2 {
-						close(stop) // after one try that found nobody
-					}
-				default:
-				}
-			}
-			_, err = service.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}})
-			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
-				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)
-			}
-		})
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -14,33 +13,16 @@ import (
 	"accountservice/config"
 )
 
-// Exit codes, as the package comment says.
-const (
-	exitOK        = 0
-	exitFailed    = 1
-	exitUsage     = 2
-	exitUnhealthy = 3
-	exitCutShort  = 4
-)
-
-// exit is an error that ends the process with a code of its own.
-type exit struct {
-	code int
-	err  error
-}
-
-func (e *exit) Error() string { return e.err.Error() }
-func (e *exit) Unwrap() error { return e.err }
-
-// run is the program: what it is told, where it speaks, how it ends.
+// run is the program: it takes all that the process gets and returns its exit
+// code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
-		if v := recover(); v != nil { // Go's own exit code for it means something else here
+		if v := recover(); v != nil { // Go's exit code of a panic is 2, which means usage here
 			fmt.Fprintf(stderr, "accountservice: panic: %v\n%s", v, debug.Stack())
 			code = exitFailed
 		}
 	}()
-	root := newCommand(environ, stdout, stderr)
+	root := newRootCommand(environ, stdout, stderr)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -49,7 +31,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	switch {
 	case err == nil:
 		return exitOK
-	case !errors.As(err, &known): // cobra's own, of the command line
+	case !errors.As(err, &known): // cobra's own: the command line is wrong
 		fmt.Fprintf(stderr, "accountservice: %v\nSee accountservice --help.\n", err)
 		return exitUsage
 	case known.code == exitUsage:
@@ -58,11 +40,15 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return known.code
 }
 
-// newCommand is the command line: alone it serves.
-func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
+// newRootCommand is the command line. Without a command the program serves.
+func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var file string
-	load := func() (config.Loaded, error) {
-		cfg, err := config.Load(file, environ, unusableURLs)
+	p := program{environ: environ, stdout: stdout, stderr: stderr}
+	p.load = func() (config.Loaded, error) {
+		cfg, err := config.Load(file, environ, func(cfg config.Config) map[string]error {
+			_, faults := dependencyChecks(cfg)
+			return faults
+		})
 		if err != nil {
 			return cfg, &exit{exitUsage, err}
 		}
@@ -72,86 +58,66 @@ func newCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		Use:   "accountservice",
 		Short: "Keeps accounts and tells the truth about its own health",
 		Long: "Keeps accounts and tells the truth about its own health. Without a command it serves.\n" +
-			"Every setting has a variable, ACCOUNTSERVICE_ and its key; see accountservice config docs.",
+			"Every setting has an environment variable: ACCOUNTSERVICE_ and its key. See accountservice config docs.",
 		Version: version, SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load()
-			if err != nil {
-				return err
-			}
-			log := newLogger(cfg.Log, stderr)
-			slog.SetDefault(log) // libraries that speak by themselves speak through it
-			for _, warning := range cfg.Warnings {
-				log.Warn("configuration", "warning", warning)
-			}
-			for _, key := range cfg.Hidden {
-				log.Info("configuration: a key of the file has no effect", "key", key)
-			}
-			return serve(cmd.Context(), cfg.Config, log)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context()) },
 	}
 	root.PersistentFlags().StringVar(&file, "config", "", "configuration file; default $ACCOUNTSERVICE_CONFIG, or none")
-	root.AddCommand(newConfigCommand(load, stdout))
-	root.AddCommand(newVerifyCommands(stdout)...)
-	root.AddCommand(newImportCommand(load, stdout, stderr), newExportCommand(load, stdout, stderr))
+	root.AddCommand(newConfigCommand(p), newVerifyCommand(p), newImportCommand(p), newExportCommand(p))
 	return root
 }
 
-// newConfigCommand shows and checks settings; it opens no port and creates no file.
-func newConfigCommand(load func() (config.Loaded, error), stdout io.Writer) *cobra.Command {
-	group := &cobra.Command{Use: "config", Short: "Check, print or explain the configuration", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	group.AddCommand(&cobra.Command{
-		Use: "check", Short: "Say every fault of file and environment; exit 0 or 2", Args: cobra.NoArgs,
+// serve loads the configuration, reports what is odd in it, and serves.
+func (p program) serve(ctx context.Context) error {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg.Log, p.stderr)
+	slog.SetDefault(log) // for libraries that log by themselves
+	for _, warning := range cfg.Warnings {
+		log.Warn("configuration", "warning", warning)
+	}
+	for _, key := range cfg.Hidden {
+		log.Info("configuration: a key of the file has no effect", "key", key)
+	}
+	return serve(ctx, cfg.Config, p.environ, log)
+}
+
+// newConfigCommand checks and prints settings. It opens no port and creates no file.
+func newConfigCommand(p program) *cobra.Command {
+	check := &cobra.Command{
+		Use: "check", Short: "Report every fault of file and environment; exit 0 or 2", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := load()
+			cfg, err := p.load()
 			for _, warning := range cfg.Warnings {
-				fmt.Fprintln(stdout, "warning:", warning)
+				fmt.Fprintln(p.stdout, "warning:", warning)
 			}
 			if err == nil {
-				fmt.Fprintln(stdout, "configuration is valid")
+				fmt.Fprintln(p.stdout, "configuration is valid")
 			}
 			return err
 		},
-	})
+	}
 	var format string
 	show := &cobra.Command{
 		Use: "print", Short: "Print every value and where it came from; secrets are masked", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := load()
+			cfg, err := p.load()
 			if err != nil {
 				return err
 			}
 			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+limitMemory())
-			return cfg.Print(stdout, format)
+			return cfg.Print(p.stdout, format)
 		},
 	}
 	show.Flags().StringVar(&format, "format", "yaml", "yaml, json or env")
-	group.AddCommand(show, &cobra.Command{
+	docs := &cobra.Command{
 		Use: "docs", Short: "Print the table of all settings as Markdown", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return config.Docs(stdout) },
-	})
+		RunE: func(*cobra.Command, []string) error { return config.Docs(p.stdout) },
+	}
+	group := &cobra.Command{Use: "config", Short: "Check, print or explain the configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	group.AddCommand(check, show, docs)
 	return group
-}
-
-// newLogger writes to w as told; auto is text for a person, JSON for a machine.
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		panic(err) // config lets only its words pass
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "text" || cfg.Format == "auto" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, opts))
-	}
-	return slog.New(slog.NewJSONHandler(w, opts))
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -11,6 +11,7 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks/dependency"
+	"accountservice/tests/harness"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -48,11 +49,18 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+func TestDevNullIsNoTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	harness.Must(t, err)
+	defer null.Close()
+	if isTerminal(null) {
+		t.Error("a character device is taken for a terminal: a log to it would be text, and a meter run")
+	}
+}
+
 func TestFileAndEnvironmentAreBothRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(file, []byte("http:\n  port: 7001\nlog:\n  level: debug\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(file, []byte("http:\n  port: 7001\nlog:\n  level: debug\n"), 0o600))
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"config", "print"}, []string{"ACCOUNTSERVICE_CONFIG=" + file, "ACCOUNTSERVICE_LOG_LEVEL=warn"}, &stdout, &stderr); code != 0 ||
 		!strings.Contains(stdout.String(), "7001") || !strings.Contains(stdout.String(), "warn") {

@@ -6,78 +6,150 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
+	"net/http"
 	"slices"
-	"time"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"accountservice/config"
 	"accountservice/internal/checks"
 	"accountservice/internal/checks/dependency"
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
-	"accountservice/internal/store/boltstore"
 )
-
-// closeTimeout bounds the closing of the store, after all requests have ended.
-const closeTimeout = 2 * time.Second
 
 // serve is the life of the service: each defer undoes the line above it, so
 // that shutdown is startup read upwards. It logs its error and returns it with
 // the exit code.
-func serve(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg config.Config, environ []string, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
-	me := checks.Component{Name: "accountservice", Version: version}
-	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path, "memory_limit", limitMemory())
-
-	metrics := newRegistry()
-	requests, err := handlers.NewMetrics(metrics)
+	memory := limitMemory()
+	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
+		"memory_limit", memory)
+	metrics, live := newRegistry(), &handlers.Live{}
+	live.SetHealth(pending("opening the database"))
+	api, err := newAPI(ctx, cfg.HTTP, live, metrics, log)
 	if err != nil {
 		return err
 	}
-	api := handlers.API{Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent,
-		RequirePreconditions: cfg.HTTP.RequirePreconditions}
-	api.Store, api.Health = store.Unavailable("starting"), checks.Pending{Component: me, Reason: "opening the database"}
-	front, err := listen(cfg.HTTP, api.Handler(), log)
+	front, err := listenFront(cfg.HTTP, api, log)
 	if err != nil {
 		return err
 	}
 	defer front.close()
-	orders := handlers.Admin{Metrics: metrics, Version: version, Addr: cfg.Admin.Addr, Log: log}
-	admin, err := listenAdmin(cfg.Admin, orders, log)
+	defer serveProbe(front, environ, log)()
+	admin, err := listenAdmin(cfg.Admin, newAdminAPI(cfg.Admin, live, metrics, log), log)
 	if err != nil {
 		return err
 	}
 	defer admin.close()
-	waiting := func(reason string) {
-		log.Warn("waiting for the database", "reason", reason)
-		api.Health = checks.Pending{Component: me, Reason: "opening the database: " + reason}
-		front.swap(api.Handler())
-	}
-	accounts, err := openStore(ctx, cfg.Store, waiting, log)
+	accounts, err := openSeeded(ctx, cfg, live, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = closeJudged(err, accounts, log) }()
-	list, err := checkList(accounts, cfg, log)
+	runner, err := newRunner(accounts.Checks, cfg, metrics, log)
 	if err != nil {
-		return err
-	}
-	runner, err := checks.New(me, log, list...)
-	if err != nil {
-		return err
-	}
-	if err := runner.Register(metrics); err != nil {
 		return err
 	}
 	defer background(runner.Run)()
-	orders.Maintainer = runner
-	admin.swap(orders)
-	api.Store, api.Health = accounts, runner
-	front.swap(api.Handler())
+	live.SetStore(accounts)
+	live.SetMaintainer(runner)
+	live.SetHealth(runner)
 	return front.serveUntil(ctx, runner)
 }
 
-// ended turns serve's error into an exit, said once.
+// newAPI returns the routes for clients and probes.
+func newAPI(ctx context.Context, cfg config.HTTP, live *handlers.Live, metrics *prometheus.Registry,
+	log *slog.Logger) (http.Handler, error) {
+	requests, err := handlers.NewMetrics(metrics)
+	return handlers.New(handlers.Options{
+		Live: live, Version: version, MaxBody: int64(cfg.MaxBody), Log: log, Metrics: requests, Stopping: ctx,
+		MaxConcurrent: cfg.MaxConcurrent, RequirePreconditions: cfg.RequirePreconditions,
+	}), err
+}
+
+// newAdminAPI returns the routes for operators.
+func newAdminAPI(cfg config.Admin, live *handlers.Live, metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
+	return handlers.NewAdmin(handlers.AdminOptions{
+		Live: live, Metrics: metrics, Version: version, Addr: cfg.Addr, Log: log,
+	})
+}
+
+// openSeeded opens the store, fills a new one, and shows in live what it waits for.
+func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log *slog.Logger) (backend, error) {
+	waiting := func(reason string) {
+		log.Warn("waiting for the database", "reason", reason)
+		live.SetHealth(pending("opening the database: " + reason))
+	}
+	accounts, err := openBackend(ctx, cfg, opening{create: true, waiting: waiting, log: log})
+	if err != nil {
+		return backend{}, err
+	}
+	n, err := accounts.Seed(ctx, store.Fakes(cfg.Store.Seed))
+	if err != nil {
+		accounts.close(log)
+		return backend{}, fmt.Errorf("writing the first accounts: %w; check the free space and the kernel's log", err)
+	}
+	if n > 0 {
+		log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
+	}
+	return accounts, nil
+}
+
+// newRunner returns a runner of the store's checks and those of the dependencies.
+func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registerer,
+	log *slog.Logger) (*checks.Runner, error) {
+	others, faults := dependencyChecks(cfg)
+	if len(faults) > 0 { // none when the configuration was loaded, but a file that a URL names can have gone
+		return nil, fmt.Errorf("dependencies that cannot be checked: %v", faults)
+	}
+	runner, err := checks.New(component(), log, slices.Concat(own, others)...)
+	if err != nil {
+		return nil, err
+	}
+	return runner, runner.Register(metrics)
+}
+
+// dependencyChecks are the checks of the configured dependencies in the order of
+// their names, and for the key of each URL that cannot be checked its fault.
+func dependencyChecks(cfg config.Config) (list []checks.Check, faults map[string]error) {
+	faults = make(map[string]error)
+	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
+		dep := cfg.Checks.Dependencies[name]
+		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
+		if err != nil && dep.URL != (config.URL{}) { // config reports a missing URL
+			faults["checks.dependencies."+name+".url"] = err
+		}
+		list = append(list, newCheck(name, dep.Check, ask))
+	}
+	return list, faults
+}
+
+// component is what the health of this process is about.
+func component() checks.Component {
+	return checks.Component{Name: "accountservice", Version: version}
+}
+
+// pending is the health before the first check.
+func pending(reason string) checks.Pending {
+	return checks.Pending{Component: component(), Reason: reason}
+}
+
+// closeJudged closes the store after the last request. A stop that would have
+// been a good one is not if the store failed during it.
+func closeJudged(err error, accounts backend, log *slog.Logger) error {
+	lost := errors.Join(accounts.close(log), accounts.Failure())
+	var known *exit
+	if lost == nil || err != nil && !(errors.As(err, &known) && known.code == exitCutShort) {
+		return err
+	}
+	return &exit{exitUnhealthy, fmt.Errorf("the database failed while the service stopped: %w", errors.Join(lost, err))}
+}
+
+// ended logs the end of serve and gives its error an exit code.
 func ended(err error, log *slog.Logger) error {
 	var known *exit
 	switch {
@@ -94,147 +166,25 @@ func ended(err error, log *slog.Logger) error {
 	return known
 }
 
-// openStore opens the accounts, and fills a new database.
-func openStore(ctx context.Context, cfg config.Store, waiting func(string), log *slog.Logger) (*boltstore.Store, error) {
-	if cfg.Bolt.Volume == "require" {
-		if err := checks.Volume(filepath.Dir(cfg.Bolt.Path))(ctx); err != nil {
-			return nil, fmt.Errorf("store.bolt.volume is require: %w", err)
-		}
-	}
-	accounts, err := boltstore.Open(ctx, boltstore.Options{
-		Path:        cfg.Bolt.Path,
-		OpenTimeout: cfg.Bolt.OpenTimeout,
-		Waiting:     waiting,
-		MustExist:   cfg.Bolt.Create == "never",
-		RescueDir:   cfg.Bolt.RescueDir,
-		Log:         log,
-
-		AcceptOlderMeta: cfg.Bolt.AcceptOlderMeta,
-		Reserve:         int64(cfg.Bolt.Reserve),
+// newRegistry has the metrics of the process: version, Go runtime, system.
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "accountservice_build_info", Help: "Always 1; the label tells the version.",
+		ConstLabels: prometheus.Labels{"version": version},
 	})
-	if err != nil {
-		return nil, err
-	}
-	n, err := accounts.Seed(ctx, store.Fakes(cfg.Seed))
-	if err != nil {
-		closeStore(accounts, log)
-		return nil, fmt.Errorf("writing into %s: %w; look for free space, and for disk errors in the kernel's log", cfg.Bolt.Path, err)
-	}
-	if n > 0 {
-		log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
-	}
-	return accounts, nil
-}
-
-// closeJudged closes the accounts after the last request, and judges an end that
-// was to be a good one again: they may have been lost since the order to stop.
-func closeJudged(err error, accounts *boltstore.Store, log *slog.Logger) error {
-	lost := errors.Join(closeStore(accounts, log), accounts.Failure())
-	var known *exit
-	if lost == nil || err != nil && !(errors.As(err, &known) && known.code == exitCutShort) {
-		return err
-	}
-	return &exit{exitUnhealthy, fmt.Errorf("the database failed while the service stopped: %w", errors.Join(lost, err))}
-}
-
-func closeStore(accounts store.Store, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	err := accounts.Close(ctx)
-	if err != nil {
-		log.Error("closing the database", "err", err)
-	}
-	return err
-}
-
-// checkList is everything that is watched.
-func checkList(accounts *boltstore.Store, cfg config.Config, log *slog.Logger) ([]checks.Check, error) {
-	folder := filepath.Dir(cfg.Store.Bolt.Path)
-	ask := accounts.Check
-	if cfg.Checks.Bolt.WriteCanary {
-		ask = inTurn(accounts.Check, accounts.CheckWrite)
-	}
-	list := []checks.Check{
-		newCheck("bolt", cfg.Checks.Bolt.Check, ask),
-		newCheck("records", cfg.Checks.Records, accounts.CheckRecords),
-		newCheck("disk", cfg.Checks.Disk.Check, both(accounts.CheckWritable, checks.Disk(folder, int64(cfg.Checks.Disk.MinFree)))),
-	}
-	if cfg.Store.Bolt.Volume != "ignore" {
-		all := cfg.Checks
-		list = append(list, newCheck("volume", config.Check{
-			Interval: all.Interval, Timeout: all.Timeout, FailAfter: all.FailAfter, PassAfter: all.PassAfter, StaleAfter: all.StaleAfter,
-			OnFailure: "degrade", // a new container would have no volume either
-		}, checks.Volume(folder)))
-	}
-	if cfg.Checks.Scrub.Interval > 0 {
-		scrub, err := newScrub(accounts, cfg.Checks, log)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, scrub)
-	}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
-		dep := cfg.Checks.Dependencies[name]
-		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
-		if err != nil {
-			return nil, fmt.Errorf("checks.dependencies.%s.url: %w", name, err)
-		}
-		list = append(list, newCheck(name, dep.Check, ask))
-	}
-	return list, nil
-}
-
-// unusableURLs is the config.Rule for the dependencies of which no check can be
-// made.
-func unusableURLs(cfg config.Config) map[string]error {
-	faults := make(map[string]error)
-	for name, dep := range cfg.Checks.Dependencies {
-		_, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
-		if err != nil && dep.URL != (config.URL{}) { // its absence is said already
-			faults["checks.dependencies."+name+".url"] = err
-		}
-	}
-	return faults
-}
-
-// both asks two questions as one.
-func both(first, second func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error { return errors.Join(first(ctx), second(ctx)) }
-}
-
-// inTurn asks the second question if the first has a good answer.
-func inTurn(first, second func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if err := first(ctx); err != nil {
-			return err
-		}
-		return second(ctx)
-	}
-}
-
-func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {
-	return checks.Check{
-		Name:       name,
-		OnFailure:  checks.Consequence(cfg.OnFailure),
-		Run:        run,
-		Interval:   cfg.Interval,
-		Timeout:    cfg.Timeout,
-		FailAfter:  cfg.FailAfter,
-		PassAfter:  cfg.PassAfter,
-		StaleAfter: cfg.StaleAfter,
-	}
+	build.Set(1)
+	reg.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
 }
 
 // background runs f until the function it returns is called, which waits for it.
 func background(f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }

@@ -6,40 +6,39 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
-// verifyWorker is the command that verify runs in a process of its own.
-const verifyWorker = "verify-worker"
-
-// newVerifyCommands are verify, for people and scripts, and its worker.
-func newVerifyCommands(stdout io.Writer) []*cobra.Command {
+// newVerifyCommand checks a database file, for people and scripts.
+func newVerifyCommand(p program) *cobra.Command {
 	var timeout time.Duration
 	var format string
-	verify := &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "verify FILE", Short: "Check a database file that no service has open; exit 0, 1 or 2",
-		Long: "Reads every page and every record of a database file and says all damage it finds. It never changes the\n" +
-			"file; while it reads, no service can open it. Of a database in use it takes a copy, made while the service\n" +
-			"was stopped or from a snapshot of its volume.\n\n" +
+		Long: "Reads every page and every record of a database file and reports all damage that it finds. It never\n" +
+			"changes the file; while it reads, no service can open it. To check a database in use, give it a copy, made\n" +
+			"while the service was stopped or from a snapshot of its volume.\n\n" +
 			"Exit codes: 0 intact; 1 damaged, with a line for each finding; 2 no verdict: wrong usage, no such file,\n" +
 			"a service has it open, or the time was up before anything was found.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			show, known := map[string]func(io.Writer, boltstore.Report) error{"text": verdict, "json": verdictJSON}[format]
+			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": showText, "json": showJSON}[format]
 			if !known || timeout <= 0 {
-				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)}
-			}
-			report, err := verifyFile(cmd.Context(), args[0], timeout)
-			if err != nil {
+				err := fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)
 				return &exit{exitUsage, err}
 			}
-			if err := show(stdout, report); err != nil {
+			report, err := verifyWithin(cmd.Context(), args[0], timeout)
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("%w after %s; the file is large or its disk hangs: --timeout grants more", err, timeout)
+			}
+			if err == nil {
+				err = show(p.stdout, report)
+			}
+			if err != nil {
 				return &exit{exitUsage, err}
 			}
 			if !report.Intact {
@@ -48,37 +47,41 @@ func newVerifyCommands(stdout io.Writer) []*cobra.Command {
 			return nil
 		},
 	}
-	verify.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long it may take")
-	verify.Flags().StringVar(&format, "format", "text", "text or json")
-	var modest bool
-	worker := &cobra.Command{
-		Use: verifyWorker + " FILE", Hidden: true, Args: cobra.ExactArgs(1),
-		Run: func(_ *cobra.Command, args []string) {
-			if modest {
-				stepBack()
-			}
-			boltstore.VerifyWorker(args[0], os.Stdin, stdout)
-		},
-	}
-	worker.Flags().BoolVar(&modest, stepBackFlag, false, "let every other process go first")
-	return []*cobra.Command{verify, worker}
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long it may take")
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
 }
 
-func verifyFile(ctx context.Context, path string, timeout time.Duration) (boltstore.Report, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return boltstore.Report{}, err
-	}
+// hangAfter is how long the command waits for a read after its time is up. A disk
+// that hangs may never end it.
+const hangAfter = 2 * time.Second
+
+func verifyWithin(ctx context.Context, path string, timeout time.Duration) (boltverify.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	report, err := boltstore.Verify(ctx, path, exec.Command(program, verifyWorker, "--", path))
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w after %s; the file is large or its disk hangs: --timeout grants more", err, timeout)
+	type result struct {
+		report boltverify.Report
+		err    error
 	}
-	return report, err
+	done := make(chan result, 1)
+	go func() {
+		report, err := boltverify.Verify(ctx, path)
+		done <- result{report, err}
+	}()
+	select {
+	case r := <-done:
+		return r.report, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		return r.report, r.err
+	case <-time.After(hangAfter):
+		return boltverify.Report{}, fmt.Errorf("bolt verify %s: a read does not end: %w", path, ctx.Err())
+	}
 }
 
-func verdict(w io.Writer, r boltstore.Report) error {
+func showText(w io.Writer, r boltverify.Report) error {
 	if r.Intact {
 		_, err := fmt.Fprintf(w, "%s is intact: %d accounts (%d without checksum), %d of %d pages in use, transaction %d\n",
 			r.File, r.Accounts, r.Unchecked, r.Pages-r.FreePages, r.Pages, r.Transaction)
@@ -95,7 +98,7 @@ func verdict(w io.Writer, r boltstore.Report) error {
 	return err
 }
 
-func verdictJSON(w io.Writer, r boltstore.Report) error {
+func showJSON(w io.Writer, r boltverify.Report) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(r)

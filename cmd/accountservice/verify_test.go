@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
-	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/tests/harness"
 )
 
 // verify runs accountservice verify with these arguments.
@@ -23,11 +23,9 @@ func verify(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // leftBehind returns the database that a service left behind.
 func leftBehind(t *testing.T) string {
 	t.Helper()
-	p := start(t, newPath(t))
-	p.await(t, "/ready", 200)
-	p.signal(t, syscall.SIGTERM)
-	p.exits(t, 0)
-	return p.path
+	p := ready(t, newPath(t))
+	p.Stop(t, 0)
+	return p.Path
 }
 
 func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
@@ -38,7 +36,7 @@ func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, _ = verify(t, "--format", "json", path)
-	var report boltstore.Report
+	var report boltverify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); code != 0 || err != nil || !report.Intact || report.File != path || report.Accounts != 100 || report.Findings == nil {
 		t.Errorf("exit %d, %s, %v", code, stdout, err)
 	}
@@ -48,20 +46,16 @@ func TestVerifySaysEachDamageOnALine(t *testing.T) {
 	t.Parallel()
 	path := leftBehind(t)
 	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	b = bytes.ReplaceAll(b, []byte(`"Person_7"`), []byte(`"Person_8"`))
 	b = bytes.ReplaceAll(b, []byte(`"Person_42"`), []byte(`"Person_43"`))
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(path, b, 0o600))
 	code, stdout, stderr := verify(t, path)
 	if code != 1 || !strings.HasPrefix(stdout, path+" is damaged:\n  account \"10007\" on page ") || !strings.Contains(stdout, "wrong checksum\n  account \"10042\" on page ") || stderr != "" {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, _ = verify(t, "--format", "json", path)
-	var report boltstore.Report
+	var report boltverify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); code != 1 || err != nil || report.Intact || len(report.Findings) != 2 {
 		t.Errorf("exit %d, %s, %v", code, stdout, err)
 	}
@@ -72,8 +66,7 @@ func TestVerifySaysEachDamageOnALine(t *testing.T) {
 
 func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 	t.Parallel()
-	running := start(t, newPath(t))
-	running.await(t, "/ready", 200)
+	running := ready(t, newPath(t))
 	free := leftBehind(t)
 	dash := filepath.Join(t.TempDir(), "-x")
 	for name, c := range map[string]struct {
@@ -87,13 +80,13 @@ func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 		"no time":           {[]string{"--timeout", "0s", free}, "above 0"},
 		"time without unit": {[]string{"--timeout", "5", free}, "missing unit"},
 		"too little time":   {[]string{"--timeout", "1ns", free}, "--timeout grants more"},
-		"in use":            {[]string{running.path}, "a running service holds it; verify a copy"},
+		"in use":            {[]string{running.Path}, "a running service holds it; verify a copy"},
 	} {
 		if code, stdout, stderr := verify(t, c.args...); code != 2 || stdout != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %q, %q; want 2 and %q", name, code, stdout, stderr, c.want)
 		}
 	}
-	if status, _ := running.get("/health"); status != 200 {
+	if status, _ := running.Get("/health"); status != 200 {
 		t.Errorf("/health of the service whose file was asked for = %d", status)
 	}
 }

@@ -20,22 +20,24 @@ func TestMissingVolumeIsSaid(t *testing.T) {
 	path := filepath.Join(dir, "accounts.db")
 
 	strict := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")
-	strict.exits(t, 1)
-	strict.logs(t, "mount a named volume at "+dir)
+	strict.Exits(t, 1)
+	strict.Logs(t, "mount a named volume at "+dir)
+	imported := command(path, "import", write(t, line(1)))
+	imported.Env = append(imported.Env, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")
+	runs(t, imported).is(t, 1, "", "mount a named volume at "+dir)
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("files were made: %v, %v", left, err)
 	}
 
 	p := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn")
-	p.await(t, "/health/checks/volume", 503)
-	p.await(t, "/ready", 200)
-	p.signal(t, syscall.SIGTERM)
-	p.exits(t, 0)
-	if n := strings.Count(p.log.String(), "mount a named volume"); n != 1 {
-		t.Errorf("the log says it %d times, want once:\n%s", n, p.log)
+	p.Await(t, "/health/checks/volume", 503)
+	p.Await(t, "/ready", 200)
+	p.Stop(t, 0)
+	if n := strings.Count(p.Log.String(), "mount a named volume"); n != 1 {
+		t.Errorf("the log says it %d times, want once:\n%s", n, p.Log)
 	}
 
 	indifferent := start(t, path)
-	indifferent.await(t, "/health/checks/bolt", 200)
-	indifferent.await(t, "/health/checks/volume", 404)
+	indifferent.Await(t, "/health/checks/bolt", 200)
+	indifferent.Await(t, "/health/checks/volume", 404)
 }

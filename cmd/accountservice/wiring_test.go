@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,9 +21,9 @@ import (
 	"accountservice/config"
 	"accountservice/internal/checks"
 	"accountservice/internal/handlers"
-	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
@@ -42,23 +40,20 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	cfg.Checks.Bolt.Check, cfg.Checks.Records = settings(1, "unroute"), settings(2, "restart")
 	cfg.Checks.Disk = config.Disk{Check: settings(3, "degrade"), MinFree: 1 << 50}
 	loaded, err := config.Load("", []string{"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=" + sick.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	url := loaded.Checks.Dependencies["users"].URL
 	cfg.Checks.Dependencies = map[string]config.Dependency{
 		"users": {Check: settings(4, "unroute"), URL: url},
 		"rates": {Check: settings(5, "degrade"), URL: url},
 	}
-	accounts, err := openStore(t.Context(), cfg.Store, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	accounts, err := openBackend(t.Context(), cfg, opening{create: true, log: slog.New(slog.DiscardHandler)})
+	harness.Must(t, err)
 	defer storetest.Close(t, accounts)
-	list, err := checkList(accounts, cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	others, faults := dependencyChecks(cfg)
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
+	list := append(accounts.Checks, others...)
 	volume := "" // whether this machine's temporary folder is a volume
 	if err := checks.Volume(filepath.Dir(cfg.Store.Bolt.Path))(t.Context()); err != nil {
 		volume = err.Error()
@@ -68,8 +63,8 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		healthy  string // "" or the words of its failure
 		lost     string // the first after the database was removed
 	}{
-		"bolt":    {cfg.Checks.Bolt.Check, "", "deleted or moved away"},
-		"records": {cfg.Checks.Records, "", ""},
+		"bolt":    {cfg.Checks.Bolt.Check, "", "were put back at the path"},
+		"records": {cfg.Checks.Records, "", "deleted or moved away"},
 		"disk":    {cfg.Checks.Disk.Check, filepath.Dir(cfg.Store.Bolt.Path) + " has ", "less than 1073741824.0 MiB"},
 		"volume":  {settings(6, "degrade"), volume, volume},
 		"users":   {cfg.Checks.Dependencies["users"].Check, "404", "404"},
@@ -91,13 +86,11 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	if len(list) != len(want) {
 		t.Errorf("%d checks, want %d", len(list), len(want))
 	}
-	if err := os.Remove(cfg.Store.Bolt.Path); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.Remove(cfg.Store.Bolt.Path))
 	for _, c := range list {
 		err := c.Run(t.Context())
-		for deadline := time.Now().Add(10 * time.Second); c.Name == "records" && err != nil && time.Now().Before(deadline); {
-			err = c.Run(t.Context()) // it fails until the database is put back
+		if c.Name == "bolt" { // it does not fail until the accounts are saved
+			harness.Until(10*time.Second, func() bool { err = c.Run(t.Context()); return err != nil })
 		}
 		if !says(err, want[c.Name].lost) {
 			t.Errorf("without the database %s = %v, want %q", c.Name, err, want[c.Name].lost)
@@ -105,109 +98,15 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	}
 }
 
-func TestScrubVerifiesACopyInAnotherProcess(t *testing.T) {
-	var cfg config.Config
-	cfg.Store = config.Store{Seed: 5000, Bolt: config.Bolt{Path: newPath(t), OpenTimeout: time.Second, Create: "auto"}}
-	cfg.Checks.Scrub.Interval = time.Hour
-	var log bytes.Buffer
-	accounts, err := openStore(t.Context(), cfg.Store, nil, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer storetest.Close(t, accounts)
-	scrub, err := newScrub(accounts, cfg.Checks, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if scrub.Delay != scrubDelay || scrub.Timeout != scrubTimeout || scrub.OnFailure != checks.Degrade {
-		t.Errorf("scrub has %+v", scrub)
-	}
-	if err := scrub.Run(t.Context()); err != nil || !strings.Contains(log.String(), "msg=scrub") || !strings.Contains(log.String(), "accounts=5000") {
-		t.Errorf("scrub = %v, log %q", err, &log)
-	}
-	// a list of free pages that names the bucket of buckets, which is in use
-	file, err := os.OpenFile(cfg.Store.Bolt.Path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	field := func(at int64) uint64 {
-		b := make([]byte, 8)
-		if _, err := file.ReadAt(b, at); err != nil {
-			t.Fatal(err)
-		}
-		return binary.NativeEndian.Uint64(b)
-	}
-	const header, page = 16, 4096 // of bbolt's pages
-	newest := int64(0)
-	if field(page+header+48) > field(header+48) {
-		newest = page
-	}
-	root := binary.NativeEndian.AppendUint64(nil, field(newest+header+16))
-	if _, err := file.WriteAt(root, int64(field(newest+header+32))*page+header); err != nil {
-		t.Fatal(err)
-	}
-	if err := scrub.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "is damaged") || !strings.Contains(err.Error(), "free pages") {
-		t.Errorf("scrub = %v, want the damaged list of free pages", err)
-	}
-	for _, every := range []time.Duration{10 * time.Second, 720 * time.Hour} { // the least and the most there can be
-		cfg.Checks.Scrub.Interval = every
-		scrub, err := newScrub(accounts, cfg.Checks, slog.New(slog.DiscardHandler))
-		if err == nil {
-			_, err = checks.New(checks.Component{}, slog.New(slog.DiscardHandler), scrub)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func TestScrubWithoutAVerdictLeavesTheLastOne(t *testing.T) {
-	damage := errors.New("a page is damaged")
-	missed := fmt.Errorf("%w: out of memory", boltstore.ErrNotScrubbed)
-	for name, c := range map[string]struct {
-		runs []error
-		want string // contained in the last answer; "" is none
-	}{
-		"well":                     {[]error{nil}, ""},
-		"damage at once":           {[]error{nil, damage}, "damaged"},
-		"two missed":               {[]error{nil, missed, missed}, ""},
-		"two missed at first":      {[]error{missed, missed}, ""},
-		"three missed":             {[]error{nil, missed, missed, missed}, "out of memory"},
-		"missed, but not in a row": {[]error{missed, missed, nil, missed, missed}, ""},
-		"damage stays":             {[]error{damage, missed}, "damaged"},
-		"damage stays for long":    {[]error{damage, missed, missed, missed}, "damaged"},
-		"well again":               {[]error{damage, missed, nil}, ""},
-	} {
-		var log bytes.Buffer
-		verdict := lastVerdict(slog.New(slog.NewTextHandler(&log, nil)))
-		var got error
-		misses := 0
-		for _, run := range c.runs {
-			got = verdict(run)
-			if errors.Is(run, boltstore.ErrNotScrubbed) {
-				misses++
-			}
-		}
-		if (got == nil) != (c.want == "") || got != nil && !strings.Contains(got.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, got, c.want)
-		}
-		if n := strings.Count(log.String(), "no scrub"); n != misses {
-			t.Errorf("%s: %d lines for %d runs without a verdict", name, n, misses)
-		}
-	}
-}
-
-// newFront is that of a service that is starting, on a free port.
+// newFront is that of a service that is starting, on any port.
 func newFront(t *testing.T, cfg config.HTTP) *front {
 	t.Helper()
-	cfg.Host, cfg.Port = "127.0.0.1", freePort(t)
-	api := handlers.API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
-		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening"}}
-	f, err := listen(cfg, api.Handler(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg.Host, cfg.Port = "127.0.0.1", 0
+	live := &handlers.Live{}
+	live.SetHealth(pending("opening"))
+	log := slog.New(slog.DiscardHandler)
+	f, err := listenFront(cfg, handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: log}), log)
+	harness.Must(t, err)
 	t.Cleanup(f.close)
 	return f
 }
@@ -230,17 +129,13 @@ func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
 
 func TestOPTIONSOfTheServerIsAProblemToo(t *testing.T) {
 	f := newFront(t, config.Default().HTTP)
-	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(f.cfg.Port)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, err := net.Dial("tcp", f.addr.String())
+	harness.Must(t, err)
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer resp.Body.Close()
 	var problem handlers.Problem
 	err = json.NewDecoder(resp.Body).Decode(&problem)
@@ -252,37 +147,42 @@ func TestOPTIONSOfTheServerIsAProblemToo(t *testing.T) {
 // A process that ended has let go of everything; so the program runs in this one.
 func TestWhatWasOpenedIsClosedWhenRunReturns(t *testing.T) {
 	path := newPath(t)
-	port := freePort(t)
-	p := &process{url: fmt.Sprintf("http://127.0.0.1:%d", port), path: path, log: &buffer{}, exited: make(chan int, 1)}
+	port := harness.Port(t)
+	url := fmt.Sprint("http://127.0.0.1:", port)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	before := runtime.NumGoroutine()
+	var log harness.Buffer
+	exited := make(chan int, 1)
 	go func() {
-		p.exited <- run(ctx, nil, []string{"ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", "ACCOUNTSERVICE_HTTP_PORT=" + fmt.Sprint(port),
-			"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0", "ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, io.Discard, p.log)
+		exited <- run(ctx, nil, []string{"ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", "ACCOUNTSERVICE_HTTP_PORT=" + fmt.Sprint(port),
+			"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0", "ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, io.Discard, &log)
 	}()
-	p.await(t, "/ready", 200)
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		if status, body := harness.Ask("GET", url+"/ready", ""); status != 200 {
+			return fmt.Errorf("/ready = %d %s", status, body)
+		}
+		return nil
+	}))
 	cancel()
-	p.exits(t, 0)
-	if strings.Contains(p.log.String(), "closing the database") {
-		t.Errorf("closing failed:\n%s", p.log)
+	if code := <-exited; code != 0 || strings.Contains(log.String(), "closing the database") {
+		t.Errorf("exit %d:\n%s", code, &log)
 	}
-	if code, body := p.get("/health"); code != 0 {
-		t.Errorf("the port still answers %d %s", code, body)
+	if status, body := harness.Ask("GET", url+"/health", ""); status != 0 {
+		t.Errorf("the port still answers %d %s", status, body)
 	}
 	again, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, MustExist: true, OpenTimeout: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatalf("after the stop: %v; want the file free", err)
 	}
 	storetest.Close(t, again)
-	deadline := time.Now().Add(10 * time.Second)
-	for runtime.NumGoroutine() > before {
-		if time.Now().After(deadline) {
+	harness.Must(t, harness.Eventually(10*time.Second, func() error {
+		if n := runtime.NumGoroutine(); n > before {
 			stacks := make([]byte, 1<<16)
-			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+			return fmt.Errorf("%d goroutines, %d before:\n%s", n, before, stacks[:runtime.Stack(stacks, true)])
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	}))
 }
 
 type panicking struct{}

@@ -1,14 +1,11 @@
-// Package checks watches what the service needs and publishes what it found.
-// It owns probing, thresholds, staleness and the words of /health and /ready,
-// and is the only one that knows health-go. It knows no store, no HTTP route
-// and no configuration.
+// Package checks watches what the service needs and publishes what it found. It owns probing, thresholds, staleness
+// and the answers of /health and /ready, and is the only package that knows health-go. It knows no store, no HTTP and
+// no configuration.
 package checks
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -16,37 +13,36 @@ import (
 type Consequence string
 
 const (
-	// Restart: this container can't do its work and a new one could.
-	// /health is 503.
+	// Restart: this container can't do its work and a new one could. /health is 503.
 	Restart Consequence = "restart"
-	// Unroute: send no traffic now, but killing would not help.
-	// /ready is 503, /health stays 200.
+	// Unroute: send no traffic now, but killing would not help. /ready is 503, /health stays 200.
 	Unroute Consequence = "unroute"
 	// Degrade: something is ill and the service still serves. Both stay 200.
 	Degrade Consequence = "degrade"
 )
 
-// Check is one question, asked again and again.
+// Orders not to be ready share the names of checks, so no check may have one of these.
+const (
+	drainName       = "drain"
+	maintenanceName = "maintenance"
+)
+
+// Check is one question that is asked at an interval.
 type Check struct {
 	Name      string
 	OnFailure Consequence
 
-	// Run asks once: nil is healthy, a Warner healthy with something to say. ctx
-	// carries the deadline. It changes nothing, its error is shown to operators
-	// and holds no secret, and it may panic or hang: then it costs one goroutine,
-	// and no second run begins.
+	// Run asks once. It returns nil if the check passes, a Warner if it passes with a warning, and any other error if
+	// it fails. ctx ends at the timeout. Run changes nothing. Its error is shown to operators and holds no secret. If
+	// Run hangs, it costs one goroutine, and no second run begins.
 	Run func(ctx context.Context) error
 
-	Interval time.Duration // from the start of one run to that of the next, up to 10 % less by chance
-	Timeout  time.Duration // of one run, below Interval
-	// FailAfter failures in a row turn a healthy check, PassAfter successes a
-	// failing one. The very first run needs no company: it decides alone when it
-	// fails, for health must be earned.
+	Interval time.Duration // from the start of one run to that of the next, shortened by up to 10 % at random
+	Timeout  time.Duration // of one run, at most Interval
+	// After FailAfter failures in a row a healthy check fails, and after PassAfter passes in a row a failing one is
+	// healthy. Before a check was healthy for the first time, one failure is enough.
 	FailAfter, PassAfter int
-	StaleAfter           time.Duration // older than this, a result counts as failure
-	// Delay is how long after the start the first run begins. Until it has ended,
-	// the check is starting and does not fail. For checks that degrade.
-	Delay time.Duration
+	StaleAfter           time.Duration // an older result counts as a failure
 }
 
 func (c Check) validate() error {
@@ -61,141 +57,75 @@ func (c Check) validate() error {
 		return fmt.Errorf("check %s: timeout %s must be above 0 and within interval %s", c.Name, c.Timeout, c.Interval)
 	case c.FailAfter < 1 || c.PassAfter < 1:
 		return fmt.Errorf("check %s: thresholds must be at least 1", c.Name)
-	case c.Delay < 0 || c.Delay > 0 && c.OnFailure != Degrade:
-		return fmt.Errorf("check %s: delay %s is for checks that degrade", c.Name, c.Delay)
 	case c.StaleAfter < c.Interval+c.Timeout:
 		return fmt.Errorf("check %s: stale_after %s must be at least interval + timeout", c.Name, c.StaleAfter)
 	}
 	return nil
 }
 
-// Warner is the error of a run that passed and has something to say, such as a
-// certificate that ends soon. It may be wrapped, and joined with others of its
-// kind; joined with a failure it is one.
-type Warner interface {
-	error
-	Warning() string // one line for operators, without secrets
-}
-
-// Unasked is the error of a run that asked nothing, and says the last answer
-// again. It counts, and the time it took does not.
-type Unasked interface {
-	error
-	Unasked()
-}
-
-// warning is what err says if it is nothing but a Warner. errors.As would also
-// find one that stands beside a failure.
-func warning(err error) (words string, warns bool) {
-	switch e := err.(type) {
-	case Warner:
-		return e.Warning(), true
-	case interface{ Unwrap() error }:
-		return warning(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		var all []string
-		for _, part := range e.Unwrap() {
-			words, warns := warning(part)
-			if !warns {
-				return "", false
-			}
-			all = append(all, words)
-		}
-		return strings.Join(all, "; "), len(all) > 0
-	}
-	return "", false
-}
-
-// Status is what a check is known to be.
-type Status string
-
-const (
-	Starting Status = "starting" // no result yet
-	OK       Status = "ok"
-	Failing  Status = "failing"
-)
-
-// Result is what a prober knows of its check.
-type Result struct {
-	Status              Status
-	Stale               bool   // Status was OK, and no run has passed for too long
-	Err                 error  // of the last run that ended, or why it has not
-	Warning             string // of the last run that passed, or empty
-	Latency             time.Duration
-	Finished            time.Time // when the last result came, or zero
-	LastSuccess         time.Time // or zero
-	ConsecutiveFailures int
-	ConsecutivePasses   int
-	Failures            int       // since it was OK and passed
-	Since               time.Time // of what it counts as
-	LastFailure         Failure
-	Changes             []Change // newest first, at most maxChanges; never changed in place
-}
-
-var errNoResult = errors.New("starting: no result yet")
-
-// counts is the status that r counts as.
-func (r Result) counts() Status {
-	if r.Stale {
-		return Failing
-	}
-	return r.Status
-}
-
-// verdict is r as it counts at the time now: nil, or why the check fails.
-func (c Check) verdict(r Result, now time.Time) error {
+// verdict returns what r counts as at the time now. The error is why the check is not OK, or the last failure of one
+// that is still OK.
+func (c Check) verdict(r result, now time.Time) (counts Status, err string) {
 	switch {
-	case r.Finished.IsZero() && c.Delay > 0 && now.Sub(r.Since) <= c.Delay+c.Timeout+time.Second:
-		return nil // its first result is not due yet
-	case r.Status == Starting && r.Finished.IsZero():
-		return errNoResult
-	case r.Status == Starting:
-		return fmt.Errorf("starting: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
-	case c.old(r, now):
-		return fmt.Errorf("stale: no result for %s", now.Sub(r.Finished).Round(100*time.Millisecond))
-	case r.counts() == Failing && r.Err == nil:
-		return fmt.Errorf("recovering: %d of %d passes in a row", r.ConsecutivePasses, c.PassAfter)
-	case r.Status == Failing, r.Stale:
-		return r.Err
+	case r.status == Starting && r.finished.IsZero():
+		return Starting, "starting: no result yet"
+	case r.status == Starting:
+		return Starting, fmt.Sprintf("starting: %d of %d passes in a row", r.passesInARow, c.PassAfter)
+	case c.tooOld(r, now):
+		return Failing, fmt.Sprintf("stale: no result for %s", now.Sub(r.finished).Round(100*time.Millisecond))
+	case r.counts() == Failing && r.failure == "":
+		return Failing, fmt.Sprintf("recovering: %d of %d passes in a row", r.passesInARow, c.PassAfter)
 	}
-	return nil
+	return r.counts(), r.failure
 }
 
-func (c Check) old(r Result, now time.Time) bool { return now.Sub(r.Finished) > c.StaleAfter }
+func (c Check) tooOld(r result, now time.Time) bool { return now.Sub(r.finished) > c.StaleAfter }
 
-// after is the result that follows r when a run ended at now with err.
-func (c Check) after(r Result, err error, latency time.Duration, now time.Time) Result {
+// after returns the result that follows r when a run ended at now.
+func (c Check) after(r result, o outcome, now time.Time) result {
 	next := r
-	next.Err, next.Latency, next.Finished = err, latency, now
-	if err == nil {
-		next.LastSuccess, next.ConsecutiveFailures = now, 0
-		next.ConsecutivePasses++
-		if next.ConsecutivePasses >= c.PassAfter {
-			next.Status, next.Stale = OK, false
+	next.failure, next.latency, next.finished = o.failure, o.took, now
+	passed := o.failure == ""
+	if passed {
+		next.warning, next.lastSuccess, next.failuresInARow = o.warning, now, 0
+		next.passesInARow++
+		if next.passesInARow >= c.PassAfter {
+			next.status, next.stale = OK, false
 		}
 	} else {
-		next.ConsecutivePasses = 0
-		next.ConsecutiveFailures++
-		next.Failures++
-		next.LastFailure = Failure{err, now}
-		if r.Status == Starting || r.Status == OK && next.ConsecutiveFailures >= c.FailAfter {
-			next.Status, next.Stale = Failing, false
+		next.passesInARow = 0
+		next.failuresInARow++
+		next.failures++
+		next.lastFailure = &Failure{instant(now), o.failure}
+		if r.status == Starting || r.status == OK && next.failuresInARow >= c.FailAfter {
+			next.status, next.stale = Failing, false
 		}
 	}
-	next.remember(r, now)
-	if err == nil && next.counts() == OK {
-		next.Failures = 0
+	next.addChange(r, now)
+	if passed && next.counts() == OK {
+		next.failures = 0
 	}
 	return next
 }
 
-// expired is the result that follows r when at now nothing has come for too long.
-func (c Check) expired(r Result, now time.Time) Result {
-	if r.Status != OK || r.Stale || !c.old(r, now) {
+// expired returns the result that follows r when at now it is too old.
+func (c Check) expired(r result, now time.Time) result {
+	if r.status != OK || r.stale || !c.tooOld(r, now) {
 		return r
 	}
 	next := r
-	next.Stale, next.ConsecutivePasses, next.LastFailure = true, 0, Failure{c.verdict(r, now), now}
-	next.remember(r, now)
+	_, why := c.verdict(r, now)
+	next.stale, next.passesInARow, next.lastFailure = true, 0, &Failure{instant(now), why}
+	next.addChange(r, now)
 	return next
+}
+
+// resumed returns what r is worth after the process stood still until at. A success that was to be renewed before
+// then does not count any more.
+func (c Check) resumed(r result, at time.Time) result {
+	due := r.finished.Add(c.Interval + c.Timeout)
+	if c.OnFailure != Degrade && r.counts() == OK && due.Before(at) {
+		r.stale, r.failure = true, "stale: this process stood still, and has not asked since"
+	}
+	return r
 }

@@ -1,4 +1,4 @@
-package checks
+package checks_test
 
 import (
 	"bytes"
@@ -15,13 +15,15 @@ import (
 	"time"
 
 	health "github.com/hellofresh/health-go/v5"
+
+	"accountservice/internal/checks"
 )
 
-var me = Component{Name: "accountservice", Version: "test"}
+var me = checks.Component{Name: "accountservice", Version: "test"}
 
-// check is a Check with the service's defaults that fails as *err says.
-func check(name string, c Consequence, run func(context.Context) error) Check {
-	return Check{Name: name, OnFailure: c, Run: run, Interval: 2 * time.Second, Timeout: time.Second,
+// check is a Check with the service's defaults.
+func check(name string, c checks.Consequence, run func(context.Context) error) checks.Check {
+	return checks.Check{Name: name, OnFailure: c, Run: run, Interval: 2 * time.Second, Timeout: time.Second,
 		FailAfter: 2, PassAfter: 1, StaleAfter: 15 * time.Second}
 }
 
@@ -37,9 +39,9 @@ func (s *switchable) run(context.Context) error {
 }
 
 // start runs the checks until the test ends.
-func start(t *testing.T, log *slog.Logger, checks ...Check) *Runner {
+func start(t *testing.T, log *slog.Logger, list ...checks.Check) *checks.Runner {
 	t.Helper()
-	r, err := New(me, log, checks...)
+	r, err := checks.New(me, log, list...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,43 +51,71 @@ func start(t *testing.T, log *slog.Logger, checks ...Check) *Runner {
 	t.Cleanup(func() {
 		cancel()
 		<-done
-		time.Sleep(time.Minute) // of the bubble: runs left behind come to their end
+		time.Sleep(time.Minute) // of the bubble: runs that hang end
 	})
 	return r
 }
 
-// pass lets fake time go by and everything due settle.
+// pass lets fake time go by, and waits until all that is due is done.
 func pass(d time.Duration) {
 	time.Sleep(d) // of a synctest bubble
 	synctest.Wait()
 }
 
-func expect(t *testing.T, r *Runner, healthStatus, readyStatus int, words ...string) {
+func expect(t *testing.T, r *checks.Runner, healthStatus, readyStatus int, words ...string) {
 	t.Helper()
-	report := r.Report()
-	if report.HealthStatus != healthStatus || report.ReadyStatus != readyStatus {
-		t.Errorf("/health %d, /ready %d; want %d, %d: %s", report.HealthStatus, report.ReadyStatus, healthStatus, readyStatus, report.Body)
+	s := r.Snapshot()
+	health := s.AnswerHealth(checks.JSON, false)
+	ready, err := s.AnswerReady(checks.JSON, false, nil)
+	if code(health) != healthStatus || code(ready) != readyStatus || err != nil || !bytes.Equal(health.Body, ready.Body) {
+		t.Errorf("/health %d, /ready %d, %v; want %d, %d and one body: %s%s", code(health), code(ready), err, healthStatus, readyStatus, health.Body, ready.Body)
+	}
+	if s.Healthy != (healthStatus == 200) || s.Ready != (readyStatus == 200) {
+		t.Errorf("healthy %v, ready %v; want %d, %d", s.Healthy, s.Ready, healthStatus, readyStatus)
 	}
 	for _, w := range words {
-		if !strings.Contains(string(report.Body), w) {
-			t.Errorf("%s lacks %q", report.Body, w)
+		if !bytes.Contains(health.Body, []byte(w)) {
+			t.Errorf("%s lacks %q", health.Body, w)
 		}
 	}
 }
 
+// code is the status of an answer in HTTP.
+func code(a checks.Answer) int {
+	if a.OK {
+		return 200
+	}
+	return 503
+}
+
+// body is the JSON of /health.
+func body(r *checks.Runner) string {
+	return string(r.Snapshot().AnswerHealth(checks.JSON, false).Body)
+}
+
+// one answers /health/checks/{name}.
+func one(t *testing.T, r *checks.Runner, form checks.Form, name string) checks.Answer {
+	t.Helper()
+	answer, err := r.Snapshot().AnswerCheck(form, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
 func TestEachConsequenceGivesItsStatus(t *testing.T) {
 	for _, c := range []struct {
-		on            Consequence
+		on            checks.Consequence
 		health, ready int
 		status        health.Status
 	}{
-		{Restart, 503, 503, health.StatusUnavailable},
-		{Unroute, 200, 503, health.StatusPartiallyAvailable},
-		{Degrade, 200, 200, health.StatusPartiallyAvailable},
+		{checks.Restart, 503, 503, health.StatusUnavailable},
+		{checks.Unroute, 200, 503, health.StatusPartiallyAvailable},
+		{checks.Degrade, 200, 200, health.StatusPartiallyAvailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var sick switchable
-			r := start(t, slog.New(slog.DiscardHandler), check("a", c.on, sick.run), check("b", Restart, (&switchable{}).run))
+			r := start(t, slog.New(slog.DiscardHandler), check("a", c.on, sick.run), check("b", checks.Restart, (&switchable{}).run))
 			pass(time.Millisecond)
 			expect(t, r, 200, 200, `"status":"OK"`)
 			sick.set(errors.New("it is ill"))
@@ -100,10 +130,10 @@ func TestEachConsequenceGivesItsStatus(t *testing.T) {
 	}
 }
 
-func TestHealthIsEarned(t *testing.T) {
+func TestServiceIsUnhealthyUntilItsFirstResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(ctx context.Context) error { time.Sleep(500 * time.Millisecond); return nil }
-		r, err := New(me, slog.New(slog.DiscardHandler), check("a", Restart, slow))
+		r, err := checks.New(me, slog.New(slog.DiscardHandler), check("a", checks.Restart, slow))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,11 +150,11 @@ func TestHealthIsEarned(t *testing.T) {
 	})
 }
 
-func TestFirstFailureNeedsNoCompany(t *testing.T) {
+func TestVeryFirstFailureCountsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
 		sick.set(errors.New("ill from the start"))
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, sick.run))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, sick.run))
 		pass(time.Millisecond)
 		expect(t, r, 503, 503, "ill from the start")
 	})
@@ -133,7 +163,7 @@ func TestFirstFailureNeedsNoCompany(t *testing.T) {
 func TestSlowDependencyDoesNotHoldUpTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-		r := start(t, slog.New(slog.DiscardHandler), check("slow", Degrade, hang), check("own", Restart, (&switchable{}).run))
+		r := start(t, slog.New(slog.DiscardHandler), check("slow", checks.Degrade, hang), check("own", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
 		expect(t, r, 200, 200, "no result yet")
 		pass(1200 * time.Millisecond)
@@ -146,12 +176,12 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 		release := make(chan struct{})
 		var runs atomic.Int32
 		hang := func(context.Context) error { runs.Add(1); <-release; return nil }
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, hang))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, hang))
 		pass(time.Millisecond)
 		before := runtime.NumGoroutine()
 		pass(2 * time.Minute)
 		for range 2000 {
-			r.Report()
+			r.Snapshot()
 		}
 		if after := runtime.NumGoroutine(); after > before+1 {
 			t.Errorf("%d goroutines after 2 minutes, %d before", after, before)
@@ -160,7 +190,7 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 			t.Errorf("%d runs at once", n)
 		}
 		expect(t, r, 503, 503)
-		if body := r.Report().Body; !regexp.MustCompile(`hung: no answer for (1m5|2m)`).Match(body) {
+		if body := body(r); !regexp.MustCompile(`hung: no answer for (1m5|2m)`).MatchString(body) {
 			t.Errorf("%s does not tell its age", body)
 		}
 		close(release)
@@ -174,15 +204,15 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 func TestLateSuccessIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := func(context.Context) error { time.Sleep(1050 * time.Millisecond); return nil }
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, late))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, late))
 		pass(2 * time.Minute)
 		expect(t, r, 503, 503, "no answer within 1s")
 	})
 }
 
-func TestPanicIsAFailureWithItsWords(t *testing.T) {
+func TestPanicIsAFailureWithItsText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, func(context.Context) error { panic("boom") }))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, func(context.Context) error { panic("boom") }))
 		pass(time.Millisecond)
 		expect(t, r, 503, 503, "the check panicked: boom")
 	})
@@ -192,7 +222,7 @@ func TestPassAfterHoldsBackRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
 		sick.set(errors.New("ill"))
-		c := check("a", Restart, sick.run)
+		c := check("a", checks.Restart, sick.run)
 		c.PassAfter = 3
 		r := start(t, slog.New(slog.DiscardHandler), c)
 		pass(time.Millisecond)
@@ -206,7 +236,7 @@ func TestPassAfterHoldsBackRecovery(t *testing.T) {
 
 func TestFirstPassesMustReachPassAfterToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := check("a", Restart, (&switchable{}).run)
+		c := check("a", checks.Restart, (&switchable{}).run)
 		c.PassAfter = 2
 		r := start(t, slog.New(slog.DiscardHandler), c)
 		pass(time.Millisecond)
@@ -216,38 +246,38 @@ func TestFirstPassesMustReachPassAfterToo(t *testing.T) {
 	})
 }
 
-// A dead prober must not stay green: its last good result grows old.
+// The check of a dead prober must not stay healthy.
 func TestOldResultIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := check("a", Restart, (&switchable{}).run)
-		r, err := New(me, slog.New(slog.DiscardHandler), c)
+		c := check("a", checks.Restart, (&switchable{}).run)
+		r, err := checks.New(me, slog.New(slog.DiscardHandler), c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.probers[0].probe(t.Context(), nil) // once, and never again
+		r.ProbeCheck(t.Context(), 0) // once, and never again
 		for range 14 {
-			pass(publishEvery)
-			r.publish()
+			pass(time.Second)
+			r.Publish()
 			expect(t, r, 200, 200)
 		}
 		pass(2 * time.Second)
-		r.publish()
+		r.Publish()
 		expect(t, r, 503, 503, "stale: no result for 16s")
-		if body := string(r.Report().Checks["a"].Body); !strings.Contains(body, `"status":"failing"`) {
+		if body := string(one(t, r, checks.JSON, "a").Body); !strings.Contains(body, `"status":"failing"`) {
 			t.Errorf("check says %s", body)
 		}
 	})
 }
 
-// As after a SIGSTOP and SIGCONT: nobody publishes, then somebody asks.
+// As after SIGSTOP and SIGCONT: a request comes before the next publication.
 func TestOldAnswerIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := New(me, slog.New(slog.DiscardHandler), check("a", Restart, (&switchable{}).run))
+		r, err := checks.New(me, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.probers[0].probe(t.Context(), nil)
-		r.publish()
+		r.ProbeCheck(t.Context(), 0)
+		r.Publish()
 		expect(t, r, 200, 200)
 		pass(8 * time.Second)
 		expect(t, r, 503, 503, "no health answer was made for 8s")
@@ -256,7 +286,7 @@ func TestOldAnswerIsNotServed(t *testing.T) {
 
 func TestDrainingIsNotReadyAndStaysHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, (&switchable{}).run))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
 		r.Drain()
 		expect(t, r, 200, 503) // at once
@@ -267,11 +297,11 @@ func TestDrainingIsNotReadyAndStaysHealthy(t *testing.T) {
 
 func TestReportIsMadeAtLeastOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := check("a", Restart, (&switchable{}).run)
+		c := check("a", checks.Restart, (&switchable{}).run)
 		c.Interval, c.StaleAfter = time.Hour, 24*time.Hour
 		r := start(t, slog.New(slog.DiscardHandler), c)
 		pass(10 * time.Minute)
-		if age := time.Since(r.Report().At); age > time.Second {
+		if age := time.Since(r.Snapshot().At); age > time.Second {
 			t.Errorf("report is %s old", age)
 		}
 		expect(t, r, 200, 200)
@@ -282,23 +312,23 @@ func TestAnswerDecodesAsHealthGosOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
 		sick.set(errors.New("ill"))
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Degrade, sick.run))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Degrade, sick.run))
 		pass(time.Millisecond)
 		var own health.Check
-		if err := json.Unmarshal(r.Report().Body, &own); err != nil {
+		if err := json.Unmarshal([]byte(body(r)), &own); err != nil {
 			t.Fatal(err)
 		}
 		if own.Status != health.StatusPartiallyAvailable || own.Failures["a"] != "ill" || own.Component.Name != me.Name ||
 			own.Component.Version != me.Version || time.Since(own.Timestamp) > time.Second {
 			t.Errorf("decoded %+v", own)
 		}
-		var one map[string]any
-		if err := json.Unmarshal(r.Report().Checks["a"].Body, &one); err != nil {
+		var alone map[string]any
+		if err := json.Unmarshal(one(t, r, checks.JSON, "a").Body, &alone); err != nil {
 			t.Fatal(err)
 		}
 		for _, field := range []string{"status", "on_failure", "latency_ms", "consecutive_failures", "since", "interval", "timeout", "error"} {
-			if _, ok := one[field]; !ok {
-				t.Errorf("check lacks %s: %v", field, one)
+			if _, ok := alone[field]; !ok {
+				t.Errorf("check lacks %s: %v", field, alone)
 			}
 		}
 	})
@@ -308,7 +338,7 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var sick switchable
-		start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, sick.run))
+		start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", checks.Restart, sick.run))
 		pass(time.Minute)
 		sick.set(errors.New("the disk is gone"))
 		pass(time.Minute)
@@ -323,36 +353,24 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 
 func TestBadChecksAreRefused(t *testing.T) {
 	run := (&switchable{}).run
-	good := check("a", Restart, run)
-	for name, spoil := range map[string]func(*Check){
-		"no name":          func(c *Check) { c.Name = "" },
-		"the drain's name": func(c *Check) { c.Name = "drain" },
-		"nothing to run":   func(c *Check) { c.Run = nil },
-		"no consequence":   func(c *Check) { c.OnFailure = "" },
-		"no timeout":       func(c *Check) { c.Timeout = 0 },
-		"timeout too long": func(c *Check) { c.Timeout = 3 * time.Second },
-		"no threshold":     func(c *Check) { c.FailAfter = 0 },
-		"stale too soon":   func(c *Check) { c.StaleAfter = time.Second },
+	good := check("a", checks.Restart, run)
+	for name, spoil := range map[string]func(*checks.Check){
+		"no name":          func(c *checks.Check) { c.Name = "" },
+		"the drain's name": func(c *checks.Check) { c.Name = "drain" },
+		"nothing to run":   func(c *checks.Check) { c.Run = nil },
+		"no consequence":   func(c *checks.Check) { c.OnFailure = "" },
+		"no timeout":       func(c *checks.Check) { c.Timeout = 0 },
+		"timeout too long": func(c *checks.Check) { c.Timeout = 3 * time.Second },
+		"no threshold":     func(c *checks.Check) { c.FailAfter = 0 },
+		"stale too soon":   func(c *checks.Check) { c.StaleAfter = time.Second },
 	} {
 		c := good
 		spoil(&c)
-		if _, err := New(me, slog.New(slog.DiscardHandler), c); err == nil {
+		if _, err := checks.New(me, slog.New(slog.DiscardHandler), c); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := New(me, slog.New(slog.DiscardHandler), good, good); err == nil {
+	if _, err := checks.New(me, slog.New(slog.DiscardHandler), good, good); err == nil {
 		t.Errorf("two checks of one name: accepted")
-	}
-}
-
-func TestDiskSaysHowMuchIsFree(t *testing.T) {
-	if err := Disk(t.TempDir(), 1)(t.Context()); err != nil {
-		t.Errorf("Disk: %v", err)
-	}
-	if err := Disk(t.TempDir(), 1<<60)(t.Context()); err == nil || !strings.Contains(err.Error(), "free, less than") {
-		t.Errorf("Disk = %v, want the figures", err)
-	}
-	if err := Disk(t.TempDir()+"/gone", 1)(t.Context()); err == nil {
-		t.Errorf("Disk of a missing folder says nothing")
 	}
 }

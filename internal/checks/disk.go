@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk fails when the file system of dir has less than minFree bytes left for
-// this user. It looks at the free space alone: a full disk makes writes fail
-// while reads go on.
+// Disk fails when the file system of dir has less than minFree bytes left for this user. It looks at the free space
+// alone: a full disk makes writes fail while reads go on.
 func Disk(dir string, minFree int64) func(context.Context) error {
 	return func(context.Context) error {
 		var fs unix.Statfs_t

@@ -1,9 +1,12 @@
-package checks
+package checks_test
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"accountservice/internal/checks"
 )
 
 func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
@@ -16,10 +19,22 @@ func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
 	if all-ours < 64<<20 {
 		t.Skipf("needs a file system that keeps space for root: %d bytes free, %d for us", all, ours)
 	}
-	if err := Disk(dir, ours+(all-ours)/2)(t.Context()); err == nil {
+	if err := checks.Disk(dir, ours+(all-ours)/2)(t.Context()); err == nil {
 		t.Errorf("Disk passes with %d bytes for us, counting the %d that are free for root too", ours, all)
 	}
-	if err := Disk(dir, ours-ours/2)(t.Context()); err != nil {
+	if err := checks.Disk(dir, ours-ours/2)(t.Context()); err != nil {
 		t.Errorf("Disk = %v with %d bytes for us", err, ours)
+	}
+}
+
+func TestDiskSaysHowMuchIsFree(t *testing.T) {
+	if err := checks.Disk(t.TempDir(), 1)(t.Context()); err != nil {
+		t.Errorf("Disk: %v", err)
+	}
+	if err := checks.Disk(t.TempDir(), 1<<60)(t.Context()); err == nil || !strings.Contains(err.Error(), "free, less than") {
+		t.Errorf("Disk = %v, want the figures", err)
+	}
+	if err := checks.Disk(t.TempDir()+"/gone", 1)(t.Context()); err == nil {
+		t.Errorf("Disk of a missing folder says nothing")
 	}
 }

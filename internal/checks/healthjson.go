@@ -7,23 +7,22 @@ import (
 	"time"
 )
 
-// healthCheck is draft-inadarei-api-health-check-06: pass and warn go with 200,
-// fail with 503.
-type healthCheck struct {
-	Status      string                   `json:"status"`
+// HealthJSONDocument is the object of draft-inadarei-api-health-check-06. pass and warn go with 200, fail with 503.
+type HealthJSONDocument struct {
+	Status      string                   `json:"status" enum:"pass,warn,fail"`
 	Version     string                   `json:"version,omitempty"`
 	Description string                   `json:"description,omitempty"`
 	Output      string                   `json:"output,omitempty"`
-	Checks      map[string][]measurement `json:"checks"`
+	Checks      map[string][]Measurement `json:"checks"`
 }
 
-// measurement is one check in it.
-type measurement struct {
+// Measurement is one check in it.
+type Measurement struct {
 	ComponentType string     `json:"componentType"`
-	ObservedValue *float64   `json:"observedValue,omitempty"` // latency of the last run
+	ObservedValue *float64   `json:"observedValue,omitempty" doc:"Latency of the last run"`
 	ObservedUnit  string     `json:"observedUnit,omitempty"`
-	Status        string     `json:"status"`
-	Time          *time.Time `json:"time,omitempty"` // of the last run's end
+	Status        string     `json:"status" enum:"pass,warn,fail"`
+	Time          *time.Time `json:"time,omitempty" doc:"End of the last run"`
 	Output        string     `json:"output,omitempty"`
 }
 
@@ -33,56 +32,42 @@ const (
 	fails  = "fail"
 )
 
-func (d draft) inHealthJSON(fine bool) []byte {
-	all := make(map[string][]measurement, len(d.checks)+len(d.Failures))
-	for i, c := range d.checks {
-		all[c.Name+":responseTime"] = []measurement{c.measured(d.results[i], d.at)}
+// healthJSON describes these checks, and the other reasons not to be ready.
+func (s *Snapshot) healthJSON(ok bool, checks []CheckHistory, reasons []Reason) HealthJSONDocument {
+	d := HealthJSONDocument{Status: passes, Version: s.Component.Version, Description: s.Component.Name,
+		Checks: make(map[string][]Measurement, len(checks)+len(reasons))}
+	for _, c := range checks {
+		d.Checks[c.Name+":responseTime"] = []Measurement{c.measurement()}
 	}
-	for name, reason := range d.others() {
-		all[name] = []measurement{{ComponentType: "component", Status: fails, Output: reason}}
+	for _, r := range reasons {
+		d.Checks[r.Name] = []Measurement{{ComponentType: "component", Status: fails, Output: r.Text}}
 	}
-	return marshal(d.healthCheck(fine, all))
-}
-
-// healthCheck is the object around these measurements.
-func (d draft) healthCheck(fine bool, checks map[string][]measurement) healthCheck {
-	h := healthCheck{Status: passes, Version: d.Component.Version, Description: d.Component.Name, Checks: checks}
 	var outputs []string
-	for _, name := range slices.Sorted(maps.Keys(checks)) {
-		if m := checks[name][0]; m.Status != passes {
-			h.Status = warns
+	for _, name := range slices.Sorted(maps.Keys(d.Checks)) {
+		if m := d.Checks[name][0]; m.Status != passes {
+			d.Status = warns
 			outputs = append(outputs, strings.TrimSuffix(name, ":responseTime")+": "+m.Output)
 		}
 	}
-	h.Output = strings.Join(outputs, "; ")
-	if !fine {
-		h.Status = fails
+	d.Output = strings.Join(outputs, "; ")
+	if !ok {
+		d.Status = fails
 	}
-	return h
+	return d
 }
 
-func (c Check) measured(r Result, now time.Time) measurement {
-	m := measurement{ComponentType: "component", Status: passes}
-	if !r.Finished.IsZero() {
-		latency, at := milliseconds(r.Latency), instant(r.Finished)
-		m.ObservedValue, m.ObservedUnit, m.Time = &latency, "ms", &at
+func (c CheckState) measurement() Measurement {
+	m := Measurement{ComponentType: "component", Status: passes}
+	if c.Finished != nil {
+		m.ObservedValue, m.ObservedUnit, m.Time = &c.LatencyMS, "ms", c.Finished
 	}
-	switch a := c.answer(r, now); {
-	case a.Status == Failing:
-		m.Status, m.Output = fails, a.Error
-	case a.Error != "": // starting, or below the threshold
-		m.Status, m.Output = warns, a.Error
-	case a.Warning != "":
-		m.Status, m.Output = warns, a.Warning
+	switch {
+	case c.Status == Failing:
+		m.Status, m.Output = fails, c.Error
+	case c.Error != "": // starting, or below the threshold
+		m.Status, m.Output = warns, c.Error
+	case c.Warning != "":
+		m.Status, m.Output = warns, c.Warning
 	}
 	return m
-}
-
-// others is the failures that are no check's.
-func (d draft) others() map[string]string {
-	others := maps.Clone(d.Failures)
-	for _, c := range d.checks {
-		delete(others, c.Name)
-	}
-	return others
 }

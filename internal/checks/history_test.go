@@ -1,4 +1,4 @@
-package checks
+package checks_test
 
 import (
 	"bytes"
@@ -13,11 +13,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/internal/checks"
 )
 
 // detail is what /health/checks/{name} tells.
 type detail struct {
-	Status      Status
+	Status      checks.Status
 	Error       string
 	Warning     string
 	LastFailure *struct {
@@ -26,24 +28,24 @@ type detail struct {
 	} `json:"last_failure"`
 	Changes []struct {
 		At       time.Time
-		From, To Status
+		From, To checks.Status
 		Failures int
 		Lasted   string
 		Error    string
 	}
 }
 
-func detailOf(t *testing.T, r *Runner, name string) detail {
+func detailOf(t *testing.T, r *checks.Runner, name string) detail {
 	t.Helper()
 	var d detail
-	if err := json.Unmarshal(r.Report().Checks[name].Body, &d); err != nil {
+	if err := json.Unmarshal(one(t, r, checks.JSON, name).Body, &d); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
 // probeAll makes one run for each letter, a second apart: p passes, f fails.
-func probeAll(t *testing.T, r *Runner, sick *switchable, runs string) {
+func probeAll(t *testing.T, r *checks.Runner, sick *switchable, runs string) {
 	t.Helper()
 	for i, run := range runs {
 		sick.set(nil)
@@ -51,15 +53,15 @@ func probeAll(t *testing.T, r *Runner, sick *switchable, runs string) {
 			sick.set(fmt.Errorf("ill in run %d", i))
 		}
 		time.Sleep(time.Second) // of a synctest bubble
-		r.probers[0].probe(t.Context(), nil)
+		r.ProbeCheck(t.Context(), 0)
 	}
-	r.publish()
+	r.Publish()
 }
 
 func TestChangesOfACheckAreKeptNewestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
-		r := byHand(t, check("a", Restart, sick.run))
+		r := byHand(t, check("a", checks.Restart, sick.run))
 		begin := time.Now()
 		probeAll(t, r, &sick, "ppfpfffp")
 		d := detailOf(t, r, "a")
@@ -83,14 +85,14 @@ func TestChangesOfACheckAreKeptNewestFirst(t *testing.T) {
 func TestLastFailureIsKeptAfterRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
-		r := byHand(t, check("a", Restart, sick.run))
+		r := byHand(t, check("a", checks.Restart, sick.run))
 		probeAll(t, r, &sick, "p")
 		if d := detailOf(t, r, "a"); d.LastFailure != nil {
 			t.Errorf("without a failure: %+v", d.LastFailure)
 		}
 		probeAll(t, r, &sick, "pfp") // one failure, below the threshold
 		d := detailOf(t, r, "a")
-		if d.LastFailure == nil || d.LastFailure.Error != "ill in run 1" || time.Since(d.LastFailure.At).Round(time.Second) != time.Second || d.Status != OK || d.Error != "" {
+		if d.LastFailure == nil || d.LastFailure.Error != "ill in run 1" || time.Since(d.LastFailure.At).Round(time.Second) != time.Second || d.Status != checks.OK || d.Error != "" {
 			t.Errorf("got %+v, want ok, and the failure of a second ago", d)
 		}
 	})
@@ -100,7 +102,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		long := errors.New(strings.Repeat("x", 16<<10))
 		var sick switchable
-		a := check("a", Restart, sick.run)
+		a := check("a", checks.Restart, sick.run)
 		a.FailAfter = 1
 		r := byHand(t, a)
 		for i := range 200 {
@@ -108,20 +110,21 @@ func TestHistoryIsBounded(t *testing.T) {
 			if i%2 == 1 {
 				sick.set(long)
 			}
-			before := *r.probers[0].result.Load()
+			r.Publish()
+			before := r.Snapshot().Checks[0]
 			kept := slices.Clone(before.Changes)
 			time.Sleep(time.Second)
-			r.probers[0].probe(t.Context(), nil)
+			r.ProbeCheck(t.Context(), 0)
 			if !slices.Equal(before.Changes, kept) {
 				t.Fatalf("run %d changed what others may be reading", i)
 			}
 		}
-		r.publish()
+		r.Publish()
 		d := detailOf(t, r, "a")
-		if len(d.Changes) != 20 || d.Changes[0].To != Failing || d.Changes[19].To != OK {
+		if len(d.Changes) != 20 || d.Changes[0].To != checks.Failing || d.Changes[19].To != checks.OK {
 			t.Errorf("%d changes from %+v; want the last 20", len(d.Changes), d.Changes[0])
 		}
-		if n := len(r.Report().Checks["a"].Body); n > 16<<10 {
+		if n := len(one(t, r, checks.JSON, "a").Body); n > 16<<10 {
 			t.Errorf("the answer has %d bytes", n)
 		}
 	})
@@ -134,21 +137,21 @@ func (c certificate) Warning() string {
 	return fmt.Sprintf("the certificate ends in %d days\nsoon", c.days)
 }
 
-func TestWarningIsAPassWithWords(t *testing.T) {
+func TestWarningIsAPassWithAText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var sick switchable
-		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, sick.run))
+		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", checks.Restart, sick.run))
 		sick.set(fmt.Errorf("tls: %w", certificate{3}))
 		pass(2200 * time.Millisecond)
 		expect(t, r, 200, 200, `"status":"OK"`, `"warning":"the certificate ends in 3 days soon"`)
-		if body := string(r.Report().Body); strings.Contains(body, "not shown") || strings.Contains(body, "failures\":{") {
+		if body := body(r); strings.Contains(body, "not shown") || strings.Contains(body, "failures\":{") {
 			t.Errorf("%s shows a failure", body)
 		}
-		for form, want := range map[Form]string{HealthJSON: `"status":"warn","version":"test","description":"accountservice","output":"a: the certificate ends in 3 days soon"`,
-			Text: "; warning: the certificate ends in 3 days soon\n"} {
-			if got := r.Report().Health(form, true); got.Status != 200 || !strings.Contains(string(got.Body), want) {
-				t.Errorf("form %d, strict: %d %s, want 200 with %q", form, got.Status, got.Body, want)
+		for form, want := range map[checks.Form]string{checks.HealthJSON: `"status":"warn","version":"test","description":"accountservice","output":"a: the certificate ends in 3 days soon"`,
+			checks.Text: "; warning: the certificate ends in 3 days soon\n"} {
+			if got := r.Snapshot().AnswerHealth(form, true); !got.OK || !strings.Contains(string(got.Body), want) {
+				t.Errorf("form %d, strict: %v %s, want OK with %q", form, got.OK, got.Body, want)
 			}
 		}
 		sick.set(certificate{2})
@@ -179,9 +182,10 @@ func TestOnlyWarningsAloneArePasses(t *testing.T) {
 		"after a failure":     {fmt.Errorf("%w: %w", failure, certificate{1}), ""},
 		"a failure":           {fmt.Errorf("a: %w", failure), ""},
 	} {
-		r := byHand(t, check("a", Restart, func(context.Context) error { return c.err }))
-		r.probers[0].probe(t.Context(), nil)
-		if got := r.probers[0].result.Load(); got.Warning != c.want || (got.Status == OK) != (c.want != "") {
+		r := byHand(t, check("a", checks.Restart, func(context.Context) error { return c.err }))
+		r.ProbeCheck(t.Context(), 0)
+		r.Publish()
+		if got := r.Snapshot().Checks[0]; got.Warning != c.want || (got.Status == checks.OK) != (c.want != "") {
 			t.Errorf("%s: %s, warning %q; want %q", name, got.Status, got.Warning, c.want)
 		}
 	}
@@ -189,36 +193,35 @@ func TestOnlyWarningsAloneArePasses(t *testing.T) {
 
 func TestALateWarningIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("late", Degrade, func(ctx context.Context) error { <-ctx.Done(); return certificate{3} }))
+		r := start(t, slog.New(slog.DiscardHandler), check("late", checks.Degrade, func(ctx context.Context) error { <-ctx.Done(); return certificate{3} }))
 		pass(1500 * time.Millisecond)
 		expect(t, r, 200, 200, `"late":"no answer within 1s"`)
 	})
 }
 
-// A change that only time makes is one too: nothing has come, and then something.
+// That a result grows too old is a change like any other.
 func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var sick switchable
-		r, err := New(me, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, sick.run))
+		r, err := checks.New(me, slog.New(slog.NewTextHandler(&out, nil)), check("a", checks.Restart, sick.run))
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := r.probers[0]
-		p.probe(t.Context(), nil)
+		r.ProbeCheck(t.Context(), 0)
 		time.Sleep(16 * time.Second)
 		for range 3 {
-			p.expire()
+			r.Expire()
 		}
-		r.publish()
+		r.Publish()
 		expect(t, r, 503, 503, "stale: no result for 16s")
 		sick.set(errors.New("ill"))
-		p.probe(t.Context(), nil) // below fail_after, and no reason to turn green
-		r.publish()
+		r.ProbeCheck(t.Context(), 0) // below fail_after, and yet no pass
+		r.Publish()
 		expect(t, r, 503, 503, `"failures":{"a":"ill"}`)
 		sick.set(nil)
-		p.probe(t.Context(), nil)
-		r.publish()
+		r.ProbeCheck(t.Context(), 0)
+		r.Publish()
 		expect(t, r, 200, 200)
 		lines := regexp.MustCompile(`health changed.*`).FindAllString(out.String(), -1)
 		if len(lines) != 3 || !strings.Contains(lines[1], `from=ok to=failing`) || !strings.Contains(lines[1], "stale: no result for 16s") ||
@@ -231,27 +234,26 @@ func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 func TestAStaleCheckRecoversAsSlowlyAsAFailingOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
-		a := check("a", Restart, sick.run)
+		a := check("a", checks.Restart, sick.run)
 		a.PassAfter = 3
 		r := byHand(t, a)
-		p := r.probers[0]
 		probeAll(t, r, &sick, "ppp")
 		expect(t, r, 200, 200)
 		time.Sleep(16 * time.Second)
-		p.expire()
+		r.Expire()
 		probeAll(t, r, &sick, "p")
 		expect(t, r, 503, 503, "recovering: 1 of 3 passes in a row")
 		probeAll(t, r, &sick, "pfpp")
 		expect(t, r, 503, 503, "recovering: 2 of 3 passes in a row")
 		probeAll(t, r, &sick, "p")
 		expect(t, r, 200, 200)
-		if d := detailOf(t, r, "a"); d.Changes[0].Failures != 1 || d.Changes[0].From != Failing || len(d.Changes) != 3 {
+		if d := detailOf(t, r, "a"); d.Changes[0].Failures != 1 || d.Changes[0].From != checks.Failing || len(d.Changes) != 3 {
 			t.Errorf("changes %+v, want one back to ok after one failure", d.Changes)
 		}
 	})
 }
 
-// hangingLog is a slog.Handler whose reader is gone.
+// hangingLog is a slog.Handler that hangs until read is closed.
 type hangingLog struct{ read chan struct{} }
 
 func (hangingLog) Enabled(context.Context, slog.Level) bool    { return true }
@@ -262,9 +264,9 @@ func (h hangingLog) WithGroup(string) slog.Handler             { return h }
 func TestALogThatHangsDoesNotHoldUpTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := hangingLog{make(chan struct{})}
-		r := start(t, slog.New(log), check("a", Restart, (&switchable{}).run))
+		r := start(t, slog.New(log), check("a", checks.Restart, (&switchable{}).run))
 		pass(20 * time.Second) // the prober waits for the log, its result grows old
-		if age := time.Since(r.Report().At); age > publishEvery {
+		if age := time.Since(r.Snapshot().At); age > time.Second {
 			t.Errorf("the last answer is %s old", age)
 		}
 		expect(t, r, 503, 503, "stale: no result for 20s")
@@ -276,19 +278,15 @@ func TestALogThatHangsDoesNotHoldUpTheAnswer(t *testing.T) {
 
 func TestANewWarningIsPublishedAtOnce(t *testing.T) {
 	var sick switchable
-	r := byHand(t, check("a", Restart, sick.run))
-	p := r.probers[0]
+	r := byHand(t, check("a", checks.Restart, sick.run))
 	for i, c := range []struct {
 		err  error
 		soon bool
 	}{{nil, true}, {nil, false}, {certificate{3}, true}, {certificate{3}, false}, {certificate{2}, true}, {nil, true}} {
 		sick.set(c.err)
-		p.probe(t.Context(), nil)
-		if soon := len(r.dirty) == 1; soon != c.soon {
+		r.ProbeCheck(t.Context(), 0)
+		if soon := r.TakeDue(); soon != c.soon {
 			t.Errorf("run %d, %v: an answer is due: %v, want %v", i, c.err, soon, c.soon)
-		}
-		for len(r.dirty) > 0 {
-			<-r.dirty
 		}
 	}
 }

@@ -9,51 +9,44 @@ import (
 	"time"
 )
 
-// MaxMaintenance is the longest time that traffic can be sent away for: who
-// forgets it gets it back within a day.
+// MaxMaintenance is the longest maintenance, so that one that was forgotten ends within a day.
 const MaxMaintenance = 24 * time.Hour
 
-// Maintenance is an operator's word that no traffic is wanted for a while.
+// Maintenance is an operator's order to send no traffic for a while.
 type Maintenance struct {
 	Reason string
 	Since  time.Time
 	Until  time.Time // it ends by itself
 }
 
-func (m *Maintenance) verdict() error {
-	if m == nil {
-		return nil
-	}
-	return fmt.Errorf("until %s: %s", m.Until.UTC().Format(time.RFC3339), m.Reason)
+func (m Maintenance) String() string {
+	return fmt.Sprintf("until %s: %s", m.Until.UTC().Format(time.RFC3339), m.Reason)
 }
 
-// maintenance is the one that is on, if any. Nothing of it is written down: it
-// ends with the process.
+// maintenance is the current one, if any. It is not stored, and ends with the process.
 type maintenance struct {
-	log *slog.Logger
-	on  atomic.Pointer[Maintenance]
+	log     *slog.Logger
+	current atomic.Pointer[Maintenance]
 }
 
-// at is the maintenance that is on at the time now, or nil.
+// at returns the maintenance at the time now, or nil.
 func (m *maintenance) at(now time.Time) *Maintenance {
-	if on := m.on.Load(); on != nil && now.Before(on.Until) {
-		return on
+	if current := m.current.Load(); current != nil && now.Before(current.Until) {
+		return current
 	}
 	return nil
 }
 
-// expire forgets a maintenance whose time is up, and says so.
+// expire ends a maintenance whose time is up, and logs it.
 func (m *maintenance) expire() {
-	if on := m.on.Load(); on != nil && m.at(time.Now()) == nil && m.on.CompareAndSwap(on, nil) {
-		m.log.Info("maintenance ended", "by", "time", "reason", on.Reason)
+	if old := m.current.Load(); old != nil && m.at(time.Now()) == nil && m.current.CompareAndSwap(old, nil) {
+		m.log.Info("maintenance ended", "by", "time", "reason", old.Reason)
 	}
 }
 
-// Maintain makes the service not ready for so long, or until EndMaintenance,
-// and has published that when it returns. /health is not affected. A second
-// call replaces the reason and the end. The reason is shown to everybody as one
-// printable line, and must not be empty; the time is above 0 and at most
-// MaxMaintenance.
+// Maintain makes the service not ready for so long, or until EndMaintenance, and has published that when it returns.
+// /health is not affected. A second call replaces the reason and the end. The reason is shown to everybody as one
+// printable line and must not be empty. lasts is above 0 and at most MaxMaintenance.
 func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, error) {
 	switch reason = strings.TrimSpace(printable(reason)); {
 	case reason == "":
@@ -61,31 +54,31 @@ func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, erro
 	case lasts <= 0 || lasts > MaxMaintenance:
 		return Maintenance{}, fmt.Errorf("maintenance must last more than 0 and at most %s", MaxMaintenance)
 	}
-	r.maintenance.expire() // one whose time is up is said, not continued
+	r.maintenance.expire() // an old one is logged as ended, and not continued
 	now := time.Now()
-	on := Maintenance{Reason: reason, Since: now, Until: now.Add(lasts)}
-	if was := r.maintenance.at(now); was != nil {
-		on.Since = was.Since
+	m := Maintenance{Reason: reason, Since: now, Until: now.Add(lasts)}
+	if old := r.maintenance.at(now); old != nil {
+		m.Since = old.Since
 	}
-	r.maintenance.on.Store(&on)
+	r.maintenance.current.Store(&m)
 	r.publish()
-	r.maintenance.log.Info("maintenance began", "reason", reason, "until", on.Until.UTC().Format(time.RFC3339))
-	return on, nil
+	r.maintenance.log.Info("maintenance began", "reason", reason, "until", m.Until.UTC().Format(time.RFC3339))
+	return m, nil
 }
 
-// EndMaintenance ends what Maintain began, and has published that when it
-// returns. Without a maintenance it does nothing.
+// EndMaintenance ends what Maintain began, and has published that when it returns. Without a maintenance it does
+// nothing.
 func (r *Runner) EndMaintenance() {
-	if on := r.maintenance.on.Swap(nil); on != nil {
+	if old := r.maintenance.current.Swap(nil); old != nil {
 		r.publish()
-		r.maintenance.log.Info("maintenance ended", "by", "order", "reason", on.Reason)
+		r.maintenance.log.Info("maintenance ended", "by", "order", "reason", old.Reason)
 	}
 }
 
-// Maintenance returns the maintenance that is on, and whether one is.
+// Maintenance returns the current maintenance, and whether there is one.
 func (r *Runner) Maintenance() (Maintenance, bool) {
-	if on := r.maintenance.at(time.Now()); on != nil {
-		return *on, true
+	if m := r.maintenance.at(time.Now()); m != nil {
+		return *m, true
 	}
 	return Maintenance{}, false
 }

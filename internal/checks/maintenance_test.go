@@ -1,4 +1,4 @@
-package checks
+package checks_test
 
 import (
 	"bytes"
@@ -7,12 +7,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/internal/checks"
 )
 
 func TestMaintenanceSendsTrafficAwayAndEndsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", Restart, (&switchable{}).run))
+		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
 		m, err := r.Maintain("a new disk", 10*time.Minute)
 		if err != nil || time.Until(m.Until) != 10*time.Minute {
@@ -35,7 +37,7 @@ func TestMaintenanceSendsTrafficAwayAndEndsByItself(t *testing.T) {
 
 func TestMaintenanceIsReplacedAndEndedByOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, (&switchable{}).run))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
 		first, _ := r.Maintain("one", time.Minute)
 		pass(30 * time.Second)
@@ -54,7 +56,7 @@ func TestMaintenanceIsReplacedAndEndedByOrder(t *testing.T) {
 
 func TestDrainOutlastsMaintenance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, (&switchable{}).run))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
 		r.Maintain("a new disk", time.Minute)
 		r.Drain()
@@ -64,17 +66,17 @@ func TestDrainOutlastsMaintenance(t *testing.T) {
 	})
 }
 
-// Whoever stops it then must not be told that it never worked.
+// The exit code of a stop during it must not say that the service was never ready.
 func TestServiceInMaintenanceFromTheStartWasReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := byHand(t, check("a", Restart, (&switchable{}).run))
+		r := byHand(t, check("a", checks.Restart, (&switchable{}).run))
 		r.Maintain("from the start", time.Minute)
 		if r.WasReady() {
 			t.Errorf("ready before its check had an answer")
 		}
 		expect(t, r, 503, 503)
-		r.probers[0].probe(t.Context(), nil)
-		r.publish()
+		r.ProbeCheck(t.Context(), 0)
+		r.Publish()
 		expect(t, r, 200, 503)
 		if !r.WasReady() {
 			t.Errorf("it was never ready, but for the maintenance it was")

@@ -1,4 +1,4 @@
-package checks
+package checks_test
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"accountservice/internal/checks"
 )
 
 // scrape returns all values by name and labels; of a histogram its count.
@@ -38,8 +38,8 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 		var sick switchable
 		runs := 0
 		reg := prometheus.NewRegistry()
-		a := check("a", Unroute, sick.run)
-		r := byHand(t, a, check("b", Degrade, func(context.Context) error { runs++; return certificate{1} }))
+		a := check("a", checks.Unroute, sick.run)
+		r := byHand(t, a, check("b", checks.Degrade, func(context.Context) error { runs++; return certificate{1} }))
 		if err := r.Register(reg); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 				t.Errorf("before the first run: %s is %v, want %v", name, got, want)
 			}
 		}
-		r.probers[1].probe(t.Context(), nil)
+		r.ProbeCheck(t.Context(), 1)
 		probeAll(t, r, &sick, "pff")
 		r.Maintain("tests", time.Hour)
 		time.Sleep(3 * time.Second)
@@ -84,11 +84,11 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 	})
 }
 
-func TestFailingCheckWarnsNoMore(t *testing.T) {
+func TestFailingCheckHasNoWarning(t *testing.T) {
 	var sick switchable
 	sick.set(certificate{1})
 	reg := prometheus.NewRegistry()
-	a := check("a", Restart, sick.run)
+	a := check("a", checks.Restart, sick.run)
 	a.FailAfter = 1
 	r := byHand(t, a)
 	if err := r.Register(reg); err != nil {
@@ -99,7 +99,7 @@ func TestFailingCheckWarnsNoMore(t *testing.T) {
 		want float64
 	}{{certificate{1}, 1}, {errors.New("the certificate has ended"), 0}, {certificate{1}, 1}, {nil, 0}} {
 		sick.set(c.err)
-		r.probers[0].probe(t.Context(), nil)
+		r.ProbeCheck(t.Context(), 0)
 		if got := scrape(t, reg)["accountservice_check_warning a"]; got != c.want {
 			t.Errorf("after %v: %v, want %v", c.err, got, c.want)
 		}
@@ -111,7 +111,7 @@ func TestHungRunIsCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		reg := prometheus.NewRegistry()
-		r := start(t, slog.New(slog.DiscardHandler), check("a", Restart, func(context.Context) error { <-release; return nil }))
+		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, func(context.Context) error { <-release; return nil }))
 		if err := r.Register(reg); err != nil {
 			t.Fatal(err)
 		}
@@ -124,36 +124,6 @@ func TestHungRunIsCountedOnce(t *testing.T) {
 	})
 }
 
-func TestEachAnswerIsATraceWhereATracerIsGiven(t *testing.T) {
-	recorder := tracetest.NewSpanRecorder()
-	var sick switchable
-	sick.set(errors.New("it is ill"))
-	r := byHand(t, check("a", Restart, sick.run))
-	if err := r.Trace(trace.NewTracerProvider(trace.WithSpanProcessor(recorder))); err != nil {
-		t.Fatal(err)
-	}
-	r.probers[0].probe(t.Context(), nil)
-	r.publish()
-	spans := make(map[string]trace.ReadOnlySpan)
-	for _, s := range recorder.Ended() {
-		spans[s.Name()] = s
-	}
-	measure, a := spans["health.Measure"], spans["a"]
-	if len(spans) != 4 || measure == nil || a == nil || spans[drainName] == nil || spans[maintenanceName] == nil {
-		t.Fatalf("%d spans %v; want health.Measure, the check and both orders", len(spans), spans)
-	}
-	if a.Parent().SpanID() != measure.SpanContext().SpanID() || len(a.Events()) != 1 || a.Events()[0].Name != "exception" {
-		t.Errorf("the check's span is in %s with events %v; want in %s with its error", a.Parent().SpanID(), a.Events(), measure.SpanContext().SpanID())
-	}
-	report := r.Report()
-	for range 100 {
-		report.Health(JSON, false)
-	}
-	if n := len(recorder.Ended()); n != 4 {
-		t.Errorf("%d spans after 100 requests, want the 4 of the one answer", n)
-	}
-}
-
 // again is the error of a run that asked nothing.
 type again struct{ error }
 
@@ -162,13 +132,13 @@ func (again) Unasked() {}
 func TestARunThatAsksNothingIsNoMeasurement(t *testing.T) {
 	var sick switchable
 	reg := prometheus.NewRegistry()
-	r := byHand(t, check("a", Restart, sick.run))
+	r := byHand(t, check("a", checks.Restart, sick.run))
 	if err := r.Register(reg); err != nil {
 		t.Fatal(err)
 	}
 	for _, err := range []error{errors.New("refused"), again{errors.New("refused")}, again{errors.New("refused")}} {
 		sick.set(err)
-		r.probers[0].probe(t.Context(), nil)
+		r.ProbeCheck(t.Context(), 0)
 	}
 	got := scrape(t, reg)
 	if n, failures := got["accountservice_check_duration_seconds a"], got["accountservice_check_consecutive_failures a"]; n != 1 || failures != 3 {

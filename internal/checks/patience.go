@@ -2,29 +2,25 @@ package checks
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
 const (
-	// minTurn and maxTurn bound the parts in which a deadline is counted.
+	// minTurn and maxTurn bound the turns in which a timeout is counted.
 	minTurn = 20 * time.Millisecond
 	maxTurn = time.Second
-	// maxPatience is how many times its timeout a run may take when this process
-	// gets no CPU.
+	// maxPatience is how many times its timeout a run may take at most.
 	maxPatience = 10
 )
 
-// patience is the context of one run: it ends when the run has had its time. It
-// is counted in turns, and one that ends so late that it took twice its time is
-// not counted: then this process was not given the CPU, and neither was the run.
-// A busy neighbour must not look like a disk that hangs.
+// patience is the context of one run. It ends at the timeout, but time in which this process gets no CPU does not
+// count, so that a busy machine does not look like a disk that hangs. The time is counted in turns, and a turn that
+// took twice its length is not counted.
 type patience struct {
 	context.Context // of the prober
 	until           time.Time
 	timeout, most   time.Duration
 
-	once sync.Once
 	done chan struct{}
 	err  error // why it ended; written before done is closed
 }
@@ -39,8 +35,7 @@ func newPatience(ctx context.Context, c Check) *patience {
 	}
 }
 
-// Deadline implements context.Context. It is when the time is up for a process
-// that is not starved.
+// Deadline implements context.Context. The context ends later than that if the process gets no CPU.
 func (p *patience) Deadline() (time.Time, bool) { return p.until, true }
 
 // Done implements context.Context.
@@ -56,21 +51,19 @@ func (p *patience) Err() error {
 	}
 }
 
+// end ends the context, once. Only the goroutine that made it may call end.
 func (p *patience) end(err error) {
-	p.once.Do(func() {
+	if p.err == nil {
 		p.err = err
 		close(p.done)
-	})
+	}
 }
 
-// await waits for the run's answer until its time is up or the prober ends, and
-// ends the context then.
+// await waits for the run's answer. When the time is up or the prober stops, it ends the context and reports false.
 func (p *patience) await(answer <-chan error) (err error, answered bool) {
 	began := time.Now()
-	turn := min(max(p.timeout/20, minTurn), maxTurn, p.timeout)
-	timer := time.NewTimer(turn)
-	defer timer.Stop()
-	for left := p.timeout; ; {
+	for left := p.timeout; left > 0 && time.Since(began) < p.most; {
+		turn := min(max(p.timeout/20, minTurn), maxTurn, max(left, time.Millisecond))
 		asked := time.Now()
 		select {
 		case err := <-answer:
@@ -78,16 +71,12 @@ func (p *patience) await(answer <-chan error) (err error, answered bool) {
 		case <-p.Context.Done():
 			p.end(p.Context.Err())
 			return nil, false
-		case <-timer.C:
+		case <-time.After(turn):
 		}
 		if time.Since(asked) < 2*turn {
 			left -= turn
 		}
-		if left <= 0 || time.Since(began) >= p.most {
-			p.end(context.DeadlineExceeded)
-			return nil, false
-		}
-		turn = max(min(turn, left), time.Millisecond)
-		timer.Reset(turn)
 	}
+	p.end(context.DeadlineExceeded)
+	return nil, false
 }

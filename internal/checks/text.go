@@ -2,69 +2,67 @@ package checks
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 )
 
-// inText is a line about the service, and then one a check.
-func (d draft) inText(ready bool) []byte {
+// text has a line about the service, one for each check, and one for each other reason not to be ready.
+func (s *Snapshot) text(ready bool) []byte {
 	word := "ready"
 	if !ready {
 		word = "not ready"
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s, %s\n", strings.TrimSpace(d.Component.Name+" "+d.Component.Version), d.Status, word)
-	others, width := d.others(), 0
-	for _, c := range d.checks {
+	width := 0
+	for _, c := range s.Checks {
 		width = max(width, len(c.Name))
 	}
-	for name := range others {
-		width = max(width, len(name))
+	for _, r := range s.Reasons {
+		width = max(width, len(r.Name))
 	}
-	for i, c := range d.checks {
-		b.WriteString(c.line(d.results[i], d.at, width))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s, %s\n", strings.TrimSpace(s.Component.Name+" "+s.Component.Version), s.Status, word)
+	for _, c := range s.Checks {
+		c.writeLine(&b, s.At, width)
 	}
-	for _, name := range slices.Sorted(maps.Keys(others)) {
-		fmt.Fprintf(&b, "%-*s  %s\n", width, name, others[name])
+	for _, r := range s.Reasons {
+		fmt.Fprintf(&b, "%-*s  %s\n", width, r.Name, r.Text)
 	}
 	return []byte(b.String())
 }
 
-// line is a check in one line, its name so wide.
-func (c Check) line(r Result, now time.Time, width int) string {
-	a := c.answer(r, now)
+// writeLine writes the check as one line, with its name padded to width.
+func (c CheckState) writeLine(b *strings.Builder, now time.Time, width int) {
 	run := "no run yet"
-	if !r.Finished.IsZero() {
-		run = fmt.Sprintf("last run %.3f ms", a.LatencyMS)
+	if c.Finished != nil {
+		run = fmt.Sprintf("last run %.3f ms", c.LatencyMS)
 	}
-	line := fmt.Sprintf("%-*s  %-8s  %-7s  for %s, %s", width, c.Name, a.Status, c.OnFailure, now.Sub(r.Since).Round(time.Second), run)
-	if a.Error != "" {
-		line += ": " + a.Error
+	fmt.Fprintf(b, "%-*s  %-8s  %-7s  for %s, %s", width, c.Name, c.Status, c.OnFailure,
+		now.Sub(c.Since).Round(time.Second), run)
+	if c.Error != "" {
+		b.WriteString(": " + c.Error)
 	}
-	if a.Warning != "" {
-		line += "; warning: " + a.Warning
+	if c.Warning != "" {
+		b.WriteString("; warning: " + c.Warning)
 	}
-	return line + "\n"
+	b.WriteString("\n")
 }
 
-// lines is the changes of a check, newest first, one a line.
-func (r Result) lines() string {
+// text has a line about the check, and one for each of its changes, newest first.
+func (c CheckHistory) text(now time.Time) []byte {
 	var b strings.Builder
-	for _, change := range r.Changes {
-		fmt.Fprintf(&b, "%s  %s after %s %s", instant(change.At).Format(time.RFC3339), change.To,
-			change.Lasted.Round(time.Millisecond), change.From)
+	c.writeLine(&b, now, len(c.Name))
+	for _, change := range c.Changes {
+		fmt.Fprintf(&b, "%s  %s after %s %s", change.At.Format(time.RFC3339), change.To, change.Lasted, change.From)
 		if change.Failures > 0 {
 			fmt.Fprintf(&b, ", %d failed", change.Failures)
 		}
-		if change.Err != nil {
-			fmt.Fprintf(&b, ": %s", change.Err)
+		if change.Error != "" {
+			b.WriteString(": " + change.Error)
 		}
 		b.WriteString("\n")
 	}
-	if r.LastFailure.Err != nil {
-		fmt.Fprintf(&b, "%s  last failure: %s\n", instant(r.LastFailure.At).Format(time.RFC3339), r.LastFailure.Err)
+	if c.LastFailure != nil {
+		fmt.Fprintf(&b, "%s  last failure: %s\n", c.LastFailure.At.Format(time.RFC3339), c.LastFailure.Error)
 	}
-	return b.String()
+	return []byte(b.String())
 }

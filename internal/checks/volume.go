@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// Volume fails when what is written into dir ends with its container: dir lies
-// in the container's own file system, in memory, or in a volume without a name.
-// It looks at the mount alone, so it is for processes that run in a container.
+// Volume fails when what is written into dir ends with its container: dir lies in the container's own file system, in
+// memory, or in a volume without a name. It looks at the mount alone, so it is for processes that run in a container.
 func Volume(dir string) func(context.Context) error {
 	return func(context.Context) error {
 		m, err := mountOf(dir)
@@ -28,14 +27,13 @@ func Volume(dir string) func(context.Context) error {
 
 // mount is a line of mountinfo; see proc_pid_mountinfo(5).
 type mount struct {
-	id    string
 	root  string // the part of the file system that is mounted
 	point string
 	kind  string // of file system
 }
 
-// mountOf finds the mount that dir is on, whatever symbolic links or other
-// mounts lead there: the kernel is asked of the open folder.
+// mountOf finds the mount that dir is on, whatever symbolic links or other mounts lead there: the kernel is asked of
+// the open folder.
 func mountOf(dir string) (mount, error) {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -65,7 +63,7 @@ func findMount(fdinfo, table []byte) (mount, error) {
 		before, after, _ := strings.Cut(line, " - ")
 		fields, kind := strings.Fields(before), strings.Fields(after)
 		if len(fields) >= 6 && len(kind) > 0 && fields[0] == id {
-			return mount{id: id, root: fields[3], point: fields[4], kind: kind[0]}, nil
+			return mount{root: fields[3], point: fields[4], kind: kind[0]}, nil
 		}
 	}
 	return mount{}, fmt.Errorf("mount %s is not in /proc/self/mountinfo", id)

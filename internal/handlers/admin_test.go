@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/checks"
+	"accountservice/internal/handlers"
 )
 
 // serveAdmin starts the operators' routes over a runner of one healthy check.
@@ -23,13 +24,15 @@ func serveAdmin(t *testing.T) (service, *checks.Runner) {
 	if err := r.Register(reg); err != nil {
 		t.Fatal(err)
 	}
-	admin := Admin{Maintainer: r, Metrics: reg, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}
-	s := service{Server: httptest.NewServer(admin.Handler())}
+	live := &handlers.Live{}
+	live.SetMaintainer(r)
+	admin := handlers.NewAdmin(handlers.AdminOptions{Live: live, Metrics: reg, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
+	s := service{Server: httptest.NewServer(admin)}
 	t.Cleanup(s.Close)
 	return s, r
 }
 
-func TestMaintenanceIsOrderedReadAndEnded(t *testing.T) {
+func TestMaintenanceIsBegunReadAndEnded(t *testing.T) {
 	s, r := serveAdmin(t)
 	var got struct {
 		Active       bool
@@ -44,8 +47,8 @@ func TestMaintenanceIsOrderedReadAndEnded(t *testing.T) {
 	if !got.Active || got.Reason != "a new disk" || got.Until.Sub(got.Since) != 10*time.Minute {
 		t.Errorf("ordered: %+v", got)
 	}
-	if report := r.Report(); report.HealthStatus != 200 || report.ReadyStatus != 503 {
-		t.Errorf("/health %d, /ready %d; want 200, 503", report.HealthStatus, report.ReadyStatus)
+	if now := r.Snapshot(); !now.Healthy || now.Ready {
+		t.Errorf("healthy %v, ready %v; want healthy and not ready", now.Healthy, now.Ready)
 	}
 	s.do(t, "GET", "/maintenance", "").is(t, 200, &got)
 	if !got.Active || got.Reason != "a new disk" {
@@ -56,20 +59,20 @@ func TestMaintenanceIsOrderedReadAndEnded(t *testing.T) {
 			t.Errorf("DELETE = %d %s", answer.StatusCode, answer.body)
 		}
 	}
-	if report := r.Report(); report.ReadyStatus != 200 {
-		t.Errorf("/ready %d after the end", report.ReadyStatus)
+	if !r.Snapshot().Ready {
+		t.Errorf("not ready after the end")
 	}
 }
 
-func TestBadOrdersAreProblemsAndChangeNothing(t *testing.T) {
+func TestBadMaintenanceIsAProblemAndChangesNothing(t *testing.T) {
 	s, r := serveAdmin(t)
 	for body, status := range map[string]int{
 		``: 400, `{`: 400, `{"reason":"x","ttl":"1m"} secret7`: 400,
 		`{}`: 422, `{"reason":"x"}`: 422, `{"ttl":"1m"}`: 422, `{"reason":"","ttl":"1m"}`: 422, `{"reason":" ","ttl":"1m"}`: 422,
 		`{"reason":"x","ttl":"secret7"}`: 422, `{"reason":"x","ttl":60}`: 422, `{"reason":"x","ttl":"60"}`: 422, `{"reason":"x","ttl":"-1m"}`: 422,
 		`{"reason":"x","ttl":"0s"}`: 422, `{"reason":"x","ttl":"24h1s"}`: 422, `{"reason":"x","ttl":"1m","by":"secret7"}`: 422,
-		`{"reason":"` + strings.Repeat("x", 201) + `","ttl":"1m"}`:          422,
-		`{"reason":"` + strings.Repeat("x", maxAdminBody) + `","ttl":"1m"}`: 413,
+		`{"reason":"` + strings.Repeat("x", 201) + `","ttl":"1m"}`:   422,
+		`{"reason":"` + strings.Repeat("x", 4<<10) + `","ttl":"1m"}`: 413,
 	} {
 		answer := s.do(t, "PUT", "/maintenance", body)
 		answer.isProblem(t, status)
@@ -116,9 +119,10 @@ func TestMetricsAndProfilesAreServedToOperators(t *testing.T) {
 	}
 }
 
-func TestOrdersWaitForTheStart(t *testing.T) {
-	admin := Admin{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
-	s := service{Server: httptest.NewServer(admin.Handler())}
+func TestOperatorsWaitForTheStart(t *testing.T) {
+	live := &handlers.Live{}
+	admin := handlers.NewAdmin(handlers.AdminOptions{Live: live, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	s := service{Server: httptest.NewServer(admin)}
 	defer s.Close()
 	for method, body := range map[string]string{"GET": "", "DELETE": "", "PUT": `{"reason":"x","ttl":"1m"}`} {
 		r := s.do(t, method, "/maintenance", body)
@@ -130,12 +134,14 @@ func TestOrdersWaitForTheStart(t *testing.T) {
 	if r := s.do(t, "GET", "/metrics", ""); r.StatusCode != 200 {
 		t.Errorf("/metrics = %d", r.StatusCode)
 	}
+	live.SetMaintainer(runner(t, func(context.Context) error { return nil }))
+	s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"1m"}`).is(t, 200, &struct{}{})
 }
 
 // A web page whose name leads to this machine must not give orders.
 func TestOnThisMachineOnlyItsOwnNamesAreServed(t *testing.T) {
 	loopback, swarm := &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, &net.TCPAddr{IP: net.IPv4(10, 0, 1, 7)}
-	admin := Admin{Metrics: prometheus.NewRegistry(), Addr: "admin.example:6768", Log: slog.New(slog.DiscardHandler)}.Handler()
+	admin := handlers.NewAdmin(handlers.AdminOptions{Live: &handlers.Live{}, Metrics: prometheus.NewRegistry(), Addr: "admin.example:6768", Log: slog.New(slog.DiscardHandler)})
 	for _, c := range []struct {
 		local  net.Addr
 		host   string

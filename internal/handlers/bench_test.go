@@ -1,7 +1,6 @@
-package handlers
+package handlers_test
 
 import (
-	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -23,7 +22,7 @@ func BenchmarkRequest(b *testing.B) {
 	if _, err := bolt.Seed(b.Context(), store.Fakes(100)); err != nil {
 		b.Fatal(err)
 	}
-	handler := API{Store: bolt, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}.Handler()
+	handler := bare(bolt)
 	for _, c := range []struct{ name, method, path, body string }{
 		{"GET", "GET", "/accounts/10007", ""},
 		{"LIST", "GET", "/accounts?limit=50", ""},

@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"bufio"
@@ -19,10 +19,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gin-gonic/gin"
-
+	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
+)
+
+const (
+	ndjson = "application/x-ndjson"
+	// chunkTimeout is how long a stream may stand still.
+	chunkTimeout = 10 * time.Second
 )
 
 // lines are n lines of an import; those that spoil names are replaced.
@@ -55,8 +60,8 @@ func TestImportComesOutOfTheExport(t *testing.T) {
 	if len(body) <= 1<<20 {
 		t.Fatal("the body is not longer than MaxBody")
 	}
-	for i, want := range []ImportCount{{Created: 6000, Lines: 6000}, {Unchanged: 6000, Lines: 6000}} {
-		var got ImportCount
+	for i, want := range []handlers.ImportCount{{Created: 6000, Lines: 6000}, {Unchanged: 6000, Lines: 6000}} {
+		var got handlers.ImportCount
 		if s.importLines(t, "", body).is(t, 200, &got); got != want {
 			t.Errorf("import %d: %+v, want %+v", i+1, got, want)
 		}
@@ -69,7 +74,7 @@ func TestImportComesOutOfTheExport(t *testing.T) {
 	if want := "sha-256=:" + base64.StdEncoding.EncodeToString(digest[:]) + ":"; r.Trailer.Get("Content-Digest") != want {
 		t.Errorf("trailer %v, want %s", r.Trailer, want)
 	}
-	var again ImportCount
+	var again handlers.ImportCount
 	if serve(t, nil).importLines(t, "", r.body).is(t, 200, &again); again.Lines != 6100 || again.Created != 6000 {
 		t.Errorf("the export as import: %+v", again)
 	}
@@ -79,8 +84,8 @@ func TestImportNamesFaultyLinesAndWhatIsStored(t *testing.T) {
 	s := serve(t, nil)
 	body := lines(3000, map[int]string{1200: `{"id":"a","name":"x","email":"hunter2"}`, 1300: `{"id":"b"}`, 2500: "{"})
 	p := s.importLines(t, "", body).isProblem(t, 422)
-	want := []InvalidField{{Line: 1200, Pointer: "#/email"}, {Line: 1300, Pointer: "#/name"}}
-	if len(p.Errors) != len(want) || p.Imported == nil || *p.Imported != (ImportCount{Created: 1000, Lines: 1000}) ||
+	want := []handlers.InvalidField{{Line: 1200, Pointer: "#/email"}, {Line: 1300, Pointer: "#/name"}}
+	if len(p.Errors) != len(want) || p.Imported == nil || *p.Imported != (handlers.ImportCount{Created: 1000, Lines: 1000}) ||
 		!strings.Contains(p.Detail, "The lines before 1001 are stored, none from there on.") {
 		t.Fatalf("%+v", p)
 	}
@@ -100,9 +105,9 @@ func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
 	if len(p.Errors) != 2 || p.Errors[0].Line != 1200 || p.Errors[1].Line != 2500 || !strings.Contains(p.Detail, "Nothing was changed") {
 		t.Errorf("%+v", p)
 	}
-	var got ImportCount
+	var got handlers.ImportCount
 	mixed := lines(1500, map[int]string{3: `{"id":"10000","name":"Person_0"}`, 4: `{"id":"10001","name":"Other"}`})
-	if s.importLines(t, "?dry_run=true", mixed).is(t, 200, &got); got != (ImportCount{Created: 1498, Replaced: 1, Unchanged: 1, Lines: 1500}) {
+	if s.importLines(t, "?dry_run=true", mixed).is(t, 200, &got); got != (handlers.ImportCount{Created: 1498, Replaced: 1, Unchanged: 1, Lines: 1500}) {
 		t.Errorf("%+v", got)
 	}
 	if n := s.exported(t); n != 100 {
@@ -134,8 +139,8 @@ func TestBulkRefusesWhatItCannotRead(t *testing.T) {
 	if n := s.exported(t); n != 100 {
 		t.Errorf("%d accounts, want 100", n)
 	}
-	var got ImportCount
-	if s.importLines(t, "", "\n\n").is(t, 200, &got); got != (ImportCount{Lines: 2}) {
+	var got handlers.ImportCount
+	if s.importLines(t, "", "\n\n").is(t, 200, &got); got != (handlers.ImportCount{Lines: 2}) {
 		t.Errorf("an import of nothing: %+v", got)
 	}
 }
@@ -201,7 +206,7 @@ func TestExportThatFailsIsNeverTakenAsWhole(t *testing.T) {
 	failing.imports.Store(1 << 20)
 	s.do(t, "GET", "/accounts:export", "").isProblem(t, 503)
 	s.do(t, "HEAD", "/accounts:export", "").isProblem(t, 503)
-	s.importLines(t, "", lines(3000, nil)).is(t, 200, &ImportCount{})
+	s.importLines(t, "", lines(3000, nil)).is(t, 200, &handlers.ImportCount{})
 	failing.lists.Store(2)
 	resp, err := http.Get(s.URL + "/accounts:export")
 	if err != nil {
@@ -267,7 +272,7 @@ func answerOn(t *testing.T, conn net.Conn) reply {
 
 func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
 	stopping, stop := context.WithCancel(t.Context())
-	s := serveWith(t, nil, func(a *API) { a.Stopping = stopping })
+	s := serveWith(t, nil, func(o *handlers.Options) { o.Stopping = stopping })
 	conn := begun(t, s, "/accounts:import", lines(1500, nil))
 	deadline := time.Now().Add(20 * time.Second)
 	for s.exported(t) != 1100 { // the first batch; the second waits for more lines
@@ -337,11 +342,10 @@ func (d *deadlines) SetWriteDeadline(at time.Time) error {
 func TestStreamHasTimeAsLongAsItMoves(t *testing.T) {
 	accounts := storetest.Faulty{Store: store.Unavailable("not asked"), OnImport: func(context.Context) error { return nil }}
 	conn := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	c, _ := gin.CreateTestContext(conn)
 	body := lines(3000, nil)
-	c.Request = httptest.NewRequest("POST", "/accounts:import", inPieces{strings.NewReader(body)})
-	c.Request.Header.Set("Content-Type", ndjson)
-	API{Store: accounts, Log: slog.New(slog.DiscardHandler)}.importAccounts(c, false)
+	request := httptest.NewRequest("POST", "/accounts:import", inPieces{strings.NewReader(body)})
+	request.Header.Set("Content-Type", ndjson)
+	bare(accounts).ServeHTTP(conn, request)
 	if conn.Code != 200 || len(conn.read) < len(body)/(64<<10) || len(conn.write) != 1 {
 		t.Errorf("%d %s: %d and %d deadlines", conn.Code, conn.Body, len(conn.read), len(conn.write))
 	}
@@ -357,27 +361,6 @@ type inPieces struct{ r io.Reader }
 
 func (h inPieces) Read(p []byte) (int, error) { return h.r.Read(p[:min(len(p), 64<<10)]) }
 
-func TestStreamThatOnlyDripsRunsOutOfTime(t *testing.T) {
-	now := time.Now()
-	for _, c := range []struct {
-		spent time.Duration
-		bytes int64
-		want  time.Duration
-	}{
-		{0, 0, chunkTimeout},
-		{4 * time.Second, 100, 6 * time.Second},
-		{12 * time.Second, 100, -2 * time.Second},          // 9 bytes a second
-		{100 * time.Second, 95 * minRate, 5 * time.Second}, // just too slow
-		{100 * time.Second, 200 * minRate, chunkTimeout},   // fast enough
-		{time.Second, 1000 * minRate, chunkTimeout},        // what was fast may not stand still for long
-	} {
-		p := pace{spent: c.spent, bytes: c.bytes}
-		if got := p.deadline(now).Sub(now); got != c.want {
-			t.Errorf("%d bytes in %s: %s, want %s", c.bytes, c.spent, got, c.want)
-		}
-	}
-}
-
 // gone is a connection whose client takes nothing more.
 type gone struct{ deadlines }
 
@@ -387,12 +370,12 @@ func TestClientThatIsTooSlowIsNoFailureOfOurs(t *testing.T) {
 	s := serve(t, nil)
 	var log buffer
 	conn := &gone{deadlines{ResponseRecorder: httptest.NewRecorder()}}
-	c, _ := gin.CreateTestContext(conn)
-	c.Request = httptest.NewRequest("GET", "/accounts:export", nil)
 	defer func() {
 		if v := recover(); v != http.ErrAbortHandler || log.String() == "" || strings.Contains(log.String(), "level=ERROR") {
 			t.Errorf("%v, and in the log: %s", v, log.String())
 		}
 	}()
-	API{Store: s.store, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.exportAccounts(c)
+	opts := over(s.store)
+	opts.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	handlers.New(opts).ServeHTTP(conn, httptest.NewRequest("GET", "/accounts:export", nil))
 }

@@ -11,10 +11,10 @@ import (
 // can fill an embedded struct only then.
 type (
 	IfMatch struct {
-		IfMatch string `header:"If-Match" doc:"Only if the account is there with one of these ETags; * is any" example:"\"1-ZbYh0ySxPxYn9l2V\""`
+		IfMatch string `header:"If-Match" doc:"Only if the account has one of these ETags; * is any" example:"\"1-ZbYh0ySxPxYn9l2V\""`
 	}
 	IfNoneMatch struct {
-		IfNoneMatch string `header:"If-None-Match" doc:"Only if the account is not there with one of these ETags; * is any"`
+		IfNoneMatch string `header:"If-None-Match" doc:"Only if the account has none of these ETags; * is any"`
 	}
 )
 
@@ -39,12 +39,12 @@ func (t tags) preconditions() store.Preconditions {
 	return pre
 }
 
-// holdsFor says whether If-Match lets work on acc happen.
+// holdsFor reports whether If-Match lets work on acc happen.
 func (t tags) holdsFor(acc store.Account) bool {
 	return !t.given() || t.any || slices.Contains(t.strong, acc.Revision())
 }
 
-// names says whether If-None-Match lists acc: weak tags count there.
+// names reports whether If-None-Match lists acc: weak tags count there.
 func (t tags) names(acc store.Account) bool {
 	return t.any || slices.Contains(t.all, acc.Revision())
 }

@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -10,7 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// headerDocs says of each header of an answer what it is.
+// headerDocs describes each header of an answer.
 var headerDocs = map[string]string{
 	"Accept-Patch":         "Media types that PATCH takes (RFC 5789)",
 	"Allow":                "Methods that this path takes",
@@ -20,8 +22,11 @@ var headerDocs = map[string]string{
 	"Link":                 `The next page, as rel="next"; absent on the last`,
 	"Location":             "Where the account is",
 	"Retry-After":          "Seconds to wait before trying again",
-	requestIDHeader:        "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one of the service's making; it is in every line of the log",
+	requestIDHeader: "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one that the service " +
+		"made; it is in every line of the log",
 }
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
 func headersOf(names ...string) map[string]*huma.Param {
 	headers := make(map[string]*huma.Param)
@@ -33,8 +38,20 @@ func headersOf(names ...string) map[string]*huma.Param {
 
 // jsonOf is the content of a response with a T.
 func jsonOf[T any](api huma.API) map[string]*huma.MediaType {
-	schema := api.OpenAPI().Components.Schemas.Schema(typeOf[T](), true, "")
-	return map[string]*huma.MediaType{"application/json": {Schema: schema}}
+	return contentOf(api.OpenAPI().Components.Schemas.Schema(typeOf[T](), true, ""), "application/json")
+}
+
+func contentOf(schema *huma.Schema, media ...string) map[string]*huma.MediaType {
+	content := make(map[string]*huma.MediaType)
+	for _, name := range media {
+		content[name] = &huma.MediaType{Schema: schema}
+	}
+	return content
+}
+
+// bodyOf is a body of this shape.
+func bodyOf(shape string, media ...string) *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: contentOf(shapeOf(shape), media...)}
 }
 
 // answers is the one response of success with a T and these headers.
@@ -73,8 +90,10 @@ func describeHeaders(status string, response *huma.Response) {
 		response.Headers = make(map[string]*huma.Param)
 	}
 	names := []string{requestIDHeader}
-	if status == "409" || status == "429" || status == "503" || status == "507" {
-		names = append(names, "Retry-After")
+	for _, row := range problems {
+		if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
+			names = append(names, "Retry-After")
+		}
 	}
 	for name, header := range headersOf(names...) {
 		response.Headers[name] = header
@@ -98,30 +117,30 @@ func optionsOf(path string, item *huma.PathItem) *huma.Operation {
 	if item.Patch != nil {
 		names = append(names, "Accept-Patch")
 	}
-	op := &huma.Operation{
-		OperationID: "options-of-" + strings.Trim(strings.NewReplacer("/", "-", ":", "-", "{", "", "}", "").Replace(path), "-"),
-		Method:      http.MethodOptions, Path: path, Tags: []string{"accounts"}, Summary: "Which methods this path takes",
-		Responses: map[string]*huma.Response{"204": {Description: "No Content", Headers: headersOf(names...)}},
+	id := strings.NewReplacer("/", "-", ":", "-", "{", "", "}", "").Replace(path)
+	return &huma.Operation{
+		OperationID: "options-of" + id, Method: http.MethodOptions, Path: path, Tags: []string{"accounts"},
+		Summary:    "Which methods this path takes",
+		Parameters: pathParameters(path, &huma.Schema{Type: huma.TypeString}), // it looks at none
+		Responses:  map[string]*huma.Response{"204": {Description: "No Content", Headers: headersOf(names...)}},
 	}
-	for _, of := range operations(item) {
-		for _, p := range of.Parameters {
-			if p.In == "path" {
-				op.Parameters = []*huma.Param{{Name: p.Name, In: p.In, Required: true, Schema: &huma.Schema{Type: huma.TypeString}}}
-			}
-		}
+}
+
+// pathParameters describes the id in a path, which store.ParseID alone judges.
+func pathParameters(path string, id *huma.Schema) []*huma.Param {
+	if !strings.Contains(path, "{id}") {
+		return nil
 	}
-	return op
+	return []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
 }
 
 // operations are those of a path, by method.
 func operations(item *huma.PathItem) map[string]*huma.Operation {
-	all := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodHead: item.Head, http.MethodPost: item.Post, http.MethodPut: item.Put,
-		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete, http.MethodOptions: item.Options}
-	for method, op := range all {
-		if op == nil {
-			delete(all, method)
-		}
+	all := map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodHead: item.Head, http.MethodPost: item.Post, http.MethodPut: item.Put,
+		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete, http.MethodOptions: item.Options,
 	}
+	maps.DeleteFunc(all, func(_ string, op *huma.Operation) bool { return op == nil })
 	return all
 }
 
@@ -131,14 +150,9 @@ func serveOPTIONS(engine *gin.Engine, doc *huma.OpenAPI) {
 		if item.Options == nil {
 			continue
 		}
-		var methods []string
-		for method := range operations(item) {
-			methods = append(methods, method)
-		}
-		slices.Sort(methods)
-		allow, patch := strings.Join(methods, ", "), ""
+		allow, patch := strings.Join(slices.Sorted(maps.Keys(operations(item))), ", "), ""
 		if item.Patch != nil {
-			patch = acceptPatch(item.Patch.RequestBody)
+			patch = strings.Join(mediaTypes(item.Patch.RequestBody), ", ")
 		}
 		engine.OPTIONS(ginPath(path), func(c *gin.Context) {
 			c.Header("Allow", allow)

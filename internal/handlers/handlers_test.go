@@ -1,176 +1,28 @@
-package handlers
+package handlers_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"accountservice/internal/checks"
+	"accountservice/internal/handlers"
 	"accountservice/internal/store"
-	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
-// service is the routes over a real store and a real runner.
-type service struct {
-	*httptest.Server
-	store store.Store
-	log   *buffer
-}
-
-// buffer is a bytes.Buffer for the service that writes and the test that reads.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// serve starts the routes over 100 accounts; spoil, if not nil, wraps the store.
-func serve(t *testing.T, spoil func(store.Store) store.Store) service {
-	t.Helper()
-	return serveWith(t, spoil, nil)
-}
-
-// serveWith does so with other settings, if set is not nil.
-func serveWith(t *testing.T, spoil func(store.Store) store.Store, set func(*API)) service {
-	t.Helper()
-	bolt, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { storetest.Close(t, bolt) })
-	if _, err := bolt.Seed(t.Context(), store.Fakes(100)); err != nil {
-		t.Fatal(err)
-	}
-	var accounts store.Store = bolt
-	if spoil != nil {
-		accounts = spoil(bolt)
-	}
-	s := service{store: accounts, log: &buffer{}}
-	api := API{Store: accounts, Health: runner(t, bolt.Check), Version: "1.2.3", MaxBody: 1 << 20,
-		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	if set != nil {
-		set(&api)
-	}
-	s.Server = httptest.NewServer(api.Handler())
-	t.Cleanup(s.Close)
-	return s
-}
-
-// runner runs one restart check named bolt and one failing degrade check
-// named users, until their first results are published.
-func runner(t *testing.T, run func(context.Context) error) *checks.Runner {
-	t.Helper()
-	plan := checks.Check{Name: "bolt", OnFailure: checks.Restart, Run: run, Interval: time.Minute, Timeout: 20 * time.Second, // a busy machine fails nothing here
-		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour}
-	users := plan
-	users.Name, users.OnFailure = "users", checks.Degrade
-	users.Run = func(context.Context) error { return errors.New("connect: refused") }
-	r, err := checks.New(checks.Component{Name: "accountservice", Version: "1.2.3"}, slog.New(slog.DiscardHandler), plan, users)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { r.Run(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done })
-	deadline := time.Now().Add(30 * time.Second)
-	for body := ""; !strings.Contains(body, "refused") || strings.Contains(body, "no result yet"); body = string(r.Report().Body) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no first round: %s", r.Report().Body)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return r
-}
-
-// reply is an answer with its body read.
-type reply struct {
-	*http.Response
-	body string
-}
-
-func (s service) do(t *testing.T, method, path, body string, headers ...string) reply {
-	t.Helper()
-	var reader io.Reader
-	if body != "" {
-		reader = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req) // no redirects
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{resp, string(b)}
-}
-
-// isProblem fails the test unless r is a problem of its status (RFC 9457).
-func (r reply) isProblem(t *testing.T, status int) Problem {
-	t.Helper()
-	var p Problem
-	if r.Request.Method != http.MethodHead {
-		if err := json.Unmarshal([]byte(r.body), &p); err != nil || p.Status != status || p.Title == "" {
-			t.Errorf("%s %s: body %q, want a problem of %d", r.Request.Method, r.Request.URL, r.body, status)
-		}
-	}
-	if r.StatusCode != status || r.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%s %s = %d %s, want %d application/problem+json", r.Request.Method, r.Request.URL, r.StatusCode, r.Header.Get("Content-Type"), status)
-	}
-	return p
-}
-
-func (r reply) is(t *testing.T, status int, into any) {
-	t.Helper()
-	if r.StatusCode != status || r.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("%s %s = %d %s: %s, want %d application/json", r.Request.Method, r.Request.URL, r.StatusCode, r.Header.Get("Content-Type"), r.body, status)
-		return
-	}
-	if err := json.Unmarshal([]byte(r.body), into); err != nil {
-		t.Errorf("%s: %v", r.body, err)
-	}
-}
-
 func TestAccountIsReadWrittenAndRemoved(t *testing.T) {
 	s := serve(t, nil)
-	var acc account
+	var acc store.Account
 	s.do(t, "GET", "/accounts/10007", "").is(t, 200, &acc)
-	if acc.ID != "10007" || acc.Name != "Person_7" || acc.Version != 1 || acc.CreatedAt == nil || acc.UpdatedAt == nil {
+	if acc.ID != "10007" || acc.Name != "Person_7" || acc.Version != 1 || acc.CreatedAt.IsZero() || acc.UpdatedAt.IsZero() {
 		t.Errorf("got %+v", acc)
 	}
 	created := s.do(t, "PUT", "/accounts/new.one", `{"name":"Zoë"}`)
@@ -206,26 +58,41 @@ func TestListPagesThroughAll(t *testing.T) {
 	var ids []string
 	next := ""
 	for pages := 0; pages < 20; pages++ {
-		var page struct {
-			Items      []account `json:"items"`
-			NextCursor string    `json:"next_cursor"`
-		}
+		var page accountPage
 		s.do(t, "GET", "/accounts?limit=30&cursor="+next, "").is(t, 200, &page)
 		for _, acc := range page.Items {
-			ids = append(ids, acc.ID)
+			ids = append(ids, string(acc.ID))
 		}
 		if next = page.NextCursor; next == "" {
 			break
 		}
 	}
+	last := s.cursor(t, 99)
 	if len(ids) != 100 || ids[0] != "10000" || ids[99] != "10099" {
 		t.Errorf("%d ids: %q", len(ids), ids)
 	}
 	s.do(t, "DELETE", "/accounts/10099", "")
-	if r := s.do(t, "GET", "/accounts?cursor="+cursor(store.Query{After: "10098"}), ""); !strings.Contains(r.body, `"items":[]`) {
+	if r := s.do(t, "GET", "/accounts?cursor="+last, ""); !strings.Contains(r.body, `"items":[]`) {
 		t.Errorf("page after the last = %s, want an empty list", r.body)
 	}
 }
+
+// cursor is that of the page after the first n accounts.
+func (s service) cursor(t *testing.T, n int) string {
+	t.Helper()
+	var page accountPage
+	s.do(t, "GET", fmt.Sprintf("/accounts?limit=%d", n), "").is(t, 200, &page)
+	return page.NextCursor
+}
+
+// accountPage is a page of a list.
+type accountPage struct {
+	Items      []store.Account `json:"items"`
+	NextCursor string          `json:"next_cursor"`
+}
+
+// requestTimeout is how long the work on a request may take.
+const requestTimeout = 5 * time.Second
 
 func TestHEADIsGETWithoutABody(t *testing.T) {
 	s := serve(t, nil)
@@ -324,10 +191,13 @@ func TestHealthIsPublishedWhateverIsAccepted(t *testing.T) {
 }
 
 func TestStartingServiceSaysSo(t *testing.T) {
-	api := API{Store: store.Unavailable("starting"), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
-		Health: checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening the database"}}
-	s := service{Server: httptest.NewServer(api.Handler())}
+	live := &handlers.Live{}
+	s := service{Server: httptest.NewServer(handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}))}
 	defer s.Close()
+	if r := s.do(t, "GET", "/health", ""); r.StatusCode != 503 || !strings.Contains(r.body, `"starting":"starting"`) {
+		t.Errorf("at first /health = %d %s", r.StatusCode, r.body)
+	}
+	live.SetHealth(checks.Pending{Component: checks.Component{Name: "accountservice"}, Reason: "opening the database"})
 	for _, path := range []string{"/health", "/ready", "/health/checks/bolt", "/health/checks/none"} {
 		r := s.do(t, "GET", path, "")
 		r.is(t, 503, &struct{}{})
@@ -335,9 +205,14 @@ func TestStartingServiceSaysSo(t *testing.T) {
 			t.Errorf("%s = %s", path, r.body)
 		}
 	}
-	for _, path := range []string{"/accounts/10000", "/accounts", "/accounts?cursor=" + cursor(store.Query{After: "10000"})} {
+	for _, path := range []string{"/accounts/10000", "/accounts", "/accounts?cursor=" + serve(t, nil).cursor(t, 1)} {
 		s.do(t, "GET", path, "").isProblem(t, 503)
 	}
+	whole := serve(t, nil) // the same routes serve it from one request to the next
+	live.SetStore(whole.store)
+	live.SetHealth(runner(t, func(context.Context) error { return nil }))
+	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &store.Account{})
+	s.do(t, "GET", "/health", "").is(t, 200, &struct{}{})
 }
 
 func TestNothingOfTheAnswerReflectsTheHost(t *testing.T) {

@@ -1,14 +1,14 @@
-package handlers
+package handlers_test
 
 import (
 	"context"
-	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
 )
@@ -98,13 +98,14 @@ func values(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
 
 func TestRequestsAreCountedByRoute(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	metrics, err := NewMetrics(reg)
+	metrics, err := handlers.NewMetrics(reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := API{Store: storetest.Faulty{Store: store.Unavailable("none"), OnGet: storetest.Panic}, Health: runner(t, func(context.Context) error { return nil }),
-		Metrics: metrics, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}
-	s := service{Server: httptest.NewServer(api.Handler())}
+	opts := over(storetest.Faulty{Store: store.Unavailable("none"), OnGet: storetest.Panic})
+	opts.Live.SetHealth(runner(t, func(context.Context) error { return nil }))
+	opts.Metrics = metrics
+	s := service{Server: httptest.NewServer(handlers.New(opts))}
 	t.Cleanup(s.Close)
 	for _, target := range []string{"GET /health", "GET /health?strict", "GET /ready", "HEAD /ready", "GET /accounts/1", "GET /accounts/2",
 		"GET /accounts", "GET /nothing/1", "GET /nothing/2", "BREW /health", "POST /health", "GET /health/checks/bolt"} {

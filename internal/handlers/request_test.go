@@ -1,14 +1,10 @@
-package handlers
+package handlers_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -19,66 +15,14 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.etcd.io/bbolt"
 
+	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
-// raw sends text over a connection of its own and returns the first answer.
-func (s service) raw(t *testing.T, method, text string) reply {
-	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
-	}
-	request := httptest.NewRequest(method, "/", nil)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), request)
-	if err != nil {
-		t.Fatalf("no answer to %q: %v", text, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{resp, string(body)}
-}
-
-// afterHeader returns what comes behind the header of an answer that has no
-// body: net/http's client would not show it.
-func (s service) afterHeader(t *testing.T, method, path string, headers ...string) string {
-	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, path)
-	for i := 0; i+1 < len(headers); i += 2 {
-		fmt.Fprintf(conn, "%s: %s\r\n", headers[i], headers[i+1])
-	}
-	fmt.Fprint(conn, "\r\n")
-	answer, err := io.ReadAll(conn)
-	_, rest, whole := strings.Cut(string(answer), "\r\n\r\n")
-	if err != nil || !whole {
-		t.Fatalf("%s %s: %q, %v", method, path, answer, err)
-	}
-	return rest
-}
-
-// bare is the routes over a store alone.
-func bare(accounts store.Store) API {
-	return API{Store: accounts, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}
-}
-
 func TestBodyThatDoesNotArriveIs408(t *testing.T) {
-	server := httptest.NewUnstartedServer(bare(store.Unavailable("never to be asked")).Handler())
+	server := httptest.NewUnstartedServer(bare(store.Unavailable("never to be asked")))
 	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout = 10*time.Second, time.Second // the header may come late, the body does not come
 	server.Start()
 	defer server.Close()
@@ -89,7 +33,7 @@ func TestBodyThatDoesNotArriveIs408(t *testing.T) {
 }
 
 func TestBodyThatEndsTooSoonIs400(t *testing.T) {
-	server := httptest.NewServer(bare(store.Unavailable("never to be asked")).Handler())
+	server := httptest.NewServer(bare(store.Unavailable("never to be asked")))
 	defer server.Close()
 	r := service{Server: server}.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
 	if p := r.isProblem(t, 400); p.Detail != "The body could not be read to its end." {
@@ -100,7 +44,7 @@ func TestBodyThatEndsTooSoonIs400(t *testing.T) {
 func TestBodyOfNoEncodingMaySaySo(t *testing.T) {
 	s := serve(t, nil)
 	for _, coding := range []string{"identity", "Identity"} {
-		s.do(t, "PUT", "/accounts/10000", `{"name":"x"}`, "Content-Encoding", coding).is(t, 200, &account{})
+		s.do(t, "PUT", "/accounts/10000", `{"name":"x"}`, "Content-Encoding", coding).is(t, 200, &store.Account{})
 	}
 }
 
@@ -126,7 +70,7 @@ func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
 					end, _ := ctx.Deadline()
 					left = time.Until(end)
 					return ctx.Err()
-				}}).Handler()
+				}})
 				req := httptest.NewRequest("PUT", "/accounts/slow", &dripping{slow, strings.NewReader(`{"name":"x"}`)})
 				req.Header.Set("Content-Type", "application/json")
 				answer := httptest.NewRecorder()
@@ -140,7 +84,7 @@ func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
 }
 
 func TestAddressOfTheClientIsNotTakenFromItsWords(t *testing.T) {
-	engine, ok := bare(store.Unavailable("none")).Handler().(*gin.Engine)
+	engine, ok := bare(store.Unavailable("none")).(*gin.Engine)
 	if !ok {
 		t.Fatalf("the routes are a %T, want gin's", engine)
 	}
@@ -158,11 +102,27 @@ func TestAddressOfTheClientIsNotTakenFromItsWords(t *testing.T) {
 }
 
 func TestOPTIONSOfTheServerIsAProblem(t *testing.T) {
-	server := httptest.NewUnstartedServer(bare(store.Unavailable("none")).Handler())
+	server := httptest.NewUnstartedServer(bare(store.Unavailable("none")))
 	server.Config.DisableGeneralOptionsHandler = true // as the service does
 	server.Start()
 	defer server.Close()
 	service{Server: server}.raw(t, "OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").isProblem(t, 404)
+}
+
+// net/http refuses what is no request by itself, before there is a route.
+func TestWhatIsNoRequestIsRefused(t *testing.T) {
+	server := httptest.NewServer(bare(store.Unavailable("never to be asked")))
+	defer server.Close()
+	for text, status := range map[string]int{
+		"nonsense\r\n\r\n": 400,
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":         417,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":  501,
+		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2<<20): 431,
+	} {
+		if r := (service{Server: server}).raw(t, "GET", text); r.StatusCode != status || strings.Contains(r.Header.Get("Content-Type"), "json") {
+			t.Errorf("%.60q = %d %s, want %d in plain text", text, r.StatusCode, r.Header.Get("Content-Type"), status)
+		}
+	}
 }
 
 // HTTP/1.0 has no chunked bodies, and a request that tells no length has none.
@@ -179,7 +139,7 @@ func TestBodyOfNoLengthIs411(t *testing.T) {
 	}
 	s.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n").isProblem(t, 400)
 	chunked := "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"x\"}\r\n0\r\n\r\n"
-	s.raw(t, "PUT", chunked).is(t, 201, &account{})
+	s.raw(t, "PUT", chunked).is(t, 201, &store.Account{})
 }
 
 // The answer comes in place of 100 Continue.
@@ -197,7 +157,7 @@ func TestBodyThatIsAnnouncedTooLongIsNotWaitedFor(t *testing.T) {
 
 func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {
 	b := blocked{entered: make(chan struct{}), release: make(chan struct{})}
-	s := serveWith(t, func(real store.Store) store.Store { b.Store = real; return b }, func(a *API) { a.MaxConcurrent = 2 })
+	s := serveWith(t, func(real store.Store) store.Store { b.Store = real; return b }, func(o *handlers.Options) { o.MaxConcurrent = 2 })
 	done := make(chan reply, 2)
 	for range 2 {
 		go func() { done <- s.do(t, "POST", "/accounts", `{"name":"x"}`) }()
@@ -211,9 +171,9 @@ func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {
 	close(b.release)
 	for range 2 {
 		r := <-done
-		r.is(t, 201, &account{})
+		r.is(t, 201, &store.Account{})
 	}
-	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &account{})
+	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &store.Account{})
 }
 
 // Files that others wrote can have ids that no request may name.
@@ -239,14 +199,11 @@ func TestCursorOfAForeignIDPagesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { storetest.Close(t, bolt) })
-	s := service{Server: httptest.NewServer(bare(bolt).Handler())}
+	s := service{Server: httptest.NewServer(bare(bolt))}
 	defer s.Close()
 	var names []string
 	for cursor := ""; len(names) <= len(ids); {
-		var page struct {
-			Items      []account `json:"items"`
-			NextCursor string    `json:"next_cursor"`
-		}
+		var page accountPage
 		s.do(t, "GET", "/accounts?limit=1&cursor="+cursor, "").is(t, 200, &page)
 		for _, acc := range page.Items {
 			names = append(names, acc.Name)

@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 )
 
@@ -22,27 +23,36 @@ func (s service) stalled(t *testing.T, path string) {
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
 }
 
+// smallBuffers is a listener with send buffers like those of the service.
+type smallBuffers struct{ net.Listener }
+
+func (l smallBuffers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(64 << 10)
+	}
+	return conn, err
+}
+
 // Readers that stand still hold the lists that may be in memory, and many more
 // ask for one: what needs no list goes on, and they are let go of in the end.
 func TestStalledReadersOfListsHoldUpNothingElse(t *testing.T) {
 	t.Parallel()
 	l := listing{entered: make(chan struct{}, 1000), release: make(chan struct{})}
 	close(l.release)
-	var api API
-	s := serveWith(t, func(real store.Store) store.Store { l.Store = real; return l }, func(a *API) { api = *a })
+	s := serve(t, func(real store.Store) store.Store { l.Store = real; return l })
 	s.large(t, 100)
-	api.Store = l
-	server := httptest.NewUnstartedServer(api.Handler())
-	server.Listener = Problems(server.Listener) // with the send buffers of the service
+	server := httptest.NewUnstartedServer(bare(l))
+	server.Listener = smallBuffers{server.Listener}
 	server.Config.WriteTimeout = 2 * time.Minute
 	server.Start()
 	t.Cleanup(server.Close)
 	s.Server = server
-	for range maxLists {
+	for range 8 { // lists in memory
 		s.stalled(t, "/accounts?limit=1000")
 		<-l.entered
 	}
-	const others = 2 * DefaultMaxConcurrent
+	const others = 2 * handlers.DefaultMaxConcurrent
 	answers := make(chan reply, others)
 	for range others {
 		go func() { answers <- s.do(t, "GET", "/accounts", "") }()
@@ -53,7 +63,7 @@ func TestStalledReadersOfListsHoldUpNothingElse(t *testing.T) {
 			time.Sleep(time.Second) // as Retry-After says
 			r = s.do(t, method, "/accounts/10000", body)
 		}
-		r.is(t, 200, &account{})
+		r.is(t, 200, &store.Account{})
 	}
 	for range 10 {
 		one("GET", "")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"time"
 )
 
@@ -27,7 +28,7 @@ type ID string
 type Account struct {
 	ID ID `json:"id"`
 	Draft
-	Version int64 `json:"version"` // 1 when created, one more at each change, up to MaxVersion
+	Version int64 `json:"version,omitzero"` // 1 when created, one more at each change, up to MaxVersion
 	// CreatedAt and UpdatedAt are UTC in whole microseconds, which every store can
 	// keep. Zero is unknown: the account came from a file without times.
 	CreatedAt time.Time `json:"created_at,omitzero"`
@@ -72,26 +73,32 @@ type Invalid struct {
 
 func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }
 
+// Grammars, as regular expressions that Go and JSON Schema read alike.
+const (
+	// IDPattern is that of an ID: unreserved characters, and not . or .. alone,
+	// which clients remove from a path before they ask (RFC 3986, 5.2.4).
+	IDPattern = `^(\.{0,2}[A-Za-z0-9_~-]|\.{3})[A-Za-z0-9._~-]*$`
+	// LabelKeyPattern is that of a label's key: no URL, JSON Pointer or script has
+	// to escape it.
+	LabelKeyPattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
+)
+
+var (
+	idGrammar       = regexp.MustCompile(IDPattern)
+	labelKeyGrammar = regexp.MustCompile(LabelKeyPattern)
+)
+
 // ParseID returns s as an ID, or *Invalid.
 func ParseID(s string) (ID, error) {
-	if s == "" || len(s) > MaxIDLength {
+	switch {
+	case s == "" || len(s) > MaxIDLength:
 		return "", &Invalid{"id", fmt.Sprintf("must have 1 to %d characters", MaxIDLength)}
-	}
-	for _, c := range []byte(s) {
-		if !unreserved(c) {
-			return "", &Invalid{"id", "may have only A-Z, a-z, 0-9 and . _ ~ -"}
-		}
-	}
-	if s == "." || s == ".." {
-		// RFC 3986, 5.2.4: clients remove these from a path before they ask.
+	case s == "." || s == "..":
 		return "", &Invalid{"id", "must not be . or .., which mean a folder in a URL"}
+	case !idGrammar.MatchString(s):
+		return "", &Invalid{"id", "may have only A-Z, a-z, 0-9 and . _ ~ -"}
 	}
 	return ID(s), nil
-}
-
-func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		c == '.' || c == '_' || c == '~' || c == '-'
 }
 
 // Fakes returns n accounts to seed: ids 10000.., names Person_0.. .

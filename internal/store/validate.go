@@ -26,7 +26,7 @@ func (d Draft) Validate() error {
 		return &Invalid{"labels", fmt.Sprintf("must be at most %d", MaxLabels)}
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.Labels)) { // of many faults always the same one
-		if !validLabelKey(key) {
+		if len(key) > MaxLabelKeyLength || !labelKeyGrammar.MatchString(key) {
 			return &Invalid{"labels", fmt.Sprintf("keys must have 1 to %d of A-Z, a-z, 0-9 and . _ -, the first a letter or digit", MaxLabelKeyLength)}
 		}
 		if err := validText("labels/"+key, d.Labels[key], 0, MaxLabelLength); err != nil {
@@ -90,17 +90,4 @@ func validEmail(s string) error {
 		return &Invalid{"email", "must be an address as in local@domain (RFC 5322, addr-spec)"}
 	}
 	return nil
-}
-
-// validLabelKey keeps keys to what no URL, JSON Pointer or script has to escape.
-func validLabelKey(key string) bool {
-	if key == "" || len(key) > MaxLabelKeyLength || strings.IndexByte("._-", key[0]) >= 0 {
-		return false
-	}
-	for _, c := range []byte(key) {
-		if !unreserved(c) || c == '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -18,6 +18,7 @@ const module = "accountservice"
 var owners = map[string][]string{
 	"github.com/spf13/cobra":                {"cmd/accountservice"},
 	"github.com/KimMachineGun/automemlimit": {"cmd/accountservice"},
+	"github.com/mattn/go-isatty":            {"cmd/accountservice"},
 	"github.com/spf13/viper":                {"config"},
 	"github.com/go-viper/mapstructure":      {"config"},
 	"go.yaml.in/yaml":                       {"config"},
@@ -26,28 +27,36 @@ var owners = map[string][]string{
 	"golang.org/x/sys":                      {"internal/checks"},
 	"golang.org/x/net":                      {"internal/checks/dependency"},
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
+	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
+	"github.com/agnivade/levenshtein":       {"config", "internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},
-	"github.com/go-json-experiment/json":    {"internal/handlers", "internal/store/transfer"},
+	"github.com/go-json-experiment/json":    {"internal/store/transfer"},
+	"github.com/google/uuid":                {"internal/handlers"},
 	"github.com/swaggest/swgui":             {"internal/handlers"},
+	// a file that appears whole or not at all: an export, the witness
+	"github.com/google/renameio": {"cmd/accountservice", "internal/store/boltstore"},
 	// a metric belongs to the package that sees the event
 	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/checks", "internal/handlers"},
-	"go.opentelemetry.io/otel":            {"internal/checks"},
 }
 
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
-	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/handlers",
-		"internal/store", "internal/store/boltstore", "internal/store/transfer"},
-	"healthchecker":              {"config"},
-	"config":                     nil,
-	"internal/store":             nil,
-	"internal/store/boltstore":   {"internal/store"},
-	"internal/store/storetest":   {"internal/store"},
-	"internal/store/transfer":    {"internal/store"},
-	"internal/checks":            nil,
-	"internal/checks/dependency": nil,
-	"internal/handlers":          {"internal/store", "internal/store/transfer", "internal/checks"},
+	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/client", "internal/handlers", "internal/probesocket",
+		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/transfer"},
+	"healthchecker":                       {"internal/probesocket"},
+	"internal/probesocket":                nil,
+	"config":                              nil,
+	"internal/store":                      nil,
+	"internal/store/boltstore":            {"internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify"},
+	"internal/store/boltstore/boltfile":   {"internal/store"},
+	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
+	"internal/store/storetest":            {"internal/store"},
+	"internal/store/transfer":             {"internal/store"},
+	"internal/checks":                     nil,
+	"internal/checks/dependency":          nil,
+	"internal/client":                     {"internal/store", "internal/store/transfer"},
+	"internal/handlers":                   {"internal/store", "internal/store/transfer", "internal/checks"},
 }
 
 // imports lists our packages and what each imports outside of its tests.

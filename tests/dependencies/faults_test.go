@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"accountservice/internal/checks/dependency"
+	"accountservice/tests/harness"
 )
 
 // Every kind with a server of its own: what is said of its real faults.
@@ -20,7 +21,7 @@ func TestFaultsOfRealServers(t *testing.T) {
 	needServers(t)
 	for _, k := range []struct {
 		name   string
-		make   func(t *testing.T) *program
+		make   func(t *testing.T, certificate string) *program
 		url    string // %s is the address
 		hung   string // the phase in which a kept connection hangs
 		others map[string]string
@@ -56,17 +57,17 @@ func TestFaultsOfRealServers(t *testing.T) {
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			p := k.make(t)
+			p := k.make(t, "")
 			p.start()
 			url := fmt.Sprintf(k.url, p.addr)
 			run, idle := newRun(t, url), newRun(t, url)
-			eventually(t, run) // it listens before it is ready
+			passes(t, run) // it listens before it is ready
 			for other, want := range k.others {
 				wants(t, newRun(t, fmt.Sprintf(other, p.addr)), want)
 			}
 			for range 20 {
 				wants(t, run, "")
-				if n := established(p.addr); n > 1 {
+				if n := len(harness.Established(t, p.addr)); n > 1 {
 					t.Errorf("%d connections", n)
 				}
 			}
@@ -74,12 +75,12 @@ func TestFaultsOfRealServers(t *testing.T) {
 			wants(t, run, k.hung+": no answer in time")
 			for range 3 {
 				wants(t, run, ": no answer in time")
-				if n := established(p.addr); n > 1 {
+				if n := len(harness.Established(t, p.addr)); n > 1 {
 					t.Errorf("%d connections to a hung server", n)
 				}
 			}
 			p.resume()
-			eventually(t, run)
+			passes(t, run)
 			wants(t, idle, "")
 			p.stop() // cuts the connection of idle, which is not asked meanwhile
 			if k.name == "dns" {
@@ -88,7 +89,7 @@ func TestFaultsOfRealServers(t *testing.T) {
 				wants(t, run, "connect: "+p.addr+": connection refused")
 			}
 			p.start()
-			eventually(t, run)
+			passes(t, run)
 			wants(t, idle, "")
 		})
 	}
@@ -96,22 +97,22 @@ func TestFaultsOfRealServers(t *testing.T) {
 
 func TestRealServersOverTLS(t *testing.T) {
 	needServers(t)
-	_, ca := newCertificate(t)
+	_, ca := harness.Certificate(t)
 	for name, k := range map[string]struct {
 		make func(*testing.T, string) *program
 		url  string
 	}{
-		"redis":    {newRedisOver, "rediss://:hunter2@%s/"},
-		"nats":     {newNATSOver, "nats://u:hunter2@%s/"},
-		"amqp":     {newRabbitMQOver, "amqps://u:hunter2@%s/"},
-		"postgres": {newPostgresOver, "postgres://u:hunter2@%s/postgres"},
+		"redis":    {newRedis, "rediss://:hunter2@%s/"},
+		"nats":     {newNATS, "nats://u:hunter2@%s/"},
+		"amqp":     {newRabbitMQ, "amqps://u:hunter2@%s/"},
+		"postgres": {newPostgres, "postgres://u:hunter2@%s/postgres"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := k.make(t, ca)
 			p.start()
 			url := fmt.Sprintf(k.url, p.addr)
-			eventually(t, newRun(t, url+"?ca_file="+ca))
+			passes(t, newRun(t, url+"?ca_file="+ca))
 			wants(t, newRun(t, url+"?server_name=127.0.0.1"), "TLS handshake: its certificate is signed by an unknown authority")
 			wants(t, newRun(t, url+"?server_name=db.test&ca_file="+ca), "TLS handshake: its certificate is for another name than db.test")
 			soon := newRun(t, url+"?cert_warn=8000h&ca_file="+ca)
@@ -142,7 +143,7 @@ func TestFaultsOfARealGRPCServer(t *testing.T) {
 	for range 20 {
 		wants(t, run, "")
 	}
-	if n := established(server.addr); n != 1 {
+	if n := len(harness.Established(t, server.addr)); n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
 	server.stop()
@@ -158,7 +159,7 @@ type run func(timeout time.Duration) error
 func newRun(t *testing.T, url string) run {
 	t.Helper()
 	ask, err := dependency.New(url, timeout, 1000)
-	must(t, err)
+	harness.Must(t, err)
 	return func(timeout time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
@@ -189,18 +190,8 @@ func wants(t *testing.T, run run, want string) {
 	}
 }
 
-// eventually waits for a run that passes.
-func eventually(t *testing.T, run run) {
+// passes waits for a run that passes.
+func passes(t *testing.T, run run) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		err := run(timeout)
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still %v", err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	harness.Must(t, harness.Eventually(30*time.Second, func() error { return run(timeout) }))
 }

@@ -6,22 +6,27 @@
 package dependencies
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"google.golang.org/grpc/health"
 )
 
+// wanted is whether the tests of this package are asked for.
+var wanted = os.Getenv("DEPENDENCY_TEST") == "1"
+
 func needServers(t *testing.T) {
 	t.Helper()
-	if os.Getenv("DEPENDENCY_TEST") != "1" {
+	if !wanted {
 		t.Skip("needs redis-server, nats-server, rabbitmq-server, postgresql and dnsmasq: DEPENDENCY_TEST=1 asks for them, and fails without (make dependency-test)")
 	}
 }
@@ -43,7 +48,8 @@ const (
 // Ten kinds, declared by environment variables alone: no file, no code.
 func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 	needServers(t)
-	config, ca := newCertificate(t)
+	certificate, ca := harness.Certificate(t)
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}
 	var asked atomic.Int64
 	kinds := []struct {
 		name, url string // %s is the address
@@ -53,27 +59,27 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 		{"https", "https://%s/health?ca_file=" + ca, func(t *testing.T) (server, string) { o := newHTTP(t, &asked, config); return o, o.addr }},
 		{"tcp", "tcp://%s?expect=220", func(t *testing.T) (server, string) { o := newBanner(t, nil); return o, o.addr }},
 		{"tls", "tls://%s?ca_file=" + ca, func(t *testing.T) (server, string) { o := newBanner(t, config); return o, o.addr }},
-		{"dns", "dns://%s/users.test?expect=10.0.0.1", func(t *testing.T) (server, string) { p := newDNSMasq(t); return p, p.addr }},
+		{"dns", "dns://%s/users.test?expect=10.0.0.1", func(t *testing.T) (server, string) { p := newDNSMasq(t, ""); return p, p.addr }},
 		{"grpc", "grpc://%s", func(t *testing.T) (server, string) { o := newGRPC(t, health.NewServer()); return o, o.addr }},
-		{"postgres", "postgres://u:hunter2@%s/postgres", func(t *testing.T) (server, string) { p := newPostgres(t); return p, p.addr }},
-		{"redis", "redis://:hunter2@%s/0", func(t *testing.T) (server, string) { p := newRedis(t); return p, p.addr }},
-		{"amqp", "amqp://u:hunter2@%s", func(t *testing.T) (server, string) { p := newRabbitMQ(t); return p, p.addr }},
-		{"nats", "nats://u:hunter2@%s", func(t *testing.T) (server, string) { p := newNATS(t); return p, p.addr }},
+		{"postgres", "postgres://u:hunter2@%s/postgres", func(t *testing.T) (server, string) { p := newPostgres(t, ""); return p, p.addr }},
+		{"redis", "redis://:hunter2@%s/0", func(t *testing.T) (server, string) { p := newRedis(t, ""); return p, p.addr }},
+		{"amqp", "amqp://u:hunter2@%s", func(t *testing.T) (server, string) { p := newRabbitMQ(t, ""); return p, p.addr }},
+		{"nats", "nats://u:hunter2@%s", func(t *testing.T) (server, string) { p := newNATS(t, ""); return p, p.addr }},
 	}
 	env := make([]string, 0, len(kinds))
 	servers := make([]server, len(kinds))
 	for i, k := range kinds {
 		var addr string
 		servers[i], addr = k.make(t)
-		env = append(env, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"+strings.ToUpper(k.name)+"_URL="+fmt.Sprintf(k.url, addr))
+		env = append(env, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"+strings.ToUpper(k.name)+"_PEER_URL="+fmt.Sprintf(k.url, addr))
 	}
 	each(len(kinds), func(i int) { servers[i].start() })
 	s := startService(t, env...)
 	lines := make([]string, len(kinds))
 	each(len(kinds), func(i int) {
-		name := kinds[i].name
+		name := kinds[i].name + "_peer" // tls and postgres alone are reserved
 		// a server that listens may not be ready: RabbitMQ is not
-		green, _ := s.await(name, "ok", 30*time.Second)
+		green := s.await(name, "ok", 30*time.Second)
 		stopping := time.Now()
 		servers[i].stop()
 		const bound = interval*failAfter + timeout + time.Second
@@ -84,10 +90,10 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 		}
 		why := s.checks()[name].Error
 		servers[i].start()
-		back, _ := s.await(name, "ok", 30*time.Second+backoff+2*interval)
-		lines[i] = fmt.Sprintf("%-9s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)
+		back := s.await(name, "ok", 30*time.Second+backoff+2*interval)
+		lines[i] = fmt.Sprintf("%-13s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)
 	})
-	t.Logf("seconds\n%-9s %6s %6s %6s   %s\n%s", "kind", "green", "red", "again", "error while it was away", strings.Join(lines, "\n"))
+	t.Logf("seconds\n%-13s %6s %6s %6s   %s\n%s", "kind", "green", "red", "again", "error while it was away", strings.Join(lines, "\n"))
 }
 
 // each calls f for 0 to n-1, all at once, and waits.
@@ -121,7 +127,7 @@ func TestRequestsDriveNoDependencyCheck(t *testing.T) {
 	driven := count(func() {
 		each(8, func(int) {
 			for range requests / 8 {
-				resp, err := http.Get(s.url + "/health")
+				resp, err := http.Get(s.URL + "/health")
 				if err == nil {
 					resp.Body.Close()
 				}
@@ -141,7 +147,7 @@ func TestRequestsDriveNoDependencyCheck(t *testing.T) {
 
 func TestAHungServerSeesOneConnectionOfTheService(t *testing.T) {
 	needServers(t)
-	redis := newRedis(t)
+	redis := newRedis(t, "")
 	redis.start()
 	s := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_CACHE_URL=redis://:hunter2@"+redis.addr,
 		"ACCOUNTSERVICE_CHECKS_INTERVAL=200ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=100ms")
@@ -149,11 +155,17 @@ func TestAHungServerSeesOneConnectionOfTheService(t *testing.T) {
 	redis.hang()
 	defer redis.resume()
 	s.await("cache", "failing", 10*time.Second)
-	var seen []int
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		seen = append(seen, established(redis.addr))
+	most := 0
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	// attempts are spaced by up to backoff, so the window may have to wait for one
+	for began := time.Now(); time.Since(began) < 5*time.Second || most == 0; <-tick.C {
+		most = max(most, len(harness.Established(t, redis.addr)))
+		if time.Since(began) > 6*backoff {
+			t.Fatal("no connection was seen")
+		}
 	}
-	if most := slices.Max(seen); most != 1 {
+	if most > 1 {
 		t.Errorf("%d connections at once, want 1", most)
 	}
 	redis.resume()

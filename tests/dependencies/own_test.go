@@ -3,21 +3,14 @@
 package dependencies
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"accountservice/tests/harness"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -35,7 +28,7 @@ type own struct {
 
 func newOwn(t *testing.T, serve func(net.Listener) (end func())) *own {
 	t.Helper()
-	o := &own{T: t, addr: freeAddr(t), serve: serve}
+	o := &own{T: t, addr: newAddr(t), serve: serve}
 	t.Cleanup(o.stop)
 	return o
 }
@@ -43,7 +36,7 @@ func newOwn(t *testing.T, serve func(net.Listener) (end func())) *own {
 func (o *own) start() {
 	o.Helper()
 	l, err := net.Listen("tcp", o.addr)
-	must(o.T, err)
+	harness.Must(o.T, err)
 	o.end = o.serve(l)
 }
 
@@ -99,23 +92,3 @@ func newGRPC(t *testing.T, state *health.Server) *own {
 		return server.Stop
 	})
 }
-
-// newCertificate is for 127.0.0.1; file holds it for those who are to trust it,
-// and key.pem beside it its key.
-func newCertificate(t *testing.T) (config *tls.Config, file string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour)}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	file = filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
-	secret, err := x509.MarshalECPrivateKey(key)
-	must(t, err)
-	must(t, os.WriteFile(keyOf(file), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, NextProtos: []string{"h2", "http/1.1"}}, file
-}
-
-func keyOf(file string) string { return filepath.Join(filepath.Dir(file), "key.pem") }

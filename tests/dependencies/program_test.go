@@ -3,11 +3,8 @@
 package dependencies
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -17,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // The servers of Debian's packages, each with the user u and the password
@@ -43,22 +42,18 @@ func (p *program) start() {
 			p.launch()
 		default:
 		}
-		c, err := net.DialTimeout("tcp", p.addr, time.Second)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
+		return p.listens()
 	})
 }
 
 func (p *program) launch() {
 	p.Helper()
 	out, err := os.OpenFile(p.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	must(p.T, err)
+	harness.Must(p.T, err)
 	defer out.Close()
 	cmd, ended := p.command(), make(chan struct{})
 	cmd.Stdout, cmd.Stderr = out, out
-	must(p.T, cmd.Start())
+	harness.Must(p.T, cmd.Start())
 	p.cmd, p.ended = cmd, ended
 	go func() {
 		cmd.Wait()
@@ -69,11 +64,9 @@ func (p *program) launch() {
 // until waits for something that the server does soon.
 func (p *program) until(not string, done func() bool) {
 	p.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			content, _ := os.ReadFile(p.log)
-			p.Fatalf("%s %s\n%s", p.addr, not, content)
-		}
+	if !harness.Until(60*time.Second, done) {
+		content, _ := os.ReadFile(p.log)
+		p.Fatalf("%s %s\n%s", p.addr, not, content)
 	}
 }
 
@@ -85,13 +78,15 @@ func (p *program) stop() {
 	p.signal(syscall.SIGKILL)
 	<-p.ended
 	p.cmd = nil
-	p.until("does not end", func() bool {
-		c, err := net.DialTimeout("tcp", p.addr, time.Second)
-		if err == nil {
-			c.Close()
-		}
-		return err != nil
-	})
+	p.until("does not end", func() bool { return !p.listens() })
+}
+
+func (p *program) listens() bool {
+	c, err := net.DialTimeout("tcp", p.addr, time.Second)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
 }
 
 // hang stops all processes where they are; their sockets stay.
@@ -146,9 +141,9 @@ func newProgram(t *testing.T, name, where string, make func(path, addr, folder s
 		path = found[len(found)-1]
 	}
 	folder, err := os.MkdirTemp("", "dependencies-") // a server that is another user must be able to come here
-	must(t, err)
-	must(t, os.Chmod(folder, 0o755))
-	addr := freeAddr(t)
+	harness.Must(t, err)
+	harness.Must(t, os.Chmod(folder, 0o755))
+	addr := newAddr(t)
 	p := &program{T: t, addr: addr, command: make(path, addr, folder), log: filepath.Join(folder, "log")}
 	t.Cleanup(func() {
 		p.stop()
@@ -157,14 +152,12 @@ func newProgram(t *testing.T, name, where string, make func(path, addr, folder s
 	return p
 }
 
-func newRedis(t *testing.T) *program { return newRedisOver(t, "") }
-
-// newRedisOver speaks TLS with this certificate, if there is one.
-func newRedisOver(t *testing.T, certificate string) *program {
+// newRedis speaks TLS with this certificate, if there is one.
+func newRedis(t *testing.T, certificate string) *program {
 	return newProgram(t, "redis-server", "", func(path, addr, folder string) func() *exec.Cmd {
 		listen := []string{"--port", port(addr)}
 		if certificate != "" {
-			listen = []string{"--port", "0", "--tls-port", port(addr), "--tls-auth-clients", "no", "--tls-cert-file", certificate, "--tls-key-file", keyOf(certificate)}
+			listen = []string{"--port", "0", "--tls-port", port(addr), "--tls-auth-clients", "no", "--tls-cert-file", certificate, "--tls-key-file", harness.KeyOf(certificate)}
 		}
 		return func() *exec.Cmd {
 			return exec.Command(path, append(listen, "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--requirepass", "hunter2")...)
@@ -172,19 +165,17 @@ func newRedisOver(t *testing.T, certificate string) *program {
 	})
 }
 
-func newNATS(t *testing.T) *program { return newNATSOver(t, "") }
-
-func newNATSOver(t *testing.T, certificate string) *program {
+func newNATS(t *testing.T, certificate string) *program {
 	return newProgram(t, "nats-server", "", func(path, addr, _ string) func() *exec.Cmd {
 		args := []string{"-a", "127.0.0.1", "-p", port(addr), "--user", "u", "--pass", "hunter2"}
 		if certificate != "" {
-			args = append(args, "--tls", "--tlscert", certificate, "--tlskey", keyOf(certificate))
+			args = append(args, "--tls", "--tlscert", certificate, "--tlskey", harness.KeyOf(certificate))
 		}
 		return func() *exec.Cmd { return exec.Command(path, args...) }
 	})
 }
 
-func newDNSMasq(t *testing.T) *program {
+func newDNSMasq(t *testing.T, _ string) *program {
 	return newProgram(t, "dnsmasq", "/usr/sbin/dnsmasq", func(path, addr, folder string) func() *exec.Cmd {
 		return func() *exec.Cmd {
 			return exec.Command(path, "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=",
@@ -194,15 +185,13 @@ func newDNSMasq(t *testing.T) *program {
 	})
 }
 
-func newPostgres(t *testing.T) *program { return newPostgresOver(t, "") }
-
-func newPostgresOver(t *testing.T, certificate string) *program {
+func newPostgres(t *testing.T, certificate string) *program {
 	return newProgram(t, "postgres", "/usr/lib/postgresql/*/bin/postgres", func(path, addr, folder string) func() *exec.Cmd {
 		real, err := filepath.EvalSymlinks(path)
-		must(t, err)
+		harness.Must(t, err)
 		as := postgresUser(t, folder)
 		data, password := filepath.Join(folder, "data"), filepath.Join(folder, "password")
-		must(t, os.WriteFile(password, []byte("hunter2"), 0o644))
+		harness.Must(t, os.WriteFile(password, []byte("hunter2"), 0o644))
 		initdb := exec.Command(filepath.Join(filepath.Dir(real), "initdb"), "-D", data, "-U", "u", "-A", "scram-sha-256", "--pwfile="+password, "--no-sync")
 		initdb.SysProcAttr, initdb.Dir = as, folder
 		if out, err := initdb.CombinedOutput(); err != nil {
@@ -210,12 +199,12 @@ func newPostgresOver(t *testing.T, certificate string) *program {
 		}
 		args := []string{"-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"}
 		if certificate != "" {
-			for from, to := range map[string]string{certificate: "server.crt", keyOf(certificate): "server.key"} {
+			for from, to := range map[string]string{certificate: "server.crt", harness.KeyOf(certificate): "server.key"} {
 				content, err := os.ReadFile(from)
-				must(t, err)
-				must(t, os.WriteFile(filepath.Join(data, to), content, 0o600))
+				harness.Must(t, err)
+				harness.Must(t, os.WriteFile(filepath.Join(data, to), content, 0o600))
 				if as != nil {
-					must(t, os.Chown(filepath.Join(data, to), int(as.Credential.Uid), int(as.Credential.Gid)))
+					harness.Must(t, os.Chown(filepath.Join(data, to), int(as.Credential.Uid), int(as.Credential.Gid)))
 				}
 			}
 			args = append(args, "-c", "ssl=on")
@@ -240,34 +229,32 @@ func postgresUser(t *testing.T, folder string) *syscall.SysProcAttr {
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	must(t, os.Chown(folder, uid, gid))
+	harness.Must(t, os.Chown(folder, uid, gid))
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
-func newRabbitMQ(t *testing.T) *program { return newRabbitMQOver(t, "") }
-
-func newRabbitMQOver(t *testing.T, certificate string) *program {
+func newRabbitMQ(t *testing.T, certificate string) *program {
 	const script = "/usr/lib/rabbitmq/bin/rabbitmq-server" // the one on the PATH changes its user
 	if _, err := exec.LookPath("rabbitmq-server"); err != nil {
 		t.Fatal("needs rabbitmq-server (see .ci/run for Debian's package)")
 	}
 	return newProgram(t, "epmd", "", func(epmd, addr, folder string) func() *exec.Cmd {
-		names := freeAddr(t)
+		names := newAddr(t)
 		server := exec.Command(epmd, "-port", port(names), "-address", "127.0.0.1") // else one stays behind as a daemon
-		must(t, server.Start())
+		harness.Must(t, server.Start())
 		t.Cleanup(func() {
 			server.Process.Kill()
 			server.Wait()
 		})
 		conf, plugins := filepath.Join(folder, "rabbitmq.conf"), filepath.Join(folder, "plugins")
-		must(t, os.WriteFile(plugins, []byte("[]."), 0o644))
+		harness.Must(t, os.WriteFile(plugins, []byte("[]."), 0o644))
 		listen := "listeners.tcp.1 = " + addr
 		if certificate != "" {
 			listen = fmt.Sprintf("listeners.tcp = none\nlisteners.ssl.1 = %s\nssl_options.cacertfile = %s\nssl_options.certfile = %s\nssl_options.keyfile = %s",
-				addr, certificate, certificate, keyOf(certificate))
+				addr, certificate, certificate, harness.KeyOf(certificate))
 		}
-		must(t, os.WriteFile(conf, []byte(listen+"\ndefault_user = u\ndefault_pass = hunter2\n"), 0o644))
-		dist := freeAddr(t)
+		harness.Must(t, os.WriteFile(conf, []byte(listen+"\ndefault_user = u\ndefault_pass = hunter2\n"), 0o644))
+		dist := newAddr(t)
 		return func() *exec.Cmd {
 			cmd := exec.Command(script)
 			cmd.Env = append(os.Environ(), "HOME="+folder, "ERL_EPMD_PORT="+port(names), "ERL_EPMD_ADDRESS=127.0.0.1",
@@ -279,35 +266,7 @@ func newRabbitMQOver(t *testing.T, certificate string) *program {
 	})
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
+// newAddr is an address that stays reserved for the test while its server is away.
+func newAddr(t *testing.T) string { t.Helper(); return fmt.Sprint("127.0.0.1:", harness.Port(t)) }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// established counts this machine's open connections to an address of IPv4.
-func established(addr string) int {
-	to := netip.MustParseAddrPort(addr)
-	ip := to.Addr().As4()
-	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
-	table, _ := os.ReadFile("/proc/net/tcp")
-	count := 0
-	for line := range bytes.Lines(table) {
-		fields := strings.Fields(string(line))
-		if len(fields) > 3 && fields[2] == remote && fields[3] == "01" {
-			count++
-		}
-	}
-	return count
-}

@@ -4,21 +4,21 @@ package dependencies
 
 import (
 	"encoding/json"
-	"net"
-	"net/http"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // service is the real binary with nothing but environment variables.
 type service struct {
 	*testing.T
-	url string
+	*harness.Process
 }
 
 // check is what /health says of one.
@@ -27,90 +27,60 @@ type check struct {
 	Error  string `json:"error"`
 }
 
-// build makes the binary, once for all tests.
-func build(t *testing.T) string {
-	t.Helper()
-	built.Do(func() {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(binaries, "accountservice"), "./cmd/accountservice")
-		cmd.Dir = "../.."
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, out)
-		}
-	})
-	return filepath.Join(binaries, "accountservice")
-}
-
-var (
-	built    sync.Once
-	binaries string // the folder of what is built
-)
+// binaries is the folder of what is built, once for all tests.
+var binaries string
 
 func TestMain(m *testing.M) {
-	var err error
-	if binaries, err = os.MkdirTemp("", "dependencies-"); err != nil {
-		panic(err)
+	if !wanted {
+		os.Exit(m.Run())
 	}
-	code := m.Run()
+	var err error
+	if binaries, err = os.MkdirTemp("", "dependencies-"); err == nil {
+		err = harness.Build(binaries)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	os.RemoveAll(binaries)
 	os.Exit(code)
 }
 
 func startService(t *testing.T, env ...string) *service {
 	t.Helper()
-	folder, binary := t.TempDir(), build(t)
-	host, port, err := net.SplitHostPort(freeAddr(t))
-	must(t, err)
-	log, err := os.Create(filepath.Join(folder, "log"))
-	must(t, err)
-	t.Cleanup(func() { log.Close() })
-	cmd := exec.Command(binary)
-	cmd.Dir = folder
-	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "ACCOUNTSERVICE_HTTP_HOST="+host, "ACCOUNTSERVICE_HTTP_PORT="+port)
-	cmd.Stdout, cmd.Stderr = log, log
-	must(t, cmd.Start())
-	s := &service{T: t, url: "http://" + net.JoinHostPort(host, port)}
+	p := harness.Start(t, exec.Command(filepath.Join(binaries, "accountservice")), filepath.Join(t.TempDir(), "accounts.db"), env...)
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		content, _ := os.ReadFile(log.Name())
-		if strings.Contains(string(content), "hunter2") {
-			t.Errorf("a password is in the log:\n%s", content)
-		} else if t.Failed() {
-			t.Logf("log of the service:\n%s", content)
+		if strings.Contains(p.Log.String(), "hunter2") {
+			t.Error("a password is in the log")
 		}
 	})
-	return s
+	return &service{t, p}
 }
 
 // checks is what /health says now, or nothing.
 func (s *service) checks() map[string]check {
-	resp, err := http.Get(s.url + "/health")
-	if err != nil {
-		return nil
-	}
-	defer resp.Body.Close()
 	var answer struct {
 		Checks map[string]check `json:"checks"`
 	}
-	if json.NewDecoder(resp.Body).Decode(&answer) != nil {
+	if _, body := s.Get("/health"); json.Unmarshal([]byte(body), &answer) != nil {
 		return nil
 	}
 	return answer.Checks
 }
 
-// await returns how long it took until a check had this status, and its error.
-func (s *service) await(name, status string, limit time.Duration) (time.Duration, string) {
+// await returns how long it took until a check had this status.
+func (s *service) await(name, status string, limit time.Duration) time.Duration {
 	s.Helper()
 	began := time.Now()
-	for {
-		now := s.checks()[name]
-		switch took := time.Since(began); {
-		case now.Status == status:
-			return took, now.Error
-		case took > limit:
-			s.Errorf("%s is %q (%s) after %v, want %s", name, now.Status, now.Error, limit, status)
-			return took, now.Error
+	if err := harness.Eventually(limit, func() error {
+		if now := s.checks()[name]; now.Status != status {
+			return fmt.Errorf("%s is %q (%s), want %s within %v", name, now.Status, now.Error, status, limit)
 		}
-		time.Sleep(10 * time.Millisecond)
+		return nil
+	}); err != nil {
+		s.Error(err)
 	}
+	return time.Since(began)
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -24,11 +26,18 @@ type device struct {
 	fs.Inode
 	image *os.File
 
-	mu    sync.Mutex
-	reads sickness
-	saves sickness // of writes
-	syncs sickness
+	mu  sync.Mutex
+	ill [3]sickness // by operation
 }
+
+// operation is a kind of request to the device.
+type operation int
+
+const (
+	reads operation = iota
+	writes
+	flushes // fsync
+)
 
 // sickness is what one kind of request meets.
 type sickness struct {
@@ -44,24 +53,42 @@ type sickness struct {
 func (d *device) cure() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range []*sickness{&d.reads, &d.saves, &d.syncs} {
+	for _, s := range d.ill {
 		if s.hang != nil {
 			close(s.hang)
 		}
-		*s = sickness{}
+	}
+	d.ill = [3]sickness{}
+}
+
+// failing makes all requests of a kind fail.
+func failing(op operation) func(*device) { return meeting(sickness{fail: true}, op) }
+
+// hanging makes all requests of a kind wait until the device is cured.
+func hanging(op operation) func(*device) {
+	return func(d *device) { meeting(sickness{hang: make(chan struct{})}, op)(d) }
+}
+
+// failingOnce makes one write fail, after some that pass; only says which count.
+func failingOnce(after int, only func(data []byte) bool) func(*device) {
+	return meeting(sickness{fail: true, once: true, after: after, only: only}, writes)
+}
+
+// meeting makes requests meet a sickness from now on.
+func meeting(ill sickness, ops ...operation) func(*device) {
+	return func(d *device) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, op := range ops {
+			d.ill[op] = ill
+		}
 	}
 }
 
-// sicken makes one kind of request meet ill from now on.
-func (d *device) sicken(kind *sickness, ill sickness) {
+// suffer is what a request meets now.
+func (d *device) suffer(op operation, data []byte) syscall.Errno {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	*kind = ill
-}
-
-// suffer is what a request of this kind meets now.
-func (d *device) suffer(kind *sickness, data []byte) syscall.Errno {
-	d.mu.Lock()
+	kind := &d.ill[op]
 	if kind.hang == nil && !kind.fail && kind.delay == 0 || kind.only != nil && !kind.only(data) {
 		d.mu.Unlock()
 		return 0
@@ -107,7 +134,7 @@ func (d *device) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.E
 }
 
 func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	if errno := d.suffer(&d.reads, nil); errno != 0 {
+	if errno := d.suffer(reads, nil); errno != 0 {
 		return nil, errno
 	}
 	n, err := d.image.ReadAt(dest, off)
@@ -118,7 +145,7 @@ func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64
 }
 
 func (d *device) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
-	if errno := d.suffer(&d.saves, data); errno != 0 {
+	if errno := d.suffer(writes, data); errno != 0 {
 		return 0, errno
 	}
 	n, err := d.image.WriteAt(data, off)
@@ -126,7 +153,7 @@ func (d *device) Write(_ context.Context, _ fs.FileHandle, data []byte, off int6
 }
 
 func (d *device) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	return d.suffer(&d.syncs, nil)
+	return d.suffer(flushes, nil)
 }
 
 // deviceName is the folder that a device is mounted on.
@@ -136,11 +163,11 @@ const deviceName = "device"
 func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 	t.Helper()
 	image, err := os.Create(filepath.Join(dir, "image"))
-	must(t, err)
+	harness.Must(t, err)
 	t.Cleanup(func() { image.Close() })
-	must(t, image.Truncate(size))
+	harness.Must(t, image.Truncate(size))
 	mount := filepath.Join(dir, deviceName)
-	must(t, os.Mkdir(mount, 0o755))
+	harness.Must(t, os.Mkdir(mount, 0o755))
 
 	d = &device{image: image}
 	root := &fs.Inode{}

@@ -3,20 +3,20 @@
 // Package faults is the fault table: real faults of files, disks, time and
 // surroundings under the real binaries, what these said and did, and what was
 // lost. It writes docs/faults.md. It knows the service by its HTTP answers, its
-// log, its exit codes and the layout of its file, and no package of it but in
-// inside_test.go, for faults within the process.
+// log, its exit codes and the layout of its file, and no package of it.
 package faults
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // root is the folder of everything that one run makes.
@@ -47,13 +47,7 @@ func setUp() (err error) {
 		return err
 	}
 	binaries = filepath.Join(root, "bin")
-	build := exec.Command("go", "build", "-o", binaries+"/", "./cmd/accountservice", "./healthchecker")
-	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
+	return harness.Build(binaries)
 }
 
 func needTable(t *testing.T) {
@@ -72,10 +66,8 @@ func TestFaultTable(t *testing.T) {
 	began := time.Now()
 	faults := only(allFaults(), func(f fault) string { return f.name })
 	refusedStarts := only(refusedStarts, func(f startFault) string { return "start: " + f.name })
-	insides := only(insideFaults, func(f insideFault) string { return "inside: " + f.name })
 	running := make([]*row, len(faults))
 	starts := make([]*startRow, len(refusedStarts))
-	inner := make([]*insideRow, len(insides))
 	slots := make(chan struct{}, atOnce)
 	base := makeDatabase(t)
 	t.Run("beside each other", func(t *testing.T) {
@@ -89,11 +81,6 @@ func TestFaultTable(t *testing.T) {
 			starts[i] = &startRow{name: f.name}
 			side(t, "start: "+f.name, slots, &starts[i].skipped, func(t *testing.T) { playStart(t, f, base, starts[i]) })
 		}
-		inProcess := make(chan struct{}, 1) // one after another: they count goroutines
-		for i, f := range insides {
-			inner[i] = &insideRow{name: f.name}
-			side(t, "inside: "+f.name, inProcess, &inner[i].skipped, func(t *testing.T) { playInside(t, f, inner[i]) })
-		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
 	for i, f := range faults {
@@ -104,7 +91,7 @@ func TestFaultTable(t *testing.T) {
 			})
 		}
 	}
-	writeDocument(t, running, starts, inner)
+	writeDocument(t, running, starts)
 }
 
 // onlyRows is FAULT_TABLE_ONLY, a regular expression: the rows to play. The

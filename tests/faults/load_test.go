@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // requestLimit is the request deadline of the service and a second more: a
@@ -45,7 +48,7 @@ type load struct {
 	acked   map[string]account // the newest acknowledged state of each account
 	acks    int
 	flying  int             // writes under way
-	codes   map[string]bool // "PUT 503" since reset
+	codes   map[string]bool // "PUT 503" since forget
 	slowest time.Duration
 	faults  []string // answers that must not be, at most some of them
 }
@@ -98,23 +101,22 @@ func (l *load) end() {
 // still makes the writer stop and waits until no write is under way.
 func (l *load) still() {
 	l.quiet.Store(true)
-	eventually(func() error {
+	harness.Until(10*time.Second, func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.flying > 0 {
-			return fmt.Errorf("%d writes under way", l.flying)
-		}
-		return nil
+		return l.flying == 0
 	})
 }
 
-// reset forgets what answers there were: a fault begins.
-func (l *load) reset() {
+// forget drops answers that there were, and the time of the slowest.
+func (l *load) forget(which func(code string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.codes)
+	maps.DeleteFunc(l.codes, func(code string, _ bool) bool { return which(code) })
 	l.slowest = 0
 }
+
+func everything(string) bool { return true }
 
 func (l *load) write(n int) {
 	id, name := fmt.Sprintf("w-%02d", n%100), fmt.Sprint("write ", n)
@@ -209,7 +211,7 @@ func (l *load) wrong(format string, args ...any) {
 	}
 }
 
-// seen returns the kinds of answers since reset, and the slowest.
+// seen returns the kinds of answers since forget, and the slowest.
 func (l *load) seen() (codes []string, slowest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

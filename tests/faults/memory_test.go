@@ -19,12 +19,12 @@ import (
 // device. Dropping the caches alone leaves every mapped page where it is.
 func (s *scene) pageOut() {
 	f, err := os.Open(s.path)
-	must(s.T, err)
+	s.must(err)
 	defer f.Close()
-	must(s.T, f.Sync())
-	pid := s.svc.cmd.Process.Pid
+	s.must(f.Sync())
+	pid := s.svc.Cmd.Process.Pid
 	fd, err := unix.PidfdOpen(pid, 0)
-	must(s.T, err)
+	s.must(err)
 	defer unix.Close(fd)
 	for _, m := range s.mapped(pid) {
 		// EINVAL: locked in memory, which no shortage takes away
@@ -32,7 +32,7 @@ func (s *scene) pageOut() {
 			s.Fatalf("process_madvise: %v", err)
 		}
 	}
-	must(s.T, os.WriteFile("/proc/sys/vm/drop_caches", []byte("1\n"), 0))
+	s.must(os.WriteFile("/proc/sys/vm/drop_caches", []byte("1\n"), 0))
 }
 
 // stretch of another process's memory, as process_madvise takes it.
@@ -44,7 +44,7 @@ type stretch struct {
 // mapped lists where the process has the database in its memory.
 func (s *scene) mapped(pid int) (all []stretch) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
-	must(s.T, err)
+	s.must(err)
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if !strings.HasSuffix(lines.Text(), s.path) {
@@ -63,7 +63,8 @@ func (s *scene) mapped(pid int) (all []stretch) {
 
 func pageOut(pidfd int, m stretch) error {
 	for {
-		_, _, errno := syscall.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(pidfd), uintptr(unsafe.Pointer(&m)), 1, unix.MADV_PAGEOUT, 0, 0)
+		_, _, errno := syscall.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(pidfd), uintptr(unsafe.Pointer(&m)), 1,
+			unix.MADV_PAGEOUT, 0, 0)
 		switch errno {
 		case 0:
 			return nil

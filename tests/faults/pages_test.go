@@ -3,11 +3,13 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/binary"
-	"fmt"
 	"hash/fnv"
 	"os"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // The layout of bbolt's file, version 2, as its internal/common has it: pages
@@ -26,13 +28,14 @@ const (
 type dbFile struct {
 	t    *testing.T
 	f    *os.File
-	size int64 // of a page
+	size int64  // of a page
+	far  string // a seeded account that no client asks for
 }
 
 func openFile(t *testing.T, path string) *dbFile {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	must(t, err)
+	harness.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	d := &dbFile{t: t, f: f}
 	d.size = int64(binary.NativeEndian.Uint32(d.read(headerSize+8, 4)))
@@ -46,14 +49,14 @@ func (d *dbFile) read(offset int64, n int) []byte {
 	d.t.Helper()
 	b := make([]byte, n)
 	_, err := d.f.ReadAt(b, offset)
-	must(d.t, err)
+	harness.Must(d.t, err)
 	return b
 }
 
 func (d *dbFile) write(offset int64, b []byte) {
 	d.t.Helper()
 	_, err := d.f.WriteAt(b, offset)
-	must(d.t, err)
+	harness.Must(d.t, err)
 }
 
 // garble writes over a stretch what no valid page holds.
@@ -67,6 +70,15 @@ func (d *dbFile) garble(offset, n int64) {
 }
 
 func (d *dbFile) garblePage(id uint64) { d.t.Helper(); d.garble(int64(id)*d.size, d.size) }
+
+func (d *dbFile) cut(size int64) { d.t.Helper(); harness.Must(d.t, d.f.Truncate(size)) }
+
+func (d *dbFile) length() int64 {
+	d.t.Helper()
+	info, err := d.f.Stat()
+	harness.Must(d.t, err)
+	return info.Size()
+}
 
 // flip turns one bit.
 func (d *dbFile) flip(offset int64, bit byte) {
@@ -112,7 +124,29 @@ func (d *dbFile) metas() (newer, older metaPage) {
 	return newer, older
 }
 
+func (d *dbFile) newest() metaPage { m, _ := d.metas(); return m }
+func (d *dbFile) older() metaPage  { _, m := d.metas(); return m }
+
 func (d *dbFile) garbleMeta(m metaPage) { d.t.Helper(); d.garble(m.page*d.size+headerSize, 64) }
+func (d *dbFile) garbleNewest()         { d.t.Helper(); d.garbleMeta(d.newest()) }
+func (d *dbFile) garbleOlder()          { d.t.Helper(); d.garbleMeta(d.older()) }
+func (d *dbFile) flipNewest() {
+	d.t.Helper()
+	d.flip(d.newest().page*d.size+headerSize+rootField, 0x01)
+}
+func (d *dbFile) flipOlder()      { d.t.Helper(); d.flip(d.older().page*d.size+headerSize+rootField, 0x01) }
+func (d *dbFile) garbleRoot()     { d.t.Helper(); d.garblePage(d.newest().root) }
+func (d *dbFile) garbleFreelist() { d.t.Helper(); d.garblePage(d.newest().freelist) }
+func (d *dbFile) garbleAccounts() { d.t.Helper(); d.garblePage(d.accountsRoot()) }
+func (d *dbFile) garbleMetas() {
+	d.t.Helper()
+	newest, older := d.metas()
+	d.garbleMeta(newest)
+	d.garbleMeta(older)
+}
+
+// cutInHalf leaves half of the pages that are in use.
+func (d *dbFile) cutInHalf() { d.t.Helper(); d.cut(int64(d.newest().high) / 2 * d.size) }
 
 // page is a page of a tree, whole.
 type page struct {
@@ -197,19 +231,53 @@ func (d *dbFile) descend(root uint64, key string) (path []page) {
 	}
 }
 
-// find returns the place of an account.
-func (d *dbFile) find(id string) (path []page, e element) {
+// leaf returns the page that holds the account far, and its element.
+func (d *dbFile) leaf() (page, element) {
 	d.t.Helper()
-	path = d.descend(d.accountsRoot(), id)
+	path := d.descend(d.accountsRoot(), d.far)
 	leaf := path[len(path)-1]
 	for i := range leaf.count {
-		if e := leaf.element(i); string(e.key) == id {
-			return path, e
+		if e := leaf.element(i); string(e.key) == d.far {
+			return leaf, e
 		}
 	}
-	d.t.Fatalf("there is no account %s", id)
-	return nil, element{}
+	d.t.Fatalf("there is no account %s", d.far)
+	return page{}, element{}
 }
 
-// far is a seeded account that no client of the table asks for.
-func far(seeds int) string { return fmt.Sprint(10000 + seeds*3/4) }
+// What leads to the account far, damaged.
+func (d *dbFile) garbleLeaf() { d.t.Helper(); leaf, _ := d.leaf(); d.garblePage(leaf.id) }
+func (d *dbFile) flipType()   { d.t.Helper(); leaf, _ := d.leaf(); d.flip(leaf.at+8, 0x04) }
+func (d *dbFile) flipKey()    { d.t.Helper(); _, e := d.leaf(); d.flip(e.keyAt+4, 0x01) }
+func (d *dbFile) flipValue() {
+	d.t.Helper()
+	_, e := d.leaf()
+	d.flip(e.valueAt+int64(len(e.value))-8, 0x01)
+}
+
+// flipCount clears the lowest bit of a page's number of records that is set.
+func (d *dbFile) flipCount() {
+	d.t.Helper()
+	leaf, _ := d.leaf()
+	d.flip(leaf.at+10, byte(leaf.count&-leaf.count))
+}
+
+func (d *dbFile) garbleBranch() {
+	d.t.Helper()
+	path := d.descend(d.accountsRoot(), d.far)
+	if len(path) < 3 {
+		d.t.Fatalf("the tree has %d levels", len(path))
+	}
+	d.garblePage(path[1].id)
+}
+
+// renameBucket leaves the page of the bucket's name whole, and the bucket another.
+func (d *dbFile) renameBucket() {
+	d.t.Helper()
+	at := int64(d.newest().root) * d.size
+	name := bytes.Index(d.read(at, int(d.size)), []byte(accountsKey))
+	if name < 0 {
+		d.t.Fatalf("the root page does not name the bucket %s", accountsKey)
+	}
+	d.write(at+int64(name), []byte("B")) // in place of A
+}

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"accountservice/tests/harness"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +37,17 @@ const (
 	ram    kind = "tmpfs"
 )
 
+// repaired says what mountAgain does to a place of this kind, if anything.
+func (k kind) repaired() string {
+	switch k {
+	case disk:
+		return "mounted again"
+	case sick:
+		return "device well, mounted again"
+	}
+	return ""
+}
+
 // diskSize leaves more free than checks.disk.min_free asks for by default.
 const diskSize = 160 << 20
 
@@ -45,7 +59,7 @@ const prefix = "accountservice-faults-"
 func newPlace(t *testing.T, k kind, dir string) *place {
 	t.Helper()
 	p := &place{dir: filepath.Join(dir, "data")}
-	must(t, os.Mkdir(p.dir, 0o755))
+	harness.Must(t, os.Mkdir(p.dir, 0o755))
 	if k == folder {
 		return p
 	}
@@ -66,8 +80,8 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 		}
 		p.device, file = newDevice(t, dir, diskSize)
 	} else {
-		must(t, os.WriteFile(file, nil, 0o600))
-		must(t, os.Truncate(file, diskSize))
+		harness.Must(t, os.WriteFile(file, nil, 0o600))
+		harness.Must(t, os.Truncate(file, diskSize))
 	}
 	for _, tool := range []string{"mkfs.ext4", "losetup"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -94,15 +108,14 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 // it read-only, as distributions set it up.
 func (p *place) mount(t *testing.T) {
 	t.Helper()
-	must(t, unix.Mount(p.block, p.dir, "ext4", unix.MS_NOATIME, "errors=remount-ro"))
+	harness.Must(t, unix.Mount(p.block, p.dir, "ext4", unix.MS_NOATIME, "errors=remount-ro"))
 }
 
 // again unmounts and mounts the file system, as a restart of the machine would.
 // What its caches hold and the device does not is lost thereby.
 func (p *place) again(t *testing.T) {
 	t.Helper()
-	err := eventually(func() error { return unix.Unmount(p.dir, 0) })
-	if err != nil {
+	if err := harness.Eventually(10*time.Second, func() error { return unix.Unmount(p.dir, 0) }); err != nil {
 		t.Errorf("unmount: %v", err)
 		return
 	}
@@ -210,12 +223,5 @@ func run(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v %s", name, err, out)
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

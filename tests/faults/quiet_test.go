@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // quietFor names the variable that says how long nothing must be found.
@@ -42,36 +44,40 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 		t.Skipf("takes minutes and all CPUs: %s=30m, at least 1m, asks for it (make no-false-alarm)", quietFor)
 	}
 	dir, err := os.MkdirTemp(root, "quiet-")
-	must(t, err)
+	harness.Must(t, err)
 	well := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer well.Close()
 	svc := startService(t, filepath.Join(dir, "accounts.db"), nil,
 		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+well.URL, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_PORT_URL=tcp://"+well.Listener.Addr().String(),
-		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_SCRUB_INTERVAL=30s", "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
-	if !svc.await(20 * time.Second) {
-		t.Fatalf("never healthy:\n%s", svc.log)
-	}
+		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
+	harness.Must(t, svc.healthy(20*time.Second))
 	burn(t)
-	l := newClients(svc.url)
+	l := newClients(svc.URL)
 	c := l.crowd()
 	watch := watchQuiet(l, svc)
-	select {
-	case <-time.After(span):
-	case <-svc.done:
-		t.Errorf("the service ended: exit %d", svc.code)
+	if svc.Ended(span) {
+		t.Errorf("the service ended: exit %d", svc.Code())
 	}
 	l.end()
-	changes, scrubs, missed := alarms(svc.log.String())
-	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned, %d scrubs, %d without a verdict",
-		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes), scrubs, missed)
+	changes := alarms(svc.Log.String())
+	t.Logf("%s: %d answers of /health, slowest %s, %d of them not 200; %d probes, %d failed; log: %d checks turned",
+		span, watch.asked.Load(), time.Duration(watch.slowest.Load()).Round(time.Millisecond), watch.ill.Load(), watch.probes.Load(), watch.failed.Load(), len(changes))
 	codes, slowest := l.seen()
 	t.Logf("%d writes acknowledged, %d reads, %d walks of the list, %d imports, %d backups; answers %v, the slowest after %s",
 		l.acks, c.reads.Load(), c.walks.Load(), c.loads.Load(), c.backups.Load(), codes, slowest.Round(time.Millisecond))
 	if watch.ill.Load()+watch.failed.Load() > 0 || len(changes) > 0 {
 		t.Errorf("false alarms: %v; the first answers: %v", changes, watch.words)
 	}
-	if scrubs == 0 || l.acks < 20*int(span.Seconds()) || c.walks.Load() == 0 || c.loads.Load() == 0 || c.backups.Load() == 0 || watch.probes.Load() == 0 {
-		t.Errorf("it was not busy")
+	for what, n := range map[string]int64{
+		"acknowledged writes": int64(l.acks) / int64(20*span.Seconds()),
+		"walks":               c.walks.Load(),
+		"imports":             c.loads.Load(),
+		"backups":             c.backups.Load(),
+		"probes":              watch.probes.Load(),
+	} {
+		if n == 0 {
+			t.Errorf("it was not busy: too few %s", what)
+		}
 	}
 	for _, wrong := range l.faults {
 		t.Error(wrong)
@@ -79,14 +85,11 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	if got := strings.Join(codes, " "); got != "GET 200 PUT 200 PUT 201" {
 		t.Errorf("answers to clients: %s", got)
 	}
-	if lost := l.compare(svc.url, quietSeeds); !lost.none() {
+	if lost := l.compare(svc.URL, quietSeeds); !lost.none() {
 		t.Errorf("lost of %d acknowledged writes: %s", l.acks, lost)
 	}
 	if how := svc.stop(); how.code != 0 || how.killed {
 		t.Errorf("stopped with %s", how)
-	}
-	if t.Failed() {
-		t.Logf("log of the service:\n%s", shorten(svc.log.String()))
 	}
 }
 
@@ -96,7 +99,7 @@ func burn(t *testing.T) {
 	for range quietBurners {
 		burner := exec.Command("sh", "-c", "while :; do :; done")
 		burner.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		must(t, burner.Start())
+		harness.Must(t, burner.Start())
 		t.Cleanup(func() { burner.Process.Kill(); burner.Wait() })
 	}
 }
@@ -243,22 +246,16 @@ func watchQuiet(l *load, svc *service) *quiet {
 	return q
 }
 
-// alarms returns the lines of a log that say that a check fails, and how many
-// scrubs ended with a verdict, and how many without.
-func alarms(log string) (changes []string, scrubs, missed int) {
+// alarms returns the lines of a log that say that a check fails.
+func alarms(log string) (changes []string) {
 	for line := range strings.Lines(log) {
 		var entry struct{ Msg, To, Check, Err string }
 		if json.Unmarshal([]byte(line), &entry) != nil {
 			continue
 		}
-		switch {
-		case entry.Msg == "health changed" && entry.To == "failing":
+		if entry.Msg == "health changed" && entry.To == "failing" {
 			changes = append(changes, entry.Check+": "+entry.Err)
-		case entry.Msg == "scrub":
-			scrubs++
-		case entry.Msg == "no scrub":
-			missed++
 		}
 	}
-	return changes, scrubs, missed
+	return changes
 }

@@ -3,11 +3,12 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"syscall"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // startLimit is the time in which a start that is refused must have said so.
@@ -31,20 +32,16 @@ func (s *scene) start() (r started) {
 	return r
 }
 
-func (r *started) wait(began time.Time, patience time.Duration) {
-	eventually(func() error {
-		if !r.svc.lives() || r.svc.ask("/health").code == 200 {
-			return nil
-		}
-		return errors.New("not yet")
-	}, patience)
+func (r *started) wait(began time.Time, limit time.Duration) {
+	err := r.svc.healthy(limit)
 	r.took = time.Since(began)
 	switch {
-	case !r.svc.lives():
-		r.refused = r.svc.code != 0
+	case err == nil:
+		r.serves = true
+	case !r.svc.Running():
+		r.refused = r.svc.Code() != 0
 	default:
-		a := r.svc.ask("/health")
-		r.serves, r.words = a.code == 200, a.words("")
+		r.words = err.Error()
 	}
 	r.said = r.svc.errorLines()
 }
@@ -52,7 +49,7 @@ func (r *started) wait(began time.Time, patience time.Duration) {
 // restart starts the service again where it was, and after the repair if there
 // is one, and counts what is lost.
 func (s *scene) restart() {
-	if s.svc.lives() && !s.want.stuck {
+	if s.svc.Running() && !s.want.stuck {
 		s.row.restart = "not tried: the first process is still there"
 		return
 	}
@@ -61,7 +58,7 @@ func (s *scene) restart() {
 		return
 	}
 	s.repair(s)
-	if !s.svc.ended(10 * time.Second) {
+	if !s.svc.Ended(10 * time.Second) {
 		s.bad("the process is not gone after the repair")
 	}
 	words, lost := s.tryStart(serves)
@@ -72,16 +69,11 @@ func (s *scene) restart() {
 // tryStart is one start, its words and losses for the table.
 func (s *scene) tryStart(want restart) (words, lost string) {
 	r := s.start()
-	defer func() {
-		if s.Failed() || len(s.wrong) > 0 {
-			s.Logf("log of the start:\n%s", shorten(r.svc.log.String()))
-		}
-	}()
 	switch {
 	case r.serves:
 		words, lost = s.compare(r, want)
 		// what it takes now must be there at the next start
-		if code := s.load.putAt(r.svc.url, "after-"+string(want), "written after a restart"); code/100 != 2 {
+		if code := s.load.putAt(r.svc.URL, "after-"+string(want), "written after a restart"); code/100 != 2 {
 			s.bad("after the restart a write got %d", code)
 		}
 		if how := r.svc.stop(); how.killed {
@@ -96,8 +88,8 @@ func (s *scene) tryStart(want restart) (words, lost string) {
 		}
 		return "refuses: " + line, "–"
 	}
-	r.svc.cmd.Process.Signal(syscall.SIGKILL)
-	gone := r.svc.ended(2 * time.Second)
+	r.svc.Cmd.Process.Signal(syscall.SIGKILL)
+	gone := r.svc.Ended(2 * time.Second)
 	if !s.want.stuck || want == serves {
 		s.bad("the start neither serves nor ends within %s: %s", r.took.Round(time.Second), r.words)
 	}
@@ -110,9 +102,9 @@ func (s *scene) tryStart(want restart) (words, lost string) {
 
 // compare holds a service that serves to what was acknowledged.
 func (s *scene) compare(r started, want restart) (words, lost string) {
-	l := s.load.compare(r.svc.url, s.seeds)
+	l := s.load.compare(r.svc.URL, s.seeds)
 	switch {
-	case want == restored && !saysRestore(r.svc.log.String()):
+	case want == restored && !saysRestore(r.svc.Log.String()):
 		s.bad("the start does not say that another database was put there")
 		return "serves the other database", "as restored"
 	case want == restored:
@@ -133,13 +125,11 @@ func (s *scene) compare(r started, want restart) (words, lost string) {
 
 // sees waits until a check of the service fails.
 func (s *scene) sees(svc *service, check string) (a answer, found bool) {
-	err := eventually(func() error {
-		if a = svc.ask("/health"); a.Failures[check] == "" {
-			return errors.New("not seen")
-		}
-		return nil
-	}, s.want.within)
-	return a, err == nil
+	found = harness.Until(s.want.within, func() bool {
+		a = svc.ask("/health")
+		return a.Failures[check] != ""
+	})
+	return a, found
 }
 
 // saysRestore finds the line of the log that another database is accepted.
@@ -165,10 +155,12 @@ func (s *scene) judgeRefusal(r started, want restart) {
 // refusal says what is missing in a start that was refused.
 func refusal(r started, path string, limit time.Duration) (wrong []string) {
 	if r.took > limit {
-		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s", r.took.Round(100*time.Millisecond), limit))
+		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s",
+			r.took.Round(100*time.Millisecond), limit))
 	}
 	if len(r.said) != 1 {
-		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said), strings.Join(r.said, " | ")))
+		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said),
+			strings.Join(r.said, " | ")))
 		return wrong
 	}
 	if !strings.Contains(r.said[0], path) {

@@ -3,76 +3,18 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-)
 
-// The published defaults of every check, which are what is measured.
-const (
-	interval  = 2 * time.Second
-	timeout   = 1 * time.Second
-	failAfter = 2
-	bound     = interval*failAfter + timeout + time.Second
-	walkStep  = 1024 // accounts that the records check decodes in one run
-)
-
-// walkBound is the time in which a check that reads a slice of all accounts at
-// each run has read them all, and then turned.
-func walkBound(accounts int) time.Duration {
-	return time.Duration(accounts/walkStep+1)*interval + bound
-}
-
-// fault is one row of the table: what is done to a running service, and what
-// must come of it.
-type fault struct {
-	name  string
-	place kind
-	seeds int // default 2000
-	every time.Duration
-	long  bool // writes make the file grow
-	alone bool // with no other row beside it
-	env   []string
-	later []string // more environment, for starts after the fault
-
-	setUp   func(*scene) // before the service starts
-	prepare func(*scene) // before the clock runs
-	do      func(*scene)
-	watch   func(*scene) // instead of waiting for /health to turn
-	after   func(*scene) // while the clients still run
-	repair  func(*scene) // after the restart on the sick place; the service must then serve everything
-	mended  string       // what repair is, in the table
-
-	want want
-}
-
-// want is what a row expects.
-type want struct {
-	health   int           // of /health: 503 where 0
-	check    string        // the check that says it; bolt where ""
-	within   time.Duration // bound where 0
-	unseen   string        // why it cannot be seen, and what is seen instead
-	heals    bool          // the service mends it by itself before it says it
-	dies     bool          // the process ends by it
-	stuck    bool          // the kernel may keep processes until the repair
-	codes    string        // answers that requests may get, beside 200, 201 and 503
-	restart  restart
-	slowBack time.Duration // how long a restart may take to refuse; 3 s where 0
-}
-
-// restart is what a start after the fault must do.
-type restart string
-
-const (
-	lossless restart = ""         // serve with nothing lost, or refuse with one line
-	serves   restart = "serves"   // with nothing lost
-	refuses  restart = "refuses"  // with one line
-	restored restart = "restored" // serve another database, and say so
-	damaged  restart = "damaged"  // serve all but what is on the damaged page, and say that
+	"accountservice/tests/harness"
 )
 
 // scene is one row while it is played.
@@ -86,7 +28,6 @@ type scene struct {
 	svc   *service
 	load  *load
 	began time.Time // when the fault began
-	first answer    // the one that turned
 	fds   int
 	tasks int
 	wrong []string // what a watch found
@@ -95,38 +36,27 @@ type scene struct {
 // play makes a place, runs the service on it, does the fault, and fills row.
 func play(t *testing.T, f fault, row *row) {
 	s := &scene{T: t, fault: f, row: row}
-	if s.seeds == 0 {
-		s.seeds = 2000
+	s.seeds = cmp.Or(s.seeds, 2000)
+	s.every = cmp.Or(s.every, 20*time.Millisecond)
+	s.want.health = cmp.Or(s.want.health, http.StatusServiceUnavailable)
+	s.want.check = cmp.Or(s.want.check, "bolt")
+	if s.want.unseen != "" {
+		s.want.within = cmp.Or(s.want.within, 2*bound)
 	}
-	if s.every == 0 {
-		s.every = 20 * time.Millisecond
+	s.want.within = cmp.Or(s.want.within, bound)
+	if s.repair == nil && f.place.repaired() != "" {
+		s.repair, s.mended = mountAgain, f.place.repaired()
 	}
-	if s.want.health == 0 {
-		s.want.health = 503
+	if s.fault.watch == nil {
+		s.fault.watch = (*scene).watchHealth
 	}
-	if s.want.check == "" {
-		s.want.check = "bolt"
-	}
-	if s.want.within == 0 {
-		s.want.within = bound
-	}
-	defer func() {
-		if t.Failed() && len(row.broken) == 0 {
-			row.broken = []string{"the row could not be played to its end; see the log of the test"}
-		}
-	}()
+	defer markUnfinished(t, &row.broken)
 	s.open()
-	s.load.reset()
+	s.load.forget(everything)
 	s.began = time.Now()
-	s.do(s)
-	if s.fault.watch != nil {
-		s.fault.watch(s)
-	} else {
-		s.watchHealth()
-	}
-	if s.after != nil {
-		s.after(s)
-	}
+	s.damage()
+	s.fault.watch(s)
+	s.then(s.after)
 	s.clients()
 	s.end()
 	s.restart()
@@ -134,19 +64,42 @@ func play(t *testing.T, f fault, row *row) {
 		t.Error(wrong)
 	}
 	row.broken = append(row.broken, s.wrong...)
-	if t.Failed() {
-		t.Logf("log of the service:\n%s", shorten(s.svc.log.String()))
+}
+
+// markUnfinished tells a reader of the table that a row failed before its end.
+func markUnfinished(t *testing.T, broken *[]string) {
+	if t.Failed() && len(*broken) == 0 {
+		*broken = []string{"the row could not be played to its end; see the log of the test"}
 	}
 }
 
-// shorten keeps the head and the tail of a long log.
-func shorten(log string) string {
-	const most = 3000
-	if len(log) <= 2*most {
-		return log
+// damage does the fault.
+func (s *scene) damage() {
+	if s.paused {
+		s.load.still()
 	}
-	return log[:most] + "\n...\n" + log[len(log)-most:]
+	if s.harm != nil {
+		d := openFile(s.T, s.path)
+		d.far = fmt.Sprint(10000 + s.seeds*3/4)
+		s.harm(d)
+	}
+	if s.device != nil {
+		s.device(s.place.device)
+	}
+	s.then(s.do)
+	if s.paused {
+		s.load.quiet.Store(false)
+	}
 }
+
+// then does a part of a row, if the row has it.
+func (s *scene) then(part func(*scene)) {
+	if part != nil {
+		part(s)
+	}
+}
+
+func (s *scene) must(err error) { s.Helper(); harness.Must(s.T, err) }
 
 func (s *scene) bad(format string, args ...any) {
 	s.wrong = append(s.wrong, fmt.Sprintf(format, args...))
@@ -155,30 +108,26 @@ func (s *scene) bad(format string, args ...any) {
 // open brings everything to the moment before the fault.
 func (s *scene) open() {
 	dir, err := os.MkdirTemp(root, "place-")
-	must(s.T, err)
-	must(s.T, os.Chmod(dir, 0o755))
+	s.must(err)
+	s.must(os.Chmod(dir, 0o755))
 	s.place = newPlace(s.T, s.fault.place, dir)
 	s.path = filepath.Join(s.place.dir, "accounts.db")
 	s.env = append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", s.seeds)}, s.fault.env...)
-	if s.setUp != nil {
-		s.setUp(s)
-	}
+	s.then(s.setUp)
 	s.svc = startService(s.T, s.path, nil, s.env...)
-	if !s.svc.await(20 * time.Second) {
-		s.Fatalf("never healthy:\n%s", s.svc.log)
-	}
-	s.load = newLoad(s.svc.url, s.every, s.long)
-	must(s.T, eventually(func() error {
+	s.must(s.svc.healthy(20 * time.Second))
+	s.load = newLoad(s.svc.URL, s.every, s.long)
+	if !harness.Until(20*time.Second, func() bool {
 		s.load.mu.Lock()
 		defer s.load.mu.Unlock()
-		if s.load.acks < 50 {
-			return fmt.Errorf("only %d writes acknowledged", s.load.acks)
-		}
-		return nil
-	}, 20*time.Second))
-	if s.prepare != nil {
-		s.prepare(s)
+		return s.load.acks >= 50
+	}) {
+		s.Fatal("not 50 writes are acknowledged")
 	}
+	if s.still {
+		s.load.still()
+	}
+	s.then(s.prepare)
 	s.fds, s.tasks = s.svc.holds()
 }
 
@@ -187,27 +136,20 @@ const memoryLimit = 512 << 20
 
 // turned says whether an answer shows the fault as the row wants it shown.
 func (s *scene) turned(a answer) bool {
-	if s.want.health == 503 {
-		return a.code != 200
-	}
-	return a.code != 200 || a.Failures[s.want.check] != ""
+	return a.code != 200 || s.want.health == 200 && a.Failures[s.want.check] != ""
 }
 
 // watchHealth polls until /health turns, and some time longer than it may take.
 func (s *scene) watchHealth() {
-	patience := s.want.within + bound
+	limit := s.want.within + bound
 	if s.want.unseen != "" {
-		patience = s.want.within
+		limit = s.want.within
 	}
 	var a answer
-	for deadline := time.Now().Add(patience); ; {
+	harness.Until(limit, func() bool {
 		a = s.svc.ask("/health")
-		if s.turned(a) || time.Now().After(deadline) || !s.svc.lives() {
-			break
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	s.first = a
+		return s.turned(a) || !s.svc.Running()
+	})
 	s.row.health = a.String()
 	if s.turned(a) {
 		s.row.found, s.row.took = true, time.Since(s.began)
@@ -221,17 +163,12 @@ func (s *scene) watchHealth() {
 		s.bad("seen, and it is no reason to be: /health = %s %s", a, a.words(""))
 	case s.row.found && a.code == 0 && !s.want.dies:
 		s.bad("/health gives no answer: %s", a.silence)
-		s.Logf("its threads:\n%s", s.svc.threads())
 	case s.row.found && a.code != s.want.health:
 		s.bad("/health = %d (%s), want %d", a.code, a.words(""), s.want.health)
 	case s.row.found && s.row.took > s.want.within:
 		s.bad("found after %s, later than %s", s.row.took.Round(100*time.Millisecond), s.want.within)
-	case s.want.heals && s.row.found:
-		s.bad("the service must mend it, and says %s", a.words(""))
-	case s.want.heals && s.healed():
-		s.row.words = "mended by the service itself before it was unhealthy"
 	case !s.row.found:
-		s.bad("not found within %s: /health = %s", patience, a)
+		s.bad("not found within %s: /health = %s", limit, a)
 	}
 }
 
@@ -245,27 +182,13 @@ func (s *scene) ready() {
 	code, line := s.svc.probe()
 	s.row.probe = fmt.Sprint(code)
 	// what the probe repeats of /health needs no second place in the table
-	if line = s.plain(line); line != "" && !strings.Contains(line, strings.TrimSuffix(s.row.words[:min(60, len(s.row.words))], "…")) {
+	said := strings.TrimSuffix(s.row.words[:min(60, len(s.row.words))], "…")
+	if line = s.plain(line); line != "" && !strings.Contains(line, said) {
 		s.row.probe += ", " + line
 	}
 	if s.row.found && code != want {
 		s.bad("the probe exits with %d, want %d: %s", code, want, line)
 	}
-}
-
-// healed says whether the service is well, and its open file is at the path.
-func (s *scene) healed() bool {
-	there, err := os.Stat(s.path)
-	if err != nil || s.svc.ask("/health").code != 200 {
-		return false
-	}
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.svc.cmd.Process.Pid))
-	for _, link := range links {
-		if open, err := os.Stat(link); err == nil && os.SameFile(open, there) {
-			return s.load.put("healed", "healed")/100 == 2
-		}
-	}
-	return false
 }
 
 // clients ends the load and judges what it got.
@@ -278,12 +201,7 @@ func (s *scene) clients() {
 	s.row.requests = strings.Join(codes, ", ")
 	allowed := strings.Fields("200 201 503 " + s.want.codes)
 	for _, code := range codes {
-		_, got, _ := strings.Cut(code, " ")
-		known := false
-		for _, a := range allowed {
-			known = known || a == got
-		}
-		if !known && !s.want.dies {
+		if _, got, _ := strings.Cut(code, " "); !slices.Contains(allowed, got) && !s.want.dies {
 			s.bad("a request got %q", code)
 		}
 	}
@@ -297,13 +215,13 @@ func (s *scene) clients() {
 
 // end judges the process and stops it.
 func (s *scene) end() {
-	if !s.svc.lives() {
-		s.row.process = fmt.Sprint("ended, exit ", s.svc.code)
-		if s.svc.code < 0 {
+	if !s.svc.Running() {
+		s.row.process = fmt.Sprint("ended, exit ", s.svc.Code())
+		if s.svc.Code() < 0 {
 			s.row.process = "ended, by a signal"
 		}
 		if !s.want.dies {
-			s.bad("the process ended: exit %d", s.svc.code)
+			s.bad("the process ended: exit %d", s.svc.Code())
 		}
 		return
 	}
@@ -311,22 +229,20 @@ func (s *scene) end() {
 		s.bad("the process lives")
 	}
 	fds, tasks := s.svc.holds()
-	eventually(func() error { // connections of the clients take a moment to go
-		if fds, tasks = s.svc.holds(); fds > s.fds {
-			return fmt.Errorf("%d file descriptors", fds)
-		}
-		return nil
-	}, 2*time.Second)
+	harness.Until(2*time.Second, func() bool { // connections of the clients take a moment to go
+		fds, tasks = s.svc.holds()
+		return fds <= s.fds
+	})
 	s.row.process = "lives"
 	if fds > s.fds+8 || tasks > s.tasks+80 {
 		s.bad("%d file descriptors and %d threads are left, %d and %d before", fds, tasks, s.fds, s.tasks)
 	}
-	peak := s.svc.peak()
+	peak := harness.Memory(s.svc.Cmd.Process.Pid, "VmHWM")
 	s.Logf("file descriptors %d -> %d, threads %d -> %d, at most %d MiB of memory", s.fds, fds, s.tasks, tasks, peak>>20)
 	if peak > memoryLimit {
 		s.bad("the process took more than %d MiB of memory", memoryLimit>>20)
 	}
-	want := 0
+	want := s.want.exit
 	if s.svc.ask("/health").code != 200 {
 		want = 3
 	}
@@ -349,4 +265,4 @@ func (s *scene) plain(words string) string {
 	return plain(words, root)
 }
 
-func (s *scene) kill(signal syscall.Signal) { must(s.T, s.svc.cmd.Process.Signal(signal)) }
+func (s *scene) kill(signal syscall.Signal) { s.must(s.svc.Cmd.Process.Signal(signal)) }

@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,112 +14,27 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // binaries is the folder of the two programs, built once by TestMain.
 var binaries string
 
 // service is a running accountservice.
-type service struct {
-	cmd  *exec.Cmd
-	url  string
-	port int
-	log  *logBuffer
-	done chan struct{} // closed when it has ended
-	code int           // its exit code, once done is closed
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type service struct{ *harness.Process }
 
 // startService runs the real binary on a database with its published defaults;
 // only the address differs, and what env says. as, if not nil, is its user.
 func startService(t *testing.T, path string, as *syscall.Credential, env ...string) *service {
 	t.Helper()
-	port := freePort(t)
-	s := &service{url: fmt.Sprintf("http://127.0.0.1:%d", port), port: port, log: &logBuffer{}, done: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(binaries, "accountservice"))
-	s.cmd.Dir = "/" // a working directory in the place would keep it mounted
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "ACCOUNTSERVICE_") {
-			s.cmd.Env = append(s.cmd.Env, variable)
-		}
-	}
-	s.cmd.Env = append(s.cmd.Env, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port),
-		"ACCOUNTSERVICE_ADMIN_ADDR=off", "ACCOUNTSERVICE_STORE_BOLT_PATH="+path)
-	s.cmd.Env = append(s.cmd.Env, env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	must(t, s.cmd.Start())
-	go func() {
-		s.cmd.Wait()
-		s.code = s.cmd.ProcessState.ExitCode()
-		close(s.done)
-	}()
-	t.Cleanup(func() { s.cmd.Process.Kill() })
-	return s
-}
-
-var ports struct {
-	sync.Mutex
-	given map[int]bool
-}
-
-// freePort never gives the same port twice, though it is free again meanwhile.
-func freePort(t *testing.T) int {
-	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	if ports.given == nil {
-		ports.given = make(map[int]bool)
-	}
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if !ports.given[port] {
-			ports.given[port] = true
-			return port
-		}
-	}
-}
-
-func (s *service) lives() bool {
-	select {
-	case <-s.done:
-		return false
-	default:
-		return true
-	}
-}
-
-// ended waits for the end of the process.
-func (s *service) ended(patience time.Duration) bool {
-	select {
-	case <-s.done:
-		return true
-	case <-time.After(patience):
-		return false
-	}
+	cmd := exec.Command(filepath.Join(binaries, "accountservice"))
+	cmd.Dir = "/" // a working directory in the place would keep it mounted
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	return &service{harness.Start(t, cmd, path, env...)}
 }
 
 // answer is what /health or /ready said, or why it said nothing.
@@ -135,19 +49,20 @@ type answer struct {
 		OnFailure   string    `json:"on_failure"`
 		LastSuccess time.Time `json:"last_success"`
 		Error       string
+		Warning     string
 	}
 }
 
-// patience is the probe's own: an answer that comes later is none.
-const patience = 2 * time.Second
+// probeLimit is the probe's own: an answer that comes later is none.
+const probeLimit = 2 * time.Second
 
 // fresh asks on a new connection each time, as a probe does.
-var fresh = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+var fresh = &http.Client{Timeout: probeLimit, Transport: &http.Transport{DisableKeepAlives: true}}
 
 func (s *service) ask(path string) answer { return s.askWith(fresh, path) }
 
 func (s *service) askWith(client *http.Client, path string) (a answer) {
-	resp, err := client.Get(s.url + path)
+	resp, err := client.Get(s.URL + path)
 	if err != nil {
 		return answer{silence: why(err)}
 	}
@@ -200,21 +115,26 @@ func (a answer) words(name string) string {
 	return a.silence
 }
 
-// await polls until /health is 200.
-func (s *service) await(patience time.Duration) bool {
-	return eventually(func() error {
-		if !s.lives() || s.ask("/health").code == 200 {
+// healthy waits until /health is 200, and returns why it is not.
+func (s *service) healthy(limit time.Duration) error {
+	return harness.Eventually(limit, func() error {
+		running := s.Running()
+		switch a := s.ask("/health"); {
+		case a.code == http.StatusOK:
 			return nil
+		case !running:
+			return fmt.Errorf("%w: exit code %d", harness.ErrEnded, s.Code())
+		default:
+			return fmt.Errorf("/health = %s %s", a, a.words(""))
 		}
-		return errors.New("not yet")
-	}, patience) == nil && s.lives()
+	})
 }
 
 // probe runs the health checker as Docker would.
 func (s *service) probe() (code int, line string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "healthchecker"), fmt.Sprint("-port=", s.port))
+	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "healthchecker"), fmt.Sprint("-port=", s.Port))
 	out, err := cmd.Output()
 	if err != nil && cmd.ProcessState == nil {
 		return -1, err.Error()
@@ -224,38 +144,15 @@ func (s *service) probe() (code int, line string) {
 
 // holds counts the file descriptors and threads of the process.
 func (s *service) holds() (fds, threads int) {
-	pid := fmt.Sprint("/proc/", s.cmd.Process.Pid)
+	pid := fmt.Sprint("/proc/", s.Cmd.Process.Pid)
 	open, _ := os.ReadDir(pid + "/fd")
 	tasks, _ := os.ReadDir(pid + "/task")
 	return len(open), len(tasks)
 }
 
-// peak is the most memory that the process ever had, in bytes.
-func (s *service) peak() (bytes int64) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if _, rest, found := strings.Cut(string(text), "VmHWM:"); found {
-		fmt.Sscan(rest, &bytes)
-	}
-	return bytes << 10
-}
-
-// threads says what each thread does, for a process that answers nothing.
-func (s *service) threads() string {
-	var b strings.Builder
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", s.cmd.Process.Pid))
-	for _, task := range tasks {
-		stat, _ := os.ReadFile(task + "/stat")
-		state, _, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " 0 ")
-		wait, _ := os.ReadFile(task + "/wchan")
-		call, _ := os.ReadFile(task + "/syscall")
-		fmt.Fprintf(&b, "%s: state %.2s, waits in %s, system call %s\n", filepath.Base(task), state, wait, strings.TrimSpace(string(call)))
-	}
-	return b.String()
-}
-
 // errorLines are the messages of level ERROR in the log, with their cause.
 func (s *service) errorLines() (lines []string) {
-	for line := range strings.Lines(s.log.String()) {
+	for line := range strings.Lines(s.Log.String()) {
 		var entry struct{ Level, Msg, Err string }
 		if json.Unmarshal([]byte(line), &entry) != nil {
 			lines = append(lines, strings.TrimSpace(line)) // not of the logger: a crash
@@ -269,17 +166,17 @@ func (s *service) errorLines() (lines []string) {
 // stop tells the service to end, as Swarm does, and says how it did.
 func (s *service) stop() (how stopped) {
 	began := time.Now()
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	if !s.ended(25 * time.Second) {
+	s.Cmd.Process.Signal(syscall.SIGTERM)
+	if !s.Ended(25 * time.Second) {
 		how.killed = true
-		s.cmd.Process.Kill()
-		how.held = !s.ended(3 * time.Second)
+		s.Cmd.Process.Kill()
+		how.held = !s.Ended(3 * time.Second)
 	}
 	how.took = time.Since(began)
 	if !how.held {
-		how.code = s.code
+		how.code = s.Code()
 	}
-	how.said = strings.Contains(s.log.String(), `"msg":"stopped"`)
+	how.said = strings.Contains(s.Log.String(), `"msg":"stopped"`)
 	return how
 }
 
@@ -302,20 +199,4 @@ func (h stopped) String() string {
 		return "not within 25 s; SIGKILL"
 	}
 	return fmt.Sprintf("exit %d after %s", h.code, rounded(h.took))
-}
-
-// eventually calls f until it succeeds or patience, 10 seconds, is over.
-func eventually(f func() error, patience ...time.Duration) error {
-	limit := 10 * time.Second
-	if len(patience) > 0 {
-		limit = patience[0]
-	}
-	deadline := time.Now().Add(limit)
-	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-		err := f()
-		if err == nil || time.Now().After(deadline) {
-			tick.Stop()
-			return err
-		}
-	}
 }

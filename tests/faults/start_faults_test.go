@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/tests/harness"
+
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
@@ -22,105 +24,49 @@ var refusedStarts = []startFault{
 		do:   remove,
 	}, {
 		name: "missing without a witness, and store.bolt.create is never",
-		do:   func(t *testing.T, path string) { remove(t, path); must(t, os.Remove(path+".witness")) },
+		do:   func(t *testing.T, path string) { remove(t, path); harness.Must(t, os.Remove(path+".witness")) },
 		env:  []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"},
 	}, {
 		name: "missing with its folder",
 		do: func(t *testing.T, path string) {
-			must(t, os.RemoveAll(filepath.Dir(path)))
-			must(t, os.Mkdir(filepath.Dir(path), 0o755))
+			harness.Must(t, os.RemoveAll(filepath.Dir(path)))
+			harness.Must(t, os.Mkdir(filepath.Dir(path), 0o755))
 		},
 		env: []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"},
 	}, {
 		name: "empty",
-		do:   func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) },
+		harm: func(d *dbFile) { d.cut(0) },
 	}, {
 		name: "cut to half of what it needs",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, _ := d.metas()
-			must(t, os.Truncate(path, int64(newest.high)/2*d.size))
-		},
+		harm: (*dbFile).cutInHalf,
 	}, {
 		name: "one byte short of what it needs",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, _ := d.metas()
-			must(t, os.Truncate(path, int64(newest.high)*d.size-1))
-		},
+		harm: func(d *dbFile) { d.cut(int64(d.newest().high)*d.size - 1) },
 	}, {
 		name: "damaged in both meta pages",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, older := d.metas()
-			d.garbleMeta(newest)
-			d.garbleMeta(older)
-		},
+		harm: (*dbFile).garbleMetas,
 	}, {
 		name: "damaged in its newest meta page, so that the last commit is missing",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, _ := d.metas()
-			d.garbleMeta(newest)
-		},
+		harm: (*dbFile).garbleNewest,
 	}, {
-		name:   "damaged in its older meta page",
-		serves: true, // the witness knows which transaction was the last
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			_, older := d.metas()
-			d.garbleMeta(older)
-		},
-	}, {
-		name:   "damaged in its older meta page, and its witness is of a process that was killed",
-		either: true,
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			_, older := d.metas()
-			d.garbleMeta(older)
-			text, err := os.ReadFile(path + ".witness")
-			must(t, err)
-			open, closed := bytes.CutSuffix(text, []byte("closed in order\n"))
-			if !closed {
-				t.Fatalf("the witness does not say that the database was closed: %s", text)
-			}
-			must(t, os.WriteFile(path+".witness", open, 0o600))
-		},
+		name: "damaged in its older meta page, so that it does not say which one it was",
+		harm: (*dbFile).garbleOlder,
 	}, {
 		name: "damaged in the root page of the file",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, _ := d.metas()
-			d.garblePage(newest.root)
-		},
+		harm: (*dbFile).garbleRoot,
 	}, {
 		name: "damaged in the root page of the accounts",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			d.garblePage(d.accountsRoot())
-		},
+		harm: (*dbFile).garbleAccounts,
 	}, {
 		name: "damaged in its freelist page",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, _ := d.metas()
-			d.garblePage(newest.freelist)
-		},
+		harm: (*dbFile).garbleFreelist,
 	}, {
 		name:   "damaged by one bit in its older meta page",
 		serves: true,
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			_, older := d.metas()
-			d.flip(older.page*d.size+headerSize+rootField, 0x01)
-		},
+		harm:   (*dbFile).flipOlder,
 	}, {
 		name: "damaged by one bit in its newest meta page",
-		do: func(t *testing.T, path string) {
-			d := openFile(t, path)
-			newest, _ := d.metas()
-			d.flip(newest.page*d.size+headerSize+rootField, 0x01)
-		},
+		harm: (*dbFile).flipNewest,
 	}, {
 		name: "without its bucket of accounts",
 		do: func(t *testing.T, path string) {
@@ -131,25 +77,21 @@ var refusedStarts = []startFault{
 		do:   content([]byte("id,name\n10000,Person_0\n")),
 	}, {
 		name: "zeros, as long as it was",
-		do: func(t *testing.T, path string) {
-			info, err := os.Stat(path)
-			must(t, err)
-			must(t, os.WriteFile(path, make([]byte, info.Size()), 0o600))
-		},
+		harm: func(d *dbFile) { d.write(0, make([]byte, d.length())) },
 	}, {
 		name: "noise",
 		do:   content(bytes.Repeat([]byte{0x5A, 0xC3, 0x00, 0xFF}, 1<<14)),
 	}, {
 		name: "a folder",
-		do:   func(t *testing.T, path string) { remove(t, path); must(t, os.Mkdir(path, 0o755)) },
+		do:   func(t *testing.T, path string) { remove(t, path); harness.Must(t, os.Mkdir(path, 0o755)) },
 	}, {
 		name: "a FIFO",
-		do:   func(t *testing.T, path string) { remove(t, path); must(t, unix.Mkfifo(path, 0o600)) },
+		do:   func(t *testing.T, path string) { remove(t, path); harness.Must(t, unix.Mkfifo(path, 0o600)) },
 	}, {
 		name: "a link to nowhere",
 		do: func(t *testing.T, path string) {
 			remove(t, path)
-			must(t, os.Symlink(filepath.Join(filepath.Dir(path), "nowhere"), path))
+			harness.Must(t, os.Symlink(filepath.Join(filepath.Dir(path), "nowhere"), path))
 		},
 	}, {
 		name: "another user's, without permission",
@@ -158,7 +100,7 @@ var refusedStarts = []startFault{
 			if os.Getuid() != 0 {
 				skip(t, "running the service as another user takes root")
 			}
-			must(t, os.Chmod(path, 0o600))
+			harness.Must(t, os.Chmod(path, 0o600))
 		},
 	}, {
 		name: "on a file system that is mounted read-only",
@@ -181,9 +123,9 @@ var refusedStarts = []startFault{
 		limit: 7 * time.Second, // store.bolt.open_timeout is 5 s
 		do: func(t *testing.T, path string) {
 			f, err := os.Open(path)
-			must(t, err)
+			harness.Must(t, err)
 			t.Cleanup(func() { f.Close() })
-			must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+			harness.Must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
 		},
 	}, {
 		name:     "another intact database of this service, put there while it was stopped",
@@ -191,14 +133,12 @@ var refusedStarts = []startFault{
 		restored: true,
 		do: func(t *testing.T, path string) {
 			other := filepath.Join(filepath.Dir(path), "other", "accounts.db")
-			must(t, os.Mkdir(filepath.Dir(other), 0o755))
+			harness.Must(t, os.Mkdir(filepath.Dir(other), 0o755))
 			svc := startService(t, other, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", 7))
-			if !svc.await(10 * time.Second) {
-				t.Fatalf("the other service:\n%s", svc.log)
-			}
-			svc.stop()
-			must(t, os.Rename(other, path))
-			must(t, os.RemoveAll(filepath.Dir(other)))
+			harness.Must(t, svc.healthy(20*time.Second))
+			svc.Stop(t, 0)
+			harness.Must(t, os.Rename(other, path))
+			harness.Must(t, os.RemoveAll(filepath.Dir(other)))
 		},
 	}, {
 		name:     "an older copy of itself, put there while it was stopped (a backup)",
@@ -206,14 +146,14 @@ var refusedStarts = []startFault{
 		restored: true,
 		do: func(t *testing.T, path string) {
 			older, err := os.ReadFile(filepath.Join(root, "older.db"))
-			must(t, err)
-			must(t, os.WriteFile(path, older, 0o600))
+			harness.Must(t, err)
+			harness.Must(t, os.WriteFile(path, older, 0o600))
 		},
 	}, {
 		name:   "missing without a witness: a first start or a forgotten volume, which store.bolt.create=never tells apart",
 		serves: true,
 		first:  true,
-		do:     func(t *testing.T, path string) { remove(t, path); must(t, os.Remove(path+".witness")) },
+		do:     func(t *testing.T, path string) { remove(t, path); harness.Must(t, os.Remove(path+".witness")) },
 	}, {
 		name:   "as it was left",
 		serves: true,
@@ -221,9 +161,9 @@ var refusedStarts = []startFault{
 	},
 }
 
-func remove(t *testing.T, path string) { t.Helper(); must(t, os.Remove(path)) }
+func remove(t *testing.T, path string) { t.Helper(); harness.Must(t, os.Remove(path)) }
 
 // content replaces all that the file holds.
 func content(b []byte) func(*testing.T, string) {
-	return func(t *testing.T, path string) { t.Helper(); must(t, os.WriteFile(path, b, 0o600)) }
+	return func(t *testing.T, path string) { t.Helper(); harness.Must(t, os.WriteFile(path, b, 0o600)) }
 }

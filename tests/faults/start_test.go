@@ -3,15 +3,19 @@
 package faults
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -21,6 +25,7 @@ import (
 type startFault struct {
 	name  string
 	do    func(t *testing.T, path string)
+	harm  func(*dbFile) // instead of do
 	env   []string
 	as    *syscall.Credential // who runs the service
 	limit time.Duration       // 3 s where 0
@@ -43,74 +48,64 @@ type database struct {
 func makeDatabase(t *testing.T) database {
 	t.Helper()
 	dir := filepath.Join(root, "base")
-	must(t, os.Mkdir(dir, 0o755))
+	harness.Must(t, os.Mkdir(dir, 0o755))
 	db := database{path: filepath.Join(dir, "accounts.db"), seeds: 500}
 	db.older = filepath.Join(root, "older.db")
 	svc := db.serve(t)
-	stopWell(t, svc)
+	svc.Stop(t, 0)
 	content, err := os.ReadFile(db.path)
-	must(t, err)
-	must(t, os.WriteFile(db.older, content, 0o600))
+	harness.Must(t, err)
+	harness.Must(t, os.WriteFile(db.older, content, 0o600))
 	svc = db.serve(t)
-	db.load = newLoad(svc.url, time.Hour, false)
+	db.load = newLoad(svc.URL, time.Hour, false)
 	db.load.quiet.Store(true)
 	db.load.deaf.Store(true)
 	for n := range 50 {
 		db.load.write(n)
 	}
 	db.load.end()
-	stopWell(t, svc)
+	svc.Stop(t, 0)
 	return db
 }
 
 func (db database) serve(t *testing.T) *service {
 	t.Helper()
 	svc := startService(t, db.path, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", db.seeds))
-	if !svc.await(20 * time.Second) {
-		t.Fatalf("never healthy:\n%s", svc.log)
-	}
+	harness.Must(t, svc.healthy(20*time.Second))
 	return svc
-}
-
-func stopWell(t *testing.T, svc *service) {
-	t.Helper()
-	if how := svc.stop(); how.code != 0 {
-		t.Fatalf("stopped with %s", how)
-	}
 }
 
 // copyTo puts the database, with what stands beside it, into an empty folder.
 func (db database) copyTo(t *testing.T, dir string) (path string) {
 	t.Helper()
-	must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(db.path))))
+	harness.Must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(db.path))))
 	return filepath.Join(dir, "accounts.db")
 }
 
 // playStart does a fault to a copy of the database and starts the service on it.
 func playStart(t *testing.T, f startFault, base database, row *startRow) {
-	defer func() {
-		if t.Failed() && len(row.broken) == 0 {
-			row.broken = []string{"the row could not be played to its end; see the log of the test"}
-		}
-	}()
-	if f.limit == 0 {
-		f.limit = startLimit
-	}
+	defer markUnfinished(t, &row.broken)
+	f.limit = cmp.Or(f.limit, startLimit)
 	dir, err := os.MkdirTemp(root, "start-")
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))
+	harness.Must(t, err)
+	harness.Must(t, os.Chmod(dir, 0o755))
 	path := base.copyTo(t, dir)
-	f.do(t, path)
+	if f.harm != nil {
+		f.harm(openFile(t, path))
+	} else {
+		f.do(t, path)
+	}
 	before := snapshot(t, dir)
 
 	began := time.Now()
-	r := started{svc: startService(t, path, f.as, append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", base.seeds)}, f.env...)...)}
+	env := append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", base.seeds)}, f.env...)
+	r := started{svc: startService(t, path, f.as, env...)}
 	r.wait(began, f.limit+2*time.Second)
 	row.took = r.took
 	switch {
 	case r.refused:
 		row.broken = append(row.broken, refusal(r, path, f.limit)...)
-		row.came = "refused, exit " + fmt.Sprint(r.svc.code)
+		row.came = "refused, exit " + fmt.Sprint(r.svc.Code())
 		if len(r.said) > 0 {
 			row.came += ": " + plain(r.said[len(r.said)-1], dir)
 		}
@@ -118,23 +113,20 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 			row.broken = append(row.broken, "must be accepted")
 		}
 		row.file = "untouched"
-		if changed := before.changes(snapshot(t, dir)); changed != "" {
-			row.file = changed
-			row.broken = append(row.broken, "something was changed")
+		if after := snapshot(t, dir); !maps.Equal(before, after) {
+			row.file = "changed"
+			row.broken = append(row.broken, fmt.Sprintf("the folder had %v and has %v", before, after))
 		}
 	case r.serves:
 		playServed(t, f, base, row, r)
 	default:
 		row.came = "neither serves nor ends: " + plain(r.words, dir)
 		row.broken = append(row.broken, "neither serves nor ends")
-		r.svc.cmd.Process.Kill()
-		r.svc.ended(2 * time.Second)
+		r.svc.Cmd.Process.Kill()
+		r.svc.Ended(2 * time.Second)
 	}
 	for _, wrong := range row.broken {
 		t.Error(wrong)
-	}
-	if t.Failed() {
-		t.Logf("log of the service:\n%s", shorten(r.svc.log.String()))
 	}
 }
 
@@ -146,13 +138,13 @@ func playServed(t *testing.T, f startFault, base database, row *startRow, r star
 		row.came += " a new, empty database"
 	} else if f.restored {
 		row.came += " what is there"
-		if saysRestore(r.svc.log.String()) {
+		if saysRestore(r.svc.Log.String()) {
 			row.came += " and says that it was restored"
 		} else {
 			row.broken = append(row.broken, "does not say that the database is not the one it was")
 		}
 	} else {
-		lost := base.load.compare(r.svc.url, base.seeds)
+		lost := base.load.compare(r.svc.URL, base.seeds)
 		row.came += fmt.Sprintf(", %s acknowledged writes lost", lost)
 		if !f.serves && !f.either {
 			row.broken = append(row.broken, "must be refused")
@@ -166,13 +158,11 @@ func playServed(t *testing.T, f startFault, base database, row *startRow, r star
 	}
 }
 
-// picture is what a folder holds, byte for byte.
-type picture map[string]string
-
-func snapshot(t *testing.T, dir string) picture {
+// snapshot is what a folder holds, by name: its kind and rights, and a hash of its content.
+func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	p := picture{}
-	must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	names := map[string]string{}
+	harness.Must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -186,30 +176,12 @@ func snapshot(t *testing.T, dir string) picture {
 			if err != nil {
 				return err
 			}
-			text += fmt.Sprintf(" %d bytes, %x", len(content), sha256.Sum256(content))
+			text += fmt.Sprintf(" %x", sha256.Sum256(content))
 		}
-		p[strings.TrimPrefix(path, dir)] = text
+		names[strings.TrimPrefix(path, dir)] = text
 		return nil
 	}))
-	return p
-}
-
-// changes lists what is not as it was.
-func (p picture) changes(now picture) string {
-	var all []string
-	for name, text := range p {
-		if now[name] == "" {
-			all = append(all, name+" is gone")
-		} else if now[name] != text {
-			all = append(all, name+" is another")
-		}
-	}
-	for name := range now {
-		if p[name] == "" {
-			all = append(all, name+" is new")
-		}
-	}
-	return strings.Join(all, ", ")
+	return names
 }
 
 // mountReadOnly makes a read-only file system of the database's folder.
@@ -220,7 +192,7 @@ func mountReadOnly(t *testing.T, path string) {
 		skip(t, "a bind mount is not possible here: %v", err)
 	}
 	t.Cleanup(func() { detach(dir) })
-	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	harness.Must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 }
 
 // mountFull puts the database on a file system without room for one more byte.
@@ -228,21 +200,21 @@ func mountFull(t *testing.T, path string) {
 	t.Helper()
 	dir := filepath.Dir(path)
 	moved := dir + ".moved"
-	must(t, os.CopyFS(moved, os.DirFS(dir)))
+	harness.Must(t, os.CopyFS(moved, os.DirFS(dir)))
 	if err := unix.Mount("accountservice-faults", dir, "tmpfs", 0, "size=64m"); err != nil {
 		skip(t, "a tmpfs is not possible here: %v", err)
 	}
 	t.Cleanup(func() { detach(dir) })
-	must(t, os.CopyFS(dir, os.DirFS(moved)))
-	must(t, os.RemoveAll(moved))
-	must(t, fill(filepath.Join(dir, "filler")))
+	harness.Must(t, os.CopyFS(dir, os.DirFS(moved)))
+	harness.Must(t, os.RemoveAll(moved))
+	harness.Fill(t, dir)
 }
 
 // edit changes a database by bbolt itself.
 func edit(t *testing.T, path string, f func(*bbolt.Tx) error) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	must(t, err)
-	must(t, db.Update(f))
-	must(t, db.Close())
+	harness.Must(t, err)
+	harness.Must(t, db.Update(f))
+	harness.Must(t, db.Close())
 }

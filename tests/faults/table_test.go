@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // document is the table as people read it.
@@ -45,7 +47,7 @@ type startRow struct {
 
 func (r *row) line() string {
 	if r.skipped != "" {
-		return cells(r.name, "skipped: "+r.skipped, "", "", "", "", "", "", "", "")
+		return harness.Row(r.name, "skipped: "+r.skipped, "", "", "", "", "", "", "", "")
 	}
 	health := r.health
 	if r.words != "" && r.words != r.health {
@@ -55,12 +57,11 @@ func (r *row) line() string {
 	if r.found {
 		after = rounded(r.took)
 	}
-	return cells(r.name+r.fails(), health, r.ready, r.probe, after, r.process, r.requests, r.stop, r.restart, r.lost)
+	return harness.Row(r.name+complaint(r.broken), health, r.ready, r.probe, after, r.process, r.requests, r.stop,
+		r.restart, r.lost)
 }
 
-func (r *row) fails() string { return fails(r.broken) }
-
-func fails(broken []string) string {
+func complaint(broken []string) string {
 	if len(broken) == 0 {
 		return ""
 	}
@@ -73,16 +74,9 @@ func fails(broken []string) string {
 
 func (r *startRow) line() string {
 	if r.skipped != "" {
-		return cells(r.name, "skipped: "+r.skipped, "", "")
+		return harness.Row(r.name, "skipped: "+r.skipped, "", "")
 	}
-	return cells(r.name+fails(r.broken), r.came, rounded(r.took), r.file)
-}
-
-func cells(texts ...string) string {
-	for i, text := range texts {
-		texts[i] = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
-	}
-	return "| " + strings.Join(texts, " | ") + " |\n"
+	return harness.Row(r.name+complaint(r.broken), r.came, rounded(r.took), r.file)
 }
 
 // rounded is a time that a second run gives again.
@@ -152,43 +146,31 @@ const between = `
 
 `
 
-const within = `
-## Within the process
-
-No file and no peer can make these, so they are made around the packages of the service: its store, its checks and its
-handlers, with the published defaults, and a check named sick of restart beside bolt. "More goroutines" is how many
-there were than before, four seconds after the fault was seen.
-
-`
-
 const outside = `
 ## Not in these tables
 
 A remount to read-only by hand is refused by the kernel (EBUSY) while the database is open for writing.
 
-A start does not read all of the file: a list of free pages that names a page in use is found by the scrub and by
+A start does not read all of the file: a list of free pages that names a page in use is found by
 accountservice verify, not by the start.
+
+What a check itself can do wrong, such as to panic, to answer late or never, is made in the tests of internal/checks.
 `
 
 // writeDocument puts the rows into docs/faults.md.
-func writeDocument(t *testing.T, running []*row, starts []*startRow, inner []*insideRow) {
+func writeDocument(t *testing.T, running []*row, starts []*startRow) {
 	var b strings.Builder
 	b.WriteString(intro)
-	b.WriteString(cells("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile", "SIGTERM", "Restart", "Lost"))
+	b.WriteString(harness.Row("Fault", "/health", "/ready", "Probe", "Found after", "Process", "Requests meanwhile",
+		"SIGTERM", "Restart", "Lost"))
 	b.WriteString(strings.Repeat("|---", 10) + "|\n")
 	for _, r := range running {
 		b.WriteString(r.line())
 	}
 	b.WriteString(between)
-	b.WriteString(cells("The file is", "A start", "within", "File"))
+	b.WriteString(harness.Row("The file is", "A start", "within", "File"))
 	b.WriteString(strings.Repeat("|---", 4) + "|\n")
 	for _, r := range starts {
-		b.WriteString(r.line())
-	}
-	b.WriteString(within)
-	b.WriteString(cells("Fault", "/health", "Found after", "More goroutines", "Then"))
-	b.WriteString(strings.Repeat("|---", 5) + "|\n")
-	for _, r := range inner {
 		b.WriteString(r.line())
 	}
 	b.WriteString(outside)
@@ -202,5 +184,5 @@ func writeDocument(t *testing.T, running []*row, starts []*startRow, inner []*in
 	if os.Getenv("FAULT_TABLE_WRITE") != "1" || onlyRows != "" {
 		return
 	}
-	must(t, os.WriteFile(filepath.FromSlash(document), []byte(b.String()), 0o644))
+	harness.Must(t, os.WriteFile(filepath.FromSlash(document), []byte(b.String()), 0o644))
 }

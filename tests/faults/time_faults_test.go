@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"accountservice/tests/harness"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,14 +31,12 @@ var timeFaults = []fault{
 		watch: (*scene).watchDeath,
 		want:  want{dies: true, restart: serves},
 	}, {
-		name: "process stopped for 8 s and continued",
-		prepare: func(s *scene) {
-			s.load.still()
-			s.load.deaf.Store(true)
-		},
-		do:    func(s *scene) { s.kill(syscall.SIGSTOP) },
-		watch: (*scene).watchStopped,
-		want:  want{restart: serves},
+		name:    "process stopped for 8 s and continued",
+		still:   true,
+		prepare: func(s *scene) { s.load.deaf.Store(true) },
+		do:      func(s *scene) { s.kill(syscall.SIGSTOP) },
+		watch:   (*scene).watchStopped,
+		want:    want{restart: serves},
 	}, {
 		name:  "file descriptors exhausted by idle connections",
 		do:    func(s *scene) { s.limitFiles(16) },
@@ -56,7 +55,7 @@ var timeFaults = []fault{
 func (s *scene) watchDeath() {
 	s.load.deaf.Store(true)
 	s.load.quiet.Store(true)
-	if !s.svc.ended(10 * time.Second) {
+	if !s.svc.Ended(10 * time.Second) {
 		s.row.health = s.svc.ask("/health").String()
 		return
 	}
@@ -72,40 +71,10 @@ func (s *scene) watchDeath() {
 	}
 }
 
-// shutListener ends the listening socket by a copy of its descriptor.
 func (s *scene) shutListener() {
-	pid := s.svc.cmd.Process.Pid
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	must(s.T, err)
-	defer unix.Close(pidfd)
-	for fd := range 64 {
-		if link, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); !strings.HasPrefix(link, "socket:") {
-			continue
-		}
-		mine, err := unix.PidfdGetfd(pidfd, fd, 0)
-		if err != nil {
-			skip(s.T, "pidfd_getfd: %v", err)
-		}
-		listens, _ := unix.GetsockoptInt(mine, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-		if address, err := unix.Getsockname(mine); err == nil && listens == 1 && portOf(address) == s.svc.port {
-			err = unix.Shutdown(mine, unix.SHUT_RDWR)
-			unix.Close(mine)
-			must(s.T, err)
-			return
-		}
-		unix.Close(mine)
+	if err := harness.ShutListener(s.svc.Cmd.Process.Pid); err != nil {
+		skip(s.T, "%v", err)
 	}
-	s.Fatal("no listening socket found")
-}
-
-func portOf(a unix.Sockaddr) int {
-	switch a := a.(type) {
-	case *unix.SockaddrInet4:
-		return a.Port
-	case *unix.SockaddrInet6:
-		return a.Port
-	}
-	return 0
 }
 
 // watchStopped continues the process after 8 s and judges its first answers:
@@ -136,17 +105,12 @@ func (s *scene) watchStopped() {
 			}
 		}
 	}
-	if err := eventually(func() error {
-		if a := s.svc.ask("/health"); a.code != 200 {
-			return errors.New(a.words(""))
-		}
-		return nil
-	}, bound); err != nil {
+	if err := s.svc.healthy(bound); err != nil {
 		s.bad("still unhealthy %s after it went on: %v", bound, err)
 	}
 	s.row.words += fmt.Sprintf("; 200 within %s after it went on", rounded(time.Since(continued)))
 	s.wrong = dropProbe(s.wrong)
-	s.load.reset() // a request that was under way took as long as the process was stopped
+	s.load.forget(everything) // a request that was under way took as long as the process was stopped
 	s.load.quiet.Store(false)
 	s.load.deaf.Store(false)
 }
@@ -165,9 +129,9 @@ func dropProbe(wrong []string) (left []string) {
 func (s *scene) limitFiles(n int) {
 	open, _ := s.svc.holds()
 	var limit unix.Rlimit
-	must(s.T, unix.Prlimit(s.svc.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &limit))
+	s.must(unix.Prlimit(s.svc.Cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &limit))
 	limit.Cur = uint64(open + n)
-	must(s.T, unix.Prlimit(s.svc.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+	s.must(unix.Prlimit(s.svc.Cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
 
 // watchExhausted holds more connections than the process may have and looks
@@ -175,7 +139,7 @@ func (s *scene) limitFiles(n int) {
 func (s *scene) watchExhausted() {
 	var conns []net.Conn
 	for range 200 {
-		conn, err := net.DialTimeout("tcp", fmt.Sprint("127.0.0.1:", s.svc.port), time.Second)
+		conn, err := net.DialTimeout("tcp", fmt.Sprint("127.0.0.1:", s.svc.Port), time.Second)
 		if err != nil {
 			break
 		}
@@ -192,24 +156,14 @@ func (s *scene) watchExhausted() {
 		conn.Close()
 	}
 	closed := time.Now()
-	if err := eventually(func() error {
-		if a := s.svc.ask("/health"); a.code != 200 {
-			return errors.New(a.String() + " " + a.words(""))
-		}
-		return nil
-	}, 15*time.Second); err != nil {
+	if err := s.svc.healthy(15 * time.Second); err != nil {
 		s.bad("still unhealthy 15 s after the connections were closed: %v", err)
 		return
 	}
 	s.row.words += fmt.Sprintf("; 200 again %s after they were closed", rounded(time.Since(closed)))
-	s.load.mu.Lock() // what requests without a connection got is no answer of the service
-	for code := range s.load.codes {
-		if !strings.HasSuffix(code, "00") && !strings.HasSuffix(code, "503") {
-			delete(s.load.codes, code)
-		}
-	}
-	s.load.slowest = 0
-	s.load.mu.Unlock()
+	s.load.forget(func(code string) bool { // what requests without a connection got is no answer of the service
+		return !strings.HasSuffix(code, "00") && !strings.HasSuffix(code, "503")
+	})
 }
 
 // watchStarved burns the CPU beside the service at a higher priority and counts
@@ -221,7 +175,7 @@ func (s *scene) watchStarved() {
 	}
 	for range 4 * runtime.NumCPU() {
 		burner := exec.Command("nice", "-n", "-10", "sh", "-c", "while :; do :; done")
-		must(s.T, burner.Start())
+		s.must(burner.Start())
 		defer burner.Wait()
 		defer burner.Process.Kill()
 	}
@@ -246,12 +200,10 @@ func (s *scene) watchStarved() {
 		<-time.After(time.Second)
 	}
 	codes, request := s.load.seen()
-	s.Logf("%d probes, %d failed, at most %d in a row; slowest /health %s; slowest request %s; answers %v", probes, failed, most, slowest, request, codes)
-	s.load.mu.Lock() // the clients starve as well: what they wait for is not the service alone
-	delete(s.load.codes, "PUT no answer in time")
-	delete(s.load.codes, "GET no answer in time")
-	s.load.slowest = 0
-	s.load.mu.Unlock()
+	s.Logf("%d probes, %d failed, at most %d in a row; slowest /health %s; slowest request %s; answers %v", probes,
+		failed, most, slowest, request, codes)
+	// the clients starve as well: what they wait for is not the service alone
+	s.load.forget(func(code string) bool { return strings.HasSuffix(code, " no answer in time") })
 	if most >= 3 {
 		s.bad("the probe failed %d times in a row, and 3 get the container killed", most)
 	}

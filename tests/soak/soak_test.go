@@ -4,15 +4,12 @@
 package soak
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +18,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 const (
@@ -32,12 +30,10 @@ const (
 )
 
 // listenSilent is a server that accepts and never says a word.
-func listenSilent(t *testing.T) netip.AddrPort {
+func listenSilent(t *testing.T) (addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
@@ -51,25 +47,7 @@ func listenSilent(t *testing.T) netip.AddrPort {
 			}()
 		}
 	}()
-	return listener.Addr().(*net.TCPAddr).AddrPort()
-}
-
-// established lists this machine's open connections to addr, which is of IPv4, as
-// the kernel shows them.
-func established(t *testing.T, addr netip.AddrPort) (lines []string) {
-	t.Helper()
-	table, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ip := addr.Addr().As4()
-	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), addr.Port())
-	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 3 && f[2] == remote && f[3] == "01" {
-			lines = append(lines, line)
-		}
-	}
-	return lines
+	return listener.Addr().String()
 }
 
 // flapping is a server that is well for five seconds and ill for five.
@@ -84,68 +62,16 @@ func flapping(t *testing.T) *httptest.Server {
 	return s
 }
 
-// service is the real binary under watch.
-type service struct {
-	cmd        *exec.Cmd
-	url, admin string
-}
-
-// start builds the service and runs it with both dependencies until it is ready.
-func start(t *testing.T, hung, flaps string) service {
+// start builds the service and runs it with both dependencies until it is ready. It
+// returns where operators are served, too.
+func start(t *testing.T, hung, flaps string) (s *harness.Process, admin string) {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", dir+"/", "./cmd/accountservice")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	port := freePort(t)
-	s := service{url: fmt.Sprint("http://127.0.0.1:", port), cmd: exec.Command(filepath.Join(dir, "accountservice"))}
-	s.cmd.Env = append(os.Environ(), "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port),
-		"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0", "ACCOUNTSERVICE_STORE_BOLT_PATH="+filepath.Join(dir, "accounts.db"), "ACCOUNTSERVICE_LOG_FORMAT=json",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_HUNG_URL="+hung, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_FLAPS_URL="+flaps)
-	stderr, err := s.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
-	admin := make(chan string, 1)
-	go func() {
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if found := regexp.MustCompile(`"admin.addr":"([^"]+)"`).FindStringSubmatch(lines.Text()); found != nil {
-				admin <- "http://" + found[1]
-			}
-		}
-	}()
-	select {
-	case s.admin = <-admin:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the log names no admin.addr")
-	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if resp, err := http.Get(s.url + "/ready"); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return s
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("not ready within 20s")
-		}
-	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	harness.Must(t, harness.Build(dir))
+	s = harness.Start(t, exec.Command(filepath.Join(dir, "accountservice")), filepath.Join(dir, "accounts.db"), "ACCOUNTSERVICE_LOG_FORMAT=json",
+		"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_HUNG_URL="+hung, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_FLAPS_URL="+flaps)
+	s.Await(t, "/ready", 200)
+	return s, s.Admin(t)
 }
 
 // load asks as a balancer, an orchestrator, people and clients would, until ctx
@@ -201,40 +127,29 @@ var watched = []string{"go_goroutines", "process_open_fds", anonymous, "go_memst
 const anonymous, resident = "RssAnon", "process_resident_memory_bytes"
 
 // sample reads them, and what is shown beside them.
-func sample(t *testing.T, s service) map[string]float64 {
+func sample(t *testing.T, s *harness.Process, admin string) map[string]float64 {
 	t.Helper()
-	text := metrics(t, s.admin)
+	text := metrics(t, admin)
 	values := make(map[string]float64)
 	for _, name := range append(watched, resident) {
 		if name != anonymous {
 			values[name] = value(t, text, name)
 		}
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
+	values[anonymous] = float64(harness.Memory(s.Cmd.Process.Pid, anonymous))
+	if values[anonymous] == 0 {
+		t.Fatalf("no %s could be read", anonymous)
 	}
-	kib := regexp.MustCompile(anonymous + `:\s+(\d+) kB`).FindSubmatch(status)
-	if kib == nil {
-		t.Fatalf("no %s in %s", anonymous, status)
-	}
-	n, _ := strconv.Atoi(string(kib[1]))
-	values[anonymous] = float64(n) * 1024
 	return values
 }
 
 func metrics(t *testing.T, admin string) string {
 	t.Helper()
-	resp, err := http.Get(admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
+	status, text := harness.Ask("GET", admin+"/metrics", "")
+	if status != http.StatusOK {
+		t.Fatalf("/metrics = %d %s", status, text)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return text
 }
 
 // value is that of one metric, with its labels.
@@ -245,9 +160,7 @@ func value(t *testing.T, text, name string) float64 {
 		t.Fatalf("/metrics lacks %s", name)
 	}
 	n, err := strconv.ParseFloat(found[1], 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return n
 }
 
@@ -268,13 +181,13 @@ func TestNothingGrowsUnderLoadBesideSickDependencies(t *testing.T) {
 		t.Skip("needs SOAK=1h, or another duration from 1m on")
 	}
 	hung := listenSilent(t)
-	s := start(t, fmt.Sprintf("http://%s/health", hung), flapping(t).URL)
+	s, admin := start(t, fmt.Sprintf("http://%s/health", hung), flapping(t).URL)
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
 	var got map[int]int
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		got = load(ctx, t, s.url)
+		got = load(ctx, t, s.URL)
 	}()
 	defer func() { cancel(); <-loaded }() // also when this test gives up
 	var samples []map[string]float64
@@ -283,9 +196,9 @@ func TestNothingGrowsUnderLoadBesideSickDependencies(t *testing.T) {
 	defer tick.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
 		if i%10 == 0 {
-			samples = append(samples, sample(t, s))
+			samples = append(samples, sample(t, s, admin))
 		}
-		if now := established(t, hung); len(now) > len(most) {
+		if now := harness.Established(t, hung); len(now) > len(most) {
 			most = now
 		}
 		<-tick.C
@@ -317,7 +230,7 @@ func TestNothingGrowsUnderLoadBesideSickDependencies(t *testing.T) {
 	if len(most) != 1 {
 		t.Errorf("the hung server saw %d connections at once, want 1:\n%s", len(most), strings.Join(most, ""))
 	}
-	text := metrics(t, s.admin)
+	text := metrics(t, admin)
 	if value(t, text, `accountservice_check_changes_total{check="hung",to="failing"}`) == 0 || value(t, text, `accountservice_check_changes_total{check="hung",to="ok"}`) > 0 {
 		t.Error("the hung dependency was not seen to fail all the time")
 	}
@@ -326,10 +239,5 @@ func TestNothingGrowsUnderLoadBesideSickDependencies(t *testing.T) {
 			t.Errorf("the flapping dependency turned %s %.0f times: it was not flapping", to, n)
 		}
 	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("the service ended: %v", err)
-	}
+	s.Stop(t, 0)
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // What the test image is told about itself, and must tell in turn.
@@ -207,9 +209,7 @@ func (d docker) stop(name string) int {
 	d.t.Helper()
 	d.run("stop", "--time", "30", name)
 	var c container
-	if err := d.inspect(&c, "container", name); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, d.inspect(&c, "container", name))
 	return c.State.ExitCode
 }
 
@@ -267,8 +267,6 @@ func copyTree(from, to string) error {
 func read(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(root, path))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return string(b)
 }

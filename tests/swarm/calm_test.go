@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 const (
@@ -41,8 +43,8 @@ services:
 secrets:
   url: {external: true, name: %s}
 `, peers.slow.Addr, secret))
-	disk := newStack(d) // its disk is full, and without a reserve: writes would find room for long
-	disk.deploy(i.name, dataFrom(place)+"    environment:\n      ACCOUNTSERVICE_STORE_BOLT_RESERVE: \"0\"\n")
+	disk := newStack(d) // its disk is full
+	disk.deploy(i.name, dataFrom(place))
 
 	tasks := map[*stack]task{users: users.healthyTask(), disk: disk.healthyTask()}
 	users.wantNoRights(tasks[users])
@@ -53,7 +55,7 @@ secrets:
 
 	peers.down.Close()
 	peers.isSlow.Store(true)
-	fill(d.t, place)
+	filler := harness.Fill(d.t, place)
 	ill := []struct {
 		s     *stack
 		check string
@@ -91,9 +93,7 @@ secrets:
 	d.calmDown()
 	peers.comeUp(d, peers.down.Addr)
 	peers.isSlow.Store(false)
-	if err := os.Remove(filepath.Join(place, "filler")); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, os.Remove(filler))
 	for _, c := range ill {
 		c.s.wantCheck(c.check, http.StatusOK)
 	}
@@ -143,13 +143,9 @@ func (s *stack) wantSameTask(k task) {
 func (s *stack) wantNoRights(k task) {
 	s.t.Helper()
 	c, err := s.container(k)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	harness.Must(s.t, err)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.State.Pid))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	harness.Must(s.t, err)
 	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "Uid:\t65532\t65532\t65532\t65532\n"} {
 		if !strings.Contains(string(status), want) {
 			s.t.Errorf("the process has not %q:\n%s", want, status)
@@ -169,14 +165,14 @@ type peers struct {
 }
 
 func newPeers(d docker) *peers {
-	p := &peers{slow: &http.Server{Addr: net.JoinHostPort(gateway(d), freePort(d.t))}}
+	p := &peers{slow: &http.Server{Addr: net.JoinHostPort(gateway(d), fmt.Sprint(harness.Port(d.t)))}}
 	p.slow.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if p.isSlow.Load() {
 			<-r.Context().Done()
 		}
 	})
 	serve(d, p.slow)
-	p.comeUp(d, net.JoinHostPort(gateway(d), freePort(d.t)))
+	p.comeUp(d, net.JoinHostPort(gateway(d), fmt.Sprint(harness.Port(d.t))))
 	return p
 }
 
@@ -196,9 +192,7 @@ func (p *peers) comeUp(d docker, address string) {
 func serve(d docker, server *http.Server) {
 	d.t.Helper()
 	l, err := net.Listen("tcp", server.Addr)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, err)
 	go server.Serve(l)
 	d.t.Cleanup(func() { server.Close() })
 }
@@ -214,9 +208,7 @@ func gateway(d docker) string {
 func (d docker) secret(value string) string {
 	d.t.Helper()
 	name, file := unique("secret"), filepath.Join(folder(d.t), "secret")
-	if err := os.WriteFile(file, []byte(value), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, os.WriteFile(file, []byte(value), 0o600))
 	d.later("secret "+name, func(d docker) error {
 		_, err := d.try("secret", "rm", name)
 		return err
@@ -272,9 +264,7 @@ const neighbour = "accountservice-test-neighbour"
 
 func (d docker) calmDown() {
 	d.t.Helper()
-	if err := d.stopNeighbours(); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, d.stopNeighbours())
 }
 
 func (d docker) stopNeighbours() error {

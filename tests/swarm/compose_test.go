@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+
+	"accountservice/tests/harness"
 )
 
 // compose is the command that this machine has: the engine's plugin, or the
@@ -23,7 +25,7 @@ func (d docker) compose() []string {
 // composeOneMachine is the way of a machine without a Swarm: up, down, and up
 // again with the accounts that were there.
 func composeOneMachine(d docker, i image) {
-	project, port := unique("compose"), freePort(d.t)
+	project, port := unique("compose"), fmt.Sprint(harness.Port(d.t))
 	words := append(d.compose(), "--file", filepath.Join(root, "configs", "compose.yml"), "--project-name", project)
 	env := []string{"ACCOUNTS_IMAGE=" + i.name, "ACCOUNTS_PORT=" + port}
 	run := func(d docker, args ...string) (string, error) {
@@ -40,9 +42,7 @@ func composeOneMachine(d docker, i image) {
 		if err == nil {
 			id, err = run(d, "ps", "--quiet", "accountservice")
 		}
-		if err != nil {
-			d.t.Fatal(err)
-		}
+		harness.Must(d.t, err)
 		d.eventually(patience, "a healthy container", func() (bool, string) { return d.healthy(id) })
 		return id
 	}

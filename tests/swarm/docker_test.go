@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // root is the repository's, seen from this package.
@@ -81,9 +83,7 @@ func (d docker) in(t *testing.T) docker { return docker{t, d.ctx} }
 func (d docker) run(args ...string) string {
 	d.t.Helper()
 	out, err := d.try(args...)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, err)
 	return out
 }
 
@@ -113,9 +113,7 @@ func (d docker) later(what string, undo func(docker) error) {
 func (d docker) logs(args ...string) string {
 	d.t.Helper()
 	out, err := command(d.ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, err)
 	return out
 }
 
@@ -124,9 +122,7 @@ func (d docker) logs(args ...string) string {
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "accountservice-swarm-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -192,9 +188,7 @@ func unique(what string) string {
 // What ok says last is in the failure.
 func (d docker) eventually(limit time.Duration, what string, ok func() (bool, string)) {
 	d.t.Helper()
-	if err := waitFor(d.ctx, limit, what, ok); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, waitFor(d.ctx, limit, what, ok))
 }
 
 func waitFor(ctx context.Context, limit time.Duration, what string, ok func() (bool, string)) error {

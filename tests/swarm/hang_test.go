@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"accountservice/tests/harness"
+
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -80,9 +82,7 @@ func newHangingDisk(t *testing.T) *hangingDisk {
 	below := folder(t)
 	var st syscall.Stat_t
 	for _, err := range []error{os.Mkdir(h.dir, 0o755), os.Chown(below, imageUser, imageUser), syscall.Stat(below, &st)} {
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 	}
 	loopback := &fs.LoopbackRoot{Path: below, Dev: uint64(st.Dev)}
 	node := &hangingNode{&fs.LoopbackNode{RootData: loopback}, h}

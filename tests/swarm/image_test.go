@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 var binaries = []string{"accountservice", "healthchecker"}
@@ -34,9 +36,7 @@ func TestImageSaysWhatItIs(t *testing.T) {
 			}
 		}
 	}
-	if err := d.inspect(&got, "image", builtImage(d).name); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, d.inspect(&got, "image", builtImage(d).name))
 	c := got.Config
 	if c.User != "65532:65532" {
 		t.Errorf("user %q, want the number 65532:65532", c.User)
@@ -50,8 +50,9 @@ func TestImageSaysWhatItIs(t *testing.T) {
 	if want := []string{"CMD", "/healthchecker"}; !slices.Equal(c.Healthcheck.Test, want) {
 		t.Errorf("health check %q, want %q", c.Healthcheck.Test, want)
 	}
-	if h := c.Healthcheck; h.Interval != 5*time.Second || h.Timeout != 3*time.Second || h.Retries != 3 {
-		t.Errorf("health check %+v, want interval 5s, timeout 3s, 3 retries", h)
+	h, want := c.Healthcheck, service(t, "configs/stack.yml").Healthcheck
+	if h.Interval != want.Interval.Duration || h.Timeout != want.Timeout.Duration || h.Retries != want.Retries {
+		t.Errorf("health check %+v, and that of configs/stack.yml is %+v", h, want)
 	}
 	if !slices.Contains(c.Env, "ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db") {
 		t.Errorf("environment %q does not put the database into /data", c.Env)
@@ -79,9 +80,7 @@ func TestImageHoldsTwoBinariesAndTheRootsOnly(t *testing.T) {
 	d.run("export", "--output", archive, name)
 
 	f, err := os.Open(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer f.Close()
 	var files []string
 	owner := -1
@@ -90,9 +89,7 @@ func TestImageHoldsTwoBinariesAndTheRootsOnly(t *testing.T) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		if strings.Trim(h.Name, "/") == "data" {
 			owner = h.Uid
 		}
@@ -127,20 +124,14 @@ func sameBinaries(d docker, i image) {
 	}
 	inImage := d.binariesOf(i.name, "/")
 	copied, out := d.t.TempDir(), d.t.TempDir()
-	if err := copyTree(i.context, copied); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, copyTree(i.context, copied))
 	makeOld(d.t, copied)
 	_, err := command(d.ctx, []string{"CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off"}, "go", "-C", copied, "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -buildid= -X main.version="+i.version, "-o", out+"/", "./cmd/accountservice", "./healthchecker")
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, err)
 	for _, name := range binaries {
 		elsewhere, err := os.ReadFile(filepath.Join(out, name))
-		if err != nil {
-			d.t.Fatal(err)
-		}
+		harness.Must(d.t, err)
 		if !bytes.Equal(inImage[name], elsewhere) {
 			d.t.Errorf("%s: sha256 %x, built elsewhere %x", name, sha256.Sum256(inImage[name]), sha256.Sum256(elsewhere))
 		}
@@ -152,18 +143,14 @@ func sameBinaries(d docker, i image) {
 func staticAndTrimmed(t *testing.T, name string, binary []byte) {
 	t.Helper()
 	program, err := elf.NewFile(bytes.NewReader(binary))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for _, part := range program.Progs {
 		if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
 			t.Errorf("%s is linked dynamically (%v)", name, part.Type)
 		}
 	}
 	info, err := buildinfo.Read(bytes.NewReader(binary))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	settings := map[string]string{}
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value
@@ -220,9 +207,7 @@ func (d docker) binariesOf(image, dir string) map[string][]byte {
 	for _, binary := range binaries {
 		d.run("cp", name+":"+dir+binary, out)
 		b, err := os.ReadFile(filepath.Join(out, binary))
-		if err != nil {
-			d.t.Fatal(err)
-		}
+		harness.Must(d.t, err)
 		content[binary] = b
 	}
 	return content
@@ -235,7 +220,5 @@ func makeOld(t *testing.T, dir string) {
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chtimes(path, old, old))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 }

@@ -3,17 +3,15 @@
 package swarm
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"accountservice/tests/harness"
 )
 
 // imageUser is the user and group of the image.
@@ -81,24 +79,11 @@ func faults() []*fault {
 		},
 		code: 3, refuses: "is cut short",
 	}, {
-		name: "the database is deleted, and its folder lets no copy be made",
-		folder: func(t *testing.T, f *fault) string {
-			dir := folder(t)
-			own := func(t *testing.T, user int, mode os.FileMode) {
-				if err := errors.Join(os.Chown(dir, user, user), os.Chmod(dir, mode)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			own(t, imageUser, 0o755)
-			f.do = func(s *stack, _ task) {
-				own(s.t, 0, 0o555)
-				if err := os.Remove(filepath.Join(dir, "accounts.db")); err != nil {
-					s.t.Fatal(err)
-				}
-			}
-			return dir
+		name: "the database is deleted",
+		do: func(s *stack, _ task) {
+			s.shell(baseName(s.t), s.name+"_accounts", "rm /to/accounts.db")
 		},
-		code: 3, probe: "could not be saved", refuses: "the file is gone, and /data/accounts.db.witness says that there was one",
+		code: 3, probe: "were put back at the path", serves: "Kept",
 	}}
 }
 
@@ -221,35 +206,13 @@ func (d docker) shell(image, volume, script string) {
 	d.run("run", "--rm", "--network", "none", "--volume", volume+":/to", image, "sh", "-c", script)
 }
 
-// shutListener ends the listening socket of the service by a copy of its
-// descriptor: there is nothing in the container that could do it.
+// shutListener shuts down the listening socket of the service: there is nothing
+// in the container that could do it.
 func (s *stack) shutListener(k task) {
 	needRoot(s.t)
 	c, err := s.container(k)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	pidfd, err := unix.PidfdOpen(c.State.Pid, 0)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer unix.Close(pidfd)
-	for fd := range 64 {
-		copied, err := unix.PidfdGetfd(pidfd, fd, 0)
-		if err != nil {
-			continue // no such descriptor
-		}
-		if listens, _ := unix.GetsockoptInt(copied, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listens == 1 {
-			err = unix.Shutdown(copied, unix.SHUT_RDWR)
-			unix.Close(copied)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return
-		}
-		unix.Close(copied)
-	}
-	s.t.Fatal("no listening socket found")
+	harness.Must(s.t, err)
+	harness.Must(s.t, harness.ShutListener(c.State.Pid))
 }
 
 func needRoot(t *testing.T) {
@@ -269,31 +232,13 @@ func dataFrom(dir string) string {
 func newMemory(t *testing.T, size string) string {
 	t.Helper()
 	dir := folder(t)
-	if err := syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)))
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})
 	return dir
-}
-
-// fill writes until there is no room for one more byte.
-func fill(t *testing.T, dir string) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for size := 64 << 10; size > 0; {
-		n, err := f.Write(make([]byte, size))
-		if err != nil || n < size {
-			size /= 2
-		}
-	}
 }
 
 // between is the part of s from after one text to before the next.

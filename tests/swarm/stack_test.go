@@ -7,16 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // patience bounds every wait for the engine. It is long because a wait that
@@ -52,7 +50,7 @@ func (k task) String() string {
 
 // newStack is a deployment with a name, an address and nothing running yet.
 func newStack(d docker) *stack {
-	s := &stack{docker: d, name: unique("stack"), port: freePort(d.t)}
+	s := &stack{docker: d, name: unique("stack"), port: fmt.Sprint(harness.Port(d.t))}
 	s.url = "http://127.0.0.1:" + s.port
 	d.later("stack "+s.name, s.remove)
 	d.t.Cleanup(func() {
@@ -70,9 +68,7 @@ func (s *stack) deploy(image string, more ...string) {
 	args := []string{"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(root, "configs", "stack.yml")}
 	for i, text := range more {
 		file := filepath.Join(folder(s.t), fmt.Sprint("more-", i, ".yml"))
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			s.t.Fatal(err)
-		}
+		harness.Must(s.t, os.WriteFile(file, []byte(text), 0o600))
 		args = append(args, "--compose-file", file)
 	}
 	env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}
@@ -180,9 +176,7 @@ func (s *stack) end(k task) (task, time.Time) {
 		return slices.Contains([]string{"failed", "complete", "shutdown"}, now.Status.State), now.String()
 	})
 	c, err := s.container(k)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	harness.Must(s.t, err)
 	return now, c.State.FinishedAt
 }
 
@@ -201,9 +195,7 @@ func (s *stack) container(k task) (c container, err error) {
 func (s *stack) probeLine(k task) string {
 	s.t.Helper()
 	c, err := s.container(k)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	harness.Must(s.t, err)
 	for _, p := range slices.Backward(c.State.Health.Log) {
 		if p.ExitCode != 1 { // passed, or cut off by the end of its container
 			continue
@@ -231,25 +223,4 @@ func (s *stack) tellAll() string {
 		told = append(told, out, fmt.Sprint(err))
 	}
 	return strings.Join(told, "\n")
-}
-
-// The ports of the tests are below those that the kernel gives to clients, and
-// none is given twice: it is taken long after it was found free.
-const firstPort, ports = 20000, 12000
-
-var lastPort atomic.Uint32
-
-func init() { lastPort.Store(rand.Uint32N(ports)) }
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range ports {
-		port := fmt.Sprint(firstPort + lastPort.Add(1)%ports)
-		if l, err := net.Listen("tcp", ":"+port); err == nil { // on all addresses, as Swarm publishes it
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }

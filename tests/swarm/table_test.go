@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // document is the table as people read it.
@@ -37,7 +39,7 @@ func (o outcome) line() string {
 	if o.serves > 0 {
 		serves = seconds(o.serves)
 	}
-	return cells(o.name, unhealthy, seconds(o.ended), fmt.Sprint(o.code), serves, o.why, o.probe)
+	return harness.Row(o.name, unhealthy, seconds(o.ended), fmt.Sprint(o.code), serves, o.why, o.probe)
 }
 
 func (o outcome) print(t *testing.T) {
@@ -80,13 +82,6 @@ var moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|\d{8}T\d{6}[\d.]*Z|res
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-func cells(texts ...string) string {
-	for i, text := range texts {
-		texts[i] = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
-	}
-	return "| " + strings.Join(texts, " | ") + " |\n"
-}
-
 const intro = `# Swarm
 
 What a real Swarm of one node does with the service and its stack file when tasks fall ill, releases are bad and
@@ -120,7 +115,7 @@ func writeDocument(t *testing.T) {
 	defer results.Unlock()
 	var page, figures, words strings.Builder
 	fmt.Fprintf(&page, intro, runtime.NumCPU())
-	page.WriteString(cells("Fault", "Unhealthy", "Ended", "Code", "200", "docker service ps", "The probe's line") + strings.Repeat("|---", 7) + "|\n")
+	page.WriteString(harness.Row("Fault", "Unhealthy", "Ended", "Code", "200", "docker service ps", "The probe's line") + strings.Repeat("|---", 7) + "|\n")
 	for _, f := range faults() {
 		o, played := results.outcomes[f.name]
 		if !played {
@@ -137,19 +132,17 @@ func writeDocument(t *testing.T) {
 		}
 		for _, line := range lines {
 			if strings.Contains(line[1], "`") {
-				words.WriteString(cells(line[0], line[1]))
+				words.WriteString(harness.Row(line[0], line[1]))
 			} else {
-				figures.WriteString(cells(line[0], line[1]))
+				figures.WriteString(harness.Row(line[0], line[1]))
 			}
 		}
 	}
-	page.WriteString("\n## Updates, stops and what must not restart\n\n" + cells("What", "Measured") + "|---|---|\n" + figures.String())
-	page.WriteString("\n## What is said\n\n" + cells("Where", "Words") + "|---|---|\n" + words.String())
+	page.WriteString("\n## Updates, stops and what must not restart\n\n" + harness.Row("What", "Measured") + "|---|---|\n" + figures.String())
+	page.WriteString("\n## What is said\n\n" + harness.Row("Where", "Words") + "|---|---|\n" + words.String())
 	t.Logf("\n%s", page.String())
 	if os.Getenv("SWARM_TEST_WRITE") != "1" || t.Failed() {
 		return
 	}
-	if err := os.WriteFile(document, []byte(moment.ReplaceAllString(page.String(), "…")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(document, []byte(moment.ReplaceAllString(page.String(), "…")), 0o644))
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // release is the image with one more layer: a Dockerfile's instruction.
@@ -18,9 +20,7 @@ func (d docker) release(i image, instruction string) string {
 	name := unique("release") + ":latest"
 	dir := folder(d.t)
 	text := "FROM " + i.name + "\n" + instruction + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600))
 	d.later("image "+name, func(d docker) error { return removeImage(d.ctx, name) })
 	d.run("build", "--quiet", "--tag", name, dir)
 	return name
@@ -63,9 +63,7 @@ func updateOneReplica(d docker, i image) {
 func (s *stack) status() (state, message string) {
 	s.t.Helper()
 	var update struct{ State, Message string }
-	if err := json.Unmarshal([]byte(s.run("service", "inspect", "--format", "{{json .UpdateStatus}}", s.service())), &update); err != nil {
-		s.t.Fatal(err)
-	}
+	harness.Must(s.t, json.Unmarshal([]byte(s.run("service", "inspect", "--format", "{{json .UpdateStatus}}", s.service())), &update))
 	return update.State, update.Message
 }
 
@@ -237,9 +235,7 @@ func (d docker) strictConfig() (file string) {
 		text = strings.Replace(text, chance, none, 1)
 	}
 	file = filepath.Join(folder(d.t), "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
 
@@ -254,9 +250,7 @@ func (d docker) haproxyImage() string {
 		}
 	}
 	libraries, err := command(d.ctx, nil, "ldd", program)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, err)
 	dir := folder(d.t)
 	files := []string{program}
 	for _, word := range strings.Fields(libraries) {
@@ -266,18 +260,12 @@ func (d docker) haproxyImage() string {
 	}
 	for _, file := range files {
 		to := filepath.Join(dir, "root", file)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			d.t.Fatal(err)
-		}
-		if err := copyTree(file, to); err != nil {
-			d.t.Fatal(err)
-		}
+		harness.Must(d.t, os.MkdirAll(filepath.Dir(to), 0o755))
+		harness.Must(d.t, copyTree(file, to))
 	}
 	name := unique("haproxy") + ":latest"
 	text := fmt.Sprintf("FROM scratch\nCOPY root /\nENTRYPOINT [%q]\n", program)
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
+	harness.Must(d.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600))
 	d.later("image "+name, func(d docker) error { return removeImage(d.ctx, name) })
 	d.run("build", "--quiet", "--tag", name, dir)
 	return name

@@ -3,8 +3,6 @@ package dependency
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -31,24 +29,6 @@ func TestAConversationWithoutAnEndIsEnded(t *testing.T) {
 			})
 			failing(t, p, fmt.Sprintf(c.url, p.Addr()), "its answer is longer than 64 KiB")
 		})
-	}
-}
-
-func TestAServerThatLetsInAndThenHangsSeesOneConnection(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) {
-		c.Read(make([]byte, 4096))
-		io.WriteString(c, "+OK\r\n")
-	})
-	run, err := New(fmt.Sprintf("redis://:hunter2@%s", p.Addr()), 50*time.Millisecond, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		within(t, run, 50*time.Millisecond)
-		p.settles(t)
-	}
-	if open, most, _ := p.counted(); open != 0 || most != 1 {
-		t.Errorf("%d connections open, %d at once", open, most)
 	}
 }
 
@@ -159,19 +139,19 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 	}
 }
 
-// counting is a link whose every run has this answer.
+// counting is a link whose every run has this result.
 type counting struct {
 	open   *int
-	answer error
+	result error
 }
 
-func (c counting) ask(context.Context, *phase) error { return c.answer }
+func (c counting) ask(context.Context, *phase) error { return c.result }
 func (c counting) close()                            { *c.open-- }
 
 func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
 	warned := &warning{"its certificate ends soon"}
 	for name, c := range map[string]struct {
-		answer error
+		result error
 		pauses []time.Duration
 		want   int
 	}{
@@ -185,13 +165,14 @@ func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				open, opened := 0, 0
-				ask := keep(func(context.Context, *phase) (link, error) {
+				k := keeper{open: func(context.Context, *phase) (*session, link, error) {
 					open, opened = open+1, opened+1
-					return counting{&open, c.answer}, nil
-				})
+					conn, _ := net.Pipe()
+					return newSession(conn), counting{&open, c.result}, nil
+				}}
 				for _, pause := range c.pauses {
 					time.Sleep(pause)
-					if err := ask(t.Context(), &phase{}); err != c.answer || open != 1 {
+					if err := k.ask(t.Context(), new(phase)); err != c.result || open != 1 {
 						t.Fatalf("%v with %d connections", err, open)
 					}
 				}
@@ -199,63 +180,6 @@ func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
 					t.Errorf("%d connections, want %d", opened, c.want)
 				}
 			})
-		})
-	}
-}
-
-func TestAnOldConnectionOfHTTPIsReplacedBetweenRuns(t *testing.T) {
-	ca := newAuthority(t)
-	secure := &secure{config: &tls.Config{ServerName: "svc.test", RootCAs: x509.NewCertPool()}}
-	secure.config.RootCAs.AddCert(ca.cert)
-	for name, server := range map[string]string{
-		"http":  listenHTTP(t),
-		"https": newH2Server(t, ca.server(t, 1000*time.Hour, "svc.test")),
-		"grpc":  newH2Server(t, nil),
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := new(broken).to(t, server)
-			c, url := newClient(ample, nil), "http://"+p.Addr().String()
-			switch name {
-			case "https":
-				c, url = newClient(ample, secure), "https://"+p.Addr().String()
-			case "grpc":
-				c.transport().Protocols = new(http.Protocols)
-				c.transport().Protocols.SetUnencryptedHTTP2(true)
-			}
-			var answer error
-			ask := c.alive(func(ctx context.Context, at *phase) error {
-				resp, err := c.do(ctx, at, http.MethodGet, url, nil, nil)
-				if err != nil {
-					return err
-				}
-				defer resp.Body.Close()
-				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-					return err
-				}
-				return answer
-			})
-			run := func(age time.Duration, warns bool, want int) {
-				t.Helper()
-				if conn := c.conn.Load(); conn != nil {
-					conn.opened = time.Now().Add(-age)
-				}
-				answer = nil
-				if warns {
-					answer = &warning{"its certificate ends soon"}
-				}
-				if err := ask(t.Context(), &phase{}); err != answer {
-					t.Fatal(err)
-				}
-				if _, _, total := p.counted(); total != want {
-					t.Errorf("%d connections, want %d", total, want)
-				}
-			}
-			run(0, false, 1)
-			run(maxAge-time.Minute, false, 1)
-			run(maxAge+time.Second, false, 2)
-			run(maxWarnedAge+time.Second, true, 2) // it began to warn
-			run(maxWarnedAge+time.Second, true, 3)
-			run(0, false, 3)
 		})
 	}
 }

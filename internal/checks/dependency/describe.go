@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// verdict is what an answer that was understood is worth. Its text is ours.
+// verdict is a failure that an understood answer means. Its text is ours.
 type verdict struct {
 	text string
 	bye  bool // the service ends the connection with it
@@ -33,28 +35,35 @@ func isWarning(err error) bool {
 	return errors.As(err, &w)
 }
 
-// describe is err in the words of an operator, after the phase it came in. It
-// does not wrap: libraries repeat what the service sent, and URLs.
+var (
+	// errNotSpoken is for an answer that breaks the protocol.
+	errNotSpoken        = errors.New("not the protocol")
+	errWantsCertificate = errors.New("the server wants a certificate of its clients, and checks have none")
+)
+
+// describe returns err in the words of an operator, after the phase it came in. It does not wrap err: libraries
+// repeat URLs and what the service sent.
 func describe(err error, at *phase, protocol string) error {
 	if err == nil || isWarning(err) {
 		return err
 	}
-	if certificate, is := describeTLS(err); is {
-		at.set(tlsHandshake) // a library may have done it later than it was asked
-		return fmt.Errorf("%s: %s", at.name(), certificate)
+	text := describeTLS(err)
+	if text != "" {
+		*at = tlsHandshake // TLS 1.3 may refuse later
+	} else {
+		text = reason(err, *at, protocol)
 	}
-	return fmt.Errorf("%s: %s", at.name(), reason(err, at.n.Load(), protocol))
+	return fmt.Errorf("%v: %s", *at, text)
 }
 
-func reason(err error, at int32, protocol string) string {
+func reason(err error, at phase, protocol string) string {
 	var ours *verdict
-	var late net.Error
 	var lookup *net.DNSError
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &ours):
 		return ours.text
-	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.DeadlineExceeded): // ours or a library's
+	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
 	case errors.Is(err, context.Canceled):
 		return "told to stop"
@@ -74,23 +83,25 @@ func reason(err error, at int32, protocol string) string {
 	return "it is not " + protocol
 }
 
-// wasCut says that the other side, or the network, ended the connection.
+func isTimeout(err error) bool {
+	var late net.Error
+	return errors.As(err, &late) && late.Timeout()
+}
+
+// wasCut is true if the other side, or the network, ended the connection.
 func wasCut(err error) bool {
 	var v *verdict
-	var late net.Error
-	if errors.As(err, &v) {
+	switch {
+	case err == nil || isTimeout(err):
+		return false
+	case errors.As(err, &v):
 		return v.bye
 	}
-	if errors.As(err, &late) && late.Timeout() {
-		return false
-	}
-	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED} {
-		if errors.Is(err, end) {
-			return true
-		}
-	}
-	// the HTTP client has no names for these
-	return strings.Contains(err.Error(), "http: server closed idle connection") || strings.Contains(err.Error(), "http2: server sent GOAWAY")
+	ends := []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED}
+	isEnd := func(end error) bool { return errors.Is(err, end) }
+	text := err.Error() // net/http exports no errors for these
+	return slices.ContainsFunc(ends, isEnd) ||
+		strings.Contains(text, "http: server closed idle connection") || strings.Contains(text, "http2: server sent GOAWAY")
 }
 
 func describeLookup(err *net.DNSError) string {
@@ -103,8 +114,7 @@ func describeLookup(err *net.DNSError) string {
 	return "the name server does not work"
 }
 
-// peerOf is the address that did not let itself be connected to: a name can
-// have several.
+// peerOf is the address that could not be connected to: a name can have several.
 func peerOf(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" && op.Addr != nil {
@@ -113,35 +123,44 @@ func peerOf(err error) string {
 	return ""
 }
 
-// describeTLS knows what can be wrong with a certificate and a handshake.
-func describeTLS(err error) (text string, is bool) {
+// describeTLS returns "" unless err is about a certificate or a handshake.
+func describeTLS(err error) string {
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
 	var unknown x509.UnknownAuthorityError
 	var unverified *tls.CertificateVerificationError
-	var alert *net.OpError // of package tls: its AlertError is for QUIC alone
 	var record tls.RecordHeaderError
 	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return describeExpired(invalid.Cert), true
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		return describeExpired(invalid.Cert)
 	case errors.As(err, &host):
-		return "its certificate is for another name than " + host.Host, true
+		return "its certificate is for another name than " + host.Host
 	case errors.As(err, &unknown):
-		return "its certificate is signed by an unknown authority", true
+		return "its certificate is signed by an unknown authority"
 	case errors.As(err, &invalid), errors.As(err, &unverified):
-		return "its certificate is not valid", true
-	case errors.As(err, &alert) && alert.Op == "remote error":
-		return describeAlert(strings.TrimPrefix(alert.Err.Error(), "tls: ")), true
+		return "its certificate is not valid"
+	case errors.Is(err, errWantsCertificate):
+		return errWantsCertificate.Error()
+	case isAlert(err):
+		_, words, _ := strings.Cut(err.Error(), "remote error: tls: ") // the TLS package's words, not the server's
+		return "the server refuses it: " + words
 	case errors.As(err, &record):
-		return "it does not speak TLS", true
+		return "it does not speak TLS"
 	}
-	return "", false
+	return ""
 }
 
-// describeAlert is about what the server thinks of us, in the TLS library's words.
-func describeAlert(words string) string {
-	if words == "certificate required" {
-		return "the server wants a certificate of its clients, and checks have none"
-	}
-	return "the server refuses it: " + words
+// isAlert is true if the other side ended TLS by an alert.
+func isAlert(err error) bool {
+	var alert *net.OpError
+	return errors.As(err, &alert) && alert.Op == "remote error"
 }
+
+func describeExpired(certificate *x509.Certificate) string {
+	if time.Now().Before(certificate.NotBefore) {
+		return "its certificate is not valid before " + day(certificate.NotBefore)
+	}
+	return "its certificate ended on " + day(certificate.NotAfter)
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

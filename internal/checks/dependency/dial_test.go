@@ -52,7 +52,7 @@ func TestARunWithoutCPUIsNotLate(t *testing.T) {
 		fmt.Sprintf("redis://:hunter2@localhost:%s", port), // first ::1, where nobody is
 	}
 	for kind, serve := range secureServers {
-		urls = append(urls, fmt.Sprintf(secured[kind].url, serve(t, config), ca.file)+"&server_name=svc.test")
+		urls = append(urls, fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.file)+"&server_name=svc.test")
 	}
 	for _, url := range urls {
 		run, err := New(url, time.Nanosecond, 3) // it has been over for long

@@ -3,115 +3,135 @@ package dependency
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// newDNS asks for records, as RFC 4501 writes it: dns://server/name?type=A, or
-// dns:///name for what this machine resolves, with its name servers, its search
-// domains and its hosts file. One record is healthy; with expect, one of them
-// must be that.
+// newDNS asks for records, as RFC 4501 writes it: dns://server/name?type=A, or dns:///name for what this machine
+// resolves, with its name servers, its search domains and its hosts file. One record is healthy; with expect, one
+// of them must be that.
 func newDNS(t *target) (question, error) {
 	kind, badType := t.options.word("type", "A", "AAAA", "MX", "NS", "SRV", "TXT")
 	expect, badExpect := t.options.text("expect")
 	host := strings.TrimPrefix(t.url.Path, "/")
-	server := ""
-	if t.url.Host != "" {
-		server = t.addr("53")
-	}
-	var badName error
-	if host == "" || strings.Contains(host, "/") || len(host) > 253 {
-		badName = errors.New("has no name to ask for: write it as dns://server/name, or dns:///name for the system's name servers")
-	} else if _, err := netip.ParseAddr(strings.TrimSuffix(host, ".")); err == nil {
-		badName = errors.New("has an address to ask for: dns asks for a name")
-	} else if slices.ContainsFunc(strings.Split(strings.TrimSuffix(host, "."), "."), func(label string) bool { return label == "" || len(label) > 63 }) {
-		badName = errors.New("has a name to ask for that can be none: between its dots are 1 to 63 characters (RFC 1035, 2.3.4)")
-	}
 	ask := func(ctx context.Context, at *phase) error {
-		via, err := nameServer(ctx, at, server)
-		if err != nil {
+		name, records := host, t.bySystem
+		if t.url.Host != "" {
+			name, records = absolute(host), t.byServer
+		}
+		found, err := records(ctx, at, kind, name)
+		switch {
+		case err != nil:
 			return err
+		case len(found) == 0:
+			return verdictf("%s: no such name, or no %s record", name, kind)
+		case expect != "" && !slices.Contains(found, expect):
+			return verdictf("%s: no %s record is as expected", name, kind)
 		}
-		at.set(query)
-		asked := host
-		if via != "" {
-			asked = strings.TrimSuffix(host, ".") + "." // search domains are the system's
-		}
-		found, err := look(ctx, via, kind, asked)
-		return judge(found, err, kind, asked, expect)
+		return nil
 	}
-	return ask, errors.Join(t.noUser(), badName, badType, badExpect)
+	return ask, errors.Join(t.noUser(), checkName(host), badType, badExpect)
 }
 
-// nameServer is server with its name, if it has one, resolved by the system.
-func nameServer(ctx context.Context, at *phase, server string) (addr string, err error) {
-	host, port, err := net.SplitHostPort(server)
-	if err != nil || net.ParseIP(host) != nil {
-		return server, nil
-	}
-	at.set(name)
-	addrs, err := resolver(ctx, "").LookupHost(ctx, host)
-	if err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(addrs[0], port), nil
-}
-
-// judge is what these records are worth.
-func judge(found []string, err error, kind, host, expect string) error {
-	var lookup *net.DNSError
+func checkName(host string) error {
+	badLabel := func(label string) bool { return label == "" || len(label) > 63 }
+	plain := strings.TrimSuffix(host, ".")
+	_, notAddress := netip.ParseAddr(plain)
 	switch {
-	case errors.As(err, &lookup) && lookup.IsNotFound:
-		return verdictf("%s: no such name, or no %s record", host, kind)
-	case err != nil:
-		return err
-	case len(found) == 0:
-		return verdictf("%s: no %s record", host, kind)
-	case expect != "" && !slices.Contains(found, expect):
-		return verdictf("%s: no %s record is as expected", host, kind)
+	case host == "" || strings.Contains(host, "/") || len(host) > 253:
+		return errors.New("has no name to ask for: write it as dns://server/name, " +
+			"or dns:///name for the system's name servers")
+	case notAddress == nil:
+		return errors.New("has an address to ask for: dns asks for a name")
+	case slices.ContainsFunc(strings.Split(plain, "."), badLabel):
+		return errors.New("has a name to ask for that can be none: " +
+			"between its dots are 1 to 63 characters (RFC 1035, 2.3.4)")
 	}
 	return nil
 }
 
-// look is the records of one kind as text, names without the dot at the end.
-func look(ctx context.Context, server, kind, host string) ([]string, error) {
-	var found []string
-	r := resolver(ctx, server)
-	add := func(text string) { found = append(found, strings.TrimSuffix(text, ".")) }
-	var err error
-	switch kind {
-	case "A", "AAAA":
-		if server != "" {
-			return addresses(ctx, server, kind, host) // the resolver would look into the hosts file first
-		}
-		var addrs []net.IP
-		addrs, err = r.LookupIP(ctx, map[string]string{"A": "ip4", "AAAA": "ip6"}[kind], host)
-		for _, addr := range addrs {
-			add(addr.String())
-		}
-	case "MX":
-		var mxs []*net.MX
-		mxs, err = r.LookupMX(ctx, host)
-		for _, mx := range mxs {
-			add(mx.Host)
-		}
-	case "NS":
-		var nss []*net.NS
-		nss, err = r.LookupNS(ctx, host)
-		for _, ns := range nss {
-			add(ns.Host)
-		}
-	case "SRV":
-		var srvs []*net.SRV
-		_, srvs, err = r.LookupSRV(ctx, "", "", host)
-		for _, srv := range srvs {
-			add(fmt.Sprintf("%s:%d", strings.TrimSuffix(srv.Target, "."), srv.Port))
-		}
-	case "TXT":
-		found, err = r.LookupTXT(ctx, host)
+// byServer asks the name server of the URL, whose own name the system resolves.
+func (t *target) byServer(ctx context.Context, at *phase, kind, name string) ([]string, error) {
+	host, port, err := net.SplitHostPort(t.addr())
+	if err != nil {
+		return nil, err
 	}
-	return found, err
+	servers, err := resolver(ctx).LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for i, server := range servers {
+		servers[i] = net.JoinHostPort(server, port)
+	}
+	*at = query
+	return lookup(ctx, servers, kind, []string{name}, t.timeout)
 }
+
+// bySystem resolves a name as this machine does.
+func (t *target) bySystem(ctx context.Context, at *phase, kind, name string) ([]string, error) {
+	*at = query
+	if found := inHostsFile(ctx, kind, name); len(found) > 0 {
+		return found, nil
+	}
+	content, _ := os.ReadFile("/etc/resolv.conf") // without it, its defaults hold
+	servers, names := parseResolvConf(string(content), name)
+	return lookup(ctx, servers, kind, names, t.timeout)
+}
+
+// inHostsFile is what /etc/hosts has for a name. Go's resolver reads nothing else if it reaches no name server.
+func inHostsFile(ctx context.Context, kind, host string) (found []string) {
+	network, is := map[string]string{"A": "ip4", "AAAA": "ip6"}[kind]
+	if !is {
+		return nil
+	}
+	unreachable := func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
+	r := &net.Resolver{PreferGo: true, Dial: unreachable}
+	addrs, _ := r.LookupIP(ctx, network, host) // an error means none
+	for _, addr := range addrs {
+		found = append(found, addr.String())
+	}
+	return found
+}
+
+// parseResolvConf returns the name servers of a resolv.conf(5), and the names to ask them for host, in their order.
+func parseResolvConf(content, host string) (servers, names []string) {
+	dots, search := 1, []string(nil)
+	for line := range strings.Lines(content) {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			continue
+		}
+		switch words[0] {
+		case "nameserver":
+			servers = append(servers, net.JoinHostPort(words[1], "53"))
+		case "domain", "search":
+			search = words[1:]
+		case "options":
+			for _, option := range words[1:] {
+				if n, is := strings.CutPrefix(option, "ndots:"); is {
+					dots, _ = strconv.Atoi(n)
+				}
+			}
+		}
+	}
+	if servers == nil {
+		servers = []string{"127.0.0.1:53", "[::1]:53"}
+	}
+	if strings.HasSuffix(host, ".") {
+		return servers, []string{host}
+	}
+	for _, domain := range search {
+		names = append(names, absolute(host+"."+domain))
+	}
+	if strings.Count(host, ".") >= dots {
+		return servers, append([]string{absolute(host)}, names...)
+	}
+	return servers, append(names, absolute(host))
+}
+
+// absolute is a name that no search domain is added to.
+func absolute(host string) string { return strings.TrimSuffix(host, ".") + "." }

@@ -137,3 +137,35 @@ func TestDNSAnswers(t *testing.T) {
 		})
 	}
 }
+
+func TestResolvConfSaysWhoIsAskedForWhat(t *testing.T) {
+	for _, c := range []struct{ content, host, servers, names string }{
+		{"", "users", "127.0.0.1:53 [::1]:53", "users."},
+		{"nameserver 127.0.0.11\noptions ndots:0\n", "users", "127.0.0.11:53", "users."},
+		{"# nameserver 10.0.0.9\nnameserver 10.0.0.1\nnameserver fd00::1\nsearch a.test b.test\n", "users",
+			"10.0.0.1:53 [fd00::1]:53", "users.a.test. users.b.test. users."},
+		{"nameserver 10.0.0.1\nsearch a.test\n", "db.users", "10.0.0.1:53", "db.users. db.users.a.test."},
+		{"nameserver 10.0.0.1\nsearch a.test\noptions edns0 ndots:2\n", "db.users", "10.0.0.1:53", "db.users.a.test. db.users."},
+		{"nameserver 10.0.0.1\nsearch a.test\n", "users.", "10.0.0.1:53", "users."},
+	} {
+		servers, names := parseResolvConf(c.content, c.host)
+		if s, n := strings.Join(servers, " "), strings.Join(names, " "); s != c.servers || n != c.names {
+			t.Errorf("%q for %s: servers %s, names %s; want %s and %s", c.content, c.host, s, n, c.servers, c.names)
+		}
+	}
+}
+
+func TestNamesAndServersAreAskedInTurn(t *testing.T) {
+	silent := newNameServer(t, func(dnsmessage.Question) []byte { return nil })
+	second := newNameServer(t, func(q dnsmessage.Question) []byte {
+		if q.Name.String() == "users.b.test." {
+			return reply(0, a)(q)
+		}
+		return reply(dnsmessage.RCodeNameError)(q)
+	})
+	names := []string{"users.a.test.", strings.Repeat("long.", 60), "users.b.test."}
+	found, err := lookup(t.Context(), []string{silent, second}, "A", names, brief)
+	if err != nil || !slices.Equal(found, []string{"10.0.0.1"}) {
+		t.Errorf("%v %v, want the address that the second server has for the last name", found, err)
+	}
+}

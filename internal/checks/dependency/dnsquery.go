@@ -4,109 +4,122 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// packet is the longest answer that a name server is told to send over UDP; Go's
-// own resolver says the same.
-const packet = 1232
+// maxPacket is the longest answer that a name server may send over UDP; Go's own resolver asks for the same.
+const maxPacket = 1232
 
-// errServer is said of a name server that answers with an error or with nonsense.
+// errServer is for a name server that answers with an error or with nonsense.
 var errServer = &net.DNSError{Err: "server misbehaving"}
 
-// addresses asks a name server for the A or AAAA records of a name, by UDP, and
-// by TCP when the answer is too long for that.
-func addresses(ctx context.Context, server, kind, host string) ([]string, error) {
-	q := dnsmessage.Question{Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}
-	if kind == "AAAA" {
-		q.Type = dnsmessage.TypeAAAA
-	}
+var recordTypes = map[string]dnsmessage.Type{
+	"A":    dnsmessage.TypeA,
+	"AAAA": dnsmessage.TypeAAAA,
+	"MX":   dnsmessage.TypeMX,
+	"NS":   dnsmessage.TypeNS,
+	"SRV":  dnsmessage.TypeSRV,
+	"TXT":  dnsmessage.TypeTXT,
+}
+
+// lookup returns the records of the first of these names that has some, of the first server that works.
+func lookup(ctx context.Context, servers []string, kind string, names []string, left time.Duration) ([]string, error) {
+	return firstOf(ctx, servers, left, func(ctx context.Context, server string) (found []string, err error) {
+		for _, name := range names {
+			if found, err = records(ctx, server, kind, name); err != nil || len(found) > 0 {
+				break
+			}
+		}
+		return found, err
+	})
+}
+
+// records asks a name server for the records of a name, by UDP, and by TCP when the answer is too long for that.
+// Both no such name and no such record are none.
+func records(ctx context.Context, server, kind, name string) ([]string, error) {
+	q := dnsmessage.Question{Type: recordTypes[kind], Class: dnsmessage.ClassINET}
 	var err error
-	if q.Name, err = dnsmessage.NewName(host); err != nil {
-		return nil, &net.DNSError{IsNotFound: true}
+	if q.Name, err = dnsmessage.NewName(name); err != nil {
+		return nil, nil // with the search domain it is longer than any name
 	}
-	a, err := exchange(ctx, "udp", server, q)
-	if err == nil && a.header.Truncated {
-		a, err = exchange(ctx, "tcp", server, q)
+	m, err := exchangeDNS(ctx, "udp", server, q)
+	if err == nil && m.Truncated {
+		m, err = exchangeDNS(ctx, "tcp", server, q)
 	}
-	var late net.Error
-	var ours *verdict
 	switch {
-	case errors.As(err, &late) && late.Timeout(), errors.As(err, &ours):
+	case isTimeout(err), errors.Is(err, errTooLong):
 		return nil, err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, &net.DNSError{Err: "refused"}
-	case err != nil, a.header.RCode != dnsmessage.RCodeSuccess && a.header.RCode != dnsmessage.RCodeNameError:
+	case err != nil, m.RCode != dnsmessage.RCodeSuccess && m.RCode != dnsmessage.RCodeNameError:
 		return nil, errServer
-	case len(a.found) == 0:
-		return nil, &net.DNSError{IsNotFound: true}
 	}
-	return a.found, nil
+	var found []string
+	for _, record := range m.Answers {
+		if record.Header.Type == q.Type { // else it is an alias on the way
+			found = append(found, recordText(record.Body))
+		}
+	}
+	return found, nil
 }
 
-// answer of a name server.
-type answer struct {
-	header dnsmessage.Header
-	found  []string
-}
-
-// exchange sends a question and waits for its answer.
-func exchange(ctx context.Context, network, server string, q dnsmessage.Question) (a answer, err error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, server)
+// exchangeDNS sends a question and waits for its answer.
+func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Question) (m dnsmessage.Message, err error) {
+	var edns dnsmessage.ResourceHeader
+	if err := edns.SetEDNS0(maxPacket, dnsmessage.RCodeSuccess, false); err != nil {
+		return m, err
+	}
+	asked := dnsmessage.Message{
+		Header:      dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true},
+		Questions:   []dnsmessage.Question{q},
+		Additionals: []dnsmessage.Resource{{Header: edns, Body: &dnsmessage.OPTResource{}}},
+	}
+	raw, err := asked.Pack()
 	if err != nil {
-		return a, err
-	}
-	defer conn.Close()
-	s := newSession(conn)
-	err = s.during(ctx, func() error {
-		id := uint16(rand.Uint32())
-		if err := s.sendQuestion(network, id, q); err != nil {
-			return err
-		}
-		for {
-			raw, err := s.receiveAnswer(network)
-			if err != nil {
-				return err
-			}
-			var is bool
-			if a, is = parseAnswer(raw, id, q); is {
-				return nil
-			}
-			if network == "tcp" {
-				return errServer
-			}
-			// anybody can send a packet: only the right one counts
-		}
-	})
-	return a, err
-}
-
-func (s *session) sendQuestion(network string, id uint16, q dnsmessage.Question) error {
-	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: id, RecursionDesired: true})
-	var extra dnsmessage.ResourceHeader
-	err := errors.Join(b.StartQuestions(), b.Question(q), b.StartAdditionals(),
-		extra.SetEDNS0(packet, dnsmessage.RCodeSuccess, false), b.OPTResource(extra, dnsmessage.OPTResource{}))
-	raw, badMessage := b.Finish()
-	if err := errors.Join(err, badMessage); err != nil {
-		return err
+		return m, err
 	}
 	if network == "tcp" {
 		raw = append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...)
 	}
-	_, err = s.Write(raw)
-	return err
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, server)
+	if err != nil {
+		return m, err
+	}
+	defer conn.Close()
+	s := newSession(conn)
+	err = s.during(ctx, func() error {
+		if _, err := s.Write(raw); err != nil {
+			return err
+		}
+		for { // anybody can send a packet: only the right one counts
+			raw, err := s.receiveDNS(network)
+			if err != nil || m.Unpack(raw) == nil && m.Response && m.ID == asked.ID && isQuestion(m.Questions, q) {
+				return err
+			}
+			if network == "tcp" {
+				return errServer
+			}
+		}
+	})
+	return m, err
 }
 
-func (s *session) receiveAnswer(network string) ([]byte, error) {
+func isQuestion(asked []dnsmessage.Question, q dnsmessage.Question) bool {
+	return len(asked) == 1 && strings.EqualFold(asked[0].GoString(), q.GoString())
+}
+
+func (s *session) receiveDNS(network string) ([]byte, error) {
 	if network == "udp" {
-		raw := make([]byte, packet)
+		raw := make([]byte, maxPacket)
 		n, err := s.Read(raw)
 		return raw[:n], err
 	}
@@ -119,40 +132,22 @@ func (s *session) receiveAnswer(network string) ([]byte, error) {
 	return raw, err
 }
 
-// parseAnswer reads what may be the answer to a question.
-func parseAnswer(raw []byte, id uint16, q dnsmessage.Question) (a answer, is bool) {
-	var p dnsmessage.Parser
-	var err error
-	if a.header, err = p.Start(raw); err != nil || !a.header.Response || a.header.ID != id {
-		return a, false
+// recordText is a record as an operator writes it: names without the dot at the end.
+func recordText(body dnsmessage.ResourceBody) string {
+	name := func(n dnsmessage.Name) string { return strings.TrimSuffix(n.String(), ".") }
+	switch r := body.(type) {
+	case *dnsmessage.AResource:
+		return netip.AddrFrom4(r.A).String()
+	case *dnsmessage.AAAAResource:
+		return netip.AddrFrom16(r.AAAA).String()
+	case *dnsmessage.MXResource:
+		return name(r.MX)
+	case *dnsmessage.NSResource:
+		return name(r.NS)
+	case *dnsmessage.SRVResource:
+		return fmt.Sprintf("%s:%d", name(r.Target), r.Port)
+	case *dnsmessage.TXTResource:
+		return strings.Join(r.TXT, "")
 	}
-	asked, err := p.Question()
-	if err != nil || asked.Type != q.Type || asked.Class != q.Class || !strings.EqualFold(asked.Name.String(), q.Name.String()) {
-		return a, false
-	}
-	if err := p.SkipAllQuestions(); err != nil {
-		return a, false
-	}
-	for {
-		head, err := p.AnswerHeader()
-		switch {
-		case errors.Is(err, dnsmessage.ErrSectionDone):
-			return a, true
-		case err != nil:
-			return a, false
-		case head.Type != q.Type: // an alias on the way
-			err = p.SkipAnswer()
-		case q.Type == dnsmessage.TypeA:
-			var record dnsmessage.AResource
-			record, err = p.AResource()
-			a.found = append(a.found, netip.AddrFrom4(record.A).String())
-		default:
-			var record dnsmessage.AAAAResource
-			record, err = p.AAAAResource()
-			a.found = append(a.found, netip.AddrFrom16(record.AAAA).String())
-		}
-		if err != nil {
-			return a, false
-		}
-	}
+	return ""
 }

@@ -27,7 +27,7 @@ var spoken = map[string]struct {
 	"grpc":     {"grpc://%s", "waiting for the answer", "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "", "", ""},
 	"redis":    {"redis://u:hunter2@%s/1", "authentication", "+O", "-WRONGPASS hunter2\r\n", "authentication: the server refuses the user name or password (WRONGPASS)", "Redis"},
 	"nats":     {"nats://u:hunter2@%s", "greeting", "INFO {\"server_id\":\"x\"", "INFO {}\r\n-ERR 'Authorization Violation hunter2'\r\n", "authentication: the server refuses the user name, password or token", "NATS"},
-	"amqp":     {"amqp://u:hunter2@%s", "greeting", "\x01\x00\x00\x00\x00\x00\x20\x00\x0a\x00\x0a", "\x01\x00\x00\x00\x00\x00\x10\x00\x0a\x00\x32\x02\x12\x07hunter2\x00\x00\xce", "greeting: there is no such virtual host, it is down, or it is not for this user (530)", "AMQP"},
+	"amqp":     {"amqp://u:hunter2@%s", "greeting", "\x01\x00\x00\x00\x00\x00\x20\x00\x0a\x00\x0a", "\x01\x00\x00\x00\x00\x00\x12\x00\x0a\x00\x32\x02\x12\x07hunter2\x00\x00\x00\x00\xce", "greeting: there is no such virtual host, it is down, or it is not for this user (530)", "AMQP"},
 	"postgres": {"postgres://u:hunter2@%s/db?sslmode=disable", "authentication", "R\x00\x00\x00", "E\x00\x00\x00\x1cSFATAL\x00C28P01\x00Mhunter2\x00\x00", "authentication: the server refuses the user name, the password or this host (28P01)", "PostgreSQL"},
 }
 
@@ -173,16 +173,15 @@ func TestWhatIsWrongWithANameIsSaid(t *testing.T) {
 		{Err: "i/o timeout", Name: "hunter2", Server: "10.0.0.2:53", IsTimeout: true}:              "name lookup: no answer in time",
 		{Err: "cannot unmarshal DNS message", Name: "hunter2", Server: "10.0.0.2:53"}:              "name lookup: the name server does not work",
 	} {
-		var at phase
-		at.set(name)
+		at := nameLookup
 		if got := describe(&net.OpError{Op: "dial", Net: "tcp", Err: err}, &at, "Redis").Error(); got != want {
 			t.Errorf("%v is said as %q, want %q", err, got, want)
 		}
 	}
 }
 
-// secured are the kinds over TLS; a server of some says something before it.
-var secured = map[string]struct{ url, before string }{
+// overTLS are the kinds over TLS; a server of some says something before it.
+var overTLS = map[string]struct{ url, before string }{
 	"https":    {"https://%s/?ca_file=%s", ""},
 	"tls":      {"tls://%s?ca_file=%s", ""},
 	"grpcs":    {"grpcs://%s?ca_file=%s", ""},
@@ -198,7 +197,7 @@ func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 	foreign, good := other.server(t, time.Hour, "svc.test"), ca.server(t, 1000*time.Hour, "svc.test")
 	var all together
 	defer all.Wait()
-	for kind, s := range secured {
+	for kind, s := range overTLS {
 		for name, f := range map[string]struct {
 			config *tls.Config
 			want   string
@@ -242,7 +241,7 @@ func TestNoGoroutineIsLeftAfterManyFailingRuns(t *testing.T) {
 		for _, s := range spoken {
 			all = append(all, fmt.Sprintf(s.url, p.Addr()))
 		}
-		for _, s := range secured {
+		for _, s := range overTLS {
 			all = append(all, fmt.Sprintf(s.url, p.Addr(), newAuthority(t).file))
 		}
 		all = append(all, fmt.Sprintf("dns://%s/name", p.Addr()), fmt.Sprintf("tcp://%s", p.Addr()))

@@ -2,6 +2,7 @@ package dependency
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,47 +13,35 @@ import (
 	"strings"
 )
 
-// newGRPC asks the standard health service (grpc.health.v1, Check) for the
-// server, or for what service names, and takes SERVING as healthy. The two
-// messages are a dozen bytes, so net/http's HTTP/2 is enough.
+// newGRPC asks the standard health service (grpc.health.v1, Check) for the server, or for what service names, and
+// takes SERVING as healthy. The two messages are a dozen bytes, so net/http's HTTP/2 is enough.
 func newGRPC(t *target) (question, error) {
-	protocols := new(http.Protocols)
+	e := exchange{protocols: new(http.Protocols), judge: readHealth}
 	u := url.URL{Scheme: "http", Host: t.url.Host, Path: "/grpc.health.v1.Health/Check"}
-	var secure *secure
-	var badTLS error
-	if t.url.Scheme == "grpcs" {
+	if t.tls != nil {
 		u.Scheme = "https"
-		protocols.SetHTTP2(true)
-		secure, badTLS = t.tls()
+		e.protocols.SetHTTP2(true)
+		t.tls.config.NextProtos = []string{"h2"}
 	} else {
-		protocols.SetUnencryptedHTTP2(true)
+		e.protocols.SetUnencryptedHTTP2(true)
 	}
-	c := newClient(t.timeout, secure)
-	c.transport().Protocols = protocols
 	service, badService := t.options.text("service")
 	if len(service) > 1000 {
 		badService = errors.New("has too long an option service")
 	}
 	message := healthRequest(service)
-	header := http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"},
-		"Grpc-Timeout": {strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"}}
-	ask := func(ctx context.Context, at *phase) error {
-		resp, err := c.do(ctx, at, http.MethodPost, u.String(), header, bytes.NewReader(message))
-		if err != nil {
-			return err
+	timeout := strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"
+	e.request = func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(message))
+		if err == nil {
+			req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Grpc-Timeout": {timeout}}
 		}
-		defer resp.Body.Close()
-		at.set(body)
-		if err := readHealth(resp); err != nil || secure == nil {
-			return err
-		}
-		return secure.warning(resp.TLS)
+		return req, err
 	}
-	return c.alive(ask), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badTLS, badService)
+	return t.keep(e.open), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badService)
 }
 
-// healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not
-// compressed, and the length.
+// healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not compressed, and the length.
 func healthRequest(service string) []byte {
 	var message []byte
 	if service != "" {
@@ -73,20 +62,16 @@ func readHealth(resp *http.Response) error {
 		return errNotSpoken
 	}
 	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
+	// an answer without a message may have its status in the header
+	status := cmp.Or(resp.Trailer.Get("Grpc-Status"), resp.Header.Get("Grpc-Status"))
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(content) == maxAnswer {
+	case len(content) == maxAnswer:
 		return errTooLong
-	}
-	status := resp.Trailer.Get("Grpc-Status")
-	if status == "" {
-		status = resp.Header.Get("Grpc-Status") // an answer of nothing but a header
-	}
-	if status != "0" {
+	case status != "0":
 		return grpcFailure(status)
-	}
-	if len(content) < 5 || content[0] != 0 || int(binary.BigEndian.Uint32(content[1:])) != len(content)-5 {
+	case len(content) < 5 || content[0] != 0 || int(binary.BigEndian.Uint32(content[1:])) != len(content)-5:
 		return errNotSpoken
 	}
 	return serving(content[5:])
@@ -114,8 +99,7 @@ func serving(message []byte) error {
 	return verdictf("it says that its status is unknown")
 }
 
-// grpcFailure is what a status code means for this question. The words are
-// ours: grpc-message is the service's.
+// grpcFailure is what a status code means for this question; grpc-message is the service's.
 func grpcFailure(status string) error {
 	words := map[string]string{
 		"1":  "CANCELLED",

@@ -3,14 +3,11 @@ package dependency
 import (
 	"crypto/tls"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // newGRPCServer answers every call with what answer gives.
@@ -78,50 +75,10 @@ func TestGRPCOfAWebServerIsNone(t *testing.T) {
 	}
 }
 
-// HTTP/2 does not open a new connection for a new request by itself.
-func TestHTTP2ConnectionThatLeadsNowhereIsLeft(t *testing.T) {
-	ca := newAuthority(t)
-	var all together
-	defer all.Wait()
-	options := "?server_name=svc.test&ca_file=" + ca.file
-	for _, url := range []string{"grpcs://%s" + options, "https://%s/" + options, "grpc://%s"} {
-		all.run(t, url[:5], func(t *testing.T) {
-			config := ca.server(t, 1000*time.Hour, "svc.test")
-			if strings.HasPrefix(url, "grpc:") {
-				config = nil
-			}
-			var hung atomic.Bool
-			run, err := New(fmt.Sprintf(url, newHangingServer(t, config, &hung)), ample, 1000)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, h := range []bool{false, true, false, true, false} {
-				hung.Store(h)
-				timeout := ample
-				if h {
-					timeout = brief
-				}
-				if err := within(t, run, timeout); (err != nil) != h || h && !strings.HasSuffix(fmt.Sprint(err), ": no answer in time") {
-					t.Errorf("run %d: %v", i, err)
-				}
-			}
-		})
-	}
-}
-
 // newH2Server is a health service over HTTP/2, without TLS if config is nil.
 func newH2Server(t *testing.T, config *tls.Config) (addr string) {
 	t.Helper()
-	return newHangingServer(t, config, new(atomic.Bool))
-}
-
-// newHangingServer is one that can hang.
-func newHangingServer(t *testing.T, config *tls.Config, hung *atomic.Bool) (addr string) {
-	t.Helper()
 	answer := func(w http.ResponseWriter, r *http.Request) {
-		if hung.Load() {
-			<-r.Context().Done()
-		}
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Trailer", "Grpc-Status")
 		io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")

@@ -1,242 +1,147 @@
 package dependency
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
-// maxPage is the most that is read of a page, in bytes. It need not be small, but
-// to end.
+// maxPage is the most that is read of a page, in bytes.
 const maxPage = 1 << 20
 
-// newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says,
-// after the whole answer has come. Redirects are not followed, proxies not
-// used, and certificates verified; one connection is kept between two runs.
-// Parameters that are no options are the service's.
+// newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says, after the whole answer has come.
+// Redirects are not followed and proxies not used. Parameters that are no options are sent to the service.
 func newHTTP(t *target) (question, error) {
-	var secure *secure
-	var badTLS error
-	if t.url.Scheme == "https" {
-		secure, badTLS = t.tls()
-	}
-	c := newClient(t.timeout, secure)
 	wanted, badStatus := t.statuses()
 	u := *t.url
-	u.RawQuery = t.options.passOn()
-	ask := func(ctx context.Context, at *phase) error {
-		resp, err := c.do(ctx, at, http.MethodGet, u.String(), nil, nil)
-		if err != nil {
-			return err
+	u.User, u.RawQuery = nil, t.options.passOn()
+	user, password := t.login()
+	e := exchange{protocols: new(http.Protocols)}
+	e.protocols.SetHTTP1(true)
+	if t.tls != nil {
+		e.protocols.SetHTTP2(true)
+		t.tls.config.NextProtos = []string{"h2", "http/1.1"}
+	}
+	e.request = func(ctx context.Context) (*http.Request, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+		if err == nil && t.url.User != nil {
+			req.SetBasicAuth(user, password)
 		}
-		defer resp.Body.Close()
-		at.set(body)
+		return req, err
+	}
+	e.judge = func(resp *http.Response) error {
 		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxPage+1))
 		switch {
-		case !wanted.has(resp.StatusCode):
+		case !wanted(resp.StatusCode):
 			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-		case err != nil:
-			return err
-		case n > maxPage:
+		case err == nil && n > maxPage:
 			return verdictf("its answer is longer than %d KiB: give the URL of a smaller page", maxPage>>10)
-		case secure == nil:
-			return nil
 		}
-		return secure.warning(resp.TLS)
+		return err
 	}
-	return c.alive(ask), errors.Join(t.needHost(), badTLS, badStatus)
+	return t.keep(e.open), errors.Join(t.needHost(), badStatus)
 }
 
-// client is an HTTP client that keeps one connection.
-type client struct {
-	http.Client
-	conn atomic.Pointer[watched]         // opened last
-	run  atomic.Pointer[context.Context] // that asks now
+// exchange is one request and what its answer means.
+type exchange struct {
+	protocols *http.Protocols
+	request   func(context.Context) (*http.Request, error)
+	judge     func(*http.Response) error
 }
 
-// newClient speaks TLS if secure is not nil.
-func newClient(timeout time.Duration, secure *secure) *client {
-	c := &client{}
-	dial := func(ctx context.Context, _, addr string) (net.Conn, error) { return c.dial(ctx, addr, timeout, secure) }
-	transport := &http.Transport{
-		DialContext:            dial,
-		DialTLSContext:         dial,
-		IdleConnTimeout:        maxIdle,
-		MaxIdleConns:           1,
-		MaxConnsPerHost:        1,
-		MaxResponseHeaderBytes: maxAnswer,
-		ForceAttemptHTTP2:      true,
-	}
-	if secure != nil {
-		transport.TLSClientConfig = secure.config // it adds the names of the protocols
-	}
-	c.Transport = transport
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return c
+// httpLink is a connection to an HTTP server.
+type httpLink struct {
+	*exchange
+	*http.ClientConn
+	s        *session
+	answered bool
 }
 
-// dial connects for the transport, whose own ctx does not end with the run.
-func (c *client) dial(ctx context.Context, addr string, timeout time.Duration, secure *secure) (net.Conn, error) {
-	run := c.run.Load()
-	if run == nil {
-		return nil, context.DeadlineExceeded
+// open gives net/http the connection of s.
+func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error) {
+	*at = waiting // HTTP/2 begins before the first request
+	scheme, conn := "http", net.Conn(&gate{Conn: s.raw, open: make(chan struct{})})
+	if s.tls != nil {
+		scheme, conn = "https", s.Conn // net/http knows HTTP/2 by the type *tls.Conn alone
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(*run, cancel)()
-	conn, err := dial(ctx, addr, timeout)
+	give := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	transport := &http.Transport{DialContext: give, DialTLSContext: give, Protocols: e.protocols,
+		MaxResponseHeaderBytes: maxAnswer}
+	client, err := transport.NewClientConn(ctx, scheme, "given:0")
+	l := &httpLink{e, client, s, false}
+	return l, l.cause(ctx, err)
+}
+
+func (l *httpLink) ask(ctx context.Context, at *phase) error {
+	*at = waiting
+	if l.answered && l.Err() != nil {
+		return io.EOF // it was cut while idle
+	}
+	req, err := l.request(ctx)
 	if err != nil {
-		return nil, err
-	}
-	w := &watched{Conn: conn, asked: make(chan struct{}), left: make(chan struct{})}
-	w.begin()
-	conn = w
-	if secure != nil {
-		w.secured = tls.Client(w, secure.config) // the transport makes the handshake
-		conn = w.secured
-	}
-	c.conn.Store(w)
-	if c.run.Load() == nil {
-		w.Close()
-		return nil, context.DeadlineExceeded
-	}
-	return conn, nil
-}
-
-func (c *client) transport() *http.Transport { return c.Transport.(*http.Transport) }
-
-// alive lets go of the connection of a run that had no answer: HTTP/2 would
-// only end the request, and ask again on a connection that leads nowhere. If it
-// was a kept one that had been cut, the run asks once more on another.
-func (c *client) alive(ask question) question {
-	return func(ctx context.Context, at *phase) error {
-		err := c.attempt(ctx, at, ask)
-		if err != nil && at.reused.Swap(false) && wasCut(err) {
-			return c.attempt(ctx, at, ask)
-		}
-		return err
-	}
-}
-
-// attempt asks once, not on a connection that is too old, and ends the connection
-// if the service did not answer; one that comes later is ended by who dials it.
-func (c *client) attempt(ctx context.Context, at *phase, ask question) error {
-	if conn := c.conn.Load(); conn != nil && conn.over() {
-		c.transport().CloseIdleConnections() // with a word to the service
-		conn.end()
-	}
-	c.run.Store(&ctx)
-	err := ask(ctx, at)
-	c.run.Store(nil)
-	var answered *verdict
-	if err == nil || isWarning(err) || errors.As(err, &answered) {
-		if conn := c.conn.Load(); conn != nil {
-			conn.note(err)
-		}
-		return err
-	}
-	if conn := c.conn.Swap(nil); conn != nil {
-		conn.end()
-		err = cmp.Or(conn.refusal(), err)
-	}
-	return err
-}
-
-// watched is a connection that knows when the transport has left it, and gives
-// it nothing before it has asked: it would log that.
-type watched struct {
-	net.Conn
-	life
-	secured     *tls.Conn // over it, or nil
-	first, last sync.Once
-	asked, left chan struct{}
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	<-w.asked
-	return w.Conn.Read(p)
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.first.Do(func() { close(w.asked) })
-	return w.Conn.Write(p)
-}
-
-func (w *watched) Close() error {
-	err := w.Conn.Close()
-	w.first.Do(func() { close(w.asked) })
-	w.last.Do(func() { close(w.left) })
-	return err
-}
-
-// end closes the connection and gives the transport a moment to see that, so
-// that the next request is not made on it.
-func (w *watched) end() {
-	w.Conn.Close()
-	w.first.Do(func() { close(w.asked) })
-	moment := time.NewTimer(50 * time.Millisecond)
-	defer moment.Stop()
-	select {
-	case <-w.left:
-	case <-moment.C:
-	}
-}
-
-// refusal is what is wrong with TLS on an ended connection, if anything is. What
-// HTTP/2 reads before it is asked it does not give on.
-func (w *watched) refusal() error {
-	if w.secured == nil {
-		return nil
-	}
-	_, err := w.secured.Read(make([]byte, 1)) // says its last error again
-	if _, is := describeTLS(err); is {
-		return err
-	}
-	return nil
-}
-
-// do makes one request. Its errors hold no URL.
-func (c *client) do(ctx context.Context, at *phase, method, url string, header http.Header, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, at.trace()), method, url, body)
-	if err != nil {
-		return nil, verdictf("its URL can't be asked")
-	}
-	for name, values := range header {
-		req.Header[name] = values
+		return verdictf("its URL can't be asked")
 	}
 	req.Header.Set("User-Agent", "accountservice-health")
-	return c.Client.Do(req) // its *url.Error is never shown: see describe
+	resp, err := l.RoundTrip(req)
+	if err != nil {
+		return l.cause(ctx, err)
+	}
+	defer resp.Body.Close()
+	l.answered = true
+	*at = answer
+	return l.cause(ctx, l.judge(resp))
 }
 
-// ranges of status codes.
-type ranges [][2]int
-
-func (r ranges) has(code int) bool {
-	for _, span := range r {
-		if span[0] <= code && code <= span[1] {
-			return true
-		}
+// cause returns why net/http gave err: it hides the errors of its connection.
+func (l *httpLink) cause(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err() // a line that the deadline cuts looks malformed
+	case !l.answered && l.s.wantsCertificate.Load():
+		return errWantsCertificate
 	}
-	return false
+	return err
+}
+
+func (l *httpLink) close() { l.ClientConn.Close() }
+
+// gate lets nothing be read before the first write: net/http logs what comes unasked.
+type gate struct {
+	net.Conn
+	once sync.Once
+	open chan struct{}
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	<-g.open
+	return g.Conn.Read(p)
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.once.Do(func() { close(g.open) })
+	return g.Conn.Write(p)
+}
+
+func (g *gate) Close() error {
+	g.once.Do(func() { close(g.open) })
+	return g.Conn.Close()
 }
 
 // statuses reads expect_status: codes and ranges of them, such as 200-299,401.
-func (t *target) statuses() (ranges, error) {
+func (t *target) statuses() (wanted func(code int) bool, err error) {
 	text, err := t.options.text("expect_status")
 	if text == "" || err != nil {
-		return ranges{{200, 299}}, err
+		text = "200-299"
 	}
-	var spans ranges
+	var ranges [][2]int
 	for part := range strings.SplitSeq(text, ",") {
 		from, to, isRange := strings.Cut(part, "-")
 		if !isRange {
@@ -245,9 +150,12 @@ func (t *target) statuses() (ranges, error) {
 		first, err1 := strconv.Atoi(from)
 		last, err2 := strconv.Atoi(to)
 		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
-			return nil, errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, such as 200-299,401")
+			err = errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, " +
+				"such as 200-299,401")
 		}
-		spans = append(spans, [2]int{first, last})
+		ranges = append(ranges, [2]int{first, last})
 	}
-	return spans, nil
+	return func(code int) bool {
+		return slices.ContainsFunc(ranges, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
+	}, err
 }

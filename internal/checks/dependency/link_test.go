@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,15 +40,25 @@ func speaksNATS(c net.Conn, _ int) {
 }
 
 func TestOneConnectionServesManyRuns(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) })
-	run := runs(t, fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample)
-	for range 50 {
-		if err := run(); err != nil {
-			t.Fatal(err)
-		}
+	servers := map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)}
+	for url, behave := range map[string]func(net.Conn, int){
+		"redis://:hunter2@%s": func(c net.Conn, _ int) { speaks(c, 1000) },
+		"nats://u:hunter2@%s": speaksNATS,
+		"amqp://u:hunter2@%s": speaksAMQP,
+	} {
+		servers[url] = newPeer(t, behave).Addr().String()
 	}
-	if _, most, total := p.counted(); most != 1 || total != 1 {
-		t.Errorf("%d connections, %d at once", total, most)
+	for url, server := range servers {
+		p := new(broken).to(t, server)
+		run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
+		for range 50 {
+			if err := run(); err != nil {
+				t.Fatal(url, err)
+			}
+		}
+		if _, most, total := p.counted(); most != 1 || total != 1 {
+			t.Errorf("%s: %d connections, %d at once", url, total, most)
+		}
 	}
 }
 
@@ -74,10 +83,11 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 		"grpc://%s":           newH2Server(t, nil),
 		"redis://:hunter2@%s": newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) }).Addr().String(),
 		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
+		"amqp://u:hunter2@%s": newPeer(t, speaksAMQP).Addr().String(),
 		"tcp://%s?expect=220": newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String(),
 	}
 	for kind, serve := range secureServers {
-		url := strings.Replace(secured[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
+		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
 		servers[url] = serve(t, ca.server(t, 1000*time.Hour, "svc.test"))
 	}
 	for url, server := range servers {
@@ -101,21 +111,21 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 }
 
 func TestAHungServerSeesOneConnectionOverManyRuns(t *testing.T) {
-	for _, kind := range []string{"redis", "http", "grpc"} {
-		t.Run(kind, func(t *testing.T) {
+	answers := map[string]int{"redis": 3, "redis that only lets in": 0, "http": 0, "grpc": 0}
+	for name, times := range answers {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPeer(t, func(c net.Conn, n int) {
-				if kind == "redis" {
-					speaks(c, 3)
+			p := newPeer(t, func(c net.Conn, _ int) {
+				if name == "redis that only lets in" {
+					c.Read(make([]byte, 4096))
+					io.WriteString(c, "+OK\r\n")
 				}
+				speaks(c, times)
 			})
-			url := fmt.Sprintf(spoken[kind].url, p.Addr())
-			run, err := New(strings.TrimSuffix(url, "/1"), 50*time.Millisecond, 1000)
-			if err != nil {
-				t.Fatal(err)
-			}
+			kind, _, _ := strings.Cut(name, " ")
+			run := runs(t, strings.TrimSuffix(fmt.Sprintf(spoken[kind].url, p.Addr()), "/1"), 50*time.Millisecond)
 			for range 20 {
-				if within(t, run, 50*time.Millisecond) != nil {
+				if run() != nil {
 					p.settles(t)
 				}
 			}
@@ -144,7 +154,7 @@ func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
 				p := new(broken).to(t, serve(t, ca.server(t, c.left, "svc.test")))
-				url := fmt.Sprintf(secured[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
+				url := fmt.Sprintf(overTLS[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
 				run := runs(t, url, ample)
 				for range 2 { // with a new connection and with a kept one
 					err := run()
@@ -196,7 +206,7 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 		want   string
 	}{
 		"wants a certificate":             {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
-		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server refuses it: handshake failure"},
+		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
 		"has no cipher for us": {func(c *tls.Config) {
 			c.CipherSuites, c.MaxVersion = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}, tls.VersionTLS12
 		}, "TLS handshake: the server refuses it: handshake failure"},
@@ -207,7 +217,7 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 				t.Parallel()
 				config := ca.server(t, 1000*time.Hour, "svc.test")
 				c.change(config)
-				url := fmt.Sprintf(secured[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
+				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
 				if kind == "tls" {
 					url += "&expect=hello" // else it does not read
 				}
@@ -223,10 +233,8 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 }
 
 func TestACertificateThatEndedOnAKeptConnectionIsSaid(t *testing.T) {
-	ended := &x509.Certificate{NotAfter: time.Now().Add(-time.Minute)}
-	s := &secure{warn: time.Hour}
-	err := s.warning(&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{ended}}})
-	warns(t, err, "its certificate ended on "+day(ended.NotAfter)+": the next connection will fail")
+	ended := time.Now().Add(-time.Minute)
+	warns(t, endsSoon(ended, time.Hour), "its certificate ended on "+day(ended)+": the next connection will fail")
 }
 
 func TestAUserOfRedisMayNotDoAll(t *testing.T) {
@@ -280,7 +288,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		refuse := errors.New("refused")
-		wait := backoff{patience: 3, first: time.Second}
+		wait := backoff{failAfter: 3, first: time.Second}
 		run := func(opening bool, err error) {
 			if wait.held() == nil {
 				asked++

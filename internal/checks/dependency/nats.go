@@ -8,86 +8,60 @@ import (
 	"strings"
 )
 
-// newNATS logs in and asks PING, which the server answers after all it was sent
-// before: nats://user:password@host:4222, or nats://token@host. TLS is spoken
-// where the server requires it, or an option of TLS is set.
+// newNATS logs in and asks PING, which the server answers after everything it was sent before:
+// nats://user:password@host:4222, or nats://token@host. TLS is spoken where the server requires it, or an option
+// of TLS is set.
 func newNATS(t *target) (question, error) {
-	secure, badTLS := t.tls()
-	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := t.open(ctx, at, "4222", nil)
-		if err != nil {
-			return nil, err
-		}
-		n := &nats{session: newSession(conn), secure: secure}
-		if err := n.login(ctx, t, at); err != nil {
-			n.close()
-			return nil, err
-		}
-		return n, nil
+	settings, badTLS := t.tlsOptions()
+	user, password := t.login()
+	login := func(_ context.Context, at *phase, s *session) (link, error) {
+		n := nats{s}
+		return n, n.login(at, settings, user, password)
 	}
-	return keep(open), errors.Join(t.needHost(), t.noPath(), badTLS)
+	return t.keep(login), errors.Join(t.needHost(), t.noPath(), badTLS)
 }
 
 // nats is a connection to a NATS server.
-type nats struct {
-	*session
-	secure *secure
-}
+type nats struct{ *session }
 
-// natsInfo is what a server says first.
+// natsInfo is what a server sends first.
 type natsInfo struct {
 	TLSRequired  bool `json:"tls_required"`
 	TLSAvailable bool `json:"tls_available"`
 }
 
-// natsConnect is what it is told.
-type natsConnect struct {
-	Verbose     bool   `json:"verbose"`
-	Pedantic    bool   `json:"pedantic"`
-	TLSRequired bool   `json:"tls_required"`
-	User        string `json:"user,omitempty"`
-	Password    string `json:"pass,omitempty"`
-	Token       string `json:"auth_token,omitempty"`
-	Name        string `json:"name"`
-	Lang        string `json:"lang"`
-	Version     string `json:"version"`
-	Protocol    int    `json:"protocol"`
-}
-
-func (n *nats) login(ctx context.Context, t *target, at *phase) error {
-	at.set(greeting)
-	var info natsInfo
-	if err := n.during(ctx, func() (err error) { info, err = n.info(); return err }); err != nil {
+func (n nats) login(at *phase, settings *tlsSettings, user, password string) error {
+	*at = greeting
+	info, err := n.info()
+	if err != nil {
 		return err
 	}
-	encrypted := info.TLSRequired || n.secure.asked
+	encrypted := info.TLSRequired || settings.set
 	if encrypted {
 		if !info.TLSRequired && !info.TLSAvailable {
 			return verdictf("the server offers no TLS")
 		}
-		if n.r.Buffered() > 0 {
-			return errNotSpoken // something was slipped in before the encryption
-		}
-		conn, err := n.secure.handshake(ctx, at, n.Conn)
-		if err != nil {
+		if err := n.encrypt(at, settings); err != nil {
 			return err
 		}
-		n.session = newSession(conn)
 	}
-	at.set(authentication)
-	hello := natsConnect{TLSRequired: encrypted, Name: "accountservice-health", Lang: "go", Version: "1", Protocol: 1}
-	hello.User, hello.Password = t.login()
-	if hello.Password == "" {
-		hello.User, hello.Token = "", hello.User
+	*at = authentication
+	hello := map[string]any{"verbose": false, "pedantic": false, "tls_required": encrypted, "protocol": 1,
+		"name": "accountservice-health", "lang": "go", "version": "1"}
+	switch {
+	case password != "":
+		hello["user"], hello["pass"] = user, password
+	case user != "":
+		hello["auth_token"] = user
 	}
 	text, err := json.Marshal(hello)
 	if err != nil {
 		return err
 	}
-	return n.during(ctx, func() error { return n.pong("CONNECT " + string(text) + "\r\n") })
+	return n.pong("CONNECT " + string(text) + "\r\n")
 }
 
-func (n *nats) info() (natsInfo, error) {
+func (n nats) info() (natsInfo, error) {
 	var info natsInfo
 	line, err := n.line()
 	if err != nil {
@@ -100,19 +74,16 @@ func (n *nats) info() (natsInfo, error) {
 	return info, nil
 }
 
-func (n *nats) ask(ctx context.Context, at *phase) error {
-	at.set(ping)
-	if err := n.during(ctx, func() error { return n.pong("") }); err != nil {
-		return err
-	}
-	return n.secure.look(n.Conn)
+func (n nats) ask(_ context.Context, at *phase) error {
+	*at = ping
+	return n.pong("")
 }
 
-func (n *nats) close() { n.Close() }
+func (n nats) close() {}
 
-// pong sends hello and PING, and waits for PONG. The server's own PINGs, which
-// came since the last run, are answered: else it would end the connection.
-func (n *nats) pong(hello string) error {
+// pong sends hello and PING, and waits for PONG. It answers the server's own PINGs since the last run: else the
+// server would end the connection.
+func (n nats) pong(hello string) error {
 	if _, err := io.WriteString(n, hello+"PING\r\n"); err != nil {
 		return err
 	}
@@ -136,8 +107,8 @@ func (n *nats) pong(hello string) error {
 	}
 }
 
-// natsFailure knows the errors of a NATS server; after each it ends the
-// connection. One that comes while the connection was idle is a goodbye.
+// natsFailure is what an error of a NATS server means; after each the server ends the connection. Another that came
+// while the connection was idle is a goodbye.
 func natsFailure(text string) error {
 	text = strings.ToLower(text)
 	for part, word := range map[string]string{

@@ -1,20 +1,22 @@
 package dependency
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/agnivade/levenshtein"
 )
 
-// options are the parameters of a URL. A kind asks for those it knows; what
-// nobody asked for is unknown.
+// options are the parameters of a URL. A kind takes those it knows; what is not taken is unknown.
 type options struct {
 	pairs []option
 	known []string
-	fault error // of parameters that are none
+	fault error // in the encoding
 }
 
 type option struct {
@@ -39,8 +41,7 @@ func newOptions(query string) *options {
 	return o
 }
 
-// take is the value of an option and whether it is set. An empty one is an
-// error, as in every setting.
+// take returns the value of an option and whether it is set. An empty one is an error, as in every setting.
 func (o *options) take(name string) (value string, set bool, err error) {
 	o.known = append(o.known, name)
 	for i, pair := range o.pairs {
@@ -89,30 +90,26 @@ func (o *options) duration(name string, byDefault time.Duration) (time.Duration,
 	return d, nil
 }
 
-// unknown says which parameters are no options. To be called last.
+// unknown is an error for each parameter that was not taken. It is called last.
 func (o *options) unknown(scheme string) error {
 	faults := []error{o.fault}
 	for _, pair := range o.pairs {
 		if pair.taken {
 			continue
 		}
-		near := nearest(pair.name, o.known)
-		switch {
-		case near != "":
-			faults = append(faults, fmt.Errorf("has an unknown option, did you mean %s?", near))
-		case len(o.known) == 0:
-			faults = append(faults, fmt.Errorf("has an unknown option: %s takes none", scheme))
-		default:
-			faults = append(faults, fmt.Errorf("has an unknown option: %s takes %s", scheme, strings.Join(slices.Sorted(slices.Values(o.known)), ", ")))
+		takes := cmp.Or(strings.Join(slices.Sorted(slices.Values(o.known)), ", "), "none")
+		hint := fmt.Sprintf(": %s takes %s", scheme, takes)
+		if near := nearest(pair.name, o.known); near != "" {
+			hint = fmt.Sprintf(", did you mean %s?", near)
 		}
+		faults = append(faults, errors.New("has an unknown option"+hint))
 	}
 	return errors.Join(faults...)
 }
 
-// passOn takes the parameters that are not ours out, for a protocol whose URLs
-// have some of their own. What looks like a slip in one of ours stays, and is
-// unknown. So a parameter with the name of an option is passed on only if a
-// letter of the name is percent-encoded.
+// passOn takes the parameters that are not ours and returns them as they are, for a protocol whose URLs have some of
+// their own. A parameter within two letters of one of our options is not passed on, so that it is reported as a typo.
+// One whose name is an option of ours, too, is passed on if a letter of it is percent-encoded.
 func (o *options) passOn() (query string) {
 	var rest []string
 	for i, pair := range o.pairs {
@@ -127,35 +124,9 @@ func (o *options) passOn() (query string) {
 // nearest is the name at most two letters away, or "".
 func nearest(name string, known []string) string {
 	for _, k := range known {
-		if distance(name, k) <= 2 {
+		if levenshtein.ComputeDistance(name, k) <= 2 {
 			return k
 		}
 	}
 	return ""
-}
-
-// distance counts the letters to insert, delete or replace to make b of a. It
-// is only exact up to the small numbers that matter.
-func distance(a, b string) int {
-	const far = 9
-	if len(a) > len(b)+far || len(b) > len(a)+far {
-		return far
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

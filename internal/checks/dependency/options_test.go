@@ -17,6 +17,8 @@ func TestWhatIsWrongWithAURLIsSaidWhenItIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for url, want := range map[string]string{
+		"http://u:hunter2@%zz/":                           "is no URL",
+		"ftp://u:hunter2@a/":                              "has an unknown scheme: there are amqp, amqps, dns, grpc, grpcs, http, https, nats, postgres",
 		"https://u:hunter2@a/?expect_statu=200":           "has an unknown option, did you mean expect_status?",
 		"http://a/?expect_status=hunter2":                 "must have codes from 200 to 599 as its option expect_status, or ranges of them, such as 200-299,401",
 		"http://a/?expect_status=299-200":                 "must have codes from 200 to 599",

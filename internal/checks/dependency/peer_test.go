@@ -23,7 +23,8 @@ import (
 type peer struct {
 	net.Listener
 	mu                sync.Mutex
-	conns             map[net.Conn]bool // that are open
+	conns             map[net.Conn]bool        // that are open
+	markers           map[string]chan struct{} // closed when the connection from this address is accepted
 	open, most, total int
 }
 
@@ -35,7 +36,7 @@ func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{Listener: l, conns: make(map[net.Conn]bool)}
+	p := &peer{Listener: l, conns: make(map[net.Conn]bool), markers: make(map[string]chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() { cancel(); l.Close() })
 	go func() {
@@ -43,6 +44,10 @@ func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
 			c, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if p.isMarker(c) {
+				c.Close()
+				continue
 			}
 			n := p.count(c, 1)
 			context.AfterFunc(ctx, func() { c.Close() })
@@ -86,13 +91,36 @@ func (p *peer) counted() (open, most, total int) {
 	return p.open, p.most, p.total
 }
 
-// settles waits, as an interval would, for the peer to see the end of the
-// connections that are closed.
+func (p *peer) isMarker(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	accepted, is := p.markers[c.RemoteAddr().String()]
+	if is {
+		close(accepted)
+	}
+	return is
+}
+
+// settles waits, as an interval would, for the peer to see the end of the connections that are closed. Some may not
+// be accepted yet: they are once a marker is, which connects after them.
 func (p *peer) settles(t *testing.T) {
 	t.Helper()
+	accepted := make(chan struct{})
+	p.mu.Lock()
+	marker, err := net.Dial("tcp", p.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer marker.Close()
+	p.markers[marker.LocalAddr().String()] = accepted
+	p.mu.Unlock()
 	for deadline := time.Now().Add(ample); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if open, _, _ := p.counted(); open == 0 {
-			return
+		select {
+		case <-accepted:
+			if open, _, _ := p.counted(); open == 0 {
+				return
+			}
+		default:
 		}
 	}
 	t.Error("the peer sees no end of its connections")
@@ -104,8 +132,7 @@ const (
 	ample = 10 * time.Second
 )
 
-// runs makes a check of url that never waits to connect, and returns one run of
-// it with its deadline.
+// runs makes a check of url that never waits to connect, and returns one run of it with its deadline.
 func runs(t *testing.T, url string, timeout time.Duration) func() error {
 	t.Helper()
 	run, err := New(url, timeout, 1000)
@@ -113,6 +140,18 @@ func runs(t *testing.T, url string, timeout time.Duration) func() error {
 		t.Fatalf("New(%s): %v", url, err)
 	}
 	return func() error { return within(t, run, timeout) }
+}
+
+// within is one run with this deadline.
+func within(t *testing.T, run func(context.Context) error, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return run(ctx)
+}
+
+func ask(t *testing.T, url string, timeout time.Duration) error {
+	t.Helper()
+	return runs(t, url, timeout)()
 }
 
 // together runs subtests all at once: most only wait.

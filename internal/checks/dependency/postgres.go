@@ -5,48 +5,45 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strconv"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// newPostgres logs in and asks SELECT 1: postgres://user:password@host/database.
-// sslmode is libpq's, and like there TLS is preferred, but not verified, where
-// nothing is said; options of TLS mean verify-full. Nothing is read from PG*
-// variables or ~/.pgpass.
+// newPostgres logs in and asks SELECT 1: postgres://user:password@host/database. sslmode is libpq's, and like there
+// TLS is preferred, but not verified, where the URL says nothing; options of TLS mean verify-full. Nothing is read
+// from PG* variables or ~/.pgpass.
 func newPostgres(t *target) (question, error) {
-	secure, badTLS := t.tls()
+	settings, badTLS := t.tlsOptions()
 	mode, badMode := t.options.word("sslmode", "prefer", "disable", "require", "verify-full")
-	if mode == "prefer" && secure.asked {
+	if mode == "prefer" && settings.set {
 		mode = "verify-full"
 	}
-	// it verifies only then; libpq's require, too, is for a server without a CA
-	secure.config.InsecureSkipVerify = mode != "verify-full"
+	// libpq's require, too, is for a server without a CA
+	settings.config.InsecureSkipVerify = mode != "verify-full"
 	var badUser error
 	if t.url.User.Username() == "" {
 		badUser = errors.New("has no user: write it as postgres://user:password@host/database")
 	}
-	settings, badSettings := t.postgres()
-	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := t.open(ctx, at, "5432", nil)
-		if err != nil {
-			return nil, err
+	config, badConfig := t.pgconn()
+	login := func(_ context.Context, at *phase, s *session) (link, error) {
+		if mode != "disable" {
+			if err := encryptPostgres(s, at, settings, mode == "prefer"); err != nil {
+				return nil, err
+			}
 		}
-		p := &postgres{session: newSession(conn), secure: secure}
-		if err := p.login(ctx, at, mode, settings.Copy()); err != nil {
-			p.Close() // pgconn goes on with it in the background until then
-			return nil, err
-		}
-		return p, nil
+		*at = authentication
+		conn, err := loginPostgres(s, config.Copy())
+		return postgres{conn}, err
 	}
-	return keep(open), errors.Join(t.needHost(), badUser, badTLS, badMode, badSettings)
+	return t.keep(login), errors.Join(t.needHost(), badUser, badTLS, badMode, badConfig)
 }
 
-// postgres is what pgconn is to use: everything from the URL, nothing from the
-// environment. Host and TLS are done before it is asked.
-func (t *target) postgres() (*pgconn.Config, error) {
+// pgconn is the configuration of pgconn: everything from the URL, nothing from the environment. The connection and
+// TLS are there before pgconn is called.
+func (t *target) pgconn() (*pgconn.Config, error) {
 	settings, err := pgconn.ParseConfig("host=localhost user=nobody sslmode=disable passfile=/dev/null")
 	if err != nil {
 		return nil, errors.New("can't be used: a PG variable in the environment is wrong")
@@ -63,52 +60,35 @@ func (t *target) postgres() (*pgconn.Config, error) {
 	return settings, nil
 }
 
-// postgres is a connection to a PostgreSQL server.
-type postgres struct {
-	*session
-	secure *secure
-	conn   *pgconn.PgConn
-}
-
-func (p *postgres) login(ctx context.Context, at *phase, mode string, settings *pgconn.Config) error {
-	if mode != "disable" {
-		if err := p.encrypt(ctx, at, mode == "prefer"); err != nil {
-			return err
-		}
-	}
-	at.set(authentication)
+// loginPostgres gives pgconn the session, and no second one: that would be to cancel a query, which ends with ours.
+// The session's deadlines end it, not a context.
+func loginPostgres(s *session, config *pgconn.Config) (*pgconn.PgConn, error) {
 	given := false
-	settings.DialFunc = func(context.Context, string, string) (net.Conn, error) {
+	config.DialFunc = func(context.Context, string, string) (net.Conn, error) {
 		if given {
-			return nil, errors.New("no second connection") // to cancel a query, which ends with ours
+			return nil, errors.New("no second connection")
 		}
 		given = true
-		return p.session, nil
+		return s, nil
 	}
-	return p.during(ctx, func() (err error) {
-		p.conn, err = pgconn.ConnectConfig(context.Background(), settings) // during has the deadline
-		return postgresFailure(err)
-	})
+	conn, err := pgconn.ConnectConfig(context.Background(), config)
+	return conn, postgresFailure(err)
 }
 
 // sslRequest asks a server whether it speaks TLS; it answers S or N.
 const sslRequest = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
-// encrypt turns the connection into one with TLS. pgconn would open a second
-// one to go on without.
-func (p *postgres) encrypt(ctx context.Context, at *phase, orPlain bool) error {
-	at.set(greeting)
+// encryptPostgres begins TLS. pgconn would open a second connection to go on without.
+func encryptPostgres(s *session, at *phase, settings *tlsSettings, orPlain bool) error {
+	*at = greeting
+	if _, err := io.WriteString(s, sslRequest); err != nil {
+		return err
+	}
 	var answer [1]byte
-	err := p.during(ctx, func() error {
-		if _, err := io.WriteString(p, sslRequest); err != nil {
-			return err
-		}
-		_, err := io.ReadFull(p.Conn, answer[:])
+	if _, err := io.ReadFull(s.Conn, answer[:]); err != nil { // not buffered: the next bytes are TLS
 		return err
-	})
+	}
 	switch {
-	case err != nil:
-		return err
 	case answer[0] == 'N' && orPlain:
 		return nil
 	case answer[0] == 'N':
@@ -116,38 +96,31 @@ func (p *postgres) encrypt(ctx context.Context, at *phase, orPlain bool) error {
 	case answer[0] != 'S':
 		return errNotSpoken
 	}
-	conn, err := p.secure.handshake(ctx, at, p.Conn)
-	if err != nil {
-		return err
+	return s.encrypt(at, settings)
+}
+
+// postgres is a connection to a PostgreSQL server.
+type postgres struct{ conn *pgconn.PgConn }
+
+func (p postgres) ask(_ context.Context, at *phase) error {
+	*at = query
+	results, err := p.conn.Exec(context.Background(), "SELECT 1").ReadAll()
+	switch {
+	case err != nil:
+		return postgresFailure(err)
+	case len(results) != 1 || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != "1":
+		return errNotSpoken
 	}
-	p.session = newSession(conn)
 	return nil
 }
 
-func (p *postgres) ask(ctx context.Context, at *phase) error {
-	at.set(query)
-	err := p.during(ctx, func() error {
-		results, err := p.conn.Exec(context.Background(), "SELECT 1").ReadAll()
-		switch {
-		case err != nil:
-			return postgresFailure(err)
-		case len(results) != 1 || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != "1":
-			return errNotSpoken
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return p.secure.look(p.Conn)
-}
-
-func (p *postgres) close() {
+func (p postgres) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	p.conn.Close(ctx)
-	p.Close()
 }
+
+var sqlState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 
 // postgresFailure is what a SQLSTATE means; the message is the server's.
 func postgresFailure(err error) error {
@@ -173,13 +146,8 @@ func postgresFailure(err error) error {
 		return verdictf("the server is starting, stopping or recovering (57P03)")
 	case code == "57P01" || code == "57P02" || code == "57P05":
 		return &verdict{text: "the server ended the connection (" + code + ")", bye: true}
-	case len(code) == 5 && isAlphanumeric(code):
+	case sqlState.MatchString(code):
 		return verdictf("the server answers error %s", code)
 	}
 	return errNotSpoken
-}
-
-func isAlphanumeric(code string) bool {
-	_, err := strconv.ParseUint(code, 36, 64)
-	return err == nil && strings.ToUpper(code) == code
 }

@@ -5,57 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// newRedis logs in, picks the database of the path if there is one, and asks
-// PING, in RESP2: redis://user:password@host:6379/0. A server that loads its
-// data, or lost its primary, does not answer PONG.
+// newRedis logs in, picks the database of the path if there is one, and asks PING, in RESP2:
+// redis://user:password@host:6379/0. A server that loads its data, or lost its primary, does not answer PONG.
 func newRedis(t *target) (question, error) {
-	var secure *secure
-	var badTLS, badPath error
-	if t.url.Scheme == "rediss" {
-		secure, badTLS = t.tls()
-	}
+	var badPath error
 	database := strings.TrimPrefix(t.url.Path, "/")
 	if _, err := strconv.ParseUint(database, 10, 16); database != "" && err != nil {
 		badPath = errors.New("must have the number of a database as its path, or none")
 	}
-	open := func(ctx context.Context, at *phase) (link, error) {
-		conn, err := t.open(ctx, at, "6379", secure)
-		if err != nil {
-			return nil, err
-		}
-		r := &redis{session: newSession(conn), secure: secure}
-		if err := r.during(ctx, func() error { return r.login(t, at, database) }); err != nil {
-			conn.Close()
-			return nil, err
-		}
-		return r, nil
+	user, password := t.login()
+	login := func(_ context.Context, at *phase, s *session) (link, error) {
+		r := redis{s}
+		return r, r.login(at, user, password, database)
 	}
-	return keep(open), errors.Join(t.needHost(), badTLS, badPath)
+	return t.keep(login), errors.Join(t.needHost(), badPath)
 }
 
 // redis is a connection to a Redis server.
-type redis struct {
-	*session
-	secure *secure
-}
+type redis struct{ *session }
 
-func (r *redis) login(t *target, at *phase, database string) error {
-	at.set(authentication)
-	user, password := t.login()
-	switch {
-	case user != "" && password == "": // a token alone is a password
-		user, password = "", user
-		fallthrough
-	case password != "" && user == "":
-		if err := r.command(at, "OK", "AUTH", password); err != nil {
-			return err
-		}
-	case password != "":
-		if err := r.command(at, "OK", "AUTH", user, password); err != nil {
+func (r redis) login(at *phase, user, password, database string) error {
+	*at = authentication
+	auth := []string{"AUTH"}
+	if user != "" {
+		auth = append(auth, user)
+	}
+	if password != "" {
+		auth = append(auth, password)
+	}
+	if len(auth) > 1 { // one word alone is the password
+		if err := r.command(at, "OK", auth...); err != nil {
 			return err
 		}
 	}
@@ -65,19 +49,15 @@ func (r *redis) login(t *target, at *phase, database string) error {
 	return r.command(at, "OK", "SELECT", database)
 }
 
-func (r *redis) ask(ctx context.Context, at *phase) error {
-	at.set(ping)
-	err := r.during(ctx, func() error { return r.command(at, "PONG", "PING") })
-	if err != nil {
-		return err
-	}
-	return r.secure.look(r.Conn)
+func (r redis) ask(_ context.Context, at *phase) error {
+	*at = ping
+	return r.command(at, "PONG", "PING")
 }
 
-func (r *redis) close() { r.Close() }
+func (r redis) close() {}
 
 // command sends one and wants this simple string as its answer.
-func (r *redis) command(at *phase, want string, words ...string) error {
+func (r redis) command(at *phase, want string, words ...string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(words))
 	for _, word := range words {
@@ -98,35 +78,32 @@ func (r *redis) command(at *phase, want string, words ...string) error {
 	return errNotSpoken
 }
 
-// redisFailure is the code of an error, without the rest: that may be anything.
+// redisFailure is what an error means, by its code; the rest of the text may be anything.
 func redisFailure(at *phase, text string) error {
 	code, rest, _ := strings.Cut(text, " ")
-	switch code {
-	case "NOAUTH":
-		at.set(authentication)
-		return verdictf("the server wants a password (NOAUTH)")
-	case "WRONGPASS":
-		at.set(authentication)
-		return verdictf("the server refuses the user name or password (WRONGPASS)")
-	case "NOPERM":
-		if at.n.Load() == authentication {
-			return verdictf("this user may not SELECT the database (NOPERM)")
-		}
-		return verdictf("this user may not PING (NOPERM)")
-	case "LOADING":
-		return verdictf("the server is loading its data (LOADING)")
-	case "MASTERDOWN":
-		return verdictf("the replica has lost its primary (MASTERDOWN)")
-	case "DENIED":
-		return verdictf("the server lets in its own host only (protected mode)")
-	case "MISCONF", "BUSY", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "OOM":
-		return verdictf("the server answers %s", code)
+	if code == "NOAUTH" || code == "WRONGPASS" {
+		*at = authentication
 	}
-	if strings.HasPrefix(rest, "max number of clients") {
-		return verdictf("the server has too many clients")
+	words := map[string]string{
+		"NOAUTH":     "the server wants a password (NOAUTH)",
+		"WRONGPASS":  "the server refuses the user name or password (WRONGPASS)",
+		"NOPERM":     "this user may not PING (NOPERM)",
+		"LOADING":    "the server is loading its data (LOADING)",
+		"MASTERDOWN": "the replica has lost its primary (MASTERDOWN)",
+		"DENIED":     "the server lets in its own host only (protected mode)",
+	}[code]
+	switch {
+	case code == "NOPERM" && *at == authentication:
+		words = "this user may not SELECT the database (NOPERM)"
+	case words != "":
+	case slices.Contains([]string{"MISCONF", "BUSY", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "OOM"}, code):
+		words = "the server answers " + code
+	case strings.HasPrefix(rest, "max number of clients"):
+		words = "the server has too many clients"
+	case *at == authentication:
+		words = "the server refuses the user name, password or database"
+	default:
+		words = "the server answers an error"
 	}
-	if at.n.Load() == authentication {
-		return verdictf("the server refuses the user name, password or database")
-	}
-	return verdictf("the server answers an error")
+	return verdictf("%s", words)
 }

@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
@@ -11,54 +12,48 @@ import (
 type target struct {
 	url     *url.URL
 	timeout time.Duration // of one run
+	port    string        // where the URL has none
 	options *options
+	tls     *tlsSettings // nil unless the connection begins with a TLS handshake
 }
 
-func newTarget(u *url.URL, timeout time.Duration) *target {
-	return &target{url: u, timeout: timeout, options: newOptions(u.RawQuery)}
-}
+// question asks once and sets at to the phase it has reached. Its errors are a verdict, a warning, or an error of
+// the network, the TLS package or a library: describe turns those into text of ours.
+type question func(ctx context.Context, at *phase) error
 
-// addr is host:port, with the usual port of the protocol where the URL has none.
-func (t *target) addr(usual string) string {
+// addr is host:port.
+func (t *target) addr() string {
 	port := t.url.Port()
 	if port == "" {
-		port = usual
+		port = t.port
 	}
 	return net.JoinHostPort(t.url.Hostname(), port)
 }
 
-// What a kind can say that its URL needs, or has no use for.
-var (
-	errNoHost = errors.New("has no host: write it as scheme://host")
-	errNoPort = errors.New("has no port: write it as scheme://host:port")
-	errPath   = errors.New("must have no path")
-	errUser   = errors.New("must have no user and no password")
-)
-
 func (t *target) needHost() error {
 	if t.url.Hostname() == "" {
-		return errNoHost
+		return errors.New("has no host: write it as scheme://host")
 	}
 	return nil
 }
 
 func (t *target) needPort() error {
 	if t.url.Port() == "" {
-		return errNoPort
+		return errors.New("has no port: write it as scheme://host:port")
 	}
 	return nil
 }
 
 func (t *target) noPath() error {
 	if t.url.Path != "" && t.url.Path != "/" {
-		return errPath
+		return errors.New("must have no path")
 	}
 	return nil
 }
 
 func (t *target) noUser() error {
 	if t.url.User != nil {
-		return errUser
+		return errors.New("must have no user and no password")
 	}
 	return nil
 }

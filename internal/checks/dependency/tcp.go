@@ -6,16 +6,10 @@ import (
 	"io"
 )
 
-// newTCP connects, and for tls verifies the certificate; it takes that as
-// healthy. With expect, the answer must start with it, after send was sent, if
-// given: so a process that hangs behind an open port is found. Each run is a
-// new connection, for only that shows that there is still somebody to accept.
+// newTCP connects, and for tls verifies the certificate; that is healthy. With expect, the answer must start with
+// it, after send was sent, if given: so a process that hangs behind an open port is found. Each run is a new
+// connection, for only that shows that the service still accepts.
 func newTCP(t *target) (question, error) {
-	var secure *secure
-	var badTLS error
-	if t.url.Scheme == "tls" {
-		secure, badTLS = t.tls()
-	}
 	send, badSend := t.options.text("send")
 	expect, badExpect := t.options.text("expect")
 	switch {
@@ -25,30 +19,29 @@ func newTCP(t *target) (question, error) {
 		badExpect = errors.New("has option send without expect, what the answer starts with")
 	}
 	ask := func(ctx context.Context, at *phase) error {
-		conn, err := t.open(ctx, at, "", secure)
+		s, err := t.connect(ctx, at)
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
-		s := newSession(conn)
+		defer s.Close()
 		if err := s.during(ctx, func() error { return s.converse(at, send, expect) }); err != nil {
 			return err
 		}
-		return secure.look(conn)
+		return s.warning()
 	}
-	return ask, errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badTLS, badSend, badExpect)
+	return ask, errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badSend, badExpect)
 }
 
-// converse sends and wants an answer that starts as expected.
+// converse sends, and wants an answer that starts as expected.
 func (s *session) converse(at *phase, send, expect string) error {
 	if expect == "" {
 		return nil
 	}
-	at.set(request)
+	*at = request
 	if _, err := io.WriteString(s, send); err != nil {
 		return err
 	}
-	at.set(firstByte)
+	*at = waiting
 	for _, want := range []byte(expect) {
 		switch b, err := s.r.ReadByte(); {
 		case err != nil:

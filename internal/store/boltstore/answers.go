@@ -1,9 +1,6 @@
 package boltstore
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -11,63 +8,45 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
-)
-
-// The answers of writes that happen once are in two buckets, made by the first
-// such write. One has under the SHA-256 of the key a sealed record: fingerprint,
-// time of the write in microseconds since 1970 (8 bytes, big-endian), answer.
-// The other has for each answer its time and then its key, to find the oldest,
-// over an empty sealed record.
-var (
-	answerBucket = []byte("answers")
-	ageBucket    = []byte("answers by age")
-)
-
-const (
-	fingerprintSize = len(store.Fingerprint{})
-	timeSize        = 8
-	// forgetEach is how many answers that are too old go with each write, with a
-	// key or without. More than one, so that what piled up comes down.
-	forgetEach = 2
-	// forgetMost is how many of them one transaction removes: each is some reads.
-	forgetMost = 32
-	// forgetRetry is how long none is looked for when they could not be read.
-	forgetRetry = 10 * time.Minute
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // remembered returns what is remembered under a key, or nil.
 func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
-	answers := tx.Bucket(answerBucket)
+	answers := tx.Bucket(boltfile.AnswerBucket)
 	if answers == nil {
 		return nil, nil
 	}
-	return decodeAnswer(answerKey(key), answers.Get(answerKey(key)))
+	return decodeAnswer(boltfile.AnswerKey(key), answers.Get(boltfile.AnswerKey(key)))
 }
 
 // remember keeps the answer to a write in place of what was under its key.
-func remember(tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time) error {
+func remember(
+	tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time,
+) error {
 	answer, err := answerTo(once, written)
 	if err != nil {
 		return err
 	}
-	answers, err := tx.CreateBucketIfNotExists(answerBucket)
+	answers, err := tx.CreateBucketIfNotExists(boltfile.AnswerBucket)
 	if err != nil {
 		return err
 	}
-	ages, err := tx.CreateBucketIfNotExists(ageBucket)
+	ages, err := tx.CreateBucketIfNotExists(boltfile.AgeBucket)
 	if err != nil {
 		return err
 	}
-	key := answerKey(once.Key)
+	key := boltfile.AnswerKey(once.Key)
 	if was != nil {
-		if err := ages.Delete(ageKey(key, was.At)); err != nil {
+		if err := ages.Delete(boltfile.AgeKey(key, was.At)); err != nil {
 			return err
 		}
 	}
-	age := ageKey(key, now)
+	age := boltfile.AgeKey(key, now)
+	record := store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer}
 	return errors.Join(
-		answers.Put(key, encodeAnswer(key, store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now, Answer: answer})),
-		ages.Put(age, seal(age, nil)))
+		answers.Put(key, boltfile.EncodeAnswer(key, record)),
+		ages.Put(age, boltfile.Seal(age, nil)))
 }
 
 // answerTo asks for the answer.
@@ -79,151 +58,39 @@ func answerTo(once *store.Idempotency, written store.Written) (answer []byte, er
 	return answer, err
 }
 
-// forget removes up to most answers that are too old. No write fails of it: what
-// cannot be read stays, and is for scrub and verify to report.
-func (s *Store) forget(tx *bbolt.Tx, snap snapshot, most int) {
-	if time.Now().Before(s.forgets) {
-		return
-	}
-	old, err := s.oldest(snap, most)
-	if err != nil {
-		s.forgets = time.Now().Add(forgetRetry) // a disk can take seconds to say that it can't
-		return
-	}
-	if len(old) == 0 {
-		return
-	}
-	answers, ages := tx.Bucket(answerBucket), tx.Bucket(ageBucket)
-	for _, age := range old {
-		if ages.Get(age) != nil { // else a write of this batch used the key again
-			answers.Delete(age[timeSize:])
-			ages.Delete(age)
-		}
-	}
-}
-
-// oldest returns up to most ages of answers that are too old, and reads the
-// pages that their removal will read.
-func (s *Store) oldest(snap snapshot, most int) (old [][]byte, err error) {
-	now := s.now()
-	answers, err := snap.bucket(answerBucket)
-	if errors.Is(err, errNoBucket) {
-		return nil, nil // no write of this file had a key yet
-	}
-	if err != nil {
-		return nil, err
-	}
-	ages, err := snap.bucket(ageBucket)
-	if err != nil {
-		return nil, err
-	}
-	err = ages.after([]byte{}, func(k, _ []byte) bool {
-		if !expired(k, now) {
-			return false
-		}
-		old = append(old, bytes.Clone(k))
-		return len(old) < most
-	})
-	for _, age := range old {
-		s.progress()
-		if err == nil {
-			err = answers.around(age[timeSize:])
-		}
-		if err == nil {
-			err = ages.around(age)
-		}
-	}
-	return old, err
-}
-
 // touchAnswers reads the pages that remember will read.
-func touchAnswers(snap snapshot, key string, now time.Time) error {
-	answers, err := snap.bucket(answerBucket)
-	if errors.Is(err, errNoBucket) {
+func touchAnswers(snap boltfile.Snapshot, key string, now time.Time) error {
+	answers, err := snap.Bucket(boltfile.AnswerBucket)
+	if errors.Is(err, boltfile.ErrNoBucket) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	ages, err := snap.bucket(ageBucket)
+	ages, err := snap.Bucket(boltfile.AgeBucket)
 	if err != nil {
 		return err
 	}
-	record, err := answers.get(answerKey(key))
+	record, err := answers.Get(boltfile.AnswerKey(key))
 	if err != nil {
 		return err
 	}
-	_, err = ages.get(ageKey(answerKey(key), now))
-	if was, damage := decodeAnswer(answerKey(key), record); err == nil && damage == nil && was != nil {
-		err = ages.around(ageKey(answerKey(key), was.At))
+	_, err = ages.Get(boltfile.AgeKey(boltfile.AnswerKey(key), now))
+	if was, damage := decodeAnswer(boltfile.AnswerKey(key), record); err == nil && damage == nil && was != nil {
+		err = ages.Around(boltfile.AgeKey(boltfile.AnswerKey(key), was.At))
 	}
 	return err
 }
 
-func answerKey(key string) []byte {
-	sum := sha256.Sum256([]byte(key))
-	return sum[:]
-}
-
-func ageKey(key []byte, at time.Time) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixMicro())), key...)
-}
-
-// expired says whether the answer that an age key is of is too old; of a key
-// that is none, no.
-func expired(age []byte, now time.Time) bool {
-	return len(age) == timeSize+sha256.Size && now.Sub(time.UnixMicro(int64(binary.BigEndian.Uint64(age)))) >= store.IdempotencyRetention
-}
-
-func encodeAnswer(key []byte, r store.IdempotencyRecord) []byte {
-	payload := make([]byte, 0, fingerprintSize+timeSize+len(r.Answer))
-	payload = append(payload, r.Fingerprint[:]...)
-	payload = binary.BigEndian.AppendUint64(payload, uint64(r.At.UnixMicro()))
-	return seal(key, append(payload, r.Answer...))
-}
-
-// decodeAnswer returns what a record of answerBucket holds, sharing no memory
-// with it; of no record, nil. A damaged one is ErrUnavailable.
+// decodeAnswer returns what a record of boltfile.AnswerBucket holds, or nil if there is no record. A damaged one is
+// ErrUnavailable.
 func decodeAnswer(key, record []byte) (*store.IdempotencyRecord, error) {
 	if record == nil {
 		return nil, nil
 	}
-	payload, err := unseal(key, record)
-	if err == nil && (record[0] != formatChecked || len(payload) < fingerprintSize+timeSize) {
-		err = errors.New("its record is damaged: it is too short")
-	}
+	r, err := boltfile.DecodeAnswer(key, record)
 	if err != nil {
 		return nil, fmt.Errorf("%w: answer %x: %w", store.ErrUnavailable, key, err)
 	}
-	r := &store.IdempotencyRecord{Fingerprint: store.Fingerprint(payload[:fingerprintSize])}
-	payload = payload[fingerprintSize:]
-	r.At = time.UnixMicro(int64(binary.BigEndian.Uint64(payload))).UTC()
-	r.Answer = append([]byte{}, payload[timeSize:]...)
 	return r, nil
-}
-
-// answer is the walker's visit of an answer.
-func (w *walker) answer(p page, i int) {
-	if !w.plain(p, i) {
-		return
-	}
-	w.answers++
-	if _, err := decodeAnswer(p.key(i), p.value(i)); err != nil {
-		w.find(at(p.id), "%v", err)
-	}
-}
-
-// age is the walker's visit of the age of an answer.
-func (w *walker) age(p page, i int) {
-	if !w.plain(p, i) {
-		return
-	}
-	w.ages++
-	rest, err := unseal(p.key(i), p.value(i))
-	if err == nil && (len(p.key(i)) != timeSize+sha256.Size || len(rest) > 0) {
-		err = errors.New("its record is damaged: unknown format")
-	}
-	if err != nil {
-		w.find(at(p.id), "age of answer %.80x: %v", p.key(i), err)
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -39,7 +40,10 @@ func once(key string) store.Preconditions {
 	}}}
 }
 
-func fingerprint(key string) (f store.Fingerprint) { copy(f[:], answerKey("print of "+key)); return f }
+func fingerprint(key string) (f store.Fingerprint) {
+	copy(f[:], boltfile.AnswerKey("print of "+key))
+	return f
+}
 
 func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 	t.Helper()
@@ -51,8 +55,8 @@ func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 // kept counts the records of both buckets of answers.
 func kept(t *testing.T, s *Store) (answers, ages int) {
 	t.Helper()
-	must(t, s.handle().db.View(func(tx *bbolt.Tx) error {
-		for name, n := range map[string]*int{string(answerBucket): &answers, string(ageBucket): &ages} {
+	must(t, s.h.db.View(func(tx *bbolt.Tx) error {
+		for name, n := range map[string]*int{string(boltfile.AnswerBucket): &answers, string(boltfile.AgeBucket): &ages} {
 			if b := tx.Bucket([]byte(name)); b != nil {
 				*n = b.Stats().KeyN
 			}
@@ -62,69 +66,41 @@ func kept(t *testing.T, s *Store) (answers, ages int) {
 	return answers, ages
 }
 
-func TestAnswersOlderThanADayGoAwayWithNewOnes(t *testing.T) {
+// put writes without a key, and with it what is too old may go.
+func put(t *testing.T, s *Store) {
+	t.Helper()
+	_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
+	must(t, err)
+}
+
+func wantKept(t *testing.T, s *Store, want int) {
+	t.Helper()
+	if answers, ages := kept(t, s); answers != want || ages != want {
+		t.Errorf("%d answers, %d ages; want %d", answers, ages, want)
+	}
+}
+
+func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
 	c := newClock()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s := openWith(t, path, c.now)
-	for i := range 300 {
+	const old = purgeMost + 44
+	for i := range old {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
 	c.advance(store.IdempotencyRetention - time.Microsecond)
 	putOnce(t, s, "1", "young")
-	if answers, ages := kept(t, s); answers != 301 || ages != 301 {
-		t.Errorf("%d answers, %d ages before their time; want 301", answers, ages)
-	}
+	wantKept(t, s, old+1)
 	c.advance(time.Microsecond)
-	for i := range 150 {
-		putOnce(t, s, "1", fmt.Sprint("new ", i))
-		if answers, ages := kept(t, s); answers != 301+i+1-(i+1)*forgetEach || ages != answers {
-			t.Fatalf("%d answers, %d ages after %d writes; want each write to take %d", answers, ages, i+1, forgetEach)
-		}
-	}
-	putOnce(t, s, "1", "one more")
-	if answers, ages := kept(t, s); answers != 152 || ages != 152 {
-		t.Errorf("%d answers, %d ages; want the 152 young ones", answers, ages)
-	}
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("verify: %v, %v", report.Findings, err)
-	}
-}
-
-// Without keyed writes the names in answers would stay for ever.
-func TestOldAnswersGoAwayWithWritesOfNoKey(t *testing.T) {
-	c := newClock()
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	s := openWith(t, path, c.now)
-	for i := range 12 {
-		putOnce(t, s, "1", fmt.Sprint("old ", i))
-	}
-	c.advance(store.IdempotencyRetention)
-	putOnce(t, s, "1", "young") // takes two
-	for i, do := range []func() error{
-		func() error {
-			_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
-			return err
-		},
-		func() error { return s.Delete(t.Context(), "2", store.Preconditions{}) },
-		func() error {
-			_, err := s.Import(t.Context(), []store.Account{{ID: "3", Draft: store.Draft{Name: "x"}}})
-			return err
-		},
-		func() error {
-			_, err := s.Update(t.Context(), "3", store.Preconditions{}, func(acc store.Account) (store.Draft, error) { return acc.Draft, nil })
-			return err
-		},
-		func() error {
-			_, err := s.Put(t.Context(), "4", store.Draft{Name: "x"}, store.Preconditions{})
-			return err
-		},
-	} {
-		must(t, do())
-		if answers, ages := kept(t, s); answers != 11-forgetEach*(i+1) || ages != answers {
-			t.Errorf("%d answers, %d ages after %d writes", answers, ages, i+1)
-		}
-	}
+	put(t, s)
+	wantKept(t, s, old+1) // they are looked for once a minute
+	c.advance(purgePause)
+	await(t, "all that is old gone", func() bool { // with as many writes as purgeMost and purgeTime ask for
+		put(t, s)
+		answers, _ := kept(t, s)
+		return answers == 1
+	})
+	wantKept(t, s, 1)
 	if w := putOnce(t, s, "1", "young"); w.Replay == nil {
 		t.Error("an answer is gone before its time")
 	}
@@ -132,6 +108,21 @@ func TestOldAnswersGoAwayWithWritesOfNoKey(t *testing.T) {
 	if report, err := verified(t, path); err != nil || !report.Intact {
 		t.Errorf("verify: %v, %v", report.Findings, err)
 	}
+}
+
+func TestClockSetBackHoldsUpNoPurge(t *testing.T) {
+	c := newClock()
+	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	putOnce(t, s, "1", "old")
+	now := c.now()
+	c.advance(10 * store.IdempotencyRetention)
+	put(t, s)
+	wantKept(t, s, 0)
+	c.set(now)
+	putOnce(t, s, "1", "old")
+	c.advance(store.IdempotencyRetention)
+	put(t, s)
+	wantKept(t, s, 0)
 }
 
 // What cannot be read stays, costs no write its commit, and is left alone for a while.
@@ -142,25 +133,24 @@ func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 	for i := range 300 {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
-	m, err := inspectFile(s.handle().file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
-	snap := snapshot{s.handle().file, m.pageSize, m.root}
-	ages, err := snap.bucket(ageBucket)
+	snap := m.Snapshot(s.h.file)
+	ages, err := snap.Bucket(boltfile.AgeBucket)
 	must(t, err)
-	answers, err := snap.bucket(answerBucket)
+	answers, err := snap.Bucket(boltfile.AnswerBucket)
 	must(t, err)
-	first, _, err := ages.leafOf(nil)
+	first, _, err := ages.Leaf(nil)
 	must(t, err)
-	leaf, _, err := answers.leafOf(first.key(0)[timeSize:])
+	leaf, _, err := answers.Leaf(first.Key(0)[8:])
 	must(t, err)
-	spoil(t, path, int64(leaf.id)*m.pageSize+8, []byte{0xa5, 0xa5})
+	spoil(t, path, int64(leaf.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
 	c.advance(store.IdempotencyRetention)
 	for range 3 {
-		_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
-		must(t, err)
+		put(t, s)
 	}
 	must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { // in the committer, whose it is
-		if pause := time.Until(s.forgets); pause <= 0 || pause > forgetRetry {
+		if pause := s.committer.nextPurge.Sub(c.now()); pause != purgePause {
 			t.Errorf("old answers are looked for again in %s", pause)
 		}
 		return errUnchanged
@@ -171,27 +161,15 @@ func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
-	const older = 9 // that are in its way to be forgotten
-	for i := range older {
-		putOnce(t, s, "1", fmt.Sprint("older ", i))
-		c.advance(time.Second)
-	}
+	putOnce(t, s, "1", "older")
 	putOnce(t, s, "1", "key")
 	c.advance(store.IdempotencyRetention)
-	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != older+2 {
+	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != 3 { // in the batch that purges the old one
 		t.Errorf("Put = %+v, want a new write", w)
 	}
-	if answers, ages := kept(t, s); answers != older+1-forgetEach || ages != answers {
-		t.Errorf("%d answers, %d ages; want %d", answers, ages, older+1-forgetEach)
-	}
-	for i := range older { // all that is old goes, and the new answer stays
-		putOnce(t, s, "2", fmt.Sprint("newer ", i))
-	}
-	if w := putOnce(t, s, "1", "key"); string(w.Replay) != fmt.Sprint(older+2, " key") {
+	wantKept(t, s, 1)
+	if w := putOnce(t, s, "1", "key"); string(w.Replay) != "3 key" {
 		t.Errorf("Put = %+v, want the second answer", w)
-	}
-	if answers, ages := kept(t, s); answers != older+1 || ages != older+1 {
-		t.Errorf("%d answers, %d ages; want the %d young ones", answers, ages, older+1)
 	}
 }
 
@@ -206,7 +184,7 @@ func TestAClockSetBackKeepsAnswers(t *testing.T) {
 }
 
 // transactions are how many the file has seen.
-func transactions(s *Store) uint64 { return s.handle().committed.Load() }
+func transactions(s *Store) uint64 { return s.h.committed.Load() }
 
 func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	s, _ := seeded(t, 10)
@@ -250,7 +228,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	errs := make(chan error, 3)
 	enqueue := func(n int, do func() error) {
 		go func() { errs <- do() }()
-		for deadline := time.Now().Add(10 * time.Second); len(s.writes) < n; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); len(s.committer.writes) < n; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the write never came into the queue")
 			}
@@ -263,7 +241,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	enqueue(2, put(once("key")))                       // would replay
 	enqueue(3, put(store.Preconditions{Absent: true})) // would meet an account that never was
 	enqueue(4, func() error {                          // what follows fails as a broken disk does
-		return s.update(t.Context(), nil, func(*bbolt.Tx) error { s.handle().file.Close(); return nil })
+		return s.update(t.Context(), nil, func(*bbolt.Tx) error { s.h.file.Close(); return nil })
 	})
 	release()
 	for range 4 {
@@ -325,19 +303,21 @@ func TestDamagedAnswersAreFound(t *testing.T) {
 		do   func(tx *bbolt.Tx, key []byte) error
 		want string
 	}{
-		"answer": {func(tx *bbolt.Tx, key []byte) error { return flip(tx.Bucket(answerBucket), key) }, "wrong checksum"},
+		"answer": {func(tx *bbolt.Tx, key []byte) error { return flip(tx.Bucket(boltfile.AnswerBucket), key) }, "wrong checksum"},
 		"short answer": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(answerBucket).Put(key, seal(key, []byte("short")))
+			return tx.Bucket(boltfile.AnswerBucket).Put(key, boltfile.Seal(key, []byte("short")))
 		}, "too short"},
 		"JSON as answer": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(answerBucket).Put(key, bytes.Repeat([]byte("{"), 90))
-		}, "too short"},
-		"answer gone":    {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(answerBucket).Delete(key) }, "answers has 9 records and answers by age 10"},
-		"age of nothing": {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(ageBucket).Put(key, seal(key, nil)) }, "unknown format"},
-		"ages gone":      {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(ageBucket) }, "answers has 10 records and answers by age 0"},
-		"only answers":   {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(metaBucket) }, "accountservice is gone"},
+			return tx.Bucket(boltfile.AnswerBucket).Put(key, bytes.Repeat([]byte("{"), 90))
+		}, "unknown format"},
+		"answer gone": {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(boltfile.AnswerBucket).Delete(key) }, "answers has 9 records and answers by age 10"},
+		"age of nothing": {func(tx *bbolt.Tx, key []byte) error {
+			return tx.Bucket(boltfile.AgeBucket).Put(key, boltfile.Seal(key, nil))
+		}, "unknown format"},
+		"ages gone":    {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(boltfile.AgeBucket) }, "answers has 10 records and answers by age 0"},
+		"only answers": {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(boltfile.MetaBucket) }, "accountservice is gone"},
 		"bucket in there": {func(tx *bbolt.Tx, _ []byte) error {
-			_, err := tx.Bucket(answerBucket).CreateBucket([]byte("in"))
+			_, err := tx.Bucket(boltfile.AnswerBucket).CreateBucket([]byte("in"))
 			return err
 		}, `"in" is no record`},
 	} {
@@ -349,7 +329,7 @@ func TestDamagedAnswersAreFound(t *testing.T) {
 			storetest.Close(t, s)
 			db, err := bbolt.Open(path, 0, nil)
 			must(t, err)
-			must(t, errors.Join(db.Update(func(tx *bbolt.Tx) error { return c.do(tx, answerKey("5")) }), db.Close()))
+			must(t, errors.Join(db.Update(func(tx *bbolt.Tx) error { return c.do(tx, boltfile.AnswerKey("5")) }), db.Close()))
 			if report, err := verified(t, path); err != nil || report.Intact || !strings.Contains(fmt.Sprint(report.Findings), c.want) {
 				t.Errorf("verify: %v, %v; want %q", report.Findings, err, c.want)
 			}
@@ -368,7 +348,7 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	s, _ := seeded(t, 1)
 	putOnce(t, s, "1", "key")
 	putOnce(t, s, "2", "other")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(answerBucket), answerKey("key")) }))
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
 	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
@@ -383,9 +363,12 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 func TestARescuedCopyWithDamagedAnswersIsNotServedUnseen(t *testing.T) {
 	s, path := seeded(t, 5)
 	putOnce(t, s, "1", "key")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(answerBucket), answerKey("key")) }))
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
 	must(t, os.Remove(path))
-	awaitNote(t, s, "accounts are kept in "+path+".rescued-")
+	await(t, "the accounts kept", func() bool {
+		err := s.Check(t.Context())
+		return err != nil && strings.Contains(err.Error(), "accounts are kept in "+path+".rescued-")
+	})
 }
 
 // TestDatabaseFromBeforeAnswersOpens opens a file that the version before

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // benchStore has 100,000 accounts.
@@ -41,9 +42,9 @@ func BenchmarkGet(b *testing.B) {
 	})
 	b.Run("plain View", func(b *testing.B) {
 		for b.Loop() {
-			if err := s.handle().db.View(func(tx *bbolt.Tx) error {
+			if err := s.h.db.View(func(tx *bbolt.Tx) error {
 				key := []byte(id())
-				_, err := decode(key, tx.Bucket(accountBucket).Get(key))
+				_, err := decode(key, tx.Bucket(boltfile.AccountBucket).Get(key))
 				return err
 			}); err != nil {
 				b.Fatal(err)

@@ -13,38 +13,9 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
-
-func openAt(t testing.TB, path string) *Store {
-	t.Helper()
-	return openWith(t, path, nil)
-}
-
-func openWith(t testing.TB, path string, now func() time.Time) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Now: now})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		s.Close(ctx)
-	})
-	return s
-}
-
-// seeded returns an open store with n accounts, and its path.
-func seeded(t *testing.T, n int) (*Store, string) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	s := openAt(t, path)
-	if _, err := s.Seed(t.Context(), store.Fakes(n)); err != nil {
-		t.Fatal(err)
-	}
-	return s, path
-}
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Opener {
@@ -197,28 +168,16 @@ func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
 	}
 }
 
-func writeFile(t *testing.T, path string, b []byte) {
-	t.Helper()
-	must(t, os.WriteFile(path, b, 0o600))
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // cut makes a good database and keeps a part of what it uses.
 func cut(t *testing.T, path string, part float64) {
 	t.Helper()
 	s := openAt(t, path)
 	_, err := s.Seed(t.Context(), store.Fakes(5000))
 	must(t, err)
-	m, err := inspectFile(s.handle().file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
 	storetest.Close(t, s)
-	must(t, os.Truncate(path, max(int64(part*float64(m.need())), 2*m.pageSize)))
+	must(t, os.Truncate(path, max(int64(part*float64(m.Size())), 2*m.PageSize)))
 }
 
 func foreign(t *testing.T, path string, opts *bbolt.Options) {

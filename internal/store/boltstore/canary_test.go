@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,21 +18,21 @@ import (
 // idle makes it long ago that anything was written.
 func idle(s *Store) {
 	then := time.Now().Add(-canaryAfter)
-	s.wrote.Store(&then)
+	s.committer.lastCommit.Store(&then)
 }
 
 func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
 	s, _ := seeded(t, 10)
-	before := s.handle().committed.Load()
+	before := s.h.committed.Load()
 	for range 3 {
-		if err := s.CheckWrite(t.Context()); err != nil || s.handle().committed.Load() != before {
-			t.Fatalf("CheckWrite = %v and %d commits, want none just after a write", err, s.handle().committed.Load()-before)
+		if err := s.CheckWrite(t.Context()); err != nil || s.h.committed.Load() != before {
+			t.Fatalf("CheckWrite = %v and %d commits, want none just after a write", err, s.h.committed.Load()-before)
 		}
 	}
 	idle(s)
 	for range 3 { // the first one is a write too
-		if err := s.CheckWrite(t.Context()); err != nil || s.handle().committed.Load() != before+1 {
-			t.Fatalf("CheckWrite = %v and %d commits, want one after %s without any", err, s.handle().committed.Load()-before, canaryAfter)
+		if err := s.CheckWrite(t.Context()); err != nil || s.h.committed.Load() != before+1 {
+			t.Fatalf("CheckWrite = %v and %d commits, want one after %s without any", err, s.h.committed.Load()-before, canaryAfter)
 		}
 	}
 	if err := errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())); err != nil {
@@ -54,21 +55,28 @@ func TestTestWriteObeysItsDeadline(t *testing.T) {
 }
 
 func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
-	dir := smallDisk(t, "tmpfs")
+	dir := t.TempDir()
+	smallDisk(t, dir, "64m")
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	fill(t, dir)
-	written(t, s, 40_000)
-	reader, err := s.handle().db.Begin(false) // no page that is freed from now on is used again
+	var err error
+	for i := 0; err == nil; i++ {
+		_, err = s.Put(t.Context(), store.ID(fmt.Sprint("full-", i)), store.Draft{Name: strings.Repeat("x", 256)}, store.Preconditions{})
+	}
+	if !errors.Is(err, store.ErrNoSpace) {
+		t.Fatal(err)
+	}
+	reader, err := s.h.db.Begin(false) // no page that is freed from now on is used again
 	must(t, err)
 	defer reader.Rollback()
-	before := s.handle().committed.Load()
+	before := s.h.committed.Load()
 	for range 50 {
 		idle(s)
 		if err := s.CheckWrite(t.Context()); err != nil {
 			t.Fatalf("CheckWrite on a full disk = %v", err)
 		}
 	}
-	if n := s.handle().committed.Load() - before; n == 50 {
+	if n := s.h.committed.Load() - before; n == 50 {
 		t.Fatal("the disk was not full")
 	}
 }
@@ -80,7 +88,7 @@ func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
 	readOnly, err := syscall.Open(s.path, syscall.O_RDONLY, 0)
 	must(t, err)
 	defer syscall.Close(readOnly)
-	must(t, syscall.Dup3(readOnly, int(s.handle().file.Fd()), 0))
+	must(t, syscall.Dup3(readOnly, int(s.h.file.Fd()), 0))
 	if err := s.CheckWrite(t.Context()); !errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("CheckWrite = %v, want ErrOutcomeUnknown", err)
 	}

@@ -1,108 +1,98 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"sync/atomic"
 	"syscall"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
 	// walkStep is how many records one CheckRecords decodes.
 	walkStep = 1024
-	// hangAfter is how long a Check may be without an answer from the disk until
-	// requests are refused before they touch the file.
-	hangAfter = 2 * time.Second
-	// slowCommit is how long a commit may stand still until Check fails: so long
-	// that two Checks in a row, at their default interval, find one that hangs
-	// within 6 s.
+	// slowCommit is how long a commit may stand still until Check fails: so long that two Checks in a row, at their
+	// default interval, find one that hangs within 6 s.
 	slowCommit = time.Second
-	// hangTurns of hangTurn are how long it is watched then before that is believed.
-	hangTurn, hangTurns = 20 * time.Millisecond, 15
+	// canaryAfter is how long nothing may have been written until CheckWrite writes.
+	canaryAfter = 30 * time.Second
 )
 
-// Check asks whether this process can still serve and keep the accounts, and a
-// new one might. Its layers go from what is known to what touches the map, each
-// one making the next one safe: what the store has latched; is the open file
-// the one at the path; both meta pages from the disk itself, and the file as
-// long as they say; is a commit hanging; then a read transaction, which finds a
-// record that never changes, and the accounts. It changes nothing in the file but
-// an older meta page that is damaged.
-// It obeys ctx only between layers, for a disk that hangs can't be told to
-// stop, and is not to be called while another Check runs. A file that is gone is
-// told to the committer, which puts it back; while it does, a new process would
-// find nothing, so that Check does not fail for it, and CheckRecords does.
+// Check asks whether this process can still serve and keep the accounts, and a new one might. Its layers go from what
+// is known to what touches the map, each one making the next one safe: has the store failed; is the open file the one
+// at the path; are both meta pages on the disk itself whole, and the file as long as they say; is a commit hanging;
+// then a read transaction, which finds a record that never changes, and the accounts. It changes nothing.
+//
+// Check does not fail while the accounts of a lost file are not saved: a new process would not have them.
+// CheckRecords does. When they are saved, the store has failed.
+//
+// It obeys ctx only between layers, for a disk that hangs can't be told to stop, and is not to be called while
+// another Check runs.
 func (s *Store) Check(ctx context.Context) error {
-	begun := time.Now()
-	s.asking.Store(&begun)
-	defer s.asking.Store(nil)
-	watch := time.AfterFunc(hangAfter, func() {
-		if lasts(context.Background(), &s.asking, &begun) {
-			s.hung.Store(&begun)
-		}
-	})
-	defer watch.Stop()
-	if f := s.failed.Load(); f != nil {
-		if errors.Is(f.err, errReplaced) {
-			s.reportLost() // what was saved may be gone too
-		}
-		return s.explain(f)
+	defer s.watch.begin()()
+	if s.rescue.unsaved() != nil {
+		return nil
 	}
-	h, err := s.hold()
-	if err != nil {
+	if err := cmp.Or(s.Failure(), s.usable()); err != nil {
 		return err
 	}
-	defer h.release()
-	if err := s.inPlace(h); err != nil {
+	if err := s.h.atPath(); errors.Is(err, errReplaced) {
+		return nil
+	} else if err != nil {
 		return err
 	}
-	err = h.complete()
-	if errors.Is(err, errOlderMeta) {
-		err = s.mend(ctx, h, err)
-	} else {
-		s.halved.Store(nil)
-	}
-	if err != nil {
-		return fmt.Errorf("%s %w", s.path, err)
+	err := s.h.complete()
+	s.watch.olderMeta.Store(errors.Is(err, boltfile.ErrOlderMeta))
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
+		return err
 	}
 	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
 		return err
 	}
-	_, err = s.ask(func(snap snapshot) (store.ID, error) { return "", checkBuckets(snap) })
+	_, err = s.ask(func(snap boltfile.Snapshot) (store.ID, error) { return "", checkBuckets(snap) })
 	return err
 }
 
-// CheckRecords decodes the next records, verifies their checksums and the pages
-// that lead to them, and goes on from there the next time, so that all of them
-// are read in turn. A new process would find the same damage. It fails too while
-// a lost database is put back, for then writes are refused. It is not to be
-// called while another CheckRecords runs.
+// CheckRecords decodes the next records, verifies their checksums and the pages that lead to them, and goes on from
+// there the next time, so that all of them are read in turn. A new process would find the same damage. It fails too
+// while the accounts of a lost file are not saved. A damaged older meta page that the last Check found is a warning,
+// an error with a method Warning: nothing is lost, and the next commit writes it anew. It is not to be called while
+// another CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
-	if err := errors.Join(s.usable(), s.takesWrites()); err != nil {
+	if err := cmp.Or(s.rescue.unsaved(), s.usable()); err != nil {
 		return err
 	}
-	if damage := s.halved.Load(); damage != nil {
-		return fmt.Errorf("%s %w, and the disk is too full to write it anew: free some space", s.path, *damage)
+	if err := s.h.atPath(); err != nil {
+		return err
 	}
-	walked, err := s.ask(func(snap snapshot) (store.ID, error) {
-		return walk(snap, s.walked)
+	walked, err := s.ask(func(snap boltfile.Snapshot) (store.ID, error) {
+		return walk(snap, s.watch.walked)
 	})
-	if err == nil {
-		s.walked = walked
+	if err != nil { // with damage, the next walk begins where this one did
+		return err
 	}
-	return err // with damage, the next walk begins where this one did
+	s.watch.walked = walked
+	if s.watch.olderMeta.Load() {
+		return warning{fmt.Errorf("%s %w", s.path, boltfile.ErrOlderMeta)}
+	}
+	return nil
 }
 
-// CheckWritable asks whether the file system still takes writes, by opening the
-// file for it: an error of the file system can have made it read-only, which
-// its statistics do not show. A file that is gone is Check's to tell.
+// warning is the error of a check that passed and has something to say.
+type warning struct{ error }
+
+func (w warning) Warning() string { return w.Error() }
+
+// CheckWritable asks whether the file system still takes writes, by opening the file for it: an error of the file
+// system can have made it read-only, which its statistics do not show. A file that is gone is for Check to tell.
 func (s *Store) CheckWritable(context.Context) error {
 	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -114,13 +104,30 @@ func (s *Store) CheckWritable(context.Context) error {
 	return f.Close()
 }
 
-// ask is read for checks, whose goroutines may hang: they take no place from
-// the requests.
-func (s *Store) ask(f func(snapshot) (store.ID, error)) (store.ID, error) {
-	id, err := read(s, f)
+// CheckWrite asks whether a write would succeed. While clients write, their own commits answer that, and it does
+// nothing; after 30 s without any it commits a record that never changes, by the same way as theirs. A full disk is
+// no failure of it, because every process would find it full, and neither is a lost file, which is for Check to tell.
+// It is for after a Check that passed, which has read the pages that the commit touches.
+func (s *Store) CheckWrite(ctx context.Context) error {
+	if time.Since(*s.committer.lastCommit.Load()) < canaryAfter || s.rescue.unsaved() != nil {
+		return nil
+	}
+	err := s.update(ctx, checkSentinel, putSentinel)
+	if err == nil || errors.Is(err, store.ErrNoSpace) || errors.Is(err, errReplaced) && s.latch.err() == nil {
+		return nil
+	}
+	return fmt.Errorf("test write after %s without any: %w", canaryAfter, err)
+}
+
+// ask is view for checks, whose goroutines may hang: they take no place from the requests.
+func (s *Store) ask(f func(boltfile.Snapshot) (store.ID, error)) (id store.ID, err error) {
+	err = s.h.read(func(tx *bbolt.Tx) (err error) {
+		id, err = f(s.h.snapshot(tx))
+		return err
+	})
 	var broken *fault
 	if errors.As(err, &broken) {
-		s.latch(err)
+		s.latch.set(err)
 	}
 	if err != nil {
 		return id, fmt.Errorf("read transaction: %w", err)
@@ -128,103 +135,27 @@ func (s *Store) ask(f func(snapshot) (store.ID, error)) (store.ID, error) {
 	return id, nil
 }
 
-// complete inspects the file on its disk. A commit that writes a meta page at
-// this moment can be seen half done, so a fault counts when it is found three
-// times.
-func (h *handle) complete() (err error) {
-	for range 3 {
-		committed := h.committed.Load()
-		info, statErr := h.file.Stat()
-		if statErr != nil {
-			return statErr
-		}
-		var best meta
-		best, err = h.inspect(h.disk, info.Size())
-		if err == nil && (best.txid < committed || best.txid > h.committed.Load()+1) {
-			err = errForeign(best.txid, committed)
-		}
-		if err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-// inspect is inspect of the open file, by what this process knows: which is the
-// newest transaction.
-func (h *handle) inspect(f io.ReaderAt, size int64) (meta, error) {
-	committed := h.committed.Load()
-	m, err := inspect(f, size)
-	if errors.Is(err, errNewestMeta) && m.txid >= committed {
-		err = errOlderMeta
-	}
-	return m, err
-}
-
-// mend commits, which writes a damaged older meta page anew: nothing is lost with
-// it, and nobody is to be killed for it. A full disk is no reason for that either,
-// and is for CheckRecords to say. Two commits write both pages, for in a copy that
-// was put back the first one can be of either.
-func (s *Store) mend(ctx context.Context, h *handle, damage error) error {
-	for range 2 {
-		switch err := s.touchSentinel(ctx); {
-		case errors.Is(err, store.ErrNoSpace):
-			s.halved.Store(&damage)
-			return nil
-		case err != nil:
-			return fmt.Errorf("%w, and a commit, which writes it anew, failed: %w", damage, err)
-		}
-	}
-	if err := h.complete(); err != nil {
-		return err
-	}
-	s.log.Warn("the database was damaged and is mended", "path", s.path, "damage", damage)
-	return nil
-}
-
-// writing fails when a commit has been under way for too long: the disk takes
-// no writes, and every client waits for it in vain.
+// writing fails when a commit has been under way for too long: the disk takes no writes, and every client waits for
+// it in vain.
 func (s *Store) writing(ctx context.Context) error {
-	begun := s.busy.Load()
-	if begun == nil || time.Since(*begun) <= slowCommit || !lasts(ctx, &s.busy, begun) {
+	now := &s.committer.commitStarted
+	begun := now.Load()
+	if begun == nil || time.Since(*begun) <= slowCommit || !stillStuck(ctx, now, begun) {
 		return nil
 	}
-	return fmt.Errorf("a write has been under way for %s: the disk takes none", time.Since(*begun).Round(100*time.Millisecond))
+	return fmt.Errorf("a write has been under way for %s: the disk takes none",
+		time.Since(*begun).Round(100*time.Millisecond))
 }
 
-// lasts says whether what now has begun stays so for a while in which this
-// process has the CPU: one that is starved of it is as slow as a disk that
-// hangs, and nothing is wrong with the disk.
-func lasts(ctx context.Context, now *atomic.Pointer[time.Time], begun *time.Time) bool {
-	turn := time.NewTicker(hangTurn)
-	defer turn.Stop()
-	for seen := 0; seen < hangTurns; {
-		asked := time.Now()
-		select {
-		case <-turn.C:
-		case <-ctx.Done():
-			return false
-		}
-		if now.Load() != begun {
-			return false
-		}
-		if time.Since(asked) < 2*hangTurn {
-			seen++
-		}
-	}
-	return true
-}
-
-// walk decodes the next walkStep records after from and returns the id of the
-// last, or "" at the end.
-func walk(snap snapshot, from store.ID) (last store.ID, err error) {
-	accounts, err := snap.bucket(accountBucket)
+// walk decodes the next walkStep records after from and returns the id of the last, or "" at the end.
+func walk(snap boltfile.Snapshot, from store.ID) (last store.ID, err error) {
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err != nil {
 		return from, err
 	}
 	n := 0
 	var damage error
-	err = accounts.after([]byte(from), func(k, v []byte) bool {
+	err = accounts.After([]byte(from), func(k, v []byte) bool {
 		acc, err := decode(k, v)
 		if err != nil && damage == nil { // the first is enough to act on
 			damage = err

@@ -5,63 +5,43 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"accountservice/internal/store"
 )
 
-// failure is why a store does nothing any more.
+// latch ends a store: its first reason stays, and every request from then on is refused with it.
+type latch struct {
+	first atomic.Pointer[failure]
+	stuck chan struct{} // closed when bbolt's locks may be held for ever
+	once  sync.Once
+}
+
+// failure is why a store does nothing any more, and since when.
 type failure struct {
-	err   error
-	at    time.Time
-	saved atomic.Pointer[saved] // what became of the accounts of a lost file
+	err error
+	at  time.Time
 }
 
-// Failure is why the store refuses everything, and what became of the accounts of
-// a file that was lost; nil while it does not. It is known after Close, too, which
-// tries for the last time to save them.
-func (s *Store) Failure() error {
-	if f := s.failed.Load(); f != nil {
-		return s.explain(f)
-	}
-	return nil
-}
-
-// latch ends the store: the first reason stays, and everything from now on is
-// refused with it.
-func (s *Store) latch(err error) {
-	s.failed.CompareAndSwap(nil, &failure{err: err, at: time.Now()})
+func (l *latch) set(err error) {
+	l.first.CompareAndSwap(nil, &failure{err: err, at: time.Now()})
 	var broken *fault
 	if errors.As(err, &broken) {
-		// bbolt may hold its locks for ever, and who waits for them with it
-		s.stuckOnce.Do(func() { close(s.stuck) })
+		l.once.Do(func() { close(l.stuck) })
 	}
 }
 
-func (f *failure) asError() error {
-	return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
-}
-
-// latched returns nil, or why the store does nothing any more.
-func (s *Store) latched() error {
-	if f := s.failed.Load(); f != nil {
-		return f.asError()
-	}
-	select {
-	case <-s.closing:
-		return fmt.Errorf("%w: it is closed", store.ErrUnavailable)
-	default:
+// err is nil until the latch is set, and then ErrUnavailable with the reason.
+func (l *latch) err() error {
+	f := l.first.Load()
+	if f == nil {
 		return nil
 	}
-}
-
-// usable is what every request asks first: latched, or the disk hangs.
-func (s *Store) usable() error {
-	if begun := s.hung.Load(); begun != nil && begun == s.asking.Load() {
-		return fmt.Errorf("%w: its disk has not answered for %s", store.ErrUnavailable, time.Since(*begun).Round(100*time.Millisecond))
-	}
-	return s.latched()
+	return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
 }
 
 // fault is a panic turned into an error.
@@ -79,8 +59,8 @@ func (f *fault) Error() string {
 	return fmt.Sprintf("panic in the database: %v", f.value)
 }
 
-// guard calls f and returns a panic of it, or a memory fault, as *fault. It is
-// for goroutines of this package alone: SetPanicOnFault stays on in them.
+// guard calls f and returns a panic of it, or a memory fault, as *fault. It is for goroutines of this package alone:
+// SetPanicOnFault stays on in them.
 func guard(f func() error) (err error) {
 	debug.SetPanicOnFault(true)
 	defer func() {
@@ -89,4 +69,28 @@ func guard(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// callersOwn calls a function of the caller. A panic in it is the caller's fault and no damage of the database, so
+// that it must not end the store.
+func callersOwn(doing string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%s: panic: %v", doing, v)
+		}
+	}()
+	return f()
+}
+
+// noSpace reports whether the disk is full. bbolt keeps some causes as text only.
+func noSpace(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
+			return true
+		}
+	}
+	return false
 }

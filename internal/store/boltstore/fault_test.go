@@ -10,42 +10,39 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
-	"accountservice/internal/store/storetest"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // faults are done to the file under an open store.
 var faults = map[string]struct {
-	do    func(t *testing.T, s *Store, path string)
-	want  string // in Check's error
-	heals bool   // the store puts the file back and goes on
+	do   func(t *testing.T, s *Store, path string)
+	want string // in Check's error
 }{
-	"deleted":        {func(t *testing.T, _ *Store, p string) { must(t, os.Remove(p)) }, "deleted or moved away", true},
-	"moved away":     {func(t *testing.T, _ *Store, p string) { must(t, os.Rename(p, p+".old")) }, "deleted or moved away", true},
-	"folder removed": {func(t *testing.T, _ *Store, p string) { must(t, os.RemoveAll(filepath.Dir(p))) }, "deleted or moved away", false},
+	"deleted":    {func(t *testing.T, _ *Store, p string) { must(t, os.Remove(p)) }, "deleted or moved away"},
+	"moved away": {func(t *testing.T, _ *Store, p string) { must(t, os.Rename(p, p+".old")) }, "deleted or moved away"},
 	"replaced": {func(t *testing.T, _ *Store, p string) {
 		_, other := seeded(t, 3)
 		must(t, os.Rename(other, p))
-	}, "another file was put", false},
-	"cut to 0":    {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 0)) }, "is empty", false},
-	"cut to 8192": {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short", false},
+	}, "another file was put"},
+	"cut to 0":    {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 0)) }, "is empty"},
+	"cut to 8192": {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short"},
 	"cut to half": {func(t *testing.T, s *Store, p string) {
-		m, err := inspectFile(s.handle().file)
+		m, err := boltfile.InspectFile(s.h.file)
 		must(t, err)
-		must(t, os.Truncate(p, m.need()/2))
-	}, "is cut short", false},
+		must(t, os.Truncate(p, m.Size()/2))
+	}, "is cut short"},
 	"overwritten with zeros": {func(t *testing.T, _ *Store, p string) {
 		info, err := os.Stat(p)
 		must(t, err)
 		must(t, os.Truncate(p, 0))
 		must(t, os.Truncate(p, info.Size()))
-	}, "both its meta pages are damaged", false},
+	}, "both its meta pages are damaged"},
 }
 
 func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
@@ -56,7 +53,9 @@ func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
 				t.Fatalf("Check of a good file: %v", err)
 			}
 			fault.do(t, s, path)
-			if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), fault.want) {
+			var err error // a file that is gone is saved first
+			await(t, "a failing Check", func() bool { err = s.Check(t.Context()); return err != nil })
+			if !strings.Contains(err.Error(), fault.want) {
 				t.Errorf("Check = %v, want %q", err, fault.want)
 			}
 		})
@@ -80,7 +79,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 						t.Errorf("Get = %v, want ErrUnavailable", err)
 					}
 					_, err := s.Put(ctx, id, store.Draft{Name: "lost"}, store.Preconditions{})
-					if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrOutcomeUnknown) && !(err == nil && fault.heals) {
+					if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrOutcomeUnknown) {
 						t.Errorf("Put = %v, want ErrUnavailable or ErrOutcomeUnknown", err)
 					}
 				})
@@ -103,22 +102,22 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 // beside it, which it would read through the map and die of.
 func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	s, path := seeded(t, 2000)
-	m, err := inspectFile(s.handle().file)
+	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
-	accounts, err := snapshot{s.handle().file, m.pageSize, m.root}.bucket(accountBucket)
+	accounts, err := m.Snapshot(s.h.file).Bucket(boltfile.AccountBucket)
 	must(t, err)
-	damaged, next, err := accounts.leafOf([]byte("10500"))
+	damaged, next, err := accounts.Leaf([]byte("10500"))
 	must(t, err)
-	before, _, err := accounts.leafOf([]byte("10000"))
+	before, _, err := accounts.Leaf([]byte("10000"))
 	must(t, err)
-	spoil(t, path, int64(damaged.id)*m.pageSize+8, []byte{0xa5, 0xa5})
+	spoil(t, path, int64(damaged.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
 	for id := string(next); id < "10999"; id = nextID(t, id) { // all of the page behind it
 		if err := s.Delete(t.Context(), store.ID(id), store.Preconditions{}); err != nil && !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("Delete %s = %v", id, err)
 		}
 	}
 	must(t, s.Check(t.Context()))
-	if _, err := s.Put(t.Context(), store.ID(before.key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
+	if _, err := s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put elsewhere = %v", err)
 	}
 	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
@@ -133,29 +132,10 @@ func nextID(t *testing.T, id string) string {
 	return strconv.Itoa(n + 1)
 }
 
-func TestNothingIsAcknowledgedAfterTheFileWasReplaced(t *testing.T) {
-	s, path := seeded(t, 10)
-	must(t, os.Rename(path, path+".old"))
-	if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
-	awaitBack(t, s)
-	must(t, os.Rename(path+".old", path)) // too late: the copy is the database, and this another file
-	for range 2 {
-		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("Put after the file came back = %v, want ErrUnavailable: the store is latched", err)
-		}
-	}
-	storetest.Close(t, s)
-	if acc, err := openAt(t, path).Get(t.Context(), "10001"); err != nil || acc.Name != "Person_1" {
-		t.Errorf("account = %+v, %v; want it unchanged", acc, err)
-	}
-}
-
 func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	s, _ := seeded(t, 5000)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(accountBucket)
+		b := tx.Bucket(boltfile.AccountBucket)
 		record := append([]byte(nil), b.Get([]byte("14500"))...)
 		record[len(record)-3] ^= 0x04
 		return b.Put([]byte("14500"), record)
@@ -186,7 +166,7 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
-	for _, bucket := range [][]byte{accountBucket, metaBucket} {
+	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
 		s, _ := seeded(t, 1)
 		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
 		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), string(bucket)) {
@@ -230,19 +210,11 @@ func TestNoSpaceIsKnownByItsTextToo(t *testing.T) {
 
 func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("needs the right to mount a small file system: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	smallDisk(t, dir, "4m")
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	_, err := s.Seed(t.Context(), store.Fakes(1000))
 	must(t, err)
-	filler, err := os.Create(filepath.Join(dir, "filler"))
-	must(t, err)
-	for err == nil {
-		_, err = filler.Write(make([]byte, 4096))
-	}
-	must(t, filler.Close())
+	filler := fill(t, dir)
 
 	acked := make(map[store.ID]bool)
 	refused := 0
@@ -269,7 +241,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	if err := s.Check(t.Context()); err != nil {
 		t.Errorf("Check on a full disk: %v; a full disk is no reason to restart", err)
 	}
-	must(t, os.Remove(filler.Name()))
+	must(t, os.Remove(filler))
 	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
 		t.Errorf("Put with space again: %v", err)
 	}
@@ -277,5 +249,35 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 		if _, err := s.Get(t.Context(), id); err != nil {
 			t.Errorf("%s was acknowledged: %v", id, err)
 		}
+	}
+}
+
+func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
+	s, path := seeded(t, 10)
+	m, err := boltfile.InspectFile(s.h.file)
+	must(t, err)
+	spoil(t, path, int64(m.Freelist)*m.PageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
+	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
+		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
+	}
+}
+
+// Every page of a copy counts, also those that no account needs.
+func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
+	s, path := seeded(t, 3000)
+	for i := range 20 { // so that pages are free
+		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Preconditions{}))
+	}
+	m, err := boltfile.InspectFile(s.h.file)
+	must(t, err)
+	spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
+	must(t, os.Remove(path))
+	await(t, "the latch", func() bool { return s.Failure() != nil })
+	if err := s.Failure(); !strings.Contains(err.Error(), "are kept in "+path+".rescued-") ||
+		!strings.Contains(err.Error(), "the copy is damaged: page") {
+		t.Errorf("Failure = %v, want the damage", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("at the path: %v, want nothing", err)
 	}
 }

@@ -3,55 +3,40 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"go.etcd.io/bbolt"
 
-	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// handle is one open, locked and mapped database file. A store has one at a
-// time, and another one after its file was deleted and put back.
+// mapSize is the address space reserved for the map. A file that outgrows its map makes the writer wait for every
+// reader, and new readers for the writer.
+const mapSize = 1 << 30
+
+// handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
+	path string
 	db   *bbolt.DB
-	file *os.File // bbolt's own, to ask what became of it
-	disk direct   // the same file, past the page cache
+	file *os.File        // bbolt's own, to ask what became of it
+	disk boltfile.Direct // the same file, past the page cache
 
 	pageSize  int64
 	id        string        // which database this is
 	committed atomic.Uint64 // the last transaction
-	hasName   bool          // when it was opened: there are file systems that never say so
-
-	users   sync.RWMutex // held for reading by whoever holds the handle
-	closing sync.Once
+	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
+	// nothing.
+	hasName bool
 }
 
-// handle is the one of this moment. Only the committer, which changes it, may
-// use it so; everybody else holds it.
-func (s *Store) handle() *handle { return s.current.Load() }
-
-// hold returns the handle of this moment, which stays open until it is released.
-func (s *Store) hold() (*handle, error) {
-	for {
-		h := s.current.Load()
-		if h.users.TryRLock() {
-			return h, nil
-		}
-		if s.current.Load() == h { // it is being closed, and no other follows
-			return nil, fmt.Errorf("%w: it is closed", store.ErrUnavailable)
-		}
-	}
-}
-
-func (h *handle) release() { h.users.RUnlock() }
-
-// open has bbolt map the locked file that openFile returns, calls prepare, and
-// closes it all again if that fails.
-func (h *handle) open(path string, openFile func() (*os.File, error), prepare func() error) error {
+// openHandle has bbolt map the locked file that openFile returns, calls prepare, and closes everything again if that
+// fails.
+func openHandle(path string, openFile func() (*os.File, error), prepare func(*handle) error) (*handle, error) {
+	h := &handle{path: path}
 	err := guard(func() (err error) {
 		h.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 			OpenFile: func(string, int, os.FileMode) (f *os.File, err error) {
@@ -65,49 +50,158 @@ func (h *handle) open(path string, openFile func() (*os.File, error), prepare fu
 		if err != nil {
 			return err
 		}
-		return prepare()
+		return prepare(h)
 	})
-	var fault *fault
-	if errors.As(err, &fault) {
+	var broken *fault
+	if errors.As(err, &broken) {
 		// bbolt's locks may be held: the process ends without closing it
-		return fmt.Errorf("the database is damaged (%w); restore a backup", err)
+		return nil, fmt.Errorf("the database is damaged (%w); restore a backup", err)
 	}
 	if err != nil {
 		if h.db != nil {
 			h.db.Close()
 		}
-		return err
+		return nil, err
 	}
-	h.disk = openDirect(h.file)
+	h.disk = boltfile.OpenDirect(h.file)
 	if info, err := h.file.Stat(); err == nil {
 		h.hasName = links(info) > 0
+	}
+	return h, nil
+}
+
+// close waits for the reads under way.
+func (h *handle) close() error {
+	h.disk.Close()
+	return h.db.Close()
+}
+
+// errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
+// with the process.
+var errReplaced = errors.New("the open database is no longer the file at its path")
+
+// atPath is nil if the open file is the one at its path, and errReplaced if not.
+func (h *handle) atPath() error {
+	open, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(h.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
+	case err != nil:
+		return err
+	case !os.SameFile(open, there):
+		return fmt.Errorf("%w: another file was put at %s", errReplaced, h.path)
+	case h.deleted(open):
+		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; "+
+			"mount its folder instead", errReplaced, h.path)
 	}
 	return nil
 }
 
-// deleted says whether the open file has lost its last name, whatever its path
-// leads to: that can be a mount of this one file, whose original is gone.
+// deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
+// file, whose original was deleted.
 func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
 
 func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
 
-// close waits for those who hold the handle, and closes it.
-func (h *handle) close() (err error) {
-	h.closing.Do(func() {
-		h.users.Lock() // for ever: nobody is to use it any more
-		h.disk.close()
-		err = h.db.Close()
-	})
-	return err
+// errForeign says that the file's last transaction is not ours.
+func errForeign(found, ours uint64) error {
+	if found < ours {
+		return fmt.Errorf("the database went back from transaction %d to %d", ours, found)
+	}
+	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: "+
+		"something else wrote into the open file", found, ours)
 }
 
-// change makes next the handle and closes the one before when its last reader
-// has ended, which nobody waits for but Close. It is called by the committer.
-func (s *Store) change(next *handle) {
-	old := s.current.Swap(next)
-	s.retired.Go(func() {
-		if err := old.close(); err != nil {
-			s.log.Error("closing the deleted database file", "path", s.path, "err", err)
+func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
+	return boltfile.NewSnapshot(h.file, h.pageSize, uint64(tx.Cursor().Bucket().Root()))
+}
+
+// read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not
+// clean up after a panic: that would wait for locks that the panic may have left held.
+func (h *handle) read(f func(*bbolt.Tx) error) error {
+	return guard(func() error {
+		before := h.committed.Load()
+		if err := h.touchMetas(); err != nil {
+			return err
 		}
+		tx, err := h.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		if id := uint64(tx.ID()); id < before || id > h.committed.Load()+1 {
+			err = errForeign(id, before)
+		} else {
+			err = f(tx)
+		}
+		return errors.Join(err, tx.Rollback())
 	})
+}
+
+// touchMetas reads by pread the two pages that bbolt reads through the map when a transaction begins.
+func (h *handle) touchMetas() error {
+	for _, at := range []int64{0, h.pageSize} {
+		if _, err := h.file.ReadAt(make([]byte, 1), at); err != nil {
+			return fmt.Errorf("reading its meta pages: %w", err)
+		}
+	}
+	return nil
+}
+
+// begin begins the write transaction that follows the last one of this process. Any other one means that something
+// else wrote into the file.
+func (h *handle) begin() (*bbolt.Tx, error) {
+	info, err := h.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	m, err := h.inspect(h.file, info.Size())
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
+		return nil, err
+	}
+	if _, err := boltfile.ReadFreelist(h.file, m); err != nil {
+		return nil, err
+	}
+	tx, err := h.db.Begin(true)
+	if err != nil {
+		return nil, err
+	}
+	if last := h.committed.Load(); uint64(tx.ID()) != last+1 {
+		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
+	}
+	return tx, nil
+}
+
+// complete inspects the file on its disk; boltfile.ErrOlderMeta says that nothing is lost. A commit that writes a
+// meta page at this moment can be seen half done, so a fault counts when it is found three times.
+func (h *handle) complete() (err error) {
+	for range 3 {
+		committed := h.committed.Load()
+		info, statErr := h.file.Stat()
+		if statErr != nil {
+			return statErr
+		}
+		var best boltfile.Meta
+		best, err = h.inspect(h.disk, info.Size())
+		if err == nil && (best.TxID < committed || best.TxID > h.committed.Load()+1) {
+			err = errForeign(best.TxID, committed)
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s %w", h.path, err)
+}
+
+// inspect is inspect of the open file, and knows which transaction is the newest.
+func (h *handle) inspect(f io.ReaderAt, size int64) (boltfile.Meta, error) {
+	committed := h.committed.Load()
+	m, err := boltfile.Inspect(f, size)
+	if errors.Is(err, boltfile.ErrNewestMeta) && m.TxID >= committed {
+		err = boltfile.ErrOlderMeta
+	}
+	return m, err
 }

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Import implements store.Store.
@@ -22,16 +23,16 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	for i, acc := range in {
 		keys[i] = []byte(acc.ID)
 	}
-	touch := func(snap snapshot) error {
-		accounts, err := snap.bucket(accountBucket)
+	touch := func(snap boltfile.Snapshot) error {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err != nil {
 			return err
 		}
-		return accounts.each(keys, func(_, _ []byte) bool { s.progress(); return true })
+		return accounts.Each(keys, func(_, _ []byte) bool { s.committer.progress(); return true })
 	}
 	var done store.Imported
 	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
-		done, err = s.putAll(tx.Bucket(accountBucket), in, keys)
+		done, err = s.putAll(tx.Bucket(boltfile.AccountBucket), in, keys)
 		return err
 	}})
 	if err != nil {
@@ -40,8 +41,7 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	return done, nil
 }
 
-// importable returns the accounts in order of their keys, in which they are put
-// ten times faster, or *Invalid.
+// importable returns the accounts in order of their keys, in which they are put ten times faster, or *Invalid.
 func importable(accounts []store.Account) ([]store.Account, error) {
 	if len(accounts) > store.MaxMany {
 		return nil, &store.Invalid{Field: "accounts", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
@@ -83,7 +83,7 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 		default:
 			done.Replaced++
 		}
-		if records[i], err = encode(next); err != nil {
+		if records[i], err = boltfile.EncodeAccount(next); err != nil {
 			return done, err
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 		return done, errUnchanged
 	}
 	for i, record := range records {
-		s.progress()
+		s.committer.progress()
 		if record != nil {
 			if err := b.Put(keys[i], record); err != nil {
 				return done, err

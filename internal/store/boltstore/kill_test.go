@@ -96,7 +96,7 @@ func TestKillsLoseNothingAcknowledged(t *testing.T) {
 	for round := range rounds {
 		highest := killed(t, path, first, rand.IntN(200), acked)
 		first = highest + 1000 // above what was written and not acknowledged
-		if report, err := examined(path); err != nil || !report.Intact {
+		if report, err := verified(t, path); err != nil || !report.Intact {
 			t.Fatalf("round %d: verify: %v, %v", round, report.Findings, err)
 		}
 		checkAcked(t, path, round, acked)

@@ -8,11 +8,11 @@ import (
 	"slices"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// A page of a list ends when this much was read, however little of it matched:
-// a read transaction keeps the pages of all later ones from being used anew,
-// and what a page has is in memory at once. GetMany has the bound in bytes, too.
+// A page of a list ends when this much was read, however little of it matched: a read transaction keeps the pages of
+// all later ones from being used anew, and what a page has is in memory at once. GetMany has the bound in bytes, too.
 const (
 	maxScan      = 10_000  // records
 	maxScanBytes = 8 << 20 // of records
@@ -23,7 +23,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	err := q.Validate()
 	var page store.Page
 	if err == nil {
-		page, err = view(ctx, s, func(snap snapshot) (store.Page, error) { return list(snap, q) })
+		page, err = view(ctx, s, func(snap boltfile.Snapshot) (store.Page, error) { return list(snap, q) })
 	}
 	if err != nil {
 		return store.Page{}, fmt.Errorf("bolt list: %w", err)
@@ -31,15 +31,15 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return page, nil
 }
 
-func list(snap snapshot, q store.Query) (page store.Page, err error) {
-	accounts, err := snap.bucket(accountBucket)
+func list(snap boltfile.Snapshot, q store.Query) (page store.Page, err error) {
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err != nil {
 		return page, err
 	}
 	var damage error
 	var last store.ID
 	scanned, size := 0, 0
-	err = accounts.after([]byte(q.After), func(k, v []byte) bool {
+	err = accounts.After([]byte(q.After), func(k, v []byte) bool {
 		if len(page.Accounts) == q.Limit || scanned == maxScan || size > maxScanBytes {
 			page.Next = last // there is one more
 			return false
@@ -62,22 +62,23 @@ func list(snap snapshot, q store.Query) (page store.Page, err error) {
 // GetMany implements store.Store.
 func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
 	if len(ids) > store.MaxMany {
-		return nil, fmt.Errorf("bolt get many: %w", &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)})
+		most := &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
+		return nil, fmt.Errorf("bolt get many: %w", most)
 	}
 	keys := make([][]byte, len(ids)) // in order of the tree, each leaf is read once
 	for i, id := range ids {
 		keys[i] = []byte(id)
 	}
 	slices.SortFunc(keys, bytes.Compare)
-	found, err := view(ctx, s, func(snap snapshot) (map[store.ID]store.Account, error) {
-		accounts, err := snap.bucket(accountBucket)
+	found, err := view(ctx, s, func(snap boltfile.Snapshot) (map[store.ID]store.Account, error) {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err != nil {
 			return nil, err
 		}
 		found := make(map[store.ID]store.Account)
 		var failure error
 		size := 0
-		err = accounts.each(keys, func(k, v []byte) bool {
+		err = accounts.Each(keys, func(k, v []byte) bool {
 			if size += len(v); size > maxScanBytes && len(found) > 0 {
 				failure = store.ErrTooMuch
 			} else {
@@ -98,24 +99,4 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, e
 		}
 	}
 	return accounts, nil
-}
-
-// each calls f with those of these keys, which are sorted, that there are, and
-// their values, until f returns false. It reads each leaf once.
-func (t tree) each(keys [][]byte, f func(k, v []byte) bool) error {
-	var leaf page
-	var next []byte // the first key of the leaf after it
-	for n, key := range keys {
-		if n == 0 || next != nil && bytes.Compare(key, next) >= 0 {
-			var err error
-			if leaf, next, err = t.leafOf(key); err != nil {
-				return err
-			}
-		}
-		i := leaf.search(key)
-		if i < leaf.count && bytes.Equal(leaf.key(i), key) && !f(key, leaf.value(i)) {
-			return nil
-		}
-	}
-	return nil
 }

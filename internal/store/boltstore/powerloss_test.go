@@ -55,7 +55,7 @@ func init() {
 		if err := errors.Join(err, ackErr); err != nil {
 			panic(err)
 		}
-		s.handle().db.NoSync = args[2] == "without sync"
+		s.h.db.NoSync = args[2] == "without sync"
 		var writers sync.WaitGroup
 		for w := range powerWriters {
 			writers.Go(func() {
@@ -147,7 +147,7 @@ func (l powerLog) lose(n int, random *rand.Rand) (d disk, acks [powerWriters]int
 // judge says what is wrong with the database that a loss of power left at path.
 func judge(t *testing.T, path string, acks [powerWriters]int) error {
 	t.Helper()
-	if report, err := examined(path); err != nil || !report.Intact {
+	if report, err := verified(t, path); err != nil || !report.Intact {
 		return fmt.Errorf("verify: %v, %v", report.Findings, err)
 	}
 	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, MustExist: true})

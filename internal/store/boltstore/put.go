@@ -11,15 +11,19 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Put implements store.Store.
-func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
+func (s *Store) Put(
+	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
+) (store.Written, error) {
 	if err := draft.Validate(); err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut, next: func(*store.Account) (store.Draft, error) { return draft, nil }}
+	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut,
+		next: func(*store.Account) (store.Draft, error) { return draft, nil }}
 	w, err := s.put(ctx, &put)
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
@@ -28,14 +32,17 @@ func (s *Store) Put(ctx context.Context, id store.ID, draft store.Draft, pre sto
 }
 
 // Update implements store.Store.
-func (s *Store) Update(ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error)) (store.Written, error) {
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: func(old *store.Account) (draft store.Draft, err error) {
+func (s *Store) Update(
+	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
+) (store.Written, error) {
+	next := func(old *store.Account) (draft store.Draft, err error) {
 		err = callersOwn("making the change", func() error { draft, err = change(*old); return err })
 		if err == nil {
 			err = draft.Validate()
 		}
 		return draft, err
-	}}
+	}
+	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: next}
 	w, err := s.put(ctx, &put)
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt update: %w", err)
@@ -48,7 +55,7 @@ type putting struct {
 	id      store.ID
 	pre     store.Preconditions
 	now     func() time.Time
-	decide  func(p store.Preconditions, old *store.Account, was *store.IdempotencyRecord, now time.Time) (replay []byte, err error)
+	decide  func(store.Preconditions, *store.Account, *store.IdempotencyRecord, time.Time) (replay []byte, err error)
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
 }
@@ -68,7 +75,7 @@ func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
 	return p.written, nil
 }
 
-func (p *putting) touch(snap snapshot) error {
+func (p *putting) touch(snap boltfile.Snapshot) error {
 	err := touchAccount(p.id)(snap)
 	if p.pre.Idempotency != nil {
 		err = errors.Join(err, touchAnswers(snap, p.pre.Idempotency.Key, p.now()))
@@ -78,7 +85,7 @@ func (p *putting) touch(snap snapshot) error {
 
 func (p *putting) apply(tx *bbolt.Tx) error {
 	now := p.now()
-	accounts := tx.Bucket(accountBucket)
+	accounts := tx.Bucket(boltfile.AccountBucket)
 	old, err := stored(accounts, p.id)
 	if err != nil {
 		return err
@@ -103,7 +110,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	}
 	acc, created := store.Next(old, p.id, draft, now)
 	p.written = store.Written{Account: acc, Created: created}
-	record, err := encode(acc)
+	record, err := boltfile.EncodeAccount(acc)
 	if err != nil {
 		return err
 	}
@@ -118,7 +125,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	err := s.update(ctx, touchAround(id), func(tx *bbolt.Tx) error {
-		accounts := tx.Bucket(accountBucket)
+		accounts := tx.Bucket(boltfile.AccountBucket)
 		var old *store.Account
 		if pre.Revisions != nil {
 			var err error
@@ -139,17 +146,6 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 	return nil
 }
 
-// callersOwn calls what the caller gave. A panic there is the caller's, and no
-// damage of the database, so that it must not end the store.
-func callersOwn(doing string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%s: panic: %v", doing, v)
-		}
-	}()
-	return f()
-}
-
 // stored returns the account with this id, or nil.
 func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	record := accounts.Get([]byte(id))
@@ -161,22 +157,22 @@ func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 }
 
 // touchAround is the touch of a removal.
-func touchAround(id store.ID) func(snapshot) error {
-	return func(snap snapshot) error {
-		accounts, err := snap.bucket(accountBucket)
+func touchAround(id store.ID) func(boltfile.Snapshot) error {
+	return func(snap boltfile.Snapshot) error {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err == nil {
-			err = accounts.around([]byte(id))
+			err = accounts.Around([]byte(id))
 		}
 		return err
 	}
 }
 
 // touchAccount is the touch of a change of one account.
-func touchAccount(id store.ID) func(snapshot) error {
-	return func(snap snapshot) error {
-		accounts, err := snap.bucket(accountBucket)
+func touchAccount(id store.ID) func(boltfile.Snapshot) error {
+	return func(snap boltfile.Snapshot) error {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err == nil {
-			_, err = accounts.get([]byte(id))
+			_, err = accounts.Get([]byte(id))
 		}
 		return err
 	}

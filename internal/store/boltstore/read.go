@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/bbolt"
+
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	acc, err := view(ctx, s, func(snap snapshot) (store.Account, error) {
-		accounts, err := snap.bucket(accountBucket)
+	acc, err := view(ctx, s, func(snap boltfile.Snapshot) (store.Account, error) {
+		accounts, err := snap.Bucket(boltfile.AccountBucket)
 		if err != nil {
 			return store.Account{}, err
 		}
-		record, err := accounts.get([]byte(id))
+		record, err := accounts.Get([]byte(id))
 		if err != nil {
 			return store.Account{}, err
 		}
@@ -30,10 +33,9 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return acc, nil
 }
 
-// view calls f with what a read transaction sees, on a goroutine of its own: the
-// caller gets an answer when ctx ends, whatever the disk does. An error of f
-// that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
-func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T, error) {
+// view calls f with what a read transaction sees, on a goroutine of its own: the caller gets an answer when ctx ends,
+// whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
+func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
 		return none, err
@@ -43,7 +45,7 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 	}
 	select {
 	case s.readers <- struct{}{}:
-	case <-s.stuck:
+	case <-s.latch.stuck:
 		return none, s.usable()
 	case <-ctx.Done():
 		return none, fmt.Errorf("%d reads are under way: %w", maxReaders, ctx.Err())
@@ -55,10 +57,14 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-s.readers }()
-		v, err := read(s, f)
+		var v T
+		err := s.h.read(func(tx *bbolt.Tx) (err error) {
+			v, err = f(s.h.snapshot(tx))
+			return err
+		})
 		var broken *fault
 		if errors.As(err, &broken) {
-			s.latch(err)
+			s.latch.set(err)
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrTooMuch) {
 			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
@@ -68,47 +74,18 @@ func view[T any](ctx context.Context, s *Store, f func(snapshot) (T, error)) (T,
 	select {
 	case r := <-done:
 		return r.value, r.err
-	case <-s.stuck:
+	case <-s.latch.stuck:
 		return none, s.usable()
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
 }
 
-// touchMetas reads by pread the two pages that bbolt reads through the map when a
-// transaction begins.
-func (h *handle) touchMetas() error {
-	for _, at := range []int64{0, h.pageSize} {
-		if _, err := h.file.ReadAt(make([]byte, 1), at); err != nil {
-			return fmt.Errorf("reading its meta pages: %w", err)
-		}
+// decode returns the account that key and record hold. A damaged one is ErrUnavailable.
+func decode(key, record []byte) (store.Account, error) {
+	acc, err := boltfile.DecodeAccount(key, record)
+	if err != nil {
+		err = fmt.Errorf("%w: account %q: %w", store.ErrUnavailable, key, err)
 	}
-	return nil
-}
-
-// read is bbolt's View for goroutines of this package, without its clean-up
-// after a panic, which waits for locks that a panic may have left held.
-func read[T any](s *Store, f func(snapshot) (T, error)) (v T, err error) {
-	err = guard(func() error {
-		h, err := s.hold()
-		if err != nil {
-			return err
-		}
-		defer h.release()
-		before := h.committed.Load()
-		if err := h.touchMetas(); err != nil {
-			return err
-		}
-		tx, err := h.db.Begin(false)
-		if err != nil {
-			return err
-		}
-		if id := uint64(tx.ID()); id < before || id > h.committed.Load()+1 {
-			err = errForeign(id, before)
-		} else {
-			v, err = f(h.snapshot(tx))
-		}
-		return errors.Join(err, tx.Rollback())
-	})
-	return v, err
+	return acc, err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -40,8 +41,12 @@ func record(t *testing.T, sync string) powerLog {
 	}
 	s, path := seeded(t, 100)
 	storetest.Close(t, s)
-	im := readDB(t, path)
-	must(t, os.Truncate(path, im.highWater*im.pageLength)) // so that it must grow while it is watched
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	m, err := boltfile.InspectFile(f)
+	must(t, err)
+	must(t, os.Truncate(path, m.Size())) // so that it must grow while it is watched
 	before, err := os.ReadFile(path)
 	must(t, err)
 	dir := t.TempDir()

@@ -1,223 +1,173 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
 )
 
 const (
-	// maxRescues is how often within a minute a store goes on after its file was
-	// lost. Where it is lost more often, somebody must look.
-	maxRescues = 5
-	// rescueRate, in bytes a second, is what a rescue must at least get done, and
-	// rescueGrace what it may take beside, before Check fails for it.
+	// rescueRate, in bytes a second, is how fast a copy goes at least, and rescueGrace what it may take beside: so
+	// long a stop waits for it.
 	rescueRate  = 16 << 20
 	rescueGrace = 30 * time.Second
+	// rescuePause is how long at least nothing is tried after a try without a copy.
+	rescuePause = time.Second
 )
 
-// saving is a rescue under way, or one that waits until the disk has room.
-type saving struct {
-	reason error
-	until  time.Time // from then on it is taken to hang
-	full   error     // that the last try found no room; nil before there was one
-	next   time.Time // when that is worth another one
+// rescue saves the accounts of a database whose file is no longer at its path. The open file is then their last copy,
+// and ends with this process. Therefore:
+//
+//   - from the moment the loss is seen, no write is acknowledged any more;
+//   - a copy is made, read back, and put at the path if nothing stands there, or else kept beside;
+//   - only then the store is latched, so that a restart opens what is there;
+//   - while no copy can be made, the store keeps the accounts: it is read, takes no writes, and tries again;
+//   - if the file comes back before that, the store goes on with it.
+//
+// Only the committer calls its methods that change anything, so that no commit comes after the copy.
+type rescue struct {
+	location
+	h     *handle
+	latch *latch
+
+	state  atomic.Pointer[rescueState]  // while the accounts are not saved; else nil
+	result atomic.Pointer[rescueResult] // of the rescue that latched the store
+	next   time.Time                    // when another try is worth it
+	owned  *os.File                     // the copy at the path, locked as the database is, until the store is closed
 }
 
-// saved is what became of the accounts of a store whose file was lost.
-type saved struct {
+// rescueState is a rescue under way, or one that waits for its next try.
+type rescueState struct {
+	reason error     // why the file is not at its path
+	until  time.Time // from then on the copy under way is taken to hang
+	err    error     // why the last try made no copy; nil during the first one
+}
+
+// rescueResult is where the accounts were saved.
+type rescueResult struct {
 	accounts int
-	at       string      // the path of their file; "" if there is none
-	file     fs.FileInfo // that file
-	why      error       // it is not at the store's path
+	at       string      // the path of the copy; "" if there is none
+	file     fs.FileInfo // the copy
+	err      error       // why it is not at the path of the database
 }
 
-// rescue saves the accounts of a store whose file is no longer at its path: the
-// open file is their last copy, and ends with this process. If nothing stands
-// at the path, a copy is put there and the store goes on with it. Anything else
-// there is left alone, the copy is kept, and the store is latched. A disk that
-// is full is waited for, because a new process would have no accounts at all,
-// unless this is the last try. It is called by the committer, so that no write
-// comes between the copy and the change.
-func (s *Store) rescue(last bool) {
-	h := s.handle()
-	lost := s.identity(h)
-	if lost == nil {
-		s.saving.Store(nil) // it came back meanwhile
+// look asks whether the file is at its path, or its accounts were saved, and if not, whether a try is due. last is
+// the try of a stop, after which there is none.
+func (r *rescue) look(last bool) {
+	switch lost := r.h.atPath(); {
+	case lost == nil, r.result.Load().there():
+		if r.state.Swap(nil) != nil {
+			r.log.Warn("the database is at its path again", "path", r.path)
+		}
+	case errors.Is(lost, errReplaced) && (last || !time.Now().Before(r.next)):
+		r.try(lost, last)
 	}
-	if !errors.Is(lost, errReplaced) {
-		return
-	}
-	begun, before := time.Now(), s.saving.Load()
-	if before != nil && begun.Before(before.next) && !last {
-		return
-	}
-	goOn := s.mayGoOn(before == nil, begun)
-	if !goOn {
-		lost = fmt.Errorf("%w, time %d within a minute", lost, len(s.rescues))
-	}
-	now := saving{reason: lost, until: begun.Add(rescueGrace)}
-	if info, err := h.file.Stat(); err == nil {
+}
+
+func (r *rescue) try(lost error, last bool) {
+	begun, before := time.Now(), r.state.Load()
+	now := rescueState{reason: lost, until: begun.Add(rescueGrace)}
+	if info, err := r.h.file.Stat(); err == nil {
 		now.until = now.until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
 	}
 	if before != nil {
-		now.full = before.full
+		now.err = before.err
 	}
-	s.saving.Store(&now)
-	s.reserve.release(h)
-	k, next := s.save(h, goOn)
+	r.state.Store(&now)
+	result := r.save()
+	r.next = time.Now().Add(rescuePause + 4*time.Since(begun))
+	var broken *fault
 	switch {
-	case next != nil:
-		s.change(next)
-		s.saving.Store(nil)
-		if err := s.tellWitness(next, false); err != nil { // it may be deleted too
-			s.log.Warn("no witness can be left beside the database", "path", s.path, "err", err)
-		}
-		s.reserve.keep(next.file)
-		s.log.Warn("the database was put back", "path", s.path, "accounts", k.accounts, "reason", lost)
-	case k.at == "" && noSpace(k.why) && !last && h.nobodyElseAt(s.path):
-		s.saving.Store(&saving{lost, now.until, k.why, time.Now().Add(time.Second + 4*time.Since(begun))})
-		if before == nil {
-			s.log.Error("the database was lost, and the disk has no room to put it back: free some, and do not stop this process, which has its last copy",
-				"path", s.path, "reason", lost, "err", k.why)
+	case result == nil:
+		r.state.Store(nil)
+	case errors.As(result.err, &broken): // bbolt's locks may be held: nothing can be tried again
+		r.latch.set(result.err)
+		r.state.Store(nil)
+	case result.at == "" && !last:
+		r.state.Store(&rescueState{lost, now.until, result.err})
+		if now.err == nil {
+			r.log.Error("the database was lost and cannot be copied: do not stop this process, which has its last copy",
+				"path", r.path, "reason", lost, "err", result.err)
 		}
 	default:
-		s.latch(lost)
-		s.latch(k.why) // it may be a fault, from which there is no way back either
-		s.record(k)
-		s.saving.Store(nil)
+		r.conclude(lost, result, last)
 	}
 }
 
-// nobodyElseAt says whether a new process would find no database at the path.
-func (h *handle) nobodyElseAt(path string) bool {
-	there, err := os.Stat(path)
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
+// conclude latches the store after its accounts were saved, or could not be at the last try. A stop that puts the
+// copy at the path is a good end.
+func (r *rescue) conclude(lost error, result *rescueResult, last bool) {
+	if !last || result.at != r.path {
+		r.result.Store(result)
+		r.latch.set(lost)
 	}
-	open, err := h.file.Stat()
-	return err == nil && os.SameFile(open, there) // mounted alone, and gone where it comes from
-}
-
-// mayGoOn says whether the store was lost seldom enough to be put back and
-// served on. again is a loss that was not counted yet.
-func (s *Store) mayGoOn(again bool, now time.Time) bool {
-	s.rescues = slices.DeleteFunc(s.rescues, func(t time.Time) bool { return now.Sub(t) > time.Minute })
-	if again {
-		s.rescues = append(s.rescues, now)
-	}
-	return len(s.rescues) <= maxRescues
-}
-
-// record keeps in the failure what was saved, and says it in the log.
-func (s *Store) record(k *saved) {
-	f := s.failed.Load()
-	f.saved.Store(k)
-	switch {
-	case k.at == "":
-		s.log.Error("the database was lost", "path", s.path, "reason", f.err, "err", k.why)
-	case k.at == s.path:
-		s.log.Error("the database was put back, for a restart to serve", "path", s.path, "accounts", k.accounts, "reason", f.err)
+	r.state.Store(nil)
+	switch result.at {
+	case "":
+		r.log.Error("the database was lost", "path", r.path, "reason", lost, "err", result.err)
+	case r.path:
+		r.log.Error("the database was put back, for a restart to serve",
+			"path", r.path, "accounts", result.accounts, "reason", lost)
 	default:
-		s.log.Error("the database was saved, and not put back", "copy", k.at, "accounts", k.accounts, "reason", f.err, "err", k.why)
+		r.log.Error("the database was saved, and not put back", "copy", result.at, "accounts", result.accounts,
+			"reason", lost, "err", result.err)
 	}
 }
 
-// standBy is the committer of a latched store: it refuses what still waits. If
-// the file was lost and what was saved of it is lost too, or nothing could be
-// saved yet, it saves the accounts again, as long as this process has them.
-func (s *Store) standBy() {
-	f := s.failed.Load()
-	if !errors.Is(f.err, errReplaced) {
-		return
+// save makes a copy of the open database and puts it at the path if nothing stands there; else it keeps the copy
+// where it made it. It returns nil if the file came back meanwhile.
+func (r *rescue) save() *rescueResult {
+	elsewhere, hiddenByMount := r.otherFileSystem()
+	if hiddenByMount && r.rescueDir == filepath.Dir(r.path) {
+		return &rescueResult{err: elsewhere}
 	}
-	var next time.Time
-	for {
-		select {
-		case <-s.closing:
-			if !f.saved.Load().there() { // a stop waits for the last try
-				s.saving.Store(&saving{reason: f.err, until: time.Now().Add(rescueGrace)})
-				k, _ := s.save(s.handle(), false)
-				s.record(k)
-				s.saving.Store(nil)
-			}
-			return
-		case w := <-s.writes:
-			if w.taken.CompareAndSwap(false, true) {
-				w.done <- s.usable()
-			}
-		case <-s.lost:
-			begun := time.Now()
-			if begun.Before(next) || f.saved.Load().there() {
-				continue
-			}
-			before := f.saved.Load().words(s.path)
-			k, _ := s.save(s.handle(), false)
-			if k.words(s.path) == before {
-				f.saved.Store(k) // in vain again: said before
-			} else {
-				s.record(k)
-			}
-			next = time.Now().Add(time.Second + 4*time.Since(begun))
-		}
-	}
-}
-
-// save makes a copy of the open database and puts it at the path if nothing
-// stands there, opened for the store to go on with if goOn; else it keeps the
-// copy where it made it.
-func (s *Store) save(h *handle, goOn bool) (k *saved, next *handle) {
-	k = new(saved)
-	home, vain := h.sameFileSystem(filepath.Dir(s.path))
-	if vain && s.rescueDir == filepath.Dir(s.path) {
-		k.why = home
-		return k, nil
-	}
-	c, err := h.copyTo(s.rescueDir, filepath.Base(s.path))
+	c, err := r.h.copyFile(context.Background(), r.rescueDir, r.temporary("rescue-"))
 	if err != nil {
-		k.why = err
-		return k, nil
+		return &rescueResult{err: err}
 	}
-	defer func() {
-		if next == nil {
-			c.Close()
-		}
-	}()
+	result := new(rescueResult)
 	var damage error
-	k.accounts, damage = countIntact(c)
-	k.file, err = c.Stat()
-	// a damaged copy is still the last there is, but not to be served unseen
-	if k.why = errors.Join(home, damage, err); k.why == nil && goOn {
-		next, k.why = h.openCopy(c)
+	result.accounts, damage = intact(c, r.h.committed.Load())
+	result.file, err = c.Stat()
+	// a damaged copy is still the last one, but must not be served unnoticed
+	result.err = errors.Join(elsewhere, damage, err)
+	if result.err == nil {
+		// locked, because another process must not write to it while this one may put another copy there; a failure is
+		// no reason to keep it from its path
+		syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		result.err = putAt(c.Name(), r.path)
 	}
-	if k.why == nil {
-		if k.why = putAt(c.Name(), s.path); k.why == nil {
-			os.Remove(c.Name())
-			k.at = s.path
-			return k, next
-		}
+	if result.err == nil {
+		os.Remove(c.Name())
+		result.at = r.path
+		r.owned.Close()
+		r.owned = c
+		return result
 	}
-	if next != nil {
-		next.close()
-		next = nil
+	defer c.Close()
+	if r.h.atPath() == nil {
+		os.Remove(c.Name())
+		return nil
 	}
-	k.at = s.keep(c.Name())
-	return k, nil
+	if result.at = r.keep(c.Name()); !result.there() { // as after an unmount
+		return &rescueResult{err: fmt.Errorf("%w; and its copy is gone", result.err)}
+	}
+	return result
 }
 
 // keep gives a copy the name that people look for, and returns where it is.
-func (s *Store) keep(name string) string {
-	kept := filepath.Join(filepath.Dir(name), filepath.Base(s.path)+".rescued-"+time.Now().UTC().Format("20060102T150405.000Z"))
+func (r *rescue) keep(name string) string {
+	kept := filepath.Join(r.rescueDir, r.rescuedName()+time.Now().UTC().Format("20060102T150405.000Z"))
 	if err := putAt(name, kept); err != nil { // it has a name already
+		syncDir(r.rescueDir)
 		return name
 	}
 	os.Remove(name)
@@ -238,176 +188,73 @@ func putAt(name, path string) error {
 	return err
 }
 
-// copyTo writes a copy of the last transaction into a new file of the folder,
-// with mode and owner of the open one. On an error it leaves none.
-func (h *handle) copyTo(dir, base string) (_ *os.File, err error) {
-	info, err := h.file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	c, err := os.CreateTemp(dir, "."+base+".rescue-*")
-	if err != nil {
-		return nil, fmt.Errorf("cannot create a file for the copy: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			c.Close()
-			os.Remove(c.Name())
-		}
-	}()
-	owner := info.Sys().(*syscall.Stat_t)
-	c.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
-	err = guard(func() error {
-		if err := errors.Join(c.Chmod(info.Mode().Perm()), h.touchMetas()); err != nil {
-			return err
-		}
-		return h.db.View(func(tx *bbolt.Tx) error {
-			if found, ours := uint64(tx.ID()), h.committed.Load(); found != ours {
-				return errForeign(found, ours)
-			}
-			if err := roomFor(c, tx.Size()); err != nil {
-				return err
-			}
-			_, err := tx.WriteTo(c)
-			return err
-		})
-	})
-	return c, errors.Join(err, c.Sync())
-}
-
-// roomFor fails if the disk of f has no room for n bytes: to find that out by
-// writing would take from others what is left.
-func roomFor(f *os.File, n int64) error {
-	var disk syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
-		return err
-	}
-	free := int64(disk.Bavail)
-	if os.Geteuid() == 0 {
-		free = int64(disk.Bfree) // root may take what is kept from others
-	}
-	if free *= int64(disk.Bsize); free < n {
-		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w", (n+1<<20-1)>>20, free>>20, syscall.ENOSPC)
-	}
-	return nil
-}
-
-// openCopy opens a copy of h, to be served in its place.
-func (h *handle) openCopy(c *os.File) (*handle, error) {
-	var next handle
-	err := next.open(c.Name(), func() (*os.File, error) {
-		return c, syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}, func() error {
-		if err := next.prepare(nil); err != nil {
-			return err
-		}
-		if next.id != h.id || next.committed.Load() != h.committed.Load() {
-			return fmt.Errorf("the copy has transaction %d of database %s, and the original %d of %s",
-				next.committed.Load(), next.id, h.committed.Load(), h.id)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &next, nil
-}
-
-// sameFileSystem fails if the folder is not on the file system of the open file,
-// and says whether a copy in that folder is in vain: if the file system has the
-// file still, it was unmounted with all accounts, and the file is whole. A copy in
-// what is there instead would be served, and forgotten at the next mount.
-func (h *handle) sameFileSystem(dir string) (err error, vain bool) {
+// otherFileSystem is an error if the folder of the path is not on the file system of the open file. hiddenByMount is
+// true if the file still exists on an unmounted file system: a copy in the empty mount point would be served, and
+// hidden when the file system is mounted again.
+func (r *rescue) otherFileSystem() (err error, hiddenByMount bool) {
+	dir := filepath.Dir(r.path)
 	folder, err := os.Stat(dir)
 	if err != nil {
-		return err, true
+		return nil, false // the copy, or putting it there, fails for it
 	}
-	file, err := h.file.Stat()
+	file, err := r.h.file.Stat()
 	if err != nil {
 		return err, true
 	}
-	open := file.Sys().(*syscall.Stat_t)
 	switch {
-	case folder.Sys().(*syscall.Stat_t).Dev == open.Dev:
+	case folder.Sys().(*syscall.Stat_t).Dev == file.Sys().(*syscall.Stat_t).Dev:
 		return nil, false
-	case h.deleted(file):
+	case r.h.deleted(file):
 		return fmt.Errorf("%s is on another file system than the file was", dir), false
 	}
-	return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: mount that again", dir), true
+	return fmt.Errorf("%s is on another file system than the open file, which is whole where it is: "+
+		"mount that again", dir), true
 }
 
-// countIntact reads every page and record of a database file and returns how
-// many accounts it has, and the first damage.
-func countIntact(f *os.File) (accounts int, damage error) {
-	v := verifier{file: f, say: func(m message) {
-		if m.Finding != nil && damage == nil {
-			damage = fmt.Errorf("the copy is damaged: %s", m.Finding)
-		}
-	}}
-	v.read()
-	return v.report.Accounts, damage
-}
-
-// there says whether the accounts are still where they were saved.
-func (k *saved) there() bool {
-	if k.at == "" {
+// there reports whether the copy is still where it was saved.
+func (k *rescueResult) there() bool {
+	if k == nil || k.at == "" {
 		return false
 	}
 	info, err := os.Stat(k.at)
 	return err == nil && os.SameFile(info, k.file)
 }
 
-// words says what became of the accounts, and never that they are where they
-// are no longer. It asks the disk.
-func (k *saved) words(path string) string {
+// explain adds to the reason of a failure what became of the accounts, if that is the question. It asks the disk: a
+// copy can be deleted too.
+func (r *rescue) explain(failure error) error {
+	k := r.result.Load()
+	if failure == nil || k == nil {
+		return failure
+	}
+	var words string
 	switch {
 	case k.at == "":
-		return fmt.Sprintf("its accounts could not be saved: %v", k.why)
+		words = fmt.Sprintf("its accounts could not be saved: %v", k.err)
 	case !k.there():
-		return fmt.Sprintf("its %d accounts were saved in %s, and that is gone again", k.accounts, k.at)
-	case k.at == path:
-		return fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
+		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone again", k.accounts, k.at)
+	case k.at == r.path:
+		words = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
 	default:
-		return fmt.Sprintf("its %d accounts are kept in %s (not put back: %v)", k.accounts, k.at, k.why)
+		words = fmt.Sprintf("its %d accounts are kept in %s (not put back: %v)", k.accounts, k.at, k.err)
 	}
+	return fmt.Errorf("%w; %s", failure, words)
 }
 
-// takesWrites fails while the file was lost and is not put back yet.
-func (s *Store) takesWrites() error {
-	switch now := s.saving.Load(); {
+// unsaved is why no write can be taken: the file was lost, and its accounts are not saved yet.
+func (r *rescue) unsaved() error {
+	const keep = "do not stop this process, which has its last copy"
+	switch now := r.state.Load(); {
 	case now == nil:
 		return nil
-	case now.full != nil:
-		return fmt.Errorf("%w: %w; free some space, and it is put back; do not stop this process, which has its last copy: %w",
-			store.ErrNoSpace, now.reason, now.full)
+	case now.err == nil:
+		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w",
+			store.ErrUnavailable, now.reason)
+	case noSpace(now.err):
+		return fmt.Errorf("%w: %w; free some space, and it is put back; %s: %w",
+			store.ErrNoSpace, now.reason, keep, now.err)
 	default:
-		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w", store.ErrUnavailable, now.reason)
+		return fmt.Errorf("%w: %w; it cannot be copied: %w; mend that, and it is put back; %s",
+			store.ErrUnavailable, now.reason, now.err, keep)
 	}
-}
-
-// inPlace is identity for Check, which has the file put back. While that goes on
-// it is nothing that a new process could do better: it would have no accounts.
-func (s *Store) inPlace(h *handle) error {
-	err := s.identity(h)
-	now := s.saving.Load() // before the handle, which changes while it is set
-	if !errors.Is(err, errReplaced) {
-		if now != nil {
-			s.reportLost() // the committer is to see that it came back
-		}
-		return err
-	}
-	goesOn := now != nil && (now.full != nil || time.Now().Before(now.until)) || s.handle() != h
-	s.reportLost()
-	if goesOn {
-		return nil
-	}
-	return err
-}
-
-// explain is asError with what became of the accounts.
-func (s *Store) explain(f *failure) error {
-	if k := f.saved.Load(); k != nil {
-		return fmt.Errorf("%w; %s", f.asError(), k.words(s.path))
-	}
-	return f.asError()
 }

@@ -23,7 +23,7 @@ func stays(n int) store.ID { return store.ID(fmt.Sprintf("%07d", n)) }
 func filled(t *testing.T, n int) *Store {
 	t.Helper()
 	s, _ := seeded(t, 0)
-	s.handle().db.NoSync = true // nothing here looks at what a loss of power leaves
+	s.h.db.NoSync = true // nothing here looks at what a loss of power leaves
 	for first := 0; first < n; first += store.MaxMany {
 		in := make([]store.Account, min(store.MaxMany, n-first))
 		for i := range in {
@@ -32,7 +32,7 @@ func filled(t *testing.T, n int) *Store {
 		_, err := s.Import(t.Context(), in)
 		must(t, err)
 	}
-	s.handle().db.NoSync = false
+	s.h.db.NoSync = false
 	return s
 }
 

@@ -3,42 +3,34 @@ package boltstore
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
-// A witness is the file beside a database that says there is one, and which.
-// With it a lost database is never taken for a first start, and a restored one
-// is noticed.
+// witness is the file beside a database that says there is one, and which. With it a lost database is never taken for
+// a first start, and a restored one is noticed.
 func witness(path string) string { return path + ".witness" }
 
 const witnessText = `accountservice keeps accounts in the file of this name without ".witness".
 If that one is missing, it was lost: restore a backup. To begin anew instead, remove this file too.
 database: `
 
-// testimony is what a witness knows: which database was here, and its last
-// transaction when it was opened or, after that, closed in order.
-type testimony struct {
-	id     string
-	txid   uint64
-	closed bool // in order: nothing was committed after txid
+// witnessRecord is what a witness knows: which database was here, and its last transaction when it was opened or
+// closed.
+type witnessRecord struct {
+	id   string
+	txid uint64
 }
 
-func (k testimony) String() string {
-	text := fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
-	if k.closed {
-		text += closedText
-	}
-	return text
+func (k witnessRecord) String() string {
+	return fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
 }
 
-const closedText = "closed in order\n"
-
-// testify returns what the witness says, or nothing if there is none.
-func testify(path string) (k testimony, err error) {
+// readWitness returns the record of the witness. A missing or malformed one yields zero values.
+func readWitness(path string) (k witnessRecord, err error) {
 	text, err := os.ReadFile(witness(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -46,60 +38,25 @@ func testify(path string) (k testimony, err error) {
 	if err != nil {
 		return k, err
 	}
-	_, said, _ := strings.Cut(string(text), "database: ")
-	fmt.Sscanf(said, "%s\ntransaction: %d", &k.id, &k.txid) // what was spoilt is not said
-	k.closed = strings.HasSuffix(said, closedText)
+	_, record, _ := strings.Cut(string(text), "database: ")
+	fmt.Sscanf(record, "%s\ntransaction: %d", &k.id, &k.txid)
 	return k, nil
 }
 
-// lastClosed returns the last transaction of the database at path, which has m
-// valid, by the word of its witness; 0 if that does not say.
-func lastClosed(path string, f io.ReaderAt, m meta) uint64 {
-	known, err := testify(path)
-	if err != nil || !known.closed {
-		return 0
+// replaceWitness writes the record of h into its witness, which is replaced whole: a crash leaves the old one or the
+// new one. It is ours and not a library's because the folder is synced too, and the file gets the owner of the
+// database.
+func replaceWitness(h *handle, temporary string) error {
+	k := witnessRecord{h.id, h.committed.Load()}
+	if known, err := readWitness(h.path); err != nil || known == k {
+		return err
 	}
-	ours, err := snapshot{file: f, pageSize: m.pageSize, top: m.root}.bucket(metaBucket)
-	if err != nil {
-		return 0
-	}
-	record, err := ours.get(identityKey)
-	if err != nil {
-		return 0
-	}
-	if id, err := unseal(identityKey, record); err != nil || string(id) != known.id {
-		return 0
-	}
-	return known.txid
-}
-
-// reopenWitness makes the witness say no longer that the database was closed. It
-// does so in place, which needs no disk space.
-func reopenWitness(path string) error {
-	f, err := os.OpenFile(witness(path), os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("its witness says that the database is closed, and can't be changed: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(f)
+	info, err := h.file.Stat()
 	if err != nil {
 		return err
 	}
-	before, closed := strings.CutSuffix(string(text), closedText)
-	if !closed {
-		return nil
-	}
-	return errors.Join(f.Truncate(int64(len(before))), f.Sync())
-}
-
-// leaveWitness makes the witness say k. It is replaced whole: a crash leaves the
-// old one or the new one.
-func leaveWitness(path string, k testimony) error {
-	if known, err := testify(path); err != nil || known == k {
-		return err
-	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".witness-*")
+	dir := filepath.Dir(h.path)
+	f, err := createFor(info, dir, temporary)
 	if err != nil {
 		return fmt.Errorf("cannot create a file in its folder: %w", err)
 	}
@@ -108,5 +65,39 @@ func leaveWitness(path string, k testimony) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(f.Name(), witness(path)), syncDir(dir))
+	return errors.Join(os.Rename(f.Name(), witness(h.path)), syncDir(dir))
+}
+
+// compareWitness says in the log if another or an older database is at the path than the witness knows, and reports
+// the latter.
+func (l location) compareWitness(h *handle) (older bool, err error) {
+	known, err := readWitness(l.path)
+	here := h.committed.Load()
+	switch {
+	case err != nil:
+	case known.id != "" && known.id != h.id:
+		l.log.Warn("another database than before is at the path: taken as a restore", "path", l.path)
+	case known.txid > here:
+		older = true
+		l.log.Warn("an older state of the database is at the path: taken as a restore", "path", l.path,
+			"transaction", here, "before", known.txid)
+	}
+	return older, err
+}
+
+// writeWitness makes the witness know the database as it is now. A folder that cannot be written has no witness, for
+// the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
+func (l location) writeWitness(h *handle) error {
+	err := replaceWitness(h, l.temporary("witness-"))
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		l.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made",
+			"path", l.path, "err", err)
+		return nil
+	case noSpace(err):
+		l.log.Warn("the witness beside the database can't be written anew: the disk is full",
+			"path", l.path, "err", err)
+		return nil
+	}
+	return err
 }

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/storetest"
 )
 
 // putName is a change as Put makes it.
 func putName(id, name string) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
-		return putAccount(tx.Bucket(accountBucket), store.Account{ID: store.ID(id), Draft: store.Draft{Name: name}, Version: 1})
+		return putAccount(tx.Bucket(boltfile.AccountBucket), store.Account{ID: store.ID(id), Draft: store.Draft{Name: name}, Version: 1})
 	}
 }
 
@@ -36,7 +40,7 @@ func unusable(t *testing.T, s *Store) {
 func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
 	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		s.handle().file.Close() // what follows of this commit fails as a broken disk does
+		s.h.file.Close() // what follows of this commit fails as a broken disk does
 		return putName("1", "x")(tx)
 	})
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
@@ -55,7 +59,7 @@ func TestFileReplacedDuringACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
 	}
-	await(t, "the latch", func() bool { return s.failed.Load() != nil })
+	await(t, "the latch", func() bool { return s.latch.err() != nil })
 	unusable(t, s)
 }
 
@@ -68,9 +72,42 @@ func TestFileMovedAwayDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
 	}
-	awaitBack(t, s)
-	if acc, err := s.Get(t.Context(), "1"); err != nil || acc.Name != "x" {
+	await(t, "the latch", func() bool { return s.latch.err() != nil })
+	storetest.Close(t, s)
+	if acc, err := openAt(t, path).Get(t.Context(), "1"); err != nil || acc.Name != "x" {
 		t.Errorf("Get = %+v, %v; want what was committed", acc, err)
+	}
+}
+
+func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
+	s, path := seeded(t, 10)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { // in the committer, whose it is
+		must(t, os.Rename(path, path+".old"))
+		lost := s.h.atPath()
+		must(t, os.Rename(path+".old", path))
+		if !errors.Is(lost, errReplaced) {
+			t.Errorf("atPath = %v, want that it was moved away", lost)
+		}
+		s.rescue.try(lost, false)
+		return putName("10000", "after")(tx)
+	}))
+	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "after" {
+		t.Errorf("Get = %+v, %v", acc, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q %v", left, err)
+	}
+}
+
+// What ended a store may hang whoever reads its file: a stop leaves that alone.
+func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
+	s, path := seeded(t, 10)
+	s.latch.set(&fault{value: "locks may be held"})
+	must(t, os.Remove(path))
+	storetest.Close(t, s)
+	<-s.committer.stopped
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.db*")); err != nil || !slices.Equal(left, []string{witness(path)}) {
+		t.Errorf("in the folder: %q, %v; want only the witness", left, err)
 	}
 }
 
@@ -117,7 +154,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Preconditions{})
 		answer <- err
 	}()
-	for deadline := time.Now().Add(10 * time.Second); len(s.writes) == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); len(s.committer.writes) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the write never came into the queue")
 		}
@@ -165,7 +202,7 @@ func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
 	s, _ := seeded(t, 10)
 	release := blocked(t, s)
 	long := time.Now().Add(-hangAfter - time.Second)
-	s.busy.Store(&long)
+	s.committer.commitStarted.Store(&long)
 	if err := s.Check(t.Context()); err == nil {
 		t.Errorf("Check says nothing of a commit that hangs")
 	}
@@ -180,8 +217,8 @@ func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
 func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	s, _ := seeded(t, 10)
 	long := time.Now().Add(-hangAfter - time.Second)
-	s.asking.Store(&long) // as of a Check whose pread hangs
-	s.hung.Store(&long)
+	s.watch.checkStarted.Store(&long) // as of a Check whose pread hangs
+	s.watch.hungSince.Store(&long)
 	_, getErr := s.Get(t.Context(), "10000")
 	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
 	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {
@@ -189,7 +226,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 			t.Errorf("%s = %v, want ErrUnavailable", call, err)
 		}
 	}
-	s.asking.Store(nil)
+	s.watch.checkStarted.Store(nil)
 	if _, err := s.Get(t.Context(), "10000"); err != nil {
 		t.Errorf("Get after the disk answered: %v", err)
 	}
@@ -229,25 +266,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 
 func TestCommitsAreSynced(t *testing.T) {
 	s, _ := seeded(t, 1)
-	if s.handle().db.NoSync || s.handle().db.NoGrowSync || s.handle().db.NoFreelistSync {
-		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.handle().db.NoSync, s.handle().db.NoGrowSync, s.handle().db.NoFreelistSync)
-	}
-}
-
-func TestRecordUnderAnotherKeyIsDamage(t *testing.T) {
-	record, err := encode(store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 1})
-	must(t, err)
-	if _, err := decode([]byte("1"), record); err != nil {
-		t.Errorf("decode: %v", err)
-	}
-	if _, err := decode([]byte("2"), record); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("decode under another key = %v, want ErrUnavailable", err)
-	}
-	for i := range record {
-		spoilt := append([]byte(nil), record...)
-		spoilt[i] ^= 0x10
-		if _, err := decode([]byte("1"), spoilt); err == nil {
-			t.Errorf("a bit flipped in byte %d is not seen", i)
-		}
+	if s.h.db.NoSync || s.h.db.NoGrowSync || s.h.db.NoFreelistSync {
+		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.h.db.NoSync, s.h.db.NoGrowSync, s.h.db.NoFreelistSync)
 	}
 }

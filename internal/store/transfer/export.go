@@ -16,25 +16,17 @@ const pageSize = 1000
 // within the timeout, and nothing of the store is held while w is written: what
 // changes meanwhile is in the export or not.
 func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Duration) error {
-	var lines []byte
 	for query := (store.Query{Limit: pageSize}); ; {
 		page, err := list(ctx, from, query, timeout)
 		if err != nil {
 			return err
 		}
-		lines = lines[:0]
-		for _, acc := range page.Accounts {
-			if lines, err = appendLine(lines, acc); err != nil {
-				return err
-			}
+		lines, err := Encode(page.Accounts)
+		if err == nil && len(lines) > 0 {
+			_, err = w.Write(lines)
 		}
-		if len(lines) > 0 {
-			if _, err := w.Write(lines); err != nil {
-				return err
-			}
-		}
-		if page.Next == "" {
-			return nil
+		if err != nil || page.Next == "" {
+			return err
 		}
 		query.After = page.Next
 	}

@@ -28,9 +28,9 @@ type Progress struct {
 type Options struct {
 	// Timeout bounds the work on one batch; 0 is no bound.
 	Timeout time.Duration
-	// Check reads on after a fault, so that all of them are told at once. It is
-	// for a target that changes nothing: see DryRun.
-	Check bool
+	// ReadOn reads on after a fault, so that all faults are told at once. It is for
+	// a target that changes nothing: see DryRun.
+	ReadOn bool
 	// Done, if not nil, is called after each batch.
 	Done func(Progress)
 }
@@ -100,16 +100,14 @@ func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress,
 			return done, &Error{First: done.Lines + 1, Last: max(batch.Last, done.Lines+1), Err: err}
 		}
 		faults = append(faults, batch.Faults...)
-		if len(faults) > 0 && !opts.Check {
+		if len(faults) > 0 && !opts.ReadOn {
 			return done, &Error{First: batch.First, Last: batch.Last, Faults: faults}
 		}
 		n, err := importBatch(ctx, batch, to, opts.Timeout)
 		if err != nil {
 			return done, &Error{First: batch.First, Last: batch.Last, Faults: placed(err, batch.Lines), Err: err}
 		}
-		done.Created += n.Created
-		done.Replaced += n.Replaced
-		done.Unchanged += n.Unchanged
+		done.Imported = sum(done.Imported, n)
 		done.Lines, done.Bytes = batch.Last, batch.Bytes
 		if opts.Done != nil {
 			opts.Done(done)
@@ -149,6 +147,12 @@ func importBatch(ctx context.Context, batch Batch, to Target, timeout time.Durat
 	return to.Import(ctx, batch.Accounts)
 }
 
+func sum(a, b store.Imported) store.Imported {
+	return store.Imported{
+		Created: a.Created + b.Created, Replaced: a.Replaced + b.Replaced, Unchanged: a.Unchanged + b.Unchanged,
+	}
+}
+
 // DryRun is a Target that counts what Import would do to the store as it is
 // now, and changes nothing.
 type DryRun struct{ Store store.Store }
@@ -166,7 +170,7 @@ func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.I
 			return n, err
 		}
 		rest, err := d.Import(ctx, accounts[half:])
-		return store.Imported{Created: n.Created + rest.Created, Replaced: n.Replaced + rest.Replaced, Unchanged: n.Unchanged + rest.Unchanged}, err
+		return sum(n, rest), err
 	}
 	if err != nil {
 		return n, err

@@ -1,6 +1,7 @@
 // Package transfer moves accounts in and out of a store as lines of JSON
 // (NDJSON), a batch at a time, so that any number of them needs little memory.
-// It knows the store contract, nothing of HTTP, files or terminals.
+// It owns the strict reading of JSON from strangers, be it lines or bodies. It knows
+// the store contract, nothing of HTTP, files or terminals.
 //
 // A line is one JSON object with id and name, and if there are any email,
 // labels, version, created_at and updated_at. Empty lines mean nothing. Where an
@@ -100,7 +101,8 @@ func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			r.line++
 			r.endless = true
-			return acc, len(text), &Fault{Pointer: "#", Detail: fmt.Sprintf("is longer than %d bytes; nothing after it was read", MaxLine)}, nil
+			detail := fmt.Sprintf("is longer than %d bytes; nothing after it was read", MaxLine)
+			return acc, len(text), &Fault{Pointer: "#", Detail: detail}, nil
 		case err != nil && (!errors.Is(err, io.EOF) || len(text) == 0):
 			return acc, 0, nil, err
 		}

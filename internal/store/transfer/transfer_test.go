@@ -154,7 +154,7 @@ func TestCheckReadsOnButNotForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 	input := line("a", "1") + "{\n" + line("b", "new") + line("c", "3") + "[\n" + line("d", "4")
-	check := transfer.Options{Check: true}
+	check := transfer.Options{ReadOn: true}
 	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), transfer.DryRun{Store: s}, check)
 	var ended *transfer.Error
 	if !errors.As(err, &ended) || len(ended.Faults) != 2 || ended.Faults[1].Line != 5 || done.Imported != (store.Imported{Created: 2, Replaced: 1, Unchanged: 1}) {

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"accountservice/config"
+	"accountservice/internal/checks"
+)
+
+const (
+	// writeTimeout bounds a whole answer, from the end of its request's header.
+	writeTimeout = 30 * time.Second
+	// maxHeader bounds a request's header in bytes; net/http adds 4 KiB of slack.
+	maxHeader = 16 << 10
+)
+
+// listener is an HTTP server on its own port.
+type listener struct {
+	server *http.Server
+	addr   net.Addr
+	ended  chan struct{} // closed when it serves no longer
+	err    error         // why, after ended
+}
+
+// listen takes addr and serves on it until close. The caller sets the server's
+// handler and timeouts. An error names the address as what, and the settings that
+// decide it.
+func listen(addr, what, settings string, server *http.Server, log *slog.Logger) (*listener, error) {
+	taken, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken by another process: stop that or change %s: %w", what, settings, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s, which %s decides: %w", what, settings, err)
+	}
+	server.MaxHeaderBytes = maxHeader
+	server.DisableGeneralOptionsHandler = true                          // OPTIONS * is answered like any unknown path
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
+	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
+	go func() {
+		defer close(l.ended)
+		l.err = server.Serve(smallBuffers{taken})
+	}()
+	return l, nil
+}
+
+// smallBuffers bounds what the kernel holds of an answer that the client has not
+// taken yet. The kernel's own bound grows to megabytes: a slow client needs longer
+// for these than a stream may stand still.
+type smallBuffers struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l smallBuffers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(64 << 10) // an error leaves the kernel's bound
+	}
+	return conn, err
+}
+
+// close cuts what is under way and waits for the server's goroutine. On nil it
+// does nothing.
+func (l *listener) close() {
+	if l != nil {
+		l.server.Close()
+		<-l.ended
+	}
+}
+
+// listenAdmin serves api to operators on their own address, or returns nil if
+// there is none.
+func listenAdmin(cfg config.Admin, api http.Handler, log *slog.Logger) (*listener, error) {
+	if cfg.Off() {
+		return nil, nil
+	}
+	l, err := listen(cfg.Addr, "admin.addr "+cfg.Addr, "admin.addr, which may be off", &http.Server{
+		Handler:           api,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      2 * time.Minute, // a profile may take one
+		IdleTimeout:       time.Minute,
+	}, log)
+	if err == nil {
+		log.Info("operators are served", "admin.addr", l.addr.String())
+	}
+	return l, err
+}
+
+// front is the server for clients and probes. It listens before the store is
+// opened, so that a probe gets an answer from the start.
+type front struct {
+	*listener
+	cfg      config.HTTP
+	log      *slog.Logger
+	api      http.Handler
+	draining atomic.Bool
+	requests atomic.Int64 // under way
+}
+
+// listenFront takes the port and serves api on it.
+func listenFront(cfg config.HTTP, api http.Handler, log *slog.Logger) (f *front, err error) {
+	f = &front{cfg: cfg, log: log, api: api}
+	f.listener, err = listen(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
+		fmt.Sprintf("port %d", cfg.Port), "http.host or http.port", &http.Server{
+			Handler:           f,
+			ReadHeaderTimeout: cfg.ReadHeaderTimeout,
+			ReadTimeout:       cfg.ReadTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       cfg.IdleTimeout,
+		}, log)
+	return f, err
+}
+
+// ServeHTTP implements http.Handler. While draining, every answer closes its
+// connection: the client's next one leads to another replica.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.requests.Add(1)
+	defer f.requests.Add(-1)
+	if f.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	f.api.ServeHTTP(w, r)
+}
+
+// serveUntil serves until ctx ends and drains then, or until the listener
+// fails. It returns nil if the service was healthy and drained in time.
+func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
+	select {
+	case <-f.ended:
+		return fmt.Errorf("the listener failed: %w", f.err)
+	case <-ctx.Done():
+	}
+	var outcome error
+	switch {
+	case !runner.WasReady():
+		outcome = &exit{exitUnhealthy, errors.New("told to stop before it was ever ready")}
+	case !runner.Snapshot().Healthy:
+		outcome = &exit{exitUnhealthy, errors.New("told to stop while unhealthy")}
+	}
+	f.log.Info("draining", "delay", f.cfg.DrainDelay.String(), "at_most", f.cfg.ShutdownTimeout.String())
+	f.draining.Store(true)
+	runner.Drain()
+	time.Sleep(f.cfg.DrainDelay)
+	deadline, cancel := context.WithTimeout(context.Background(), f.cfg.ShutdownTimeout)
+	defer cancel()
+	// Shutdown waits some seconds for new connections that have sent no request yet
+	if err := f.server.Shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
+		err = fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)
+		outcome = &exit{exitCutShort, err}
+	}
+	return outcome
+}

@@ -1,0 +1,148 @@
+package dependency
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// broker answers methods of AMQP until one has no answer: by class<<16|number, with a whole frame but for its channel.
+func broker(c net.Conn, answers map[uint32]string, heard func(method uint32, arguments []byte)) {
+	var hello [8]byte
+	if _, err := io.ReadFull(c, hello[:]); err != nil {
+		return
+	}
+	io.WriteString(c, method(0, 10<<16|10, "\x00\x09\x00\x00\x00\x00\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US"))
+	for {
+		var head [11]byte
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			return
+		}
+		arguments := make([]byte, binary.BigEndian.Uint32(head[3:])-4+1) // and the end of the frame
+		if _, err := io.ReadFull(c, arguments); err != nil {
+			return
+		}
+		asked := binary.BigEndian.Uint32(head[7:])
+		heard(asked, arguments)
+		answer, is := answers[asked]
+		if !is {
+			return
+		}
+		io.WriteString(c, strings.Replace(answer, "CH", string(head[1:3]), 1))
+	}
+}
+
+// method is a frame of a broker; channel 1 is the one that was asked on.
+func method(channel, number uint32, arguments string) string {
+	on := "\x00\x00"
+	if channel > 0 {
+		on = "CH"
+	}
+	frame := binary.BigEndian.AppendUint32([]byte("\x01"+on), uint32(4+len(arguments)))
+	return string(binary.BigEndian.AppendUint32(frame, number)) + arguments + "\xce"
+}
+
+const (
+	startOK, tuneOK, openVhost, closeConnection = 10<<16 | 11, 10<<16 | 31, 10<<16 | 40, 10<<16 | 50
+	openChannel, closeChannel                   = 20<<16 | 10, 20<<16 | 40
+)
+
+// goodAnswers are those of a broker that is well. Its heartbeat is 60 s.
+func goodAnswers() map[uint32]string {
+	return map[uint32]string{
+		startOK:         method(0, 10<<16|30, "\x00\x00\x00\x02\x00\x00\x00\x3c"),
+		tuneOK:          "",
+		openVhost:       method(0, 10<<16|41, "\x00"),
+		closeConnection: method(0, 10<<16|51, ""),
+		openChannel:     method(1, 20<<16|11, "\x00\x00\x00\x00"),
+		closeChannel:    method(1, 20<<16|41, ""),
+		20<<16 | 41:     "", // that of the client
+	}
+}
+
+// refusal closes a connection or a channel with this code.
+func refusal(channel, number uint32, code uint16) string {
+	return method(channel, number, string(binary.BigEndian.AppendUint16(nil, code))+"\x07hunter2\x00\x00\x00\x00")
+}
+
+func speaksAMQP(c net.Conn, _ int) { broker(c, goodAnswers(), func(uint32, []byte) {}) }
+
+func TestFaultsOfABroker(t *testing.T) {
+	for name, c := range map[string]struct {
+		at     uint32 // this method
+		answer string // gets this, or none
+		want   string
+	}{
+		"hangs at the login":         {startOK, "", "authentication: no answer in time"},
+		"refuses the password":       {startOK, refusal(0, closeConnection, 403), "authentication: the broker refuses the user name or password (403)"},
+		"has no such virtual host":   {openVhost, refusal(0, closeConnection, 530), "authentication: there is no such virtual host, it is down, or it is not for this user (530)"},
+		"is about to stop":           {openVhost, refusal(0, closeConnection, 320), "authentication: the broker stops, or an operator closed the connection (320)"},
+		"hangs at the channel":       {openChannel, "", "channel open: no answer in time"},
+		"opens no channel":           {openChannel, refusal(1, closeChannel, 504), "channel open: the broker answers error 504"},
+		"answers with garbage":       {openChannel, "hunter2 hunter2", "channel open: it is not AMQP"},
+		"answers what was not asked": {openVhost, method(0, 10<<16|51, ""), "authentication: it is not AMQP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPeer(t, func(conn net.Conn, _ int) {
+				answers := goodAnswers()
+				if answers[c.at] = c.answer; c.answer == "" {
+					delete(answers, c.at)
+				}
+				broker(conn, answers, func(method uint32, arguments []byte) {
+					// RabbitMQ closes the socket without a word if it does not find this
+					if method == startOK && !bytes.Contains(arguments, []byte("\x1cauthentication_failure_closet\x01")) {
+						conn.Close()
+					}
+				})
+			})
+			failing(t, p, fmt.Sprintf("amqp://u:hunter2@%s", p.Addr()), c.want)
+		})
+	}
+}
+
+// The library has goroutines for a connection: all end with it, and the broker is told.
+func TestNothingOfAClosedAMQPConnectionIsLeft(t *testing.T) {
+	goodbyes, channels := make(chan bool, 10), 0
+	p := newPeer(t, func(c net.Conn, _ int) {
+		answers := goodAnswers()
+		broker(c, answers, func(method uint32, _ []byte) {
+			switch method {
+			case openChannel:
+				if channels++; channels == 3 {
+					answers[openChannel] = refusal(1, closeChannel, 504)
+				}
+			case closeConnection:
+				goodbyes <- true
+			}
+		})
+	})
+	before := settled()
+	run := runs(t, fmt.Sprintf("amqp://u:hunter2@%s", p.Addr()), ample)
+	for i, healthy := range []bool{true, true, false} {
+		if err := run(); (err == nil) != healthy {
+			t.Fatalf("run %d: %v", i, err)
+		}
+	}
+	p.settles(t)
+	select {
+	case <-goodbyes:
+	default:
+		t.Error("the broker was told nothing")
+	}
+	if _, _, total := p.counted(); total != 1 {
+		t.Errorf("%d connections, want 1", total)
+	}
+	for deadline := time.Now().Add(ample); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}

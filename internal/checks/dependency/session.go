@@ -1,0 +1,127 @@
+package dependency
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxAnswer = 64 << 10 // bytes that are read in one run, but for pages
+	maxLine   = 16 << 10 // bytes of a line: a NATS server lists its cluster in one
+)
+
+var errTooLong = verdictf("its answer is longer than %d KiB", maxAnswer>>10)
+
+// session is a connection whose reads and writes end with the context of a run. It has no goroutine between runs.
+// Libraries read and write on goroutines of their own.
+type session struct {
+	net.Conn            // with TLS, once that is spoken
+	raw        net.Conn // without
+	r          *bufio.Reader
+	left       atomic.Int64          // bytes that this run may still read
+	failed     atomic.Pointer[error] // the first error of reading or writing
+	opened     time.Time
+	used       time.Time // by the last run
+	warnedLast bool
+
+	tls *tlsSettings // nil without TLS
+	// wantsCertificate is true from the server's request for a certificate of ours until its first answer. If it
+	// ends the connection between, that is why: in TLS 1.3 it tells only by an alert after the handshake, which
+	// is lost if the connection is reset.
+	wantsCertificate atomic.Bool
+}
+
+func newSession(conn net.Conn) *session {
+	s := &session{Conn: conn, raw: conn, opened: time.Now(), used: time.Now()}
+	s.left.Store(maxAnswer)
+	s.r = bufio.NewReaderSize(s, maxLine)
+	return s
+}
+
+// Read implements net.Conn. It reads at most maxAnswer bytes a run.
+func (s *session) Read(p []byte) (int, error) {
+	left := s.left.Load()
+	if left <= 0 {
+		return 0, s.note(errTooLong)
+	}
+	n, err := s.Conn.Read(p[:min(int64(len(p)), left)])
+	s.left.Add(int64(-n))
+	if n > 0 {
+		s.wantsCertificate.Store(false)
+	}
+	return n, s.note(err)
+}
+
+// Write implements net.Conn.
+func (s *session) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	return n, s.note(err)
+}
+
+// note keeps the first error, but for those that follow from closing, and returns the reason behind it.
+func (s *session) note(err error) error {
+	if (isAlert(err) || wasCut(err)) && s.wantsCertificate.Load() {
+		err = errWantsCertificate
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		s.failed.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+// during calls run, whose reads and writes fail once ctx ends.
+func (s *session) during(ctx context.Context, run func() error) error {
+	s.raw.SetDeadline(time.Time{}) // on a closed connection it fails, and so will run
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		s.raw.SetDeadline(time.Unix(1, 0))
+	})
+	err := run()
+	if !stop() {
+		<-done // else it could end the next run
+	}
+	return err
+}
+
+// encrypt makes the TLS handshake.
+func (s *session) encrypt(at *phase, settings *tlsSettings) error {
+	if s.r.Buffered() > 0 {
+		return errNotSpoken // somebody on the way may have added it to be taken for encrypted
+	}
+	*at = tlsHandshake
+	config := settings.config.Clone()
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		s.wantsCertificate.Store(true)
+		return &tls.Certificate{}, nil
+	}
+	conn := tls.Client(s.raw, config)
+	if err := conn.Handshake(); err != nil {
+		return s.note(err)
+	}
+	s.Conn, s.tls = conn, settings
+	return nil
+}
+
+// warning is about the certificate of the service, if it has one.
+func (s *session) warning() error {
+	if s.tls == nil || s.tls.warn == 0 {
+		return nil
+	}
+	return endsSoon(validUntil(s.Conn.(*tls.Conn).ConnectionState().VerifiedChains), s.tls.warn)
+}
+
+// line reads up to a line end, which it cuts. One longer than maxLine is an error.
+func (s *session) line() (string, error) {
+	line, err := s.r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return "", errNotSpoken
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), err
+}

@@ -1,0 +1,129 @@
+// Package client owns how the service is asked over HTTP: its address, the
+// timeouts, which answers are believed, and when a request is sent again. It
+// knows the lines of accounts and the errors of the store contract, nothing of
+// commands, files or terminals.
+//
+// A server may send anything: the text of every error is one printable line.
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/transfer"
+)
+
+const (
+	dialTimeout = 5 * time.Second // of TCP, and of TLS after it
+	// answerTimeout bounds the wait for an answer after a request was sent.
+	answerTimeout = 30 * time.Second
+	// silenceTimeout bounds the wait for the next bytes of an export.
+	silenceTimeout = time.Minute
+
+	maxRedirects = 5
+	maxAnswer    = 1 << 20 // bytes; not of an export
+
+	linesType = "application/x-ndjson"
+)
+
+// Client asks one service. It may be used by several goroutines.
+type Client struct {
+	base    *url.URL
+	http    *http.Client
+	silence time.Duration // silenceTimeout
+}
+
+// New returns a client of the service at address, an http or https URL. Its
+// error does not repeat the address, which may hold a password.
+func New(address string) (*Client, error) {
+	base, err := url.Parse(address)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
+		base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("must be the address of a service, such as http://localhost:6767")
+	}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: answerTimeout,
+		DisableCompression:    true,
+	}
+	return &Client{base, &http.Client{Transport: transport, CheckRedirect: sameHost}, silenceTimeout}, nil
+}
+
+// sameHost follows no redirect to another host or out of TLS: the request may
+// carry accounts and a password. The redirect itself is the answer then.
+func sameHost(next *http.Request, before []*http.Request) error {
+	last := before[len(before)-1].URL
+	leavesTLS := last.Scheme == "https" && next.URL.Scheme != "https"
+	if next.URL.Hostname() != last.Hostname() || leavesTLS || len(before) > maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// failure is why a request did not do what was asked, as far as the client knows.
+type failure struct {
+	err     error
+	unknown bool          // the service may have done it
+	again   bool          // another try may succeed
+	after   time.Duration // but not before this time has passed
+}
+
+func (f *failure) Error() string        { return printable(f.err.Error()) }
+func (f *failure) Unwrap() error        { return f.err }
+func (f *failure) Is(target error) bool { return f.unknown && target == store.ErrOutcomeUnknown }
+
+// refusal is the failure that an answer other than 200 tells.
+func refusal(resp *http.Response) *failure {
+	var p struct {
+		Title, Detail string
+		Errors        []transfer.Fault
+		Imported      any // the detail is about lines of the request, not of the input
+	}
+	json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&p) // without a problem, the status says it
+	words := p.Detail
+	switch {
+	case p.Imported != nil:
+		words = p.Title
+	case resp.StatusCode/100 == 3:
+		words = "is not followed to " + resp.Header.Get("Location")
+	}
+	status := resp.StatusCode
+	err := fmt.Errorf("%s: %d %s %s", resp.Request.URL.Redacted(), status, http.StatusText(status), words)
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	after := time.Duration(seconds) * time.Second
+	switch status {
+	case http.StatusTooManyRequests:
+		return &failure{err: err, again: true, after: after}
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage:
+		return &failure{err: err, unknown: true, again: true, after: after}
+	case http.StatusUnprocessableEntity:
+		for i, f := range p.Errors {
+			p.Errors[i].Pointer, p.Errors[i].Detail = printable(f.Pointer), printable(f.Detail)
+		}
+		return &failure{err: &transfer.Rejected{Faults: p.Errors, Err: err}}
+	default: // a 500 or a proxy's status says nothing of what was done
+		return &failure{err: err, unknown: status >= 500}
+	}
+}
+
+// printable is text as one line without control characters.
+func printable(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text))
+}

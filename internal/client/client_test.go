@@ -1,0 +1,195 @@
+package client_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/client"
+	"accountservice/internal/store"
+	"accountservice/internal/store/transfer"
+)
+
+var accounts = []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}}
+
+func newClient(t *testing.T, address string) *client.Client {
+	t.Helper()
+	c, err := client.New(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestAddressMustBeThatOfAService(t *testing.T) {
+	for _, address := range []string{
+		"", "localhost:6767", "ftp://hunter2@h", "http://", "http://h?hunter2", "http://h#hunter2", "http://hunter2\x7f",
+	} {
+		if _, err := client.New(address); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v, want an error that does not repeat it", address, err)
+		}
+	}
+}
+
+func TestRedirectLeadsToTheSameHostOnly(t *testing.T) {
+	t.Parallel()
+	reached := 0
+	other := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		reached++
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, `{"created":1}`)
+	})
+	foreign := strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
+	for _, c := range []struct {
+		to   string
+		want string // of the error; "" is none
+	}{
+		{other.URL, ""},
+		{foreign, "307 Temporary Redirect is not followed to " + foreign},
+	} {
+		server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, c.to+"/accounts:import", http.StatusTemporaryRedirect)
+		})
+		reached = 0
+		_, err := client.Importer{Client: newClient(t, server.URL)}.Import(t.Context(), accounts)
+		if c.want == "" && (err != nil || reached != 1) {
+			t.Errorf("to %s: %v, reached %d times", c.to, err, reached)
+		}
+		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || reached != 0) {
+			t.Errorf("to %s: %v, reached %d times; want %q", c.to, err, reached, c.want)
+		}
+		if err := newClient(t, server.URL).Export(t.Context(), io.Discard); c.want != "" && (reached != 0 || err == nil) {
+			t.Errorf("export to %s: %v, reached %d times", c.to, err, reached)
+		}
+	}
+}
+
+// escape would clear a terminal.
+const escape = "\x1b[2J"
+
+func TestWordsOfAServerCannotControlATerminal(t *testing.T) {
+	t.Parallel()
+	problem := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			io.WriteString(w, `{"title":"t\u001b[2J","detail":"d\u001b[2J\nd\u009b",`+
+				`"errors":[{"line":1,"pointer":"#/\u001b[2J","detail":"is\u001b[2J"}]}`)
+		}
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"a refusal":      problem(403),
+		"faults":         problem(422),
+		"a digest":       func(w http.ResponseWriter, _ *http.Request) { digest(w, "{}\n", escape) },
+		"a media type":   func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "x/y;"+escape) },
+		"lines":          func(w http.ResponseWriter, _ *http.Request) { digest(w, escape, "") },
+		"a status line":  raw("HTTP/1.1 403 " + escape + "\r\nContent-Length: 0\r\n\r\n"),
+		"no status line": raw(escape + "\r\n\r\n"),
+		"a redirect":     raw("HTTP/1.1 307 x\r\nLocation: http://\u009b[2J/\r\nContent-Length: 0\r\n\r\n"),
+	} {
+		c := newClient(t, serve(t, h).URL)
+		var out bytes.Buffer
+		exported := c.Export(t.Context(), &out)
+		stop := make(chan struct{})
+		close(stop)
+		_, imported := client.Importer{Client: c, Stop: stop}.Import(t.Context(), accounts)
+		for _, err := range []error{exported, imported} {
+			if err == nil || strings.ContainsAny(err.Error(), "\x1b\u009b\n") {
+				t.Errorf("%s: %q", name, err)
+			}
+			var rejected *transfer.Rejected
+			if errors.As(err, &rejected) && strings.Contains(rejected.Faults[0].Pointer+rejected.Faults[0].Detail, "\x1b") {
+				t.Errorf("%s: %v", name, rejected)
+			}
+		}
+		if strings.Contains(out.String(), "\x1b") {
+			t.Errorf("%s: %q was written", name, out.String())
+		}
+	}
+}
+
+// digest answers an export with this trailer.
+func digest(w http.ResponseWriter, lines, sum string) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Trailer", "Content-Digest")
+	io.WriteString(w, lines)
+	w.Header().Set("Content-Digest", sum)
+}
+
+// raw answers with these bytes.
+func raw(answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(conn, answer)
+		conn.Close()
+	}
+}
+
+func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
+	t.Parallel()
+	hangUp := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	answer := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(status) }
+	}
+	for name, c := range map[string]struct {
+		tries   []func(http.ResponseWriter) // then the service is gone
+		unknown bool
+	}{
+		"nobody there":          {nil, false},
+		"busy, then gone":       {[]func(http.ResponseWriter){answer(429)}, false},
+		"refused":               {[]func(http.ResponseWriter){answer(404)}, false},
+		"not foreseen":          {[]func(http.ResponseWriter){answer(500)}, true},
+		"no answer, then gone":  {[]func(http.ResponseWriter){hangUp}, true},
+		"no answer, then 404":   {[]func(http.ResponseWriter){hangUp, answer(404)}, true},
+		"no answer, then fault": {[]func(http.ResponseWriter){hangUp, answer(422)}, true},
+		"away, then busy":       {[]func(http.ResponseWriter){answer(503), answer(429)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tries, gone := 0, make(chan struct{})
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if tries++; tries == len(c.tries) {
+					defer close(gone)
+				}
+				c.tries[tries-1](w)
+			}))
+			server.Config.SetKeepAlivesEnabled(false)
+			server.Start()
+			defer server.Close()
+			if len(c.tries) == 0 {
+				server.Listener.Close()
+				close(gone)
+			}
+			stop, retries := make(chan struct{}), 0
+			to := client.Importer{Client: newClient(t, server.URL), Stop: stop, Retrying: func(error, time.Duration) {
+				select {
+				case <-gone:
+					server.Listener.Close()
+					if retries++; retries == 2 {
+						close(stop) // after one try that found nobody
+					}
+				default:
+				}
+			}}
+			_, err := to.Import(t.Context(), accounts)
+			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
+				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)
+			}
+		})
+	}
+}

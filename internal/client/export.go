@@ -1,0 +1,95 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+)
+
+// errSilent ends an export of which no more bytes come.
+var errSilent = errors.New("the service sends nothing any more")
+
+// Export writes all accounts of the service to w as lines. After an error, what
+// was written is not whole.
+func (c *Client) Export(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("accounts:export").String(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return &failure{err: err}
+	}
+	body := &watchedBody{resp.Body, c.silence, time.AfterFunc(c.silence, func() { cancel(errSilent) })}
+	defer body.Close()
+	resp.Body = body
+	if resp.StatusCode != http.StatusOK {
+		return refusal(resp)
+	}
+	kind := resp.Header.Get("Content-Type")
+	if media, _, err := mime.ParseMediaType(kind); err != nil || media != linesType {
+		return fmt.Errorf("%s: the answer is no export: its Content-Type is %q, not %s",
+			resp.Request.URL.Redacted(), kind, linesType)
+	}
+	digest := sha256.New()
+	_, err = io.Copy(io.MultiWriter(onlyLines{}, digest, w), body)
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		err = fmt.Errorf("%w, for %s", errSilent, c.silence)
+	}
+	if err != nil {
+		return fmt.Errorf("the export was cut: %w", &failure{err: err})
+	}
+	return whole(resp.Trailer.Get("Content-Digest"), digest.Sum(nil))
+}
+
+// whole proves by the trailer that all lines arrived. The end of the body is no
+// proof: a proxy can turn a broken connection into one.
+func whole(want string, sum []byte) error {
+	got := "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
+	switch {
+	case want == "":
+		return errors.New("the export may be cut: it came without the trailer Content-Digest, which some proxies drop")
+	case want != got:
+		return fmt.Errorf("the export was changed on its way: its Content-Digest is %q, and what arrived has %s", want, got)
+	}
+	return nil
+}
+
+// onlyLines fails at a control character: valid JSON has none, and a terminal may
+// obey it.
+type onlyLines struct{}
+
+func (onlyLines) Write(p []byte) (int, error) {
+	if i := bytes.IndexFunc(p, func(r rune) bool { return r < ' ' && r != '\n' }); i >= 0 {
+		return 0, fmt.Errorf("a line has the control character %q, so it is not JSON", p[i])
+	}
+	return len(p), nil
+}
+
+// watchedBody runs its timer while a Read waits for the server, and not while
+// what was read is written.
+type watchedBody struct {
+	io.ReadCloser
+	wait  time.Duration
+	timer *time.Timer
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.wait)
+	defer b.timer.Stop()
+	return b.ReadCloser.Read(p)
+}
+
+func (b *watchedBody) Close() error {
+	b.timer.Stop()
+	return b.ReadCloser.Close()
+}

@@ -1,0 +1,106 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/transfer"
+)
+
+const (
+	// MaxBatch is how many accounts one request should have: the service stores
+	// them in one transaction.
+	MaxBatch = 1000
+
+	// requestTimeout bounds one request, and retryTimeout all tries of it.
+	requestTimeout = time.Minute
+	retryTimeout   = 2 * time.Minute
+	firstPause     = 250 * time.Millisecond
+	maxPause       = 30 * time.Second // between two tries, whatever Retry-After says
+)
+
+// Importer stores accounts through a service. It is a transfer.Target.
+type Importer struct {
+	Client *Client
+	DryRun bool // the service counts what it would do, and changes nothing
+	// Stop, if not nil, ends the wait before another try.
+	Stop <-chan struct{}
+	// Retrying, if not nil, is called before each wait.
+	Retrying func(cause error, wait time.Duration)
+}
+
+var _ transfer.Target = Importer{}
+
+// Import implements transfer.Target. The accounts are one request, which is sent
+// again while the service is busy or cannot be reached.
+func (i Importer) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
+	lines, err := transfer.Encode(accounts)
+	if err != nil {
+		return store.Imported{}, err
+	}
+	giveUp := time.Now().Add(retryTimeout)
+	unknown := false // whether an earlier try may have stored the accounts
+	for pause := firstPause; ; pause *= 2 {
+		n, failed := i.try(ctx, lines, len(accounts))
+		if failed == nil {
+			return n, nil
+		}
+		unknown = unknown || failed.unknown
+		failed.unknown = unknown
+		wait := min(max(pause, failed.after), maxPause)
+		if !failed.again || time.Now().Add(wait).After(giveUp) {
+			return n, failed
+		}
+		if i.Retrying != nil {
+			i.Retrying(failed, wait)
+		}
+		select {
+		case <-i.Stop:
+			return n, failed
+		case <-time.After(wait):
+		}
+	}
+}
+
+// try sends the lines of so many accounts once.
+func (i Importer) try(ctx context.Context, lines []byte, accounts int) (store.Imported, *failure) {
+	target := i.Client.base.JoinPath("accounts:import")
+	if i.DryRun {
+		target.RawQuery = "dry_run=true"
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	connected := false // before that, nothing is sent
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(lines))
+	if err != nil {
+		return store.Imported{}, &failure{err: err}
+	}
+	req.Header.Set("Content-Type", linesType)
+	resp, err := i.Client.http.Do(req)
+	if err != nil {
+		return store.Imported{}, &failure{err: err, unknown: connected, again: true}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return store.Imported{}, refusal(resp)
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return store.Imported{}, &failure{err: fmt.Errorf("reading the answer: %w", err), unknown: true, again: true}
+	}
+	var n store.Imported
+	if err := json.Unmarshal(answer, &n); err != nil || n.Created+n.Replaced+n.Unchanged != accounts {
+		err := fmt.Errorf("%s: the answer is not of accounts:import: it does not count the %d accounts that were sent",
+			resp.Request.URL.Redacted(), accounts)
+		return store.Imported{}, &failure{err: err, unknown: true}
+	}
+	return n, nil
+}

@@ -1,0 +1,200 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"accountservice/internal/store"
+)
+
+// requestTimeout bounds the work on one request; its answer is 503 then.
+const requestTimeout = 5 * time.Second
+
+// scope is whom an operation is for, and what it may do. It decides the limits, the
+// group in the document and some of the errors.
+type scope string
+
+const (
+	scopeHealth scope = "health" // for probes: never refused, never made to wait
+	scopeRead   scope = "read"   // of accounts
+	scopeWrite  scope = "write"  // of accounts
+	scopeAdmin  scope = "admin"  // for operators
+)
+
+// groups are those of the operations in the document.
+var groups = map[scope]string{
+	scopeHealth: "health", scopeRead: "accounts", scopeWrite: "accounts", scopeAdmin: "maintenance",
+}
+
+// operation is one operation: what the document says of it, and its limits.
+type operation struct {
+	id, method, path     string
+	summary, description string
+
+	scope   scope
+	answers map[string]*huma.Response // successes, if huma can't tell
+	errors  []int                     // beside those that the other fields bring
+	body    *huma.RequestBody         // nil if it takes none
+	query   []*huma.Param             // parameters that huma does not read
+	media   string                    // of its answer; "" is JSON
+	key     bool                      // it takes an Idempotency-Key
+	list    bool                      // its answer is a list in memory: it takes a place among lists, too
+	stream  bool                      // its body or answer has no limit of length: it takes a place among streams
+}
+
+// edge is what the operations of one listener have in common: the routes, the log
+// and the limits. A nil gate refuses nothing.
+type edge struct {
+	api     huma.API
+	log     *failureLog
+	maxBody int64
+	keys    keysInUse
+
+	requests, lists, streams *gate
+}
+
+// register makes an operation a route. A request takes a place, has its head, body
+// and key checked, and only then does its work, with a deadline. An error of handle
+// becomes a problem.
+func register[I, O any](e *edge, op operation, handle func(context.Context, *I) (*O, error)) {
+	described := op.describe()
+	if op.scope != scopeHealth {
+		described.Middlewares = huma.Middlewares{e.limited(op)}
+	}
+	huma.Register(e.api, described, func(ctx context.Context, in *I) (out *O, err error) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
+		defer cancel()
+		if body, has := any(in).(withBody); has {
+			err = body.decode(receivedOf(ctx).body)
+		}
+		if err == nil {
+			out, err = handle(ctx, in)
+		}
+		if err != nil {
+			return nil, e.log.failed(ctx, op.id, err)
+		}
+		return out, nil
+	})
+	operations(e.api.OpenAPI().Paths[op.path])[op.method].RequestBody = op.body // only now, or huma would read it
+}
+
+// describe returns what the document says.
+func (op operation) describe() huma.Operation {
+	d := huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
+		Summary: op.summary, Description: op.description, Responses: op.answers, Errors: op.errors,
+		Parameters: append(pathParameters(op.path, idSchema()), op.query...),
+	}
+	if op.answers["200"] == nil && op.answers["201"] != nil {
+		d.DefaultStatus = http.StatusCreated
+	}
+	if op.scope == scopeHealth {
+		return d
+	}
+	d.RejectUnknownQueryParameters = true
+	d.Errors = append(d.Errors, op.refusals()...)
+	if op.key {
+		d.Parameters = append(d.Parameters, idempotencyParameter())
+	}
+	return d
+}
+
+// refusals are the statuses that the pipeline answers with.
+func (op operation) refusals() []int {
+	all := []int{400, 406, 414, 422, 431, 503}
+	if op.body != nil {
+		all = append(all, 408, 411, 415)
+	}
+	if op.body != nil && !op.stream {
+		all = append(all, 413)
+	}
+	if op.scope == scopeWrite {
+		all = append(all, 507)
+	}
+	if op.key {
+		all = append(all, 409)
+	}
+	if op.stream {
+		all = append(all, 429)
+	}
+	if op.scope == scopeAdmin {
+		all = append(all, 421)
+	}
+	return all
+}
+
+// received is what was read of a request before its work begins.
+type received struct {
+	body        []byte
+	idempotency *store.Idempotency // nil without a key
+}
+
+type receivedKey struct{}
+
+func receivedOf(ctx context.Context) received {
+	in, _ := ctx.Value(receivedKey{}).(received)
+	return in
+}
+
+// limited lets an operation begin when it has a place and its request is read.
+func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
+	place := e.requests
+	if op.stream {
+		place = e.streams
+	}
+	return func(ctx huma.Context, next func(huma.Context)) {
+		c := humagin.Unwrap(ctx)
+		leave, err := place.enter(ctx.Context())
+		if err != nil {
+			writeProblem(c, err)
+			return
+		}
+		defer leave()
+		in, err := e.receive(c, op, ctx.Operation())
+		if err != nil {
+			writeProblem(c, err)
+			return
+		}
+		if in.idempotency != nil {
+			release, err := e.keys.take(in.idempotency.Key)
+			if err != nil {
+				writeProblem(c, err)
+				return
+			}
+			defer release()
+		}
+		if op.list {
+			leave, err := e.lists.enter(ctx.Context())
+			if err != nil {
+				writeProblem(c, err)
+				return
+			}
+			defer leave()
+			c.Writer = newPacedAnswer(c)
+		}
+		next(huma.WithValue(ctx, receivedKey{}, in))
+	}
+}
+
+// receive reads a request, but for the body of a stream. Its error says what is
+// wrong with the request.
+func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) (in received, err error) {
+	r := c.Request
+	err = cmp.Or(checkHead(r, cmp.Or(op.media, "application/json")), checkTaken(r, described))
+	if err != nil || op.body == nil {
+		return in, err
+	}
+	if err := cmp.Or(checkLength(r, op.stream), checkMedia(r, op.body)); err != nil || op.stream {
+		return in, err
+	}
+	if in.body, err = readBody(c.Writer, r, e.maxBody); err == nil && op.key {
+		in.idempotency, err = idempotencyOf(r, in.body)
+	}
+	return in, err
+}

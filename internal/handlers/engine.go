@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+)
+
+// newEngine returns a router whose every refusal is a problem. before sees each
+// request and its answer first.
+func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.RedirectTrailingSlash = false
+	engine.HandleMethodNotAllowed = true
+	engine.SetTrustedProxies(nil)
+	engine.Use(append(before, identify(log), recoverPanic(log))...)
+	engine.NoRoute(func(c *gin.Context) {
+		writeProblem(c, problem(http.StatusNotFound, "There is nothing at this path."))
+	})
+	engine.NoMethod(func(c *gin.Context) {
+		writeProblem(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
+	})
+	return engine
+}
+
+// recoverPanic answers a panic like any other error, if nothing was sent yet.
+func recoverPanic(log *slog.Logger) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v != http.ErrAbortHandler {
+				log.ErrorContext(c.Request.Context(), "request panicked", "method", c.Request.Method, "route", c.FullPath(),
+					"panic", v, "stack", string(debug.Stack()))
+			}
+			if c.Writer.Written() || v == http.ErrAbortHandler {
+				panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
+			}
+			writeProblem(c, problem(http.StatusInternalServerError, ""))
+		}()
+		c.Next()
+	}
+}
+
+// newAPI returns what describes operations and makes them routes.
+func newAPI(engine *gin.Engine, version string) huma.API {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry.RegisterTypeAlias(typeOf[huma.ErrorModel](), typeOf[Problem]())
+	return huma.NewAPI(huma.Config{ // without what adds $schema to bodies, or serves a page from a CDN
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title:       "accountservice",
+				Description: "Keeps accounts and tells the truth about its own health.",
+				Version:     version,
+			},
+			Components: &huma.Components{Schemas: registry},
+		},
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{fromHuma},
+	}, adapter{engine})
+}
+
+// adapter lets huma's operations be Gin's routes.
+type adapter struct{ *gin.Engine }
+
+// Handle implements huma.Adapter.
+func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
+	a.Engine.Handle(op.Method, ginPath(op.Path), func(c *gin.Context) { handle(humagin.NewContext(op, c)) })
+}
+
+// ginPath is /accounts/:id for /accounts/{id}, and /a\:b for /a:b.
+func ginPath(path string) string {
+	return strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(path)
+}
+
+// fromHuma turns what huma says of a parameter into a problem: no value of the
+// request is repeated, and nothing from inside is told. Problems of our own get
+// their instance.
+func fromHuma(ctx huma.Context, _ string, v any) (any, error) {
+	p, is := v.(*Problem)
+	if m, of := v.(*huma.ErrorModel); of {
+		p, is = parameterProblem(m), true
+	}
+	if !is {
+		return v, nil
+	}
+	p.Instance = instance(ctx.Context())
+	return p, nil
+}
+
+func parameterProblem(m *huma.ErrorModel) *Problem {
+	if m.Status >= 500 {
+		return problem(m.Status, "")
+	}
+	var fields []InvalidField
+	for _, e := range m.Errors { // of "query.limit"
+		_, name, _ := strings.Cut(e.Location, ".")
+		detail, _, _ := strings.Cut(e.Message, ": ") // behind it huma has errors of others, with the value in them
+		if strings.HasPrefix(detail, "invalid date/time") {
+			detail = "must be a time of RFC 3339, such as 2026-11-22T14:39:46Z; in a URL, + is written %2B"
+		}
+		fields = append(fields, InvalidField{Parameter: name, Detail: detail})
+	}
+	return unprocessable(fields...)
+}
+
+// publish serves what the operations say of themselves, OPTIONS where the document
+// has it, and HEAD wherever GET is answered.
+func publish(engine *gin.Engine, api huma.API) http.Handler {
+	describeAll(api.OpenAPI())
+	serveOPTIONS(engine, api.OpenAPI())
+	text, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		panic(err) // made of this package's own types
+	}
+	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", text) })
+	serveDocs(engine)
+	for _, route := range engine.Routes() {
+		if route.Method == http.MethodGet {
+			engine.HEAD(route.Path, route.HandlerFunc)
+		}
+	}
+	return engine
+}

@@ -1,0 +1,144 @@
+package handlers
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Limits of what comes before a body, in bytes. net/http's own limit of the
+// header is above them; what goes beyond that one is answered in plain text.
+const (
+	maxURI    = 8 << 10
+	maxHeader = 14 << 10 // all names and values
+)
+
+// checkHead returns what is wrong with the target or the header of r, which is
+// answered with this media type, or nil.
+func checkHead(r *http.Request, answer string) error {
+	if len(r.RequestURI) > maxURI {
+		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target is longer than %d bytes.", maxURI))
+	}
+	size := 0
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	if size > maxHeader {
+		return problem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The header is longer than %d bytes.", maxHeader))
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return problem(http.StatusBadRequest, "The query of the URL is malformed.")
+	}
+	var twice []InvalidField
+	for name, values := range query {
+		if len(values) > 1 {
+			twice = append(twice, InvalidField{Parameter: name, Detail: "stands twice"})
+		}
+	}
+	if twice != nil {
+		return unprocessable(twice...)
+	}
+	kind, subtype, _ := strings.Cut(answer, "/")
+	if quality(strings.Join(r.Header.Values("Accept"), ","), kind, subtype) == 0 {
+		return problem(http.StatusNotAcceptable, "There is only "+answer+" here.")
+	}
+	return joinConditions(r.Header)
+}
+
+// conditions are the headers that an operation must not be performed against
+// (RFC 9110, 13.1), whether it knows them or not.
+var conditions = []string{"If-Match", "If-None-Match"}
+
+// joinConditions makes one line of a condition that stands in several, because
+// huma reads one, and refuses an empty one, which would be taken for absent.
+func joinConditions(header http.Header) error {
+	for _, name := range conditions {
+		lines, there := header[name]
+		if all := strings.Join(lines, ","); there {
+			if strings.Trim(all, ", \t") == "" {
+				return malformed(name, "is empty")
+			}
+			header.Set(name, all)
+		}
+	}
+	return nil
+}
+
+// checkTaken refuses a change with a condition, or of a part, that its operation
+// does not take.
+func checkTaken(r *http.Request, op *huma.Operation) error {
+	for _, name := range notTaken(op) {
+		if _, there := r.Header[name]; there {
+			return malformed(name, "is not taken here")
+		}
+	}
+	return nil
+}
+
+// notTaken returns the headers that an operation must not be performed against:
+// the conditions that it does not know, and of a PUT the part to put (RFC 9110,
+// 14.5). One that changes nothing takes all and ignores them.
+func notTaken(op *huma.Operation) (names []string) {
+	if op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions {
+		return nil
+	}
+	if op.Method == http.MethodPut {
+		names = append(names, "Content-Range")
+	}
+	for _, name := range conditions {
+		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// checkLength refuses a body of no length, which would be taken for none. A stream
+// may be empty.
+func checkLength(r *http.Request, stream bool) error {
+	switch {
+	case r.ContentLength == 0 && r.Header.Get("Content-Length") == "":
+		return problem(http.StatusLengthRequired,
+			"A body is required, with Content-Length or Transfer-Encoding: chunked.")
+	case r.ContentLength == 0 && !stream:
+		return problem(http.StatusBadRequest, "A body is required.")
+	}
+	return nil
+}
+
+// checkMedia refuses a body of a media type or coding that the operation does not
+// take.
+func checkMedia(r *http.Request, expected *huma.RequestBody) error {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset := cmp.Or(params["charset"], "utf-8"); err != nil || expected.Content[media] == nil ||
+		len(r.Header.Values("Content-Type")) > 1 || !strings.EqualFold(charset, "utf-8") {
+		p := problem(http.StatusUnsupportedMediaType,
+			"The body must be "+strings.Join(mediaTypes(expected), " or ")+".")
+		if r.Method == http.MethodPatch {
+			p.acceptPatch = strings.Join(mediaTypes(expected), ", ") // RFC 5789, 2.2
+		}
+		return p
+	}
+	coding := cmp.Or(strings.Join(r.Header.Values("Content-Encoding"), ","), "identity")
+	if !strings.EqualFold(coding, "identity") {
+		return problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
+	}
+	return nil
+}
+
+// mediaTypes returns those that an operation takes, merge-patch+json before json.
+func mediaTypes(expected *huma.RequestBody) []string {
+	names := slices.Sorted(maps.Keys(expected.Content))
+	slices.Reverse(names)
+	return names
+}

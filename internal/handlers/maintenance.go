@@ -1,0 +1,99 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"accountservice/internal/checks"
+)
+
+type maintenanceState struct {
+	Body struct {
+		Active bool       `json:"active"`
+		Reason string     `json:"reason,omitempty" doc:"Shown to everybody by /ready"`
+		Since  *time.Time `json:"since,omitempty"`
+		Until  *time.Time `json:"until,omitempty" doc:"When it ends by itself"`
+	} `nameHint:"Maintenance"`
+}
+
+func newMaintenanceState(m checks.Maintenance, active bool) *maintenanceState {
+	s := &maintenanceState{}
+	if active {
+		s.Body.Active, s.Body.Reason = true, m.Reason
+		s.Body.Since = new(m.Since.UTC().Truncate(time.Millisecond))
+		s.Body.Until = new(m.Until.UTC().Truncate(time.Millisecond))
+	}
+	return s
+}
+
+// maintenanceOrder is the body that begins a maintenance.
+type maintenanceOrder struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Everybody sees it at /ready" example:"replacing the disk"`
+	TTL    string `json:"ttl" doc:"A number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
+}
+
+// Validate returns nil or what is wrong with the order.
+func (o maintenanceOrder) Validate() error {
+	if n := utf8.RuneCountInString(o.Reason); n < 1 || n > 200 {
+		return unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have 1 to 200 characters"})
+	}
+	if d := o.duration(); d < time.Second || d > checks.MaxMaintenance {
+		return unprocessable(InvalidField{Pointer: "#/ttl",
+			Detail: "must be 1s to 24h, a number with a unit such as 10m"})
+	}
+	return nil
+}
+
+// duration is 0 if the TTL is malformed.
+func (o maintenanceOrder) duration() time.Duration {
+	d, _ := time.ParseDuration(o.TTL)
+	return d
+}
+
+type maintenanceInput struct{ order maintenanceOrder }
+
+func (in *maintenanceInput) decode(text []byte) error { return decodeBody(text, &in.order) }
+
+// registerMaintenance describes the operations on it.
+func registerMaintenance(e *edge, live *Live) {
+	const path = "/maintenance"
+	register(e, operation{
+		id: "get-maintenance", method: http.MethodGet, path: path, scope: scopeAdmin, summary: "Is the traffic sent away?",
+	}, func(context.Context, *struct{}) (*maintenanceState, error) {
+		m, err := live.maintenance()
+		if err != nil {
+			return nil, err
+		}
+		return newMaintenanceState(m.Maintenance()), nil
+	})
+	register(e, operation{
+		id: "put-maintenance", method: http.MethodPut, path: path, scope: scopeAdmin,
+		summary:     "Send the traffic away for a while",
+		description: "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process.",
+		body:        &huma.RequestBody{Required: true, Content: jsonOf[maintenanceOrder](e.api)},
+	}, func(_ context.Context, in *maintenanceInput) (*maintenanceState, error) {
+		m, err := live.maintenance()
+		if err != nil {
+			return nil, err
+		}
+		begun, err := m.Maintain(in.order.Reason, in.order.duration())
+		if err != nil { // nothing else is wrong with a valid order
+			return nil, unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have more than spaces"})
+		}
+		return newMaintenanceState(begun, true), nil
+	})
+	register(e, operation{
+		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: scopeAdmin,
+		summary: "Let the traffic come back",
+	}, func(context.Context, *struct{}) (*struct{}, error) {
+		m, err := live.maintenance()
+		if err == nil {
+			m.EndMaintenance()
+		}
+		return nil, err
+	})
+}

@@ -1,0 +1,101 @@
+package handlers
+
+import (
+	"maps"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/transfer"
+)
+
+// The shapes of an account in the document.
+const (
+	accountShape = "Account"      // in answers
+	draftShape   = "AccountDraft" // in bodies that create or replace it
+	patchShape   = "AccountPatch" // in bodies that change it
+	lineShape    = "AccountLine"  // in imports and exports
+	idsShape     = "AccountIDs"
+)
+
+// shape is a type of Go whose schema is the one of this name.
+type shape struct{}
+
+// Schema implements huma.SchemaProvider.
+func (shape) Schema(huma.Registry) *huma.Schema { return shapeOf(accountShape) }
+
+func shapeOf(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/" + name} }
+
+// describeAccounts adds the shapes to the document. A new field of an account is a
+// new property here: of content if clients decide it.
+func describeAccounts(registry huma.Registry) {
+	registry.RegisterTypeAlias(typeOf[store.Account](), typeOf[shape]())
+	content := map[string]*huma.Schema{
+		"name": text(1, store.MaxNameLength, "1 to 256 characters, no control characters", "Person_0"),
+		"email": {Type: huma.TypeString, MaxLength: new(store.MaxEmailLength), Format: "email", Nullable: true,
+			Description: "Absent if there is none; null or empty is none", Examples: []any{"ada@example.org"}},
+		"labels": labelsSchema(store.MaxLabels, "Absent if there are none; null is none"),
+	}
+	patched := maps.Clone(content)
+	patched["labels"] = labelsSchema(2*store.MaxLabels, "Added or replaced one by one; null removes one, or all")
+	patched["labels"].AdditionalProperties.(*huma.Schema).Nullable = true
+	line := map[string]*huma.Schema{
+		"id": idSchema(),
+		"version": {Type: huma.TypeInteger, Format: "int64", Minimum: new(1.0), Maximum: new(float64(store.MaxVersion)),
+			Nullable: true, Description: "1 when created, one more at each change. " +
+				"An import keeps it if the account is new, and is above it if it is replaced"},
+		"created_at": timeSchema("UTC, in microseconds; absent if it is not known"),
+		"updated_at": timeSchema("UTC, in microseconds, not before created_at; absent if it is not known"),
+	}
+	maps.Copy(line, content)
+	answered := make(map[string]*huma.Schema)
+	for name, property := range line {
+		answered[name] = unlimited(property)
+	}
+	shapes := registry.Map()
+	shapes[accountShape] = object(answered, "id", "name", "version")
+	shapes[draftShape] = object(content, "name")
+	shapes[patchShape] = object(patched)
+	shapes[lineShape] = object(line, "id", "name")
+	shapes[idsShape] = object(map[string]*huma.Schema{"ids": {Type: huma.TypeArray, Items: idSchema(), MinItems: new(1),
+		MaxItems: new(transfer.MaxIDs), Examples: []any{[]string{"10000"}}}}, "ids")
+}
+
+func object(properties map[string]*huma.Schema, required ...string) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Properties: properties, Required: required, AdditionalProperties: false}
+}
+
+func text(least, most int, description, example string) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most,
+		Description: description, Examples: []any{example}}
+}
+
+func idSchema() *huma.Schema {
+	schema := text(1, store.MaxIDLength, "1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or ..", "10000")
+	schema.Pattern = store.IDPattern
+	return schema
+}
+
+func timeSchema(description string) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true, Description: description}
+}
+
+func labelsSchema(most int, description string) *huma.Schema {
+	key := map[string]any{"pattern": store.LabelKeyPattern, "maxLength": store.MaxLabelKeyLength}
+	return &huma.Schema{Type: huma.TypeObject, Nullable: true, MaxProperties: &most, Description: description,
+		AdditionalProperties: &huma.Schema{Type: huma.TypeString, MaxLength: new(store.MaxLabelLength)},
+		Extensions:           map[string]any{"propertyNames": key}}
+}
+
+// unlimited returns s as answers have it: a database that another program wrote
+// can have accounts beyond the limits of text.
+func unlimited(s *huma.Schema) *huma.Schema {
+	bare := &huma.Schema{Type: s.Type, Minimum: s.Minimum, Description: s.Description, Examples: s.Examples}
+	if s.Format != "email" {
+		bare.Format = s.Format
+	}
+	if of, is := s.AdditionalProperties.(*huma.Schema); is {
+		bare.AdditionalProperties = unlimited(of)
+	}
+	return bare
+}

@@ -1,0 +1,60 @@
+package boltfile
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// directBlock is the alignment in bytes of reads past the page cache.
+const directBlock = 4096
+
+// Direct reads a file from its disk, not from the page cache, so that a disk that fails or hangs is noticed though all
+// pages are cached. Where the file system has no such reads (O_DIRECT), it reads through the cache.
+type Direct struct {
+	file   *os.File // nil where the file system has no such reads
+	cached *os.File
+}
+
+// OpenDirect opens f's own file again, whatever stands at its path by now. f must stay open.
+func OpenDirect(f *os.File) Direct {
+	d, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return Direct{cached: f}
+	}
+	return Direct{file: d, cached: f}
+}
+
+// ReadAt implements io.ReaderAt. It reads from the disk what begins at a multiple of 4 KiB and has 4 KiB at most, as
+// meta pages do; the rest it reads through the cache.
+func (d Direct) ReadAt(p []byte, off int64) (int, error) {
+	if d.file == nil || off%directBlock != 0 || len(p) > directBlock {
+		return d.cached.ReadAt(p, off)
+	}
+	room := make([]byte, 2*directBlock)
+	skip := (directBlock - int(uintptr(unsafe.Pointer(&room[0]))%directBlock)) % directBlock
+	block := room[skip : skip+directBlock]
+	n, err := d.file.ReadAt(block, off)
+	if n >= len(p) {
+		return copy(p, block), nil
+	}
+	return copy(p, block[:n]), err
+}
+
+// Close closes what OpenDirect opened.
+func (d Direct) Close() {
+	if d.file != nil {
+		d.file.Close()
+	}
+}
+
+// DropCache makes the system read f anew from its disk. No process may have mapped it.
+func DropCache(f *os.File) error {
+	const dontNeed = 4 // POSIX_FADV_DONTNEED of linux/fadvise.h
+	_, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package boltverify
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"accountservice/internal/store/boltstore/boltfile"
+)
+
+// topLevel is the visit of the bucket of buckets.
+func (w *walker) topLevel(p boltfile.Page, i int) {
+	name := p.Key(i)
+	if !p.IsBucket(i) {
+		w.find(at(p.ID), "%.80q is outside of any bucket", name)
+		return
+	}
+	visits := map[string]visit{
+		string(boltfile.AccountBucket): w.account,
+		string(boltfile.MetaBucket):    w.own,
+		string(boltfile.AnswerBucket):  w.answer,
+		string(boltfile.AgeBucket):     w.age,
+	}
+	each, ours := visits[string(name)]
+	switch {
+	case ours:
+		w.names[string(name)] = true
+	default:
+		each = w.foreign
+		if len(w.others) < maxOthers {
+			w.others = append(w.others, fmt.Sprintf("%.80s", name))
+		}
+	}
+	w.open(p, i, each)
+}
+
+// complete checks that the buckets are those of this service, or the tutorial's.
+func (w *walker) complete() {
+	has := func(name []byte) bool { return w.names[string(name)] }
+	ours, accounts := has(boltfile.MetaBucket), has(boltfile.AccountBucket)
+	answers, ages := has(boltfile.AnswerBucket), has(boltfile.AgeBucket)
+	switch {
+	case !ours && !accounts:
+		w.find("buckets", "it is another program's database: it has %q and not %s", w.others, boltfile.AccountBucket)
+		return
+	case !accounts:
+		w.find("buckets", "%s, with the accounts, is gone", boltfile.AccountBucket)
+	case !ours && (w.report.Accounts > w.report.Unchecked || answers):
+		w.find("buckets", "%s is gone, and records of this service are there", boltfile.MetaBucket)
+	case ours && !w.sentinel:
+		w.find("buckets", "%s has no record %q", boltfile.MetaBucket, boltfile.SentinelKey)
+	}
+	if answers != ages || w.answers != w.ages {
+		w.find("buckets", "%s has %d records and %s %d", boltfile.AnswerBucket, w.answers, boltfile.AgeBucket, w.ages)
+	}
+	if len(w.others) > 0 {
+		w.find("buckets", "%q are not of this service", w.others)
+	}
+}
+
+// account is the visit of an account.
+func (w *walker) account(p boltfile.Page, i int) {
+	if !w.isRecord(p, i) {
+		return
+	}
+	key, record := p.Key(i), p.Value(i)
+	where := fmt.Sprintf("account %.80q on page %d", key, p.ID)
+	w.report.Accounts++
+	if boltfile.IsLegacy(record) {
+		w.report.Unchecked++
+		w.tutorial(where, key, record)
+		return
+	}
+	if _, err := boltfile.DecodeAccount(key, record); err != nil {
+		w.find(where, "%v", err)
+	}
+}
+
+// tutorial checks what can be checked of a record without checksum.
+func (w *walker) tutorial(where string, key, record []byte) {
+	var c struct {
+		ID   any // the service does not read it
+		Name string
+	}
+	err := json.Unmarshal(record, &c)
+	id, is := c.ID.(string)
+	switch {
+	case err != nil:
+		w.find(where, "its record is damaged: %v", err)
+	case !utf8.Valid(record) || c.Name == "":
+		w.find(where, "its record is damaged: it has no name, or not in UTF-8")
+	case is && id != string(key):
+		w.find(where, "its record is of account %.80q", id)
+	}
+}
+
+// own is the visit of this service's own records.
+func (w *walker) own(p boltfile.Page, i int) {
+	if !w.isRecord(p, i) {
+		return
+	}
+	where := fmt.Sprintf("%s, record %.80q on page %d", boltfile.MetaBucket, p.Key(i), p.ID)
+	text, err := boltfile.Unseal(p.Key(i), p.Value(i))
+	if err != nil {
+		w.find(where, "%v", err)
+	}
+	if bytes.Equal(p.Key(i), boltfile.SentinelKey) {
+		w.sentinel = true
+		if err == nil && !bytes.Equal(text, boltfile.SentinelText) {
+			w.find(where, "not the text of this service")
+		}
+	}
+}
+
+// answer is the visit of an idempotency record.
+func (w *walker) answer(p boltfile.Page, i int) {
+	if !w.isRecord(p, i) {
+		return
+	}
+	w.answers++
+	if _, err := boltfile.DecodeAnswer(p.Key(i), p.Value(i)); err != nil {
+		w.find(at(p.ID), "answer %.80x: %v", p.Key(i), err)
+	}
+}
+
+// age is the visit of the age of an idempotency record.
+func (w *walker) age(p boltfile.Page, i int) {
+	if !w.isRecord(p, i) {
+		return
+	}
+	w.ages++
+	_, _, err := boltfile.ParseAgeKey(p.Key(i))
+	rest, sealErr := boltfile.Unseal(p.Key(i), p.Value(i))
+	if len(rest) > 0 {
+		sealErr = errors.New("its record is damaged: unknown format")
+	}
+	if err := errors.Join(sealErr, err); err != nil {
+		w.find(at(p.ID), "age of answer %.80x: %v", p.Key(i), err)
+	}
+}
+
+// foreign is the visit of what is not this service's: its pages have a use.
+func (w *walker) foreign(p boltfile.Page, i int) {
+	if p.IsBucket(i) {
+		w.open(p, i, w.foreign)
+	}
+}
+
+// isRecord says whether element i of p is a record, as every element of our buckets is.
+func (w *walker) isRecord(p boltfile.Page, i int) bool {
+	if p.IsRecord(i) {
+		return true
+	}
+	w.find(at(p.ID), "%.80q is no record but a bucket, or unknown", p.Key(i))
+	w.foreign(p, i)
+	return false
+}

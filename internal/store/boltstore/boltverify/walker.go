@@ -1,0 +1,179 @@
+package boltverify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"accountservice/internal/store/boltstore/boltfile"
+)
+
+// walker reads every page of a database by pread. Each page has one use, so that a cycle ends where it closes; the
+// pages in memory at once are those on one way from the root.
+type walker struct {
+	ctx    context.Context
+	file   *os.File
+	meta   boltfile.Meta
+	report *Report
+
+	uses  *uses
+	depth int // of the page at hand below the first, through all buckets
+
+	answers, ages int
+	names         map[string]bool // of buckets: ours that were found
+	others        []string        // the first of those that are not ours
+	sentinel      bool
+}
+
+// maxOthers bounds how many buckets that are not ours a finding names.
+const maxOthers = 10
+
+// walk reads all that hangs on the newest meta page: the bucket of buckets and the list of free pages. After the end
+// of ctx it returns early.
+func (w *walker) walk() {
+	w.uses, w.names = newUses(), make(map[string]bool)
+	w.bucket(theMeta, w.meta.Root, w.topLevel)
+	if w.ended() {
+		return
+	}
+	w.complete()
+	if w.meta.Freelist == boltfile.NoFreelist || !w.freelist() {
+		return
+	}
+	if n := uint64(w.meta.HighWater) - w.uses.claimed; n > 0 {
+		w.find(at(w.uses.firstUnused()), "is neither in use nor free, one of %d such pages", n)
+	}
+}
+
+const theMeta = "the newest meta page"
+
+func (w *walker) ended() bool { return w.ctx.Err() != nil }
+
+func (w *walker) find(where, format string, args ...any) { w.report.find(where, format, args...) }
+
+func at(id uint64) string { return fmt.Sprint("page ", id) }
+
+// visit is called with each element of a bucket's leaf pages.
+type visit func(p boltfile.Page, i int)
+
+// open walks the bucket that element i of p is.
+func (w *walker) open(p boltfile.Page, i int, each visit) {
+	root, inline, err := p.Bucket(i)
+	switch {
+	case err != nil:
+		w.damage(p.ID, err)
+	case root != 0:
+		w.bucket(fmt.Sprintf("page %d: bucket %.80q", p.ID, p.Key(i)), root, each)
+	case w.depth == boltfile.MaxDepth:
+		w.find(at(p.ID), "its buckets are nested deeper than any are")
+	default:
+		w.depth++
+		for i := range inline.Count {
+			each(inline, i)
+		}
+		w.depth--
+	}
+}
+
+// bucket walks the tree of a bucket from its root.
+func (w *walker) bucket(from string, root uint64, each visit) {
+	var last []byte
+	w.tree(from, root, true, func(p boltfile.Page, i int) {
+		key := p.Key(i)
+		if last != nil && bytes.Compare(last, key) >= 0 {
+			w.find(at(p.ID), "%.80q comes after %.80q", key, last)
+		}
+		last = key
+		each(p, i)
+	})
+}
+
+// tree walks a page and those below it and returns its first key, if it can. bbolt names a child by its first key, so
+// that a changed key shows, though every key can still be read.
+func (w *walker) tree(from string, id uint64, isRoot bool, each visit) (first []byte) {
+	p, ok := w.page(from, id)
+	if !ok {
+		return nil
+	}
+	w.depth++
+	defer func() { w.depth-- }()
+	switch {
+	case p.Count == 0 && !isRoot:
+		w.find(at(id), "has no elements")
+	case p.Leaf:
+		for i := range p.Count {
+			each(p, i)
+		}
+	default:
+		here := at(id)
+		for i := range p.Count {
+			first := w.tree(here, p.Child(i), false, each)
+			if first != nil && !bytes.Equal(first, p.Key(i)) {
+				w.find(here, "says that page %d begins with %.80q, and it begins with %.80q", p.Child(i), p.Key(i), first)
+			}
+		}
+	}
+	if p.Count == 0 {
+		return nil
+	}
+	return p.Key(0)
+}
+
+// page claims and reads a page of a tree with those that follow as part of it.
+func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
+	if w.ended() || !w.claim(from, id, 1) {
+		return boltfile.Page{}, false
+	}
+	if w.depth == boltfile.MaxDepth {
+		w.find(at(id), "the tree is deeper than any is")
+		return boltfile.Page{}, false
+	}
+	p, err := w.meta.Snapshot(w.file).Page(id)
+	if err != nil {
+		w.damage(id, err)
+		return boltfile.Page{}, false
+	}
+	return p, w.claim(at(id), id+1, uint64(p.Pages-1))
+}
+
+// damage notes the error of reading a page.
+func (w *walker) damage(id uint64, err error) {
+	var damage *boltfile.Damage
+	if errors.As(err, &damage) {
+		w.find(at(id), "%s", damage.What)
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the file ends before it does")
+	}
+	w.find(at(id), "cannot be read: %v", err)
+}
+
+// claim notes that n pages from id belong to a tree or to the list of free pages itself, and says whether they can.
+func (w *walker) claim(from string, id, n uint64) (ok bool) {
+	if n == 0 {
+		return true
+	}
+	if !w.inBounds(from, id, n) {
+		return false
+	}
+	ok = true
+	for i := id; i < id+n; i++ {
+		if w.uses.claim(i, inTree) != unused {
+			w.find(from, "leads to page %d, which is in use already", i)
+			ok = false
+		}
+	}
+	return ok
+}
+
+func (w *walker) inBounds(from string, id, n uint64) bool {
+	if all := uint64(w.meta.HighWater); id < 2 || id >= all || n > all-id {
+		w.find(from, "leads to page %d (%d in all), and the database has pages 2 to %d", id, n, all-1)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,237 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+)
+
+const (
+	// maxBatch is how many writes share one transaction, and so one fsync.
+	maxBatch = 256
+	// maxWeight is how many accounts a batch may change until no write is added to it: a few imports at once would be
+	// a transaction of many seconds.
+	maxWeight = 4096
+	// lookEvery is how often it is asked whether the file is still at its path while nobody writes.
+	lookEvery = 500 * time.Millisecond
+)
+
+// write is one caller's change on its way to the committer.
+type write struct {
+	// touch reads by pread the pages that apply will read through the map; nil for a change of none.
+	touch func(boltfile.Snapshot) error
+	// apply makes the change, or returns an error and has changed nothing.
+	apply  func(*bbolt.Tx) error
+	weight int         // how many accounts it changes
+	done   chan error  // has room for the one answer
+	taken  atomic.Bool // by the committer, or by a caller that gave up
+}
+
+// errUnchanged is what apply returns when all is well and there is nothing to commit. submit returns nil for it if
+// the batch commits; otherwise the error of the batch, because apply may have read another write of the same batch.
+var errUnchanged = errors.New("nothing to change")
+
+// giveUp is the answer to a caller that waits no longer: why, if the committer has not taken the write and now never
+// will; else the committer's answer, or that the outcome is unknown.
+func (w *write) giveUp(why error) error {
+	if w.taken.CompareAndSwap(false, true) {
+		return why
+	}
+	select {
+	case err := <-w.done:
+		return err
+	default:
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, why)
+	}
+}
+
+// committer is the one writer of a store: a goroutine that takes writes from a queue and commits them, and saves the
+// accounts if the file is lost.
+type committer struct {
+	h      *handle
+	latch  *latch
+	rescue *rescue
+	now    func() time.Time
+
+	writes  chan *write
+	stopped chan struct{} // closed when it has ended
+
+	commitStarted atomic.Pointer[time.Time] // or when the disk last answered it; nil without a commit
+	lastCommit    atomic.Pointer[time.Time] // or the opening
+	nextPurge     time.Time                 // of old answers
+}
+
+func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time) *committer {
+	c := &committer{h: h, latch: l, rescue: r, now: now,
+		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
+	c.noteCommit()
+	return c
+}
+
+// run takes a write, and with it all that wait by then, into one transaction. A lone write waits for nobody.
+func (c *committer) run(stop <-chan struct{}) {
+	defer close(c.stopped)
+	defer c.rescue.state.Store(nil) // nothing is tried any more
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for c.alive() {
+		select {
+		case <-stop:
+			if c.alive() { // else what ended the store may hang whoever reads the file
+				c.rescue.look(true)
+				c.rewriteOlderMeta()
+			}
+			return
+		case <-look.C:
+			c.rescue.look(false)
+		case w := <-c.writes:
+			if err := c.commit(c.collect(w)); errors.Is(err, errReplaced) && c.alive() {
+				c.rescue.look(false)
+			}
+		}
+	}
+}
+
+// alive is true until the store fails. A store that was latched because its file was lost still has the accounts, and
+// they may be lost again where they were saved.
+func (c *committer) alive() bool { return c.latch.err() == nil || c.rescue.result.Load() != nil }
+
+func (c *committer) collect(first *write) []*write {
+	batch := []*write{first}
+	for weight := first.weight; len(batch) < maxBatch && weight < maxWeight; {
+		select {
+		case w := <-c.writes:
+			batch = append(batch, w)
+			weight += w.weight
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit applies a batch in one transaction, answers each of its writes, and returns the error of the transaction.
+// After one that leaves the outcome open it latches the store, unless it is only that the file is no longer at its
+// path.
+func (c *committer) commit(batch []*write) error {
+	batch = slices.DeleteFunc(batch, func(w *write) bool { return !w.taken.CompareAndSwap(false, true) })
+	if len(batch) == 0 {
+		return nil
+	}
+	c.progress()
+	defer c.commitStarted.Store(nil)
+	answers := make([]error, len(batch))
+	err := guard(func() error { return c.transact(batch, answers) })
+	var broken *fault
+	if errors.As(err, &broken) {
+		c.latch.set(err)
+		err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	}
+	for i, w := range batch {
+		// an answer that is an error holds if the batch does: what a condition met may have been written by another
+		// one in it
+		if err != nil || errors.Is(answers[i], errUnchanged) {
+			answers[i] = err
+		}
+		w.done <- answers[i]
+	}
+	return err
+}
+
+// progress notes that the disk answered the commit under way just now. A large commit takes its time, and only one
+// that stands still is a failure.
+func (c *committer) progress() {
+	now := time.Now()
+	c.commitStarted.Store(&now)
+}
+
+// noteCommit notes that the disk took a commit just now.
+func (c *committer) noteCommit() {
+	now := time.Now()
+	c.lastCommit.Store(&now)
+}
+
+// transact is the body of commit. An error of one write is its answer alone; an error of the transaction is returned,
+// for all others.
+func (c *committer) transact(batch []*write, answers []error) error {
+	if err := errors.Join(c.latch.err(), c.rescue.unsaved()); err != nil {
+		return err
+	}
+	if err := c.h.atPath(); errors.Is(err, errReplaced) {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	tx, err := c.h.begin()
+	if err != nil {
+		c.latch.set(err)
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	txid := uint64(tx.ID())
+	snap := c.h.snapshot(tx)
+	changed := false
+	for i, w := range batch {
+		c.progress()
+		if answers[i] = warm(snap, w.touch); answers[i] == nil {
+			answers[i] = w.apply(tx)
+		}
+		changed = changed || answers[i] == nil
+	}
+	if !changed {
+		return tx.Rollback()
+	}
+	c.purge(tx, snap)
+	c.progress()
+	if err := tx.Commit(); err != nil {
+		return c.commitFailed(err, txid)
+	}
+	c.h.committed.Store(txid)
+	c.noteCommit()
+	if err := c.h.atPath(); errors.Is(err, errReplaced) {
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+// warm reads the pages of a write by pread before the transaction reads them through the map.
+func warm(snap boltfile.Snapshot, touch func(boltfile.Snapshot) error) error {
+	if touch == nil {
+		return nil
+	}
+	if err := touch(snap); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// commitFailed is the answer to the writes of a failed commit. A full disk leaves everything as it was, unless the
+// failure came after the meta page was written.
+func (c *committer) commitFailed(err error, txid uint64) error {
+	if noSpace(err) {
+		after, _ := boltfile.InspectFile(c.h.file)
+		if after.TxID != 0 && after.TxID < txid {
+			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+		}
+	}
+	c.latch.set(err)
+	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+}
+
+// rewriteOlderMeta commits once more before the end if the older meta page is damaged. The next process could not
+// always tell which of the two was the newest.
+func (c *committer) rewriteOlderMeta() {
+	if c.latch.err() == nil && errors.Is(c.h.complete(), boltfile.ErrOlderMeta) {
+		c.commit([]*write{{apply: putSentinel, done: make(chan error, 1)}})
+	}
+}
+
+// putSentinel writes a record that is there already.
+func putSentinel(tx *bbolt.Tx) error {
+	sentinel := boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText)
+	return tx.Bucket(boltfile.MetaBucket).Put(boltfile.SentinelKey, sentinel)
+}

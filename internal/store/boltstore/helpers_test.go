@@ -1,0 +1,101 @@
+package boltstore
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeFile(t *testing.T, path string, b []byte) {
+	t.Helper()
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
+func openAt(t testing.TB, path string) *Store {
+	t.Helper()
+	return openWith(t, path, nil)
+}
+
+func openWith(t testing.TB, path string, now func() time.Time) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Now: now})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.Close(ctx)
+	})
+	return s
+}
+
+// seeded returns an open store with n accounts, and its path.
+func seeded(t *testing.T, n int) (*Store, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s := openAt(t, path)
+	_, err := s.Seed(t.Context(), store.Fakes(n))
+	must(t, err)
+	return s, path
+}
+
+// all returns all accounts.
+func all(t *testing.T, s *Store) (accounts []store.Account) {
+	t.Helper()
+	for q := (store.Query{Limit: maxScan}); ; {
+		page, err := s.List(t.Context(), q)
+		must(t, err)
+		accounts = append(accounts, page.Accounts...)
+		if q.After = page.Next; q.After == "" {
+			return accounts
+		}
+	}
+}
+
+// await waits until f is true.
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// smallDisk puts a file system of its own on the folder.
+func smallDisk(t *testing.T, dir, size string) (unmount func()) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	unmount = func() { syscall.Unmount(dir, syscall.MNT_DETACH) }
+	t.Cleanup(unmount)
+	return unmount
+}
+
+// fill takes all space of a folder's disk that is free.
+func fill(t *testing.T, dir string) (filler string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(t, err)
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return f.Name()
+}

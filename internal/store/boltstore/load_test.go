@@ -1,0 +1,247 @@
+package boltstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/storetest"
+)
+
+// clients write and read until they are stopped, whatever they are answered.
+type clients struct {
+	mu    sync.Mutex
+	acked map[store.ID]store.Account
+	next  atomic.Int64 // number of the next new account
+	stop  context.CancelFunc
+	all   sync.WaitGroup
+}
+
+// start lets 16 writers put new accounts, and 4 readers read what was acknowledged.
+func (c *clients) start(t *testing.T, s *boltstore.Store) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	c.stop = cancel
+	t.Cleanup(c.end)
+	for range 16 {
+		c.all.Go(func() {
+			for ctx.Err() == nil {
+				w, err := s.Put(t.Context(), store.ID(fmt.Sprint("new-", c.next.Add(1))), store.Draft{Name: "x"}, store.Preconditions{})
+				switch {
+				case err == nil:
+					c.mu.Lock()
+					c.acked[w.Account.ID] = w.Account
+					c.mu.Unlock()
+					continue
+				case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrOutcomeUnknown), errors.Is(err, store.ErrNoSpace):
+				default:
+					t.Errorf("Put = %v", err)
+				}
+				time.Sleep(time.Millisecond) // as clients that try again do
+			}
+		})
+	}
+	for range 4 {
+		c.all.Go(func() {
+			for ctx.Err() == nil {
+				acc, err := s.Get(t.Context(), "10000")
+				if err == nil && acc.Name != "Person_0" || err != nil && !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("Get = %+v, %v", acc, err)
+					return
+				}
+			}
+		})
+	}
+}
+
+// more waits until that many more writes were acknowledged.
+func (c *clients) more(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.acked)
+	}
+	from := count()
+	await(t, fmt.Sprint(n, " more writes"), func() bool { return count() >= from+n })
+}
+
+func (c *clients) end() {
+	c.stop()
+	c.all.Wait()
+}
+
+// restarted closes the store, as a restart does, opens it again and counts what is
+// missing there of what was acknowledged.
+func (c *clients) restarted(t *testing.T, s *boltstore.Store, path string) *boltstore.Store {
+	t.Helper()
+	c.end()
+	storetest.Close(t, s)
+	s = openAt(t, path)
+	there := make(map[store.ID]store.Account)
+	for _, acc := range all(t, s) {
+		there[acc.ID] = acc
+	}
+	lost := 0
+	for id, acc := range c.acked {
+		if !there[id].Equal(acc) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Fatalf("%d of %d acknowledged accounts are lost", lost, len(c.acked))
+	}
+	return s
+}
+
+// rounds is how often a loss is played.
+func rounds() int {
+	if long() {
+		return 50
+	}
+	return 3
+}
+
+var losses = map[string]func(t *testing.T, path string){
+	"deleted":    func(t *testing.T, p string) { must(t, os.Remove(p)) },
+	"moved away": func(t *testing.T, p string) { must(t, os.Rename(p, fmt.Sprint(p, ".moved", time.Now().UnixNano()))) },
+	"all files of its folder deleted": func(t *testing.T, p string) {
+		names, err := filepath.Glob(filepath.Join(filepath.Dir(p), "*"))
+		must(t, err)
+		for _, name := range names {
+			must(t, os.RemoveAll(name))
+		}
+	},
+}
+
+func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
+	for name, lose := range losses {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 1000)
+			c := clients{acked: make(map[store.ID]store.Account)}
+			for range rounds() {
+				c.start(t, s)
+				c.more(t, 50)
+				lose(t, path)
+				awaitFailure(t, s, "accounts were put back")
+				s = c.restarted(t, s, path)
+			}
+			t.Logf("%d acknowledged accounts, none lost", len(c.acked))
+			if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %q %v", left, err)
+			}
+		})
+	}
+}
+
+// onFullDisk is a store whose disk can be filled, and a function that fills it until
+// a new account finds no space, and returns one that makes space again.
+func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (free func())) {
+	t.Helper()
+	dir := t.TempDir()
+	smallDisk(t, dir, "64m")
+	path = filepath.Join(dir, "accounts.db")
+	s = openAt(t, path)
+	_, err := s.Seed(t.Context(), store.Fakes(1000))
+	must(t, err)
+	return s, path, func() func() {
+		filler := fill(t, dir)
+		return func() { must(t, os.Remove(filler)) }
+	}
+}
+
+func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
+	s, path, full := onFullDisk(t)
+	c := clients{acked: make(map[store.ID]store.Account)}
+	for range rounds() {
+		c.start(t, s)
+		c.more(t, 50)
+		free := full()
+		must(t, os.Remove(path))
+		awaitUnsaved(t, s, "free some space")
+		if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
+			t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
+		}
+		free()
+		awaitFailure(t, s, "accounts were put back")
+		s = c.restarted(t, s, path)
+	}
+	t.Logf("%d acknowledged accounts, none lost", len(c.acked))
+}
+
+const awayFor = 600 * time.Millisecond
+
+// The file comes back over the copy that was put at its path.
+func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
+	s, path := seeded(t, 1000)
+	c := clients{acked: make(map[store.ID]store.Account)}
+	for range rounds() {
+		c.start(t, s)
+		c.more(t, 50)
+		must(t, os.Rename(path, path+".moved"))
+		<-time.After(awayFor)
+		must(t, os.Rename(path+".moved", path))
+		awaitFailure(t, s, "stopped at")
+		s = c.restarted(t, s, path)
+	}
+}
+
+// The file comes back before there was room for a copy.
+func TestFileMovedAwayAndBackOnAFullDiskIsServedOn(t *testing.T) {
+	s, path, full := onFullDisk(t)
+	c := clients{acked: make(map[store.ID]store.Account)}
+	c.start(t, s)
+	for range rounds() {
+		c.more(t, 50)
+		free := full()
+		must(t, os.Rename(path, path+".moved"))
+		awaitUnsaved(t, s, "free some space")
+		<-time.After(awayFor)
+		must(t, os.Rename(path+".moved", path))
+		free()
+	}
+	c.more(t, 50)
+	must(t, s.CheckRecords(t.Context()))
+	c.restarted(t, s, path)
+}
+
+// awaitFailure waits until Check fails with these words.
+func awaitFailure(t *testing.T, s *boltstore.Store, words string) {
+	t.Helper()
+	var err error
+	defer func() {
+		if t.Failed() {
+			t.Logf("Check = %v", err)
+		}
+	}()
+	await(t, "Check to say "+words, func() bool {
+		err = s.Check(t.Context())
+		return err != nil && strings.Contains(err.Error(), words)
+	})
+}
+
+// awaitUnsaved waits until the accounts could not be saved, which is no reason to
+// end the process.
+func awaitUnsaved(t *testing.T, s *boltstore.Store, words string) {
+	t.Helper()
+	var err error
+	defer func() {
+		if t.Failed() {
+			t.Logf("CheckRecords = %v", err)
+		}
+	}()
+	await(t, "CheckRecords to say "+words, func() bool {
+		must(t, s.Check(t.Context()))
+		err = s.CheckRecords(t.Context())
+		return err != nil && strings.Contains(err.Error(), words) && strings.Contains(err.Error(), "do not stop this process")
+	})
+}

@@ -1,0 +1,112 @@
+package harness
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Port returns a TCP port on which nothing listens, and reserves it for the test. A socket is bound to it that never
+// listens: the kernel gives the port to no client and to no server that asks for any port, and a server that asks for
+// this one gets it, since it sets SO_REUSEADDR as all common servers do.
+func Port(tb testing.TB) int {
+	tb.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	Must(tb, err)
+	tb.Cleanup(func() { syscall.Close(fd) })
+	Must(tb, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	Must(tb, syscall.Bind(fd, &syscall.SockaddrInet4{}))
+	at, err := syscall.Getsockname(fd)
+	Must(tb, err)
+	return at.(*syscall.SockaddrInet4).Port
+}
+
+// Established lists this machine's open connections to an address of IPv4, as the kernel shows them. The kernel's
+// table is no snapshot: one connection may end and another begin while it is read. So it is read twice, and the
+// connections in both were open at once.
+func Established(tb testing.TB, addr string) (lines []string) {
+	tb.Helper()
+	before := connections(tb, addr)
+	for inode, line := range connections(tb, addr) {
+		if _, stayed := before[inode]; stayed {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// connections are the lines of the open connections to addr, by their inode.
+func connections(tb testing.TB, addr string) map[string]string {
+	to := netip.MustParseAddrPort(addr)
+	ip := to.Addr().As4()
+	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
+	table, err := os.ReadFile("/proc/net/tcp")
+	Must(tb, err)
+	found := make(map[string]string)
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 9 && f[2] == remote && f[3] == "01" {
+			found[f[9]] = line
+		}
+	}
+	return found
+}
+
+// Memory is a field of the process's /proc/PID/status in bytes, such as RssAnon, or 0 if there is none.
+func Memory(pid int, field string) (bytes int64) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if _, rest, found := strings.Cut(string(status), "\n"+field+":"); found {
+		fmt.Sscan(rest, &bytes)
+	}
+	return bytes << 10
+}
+
+// Fill makes a file in a folder that leaves no room for one more byte, and returns its path.
+func Fill(tb testing.TB, folder string) (path string) {
+	tb.Helper()
+	path = filepath.Join(folder, "filler")
+	f, err := os.Create(path)
+	Must(tb, err)
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if n, err := f.Write(make([]byte, size)); err != nil || n < size {
+			size /= 2
+		}
+	}
+	return path
+}
+
+// Certificate is for 127.0.0.1 and signed by itself. file has it as PEM, for those who are to trust it, and key.pem
+// beside that file its key.
+func Certificate(tb testing.TB) (certificate tls.Certificate, file string) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	Must(tb, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	Must(tb, err)
+	secret, err := x509.MarshalECPrivateKey(key)
+	Must(tb, err)
+	file = filepath.Join(tb.TempDir(), "ca.pem")
+	Must(tb, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
+	Must(tb, os.WriteFile(KeyOf(file), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, file
+}
+
+// KeyOf is the file of the key that belongs to a file of Certificate.
+func KeyOf(file string) string { return filepath.Join(filepath.Dir(file), "key.pem") }

@@ -1,0 +1,231 @@
+// Package harness runs the service and the probe as processes for tests. It knows how they are built, started, asked
+// and ended, and nothing of what they must answer. Only tests import it.
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Limits of the waiting for a process. They are long: only a test that fails uses them up.
+const (
+	answerLimit = 20 * time.Second
+	exitLimit   = 30 * time.Second
+)
+
+// Build compiles the service and the probe into a folder.
+func Build(folder string) error {
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", folder+"/",
+		"accountservice/cmd/accountservice", "accountservice/healthchecker")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Process is a running service.
+type Process struct {
+	Cmd   *exec.Cmd
+	Path  string // of its database
+	URL   string
+	Port  int
+	Log   *Buffer       // standard output and error
+	ended chan struct{} // closed when it has ended
+}
+
+// Start runs cmd as a service of the database at path, on a free port of loopback and without the operators'
+// listener. env adds to the environment or overrides it; settings of the test's own environment are left out.
+// The process is killed when the test ends.
+func Start(tb testing.TB, cmd *exec.Cmd, path string, env ...string) *Process {
+	tb.Helper()
+	p := &Process{Cmd: cmd, Path: path, Port: Port(tb), Log: &Buffer{}, ended: make(chan struct{})}
+	p.URL = fmt.Sprint("http://127.0.0.1:", p.Port)
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "ACCOUNTSERVICE_") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", p.Port),
+		"ACCOUNTSERVICE_ADMIN_ADDR=off", "ACCOUNTSERVICE_STORE_BOLT_PATH="+path)
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stdout, cmd.Stderr = p.Log, p.Log
+	Must(tb, cmd.Start())
+	go func() {
+		defer close(p.ended)
+		cmd.Wait()
+	}()
+	tb.Cleanup(func() {
+		p.Cmd.Process.Kill()
+		p.Ended(5 * time.Second) // the kernel keeps one longer whose disk hangs
+		if tb.Failed() {
+			tb.Logf("log of the service:\n%s", shorten(p.Log.String()))
+		}
+	})
+	return p
+}
+
+// shorten keeps the head and the tail of a long log.
+func shorten(log string) string {
+	const most = 4000
+	if len(log) <= 2*most {
+		return log
+	}
+	return log[:most] + "\n...\n" + log[len(log)-most:]
+}
+
+// Ended waits for the end of the process and reports whether it came within limit.
+func (p *Process) Ended(limit time.Duration) bool {
+	select {
+	case <-p.ended:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
+// Running is false once the process has ended.
+func (p *Process) Running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Code is the exit code of a process that has ended, -1 if a signal ended it.
+func (p *Process) Code() int { return p.Cmd.ProcessState.ExitCode() }
+
+// Signal sends a signal to the process.
+func (p *Process) Signal(tb testing.TB, s os.Signal) { tb.Helper(); Must(tb, p.Cmd.Process.Signal(s)) }
+
+// Kill ends the process by SIGKILL and waits for its end.
+func (p *Process) Kill(tb testing.TB) { tb.Helper(); p.Signal(tb, syscall.SIGKILL); p.Exits(tb, -1) }
+
+// Stop tells the process to end, as an orchestrator does, and wants this exit code.
+func (p *Process) Stop(tb testing.TB, code int) {
+	tb.Helper()
+	p.Signal(tb, syscall.SIGTERM)
+	p.Exits(tb, code)
+}
+
+// Exits waits for the end of the process and wants this exit code.
+func (p *Process) Exits(tb testing.TB, want int) {
+	tb.Helper()
+	if !p.Ended(exitLimit) {
+		tb.Fatalf("still running after %s", exitLimit)
+	}
+	if got := p.Code(); got != want {
+		tb.Errorf("exit code %d, want %d", got, want)
+	}
+}
+
+// Logs waits until the log has this text, and fails the test if it never has.
+func (p *Process) Logs(tb testing.TB, want string) {
+	tb.Helper()
+	if err := Eventually(answerLimit, func() error {
+		ended := !p.Running() // before the log is read: then all of it is there
+		switch {
+		case strings.Contains(p.Log.String(), want):
+			return nil
+		case ended:
+			return ErrEnded
+		}
+		return errors.New("not yet")
+	}); err != nil {
+		tb.Errorf("the log lacks %q", want)
+	}
+}
+
+// Get asks the service for path and returns status and body; see Ask.
+func (p *Process) Get(path string) (status int, body string) { return Ask("GET", p.URL+path, "") }
+
+// Await asks for path until the answer has this status, and returns its body.
+func (p *Process) Await(tb testing.TB, path string, want int) (body string) {
+	tb.Helper()
+	Must(tb, Eventually(answerLimit, func() error {
+		running := p.Running()
+		var got int
+		if got, body = p.Get(path); got == want {
+			return nil
+		}
+		if !running {
+			return fmt.Errorf("%w: exit code %d while waiting for %s to be %d", ErrEnded, p.Code(), path, want)
+		}
+		return fmt.Errorf("%s = %d %s, want %d", path, got, body, want)
+	}))
+	return body
+}
+
+// Admin is where operators are served, as the log says it. The environment must give ACCOUNTSERVICE_ADMIN_ADDR.
+func (p *Process) Admin(tb testing.TB) (url string) {
+	tb.Helper()
+	p.Logs(tb, `"admin.addr":"`)
+	_, rest, _ := strings.Cut(p.Log.String(), `"admin.addr":"`)
+	addr, _, _ := strings.Cut(rest, `"`)
+	return "http://" + addr
+}
+
+// Says asks for path until the body of the answer has this text, and returns it.
+func (p *Process) Says(tb testing.TB, path, want string) (body string) {
+	tb.Helper()
+	Must(tb, Eventually(answerLimit, func() error {
+		if _, body = p.Get(path); !strings.Contains(body, want) {
+			return fmt.Errorf("%s says %s, want %q", path, body, want)
+		}
+		return nil
+	}))
+	return body
+}
+
+// Put writes an account with this name, which must be accepted.
+func (p *Process) Put(tb testing.TB, id, name string) {
+	tb.Helper()
+	if status, body := Ask("PUT", p.URL+"/accounts/"+id, fmt.Sprintf(`{"name":%q}`, name)); status/100 != 2 {
+		tb.Fatalf("PUT %s = %d %s", id, status, body)
+	}
+}
+
+// Result is what became of a program that ended by itself.
+type Result struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+// Run runs a program to its end.
+func Run(tb testing.TB, cmd *exec.Cmd) Result {
+	tb.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		tb.Fatal(err)
+	}
+	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// Buffer is a bytes.Buffer for several goroutines.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
