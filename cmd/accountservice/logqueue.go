@@ -91,12 +91,13 @@ func (q *logQueue) flush() {
 	q.mu.Unlock()
 }
 
-// close writes what waits and ends the goroutine; it waits until ctx ends.
-func (q *logQueue) close(ctx context.Context) {
+// close writes what waits and ends the goroutine. It waits for that no longer than
+// limit.
+func (q *logQueue) close(limit time.Duration) {
 	close(q.closing)
 	select {
 	case <-q.done:
-	case <-ctx.Done():
+	case <-time.After(limit):
 	}
 }
 
