@@ -13,11 +13,23 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
 func main() {
+	forgetPostgresVariables()
 	os.Exit(run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// forgetPostgresVariables removes PGHOST, PGSERVICE and the like, which pgconn
+// would read for every dependency: settings come from our own variables alone.
+func forgetPostgresVariables() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 // untilToldToStop returns a context that the first signal to stop ends: SIGTERM,
