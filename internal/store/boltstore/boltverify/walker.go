@@ -108,10 +108,11 @@ func (w *walker) tree(from string, id uint64, isRoot bool, each visit) (first []
 			each(p, i)
 		}
 	default:
+		here := at(id)
 		for i := range p.Count {
-			first := w.tree(at(id), p.Child(i), false, each)
+			first := w.tree(here, p.Child(i), false, each)
 			if first != nil && !bytes.Equal(first, p.Key(i)) {
-				w.find(at(id), "says that page %d begins with %.80q, and it begins with %.80q", p.Child(i), p.Key(i), first)
+				w.find(here, "says that page %d begins with %.80q, and it begins with %.80q", p.Child(i), p.Key(i), first)
 			}
 		}
 	}
