@@ -33,8 +33,8 @@ type Check struct {
 	OnFailure Consequence
 
 	// Run asks once. It returns nil if the check passes, a Warner if it passes with a warning, and any other error if
-	// it fails. ctx ends at the timeout. Run changes nothing. Its error is shown to operators and holds no secret. If
-	// Run hangs, it costs one goroutine, and no second run begins.
+	// it fails. ctx ends at the timeout, and has no Deadline. Run changes nothing. Its error is shown to operators
+	// and holds no secret. If Run hangs, it costs one goroutine, and no second run begins.
 	Run func(ctx context.Context) error
 
 	Interval time.Duration // from the start of one run to that of the next, shortened by up to 10 % at random

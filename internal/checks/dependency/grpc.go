@@ -99,25 +99,20 @@ func serving(message []byte) error {
 	return verdictf("it says that its status is unknown")
 }
 
+// grpcCodes are the status codes of gRPC, from 0.
+var grpcCodes = strings.Fields("OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS " +
+	"PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL " +
+	"UNAVAILABLE DATA_LOSS UNAUTHENTICATED")
+
 // grpcFailure is what a status code means for this question; grpc-message is the service's.
 func grpcFailure(status string) error {
-	words := map[string]string{
-		"1":  "CANCELLED",
-		"2":  "UNKNOWN",
-		"4":  "DEADLINE_EXCEEDED",
-		"5":  "NOT_FOUND: it knows no such service",
-		"7":  "PERMISSION_DENIED",
-		"8":  "RESOURCE_EXHAUSTED",
-		"12": "UNIMPLEMENTED: it has no health service",
-		"13": "INTERNAL",
-		"14": "UNAVAILABLE",
-		"16": "UNAUTHENTICATED",
-	}
-	if word := words[status]; word != "" {
-		return verdictf("it answers %s", word)
-	}
-	if n, err := strconv.ParseUint(status, 10, 8); err == nil {
+	n, err := strconv.ParseUint(status, 10, 8)
+	switch {
+	case err != nil:
+		return errNotSpoken
+	case n >= uint64(len(grpcCodes)):
 		return verdictf("it answers status %d", n)
 	}
-	return errNotSpoken
+	meaning := map[string]string{"NOT_FOUND": ": it knows no such service", "UNIMPLEMENTED": ": it has no health service"}
+	return verdictf("it answers %s", grpcCodes[n]+meaning[grpcCodes[n]])
 }

@@ -35,7 +35,7 @@ func TestGRPCAnswers(t *testing.T) {
 		"no such service":           {"", "5", "answer: it answers NOT_FOUND: it knows no such service"},
 		"no health service":         {"", "12", "answer: it answers UNIMPLEMENTED: it has no health service"},
 		"refused":                   {"", "16", "answer: it answers UNAUTHENTICATED"},
-		"another code":              {"", "15", "answer: it answers status 15"},
+		"another code":              {"", "17", "answer: it answers status 17"},
 		"no code":                   {"\x00\x00\x00\x00\x02\x08\x01", "hunter2", "answer: it is not gRPC"},
 		"an answer without an end":  {strings.Repeat("x", maxAnswer+1), "0", "answer: its answer is longer than 64 KiB"},
 		"serving, and no status":    {"\x00\x00\x00\x00\x02\x08\x01", "", "answer: it is not gRPC"},
