@@ -100,12 +100,11 @@ func (b *broken) to(t *testing.T, server string) *peer {
 func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 	for url, server := range map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)} {
 		for name, c := range map[string]struct {
-			now  func(*testing.T, *broken, *peer)
+			now  func(*broken)
 			want []string
 		}{
-			"leads nowhere":      {func(_ *testing.T, b *broken, _ *peer) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
-			"is cut when asked":  {func(_ *testing.T, b *broken, _ *peer) { b.cut.Store(true) }, []string{"", ""}},
-			"was cut while idle": {func(t *testing.T, _ *broken, p *peer) { p.cut(t) }, []string{"", ""}},
+			"leads nowhere":     {func(b *broken) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
+			"is cut when asked": {func(b *broken) { b.cut.Store(true) }, []string{"", ""}},
 		} {
 			t.Run(url[:4]+" "+name, func(t *testing.T) {
 				t.Parallel()
@@ -118,7 +117,7 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 				if err := within(t, run, ample); err != nil {
 					t.Fatal(err)
 				}
-				c.now(t, &way, p)
+				c.now(&way)
 				for i, want := range c.want {
 					timeout, got := ample, ""
 					if strings.HasSuffix(want, "in time") {
