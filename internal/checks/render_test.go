@@ -108,17 +108,9 @@ func TestServiceIsUnhealthyBeforeItsChecksRun(t *testing.T) {
 }
 
 func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
-	type object struct {
-		Status, Version, Description, Output string
-		Checks                               map[string][]struct {
-			ComponentType, ObservedUnit, Status, Output string
-			ObservedValue                               *float64
-			Time                                        time.Time
-		}
-	}
-	decode := func(body []byte) object {
+	decode := func(body []byte) checks.HealthJSONDocument {
 		t.Helper()
-		var o object
+		var o checks.HealthJSONDocument
 		if err := json.Unmarshal(body, &o); err != nil {
 			t.Fatalf("%s: %v", body, err)
 		}
@@ -146,7 +138,7 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 			if slices.Contains(c.ill, name) {
 				want = "fail"
 			}
-			if len(m) != 1 || m[0].Status != want || m[0].ObservedValue == nil || m[0].ObservedUnit != "ms" || m[0].Time.IsZero() || m[0].ComponentType == "" {
+			if len(m) != 1 || m[0].Status != want || m[0].ObservedValue == nil || m[0].ObservedUnit != "ms" || m[0].Time == nil || m[0].ComponentType == "" {
 				t.Errorf("%v: %s is %+v, want %s", c.ill, name, m, want)
 			}
 			alone := decode(one(t, r, checks.HealthJSON, name).Body)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,15 +36,14 @@ func TestAnAddressThatLeadsNowhereLeavesTimeForTheNext(t *testing.T) {
 func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
 	ca := newAuthority(t)
 	config := ca.server(t, 1000*time.Hour, "svc.test")
-	redis := newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) })
-	_, port, _ := net.SplitHostPort(redis.Addr().String())
+	redis := newPeer(t, speaks).Addr().String()
 	urls := []string{
-		"http://" + listenHTTP(t),
-		fmt.Sprintf("grpc://%s", newH2Server(t, nil)),
-		fmt.Sprintf("tcp://%s", redis.Addr()),
+		"tcp://" + redis,
+		"redis://:hunter2@" + strings.Replace(redis, "127.0.0.1", "localhost", 1), // first ::1, where nobody is
 		fmt.Sprintf("dns://%s/users.test", newNameServer(t, reply(0, a))),
-		fmt.Sprintf("redis://:hunter2@%s", redis.Addr()),
-		fmt.Sprintf("redis://:hunter2@localhost:%s", port), // first ::1, where nobody is
+	}
+	for url, server := range plainServers(t) {
+		urls = append(urls, fmt.Sprintf(url, server))
 	}
 	for kind, serve := range secureServers {
 		urls = append(urls, fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.file)+"&server_name=svc.test")

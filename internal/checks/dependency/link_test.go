@@ -14,17 +14,13 @@ import (
 	"time"
 )
 
-// speaks answers PING of Redis, and logins, a number of times.
-func speaks(c net.Conn, times int) {
-	lines := bufio.NewScanner(c)
-	for times > 0 && lines.Scan() {
-		switch {
-		case lines.Text() == "AUTH":
-			lines.Scan()
-			lines.Scan()
+// speaks answers PING of Redis, and logins.
+func speaks(c net.Conn, _ int) {
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		switch lines.Text() {
+		case "AUTH":
 			io.WriteString(c, "+OK\r\n")
-		case lines.Text() == "PING":
-			times--
+		case "PING":
 			io.WriteString(c, "+PONG\r\n")
 		}
 	}
@@ -39,16 +35,19 @@ func speaksNATS(c net.Conn, _ int) {
 	}
 }
 
-func TestOneConnectionServesManyRuns(t *testing.T) {
-	servers := map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)}
-	for url, behave := range map[string]func(net.Conn, int){
-		"redis://:hunter2@%s": func(c net.Conn, _ int) { speaks(c, 1000) },
-		"nats://u:hunter2@%s": speaksNATS,
-		"amqp://u:hunter2@%s": speaksAMQP,
-	} {
-		servers[url] = newPeer(t, behave).Addr().String()
+// plainServers are servers without TLS that are well, and whose connections are kept.
+func plainServers(t *testing.T) map[string]string {
+	return map[string]string{
+		"http://%s":           listenHTTP(t),
+		"grpc://%s":           newH2Server(t, nil),
+		"redis://:hunter2@%s": newPeer(t, speaks).Addr().String(),
+		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
+		"amqp://u:hunter2@%s": newPeer(t, speaksAMQP).Addr().String(),
 	}
-	for url, server := range servers {
+}
+
+func TestOneConnectionServesManyRuns(t *testing.T) {
+	for url, server := range plainServers(t) {
 		p := new(broken).to(t, server)
 		run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
 		for range 50 {
@@ -64,14 +63,8 @@ func TestOneConnectionServesManyRuns(t *testing.T) {
 
 func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 	ca := newAuthority(t)
-	servers := map[string]string{
-		"http://%s":           listenHTTP(t),
-		"grpc://%s":           newH2Server(t, nil),
-		"redis://:hunter2@%s": newPeer(t, func(c net.Conn, _ int) { speaks(c, 1000) }).Addr().String(),
-		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
-		"amqp://u:hunter2@%s": newPeer(t, speaksAMQP).Addr().String(),
-		"tcp://%s?expect=220": newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String(),
-	}
+	servers := plainServers(t)
+	servers["tcp://%s?expect=220"] = newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String()
 	for kind, serve := range secureServers {
 		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
 		servers[url] = serve(t, ca.server(t, 1000*time.Hour, "svc.test"))
@@ -154,7 +147,7 @@ var secureServers = map[string]func(*testing.T, *tls.Config) (addr string){
 		return newPeer(t, func(c net.Conn, _ int) { tls.Server(c, config).Handshake() }).Addr().String()
 	},
 	"rediss": func(t *testing.T, config *tls.Config) string {
-		return newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 1000) }).Addr().String()
+		return newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 0) }).Addr().String()
 	},
 }
 
@@ -269,7 +262,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 
 // A run must not end the next one: the deadline of the first is set when it ends.
 func TestEndOfOneRunDoesNotEndTheNext(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) { speaks(c, 10000) })
+	p := newPeer(t, speaks)
 	run, err := New(fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample, 3)
 	if err != nil {
 		t.Fatal(err)
