@@ -77,26 +77,17 @@ func readHealth(resp *http.Response) error {
 	return serving(content[5:])
 }
 
-// serving reads HealthCheckResponse{status}, an enum in field 1.
+// serving reads HealthCheckResponse{status}, an enum in field 1 that is left out if it is 0.
 func serving(message []byte) error {
-	var status uint64
-	for len(message) > 0 {
-		if message[0] != 1<<3 { // field 1, number
-			return errNotSpoken
-		}
-		value, n := binary.Uvarint(message[1:])
-		if n <= 0 {
-			return errNotSpoken
-		}
-		status, message = value, message[1+n:]
-	}
-	switch status {
-	case 1:
+	switch string(message) {
+	case "\x08\x01":
 		return nil
-	case 2:
+	case "\x08\x02":
 		return verdictf("it says NOT_SERVING")
+	case "", "\x08\x00", "\x08\x03":
+		return verdictf("it says that its status is unknown")
 	}
-	return verdictf("it says that its status is unknown")
+	return errNotSpoken
 }
 
 // grpcCodes are the status codes of gRPC, from 0.
