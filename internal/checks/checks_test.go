@@ -203,26 +203,15 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestBadChecksAreRefused(t *testing.T) {
+func TestNamesOfChecksDiffer(t *testing.T) {
 	run := (&switchable{}).run
-	good := check("a", checks.Restart, run)
-	for name, spoil := range map[string]func(*checks.Check){
-		"no name":          func(c *checks.Check) { c.Name = "" },
-		"the drain's name": func(c *checks.Check) { c.Name = "drain" },
-		"nothing to run":   func(c *checks.Check) { c.Run = nil },
-		"no consequence":   func(c *checks.Check) { c.OnFailure = "" },
-		"no timeout":       func(c *checks.Check) { c.Timeout = 0 },
-		"timeout too long": func(c *checks.Check) { c.Timeout = 3 * time.Second },
-		"no threshold":     func(c *checks.Check) { c.FailAfter = 0 },
-		"stale too soon":   func(c *checks.Check) { c.StaleAfter = time.Second },
-	} {
-		c := good
-		spoil(&c)
-		if _, err := checks.New(me, slog.New(slog.DiscardHandler), c); err == nil {
-			t.Errorf("%s: accepted", name)
+	for _, names := range [][]string{{""}, {"drain"}, {"maintenance"}, {"a", "a"}} {
+		var list []checks.Check
+		for _, name := range names {
+			list = append(list, check(name, checks.Restart, run))
 		}
-	}
-	if _, err := checks.New(me, slog.New(slog.DiscardHandler), good, good); err == nil {
-		t.Errorf("two checks of one name: accepted")
+		if _, err := checks.New(me, slog.New(slog.DiscardHandler), list...); err == nil {
+			t.Errorf("%q: accepted", names)
+		}
 	}
 }
