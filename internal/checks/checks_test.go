@@ -15,6 +15,7 @@ import (
 	"time"
 
 	health "github.com/hellofresh/health-go/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/checks"
 )
@@ -135,7 +136,11 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 		release := make(chan struct{})
 		var runs atomic.Int32
 		hang := func(context.Context) error { runs.Add(1); <-release; return nil }
+		reg := prometheus.NewRegistry()
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, hang))
+		if err := r.Register(reg); err != nil {
+			t.Fatal(err)
+		}
 		pass(time.Millisecond)
 		before := runtime.NumGoroutine()
 		pass(2 * time.Minute)
@@ -151,6 +156,10 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 		expect(t, r, 503, 503)
 		if body := body(r); !regexp.MustCompile(`hung: no answer for (1m5|2m)`).MatchString(body) {
 			t.Errorf("%s does not tell its age", body)
+		}
+		got := scrape(t, reg) // it is one event, however often it is reported
+		if got["accountservice_check_duration_seconds a"] != 1 || got["accountservice_check_consecutive_failures a"] < 40 {
+			t.Errorf("got %v; want 1 run, and a failure each interval", got)
 		}
 		close(release)
 		pass(time.Millisecond)

@@ -30,16 +30,23 @@ func probeAll(t *testing.T, r *checks.Runner, sick *switchable, runs string) {
 	r.Publish()
 }
 
-func TestChangesOfACheckAreKeptNewestFirst(t *testing.T) {
+func TestChangesAndTheLastFailureAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sick switchable
 		r := byHand(t, check("a", checks.Restart, sick.run))
 		begin := time.Now()
-		probeAll(t, r, &sick, "ppfpfffp")
+		probeAll(t, r, &sick, "p")
+		if d := r.Snapshot().Checks[0]; d.LastFailure != nil {
+			t.Errorf("without a failure: %+v", d.LastFailure)
+		}
+		probeAll(t, r, &sick, "pfpfffp")
 		d := r.Snapshot().Checks[0]
+		if d.LastFailure == nil || d.LastFailure.Error != "ill in run 5" || d.LastFailure.At.Sub(begin).Round(time.Second) != 7*time.Second || d.Status != checks.OK || d.Error != "" {
+			t.Errorf("got %+v, want ok, and the failure of a second ago", d)
+		}
 		want := []string{
-			"failing to ok after 3 and 2s: ill in run 6, at 8s",
-			"ok to failing after 2 and 5s: ill in run 5, at 6s",
+			"failing to ok after 3 and 2s: ill in run 5, at 8s",
+			"ok to failing after 2 and 5s: ill in run 4, at 6s",
 			"starting to ok after 0 and 1s: , at 1s",
 		}
 		for i, c := range d.Changes {
@@ -50,22 +57,6 @@ func TestChangesOfACheckAreKeptNewestFirst(t *testing.T) {
 		}
 		if len(d.Changes) != len(want) {
 			t.Errorf("%d changes, want %q", len(d.Changes), want)
-		}
-	})
-}
-
-func TestLastFailureIsKeptAfterRecovery(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var sick switchable
-		r := byHand(t, check("a", checks.Restart, sick.run))
-		probeAll(t, r, &sick, "p")
-		if d := r.Snapshot().Checks[0]; d.LastFailure != nil {
-			t.Errorf("without a failure: %+v", d.LastFailure)
-		}
-		probeAll(t, r, &sick, "pfp") // one failure, below the threshold
-		d := r.Snapshot().Checks[0]
-		if d.LastFailure == nil || d.LastFailure.Error != "ill in run 1" || time.Since(d.LastFailure.At).Round(time.Second) != time.Second || d.Status != checks.OK || d.Error != "" {
-			t.Errorf("got %+v, want ok, and the failure of a second ago", d)
 		}
 	})
 }

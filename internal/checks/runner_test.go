@@ -59,15 +59,11 @@ func TestHealthWaitsForEveryCheckThatMattersToAnswer(t *testing.T) {
 	}
 }
 
-// writer is an io.Writer that is a function.
-type writer func()
-
-func (w writer) Write(p []byte) (int, error) { w(); return len(p), nil }
-
 func TestRunReturnsWhenTheLastProberHasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := slog.New(slog.NewTextHandler(writer(func() { time.Sleep(time.Second) }), nil)) // holds the prober up
-		r, err := checks.New(me, log, check("a", checks.Restart, (&switchable{}).run))
+		log := hangingLog{make(chan struct{})} // holds the prober up
+		time.AfterFunc(time.Second, func() { close(log.read) })
+		r, err := checks.New(me, slog.New(log), check("a", checks.Restart, (&switchable{}).run))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package dependency
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -46,26 +45,6 @@ func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 	}
 	if _, _, total := p.counted(); total != 3 {
 		t.Errorf("%d attempts, want the two that turn the check and one", total)
-	}
-}
-
-func TestPINGOfANATSServerIsAnswered(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) {
-		io.WriteString(c, "INFO {}\r\n")
-		for lines := bufio.NewScanner(c); lines.Scan(); {
-			if lines.Text() == "PING" {
-				io.WriteString(c, "PING\r\n")
-				if lines.Scan(); lines.Text() == "PONG" {
-					io.WriteString(c, "PONG\r\n")
-				}
-			}
-		}
-	})
-	run := runs(t, fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample)
-	for range 3 {
-		if err := run(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

@@ -26,11 +26,12 @@ func speaks(c net.Conn, _ int) {
 	}
 }
 
+// speaksNATS answers PING after its own is answered.
 func speaksNATS(c net.Conn, _ int) {
 	io.WriteString(c, "INFO {}\r\n")
 	for lines := bufio.NewScanner(c); lines.Scan(); {
-		if lines.Text() == "PING" {
-			io.WriteString(c, "PONG\r\n")
+		if word := lines.Text(); word == "PING" || word == "PONG" {
+			io.WriteString(c, word+"\r\n")
 		}
 	}
 }
@@ -234,8 +235,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 			if held := wait.held(); held != nil && held != (unasked{refuse}) {
 				t.Errorf("held back with %v", held)
 			}
-			time.Sleep(999 * time.Millisecond)
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Second)
 		}
 		began := time.Now()
 		for range 100 {
