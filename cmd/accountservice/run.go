@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"runtime/debug"
 
@@ -74,7 +75,8 @@ func (p program) serve(ctx context.Context) error {
 		return err
 	}
 	log := newLogger(cfg.Log, p.stderr)
-	slog.SetDefault(log) // for libraries that log by themselves
+	slog.SetDefault(log)         // for libraries that log by themselves
+	stdlog.SetOutput(io.Discard) // net/http writes there what a dependency sends without being asked
 	for _, warning := range cfg.Warnings {
 		log.Warn("configuration", "warning", warning)
 	}
