@@ -167,3 +167,31 @@ func TestRequestsDriveNoChecks(t *testing.T) {
 	}
 	t.Logf("10,000 requests in %s: %d hits; the schedule makes at most %d", took.Round(time.Millisecond), got, most)
 }
+
+// net/http would log what comes on an idle connection.
+func TestWhatADependencySendsUnaskedIsNotLogged(t *testing.T) {
+	t.Parallel()
+	var hits atomic.Int64
+	users := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		hits.Add(1)
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokhunter2")
+		io.Copy(io.Discard, conn)
+		conn.Close()
+	}))
+	defer users.Close()
+	p := start(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+users.URL, "ACCOUNTSERVICE_CHECKS_INTERVAL=200ms",
+		"ACCOUNTSERVICE_CHECKS_TIMEOUT=150ms")
+	p.Await(t, "/health/checks/users", 200)
+	if !harness.Until(30*time.Second, func() bool { return hits.Load() > 2 }) {
+		t.Errorf("%d connections, want a new one for each run", hits.Load())
+	}
+	p.Stop(t, 0)
+	if strings.Contains(p.Log.String(), "hunter2") {
+		t.Errorf("the log repeats it:\n%s", p.Log.String())
+	}
+}

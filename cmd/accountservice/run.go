@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"runtime/debug"
 
@@ -76,7 +77,8 @@ func (p program) serve(ctx context.Context) error {
 	lines := newLogQueue(p.stderr)
 	defer lines.close(closeTimeout)
 	log := newLogger(cfg.Log, lines, isTerminal(p.stderr))
-	slog.SetDefault(log) // for libraries that log by themselves
+	slog.SetDefault(log)         // for libraries that log by themselves
+	stdlog.SetOutput(io.Discard) // net/http writes there what a dependency sends without being asked
 	for _, warning := range cfg.Warnings {
 		log.Warn("configuration", "warning", warning)
 	}

@@ -27,40 +27,22 @@ const (
 	maintenanceName = "maintenance"
 )
 
-// Check is one question that is asked at an interval.
+// Check is one question that is asked at an interval. Its times and thresholds are valid by the configuration.
 type Check struct {
 	Name      string
 	OnFailure Consequence
 
 	// Run asks once. It returns nil if the check passes, a Warner if it passes with a warning, and any other error if
-	// it fails. ctx ends at the timeout. Run changes nothing. Its error is shown to operators and holds no secret. If
-	// Run hangs, it costs one goroutine, and no second run begins.
+	// it fails. ctx ends at the timeout, and has no Deadline. Run changes nothing. Its error is shown to operators
+	// and holds no secret. If Run hangs, it costs one goroutine, and no second run begins.
 	Run func(ctx context.Context) error
 
 	Interval time.Duration // from the start of one run to that of the next, shortened by up to 10 % at random
 	Timeout  time.Duration // of one run, at most Interval
 	// After FailAfter failures in a row a healthy check fails, and after PassAfter passes in a row a failing one is
-	// healthy. Before a check was healthy for the first time, one failure is enough.
+	// healthy; both are at least 1. Before a check was healthy for the first time, one failure is enough.
 	FailAfter, PassAfter int
-	StaleAfter           time.Duration // an older result counts as a failure
-}
-
-func (c Check) validate() error {
-	switch {
-	case c.Name == "" || c.Name == drainName || c.Name == maintenanceName:
-		return fmt.Errorf("check %q: not a name for a check", c.Name)
-	case c.Run == nil:
-		return fmt.Errorf("check %s: nothing to run", c.Name)
-	case c.OnFailure != Restart && c.OnFailure != Unroute && c.OnFailure != Degrade:
-		return fmt.Errorf("check %s: unknown consequence %q", c.Name, c.OnFailure)
-	case c.Timeout <= 0 || c.Interval < c.Timeout:
-		return fmt.Errorf("check %s: timeout %s must be above 0 and within interval %s", c.Name, c.Timeout, c.Interval)
-	case c.FailAfter < 1 || c.PassAfter < 1:
-		return fmt.Errorf("check %s: thresholds must be at least 1", c.Name)
-	case c.StaleAfter < c.Interval+c.Timeout:
-		return fmt.Errorf("check %s: stale_after %s must be at least interval + timeout", c.Name, c.StaleAfter)
-	}
-	return nil
+	StaleAfter           time.Duration // an older result counts as a failure; at least Interval + Timeout
 }
 
 // verdict returns what r counts as at the time now. The error is why the check is not OK, or the last failure of one

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	health "github.com/hellofresh/health-go/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/checks"
 )
@@ -130,53 +131,16 @@ func TestEachConsequenceGivesItsStatus(t *testing.T) {
 	}
 }
 
-func TestServiceIsUnhealthyUntilItsFirstResult(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		slow := func(ctx context.Context) error { time.Sleep(500 * time.Millisecond); return nil }
-		r, err := checks.New(me, slog.New(slog.DiscardHandler), check("a", checks.Restart, slow))
-		if err != nil {
-			t.Fatal(err)
-		}
-		expect(t, r, 503, 503, "starting")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { r.Run(ctx); close(done) }()
-		pass(400 * time.Millisecond)
-		expect(t, r, 503, 503, "starting")
-		pass(200 * time.Millisecond)
-		expect(t, r, 200, 200)
-		cancel()
-		<-done
-	})
-}
-
-func TestVeryFirstFailureCountsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var sick switchable
-		sick.set(errors.New("ill from the start"))
-		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, sick.run))
-		pass(time.Millisecond)
-		expect(t, r, 503, 503, "ill from the start")
-	})
-}
-
-func TestSlowDependencyDoesNotHoldUpTheStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-		r := start(t, slog.New(slog.DiscardHandler), check("slow", checks.Degrade, hang), check("own", checks.Restart, (&switchable{}).run))
-		pass(time.Millisecond)
-		expect(t, r, 200, 200, "no result yet")
-		pass(1200 * time.Millisecond)
-		expect(t, r, 200, 200, "no answer within 1s")
-	})
-}
-
 func TestHungCheckCostsOneGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var runs atomic.Int32
 		hang := func(context.Context) error { runs.Add(1); <-release; return nil }
+		reg := prometheus.NewRegistry()
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, hang))
+		if err := r.Register(reg); err != nil {
+			t.Fatal(err)
+		}
 		pass(time.Millisecond)
 		before := runtime.NumGoroutine()
 		pass(2 * time.Minute)
@@ -193,117 +157,14 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 		if body := body(r); !regexp.MustCompile(`hung: no answer for (1m5|2m)`).MatchString(body) {
 			t.Errorf("%s does not tell its age", body)
 		}
+		got := scrape(t, reg) // it is one event, however often it is reported
+		if got["accountservice_check_duration_seconds a"] != 1 || got["accountservice_check_consecutive_failures a"] < 40 {
+			t.Errorf("got %v; want 1 run, and a failure each interval", got)
+		}
 		close(release)
 		pass(time.Millisecond)
 		expect(t, r, 503, 503) // the late answer is no pass
 		pass(2200 * time.Millisecond)
-		expect(t, r, 200, 200)
-	})
-}
-
-func TestLateSuccessIsAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		late := func(context.Context) error { time.Sleep(1050 * time.Millisecond); return nil }
-		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, late))
-		pass(2 * time.Minute)
-		expect(t, r, 503, 503, "no answer within 1s")
-	})
-}
-
-func TestPanicIsAFailureWithItsText(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, func(context.Context) error { panic("boom") }))
-		pass(time.Millisecond)
-		expect(t, r, 503, 503, "the check panicked: boom")
-	})
-}
-
-func TestPassAfterHoldsBackRecovery(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var sick switchable
-		sick.set(errors.New("ill"))
-		c := check("a", checks.Restart, sick.run)
-		c.PassAfter = 3
-		r := start(t, slog.New(slog.DiscardHandler), c)
-		pass(time.Millisecond)
-		sick.set(nil)
-		pass(4400 * time.Millisecond) // two passes
-		expect(t, r, 503, 503)
-		pass(2200 * time.Millisecond)
-		expect(t, r, 200, 200)
-	})
-}
-
-func TestFirstPassesMustReachPassAfterToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := check("a", checks.Restart, (&switchable{}).run)
-		c.PassAfter = 2
-		r := start(t, slog.New(slog.DiscardHandler), c)
-		pass(time.Millisecond)
-		expect(t, r, 503, 503, "starting")
-		pass(2200 * time.Millisecond)
-		expect(t, r, 200, 200)
-	})
-}
-
-// The check of a dead prober must not stay healthy.
-func TestOldResultIsAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := check("a", checks.Restart, (&switchable{}).run)
-		r, err := checks.New(me, slog.New(slog.DiscardHandler), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.ProbeCheck(t.Context(), 0) // once, and never again
-		for range 14 {
-			pass(time.Second)
-			r.Publish()
-			expect(t, r, 200, 200)
-		}
-		pass(2 * time.Second)
-		r.Publish()
-		expect(t, r, 503, 503, "stale: no result for 16s")
-		if body := string(one(t, r, checks.JSON, "a").Body); !strings.Contains(body, `"status":"failing"`) {
-			t.Errorf("check says %s", body)
-		}
-	})
-}
-
-// As after SIGSTOP and SIGCONT: a request comes before the next publication.
-func TestOldAnswerIsNotServed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, err := checks.New(me, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.ProbeCheck(t.Context(), 0)
-		r.Publish()
-		expect(t, r, 200, 200)
-		pass(8 * time.Second)
-		expect(t, r, 503, 503, "no health answer was made for 8s")
-	})
-}
-
-func TestDrainingIsNotReadyAndStaysHealthy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
-		pass(time.Millisecond)
-		r.Drain()
-		expect(t, r, 200, 503) // at once
-		synctest.Wait()
-		expect(t, r, 200, 503, "told to stop", `"ready":false`)
-	})
-}
-
-func TestReportIsMadeAtLeastOnceASecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := check("a", checks.Restart, (&switchable{}).run)
-		c.Interval, c.StaleAfter = time.Hour, 24*time.Hour
-		r := start(t, slog.New(slog.DiscardHandler), c)
-		pass(10 * time.Minute)
-		if age := time.Since(r.Snapshot().At); age > time.Second {
-			t.Errorf("report is %s old", age)
-		}
 		expect(t, r, 200, 200)
 	})
 }
@@ -326,7 +187,7 @@ func TestAnswerDecodesAsHealthGosOwn(t *testing.T) {
 		if err := json.Unmarshal(one(t, r, checks.JSON, "a").Body, &alone); err != nil {
 			t.Fatal(err)
 		}
-		for _, field := range []string{"status", "on_failure", "latency_ms", "consecutive_failures", "since", "interval", "timeout", "error"} {
+		for _, field := range []string{"status", "on_failure", "latency_ms", "consecutive_failures", "since", "interval", "timeout", "error", "last_failure", "changes"} {
 			if _, ok := alone[field]; !ok {
 				t.Errorf("check lacks %s: %v", field, alone)
 			}
@@ -351,26 +212,15 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestBadChecksAreRefused(t *testing.T) {
+func TestNamesOfChecksDiffer(t *testing.T) {
 	run := (&switchable{}).run
-	good := check("a", checks.Restart, run)
-	for name, spoil := range map[string]func(*checks.Check){
-		"no name":          func(c *checks.Check) { c.Name = "" },
-		"the drain's name": func(c *checks.Check) { c.Name = "drain" },
-		"nothing to run":   func(c *checks.Check) { c.Run = nil },
-		"no consequence":   func(c *checks.Check) { c.OnFailure = "" },
-		"no timeout":       func(c *checks.Check) { c.Timeout = 0 },
-		"timeout too long": func(c *checks.Check) { c.Timeout = 3 * time.Second },
-		"no threshold":     func(c *checks.Check) { c.FailAfter = 0 },
-		"stale too soon":   func(c *checks.Check) { c.StaleAfter = time.Second },
-	} {
-		c := good
-		spoil(&c)
-		if _, err := checks.New(me, slog.New(slog.DiscardHandler), c); err == nil {
-			t.Errorf("%s: accepted", name)
+	for _, names := range [][]string{{""}, {"drain"}, {"maintenance"}, {"a", "a"}} {
+		var list []checks.Check
+		for _, name := range names {
+			list = append(list, check(name, checks.Restart, run))
 		}
-	}
-	if _, err := checks.New(me, slog.New(slog.DiscardHandler), good, good); err == nil {
-		t.Errorf("two checks of one name: accepted")
+		if _, err := checks.New(me, slog.New(slog.DiscardHandler), list...); err == nil {
+			t.Errorf("%q: accepted", names)
+		}
 	}
 }

@@ -4,6 +4,9 @@ import "context"
 
 // Tests in package checks_test probe and publish by hand with these.
 
+// Jitter is jitter.
+var Jitter = jitter
+
 // ProbeCheck makes one run of the i-th check.
 func (r *Runner) ProbeCheck(ctx context.Context, i int) { r.probers[i].probe(ctx) }
 

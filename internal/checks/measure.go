@@ -23,7 +23,7 @@ func newMeasurer() (*measurer, error) {
 	return &measurer{health: h}, err
 }
 
-// add registers a name, which must be new.
+// add registers a name, which must be new and not empty.
 func (m *measurer) add(name string, c Consequence) error {
 	return m.health.Register(health.Config{
 		Name:      name,

@@ -3,7 +3,6 @@ package checks_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,64 +83,30 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 	})
 }
 
-func TestFailingCheckHasNoWarning(t *testing.T) {
-	var sick switchable
-	sick.set(certificate{1})
-	reg := prometheus.NewRegistry()
-	a := check("a", checks.Restart, sick.run)
-	a.FailAfter = 1
-	r := byHand(t, a)
-	if err := r.Register(reg); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		err  error
-		want float64
-	}{{certificate{1}, 1}, {errors.New("the certificate has ended"), 0}, {certificate{1}, 1}, {nil, 0}} {
-		sick.set(c.err)
-		r.ProbeCheck(t.Context(), 0)
-		if got := scrape(t, reg)["accountservice_check_warning a"]; got != c.want {
-			t.Errorf("after %v: %v, want %v", c.err, got, c.want)
-		}
-	}
-}
-
-// A hanging run is one event, however often it is reported.
-func TestHungRunIsCountedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		reg := prometheus.NewRegistry()
-		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, func(context.Context) error { <-release; return nil }))
-		if err := r.Register(reg); err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Minute)
-		got := scrape(t, reg)
-		if got["accountservice_check_duration_seconds a"] != 1 || got["accountservice_check_consecutive_failures a"] < 20 {
-			t.Errorf("got %v; want 1 run, and a failure each interval", got)
-		}
-		close(release)
-	})
-}
-
 // again is the error of a run that asked nothing.
 type again struct{ error }
 
 func (again) Unasked() {}
 
-func TestARunThatAsksNothingIsNoMeasurement(t *testing.T) {
+func TestMetricsFollowEachRun(t *testing.T) {
 	var sick switchable
 	reg := prometheus.NewRegistry()
 	r := byHand(t, check("a", checks.Restart, sick.run))
 	if err := r.Register(reg); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{errors.New("refused"), again{errors.New("refused")}, again{errors.New("refused")}} {
-		sick.set(err)
+	ended := errors.New("the certificate has ended")
+	for i, c := range []struct {
+		err                         error
+		warning, measured, failures float64
+	}{{certificate{1}, 1, 1, 0}, {ended, 1, 2, 1}, {ended, 0, 3, 2}, {again{ended}, 0, 3, 3}, {certificate{1}, 1, 4, 0}, {nil, 0, 5, 0}} {
+		sick.set(c.err)
 		r.ProbeCheck(t.Context(), 0)
-	}
-	got := scrape(t, reg)
-	if n, failures := got["accountservice_check_duration_seconds a"], got["accountservice_check_consecutive_failures a"]; n != 1 || failures != 3 {
-		t.Errorf("%v measurements and %v failures, want 1 and 3", n, failures)
+		got := scrape(t, reg)
+		for name, want := range map[string]float64{"warning": c.warning, "duration_seconds": c.measured, "consecutive_failures": c.failures} {
+			if v := got["accountservice_check_"+name+" a"]; v != want {
+				t.Errorf("after run %d, %v: %s is %v, want %v", i, c.err, name, v, want)
+			}
+		}
 	}
 }

@@ -2,7 +2,6 @@ package checks
 
 import (
 	"cmp"
-	"errors"
 	"strings"
 	"time"
 	"unicode"
@@ -12,8 +11,8 @@ import (
 // answer that a probe reads.
 const maxText = 512
 
-// Warner is the error of a run that passed with a warning, such as a certificate that ends soon. It may be wrapped,
-// and joined with other Warners. Joined with any other error the run has failed.
+// Warner is the error of a run that passed with a warning, such as a certificate that ends soon. An error that wraps
+// one is a failure.
 type Warner interface {
 	error
 	Warning() string // one line for operators, without secrets
@@ -30,42 +29,18 @@ type Unasked interface {
 type outcome struct {
 	failure string // why it failed, as one printable line; empty if it passed
 	warning string // of a run that passed, or empty
-	skipped bool   // it asked nothing
 	took    time.Duration
 }
 
-// outcomeOf returns the outcome of a run that returned err.
+// outcomeOf returns the outcome of a run that returned err. errors.As would also find a Warner beside a failure.
 func outcomeOf(err error, took time.Duration) outcome {
-	var unasked Unasked
-	o := outcome{took: took, skipped: errors.As(err, &unasked)}
-	if text, only := warningOf(err); only {
-		o.warning = printable(text)
-	} else if err != nil {
-		o.failure = cmp.Or(printable(err.Error()), "an error without a text")
+	if warner, is := err.(Warner); is {
+		return outcome{warning: printable(warner.Warning()), took: took}
 	}
-	return o
-}
-
-// warningOf returns the warning in err, if err holds nothing but Warners. errors.As would also find one that is
-// joined with a failure.
-func warningOf(err error) (text string, only bool) {
-	switch e := err.(type) {
-	case Warner:
-		return e.Warning(), true
-	case interface{ Unwrap() error }:
-		return warningOf(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		var all []string
-		for _, part := range e.Unwrap() {
-			text, only := warningOf(part)
-			if !only {
-				return "", false
-			}
-			all = append(all, text)
-		}
-		return strings.Join(all, "; "), len(all) > 0
+	if err != nil {
+		return outcome{failure: cmp.Or(printable(err.Error()), "an error without a text"), took: took}
 	}
-	return "", false
+	return outcome{took: took}
 }
 
 // printable returns text as one printable line of at most maxText bytes.

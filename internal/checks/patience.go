@@ -15,10 +15,9 @@ const (
 
 // patience is the context of one run. It ends at the timeout, but time in which this process gets no CPU does not
 // count, so that a busy machine does not look like a disk that hangs. The time is counted in turns, and a turn that
-// took twice its length is not counted.
+// took twice its length is not counted. There is no Deadline: package net would hold sockets to it by the wall clock.
 type patience struct {
 	context.Context // of the prober
-	until           time.Time
 	timeout, most   time.Duration
 
 	done chan struct{}
@@ -28,15 +27,11 @@ type patience struct {
 func newPatience(ctx context.Context, c Check) *patience {
 	return &patience{
 		Context: ctx,
-		until:   time.Now().Add(c.Timeout),
 		timeout: c.Timeout,
 		most:    max(c.Timeout, min(maxPatience*c.Timeout, c.StaleAfter-c.Interval)),
 		done:    make(chan struct{}),
 	}
 }
-
-// Deadline implements context.Context. The context ends later than that if the process gets no CPU.
-func (p *patience) Deadline() (time.Time, bool) { return p.until, true }
 
 // Done implements context.Context.
 func (p *patience) Done() <-chan struct{} { return p.done }

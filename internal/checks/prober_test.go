@@ -93,7 +93,7 @@ func TestErrorIsShownAsOneShortPrintableLine(t *testing.T) {
 	}
 }
 
-func TestARunMayStillSayWhyAtItsDeadline(t *testing.T) {
+func TestWhatARunSaysInTimeIsItsFailure(t *testing.T) {
 	own := func(late time.Duration) func(context.Context) error {
 		return func(ctx context.Context) error {
 			<-ctx.Done()
@@ -110,6 +110,8 @@ func TestARunMayStillSayWhyAtItsDeadline(t *testing.T) {
 		"too late":           {own(200 * time.Millisecond), "hung: no answer within 1s"},
 		"the context's word": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "no answer within 1s"},
 		"success":            {func(ctx context.Context) error { <-ctx.Done(); return nil }, "no answer within 1s"},
+		"a warning":          {func(ctx context.Context) error { <-ctx.Done(); return certificate{3} }, "no answer within 1s"},
+		"a panic":            {func(context.Context) error { panic("boom") }, "the check panicked: boom"},
 		"no answer at all":   {func(context.Context) error { runtime.Goexit(); return nil }, "hung: no answer within 1s"},
 	} {
 		t.Run(name, func(t *testing.T) {

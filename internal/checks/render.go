@@ -74,22 +74,16 @@ func (s *Snapshot) find(name string) int {
 
 func (s *Snapshot) answer(form Form, ok, ready bool) Answer {
 	answer := Answer{OK: ok}
-	switch {
-	case form == HealthJSON:
+	switch form {
+	case HealthJSON:
 		answer.Body = marshal(s.healthJSON(ok, s.Checks, s.Reasons))
-	case form == Text:
+	case Text:
 		answer.Body = s.text(ready)
-	case ready == s.Ready && s.rendered != nil:
-		answer.Body = s.rendered
 	default:
 		answer.Body = marshal(s.document(ready))
 	}
 	return answer
 }
-
-// render keeps the JSON that nearly all requests ask for, so that they only load it. It must be called before s is
-// published.
-func (s *Snapshot) render() { s.rendered = marshal(s.document(s.Ready)) }
 
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)

@@ -97,41 +97,20 @@ func TestExcludedChecksAreLeftOutOfTheVerdict(t *testing.T) {
 }
 
 // Before the names are known none is unknown, and none can be left out.
-func TestNothingIsExcludedFromStarting(t *testing.T) {
+func TestServiceIsUnhealthyBeforeItsChecksRun(t *testing.T) {
 	for _, r := range []*checks.Snapshot{checks.Pending{Component: me, Reason: "opening the database"}.Snapshot(), byHand(t, check("a", checks.Restart, (&switchable{}).run)).Snapshot()} {
-		if got, err := r.AnswerReady(checks.JSON, false, []string{"starting", "nobody"}); got.OK || err != nil {
-			t.Errorf("%d, %v; want 503", code(got), err)
+		health := r.AnswerHealth(checks.JSON, false)
+		ready, err := r.AnswerReady(checks.JSON, false, []string{"starting", "nobody"})
+		if health.OK || ready.OK || err != nil || !strings.Contains(string(health.Body), `"starting":"`) {
+			t.Errorf("/health %d %s, /ready %d, %v; want 503 for both, and why", code(health), health.Body, code(ready), err)
 		}
-	}
-}
-
-func TestSnapshotMadeByHandIsRenderedInEachForm(t *testing.T) {
-	s := &checks.Snapshot{At: time.Now(), Component: me, Status: "OK", Healthy: true, Ready: true,
-		Checks: []checks.CheckHistory{{CheckState: checks.CheckState{Name: "a", Status: checks.OK, OnFailure: checks.Degrade, Warning: "ends soon"}}}}
-	for _, form := range []checks.Form{checks.JSON, checks.HealthJSON, checks.Text} {
-		alone, err := s.AnswerCheck(form, "a")
-		if all := s.AnswerHealth(form, true); !all.OK || !alone.OK || err != nil || !strings.Contains(string(all.Body), "ends soon") || !strings.Contains(string(alone.Body), "ends soon") {
-			t.Errorf("form %d: %s and alone %s, %v; want the warning in both", form, all.Body, alone.Body, err)
-		}
-	}
-	var decoded checks.HealthDocument
-	if err := json.Unmarshal(s.AnswerHealth(checks.JSON, false).Body, &decoded); err != nil || decoded.Checks["a"].Warning != "ends soon" || !decoded.Ready {
-		t.Errorf("decoded %+v, %v", decoded, err)
 	}
 }
 
 func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
-	type object struct {
-		Status, Version, Description, Output string
-		Checks                               map[string][]struct {
-			ComponentType, ObservedUnit, Status, Output string
-			ObservedValue                               *float64
-			Time                                        time.Time
-		}
-	}
-	decode := func(body []byte) object {
+	decode := func(body []byte) checks.HealthJSONDocument {
 		t.Helper()
-		var o object
+		var o checks.HealthJSONDocument
 		if err := json.Unmarshal(body, &o); err != nil {
 			t.Fatalf("%s: %v", body, err)
 		}
@@ -159,7 +138,7 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 			if slices.Contains(c.ill, name) {
 				want = "fail"
 			}
-			if len(m) != 1 || m[0].Status != want || m[0].ObservedValue == nil || m[0].ObservedUnit != "ms" || m[0].Time.IsZero() || m[0].ComponentType == "" {
+			if len(m) != 1 || m[0].Status != want || m[0].ObservedValue == nil || m[0].ObservedUnit != "ms" || m[0].Time == nil || m[0].ComponentType == "" {
 				t.Errorf("%v: %s is %+v, want %s", c.ill, name, m, want)
 			}
 			alone := decode(one(t, r, checks.HealthJSON, name).Body)

@@ -33,8 +33,8 @@ type Runner struct {
 	resumed    time.Time // when this process last went on after it stood still, or zero
 }
 
-// New returns a Runner of these checks, whose names differ. It runs none of them yet. Until Run has published, its
-// Snapshot says starting.
+// New returns a Runner of these checks, whose names differ and are not those of orders. It runs none of them yet.
+// Until Run has published, its Snapshot says starting.
 func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error) {
 	r := &Runner{component: component, due: make(chan struct{}, 1), metrics: newMetrics()}
 	r.maintenance.log = log
@@ -43,9 +43,6 @@ func New(component Component, log *slog.Logger, checks ...Check) (*Runner, error
 		return nil, err
 	}
 	for _, c := range checks {
-		if err := c.validate(); err != nil {
-			return nil, err
-		}
 		if err := r.measurer.add(c.Name, c.OnFailure); err != nil {
 			return nil, err
 		}
@@ -128,7 +125,6 @@ func (r *Runner) publish() {
 		s.Status = unavailable
 	}
 	s.Healthy, s.Ready = s.Status != unavailable, s.readyWithout(false)
-	s.render()
 	if s.readyWithout(false, maintenanceName) {
 		r.wasReady.Store(true)
 	}

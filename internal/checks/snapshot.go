@@ -20,8 +20,6 @@ type Snapshot struct {
 	Ready     bool           // /ready is 200
 	Checks    []CheckHistory // in the order they were given; none while nothing is known
 	Reasons   []Reason       // not to be ready, besides failing checks
-
-	rendered []byte // the JSON, once it is published
 }
 
 // Reason is a reason not to be ready that is not the failure of a check: an order (draining or maintenance), or that

@@ -8,11 +8,9 @@ package dependencies
 import (
 	"crypto/tls"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,13 +48,12 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 	needServers(t)
 	certificate, ca := harness.Certificate(t)
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}
-	var asked atomic.Int64
 	kinds := []struct {
 		name, url string // %s is the address
 		make      func(t *testing.T) (server, string)
 	}{
-		{"http", "http://%s/health", func(t *testing.T) (server, string) { o := newHTTP(t, &asked, nil); return o, o.addr }},
-		{"https", "https://%s/health?ca_file=" + ca, func(t *testing.T) (server, string) { o := newHTTP(t, &asked, config); return o, o.addr }},
+		{"http", "http://%s/health", func(t *testing.T) (server, string) { o := newHTTP(t, nil); return o, o.addr }},
+		{"https", "https://%s/health?ca_file=" + ca, func(t *testing.T) (server, string) { o := newHTTP(t, config); return o, o.addr }},
 		{"tcp", "tcp://%s?expect=220", func(t *testing.T) (server, string) { o := newBanner(t, nil); return o, o.addr }},
 		{"tls", "tls://%s?ca_file=" + ca, func(t *testing.T) (server, string) { o := newBanner(t, config); return o, o.addr }},
 		{"dns", "dns://%s/users.test?expect=10.0.0.1", func(t *testing.T) (server, string) { p := newDNSMasq(t, ""); return p, p.addr }},
@@ -103,71 +100,4 @@ func each(n int, f func(i int)) {
 		all.Go(func() { f(i) })
 	}
 	all.Wait()
-}
-
-func TestRequestsDriveNoDependencyCheck(t *testing.T) {
-	needServers(t)
-	var asked atomic.Int64
-	users := newHTTP(t, &asked, nil)
-	users.start()
-	s := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://"+users.addr, "ACCOUNTSERVICE_CHECKS_INTERVAL=250ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=200ms")
-	s.await("users", "ok", 10*time.Second)
-	const window, requests = 5 * time.Second, 10000
-	count := func(during func()) int64 {
-		before := asked.Load()
-		end := time.After(window)
-		during()
-		<-end
-		return asked.Load() - before
-	}
-	alone := count(func() {})
-	var answered atomic.Int64
-	began := time.Now()
-	var took time.Duration
-	driven := count(func() {
-		each(8, func(int) {
-			for range requests / 8 {
-				resp, err := http.Get(s.URL + "/health")
-				if err == nil {
-					resp.Body.Close()
-				}
-				if err == nil && resp.StatusCode == http.StatusOK {
-					answered.Add(1)
-				}
-			}
-		})
-		took = time.Since(began)
-	})
-	windows := max(1, int64(took/window)+1)
-	t.Logf("%d hits in %v without requests, %d with %d requests in %v", alone, window, driven, answered.Load(), took.Round(time.Millisecond))
-	if alone == 0 || answered.Load() != requests || driven > (alone+3)*windows {
-		t.Errorf("%d hits without requests, %d with %d of them", alone, driven, answered.Load())
-	}
-}
-
-func TestAHungServerSeesOneConnectionOfTheService(t *testing.T) {
-	needServers(t)
-	redis := newRedis(t, "")
-	redis.start()
-	s := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_CACHE_URL=redis://:hunter2@"+redis.addr,
-		"ACCOUNTSERVICE_CHECKS_INTERVAL=200ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=100ms")
-	s.await("cache", "ok", 10*time.Second)
-	redis.hang()
-	defer redis.resume()
-	s.await("cache", "failing", 10*time.Second)
-	most := 0
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	// attempts are spaced by up to backoff, so the window may have to wait for one
-	for began := time.Now(); time.Since(began) < 5*time.Second || most == 0; <-tick.C {
-		most = max(most, len(harness.Established(t, redis.addr)))
-		if time.Since(began) > 6*backoff {
-			t.Fatal("no connection was seen")
-		}
-	}
-	if most > 1 {
-		t.Errorf("%d connections at once, want 1", most)
-	}
-	redis.resume()
-	s.await("cache", "ok", 10*time.Second)
 }

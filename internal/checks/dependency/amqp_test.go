@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 )
 
 // broker answers methods of AMQP until one has no answer: by class<<16|number, with a whole frame but for its channel.
@@ -139,10 +137,5 @@ func TestNothingOfAClosedAMQPConnectionIsLeft(t *testing.T) {
 	if _, _, total := p.counted(); total != 1 {
 		t.Errorf("%d connections, want 1", total)
 	}
-	for deadline := time.Now().Add(ample); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<16)
-			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
-		}
-	}
+	noneLeft(t, before)
 }

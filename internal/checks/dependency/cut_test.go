@@ -1,7 +1,6 @@
 package dependency
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -49,26 +48,6 @@ func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 	}
 }
 
-func TestPINGOfANATSServerIsAnswered(t *testing.T) {
-	p := newPeer(t, func(c net.Conn, _ int) {
-		io.WriteString(c, "INFO {}\r\n")
-		for lines := bufio.NewScanner(c); lines.Scan(); {
-			if lines.Text() == "PING" {
-				io.WriteString(c, "PING\r\n")
-				if lines.Scan(); lines.Text() == "PONG" {
-					io.WriteString(c, "PONG\r\n")
-				}
-			}
-		}
-	})
-	run := runs(t, fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample)
-	for range 3 {
-		if err := run(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // broken is a way to a server whose first connection can be made to lead
 // nowhere, or to be cut by the next byte, or where none is let in.
 type broken struct{ nowhere, cut, shut atomic.Bool }
@@ -100,12 +79,11 @@ func (b *broken) to(t *testing.T, server string) *peer {
 func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 	for url, server := range map[string]string{"http://%s": listenHTTP(t), "grpc://%s": newH2Server(t, nil)} {
 		for name, c := range map[string]struct {
-			now  func(*testing.T, *broken, *peer)
+			now  func(*broken)
 			want []string
 		}{
-			"leads nowhere":      {func(_ *testing.T, b *broken, _ *peer) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
-			"is cut when asked":  {func(_ *testing.T, b *broken, _ *peer) { b.cut.Store(true) }, []string{"", ""}},
-			"was cut while idle": {func(t *testing.T, _ *broken, p *peer) { p.cut(t) }, []string{"", ""}},
+			"leads nowhere":     {func(b *broken) { b.nowhere.Store(true) }, []string{"waiting for the answer: no answer in time", ""}},
+			"is cut when asked": {func(b *broken) { b.cut.Store(true) }, []string{"", ""}},
 		} {
 			t.Run(url[:4]+" "+name, func(t *testing.T) {
 				t.Parallel()
@@ -118,7 +96,7 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 				if err := within(t, run, ample); err != nil {
 					t.Fatal(err)
 				}
-				c.now(t, &way, p)
+				c.now(&way)
 				for i, want := range c.want {
 					timeout, got := ample, ""
 					if strings.HasSuffix(want, "in time") {

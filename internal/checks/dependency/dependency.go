@@ -43,9 +43,8 @@ var kinds = map[string]kind{
 // Schemes returns the schemes that New knows, sorted.
 func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
 
-// New returns a function that asks the service at rawURL once. It stops when ctx is done and ignores ctx's
-// deadline, which a starved process may overrun. timeout is the usual length of a run; the addresses of a name
-// share it. The function must not be called twice at once.
+// New returns a function that asks the service at rawURL once. It stops when ctx is done. timeout is the usual
+// length of a run; the addresses of a name share it. The function must not be called twice at once.
 //
 // Its errors start with the phase that failed, and hold no password and nothing that the service sent. An error
 // with a method Warning() string means that the service is healthy and says what will end that. When connecting
@@ -77,7 +76,7 @@ func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Cont
 			return err
 		}
 		var at phase
-		err := describe(ask(noDeadline{ctx}, &at), &at, k.protocol)
+		err := describe(ask(ctx, &at), &at, k.protocol)
 		wait.note(err, at.opening())
 		return err
 	}, nil

@@ -74,7 +74,7 @@ func firstOf[From, To any](ctx context.Context, all []From, left time.Duration,
 		if i < len(all)-1 {
 			turn, cancel = context.WithTimeout(ctx, left/time.Duration(len(all)))
 		}
-		result, err := try(noDeadline{turn}, one)
+		result, err := try(turn, one)
 		cancel()
 		if err == nil {
 			return result, nil
@@ -89,9 +89,3 @@ func firstOf[From, To any](ctx context.Context, all []From, left time.Duration,
 	var none To
 	return none, first
 }
-
-// noDeadline hides the deadline of a context, which still ends. Package net would set it on the socket, where
-// the wall clock decides; the prober does not count time during which this process gets no CPU.
-type noDeadline struct{ context.Context }
-
-func (noDeadline) Deadline() (at time.Time, known bool) { return time.Time{}, false }

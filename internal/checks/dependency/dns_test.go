@@ -25,22 +25,30 @@ func newNameServer(t *testing.T, answer func(dnsmessage.Question) []byte) string
 			if err != nil {
 				return
 			}
-			var p dnsmessage.Parser
-			header, err := p.Start(packet[:n])
-			if err != nil {
-				continue
-			}
-			q, err := p.Question()
-			if err != nil {
-				continue
-			}
-			if raw := answer(q); len(raw) > 1 {
-				raw[0], raw[1] = byte(header.ID>>8), byte(header.ID)
+			if raw := answerTo(packet[:n], answer); raw != nil {
 				conn.WriteTo(raw, from)
 			}
 		}
 	}()
 	return conn.LocalAddr().String()
+}
+
+// answerTo is the packet that answers another, or nothing.
+func answerTo(packet []byte, answer func(dnsmessage.Question) []byte) []byte {
+	var p dnsmessage.Parser
+	header, err := p.Start(packet)
+	if err != nil {
+		return nil
+	}
+	q, err := p.Question()
+	if err != nil {
+		return nil
+	}
+	raw := answer(q)
+	if len(raw) > 1 {
+		raw[0], raw[1] = byte(header.ID>>8), byte(header.ID)
+	}
+	return raw
 }
 
 // reply answers each question with these records, or with that code.
@@ -81,11 +89,7 @@ func TestAnAnswerTooLongForAPacketIsAskedForOverTCP(t *testing.T) {
 		defer c.Close()
 		packet := make([]byte, 4096)
 		n, _ := c.Read(packet)
-		var p dnsmessage.Parser
-		header, _ := p.Start(packet[2:n])
-		q, _ := p.Question()
-		raw := reply(0, append(many, a)...)(q)
-		raw[0], raw[1] = byte(header.ID>>8), byte(header.ID)
+		raw := answerTo(packet[2:n], reply(0, append(many, a)...))
 		c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...))
 	}()
 	if err := runs(t, fmt.Sprintf("dns://%s/users.test?expect=10.0.0.1", addr), ample)(); err != nil {

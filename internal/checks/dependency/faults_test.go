@@ -130,6 +130,17 @@ func settled() int {
 	return least
 }
 
+// noneLeft waits until there are no more goroutines than before.
+func noneLeft(t *testing.T, before int) {
+	t.Helper()
+	for deadline := time.Now().Add(ample); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
 func endless(part string) func(net.Conn, int) {
 	return func(c net.Conn, _ int) {
 		for {
@@ -247,16 +258,9 @@ func TestNoGoroutineIsLeftAfterManyFailingRuns(t *testing.T) {
 		all = append(all, fmt.Sprintf("dns://%s/name", p.Addr()), fmt.Sprintf("tcp://%s", p.Addr()))
 	}
 	before := settled()
-	var asked []func() error
-	for _, url := range all {
-		run, err := New(url, 20*time.Millisecond, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		asked = append(asked, func() error { return within(t, run, 20*time.Millisecond) })
-	}
 	var running sync.WaitGroup
-	for _, run := range asked {
+	for _, url := range all {
+		run := runs(t, url, 20*time.Millisecond)
 		running.Go(func() {
 			for range 20 {
 				run()
@@ -264,20 +268,8 @@ func TestNoGoroutineIsLeftAfterManyFailingRuns(t *testing.T) {
 		})
 	}
 	running.Wait()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		open := 0
-		for _, p := range peers {
-			n, _, _ := p.counted()
-			open += n
-		}
-		if open == 0 && runtime.NumGoroutine() <= before {
-			return
-		}
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<16)
-			t.Fatalf("%d connections and %d goroutines, %d before:\n%s", open, runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
-		}
-		time.Sleep(5 * time.Millisecond)
+	for _, p := range peers {
+		p.settles(t)
 	}
+	noneLeft(t, before)
 }

@@ -77,47 +77,33 @@ func readHealth(resp *http.Response) error {
 	return serving(content[5:])
 }
 
-// serving reads HealthCheckResponse{status}, an enum in field 1.
+// serving reads HealthCheckResponse{status}, an enum in field 1 that is left out if it is 0.
 func serving(message []byte) error {
-	var status uint64
-	for len(message) > 0 {
-		if message[0] != 1<<3 { // field 1, number
-			return errNotSpoken
-		}
-		value, n := binary.Uvarint(message[1:])
-		if n <= 0 {
-			return errNotSpoken
-		}
-		status, message = value, message[1+n:]
-	}
-	switch status {
-	case 1:
+	switch string(message) {
+	case "\x08\x01":
 		return nil
-	case 2:
+	case "\x08\x02":
 		return verdictf("it says NOT_SERVING")
+	case "", "\x08\x00", "\x08\x03":
+		return verdictf("it says that its status is unknown")
 	}
-	return verdictf("it says that its status is unknown")
+	return errNotSpoken
 }
+
+// grpcCodes are the status codes of gRPC, from 0.
+var grpcCodes = strings.Fields("OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS " +
+	"PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL " +
+	"UNAVAILABLE DATA_LOSS UNAUTHENTICATED")
 
 // grpcFailure is what a status code means for this question; grpc-message is the service's.
 func grpcFailure(status string) error {
-	words := map[string]string{
-		"1":  "CANCELLED",
-		"2":  "UNKNOWN",
-		"4":  "DEADLINE_EXCEEDED",
-		"5":  "NOT_FOUND: it knows no such service",
-		"7":  "PERMISSION_DENIED",
-		"8":  "RESOURCE_EXHAUSTED",
-		"12": "UNIMPLEMENTED: it has no health service",
-		"13": "INTERNAL",
-		"14": "UNAVAILABLE",
-		"16": "UNAUTHENTICATED",
-	}
-	if word := words[status]; word != "" {
-		return verdictf("it answers %s", word)
-	}
-	if n, err := strconv.ParseUint(status, 10, 8); err == nil {
+	n, err := strconv.ParseUint(status, 10, 8)
+	switch {
+	case err != nil:
+		return errNotSpoken
+	case n >= uint64(len(grpcCodes)):
 		return verdictf("it answers status %d", n)
 	}
-	return errNotSpoken
+	meaning := map[string]string{"NOT_FOUND": ": it knows no such service", "UNIMPLEMENTED": ": it has no health service"}
+	return verdictf("it answers %s", grpcCodes[n]+meaning[grpcCodes[n]])
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // maxPage is the most that is read of a page, in bytes.
@@ -63,10 +62,11 @@ type httpLink struct {
 	answered bool
 }
 
-// open gives net/http the connection of s.
+// open gives net/http the connection of s. What comes on it unasked net/http writes to package log, with its text:
+// the program must discard that log.
 func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error) {
 	*at = waiting // HTTP/2 begins before the first request
-	scheme, conn := "http", net.Conn(&gate{Conn: s.raw, open: make(chan struct{})})
+	scheme, conn := "http", s.raw
 	if s.tls != nil {
 		scheme, conn = "https", s.Conn // net/http knows HTTP/2 by the type *tls.Conn alone
 	}
@@ -112,28 +112,6 @@ func (l *httpLink) cause(ctx context.Context, err error) error {
 }
 
 func (l *httpLink) close() { l.ClientConn.Close() }
-
-// gate lets nothing be read before the first write: net/http logs what comes unasked.
-type gate struct {
-	net.Conn
-	once sync.Once
-	open chan struct{}
-}
-
-func (g *gate) Read(p []byte) (int, error) {
-	<-g.open
-	return g.Conn.Read(p)
-}
-
-func (g *gate) Write(p []byte) (int, error) {
-	g.once.Do(func() { close(g.open) })
-	return g.Conn.Write(p)
-}
-
-func (g *gate) Close() error {
-	g.once.Do(func() { close(g.open) })
-	return g.Conn.Close()
-}
 
 // statuses reads expect_status: codes and ranges of them, such as 200-299,401.
 func (t *target) statuses() (wanted func(code int) bool, err error) {

@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,12 +46,15 @@ func TestHTTPSendsTheUserAndThePasswordOfTheURL(t *testing.T) {
 	}
 }
 
-func TestAPageNeedNotBeSmallButEnd(t *testing.T) {
+func TestAPageAndItsHeaderNeedNotBeSmall(t *testing.T) {
 	for size, want := range map[int]string{
-		0: "<nil>", maxAnswer: "<nil>", maxPage: "<nil>",
+		0: "<nil>", maxPage: "<nil>",
 		maxPage + 1: "answer: its answer is longer than 1024 KiB: give the URL of a smaller page",
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("x", 60<<10)) // what is too long is 64 KiB
+			w.Write(make([]byte, size))
+		}))
 		defer server.Close()
 		p := new(broken).to(t, server.Listener.Addr().String())
 		run := runs(t, "http://"+p.Addr().String(), ample)
@@ -65,24 +67,4 @@ func TestAPageNeedNotBeSmallButEnd(t *testing.T) {
 			t.Errorf("%d bytes: %d connections, want the one to be kept", size, total)
 		}
 	}
-}
-
-// listen serves every connection with f, and returns its address.
-func listen(t *testing.T, f func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); f(c) }()
-		}
-	}()
-	return l.Addr().String()
 }

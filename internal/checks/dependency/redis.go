@@ -31,14 +31,9 @@ type redis struct{ *session }
 
 func (r redis) login(at *phase, user, password, database string) error {
 	*at = authentication
-	auth := []string{"AUTH"}
-	if user != "" {
-		auth = append(auth, user)
-	}
-	if password != "" {
-		auth = append(auth, password)
-	}
-	if len(auth) > 1 { // one word alone is the password
+	isNone := func(word string) bool { return word == "" }
+	auth := slices.DeleteFunc([]string{"AUTH", user, password}, isNone) // one word alone is the password
+	if len(auth) > 1 {
 		if err := r.command(at, "OK", auth...); err != nil {
 			return err
 		}
