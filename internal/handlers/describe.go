@@ -5,17 +5,14 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/gin-gonic/gin"
 )
 
 // headerDocs describes each header of an answer.
 var headerDocs = map[string]string{
 	"Accept-Patch":         "Media types that PATCH takes (RFC 5789)",
-	"Allow":                "Methods that this path takes",
 	"Trailer":              "Content-Digest (RFC 9530): of the whole body, absent if it was cut",
 	"ETag":                 "Strong; of this state of the account and no other",
 	"Idempotency-Replayed": "true when this is the answer of an earlier request with the same key",
@@ -61,42 +58,30 @@ func answers[T any](api huma.API, status int, headers ...string) map[string]*hum
 	}}
 }
 
-// describeAll adds to the document what all operations have in common: HEAD for
-// each GET, and the headers of every answer.
-func describeAll(doc *huma.OpenAPI) {
-	for path, item := range doc.Paths {
-		for _, op := range operations(item) {
-			for status, response := range op.Responses {
-				describeHeaders(status, response)
-				if status == "415" && op.Method == http.MethodPatch {
-					response.Headers["Accept-Patch"] = headersOf("Accept-Patch")["Accept-Patch"]
-				}
-				if names := notTaken(op); status == "400" && names != nil {
-					response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
-				}
+// finish adds to the document what huma can't tell: the body, the headers of every
+// answer, and HEAD beside GET.
+func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
+	d.RequestBody = op.body // only now, or huma would read it
+	for status, response := range d.Responses {
+		headers := []string{requestIDHeader}
+		for _, row := range problems {
+			if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
+				headers = append(headers, "Retry-After")
 			}
 		}
-		if item.Get != nil {
-			item.Head = headOf(item.Get)
+		if status == "415" && op.method == http.MethodPatch {
+			headers = append(headers, "Accept-Patch")
 		}
-		if strings.HasPrefix(path, "/accounts") {
-			item.Options = optionsOf(path, item)
+		if response.Headers == nil {
+			response.Headers = make(map[string]*huma.Param)
 		}
-	}
-}
-
-func describeHeaders(status string, response *huma.Response) {
-	if response.Headers == nil {
-		response.Headers = make(map[string]*huma.Param)
-	}
-	names := []string{requestIDHeader}
-	for _, row := range problems {
-		if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
-			names = append(names, "Retry-After")
+		maps.Copy(response.Headers, headersOf(headers...))
+		if names := notTaken(d); status == "400" && names != nil {
+			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
 		}
 	}
-	for name, header := range headersOf(names...) {
-		response.Headers[name] = header
+	if op.method == http.MethodGet {
+		doc.Paths[op.path].Head = headOf(d)
 	}
 }
 
@@ -111,53 +96,10 @@ func headOf(get *huma.Operation) *huma.Operation {
 	return &head
 }
 
-// optionsOf is the OPTIONS of a path of accounts.
-func optionsOf(path string, item *huma.PathItem) *huma.Operation {
-	names := []string{"Allow", requestIDHeader}
-	if item.Patch != nil {
-		names = append(names, "Accept-Patch")
-	}
-	id := strings.NewReplacer("/", "-", ":", "-", "{", "", "}", "").Replace(path)
-	return &huma.Operation{
-		OperationID: "options-of" + id, Method: http.MethodOptions, Path: path, Tags: []string{"accounts"},
-		Summary:    "Which methods this path takes",
-		Parameters: pathParameters(path, &huma.Schema{Type: huma.TypeString}), // it looks at none
-		Responses:  map[string]*huma.Response{"204": {Description: "No Content", Headers: headersOf(names...)}},
-	}
-}
-
 // pathParameters describes the id in a path, which store.ParseID alone judges.
 func pathParameters(path string, id *huma.Schema) []*huma.Param {
 	if !strings.Contains(path, "{id}") {
 		return nil
 	}
 	return []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
-}
-
-// operations are those of a path, by method.
-func operations(item *huma.PathItem) map[string]*huma.Operation {
-	all := map[string]*huma.Operation{
-		http.MethodGet: item.Get, http.MethodHead: item.Head, http.MethodPost: item.Post, http.MethodPut: item.Put,
-		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete, http.MethodOptions: item.Options,
-	}
-	maps.DeleteFunc(all, func(_ string, op *huma.Operation) bool { return op == nil })
-	return all
-}
-
-// serveOPTIONS answers OPTIONS as the document says.
-func serveOPTIONS(engine *gin.Engine, doc *huma.OpenAPI) {
-	for path, item := range doc.Paths {
-		if item.Options == nil {
-			continue
-		}
-		allow, patch := strings.Join(slices.Sorted(maps.Keys(operations(item))), ", "), ""
-		if item.Patch != nil {
-			patch = strings.Join(mediaTypes(item.Patch.RequestBody), ", ")
-		}
-		engine.OPTIONS(ginPath(path), func(c *gin.Context) {
-			c.Header("Allow", allow)
-			c.Header("Accept-Patch", patch)
-			c.Status(http.StatusNoContent)
-		})
-	}
 }

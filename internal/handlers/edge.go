@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,7 +55,7 @@ type edge struct {
 	api     huma.API
 	log     *failureLog
 	maxBody int64
-	keys    keysInUse
+	keys    sync.Map // the idempotency keys of requests under way
 
 	requests, lists, streams *gate
 }
@@ -67,6 +68,7 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 	if op.scope != scopeHealth {
 		described.Middlewares = huma.Middlewares{e.limited(op)}
 	}
+	e.api.OpenAPI().OnAddOperation = []huma.AddOpFunc{op.finish}
 	huma.Register(e.api, described, func(ctx context.Context, in *I) (out *O, err error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
 		defer cancel()
@@ -81,7 +83,6 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 		}
 		return out, nil
 	})
-	operations(e.api.OpenAPI().Paths[op.path])[op.method].RequestBody = op.body // only now, or huma would read it
 }
 
 // describe returns what the document says.
@@ -149,34 +150,32 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 		place = e.streams
 	}
 	return func(ctx huma.Context, next func(huma.Context)) {
-		c := humagin.Unwrap(ctx)
+		c, in := humagin.Unwrap(ctx), received{}
 		leave, err := place.enter(ctx.Context())
-		if err != nil {
-			writeProblem(c, err)
-			return
-		}
-		defer leave()
-		in, err := e.receive(c, op, ctx.Operation())
-		if err != nil {
-			writeProblem(c, err)
-			return
-		}
-		if in.idempotency != nil {
-			release, err := e.keys.take(in.idempotency.Key)
-			if err != nil {
-				writeProblem(c, err)
-				return
-			}
-			defer release()
-		}
-		if op.list {
-			leave, err := e.lists.enter(ctx.Context())
-			if err != nil {
-				writeProblem(c, err)
-				return
-			}
+		if err == nil {
 			defer leave()
-			c.Writer = newPacedAnswer(c)
+			in, err = e.receive(c, op, ctx.Operation())
+		}
+		if key := in.idempotency; err == nil && key != nil {
+			if _, taken := e.keys.LoadOrStore(key.Key, true); taken {
+				err = errInFlight
+			} else {
+				defer e.keys.Delete(key.Key) // whatever way it ends, the next one learns from the store what it did
+			}
+		}
+		if err == nil && op.list {
+			if leave, err = e.lists.enter(ctx.Context()); err == nil {
+				defer leave()
+			}
+		}
+		switch {
+		case err != nil:
+			writeProblem(c, err)
+			return
+		case op.list:
+			c.Writer = &pacedWriter{ResponseWriter: c.Writer, until: time.Now().Add(listTimeout)}
+		case op.stream:
+			c.Writer = &pacedWriter{ResponseWriter: c.Writer}
 		}
 		next(huma.WithValue(ctx, receivedKey{}, in))
 	}

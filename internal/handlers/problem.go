@@ -90,10 +90,14 @@ func writeProblem(c *gin.Context, err error) {
 	for name, values := range p.GetHeaders() {
 		c.Writer.Header()[name] = values
 	}
-	body, err := json.Marshal(p)
+	c.Abort()
+	writeJSON(c, p.Status, problemType, p)
+}
+
+func writeJSON(c *gin.Context, status int, media string, body any) {
+	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // strings and numbers always encode
 	}
-	c.Abort()
-	c.Data(p.Status, problemType, append(body, '\n'))
+	c.Data(status, media, append(text, '\n'))
 }
