@@ -98,32 +98,26 @@ func TestMalformedKeyIs400(t *testing.T) {
 	}
 }
 
-// blocked holds a Put until the test lets it go on.
-type blocked struct {
-	store.Store
-	entered, release chan struct{}
-}
-
-func (b blocked) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
-	b.entered <- struct{}{}
-	<-b.release
-	return b.Store.Put(ctx, id, draft, terms)
+// blocked holds each Put until the test lets it go on.
+func blocked() (put func() error, entered, release chan struct{}) {
+	entered, release = make(chan struct{}), make(chan struct{})
+	return func() error { entered <- struct{}{}; <-release; return nil }, entered, release
 }
 
 func TestRequestWithAKeyInFlightIs409(t *testing.T) {
-	b := blocked{entered: make(chan struct{}), release: make(chan struct{})}
-	s := serve(t, func(real store.Store) store.Store { b.Store = real; return b })
+	put, entered, release := blocked()
+	s := serve(t, func(real store.Store) store.Store { return before{Store: real, put: put} })
 	first := make(chan reply)
 	go func() { first <- s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k") }()
-	<-b.entered
+	<-entered
 	r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k")
 	if p := r.isProblem(t, 409); p.Type != "/problems/in-flight" || r.Header.Get("Retry-After") == "" {
 		t.Errorf("%s", r.body)
 	}
-	close(b.release)
+	close(release)
 	one := <-first
 	one.is(t, 201, &store.Account{})
-	go func() { <-b.entered }()
+	go func() { <-entered }()
 	if again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k"); again.body != one.body || again.StatusCode != 201 {
 		t.Errorf("afterwards %d %s, want %s", again.StatusCode, again.body, one.body)
 	}

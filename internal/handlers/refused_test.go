@@ -87,6 +87,17 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"put of a bad id":     {"PUT", "/accounts/a%20b", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
 		"put of a dot":        {"PUT", "/accounts/%2E%2E", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
 		"body too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil, 413, "1048576"},
+		"import as JSON":      {"POST", "/accounts:import", "{}", nil, 415, ""},
+		"import, charset":     {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson + "; charset=latin1"}, 415, ""},
+		"import, encoded":     {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson, "Content-Encoding", "gzip"}, 415, ""},
+		"import, no JSON":     {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson, "Accept", "text/html"}, 406, ""},
+		"unclear dry run":     {"POST", "/accounts:import?dry_run=maybe", "{}", []string{"Content-Type", ndjson}, 422, `"parameter":"dry_run"`},
+		"import, parameter":   {"POST", "/accounts:import?dry=true", "{}", []string{"Content-Type", ndjson}, 422, `"parameter":"dry"`},
+		"export as JSON":      {"GET", "/accounts:export", "", []string{"Accept", "application/json"}, 406, ""},
+		"export, parameter":   {"GET", "/accounts:export?limit=1", "", nil, 422, `"parameter":"limit"`},
+		"other verb":          {"POST", "/accounts:explode", "", nil, 404, ""},
+		"colon is a colon":    {"POST", "/accountsXbatchGet", `{"ids":["10000"]}`, nil, 404, ""},
+		"below a verb":        {"POST", "/accounts:batchGet/x", `{"ids":["10000"]}`, nil, 404, ""},
 		"delete of a bad id":  {"DELETE", "/accounts/a%20b", "", nil, 422, `"parameter":"id"`},
 	} {
 		t.Run(name, func(t *testing.T) {
