@@ -11,6 +11,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"accountservice/tests/harness"
 )
 
 // row is a request whose answer must be as the document says.
@@ -67,9 +69,7 @@ func describes(t *testing.T, s service, rows []row) {
 	t.Helper()
 	openapi3filter.RegisterBodyDecoder("application/health+json", openapi3filter.JSONBodyDecoder)
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(s.do(t, "GET", "/openapi.json", "").body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
 		t.Errorf("version %q, want 3.1", doc.OpenAPI)
 	}
@@ -77,9 +77,7 @@ func describes(t *testing.T, s service, rows []row) {
 		t.Errorf("document: %v", err)
 	}
 	router, err := gorillamux.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for _, c := range rows {
 		r := s.do(t, c.method, c.path, c.body, c.headers...)
 		route, params, err := router.FindRoute(r.Request)

@@ -19,7 +19,6 @@ func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
-	engine.SetTrustedProxies(nil)
 	engine.Use(append(before, identify(log), recoverPanic(log))...)
 	engine.NoRoute(func(c *gin.Context) {
 		writeProblem(c, problem(http.StatusNotFound, "There is nothing at this path."))

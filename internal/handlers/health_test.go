@@ -11,6 +11,7 @@ import (
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 func TestHealthComesInTheFormThatIsLikedBest(t *testing.T) {
@@ -26,8 +27,9 @@ func TestHealthComesInTheFormThatIsLikedBest(t *testing.T) {
 		"TEXT/PLAIN;q=0.2, application/json;q=0.1": "text/plain; charset=utf-8",
 		"text/plain;q=0":   "application/json",
 		"*/*;q=0":          "application/json",
-		"text/plain;q=NaN": "application/json",
-		"nonsense":         "application/json",
+		"text/plain;q=NaN": "application/json", "text/plain;q=x": "application/json",
+		"application/health+json;q=0, */*": "application/json", "*/*;q=0, text/plain": "text/plain; charset=utf-8",
+		"nonsense": "application/json",
 	} {
 		for _, path := range []string{"/health", "/ready", "/health/checks/bolt", "/health/checks/users"} {
 			get, head := s.do(t, "GET", path, "", "Accept", accept), s.do(t, "HEAD", path, "", "Accept", accept)
@@ -80,9 +82,7 @@ func TestQueriesOfHealthChangeTheVerdict(t *testing.T) {
 func values(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	all := make(map[string]float64)
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
@@ -99,9 +99,7 @@ func values(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
 func TestRequestsAreCountedByRoute(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	metrics, err := handlers.NewMetrics(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	opts := over(storetest.Faulty{Store: store.Unavailable("none"), OnGet: storetest.Panic})
 	opts.Live.SetHealth(runner(t, func(context.Context) error { return nil }))
 	opts.Metrics = metrics

@@ -127,13 +127,9 @@ func BenchmarkFiftiethOfFiftyRequests(b *testing.B) {
 	})
 	b.Run("health-go", func(b *testing.B) {
 		h, err := health.New()
-		if err != nil {
-			b.Fatal(err)
-		}
+		harness.Must(b, err)
 		for name, run := range runs {
-			if err := h.Register(health.Config{Name: name, Timeout: time.Second, Check: run}); err != nil {
-				b.Fatal(err)
-			}
+			harness.Must(b, h.Register(health.Config{Name: name, Timeout: time.Second, Check: run}))
 		}
 		for b.Loop() {
 			times, grown := burst(b, h.Handler(), 50)

@@ -11,6 +11,7 @@ import (
 
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
+	"accountservice/tests/harness"
 )
 
 // follow reads all pages from path on by their links, and returns the ids.
@@ -83,9 +84,7 @@ func TestCursorIsTakenOnlyAsItWasGiven(t *testing.T) {
 	good := page.NextCursor
 	s.do(t, "GET", "/accounts?limit=5&name_prefix=Person&cursor="+good, "").is(t, 200, &page) // another limit
 	raw, err := base64.RawURLEncoding.DecodeString(good)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for i := range 8 { // every byte of the filters' hash counts
 		raw[i] ^= 1
 		r := s.do(t, "GET", "/accounts?name_prefix=Person&cursor="+base64.RawURLEncoding.EncodeToString(raw), "")

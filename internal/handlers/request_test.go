@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/handlers"
@@ -80,32 +79,6 @@ func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestAddressOfTheClientIsNotTakenFromItsWords(t *testing.T) {
-	engine, ok := bare(store.Unavailable("none")).(*gin.Engine)
-	if !ok {
-		t.Fatalf("the routes are a %T, want gin's", engine)
-	}
-	engine.GET("/client", func(c *gin.Context) { c.String(200, c.ClientIP()) })
-	for _, header := range []string{"X-Forwarded-For", "X-Real-IP"} {
-		req := httptest.NewRequest("GET", "/client", nil)
-		req.RemoteAddr = "192.0.2.1:1234"
-		req.Header.Set(header, "203.0.113.9")
-		answer := httptest.NewRecorder()
-		engine.ServeHTTP(answer, req)
-		if got := answer.Body.String(); got != "192.0.2.1" {
-			t.Errorf("with %s the client is %s, want 192.0.2.1", header, got)
-		}
-	}
-}
-
-func TestOPTIONSOfTheServerIsAProblem(t *testing.T) {
-	server := httptest.NewUnstartedServer(bare(store.Unavailable("none")))
-	server.Config.DisableGeneralOptionsHandler = true // as the service does
-	server.Start()
-	defer server.Close()
-	service{Server: server}.raw(t, "OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").isProblem(t, 404)
 }
 
 // net/http refuses what is no request by itself, before there is a route.

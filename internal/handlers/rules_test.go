@@ -44,18 +44,6 @@ func TestEntityTagsAreReadAsRFC9110Says(t *testing.T) {
 		t.Errorf("* is %+v, %v", got, err)
 	}
 }
-func TestAcceptIsReadAsRFC9110Says(t *testing.T) {
-	for header, want := range map[string]bool{
-		"": true, "*/*": true, "application/*": true, "application/json": true, "APPLICATION/JSON; charset=utf-8": true,
-		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
-		"text/html": false, "application/json;q=0": false, "application/json;q=0,*/*": false, "*/*;q=0,application/json": true,
-		"application/problem+json": false, "nonsense": false, "application/json;q=x": false,
-	} {
-		if got := quality(header, "application/json") > 0; got != want {
-			t.Errorf("Accept %q taken: %v", header, got)
-		}
-	}
-}
 func TestStreamThatOnlyDripsRunsOutOfTime(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {

@@ -9,6 +9,7 @@ import (
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
 )
 
 // parse reads one line.
@@ -68,9 +69,7 @@ func TestLineOfWhatIsNotKnownLeavesItOut(t *testing.T) {
 
 func TestLineOfAVersionFromBeforeTheLimitCanBeRead(t *testing.T) {
 	line, err := transfer.Encode([]store.Account{store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}, Version: store.MaxVersion + 7}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	if acc, fault := parse(t, line); fault != nil || acc.Version != store.MaxVersion {
 		t.Errorf("%s: %+v, %v", line, acc, fault)
 	}
@@ -88,6 +87,7 @@ func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
 		"{\"id\":\"a\",\"name\":\"\xff\"}":                                   "#: is not valid UTF-8",
 		`{"id":"a","name":"\ud800"}`:                                         "#/name: is not valid JSON",
 		`{"id":"a","name":"x","id":"b"}`:                                     "#/id: stands twice",
+		`{"id":"a","name":"x","n\u0061me":"hunter2"}`:                        "#/name: stands twice",
 		`{"id":"a","name":"x","Name":"hunter2"}`:                             "#/Name: is not a known member",
 		`{"id":"a","name":"x","e\u0007il":"hunter2"}`:                        "#/e%07il: is not a known member",
 		`{"id":"a","name":"x","` + strings.Repeat("x", 500) + `":"hunter2"}`: "#: is not a known member",

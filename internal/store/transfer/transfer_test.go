@@ -16,18 +16,15 @@ import (
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
 )
 
 func open(t testing.TB) store.Store {
 	t.Helper()
 	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
+		harness.Must(t, s.Close(context.Background()))
 	})
 	return s
 }
@@ -52,9 +49,7 @@ func batches(t *testing.T, input string, most int) (all [][]int, faults []int) {
 		if errors.Is(err, io.EOF) {
 			return all, faults
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		all = append(all, b.Lines)
 		for _, f := range b.Faults {
 			faults = append(faults, f.Line)
@@ -150,9 +145,8 @@ func TestFaultStopsBeforeItsBatch(t *testing.T) {
 
 func TestCheckReadsOnButNotForEver(t *testing.T) {
 	s := open(t)
-	if _, err := s.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "1"}}, {ID: "b", Draft: store.Draft{Name: "2"}}}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := s.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "1"}}, {ID: "b", Draft: store.Draft{Name: "2"}}})
+	harness.Must(t, err)
 	input := line("a", "1") + "{\n" + line("b", "new") + line("c", "3") + "[\n" + line("d", "4")
 	check := transfer.Options{ReadOn: true}
 	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), transfer.DryRun{Store: s}, check)
@@ -206,22 +200,18 @@ func TestStoreThatFailsEndsAnImport(t *testing.T) {
 func BenchmarkImport(b *testing.B) {
 	s, input := open(b), lines(10_000)
 	for b.Loop() {
-		if _, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(input), store.MaxMany), s, transfer.Options{}); err != nil {
-			b.Fatal(err)
-		}
+		_, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(input), store.MaxMany), s, transfer.Options{})
+		harness.Must(b, err)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
 }
 
 func BenchmarkExport(b *testing.B) {
 	s := open(b)
-	if _, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(lines(10_000)), store.MaxMany), s, transfer.Options{}); err != nil {
-		b.Fatal(err)
-	}
+	_, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(lines(10_000)), store.MaxMany), s, transfer.Options{})
+	harness.Must(b, err)
 	for b.Loop() {
-		if err := transfer.Export(b.Context(), s, io.Discard, time.Minute); err != nil {
-			b.Fatal(err)
-		}
+		harness.Must(b, transfer.Export(b.Context(), s, io.Discard, time.Minute))
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
 }
@@ -242,9 +232,8 @@ func TestDryRunOverLargeAccountsCountsThemAll(t *testing.T) {
 		}
 	}
 	sent[7] = there[7]
-	if _, err := s.Import(t.Context(), there); err != nil {
-		t.Fatal(err)
-	}
+	_, err := s.Import(t.Context(), there)
+	harness.Must(t, err)
 	n, err := transfer.DryRun{Store: s}.Import(t.Context(), sent)
 	if want := (store.Imported{Created: 100, Replaced: 299, Unchanged: 1}); n != want || err != nil {
 		t.Errorf("%+v, %v; want %+v", n, err, want)
