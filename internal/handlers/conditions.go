@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"slices"
 	"strings"
 
 	"accountservice/internal/store"
@@ -35,11 +34,6 @@ func etag(acc store.Account) string { return `"` + string(acc.Revision()) + `"` 
 type tags struct {
 	any         bool // "*"
 	strong, all []store.Revision
-}
-
-// names reports whether If-None-Match lists acc: weak tags count there.
-func (t tags) names(acc store.Account) bool {
-	return t.any || slices.Contains(t.all, acc.Revision())
 }
 
 // parseTags reads an If-Match or If-None-Match (RFC 9110, 13.1.1); "" is none.

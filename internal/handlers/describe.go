@@ -2,10 +2,8 @@ package handlers
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -23,8 +21,6 @@ var headerDocs = map[string]string{
 		"made; it is in every line of the log",
 }
 
-func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
-
 func headersOf(names ...string) map[string]*huma.Param {
 	headers := make(map[string]*huma.Param)
 	for _, name := range names {
@@ -35,7 +31,7 @@ func headersOf(names ...string) map[string]*huma.Param {
 
 // jsonOf is the content of a response with a T.
 func jsonOf[T any](api huma.API) map[string]*huma.MediaType {
-	return contentOf(api.OpenAPI().Components.Schemas.Schema(typeOf[T](), true, ""), "application/json")
+	return contentOf(api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, ""), "application/json")
 }
 
 func contentOf(schema *huma.Schema, media ...string) map[string]*huma.MediaType {
@@ -58,33 +54,6 @@ func answers[T any](api huma.API, status int, headers ...string) map[string]*hum
 	}}
 }
 
-// finish adds to the document what huma can't tell: the body, the headers of every
-// answer, and HEAD beside GET.
-func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
-	d.RequestBody = op.body // only now, or huma would read it
-	for status, response := range d.Responses {
-		headers := []string{requestIDHeader}
-		for _, row := range problems {
-			if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
-				headers = append(headers, "Retry-After")
-			}
-		}
-		if status == "415" && op.method == http.MethodPatch {
-			headers = append(headers, "Accept-Patch")
-		}
-		if response.Headers == nil {
-			response.Headers = make(map[string]*huma.Param)
-		}
-		maps.Copy(response.Headers, headersOf(headers...))
-		if names := notTaken(d); status == "400" && names != nil {
-			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
-		}
-	}
-	if op.method == http.MethodGet {
-		doc.Paths[op.path].Head = headOf(d)
-	}
-}
-
 // headOf is the HEAD that every GET has.
 func headOf(get *huma.Operation) *huma.Operation {
 	head := *get
@@ -94,12 +63,4 @@ func headOf(get *huma.Operation) *huma.Operation {
 		head.Responses[status] = &huma.Response{Description: response.Description, Headers: response.Headers}
 	}
 	return &head
-}
-
-// pathParameters describes the id in a path, which store.ParseID alone judges.
-func pathParameters(path string, id *huma.Schema) []*huma.Param {
-	if !strings.Contains(path, "{id}") {
-		return nil
-	}
-	return []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
 }

@@ -3,7 +3,10 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,7 +93,11 @@ func (op operation) describe() huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
 		Summary: op.summary, Description: op.description, Responses: op.answers, Errors: op.errors,
-		Parameters: append(pathParameters(op.path, idSchema()), op.query...),
+		Parameters: op.query,
+	}
+	if strings.Contains(op.path, "{id}") { // store.ParseID alone judges it
+		id := idSchema()
+		d.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
 	}
 	if op.answers["200"] == nil && op.answers["201"] != nil {
 		d.DefaultStatus = http.StatusCreated
@@ -109,25 +116,46 @@ func (op operation) describe() huma.Operation {
 // refusals are the statuses that the pipeline answers with.
 func (op operation) refusals() []int {
 	all := []int{400, 406, 414, 422, 431, 503}
-	if op.body != nil {
-		all = append(all, 408, 411, 415)
-	}
-	if op.body != nil && !op.stream {
-		all = append(all, 413)
-	}
-	if op.scope == scopeWrite {
-		all = append(all, 507)
-	}
-	if op.key {
-		all = append(all, 409)
-	}
-	if op.stream {
-		all = append(all, 429)
-	}
-	if op.scope == scopeAdmin {
-		all = append(all, 421)
+	for status, possible := range map[int]bool{
+		408: op.body != nil, 411: op.body != nil, 415: op.body != nil,
+		413: op.body != nil && !op.stream,
+		409: op.key,
+		421: op.scope == scopeAdmin,
+		429: op.stream,
+		507: op.scope == scopeWrite,
+	} {
+		if possible {
+			all = append(all, status)
+		}
 	}
 	return all
+}
+
+// finish adds to the document what huma can't tell: the body, the headers of every
+// answer, and HEAD beside GET.
+func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
+	d.RequestBody = op.body // only now, or huma would read it
+	for status, response := range d.Responses {
+		headers := []string{requestIDHeader}
+		for _, row := range problems {
+			if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
+				headers = append(headers, "Retry-After")
+			}
+		}
+		if status == "415" && op.method == http.MethodPatch {
+			headers = append(headers, "Accept-Patch")
+		}
+		if response.Headers == nil {
+			response.Headers = make(map[string]*huma.Param)
+		}
+		maps.Copy(response.Headers, headersOf(headers...))
+		if names := notTaken(d); status == "400" && names != nil {
+			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
+		}
+	}
+	if op.method == http.MethodGet {
+		doc.Paths[op.path].Head = headOf(d)
+	}
 }
 
 // received is what was read of a request before its work begins.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime/debug"
 	"strings"
 
@@ -62,7 +63,7 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 // newAPI returns what describes operations and makes them routes.
 func newAPI(engine *gin.Engine, version string) huma.API {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	registry.RegisterTypeAlias(typeOf[huma.ErrorModel](), typeOf[Problem]())
+	registry.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
 	return huma.NewAPI(huma.Config{ // without what adds $schema to bodies, or serves a page from a CDN
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",

@@ -20,6 +20,9 @@ const (
 	maxHeader = 14 << 10 // all names and values
 )
 
+// acceptPatch are the media types that PATCH takes.
+const acceptPatch = "application/merge-patch+json, application/json"
+
 // checkHead returns what is wrong with the target or the header of r, which is
 // answered with this media type, or nil.
 func checkHead(r *http.Request, answer string) error {

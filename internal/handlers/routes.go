@@ -15,9 +15,6 @@ const (
 	allAccounts = "/accounts"
 )
 
-// acceptPatch are the media types that PATCH takes.
-const acceptPatch = "application/merge-patch+json, application/json"
-
 // registerReads describes the operations that read accounts.
 func registerReads(e *edge, a accounts) {
 	get := answers[store.Account](e.api, 200, "ETag")

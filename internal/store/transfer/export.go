@@ -20,7 +20,9 @@ const pageSize = 1000
 // changes meanwhile is in the export or not.
 func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Duration) error {
 	for query := (store.Query{Limit: pageSize}); ; {
-		page, err := list(ctx, from, query, timeout)
+		within, cancel := context.WithTimeout(ctx, timeout)
+		page, err := from.List(within, query)
+		cancel()
 		if err != nil {
 			return err
 		}
@@ -33,12 +35,6 @@ func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Dur
 		}
 		query.After = page.Next
 	}
-}
-
-func list(ctx context.Context, from store.Store, query store.Query, timeout time.Duration) (store.Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return from.List(ctx, query)
 }
 
 // Encode returns the accounts as lines. They have no version or times if an account
