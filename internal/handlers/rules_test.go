@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -69,18 +68,5 @@ func TestEveryProblemThatPassesSaysWhen(t *testing.T) {
 		if p := row.problem; (p.Status >= 500 || p.Status == 409 || p.Status == 429) != (p.retryAfter != "") {
 			t.Errorf("%v: Retry-After %q", row.is, p.retryAfter)
 		}
-	}
-}
-
-func TestSameFailuresAreDueOnceInAWhile(t *testing.T) {
-	l := newFailureLog(slog.New(slog.DiscardHandler))
-	now := time.Now()
-	for i := range 5 {
-		if notLogged, due := l.due("a", now); due != (i == 0) || notLogged != 0 {
-			t.Errorf("call %d = %d, %v", i, notLogged, due)
-		}
-	}
-	if notLogged, due := l.due("a", now.Add(logEvery)); !due || notLogged != 4 {
-		t.Errorf("after %s = %d, %v; want 4 that were not logged", logEvery, notLogged, due)
 	}
 }
