@@ -99,8 +99,8 @@ func (b bulk) importAccounts(c *gin.Context, dryRun bool) {
 // importProblem puts the end of an import into words: why, what is stored, and
 // where the faults are.
 func (b bulk) importProblem(ctx context.Context, err error, done *ImportCount, dryRun bool) *Problem {
-	ended := &transfer.Error{First: done.Lines + 1, Last: done.Lines + 1, Err: err}
-	errors.As(err, &ended)
+	var ended *transfer.Error
+	errors.As(err, &ended) // transfer.Import returns no other
 	var body *bodyError
 	var p *Problem
 	cause := ""

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -150,8 +151,17 @@ func FuzzLine(f *testing.F) {
 
 // As the vectors of RFC 7396, appendix A, for what an account can have.
 func TestMergeChangesWhatThePatchNames(t *testing.T) {
+	removing := func(labels int) string {
+		patch := `{"labels":{`
+		for i := range labels {
+			patch += fmt.Sprintf(`"l%d":null,`, i)
+		}
+		return strings.TrimSuffix(patch, ",") + "}}"
+	}
 	for patch, want := range map[string]string{
 		`{}`:                                     `{"id":"a","name":"n","email":"a@b.c","labels":{"a":"b"}}`,
+		removing(2 * store.MaxLabels):            `{"id":"a","name":"n","email":"a@b.c","labels":{"a":"b"}}`,
+		removing(2*store.MaxLabels + 1):          "#/labels: must be at most 128",
 		`{"name":"c"}`:                           `{"id":"a","name":"c","email":"a@b.c","labels":{"a":"b"}}`,
 		`{"email":null}`:                         `{"id":"a","name":"n","labels":{"a":"b"}}`,
 		`{"labels":{"a":"c"}}`:                   `{"id":"a","name":"n","email":"a@b.c","labels":{"a":"c"}}`,
