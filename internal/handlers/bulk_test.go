@@ -48,6 +48,7 @@ func (s service) importLines(t *testing.T, query, body string) reply {
 	return s.do(t, "POST", "/accounts:import"+query, body, "Content-Type", ndjson)
 }
 
+// exported is how many accounts there are.
 func (s service) exported(t *testing.T) int {
 	t.Helper()
 	return strings.Count(s.do(t, "GET", "/accounts:export", "").body, "\n")
