@@ -199,7 +199,8 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 	}
 	route, params, err := j.router.FindRoute(a.request)
 	if err != nil || strings.Contains(a.request.URL.EscapedPath(), "%2F") { // which is no part of an id, and the router of the test takes for one
-		if a.StatusCode != 404 && a.StatusCode != 405 {
+		options := r.method == http.MethodOptions && a.StatusCode == 204
+		if a.StatusCode != 404 && a.StatusCode != 405 && !options {
 			t.Fatalf("%s\n= %d, and is not in the document: %v", r, a.StatusCode, err)
 		}
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
@@ -14,12 +15,6 @@ import (
 type accounts struct {
 	live                 *Live
 	requirePreconditions bool
-}
-
-// AccountID is the part of an input that names the account. It is exported
-// because huma can fill an embedded struct only then.
-type AccountID struct {
-	ID string `path:"id" hidden:"true"` // the document has it from idParameter
 }
 
 // accountOutput is an account in an answer. It is also what is remembered under
@@ -41,40 +36,30 @@ func newOutput(status int, acc store.Account) *accountOutput {
 }
 
 type getInput struct {
-	AccountID
-	IfMatch
-	IfNoneMatch
+	Target
+	IfNoneMatch string `header:"If-None-Match" doc:"Only if the account has none of these ETags; * is any"`
 }
 
 func (a accounts) get(ctx context.Context, in *getInput) (*accountOutput, error) {
-	id, match, err := parseTarget(in.ID, in.IfMatch)
+	id, pre, err := in.parse()
 	if err != nil {
 		return nil, err
 	}
-	known, err := parseTags("If-None-Match", in.IfNoneMatch.IfNoneMatch)
+	known, err := parseTags("If-None-Match", in.IfNoneMatch)
 	if err != nil {
 		return nil, err
 	}
 	acc, err := a.live.accounts().Get(ctx, id)
+	if err == nil {
+		err = pre.Allow(&acc)
+	}
 	switch {
 	case err != nil:
 		return nil, err
-	case !match.holdsFor(acc):
-		return nil, store.ErrVersion
-	case known.names(acc):
+	case known.any || slices.Contains(known.all, acc.Revision()): // weak tags count
 		return &accountOutput{Status: http.StatusNotModified, ETag: etag(acc)}, nil
 	}
 	return newOutput(http.StatusOK, acc), nil
-}
-
-// parseTarget reads which account a request is about, and in which state it must be.
-func parseTarget(id string, condition IfMatch) (store.ID, tags, error) {
-	parsed, err := store.ParseID(id)
-	if err != nil {
-		return "", tags{}, err
-	}
-	match, err := parseTags("If-Match", condition.IfMatch)
-	return parsed, match, err
 }
 
 // accountIDs is the body of a batchGet.
@@ -96,10 +81,6 @@ func (a accountIDs) Validate() error {
 	return nil
 }
 
-type batchInput struct{ ids accountIDs }
-
-func (in *batchInput) decode(text []byte) error { return decodeBody(text, &in.ids) }
-
 type batchOutput struct {
 	Body struct {
 		Items   []store.Account `json:"items" nullable:"false" doc:"Those that there are, in the order asked for, each once"`
@@ -107,8 +88,8 @@ type batchOutput struct {
 	} `nameHint:"AccountBatch"`
 }
 
-func (a accounts) batchGet(ctx context.Context, in *batchInput) (*batchOutput, error) {
-	found, err := a.live.accounts().GetMany(ctx, in.ids.IDs)
+func (a accounts) batchGet(ctx context.Context, in *jsonBody[accountIDs]) (*batchOutput, error) {
+	found, err := a.live.accounts().GetMany(ctx, in.value.IDs)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +99,7 @@ func (a accounts) batchGet(ctx context.Context, in *batchInput) (*batchOutput, e
 	}
 	out := &batchOutput{}
 	out.Body.Items, out.Body.Missing = append([]store.Account{}, found...), []store.ID{} // none is [], not null
-	for _, id := range in.ids.IDs {
+	for _, id := range in.value.IDs {
 		if !told[id] {
 			told[id] = true
 			out.Body.Missing = append(out.Body.Missing, id)

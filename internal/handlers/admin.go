@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
+	_ "net/http/pprof"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -33,7 +33,7 @@ func NewAdmin(o AdminOptions) http.Handler {
 	api := newAPI(engine, o.Version)
 	registerMaintenance(&edge{api: api, log: log, maxBody: maxAdminBody}, o.Live)
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{})))
-	engine.GET("/debug/pprof/*profile", profile)
+	engine.GET("/debug/pprof/*profile", gin.WrapH(http.DefaultServeMux)) // where net/http/pprof puts its own
 	return publish(engine, api)
 }
 
@@ -45,18 +45,15 @@ func NewAdmin(o AdminOptions) http.Handler {
 func ownHost(addr string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		local, _ := c.Request.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		tcp, ok := local.(*net.TCPAddr)
-		if ok && tcp.IP.IsLoopback() && !isLocal(c.Request.Host) && !strings.EqualFold(hostOf(c.Request.Host), hostOf(addr)) {
+		tcp, is := local.(*net.TCPAddr)
+		host := hostOf(c.Request.Host)
+		own := host == "" || strings.EqualFold(host, "localhost") || strings.EqualFold(host, hostOf(addr)) ||
+			net.ParseIP(strings.Trim(host, "[]")) != nil
+		if is && tcp.IP.IsLoopback() && !own {
 			writeProblem(c, problem(http.StatusMisdirectedRequest,
 				"On this machine alone, operators are served as localhost or by an IP address."))
 		}
 	}
-}
-
-// isLocal reports whether a Host, with or without a port, is localhost or an IP address.
-func isLocal(host string) bool {
-	host = hostOf(host)
-	return host == "" || strings.EqualFold(host, "localhost") || net.ParseIP(strings.Trim(host, "[]")) != nil
 }
 
 // hostOf is a host without port and final dot.
@@ -65,20 +62,4 @@ func hostOf(addr string) string {
 		addr = host
 	}
 	return strings.TrimSuffix(addr, ".")
-}
-
-// profile is what net/http/pprof would have put on the default mux.
-func profile(c *gin.Context) {
-	serve := pprof.Index
-	switch c.Param("profile") {
-	case "/cmdline":
-		serve = pprof.Cmdline
-	case "/profile":
-		serve = pprof.Profile
-	case "/symbol":
-		serve = pprof.Symbol
-	case "/trace":
-		serve = pprof.Trace
-	}
-	serve(c.Writer, c.Request)
 }

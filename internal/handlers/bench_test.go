@@ -5,24 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"accountservice/internal/store"
-	"accountservice/internal/store/boltstore"
 )
 
 // BenchmarkRequest is one request through the routes to a real store and back,
 // without a network. Compare ratios, with TMPDIR in memory for PUT.
 func BenchmarkRequest(b *testing.B) {
-	bolt, err := boltstore.Open(b.Context(), boltstore.Options{Path: filepath.Join(b.TempDir(), "accounts.db"), OpenTimeout: time.Second})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer bolt.Close(b.Context())
-	if _, err := bolt.Seed(b.Context(), store.Fakes(100)); err != nil {
-		b.Fatal(err)
-	}
-	handler := bare(bolt)
+	handler := bare(openBolt(b, filepath.Join(b.TempDir(), "accounts.db"), 100))
 	for _, c := range []struct{ name, method, path, body string }{
 		{"GET", "GET", "/accounts/10007", ""},
 		{"LIST", "GET", "/accounts?limit=50", ""},

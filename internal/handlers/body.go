@@ -13,12 +13,14 @@ import (
 // withBody is an input that has a body beside its parameters.
 type withBody interface{ decode(text []byte) error }
 
-// decodeBody reads a body and validates it.
-func decodeBody(text []byte, into interface{ Validate() error }) error {
-	if fault := transfer.Decode(text, into); fault != nil {
+// jsonBody is an input, or the part of one, that is a body of JSON.
+type jsonBody[T interface{ Validate() error }] struct{ value T }
+
+func (b *jsonBody[T]) decode(text []byte) error {
+	if fault := transfer.Decode(text, &b.value); fault != nil {
 		return fault
 	}
-	return into.Validate()
+	return b.value.Validate()
 }
 
 // readBody reads a body whole before any work begins, so that a client that is

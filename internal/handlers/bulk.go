@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"hash"
 	"net/http"
@@ -78,12 +77,11 @@ func streamed(run func(*gin.Context)) *huma.StreamResponse {
 func (b bulk) importAccounts(c *gin.Context, dryRun bool) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
-	body := newPacedBody(ctx, c)
-	stopped := context.AfterFunc(b.stopping, func() {
+	body := &pacedBody{ctx: ctx, conn: http.NewResponseController(c.Writer), body: c.Request.Body}
+	defer context.AfterFunc(b.stopping, func() {
 		cancel()
-		body.interrupt()
-	})
-	defer stopped()
+		body.conn.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
+	})()
 	accounts := b.live.accounts()
 	var to transfer.Target = accounts
 	if dryRun {
@@ -91,23 +89,18 @@ func (b bulk) importAccounts(c *gin.Context, dryRun bool) {
 	}
 	options := transfer.Options{Timeout: requestTimeout, ReadOn: dryRun}
 	done, err := transfer.Import(ctx, transfer.NewReader(body, importBatch), to, options)
-	body.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) // the server's own is over by now
 	if err != nil {
 		writeProblem(c, b.importProblem(c.Request.Context(), err, countOf(done), dryRun))
 		return
 	}
-	answer, err := json.Marshal(countOf(done))
-	if err != nil {
-		panic(err) // numbers always encode
-	}
-	c.Data(http.StatusOK, "application/json", append(answer, '\n'))
+	writeJSON(c, http.StatusOK, "application/json", countOf(done))
 }
 
 // importProblem puts the end of an import into words: why, what is stored, and
 // where the faults are.
 func (b bulk) importProblem(ctx context.Context, err error, done *ImportCount, dryRun bool) *Problem {
-	ended := &transfer.Error{First: done.Lines + 1, Last: done.Lines + 1, Err: err}
-	errors.As(err, &ended)
+	var ended *transfer.Error
+	errors.As(err, &ended) // transfer.Import returns no other
 	var body *bodyError
 	var p *Problem
 	cause := ""
@@ -141,17 +134,13 @@ func (b bulk) exportAccounts(c *gin.Context) {
 			"An export needs HTTP/1.1 or newer: before it, a cut answer looked like a whole one."))
 		return
 	}
-	out := &exportStream{c: c, body: newPacedWriter(c), digest: sha256.New()}
+	out := &exportStream{c: c, digest: sha256.New()}
 	err := transfer.Export(c.Request.Context(), b.live.accounts(), out, requestTimeout)
-	var client *answerError
 	switch {
 	case err == nil || errors.Is(err, errHeaderOnly):
 		out.end()
 	case !out.begun:
 		writeProblem(c, b.log.failed(c.Request.Context(), "export-accounts", err))
-	case errors.As(err, &client):
-		b.log.DebugContext(c.Request.Context(), "export cut by its client", "err", err)
-		panic(http.ErrAbortHandler)
 	default:
 		b.log.failed(c.Request.Context(), "export-accounts", err)
 		panic(http.ErrAbortHandler)
@@ -161,7 +150,6 @@ func (b bulk) exportAccounts(c *gin.Context) {
 // exportStream is an answer that begins with its first line.
 type exportStream struct {
 	c      *gin.Context
-	body   *pacedWriter
 	digest hash.Hash
 	begun  bool
 }
@@ -186,17 +174,13 @@ func (s *exportStream) Write(lines []byte) (int, error) {
 		return 0, errHeaderOnly
 	}
 	s.digest.Write(lines)
-	n, err := s.body.Write(lines)
-	if err != nil {
-		err = &answerError{err}
-	}
-	return n, err
+	return s.c.Writer.Write(lines)
 }
 
 func (s *exportStream) end() {
 	s.begin()
 	if s.c.Request.Method != http.MethodHead {
 		s.c.Writer.Header().Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(s.digest.Sum(nil))+":")
-		s.body.last()
+		http.NewResponseController(s.c.Writer).SetWriteDeadline(time.Now().Add(chunkTimeout)) // of the trailer
 	}
 }

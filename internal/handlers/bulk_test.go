@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -22,6 +21,7 @@ import (
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 const (
@@ -48,6 +48,7 @@ func (s service) importLines(t *testing.T, query, body string) reply {
 	return s.do(t, "POST", "/accounts:import"+query, body, "Content-Type", ndjson)
 }
 
+// exported is how many accounts there are.
 func (s service) exported(t *testing.T) int {
 	t.Helper()
 	return strings.Count(s.do(t, "GET", "/accounts:export", "").body, "\n")
@@ -115,55 +116,23 @@ func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestBulkRefusesWhatItCannotRead(t *testing.T) {
-	s := serve(t, nil)
-	for name, c := range map[string]struct {
-		method, path, body string
-		header             []string
-		status             int
-	}{
-		"other type":        {"POST", "/accounts:import", "{}", []string{"Content-Type", "application/json"}, 415},
-		"other charset":     {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson + "; charset=latin1"}, 415},
-		"encoded":           {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson, "Content-Encoding", "gzip"}, 415},
-		"no JSON wanted":    {"POST", "/accounts:import", "{}", []string{"Content-Type", ndjson, "Accept", "text/html"}, 406},
-		"unclear dry run":   {"POST", "/accounts:import?dry_run=maybe", "{}", []string{"Content-Type", ndjson}, 422},
-		"unknown parameter": {"POST", "/accounts:import?dry=true", "{}", []string{"Content-Type", ndjson}, 422},
-		"import by GET":     {"GET", "/accounts:import", "", nil, 405},
-		"export by POST":    {"POST", "/accounts:export", "", nil, 405},
-		"export as JSON":    {"GET", "/accounts:export", "", []string{"Accept", "application/json"}, 406},
-		"other verb":        {"POST", "/accounts:explode", "", nil, 404},
-		"parameter":         {"GET", "/accounts:export?limit=1", "", nil, 422},
-	} {
-		t.Run(name, func(t *testing.T) { s.do(t, c.method, c.path, c.body, c.header...).isProblem(t, c.status) })
-	}
-	if n := s.exported(t); n != 100 {
-		t.Errorf("%d accounts, want 100", n)
-	}
+func TestImportOfNothingIsCounted(t *testing.T) {
 	var got handlers.ImportCount
-	if s.importLines(t, "", "\n\n").is(t, 200, &got); got != (handlers.ImportCount{Lines: 2}) {
-		t.Errorf("an import of nothing: %+v", got)
+	if serve(t, nil).importLines(t, "", "\n\n").is(t, 200, &got); got != (handlers.ImportCount{Lines: 2}) {
+		t.Errorf("%+v", got)
 	}
 }
 
-// spent is a store whose imports or pages fail after the first few.
-type spent struct {
-	store.Store
-	imports, lists atomic.Int64
-	err            error
-}
-
-func (s *spent) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
-	if s.imports.Add(-1) < 0 {
-		return store.Imported{}, s.err
+// after fails with err when it was called n times.
+func after(n int64, err error) func() error {
+	left := &atomic.Int64{}
+	left.Store(n)
+	return func() error {
+		if left.Add(-1) < 0 {
+			return err
+		}
+		return nil
 	}
-	return s.Store.Import(ctx, accounts)
-}
-
-func (s *spent) List(ctx context.Context, q store.Query) (store.Page, error) {
-	if s.lists.Add(-1) < 0 {
-		return store.Page{}, s.err
-	}
-	return s.Store.List(ctx, q)
 }
 
 func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
@@ -179,12 +148,7 @@ func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
 		"bug":             {errors.New("secret"), 500, "", "The lines before 2001 are stored"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, func(inner store.Store) store.Store {
-				failing := &spent{Store: inner, err: c.err}
-				failing.imports.Store(2)
-				failing.lists.Store(1 << 20)
-				return failing
-			})
+			s := serve(t, func(real store.Store) store.Store { return before{Store: real, imports: after(2, c.err)} })
 			r := s.importLines(t, "", lines(4000, nil))
 			p := r.isProblem(t, c.status)
 			if p.Type != c.kind || !strings.HasPrefix(p.Detail, c.detail) || p.Imported == nil || p.Imported.Lines != 2000 || strings.Contains(r.body, "secret") {
@@ -201,17 +165,15 @@ func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
 }
 
 func TestExportThatFailsIsNeverTakenAsWhole(t *testing.T) {
-	failing := &spent{err: store.ErrUnavailable}
-	s := serve(t, func(inner store.Store) store.Store { failing.Store = inner; return failing })
-	failing.imports.Store(1 << 20)
+	var list func() error
+	s := serve(t, func(real store.Store) store.Store { return before{Store: real, list: func() error { return list() }} })
+	list = after(0, store.ErrUnavailable)
 	s.do(t, "GET", "/accounts:export", "").isProblem(t, 503)
 	s.do(t, "HEAD", "/accounts:export", "").isProblem(t, 503)
 	s.importLines(t, "", lines(3000, nil)).is(t, 200, &handlers.ImportCount{})
-	failing.lists.Store(2)
+	list = after(2, store.ErrUnavailable)
 	resp, err := http.Get(s.URL + "/accounts:export")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || resp.Trailer.Get("Content-Digest") != "" {
@@ -219,26 +181,9 @@ func TestExportThatFailsIsNeverTakenAsWhole(t *testing.T) {
 	}
 }
 
-func TestHeadOfAnExportHasNoBody(t *testing.T) {
-	s := serve(t, nil)
-	r := s.do(t, "HEAD", "/accounts:export", "")
-	if r.StatusCode != 200 || r.Header.Get("Content-Type") != ndjson {
-		t.Errorf("%d %v", r.StatusCode, r.Header)
-	}
-	if body := s.afterHeader(t, "HEAD", "/accounts:export"); body != "" {
-		t.Errorf("its body is %q", body)
-	}
-}
-
 func TestExportNeedsAProtocolThatMarksTheEnd(t *testing.T) {
 	s := serve(t, nil)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "GET /accounts:export HTTP/1.0\r\nHost: x\r\n\r\n")
-	answer, err := io.ReadAll(conn)
+	answer, err := io.ReadAll(s.dial(t, "GET /accounts:export HTTP/1.0\r\nHost: x\r\n\r\n"))
 	if err != nil || !bytes.Contains(answer, []byte(" 505 ")) || bytes.Contains(answer, []byte("Person_0")) {
 		t.Errorf("%s, %v", answer, err)
 	}
@@ -247,42 +192,20 @@ func TestExportNeedsAProtocolThatMarksTheEnd(t *testing.T) {
 // begun sends the header and the first lines of an import that stays open.
 func begun(t *testing.T, s service, path, body string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 99999999\r\n\r\n%s", path, ndjson, body)
-	return conn
-}
-
-func answerOn(t *testing.T, conn net.Conn) reply {
-	t.Helper()
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "POST"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{resp, string(body)}
+	const header = "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 99999999\r\n\r\n%s"
+	return s.dial(t, fmt.Sprintf(header, path, ndjson, body))
 }
 
 func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
 	stopping, stop := context.WithCancel(t.Context())
 	s := serveWith(t, nil, func(o *handlers.Options) { o.Stopping = stopping })
 	conn := begun(t, s, "/accounts:import", lines(1500, nil))
-	deadline := time.Now().Add(20 * time.Second)
-	for s.exported(t) != 1100 { // the first batch; the second waits for more lines
-		if time.Now().After(deadline) {
-			t.Fatalf("%d accounts", s.exported(t))
-		}
-		time.Sleep(time.Millisecond)
+	// after the first batch; the second waits for more lines
+	if !harness.Until(20*time.Second, func() bool { return s.exported(t) == 1100 }) {
+		t.Fatalf("%d accounts", s.exported(t))
 	}
 	stop()
-	r := answerOn(t, conn)
+	r := answerOn(t, conn, "POST")
 	p := r.isProblem(t, 503)
 	if p.Type != "/problems/stopping" || p.Imported == nil || p.Imported.Lines != 1000 || r.Header.Get("Retry-After") == "" ||
 		!strings.Contains(p.Detail, "before 1001 are stored, none from there on") {
@@ -297,7 +220,7 @@ func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
 	s := serve(t, nil)
 	conn := begun(t, s, "/accounts:import", lines(1500, nil))
 	conn.(*net.TCPConn).CloseWrite()
-	p := answerOn(t, conn).isProblem(t, 400)
+	p := answerOn(t, conn, "POST").isProblem(t, 400)
 	if p.Imported == nil || p.Imported.Lines != 1000 || !strings.HasPrefix(p.Detail, "The body could not be read to its end. The lines before 1001 are stored") {
 		t.Errorf("%+v", p)
 	}
@@ -308,12 +231,11 @@ func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
 
 func TestStreamsAreFew(t *testing.T) {
 	s := serve(t, nil)
-	deadline := time.Now().Add(20 * time.Second)
-	for s.do(t, "GET", "/accounts:export", "").StatusCode != 429 {
-		if time.Now().After(deadline) {
-			t.Fatal("never refused")
-		}
+	if !harness.Until(20*time.Second, func() bool {
 		begun(t, s, "/accounts:import?dry_run=true", "") // more than have a place: an export may have been in it
+		return s.do(t, "GET", "/accounts:export", "").StatusCode == 429
+	}) {
+		t.Fatal("never refused")
 	}
 	r := s.importLines(t, "", lines(1, nil))
 	if r.isProblem(t, 429); r.Header.Get("Retry-After") == "" {
@@ -368,7 +290,7 @@ func (*gone) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
 func TestClientThatIsTooSlowIsNoFailureOfOurs(t *testing.T) {
 	s := serve(t, nil)
-	var log buffer
+	var log harness.Buffer
 	conn := &gone{deadlines{ResponseRecorder: httptest.NewRecorder()}}
 	defer func() {
 		if v := recover(); v != http.ErrAbortHandler || log.String() == "" || strings.Contains(log.String(), "level=ERROR") {

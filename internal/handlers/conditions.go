@@ -1,22 +1,30 @@
 package handlers
 
 import (
-	"slices"
 	"strings"
 
 	"accountservice/internal/store"
 )
 
-// IfMatch and IfNoneMatch are parts of inputs. They are exported because huma
-// can fill an embedded struct only then.
-type (
-	IfMatch struct {
-		IfMatch string `header:"If-Match" doc:"Only if the account has one of these ETags; * is any" example:"\"1-ZbYh0ySxPxYn9l2V\""`
+// Target is the part of an input that names an account and the state that it must
+// be in. It is exported because huma can fill an embedded struct only then.
+type Target struct {
+	ID      string `path:"id" hidden:"true"` // the document has it from idSchema
+	IfMatch string `header:"If-Match" doc:"Only if the account has one of these ETags; * is any" example:"\"1-ZbYh0ySxPxYn9l2V\""`
+}
+
+// parse reads If-Match as preconditions. Weak tags never match.
+func (t Target) parse() (id store.ID, pre store.Preconditions, err error) {
+	if id, err = store.ParseID(t.ID); err != nil {
+		return id, pre, err
 	}
-	IfNoneMatch struct {
-		IfNoneMatch string `header:"If-None-Match" doc:"Only if the account has none of these ETags; * is any"`
+	match, err := parseTags("If-Match", t.IfMatch)
+	pre.Present = match.any
+	if match.all != nil {
+		pre.Revisions = append([]store.Revision{}, match.strong...) // not nil: without a strong tag nothing matches
 	}
-)
+	return id, pre, err
+}
 
 // etag is the strong entity tag of an account (RFC 9110, 8.8.3).
 func etag(acc store.Account) string { return `"` + string(acc.Revision()) + `"` }
@@ -26,27 +34,6 @@ func etag(acc store.Account) string { return `"` + string(acc.Revision()) + `"` 
 type tags struct {
 	any         bool // "*"
 	strong, all []store.Revision
-}
-
-func (t tags) given() bool { return t.any || t.all != nil }
-
-// preconditions returns those of If-Match. Weak tags never match.
-func (t tags) preconditions() store.Preconditions {
-	pre := store.Preconditions{Present: t.any}
-	if t.all != nil {
-		pre.Revisions = append([]store.Revision{}, t.strong...) // not nil: without a strong tag nothing matches
-	}
-	return pre
-}
-
-// holdsFor reports whether If-Match lets work on acc happen.
-func (t tags) holdsFor(acc store.Account) bool {
-	return !t.given() || t.any || slices.Contains(t.strong, acc.Revision())
-}
-
-// names reports whether If-None-Match lists acc: weak tags count there.
-func (t tags) names(acc store.Account) bool {
-	return t.any || slices.Contains(t.all, acc.Revision())
 }
 
 // parseTags reads an If-Match or If-None-Match (RFC 9110, 13.1.1); "" is none.

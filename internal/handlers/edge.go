@@ -3,7 +3,11 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,7 +58,7 @@ type edge struct {
 	api     huma.API
 	log     *failureLog
 	maxBody int64
-	keys    keysInUse
+	keys    sync.Map // the idempotency keys of requests under way
 
 	requests, lists, streams *gate
 }
@@ -67,6 +71,7 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 	if op.scope != scopeHealth {
 		described.Middlewares = huma.Middlewares{e.limited(op)}
 	}
+	e.api.OpenAPI().OnAddOperation = []huma.AddOpFunc{op.finish}
 	huma.Register(e.api, described, func(ctx context.Context, in *I) (out *O, err error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
 		defer cancel()
@@ -81,7 +86,6 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 		}
 		return out, nil
 	})
-	operations(e.api.OpenAPI().Paths[op.path])[op.method].RequestBody = op.body // only now, or huma would read it
 }
 
 // describe returns what the document says.
@@ -89,7 +93,11 @@ func (op operation) describe() huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
 		Summary: op.summary, Description: op.description, Responses: op.answers, Errors: op.errors,
-		Parameters: append(pathParameters(op.path, idSchema()), op.query...),
+		Parameters: op.query,
+	}
+	if strings.Contains(op.path, "{id}") { // store.ParseID alone judges it
+		id := idSchema()
+		d.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
 	}
 	if op.answers["200"] == nil && op.answers["201"] != nil {
 		d.DefaultStatus = http.StatusCreated
@@ -108,25 +116,46 @@ func (op operation) describe() huma.Operation {
 // refusals are the statuses that the pipeline answers with.
 func (op operation) refusals() []int {
 	all := []int{400, 406, 414, 422, 431, 503}
-	if op.body != nil {
-		all = append(all, 408, 411, 415)
-	}
-	if op.body != nil && !op.stream {
-		all = append(all, 413)
-	}
-	if op.scope == scopeWrite {
-		all = append(all, 507)
-	}
-	if op.key {
-		all = append(all, 409)
-	}
-	if op.stream {
-		all = append(all, 429)
-	}
-	if op.scope == scopeAdmin {
-		all = append(all, 421)
+	for status, possible := range map[int]bool{
+		408: op.body != nil, 411: op.body != nil, 415: op.body != nil,
+		413: op.body != nil && !op.stream,
+		409: op.key,
+		421: op.scope == scopeAdmin,
+		429: op.stream,
+		507: op.scope == scopeWrite,
+	} {
+		if possible {
+			all = append(all, status)
+		}
 	}
 	return all
+}
+
+// finish adds to the document what huma can't tell: the body, the headers of every
+// answer, and HEAD beside GET.
+func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
+	d.RequestBody = op.body // only now, or huma would read it
+	for status, response := range d.Responses {
+		headers := []string{requestIDHeader}
+		for _, row := range problems {
+			if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
+				headers = append(headers, "Retry-After")
+			}
+		}
+		if status == "415" && op.method == http.MethodPatch {
+			headers = append(headers, "Accept-Patch")
+		}
+		if response.Headers == nil {
+			response.Headers = make(map[string]*huma.Param)
+		}
+		maps.Copy(response.Headers, headersOf(headers...))
+		if names := notTaken(d); status == "400" && names != nil {
+			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
+		}
+	}
+	if op.method == http.MethodGet {
+		doc.Paths[op.path].Head = headOf(d)
+	}
 }
 
 // received is what was read of a request before its work begins.
@@ -149,34 +178,32 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 		place = e.streams
 	}
 	return func(ctx huma.Context, next func(huma.Context)) {
-		c := humagin.Unwrap(ctx)
+		c, in := humagin.Unwrap(ctx), received{}
 		leave, err := place.enter(ctx.Context())
-		if err != nil {
-			writeProblem(c, err)
-			return
-		}
-		defer leave()
-		in, err := e.receive(c, op, ctx.Operation())
-		if err != nil {
-			writeProblem(c, err)
-			return
-		}
-		if in.idempotency != nil {
-			release, err := e.keys.take(in.idempotency.Key)
-			if err != nil {
-				writeProblem(c, err)
-				return
-			}
-			defer release()
-		}
-		if op.list {
-			leave, err := e.lists.enter(ctx.Context())
-			if err != nil {
-				writeProblem(c, err)
-				return
-			}
+		if err == nil {
 			defer leave()
-			c.Writer = newPacedAnswer(c)
+			in, err = e.receive(c, op, ctx.Operation())
+		}
+		if key := in.idempotency; err == nil && key != nil {
+			if _, taken := e.keys.LoadOrStore(key.Key, true); taken {
+				err = errInFlight
+			} else {
+				defer e.keys.Delete(key.Key) // whatever way it ends, the next one learns from the store what it did
+			}
+		}
+		if err == nil && op.list {
+			if leave, err = e.lists.enter(ctx.Context()); err == nil {
+				defer leave()
+			}
+		}
+		switch {
+		case err != nil:
+			writeProblem(c, err)
+			return
+		case op.list:
+			c.Writer = &pacedWriter{ResponseWriter: c.Writer, until: time.Now().Add(listTimeout)}
+		case op.stream:
+			c.Writer = &pacedWriter{ResponseWriter: c.Writer}
 		}
 		next(huma.WithValue(ctx, receivedKey{}, in))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime/debug"
 	"strings"
 
@@ -19,12 +20,20 @@ func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
-	engine.SetTrustedProxies(nil)
 	engine.Use(append(before, identify(log), recoverPanic(log))...)
 	engine.NoRoute(func(c *gin.Context) {
 		writeProblem(c, problem(http.StatusNotFound, "There is nothing at this path."))
 	})
 	engine.NoMethod(func(c *gin.Context) {
+		allow := c.Writer.Header().Get("Allow") + ", " + http.MethodOptions
+		c.Header("Allow", allow)
+		if c.Request.Method == http.MethodOptions {
+			if strings.Contains(allow, http.MethodPatch) {
+				c.Header("Accept-Patch", acceptPatch)
+			}
+			c.Status(http.StatusNoContent)
+			return
+		}
 		writeProblem(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
 	})
 	return engine
@@ -39,8 +48,8 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 				return
 			}
 			if v != http.ErrAbortHandler {
-				log.ErrorContext(c.Request.Context(), "request panicked", "method", c.Request.Method, "route", c.FullPath(),
-					"panic", v, "stack", string(debug.Stack()))
+				log.Error("request panicked", "method", c.Request.Method, "route", c.FullPath(), "panic", v,
+					"stack", string(debug.Stack()), "request_id", requestID(c.Request.Context()))
 			}
 			if c.Writer.Written() || v == http.ErrAbortHandler {
 				panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
@@ -54,7 +63,7 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 // newAPI returns what describes operations and makes them routes.
 func newAPI(engine *gin.Engine, version string) huma.API {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	registry.RegisterTypeAlias(typeOf[huma.ErrorModel](), typeOf[Problem]())
+	registry.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
 	return huma.NewAPI(huma.Config{ // without what adds $schema to bodies, or serves a page from a CDN
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -74,14 +83,11 @@ func newAPI(engine *gin.Engine, version string) huma.API {
 // adapter lets huma's operations be Gin's routes.
 type adapter struct{ *gin.Engine }
 
-// Handle implements huma.Adapter.
+// Handle implements huma.Adapter. Gin writes /accounts/:id for /accounts/{id}, and
+// /a\:b for /a:b.
 func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
-	a.Engine.Handle(op.Method, ginPath(op.Path), func(c *gin.Context) { handle(humagin.NewContext(op, c)) })
-}
-
-// ginPath is /accounts/:id for /accounts/{id}, and /a\:b for /a:b.
-func ginPath(path string) string {
-	return strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(path)
+	path := strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(op.Path)
+	a.Engine.Handle(op.Method, path, func(c *gin.Context) { handle(humagin.NewContext(op, c)) })
 }
 
 // fromHuma turns what huma says of a parameter into a problem: no value of the
@@ -115,11 +121,9 @@ func parameterProblem(m *huma.ErrorModel) *Problem {
 	return unprocessable(fields...)
 }
 
-// publish serves what the operations say of themselves, OPTIONS where the document
-// has it, and HEAD wherever GET is answered.
+// publish serves what the operations say of themselves, and HEAD wherever GET is
+// answered.
 func publish(engine *gin.Engine, api huma.API) http.Handler {
-	describeAll(api.OpenAPI())
-	serveOPTIONS(engine, api.OpenAPI())
 	text, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic(err) // made of this package's own types

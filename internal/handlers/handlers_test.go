@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,10 @@ import (
 func TestAccountIsReadWrittenAndRemoved(t *testing.T) {
 	s := serve(t, nil)
 	var acc store.Account
-	s.do(t, "GET", "/accounts/10007", "").is(t, 200, &acc)
+	r := s.do(t, "GET", "/accounts/10007", "")
+	if r.is(t, 200, &acc); !regexp.MustCompile(`"created_at":"[-:.0-9T]+Z","updated_at":"[-:.0-9T]+Z"}`).MatchString(r.body) {
+		t.Errorf("times are not of RFC 3339 in UTC: %s", r.body)
+	}
 	if acc.ID != "10007" || acc.Name != "Person_7" || acc.Version != 1 || acc.CreatedAt.IsZero() || acc.UpdatedAt.IsZero() {
 		t.Errorf("got %+v", acc)
 	}
@@ -39,42 +41,6 @@ func TestAccountIsReadWrittenAndRemoved(t *testing.T) {
 	}
 	s.do(t, "DELETE", "/accounts/new.one", "").isProblem(t, 404)
 	s.do(t, "GET", "/accounts/new.one", "").isProblem(t, 404)
-}
-
-func TestTimesAreRFC3339InUTC(t *testing.T) {
-	s := serve(t, nil)
-	var raw map[string]any
-	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &raw)
-	for _, field := range []string{"created_at", "updated_at"} {
-		text, _ := raw[field].(string)
-		if _, err := time.Parse(time.RFC3339Nano, text); err != nil || !strings.HasSuffix(text, "Z") {
-			t.Errorf("%s = %q", field, text)
-		}
-	}
-}
-
-func TestListPagesThroughAll(t *testing.T) {
-	s := serve(t, nil)
-	var ids []string
-	next := ""
-	for pages := 0; pages < 20; pages++ {
-		var page accountPage
-		s.do(t, "GET", "/accounts?limit=30&cursor="+next, "").is(t, 200, &page)
-		for _, acc := range page.Items {
-			ids = append(ids, string(acc.ID))
-		}
-		if next = page.NextCursor; next == "" {
-			break
-		}
-	}
-	last := s.cursor(t, 99)
-	if len(ids) != 100 || ids[0] != "10000" || ids[99] != "10099" {
-		t.Errorf("%d ids: %q", len(ids), ids)
-	}
-	s.do(t, "DELETE", "/accounts/10099", "")
-	if r := s.do(t, "GET", "/accounts?cursor="+last, ""); !strings.Contains(r.body, `"items":[]`) {
-		t.Errorf("page after the last = %s, want an empty list", r.body)
-	}
 }
 
 // cursor is that of the page after the first n accounts.
@@ -96,8 +62,8 @@ const requestTimeout = 5 * time.Second
 
 func TestHEADIsGETWithoutABody(t *testing.T) {
 	s := serve(t, nil)
-	for _, path := range []string{"/accounts/10000", "/accounts?limit=1", "/accounts/nobody", "/accounts/a%20b", "/health", "/ready",
-		"/health/checks/bolt", "/health/checks/users", "/health/checks/none", "/openapi.json", "/docs", "/nothing"} {
+	for _, path := range []string{"/accounts/10000", "/accounts?limit=1", "/accounts/nobody", "/accounts/a%20b", "/accounts:export",
+		"/health/checks/none", "/openapi.json", "/docs", "/nothing"} {
 		get, head := s.do(t, "GET", path, ""), s.do(t, "HEAD", path, "")
 		if head.StatusCode != get.StatusCode || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
 			t.Errorf("HEAD %s = %d %s, GET %d %s", path, head.StatusCode, head.Header.Get("Content-Type"), get.StatusCode, get.Header.Get("Content-Type"))
@@ -218,19 +184,9 @@ func TestStartingServiceSaysSo(t *testing.T) {
 func TestNothingOfTheAnswerReflectsTheHost(t *testing.T) {
 	s := serve(t, nil)
 	for _, path := range []string{"/accounts/10000", "/accounts", "/health", "/openapi.json", "/docs", "/nothing"} {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = "evil.example"
-		resp, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if strings.Contains(string(body)+fmt.Sprint(resp.Header), "evil.example") || strings.Contains(string(body), "$schema") {
-			t.Errorf("%s reflects the host or links a schema: %.300s", path, body)
+		r := s.raw(t, "GET", "GET "+path+" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+		if strings.Contains(r.body+fmt.Sprint(r.Header), "evil.example") || strings.Contains(r.body, "$schema") {
+			t.Errorf("%s reflects the host or links a schema: %.300s", path, r.body)
 		}
 	}
 }

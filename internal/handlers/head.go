@@ -20,6 +20,9 @@ const (
 	maxHeader = 14 << 10 // all names and values
 )
 
+// acceptPatch are the media types that PATCH takes.
+const acceptPatch = "application/merge-patch+json, application/json"
+
 // checkHead returns what is wrong with the target or the header of r, which is
 // answered with this media type, or nil.
 func checkHead(r *http.Request, answer string) error {
@@ -48,8 +51,7 @@ func checkHead(r *http.Request, answer string) error {
 	if twice != nil {
 		return unprocessable(twice...)
 	}
-	kind, subtype, _ := strings.Cut(answer, "/")
-	if quality(strings.Join(r.Header.Values("Accept"), ","), kind, subtype) == 0 {
+	if quality(strings.Join(r.Header.Values("Accept"), ","), answer) == 0 {
 		return problem(http.StatusNotAcceptable, "There is only "+answer+" here.")
 	}
 	return joinConditions(r.Header)
@@ -89,7 +91,7 @@ func checkTaken(r *http.Request, op *huma.Operation) error {
 // the conditions that it does not know, and of a PUT the part to put (RFC 9110,
 // 14.5). One that changes nothing takes all and ignores them.
 func notTaken(op *huma.Operation) (names []string) {
-	if op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions {
+	if op.Method == http.MethodGet || op.Method == http.MethodHead {
 		return nil
 	}
 	if op.Method == http.MethodPut {
@@ -125,7 +127,7 @@ func checkMedia(r *http.Request, expected *huma.RequestBody) error {
 		p := problem(http.StatusUnsupportedMediaType,
 			"The body must be "+strings.Join(mediaTypes(expected), " or ")+".")
 		if r.Method == http.MethodPatch {
-			p.acceptPatch = strings.Join(mediaTypes(expected), ", ") // RFC 5789, 2.2
+			p.acceptPatch = acceptPatch // RFC 5789, 2.2
 		}
 		return p
 	}

@@ -17,6 +17,7 @@ import (
 
 	"accountservice/internal/checks"
 	"accountservice/internal/handlers"
+	"accountservice/tests/harness"
 )
 
 // hungHealth runs a check that hangs until the test ends and ignores its
@@ -25,34 +26,16 @@ func hungHealth(tb testing.TB) *checks.Runner {
 	tb.Helper()
 	release := make(chan struct{})
 	tb.Cleanup(func() { close(release) })
-	return runUntilHung(tb, checks.Check{
+	return runChecks(tb, hung, checks.Check{
 		Name: "stuck", OnFailure: checks.Restart, Interval: 100 * time.Millisecond, Timeout: 50 * time.Millisecond,
 		FailAfter: 1, PassAfter: 1, StaleAfter: time.Minute,
 		Run: func(context.Context) error { <-release; return nil },
 	})
 }
 
-// runUntilHung runs these checks until the test ends, and returns when the one
-// that hangs is known to.
-func runUntilHung(tb testing.TB, list ...checks.Check) *checks.Runner {
-	tb.Helper()
-	r, err := checks.New(checks.Component{Name: "accountservice"}, slog.New(slog.DiscardHandler), list...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { r.Run(ctx); close(done) }()
-	tb.Cleanup(func() { cancel(); <-done })
-	deadline := time.Now().Add(10 * time.Second)
-	hung := func(c checks.CheckHistory) bool { return strings.Contains(c.Error, "hung") }
-	for !slices.ContainsFunc(r.Snapshot().Checks, hung) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("not hung: %+v", r.Snapshot())
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return r
+// hung reports whether one check is known to hang.
+func hung(all []checks.CheckHistory) bool {
+	return slices.ContainsFunc(all, func(c checks.CheckHistory) bool { return strings.Contains(c.Error, "hung") })
 }
 
 // burst asks handler's /health total times, 50 at once over real connections,
@@ -84,10 +67,10 @@ func burst(tb testing.TB, handler http.Handler, total int) (times []time.Duratio
 	wg.Wait()
 	client.CloseIdleConnections()
 	server.Close()
-	deadline := time.Now().Add(5 * time.Second)
-	for grown = runtime.NumGoroutine() - before; grown > 0 && time.Now().Before(deadline); grown = runtime.NumGoroutine() - before {
-		time.Sleep(time.Millisecond)
-	}
+	harness.Until(5*time.Second, func() bool {
+		grown = runtime.NumGoroutine() - before
+		return grown <= 0
+	})
 	slices.Sort(times)
 	return times, grown
 }
@@ -136,7 +119,7 @@ func BenchmarkFiftiethOfFiftyRequests(b *testing.B) {
 			list = append(list, checks.Check{Name: name, OnFailure: checks.Restart, Run: run, Interval: 2 * time.Second, Timeout: time.Second,
 				FailAfter: 1, PassAfter: 1, StaleAfter: time.Minute})
 		}
-		handler := ownHandler(runUntilHung(b, list...))
+		handler := ownHandler(runChecks(b, hung, list...))
 		for b.Loop() {
 			times, grown := burst(b, handler, 50)
 			report(b, "50th-ms", times[49], grown)
@@ -144,13 +127,9 @@ func BenchmarkFiftiethOfFiftyRequests(b *testing.B) {
 	})
 	b.Run("health-go", func(b *testing.B) {
 		h, err := health.New()
-		if err != nil {
-			b.Fatal(err)
-		}
+		harness.Must(b, err)
 		for name, run := range runs {
-			if err := h.Register(health.Config{Name: name, Timeout: time.Second, Check: run}); err != nil {
-				b.Fatal(err)
-			}
+			harness.Must(b, h.Register(health.Config{Name: name, Timeout: time.Second, Check: run}))
 		}
 		for b.Loop() {
 			times, grown := burst(b, h.Handler(), 50)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -77,28 +76,4 @@ func remembered(w store.Written) []byte {
 		panic(err) // strings and times always encode
 	}
 	return text
-}
-
-// replayed returns an answer that was remembered.
-func replayed(answer []byte) (*accountOutput, error) {
-	var out accountOutput
-	if err := json.Unmarshal(answer, &out); err != nil {
-		return nil, err
-	}
-	out.Replayed = "true"
-	return &out, nil
-}
-
-// keysInUse are those of the requests under way. There are no more of them than
-// requests are admitted.
-type keysInUse struct{ keys sync.Map }
-
-// take returns errInFlight if another request has the key. Whatever way the
-// request ends, release lets the next begin, which learns from the store what
-// this one did.
-func (k *keysInUse) take(key string) (release func(), err error) {
-	if _, taken := k.keys.LoadOrStore(key, true); taken {
-		return nil, errInFlight
-	}
-	return func() { k.keys.Delete(key) }, nil
 }

@@ -14,14 +14,6 @@ import (
 	"accountservice/internal/store/storetest"
 )
 
-// count is how many accounts there are.
-func (s service) count(t *testing.T) int {
-	t.Helper()
-	var page accountPage
-	s.do(t, "GET", "/accounts?limit=1000", "").is(t, 200, &page)
-	return len(page.Items)
-}
-
 func TestRepeatedRequestGetsTheFirstAnswerAndChangesNothing(t *testing.T) {
 	s := serve(t, nil)
 	s.do(t, "PUT", "/accounts/p", `{"name":"x"}`).is(t, 201, &store.Account{})
@@ -31,7 +23,7 @@ func TestRepeatedRequestGetsTheFirstAnswerAndChangesNothing(t *testing.T) {
 		if first.StatusCode >= 300 || first.Header.Get("Idempotency-Replayed") != "" {
 			t.Fatalf("%s = %d %s, replayed: %q", method, first.StatusCode, first.body, first.Header.Get("Idempotency-Replayed"))
 		}
-		before := s.count(t)
+		before := s.exported(t)
 		s.do(t, "PUT", "/accounts/p", `{"name":"other"}`) // what came later must not show
 		for range 3 {
 			again := s.do(t, method, path, body, "Idempotency-Key", "key of "+method)
@@ -44,7 +36,7 @@ func TestRepeatedRequestGetsTheFirstAnswerAndChangesNothing(t *testing.T) {
 				}
 			}
 		}
-		if n := s.count(t); n != before {
+		if n := s.exported(t); n != before {
 			t.Errorf("%s again made %d accounts", method, n-before)
 		}
 		var acc store.Account
@@ -85,7 +77,7 @@ func TestKeyBelongsToOneRequestOfOneCaller(t *testing.T) {
 
 func TestMalformedKeyIs400(t *testing.T) {
 	s := serve(t, nil)
-	before := s.count(t)
+	before := s.exported(t)
 	for _, key := range []string{"", strings.Repeat("k", 256), "é", "a\tb"} {
 		r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", key)
 		if p := r.isProblem(t, 400); len(p.Errors) != 1 || p.Errors[0].Parameter != "Idempotency-Key" || key != "" && strings.Contains(r.body, key) {
@@ -93,37 +85,31 @@ func TestMalformedKeyIs400(t *testing.T) {
 		}
 	}
 	s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", strings.Repeat("k", 255)).is(t, 201, &store.Account{})
-	if n := s.count(t); n != before+1 {
+	if n := s.exported(t); n != before+1 {
 		t.Errorf("%d accounts more, want 1", n-before)
 	}
 }
 
-// blocked holds a Put until the test lets it go on.
-type blocked struct {
-	store.Store
-	entered, release chan struct{}
-}
-
-func (b blocked) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
-	b.entered <- struct{}{}
-	<-b.release
-	return b.Store.Put(ctx, id, draft, terms)
+// blocked holds each Put until the test lets it go on.
+func blocked() (put func() error, entered, release chan struct{}) {
+	entered, release = make(chan struct{}), make(chan struct{})
+	return func() error { entered <- struct{}{}; <-release; return nil }, entered, release
 }
 
 func TestRequestWithAKeyInFlightIs409(t *testing.T) {
-	b := blocked{entered: make(chan struct{}), release: make(chan struct{})}
-	s := serve(t, func(real store.Store) store.Store { b.Store = real; return b })
+	put, entered, release := blocked()
+	s := serve(t, func(real store.Store) store.Store { return before{Store: real, put: put} })
 	first := make(chan reply)
 	go func() { first <- s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k") }()
-	<-b.entered
+	<-entered
 	r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k")
 	if p := r.isProblem(t, 409); p.Type != "/problems/in-flight" || r.Header.Get("Retry-After") == "" {
 		t.Errorf("%s", r.body)
 	}
-	close(b.release)
+	close(release)
 	one := <-first
 	one.is(t, 201, &store.Account{})
-	go func() { <-b.entered }()
+	go func() { <-entered }()
 	if again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k"); again.body != one.body || again.StatusCode != 201 {
 		t.Errorf("afterwards %d %s, want %s", again.StatusCode, again.body, one.body)
 	}
@@ -150,13 +136,13 @@ func TestKeyIsFreeAfterEveryEndAndTellsTheOutcome(t *testing.T) {
 		"panic": storetest.Panic, "unknown": storetest.Fail(fmt.Errorf("bolt: %w", store.ErrOutcomeUnknown)), "any": storetest.Fail(errors.New("any")),
 	} {
 		l.fail.Store(&fault)
-		before := s.count(t)
+		before := s.exported(t)
 		if r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", name); r.StatusCode < 500 {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
 		again := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", name)
 		again.is(t, 201, &store.Account{})
-		if n := s.count(t); n != before+1 || again.Header.Get("Idempotency-Replayed") != "true" {
+		if n := s.exported(t); n != before+1 || again.Header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%s: %d accounts more, replayed %q; want 1 and true", name, n-before, again.Header.Get("Idempotency-Replayed"))
 		}
 	}
@@ -173,7 +159,7 @@ func TestFailureIsNotRemembered(t *testing.T) {
 // is made, and whoever got an answer got that one.
 func TestSameRequestManyTimesAtOnceMakesOneAccount(t *testing.T) {
 	s := serve(t, nil)
-	before := s.count(t)
+	before := s.exported(t)
 	var bodies sync.Map
 	var wg sync.WaitGroup
 	for range 32 {
@@ -189,7 +175,7 @@ func TestSameRequestManyTimesAtOnceMakesOneAccount(t *testing.T) {
 	wg.Wait()
 	different := 0
 	bodies.Range(func(any, any) bool { different++; return true })
-	if n := s.count(t); n != before+1 || different != 1 {
+	if n := s.exported(t); n != before+1 || different != 1 {
 		t.Errorf("%d accounts more and %d answers, want 1 and 1", n-before, different)
 	}
 }

@@ -29,19 +29,17 @@ func requestID(ctx context.Context) string {
 func identify(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		begin := time.Now()
-		id := ""
+		id := newUUID()
 		if given := c.Request.Header.Values(requestIDHeader); len(given) == 1 && wellFormedID.MatchString(given[0]) {
 			id = given[0]
-		} else {
-			id = newUUID()
 		}
 		ctx := context.WithValue(c.Request.Context(), requestIDKey{}, id)
 		c.Request = c.Request.WithContext(ctx)
 		c.Header(requestIDHeader, id)
 		defer func() {
 			if log.Enabled(ctx, slog.LevelDebug) {
-				log.DebugContext(ctx, "request", "method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
-					"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds())/1000)
+				log.Debug("request", "method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
+					"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds())/1000, "request_id", id)
 			}
 		}()
 		c.Next()
@@ -59,23 +57,3 @@ func instance(ctx context.Context) string {
 
 // newUUID returns a UUID of version 7: ids sort by the time they were made at.
 func newUUID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// identified adds the request's id to each line of the log that is written with
-// its context.
-type identified struct{ slog.Handler }
-
-// Handle implements slog.Handler.
-func (h identified) Handle(ctx context.Context, r slog.Record) error {
-	if id := requestID(ctx); id != "" {
-		r.AddAttrs(slog.String("request_id", id))
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// WithAttrs implements slog.Handler.
-func (h identified) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return identified{h.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup implements slog.Handler.
-func (h identified) WithGroup(name string) slog.Handler { return identified{h.Handler.WithGroup(name)} }

@@ -6,8 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
-	"strconv"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"accountservice/internal/store"
 )
@@ -18,6 +19,15 @@ type listInput struct {
 	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name"`
 	NamePrefix   string    `query:"name_prefix" maxLength:"256" doc:"Only accounts whose name begins so"`
 	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339, + as %2B)"`
+
+	asked url.Values // the query as the client wrote it
+}
+
+// Resolve implements huma.Resolver.
+func (in *listInput) Resolve(ctx huma.Context) []error {
+	target := ctx.URL()
+	in.asked = target.Query()
+	return nil
 }
 
 type accountPage struct {
@@ -43,7 +53,8 @@ func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if page.Next != "" {
 		query.After = page.Next
 		out.Body.NextCursor = cursor(query)
-		out.Link = "<" + nextPage(query, out.Body.NextCursor) + `>; rel="next"` // RFC 8288
+		in.asked.Set("cursor", out.Body.NextCursor)
+		out.Link = "</accounts?" + in.asked.Encode() + `>; rel="next"` // RFC 8288
 	}
 	return out, nil
 }
@@ -62,20 +73,6 @@ func parseQuery(in *listInput) (store.Query, error) {
 	var err error
 	q.After, err = parseCursor(in.Cursor, q)
 	return q, err
-}
-
-// nextPage returns the reference of the page that goes on after q.
-func nextPage(q store.Query, cursor string) string {
-	values := url.Values{"limit": {strconv.Itoa(q.Limit)}, "cursor": {cursor}}
-	for name, text := range map[string]string{"name": q.Name, "name_prefix": q.NamePrefix} {
-		if text != "" {
-			values.Set(name, text)
-		}
-	}
-	if !q.UpdatedSince.IsZero() {
-		values.Set("updated_since", q.UpdatedSince.Format(time.RFC3339Nano))
-	}
-	return "/accounts?" + values.Encode()
 }
 
 // A cursor is a hash over the filters of its list and the last id of the page

@@ -8,34 +8,13 @@ import (
 	"time"
 )
 
-// failureLog is the log, and which failures it had lately.
-type failureLog struct {
-	*slog.Logger
-	limiter logLimiter
-}
-
-func newFailureLog(log *slog.Logger) *failureLog {
-	return &failureLog{Logger: slog.New(identified{log.Handler()})}
-}
-
-// failed logs what the caller is not told, and returns what it is.
-func (l *failureLog) failed(ctx context.Context, operation string, err error) *Problem {
-	p := problemOf(err)
-	if p.Status < 500 || errors.Is(err, context.Canceled) {
-		return p
-	}
-	if notLogged, due := l.limiter.due(operation+p.Type, time.Now()); due {
-		l.ErrorContext(ctx, "request failed", "operation", operation, "status", p.Status, "err", err, "not_logged", notLogged)
-	}
-	return p
-}
-
 // logEvery is how long failures of one kind are counted, not logged, after one
 // was logged: a store that is down fails every request the same way.
 const logEvery = 10 * time.Second
 
-// logLimiter remembers which failures were logged lately. Its kinds are few.
-type logLimiter struct {
+// failureLog is the log, and which failures it had lately. Their kinds are few.
+type failureLog struct {
+	*slog.Logger
 	mu   sync.Mutex
 	last map[string]logged
 }
@@ -45,14 +24,28 @@ type logged struct {
 	notLogged int // since then
 }
 
+func newFailureLog(log *slog.Logger) *failureLog {
+	return &failureLog{Logger: log, last: make(map[string]logged)}
+}
+
+// failed logs what the caller is not told, and returns what it is.
+func (l *failureLog) failed(ctx context.Context, operation string, err error) *Problem {
+	p := problemOf(err)
+	if p.Status < 500 || errors.Is(err, context.Canceled) {
+		return p
+	}
+	if notLogged, due := l.due(operation+p.Type, time.Now()); due {
+		l.Error("request failed", "operation", operation, "status", p.Status, "err", err, "not_logged", notLogged,
+			"request_id", requestID(ctx))
+	}
+	return p
+}
+
 // due reports whether to log a failure of this kind now, and how many were not
 // logged since the last that was.
-func (l *logLimiter) due(kind string, now time.Time) (notLogged int, due bool) {
+func (l *failureLog) due(kind string, now time.Time) (notLogged int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.last == nil {
-		l.last = make(map[string]logged)
-	}
 	known, is := l.last[kind]
 	if is && now.Sub(known.at) < logEvery {
 		known.notLogged++

@@ -54,10 +54,6 @@ func (o maintenanceOrder) duration() time.Duration {
 	return d
 }
 
-type maintenanceInput struct{ order maintenanceOrder }
-
-func (in *maintenanceInput) decode(text []byte) error { return decodeBody(text, &in.order) }
-
 // registerMaintenance describes the operations on it.
 func registerMaintenance(e *edge, live *Live) {
 	const path = "/maintenance"
@@ -75,12 +71,12 @@ func registerMaintenance(e *edge, live *Live) {
 		summary:     "Send the traffic away for a while",
 		description: "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process.",
 		body:        &huma.RequestBody{Required: true, Content: jsonOf[maintenanceOrder](e.api)},
-	}, func(_ context.Context, in *maintenanceInput) (*maintenanceState, error) {
+	}, func(_ context.Context, in *jsonBody[maintenanceOrder]) (*maintenanceState, error) {
 		m, err := live.maintenance()
 		if err != nil {
 			return nil, err
 		}
-		begun, err := m.Maintain(in.order.Reason, in.order.duration())
+		begun, err := m.Maintain(in.value.Reason, in.value.duration())
 		if err != nil { // nothing else is wrong with a valid order
 			return nil, unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have more than spaces"})
 		}

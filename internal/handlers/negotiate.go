@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,26 +11,16 @@ import (
 
 // quality is how much an Accept header wants a media type, from 0, refused, to
 // 1 (RFC 9110, 12.5.1): the most specific range that matches decides.
-func quality(header, kind, subtype string) float64 {
+func quality(header, media string) float64 {
 	if strings.TrimSpace(header) == "" {
 		return 1
 	}
+	kind, _, _ := strings.Cut(media, "/")
+	ranges := []string{"*/*", kind + "/*", media}
 	best, wanted := -1, 0.0
 	for part := range strings.SplitSeq(header, ",") {
-		media, params, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		specific := -1
-		switch media {
-		case kind + "/" + subtype:
-			specific = 2
-		case kind + "/*":
-			specific = 1
-		case "*/*":
-			specific = 0
-		}
-		if specific > best {
+		given, params, err := mime.ParseMediaType(part)
+		if specific := slices.Index(ranges, given); err == nil && specific > best {
 			best, wanted = specific, weight(params["q"])
 		}
 	}
@@ -50,13 +41,12 @@ func weight(q string) float64 {
 
 // healthForms is what health is told in, by preference among equals.
 var healthForms = []struct {
-	form          checks.Form
-	kind, subtype string
-	contentType   string
+	form               checks.Form
+	media, contentType string
 }{
-	{checks.JSON, "application", "json", "application/json"},
-	{checks.HealthJSON, "application", "health+json", "application/health+json"},
-	{checks.Text, "text", "plain", "text/plain; charset=utf-8"},
+	{checks.JSON, "application/json", "application/json"},
+	{checks.HealthJSON, "application/health+json", "application/health+json"},
+	{checks.Text, "text/plain", "text/plain; charset=utf-8"},
 }
 
 // healthForm is the form an Accept header likes best. It is JSON if the header
@@ -67,7 +57,7 @@ func healthForm(accept string) (form checks.Form, contentType string) {
 		return liked.form, liked.contentType
 	}
 	for _, f := range healthForms {
-		if q := quality(accept, f.kind, f.subtype); q > best {
+		if q := quality(accept, f.media); q > best {
 			liked, best = f, q
 		}
 	}

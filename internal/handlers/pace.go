@@ -41,25 +41,18 @@ func (p *pace) took(begun time.Time, n int) {
 // pacedBody is the body of a request.
 type pacedBody struct {
 	pace
-	ctx  context.Context // when it ends, interrupt must be called to end a Read under way
+	ctx  context.Context // when it ends, the read deadline must be set to end a Read under way
 	conn *http.ResponseController
-	r    *http.Request
+	body io.Reader
 }
-
-func newPacedBody(ctx context.Context, c *gin.Context) *pacedBody {
-	return &pacedBody{ctx: ctx, conn: http.NewResponseController(c.Writer), r: c.Request}
-}
-
-// interrupt ends a Read under way.
-func (b *pacedBody) interrupt() { b.conn.SetReadDeadline(time.Unix(1, 0)) }
 
 func (b *pacedBody) Read(into []byte) (int, error) {
 	begun := time.Now()
 	b.conn.SetReadDeadline(b.deadline(begun))
-	if err := b.ctx.Err(); err != nil { // the deadline may have replaced that of an interrupt
+	if err := b.ctx.Err(); err != nil { // the deadline may have replaced the one that ends it all
 		return 0, &bodyError{err}
 	}
-	n, err := b.r.Body.Read(into)
+	n, err := b.body.Read(into)
 	b.took(begun, n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &bodyError{err}
@@ -67,66 +60,35 @@ func (b *pacedBody) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// pacedWriter is the body of an answer.
+// listTimeout bounds how long a client may take for a list, which is in memory.
+const listTimeout = 30 * time.Second
+
+// pacedWriter is an answer. It is cut off if its client is gone or too slow.
 type pacedWriter struct {
+	gin.ResponseWriter
 	pace
-	conn  *http.ResponseController
-	w     http.ResponseWriter
 	until time.Time // the end of it all, or zero
 }
 
-func newPacedWriter(c *gin.Context) *pacedWriter {
-	return &pacedWriter{conn: http.NewResponseController(c.Writer), w: c.Writer}
-}
-
+// Write implements io.Writer.
 func (w *pacedWriter) Write(all []byte) (written int, err error) {
-	for len(all) > 0 && err == nil {
-		var n int
+	conn := http.NewResponseController(w.ResponseWriter)
+	for written < len(all) {
 		begun := time.Now()
 		deadline := w.deadline(begun)
 		if !w.until.IsZero() && w.until.Before(deadline) {
 			deadline = w.until
 		}
-		w.conn.SetWriteDeadline(deadline)
-		n, err = w.w.Write(all[:min(chunk, len(all))])
+		conn.SetWriteDeadline(deadline)
+		n, err := w.ResponseWriter.Write(all[written:min(written+chunk, len(all))])
 		w.took(begun, n)
-		written, all = written+n, all[n:]
+		written += n
+		if err != nil {
+			panic(http.ErrAbortHandler) // an error would be taken for a failure of the service
+		}
 	}
-	return written, err
-}
-
-// listTimeout bounds how long a client may take for a list, which is in memory.
-const listTimeout = 30 * time.Second
-
-// pacedAnswer is an answer in memory. It is cut off if its client stands still for
-// longer than a stream may.
-type pacedAnswer struct {
-	gin.ResponseWriter
-	body *pacedWriter
-}
-
-func newPacedAnswer(c *gin.Context) pacedAnswer {
-	body := newPacedWriter(c)
-	body.until = time.Now().Add(listTimeout)
-	return pacedAnswer{c.Writer, body}
-}
-
-// Write implements io.Writer.
-func (a pacedAnswer) Write(all []byte) (int, error) {
-	if _, err := a.body.Write(all); err != nil {
-		panic(http.ErrAbortHandler) // huma would report a failure of the service
-	}
-	return len(all), nil
+	return written, nil
 }
 
 // Unwrap is for http.ResponseController.
-func (a pacedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// answerError is a failure of a client that is gone or too slow.
-type answerError struct{ err error }
-
-func (e *answerError) Error() string { return "writing the answer: " + e.err.Error() }
-func (e *answerError) Unwrap() error { return e.err }
-
-// last sets the deadline of what the server writes after the handler.
-func (w *pacedWriter) last() { w.conn.SetWriteDeadline(time.Now().Add(chunkTimeout)) }
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -2,11 +2,16 @@ package handlers
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 
 	"github.com/gin-gonic/gin"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/transfer"
 )
 
 // Problem is the body of every 4xx and 5xx (RFC 9457).
@@ -90,10 +95,96 @@ func writeProblem(c *gin.Context, err error) {
 	for name, values := range p.GetHeaders() {
 		c.Writer.Header()[name] = values
 	}
-	body, err := json.Marshal(p)
+	c.Abort()
+	writeJSON(c, p.Status, problemType, p)
+}
+
+func writeJSON(c *gin.Context, status int, media string, body any) {
+	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // strings and numbers always encode
 	}
-	c.Abort()
-	c.Data(p.Status, problemType, append(body, '\n'))
+	c.Data(status, media, append(text, '\n'))
+}
+
+// Errors that no store returns.
+var (
+	errInvalid           = errors.New("the request is invalid")
+	errInFlight          = errors.New("the idempotency key is in use")
+	errConditionRequired = errors.New("the request has no condition")
+	errBusy              = errors.New("too many requests are under way")
+	errStreams           = errors.New("too many streams are under way")
+	errStopping          = errors.New("the service is stopping")
+	errStarting          = errors.New("the service is starting")
+)
+
+// problems is the table of all that has a type or says when to try again. An error
+// without a row is a 500 that says nothing; the log says everything.
+var problems = []struct {
+	is      error
+	problem Problem
+}{
+	{errInvalid, Problem{Status: 422, Type: "/problems/invalid", Title: "Invalid request",
+		Detail: "The request was understood and refused. Nothing was changed."}},
+	{errInFlight, Problem{Status: 409, Type: "/problems/in-flight", Title: "Request in flight", retryAfter: "1",
+		Detail: "A request with this Idempotency-Key is under way. Repeat it to get its answer."}},
+	{errConditionRequired, Problem{Status: 428, Type: "/problems/precondition-required", Title: "Precondition required",
+		Detail: "This service takes changes only with a condition: If-Match, or to create by PUT If-None-Match: *. " +
+			"Nothing was changed."}},
+	{errBusy, Problem{Status: 503, Type: "/problems/busy", Title: "Busy", retryAfter: "1",
+		Detail: "Too many requests are under way. Nothing was changed."}},
+	{errStreams, Problem{Status: 429, Type: "/problems/too-many-streams", Title: "Too many streams", retryAfter: "1",
+		Detail: "Other imports and exports are under way. Nothing was changed."}},
+	{errStopping, Problem{Status: 503, Type: "/problems/stopping", Title: "Stopping", retryAfter: "1",
+		Detail: "The service is stopping."}},
+	{errStarting, Problem{Status: 503, Title: http.StatusText(503), retryAfter: "1",
+		Detail: "The service is starting."}},
+	{store.ErrNotFound, Problem{Status: 404, Type: "/problems/account-not-found", Title: "Account not found",
+		Detail: "There is no account with this id."}},
+	{store.ErrExists, Problem{Status: 412, Type: "/problems/account-exists", Title: "Account exists",
+		Detail: "There is an account with this id, and the request was to create it. Nothing was changed."}},
+	{store.ErrVersion, Problem{Status: 412, Type: "/problems/precondition-failed", Title: "Precondition failed",
+		Detail: "The account is not in a state that If-Match allows. Nothing was changed. Read it, and decide again."}},
+	{store.ErrKeyReused, Problem{Status: 422, Type: "/problems/idempotency-key-reused", Title: "Idempotency key reused",
+		Detail: "Another request was made with this Idempotency-Key. Nothing was changed. Use a new key."}},
+	{store.ErrTooMuch, Problem{Status: 422, Type: "/problems/too-much", Title: "Too much at once",
+		Detail: "The accounts are too large for one answer. Ask for fewer ids at a time."}},
+	{store.ErrOutcomeUnknown, Problem{Status: 503, Type: "/problems/outcome-unknown", Title: "Outcome unknown",
+		retryAfter: "5", Detail: "The change may or may not have been made. Read before you try again."}},
+	{store.ErrNoSpace, Problem{Status: 507, Type: "/problems/no-space", Title: "No space left", retryAfter: "60",
+		Detail: "The disk is full. Nothing was changed; reading goes on."}},
+	{store.ErrUnavailable, Problem{Status: 503, Type: "/problems/unavailable", Title: "Store unavailable", retryAfter: "5",
+		Detail: "The accounts cannot be reached now. Nothing was changed."}},
+	{context.DeadlineExceeded, Problem{Status: 503, Type: "/problems/timeout", Title: "Timed out", retryAfter: "5",
+		Detail: "The accounts could not be reached in time. Nothing was changed."}},
+	{context.Canceled, Problem{Status: 503, Type: "/problems/cancelled", Title: "Cancelled", retryAfter: "1",
+		Detail: "The request was given up. Nothing was changed."}},
+}
+
+// problemOf returns what callers are told of an error.
+func problemOf(err error) *Problem {
+	var ready *Problem
+	var invalid *store.Invalid
+	var fault *transfer.Fault
+	switch {
+	case errors.As(err, &ready):
+		return ready
+	case errors.As(err, &fault) && fault.Malformed:
+		p := problem(http.StatusBadRequest, "The body is not the JSON it must be. Nothing was changed.")
+		p.Errors = []InvalidField{{Pointer: fault.Pointer, Detail: fault.Detail}}
+		return p
+	case errors.As(err, &fault):
+		return unprocessable(InvalidField{Pointer: fault.Pointer, Detail: fault.Detail})
+	case errors.As(err, &invalid) && invalid.Field == "id":
+		return unprocessable(InvalidField{Parameter: "id", Detail: invalid.Reason})
+	case errors.As(err, &invalid):
+		return unprocessable(InvalidField{Pointer: "#/" + invalid.Field, Detail: invalid.Reason})
+	}
+	for _, row := range problems {
+		if errors.Is(err, row.is) {
+			p := row.problem
+			return &p
+		}
+	}
+	return problem(http.StatusInternalServerError, "")
 }

@@ -3,25 +3,42 @@ package handlers_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
-func TestSameFailuresAreLoggedOnceAndCounted(t *testing.T) {
-	s := serve(t, func(real store.Store) store.Store {
-		return storetest.Faulty{Store: real, OnGet: storetest.Fail(fmt.Errorf("bolt: %w", store.ErrUnavailable)), OnDelete: storetest.Fail(errors.New("other"))}
+func TestSameFailuresAreLoggedOnceInAWhileAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log harness.Buffer
+		down := storetest.Fail(fmt.Errorf("bolt: %w", store.ErrUnavailable))
+		opts := over(storetest.Faulty{OnGet: down, OnDelete: storetest.Fail(errors.New("other"))})
+		opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+		handler := handlers.New(opts)
+		ask := func(method string) {
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, "/accounts/10000", nil))
+		}
+		for range 50 {
+			ask("GET")
+		}
+		ask("DELETE")
+		if n := strings.Count(log.String(), "request failed"); n != 2 {
+			t.Errorf("%d lines for two kinds of failure, want 2:\n%s", n, log.String())
+		}
+		time.Sleep(10 * time.Second)
+		if ask("GET"); !strings.Contains(log.String(), "not_logged=49") {
+			t.Errorf("after a while:\n%s\nwant 49 that were not logged", log.String())
+		}
 	})
-	for range 50 {
-		s.do(t, "GET", "/accounts/10000", "").isProblem(t, 503)
-	}
-	s.do(t, "DELETE", "/accounts/10000", "").isProblem(t, 500)
-	if n := strings.Count(s.log.String(), "request failed"); n != 2 {
-		t.Errorf("%d lines for two kinds of failure, want 2:\n%s", n, s.log)
-	}
 }
 
 func TestProblemIsNotLongerThanWhatItRefuses(t *testing.T) {

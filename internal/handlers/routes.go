@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -56,7 +57,7 @@ func registerWrites(e *edge, a accounts) {
 		id: "patch-account", method: http.MethodPatch, path: oneAccount, summary: "Change parts of an account",
 		description: "The body is a JSON Merge Patch (RFC 7396) of what PUT takes: what is absent stays, null removes. " +
 			"It is taken as application/json too.",
-		scope: scopeWrite, key: true, body: bodyOf(patchShape, "application/merge-patch+json", "application/json"),
+		scope: scopeWrite, key: true, body: bodyOf(patchShape, strings.Split(acceptPatch, ", ")...),
 		answers: answers[store.Account](e.api, 200, "ETag", "Idempotency-Replayed"), errors: []int{404, 412, 428},
 	}, a.patch)
 	register(e, operation{

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"maps"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -29,7 +30,7 @@ func shapeOf(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/
 // describeAccounts adds the shapes to the document. A new field of an account is a
 // new property here: of content if clients decide it.
 func describeAccounts(registry huma.Registry) {
-	registry.RegisterTypeAlias(typeOf[store.Account](), typeOf[shape]())
+	registry.RegisterTypeAlias(reflect.TypeFor[store.Account](), reflect.TypeFor[shape]())
 	content := map[string]*huma.Schema{
 		"name": text(1, store.MaxNameLength, "1 to 256 characters, no control characters", "Person_0"),
 		"email": {Type: huma.TypeString, MaxLength: new(store.MaxEmailLength), Format: "email", Nullable: true,

@@ -2,7 +2,6 @@ package handlers_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,9 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,32 +22,25 @@ import (
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
-	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // service is the routes over a real store and a real runner.
 type service struct {
 	*httptest.Server
 	store store.Store
-	log   *buffer
+	log   *harness.Buffer
 }
 
-// buffer is a bytes.Buffer for the service that writes and the test that reads.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+// openBolt opens a database until the test ends, with so many accounts if it is new.
+func openBolt(tb testing.TB, path string, accounts int) *boltstore.Store {
+	tb.Helper()
+	bolt, err := boltstore.Open(tb.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
+	harness.Must(tb, err)
+	tb.Cleanup(func() { harness.Must(tb, bolt.Close(context.Background())) })
+	_, err = bolt.Seed(tb.Context(), store.Fakes(accounts))
+	harness.Must(tb, err)
+	return bolt
 }
 
 // serve starts the routes over 100 accounts; spoil, if not nil, wraps the store.
@@ -59,19 +52,12 @@ func serve(t *testing.T, spoil func(store.Store) store.Store) service {
 // serveWith does so with other settings, if set is not nil.
 func serveWith(t *testing.T, spoil func(store.Store) store.Store, set func(*handlers.Options)) service {
 	t.Helper()
-	bolt, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { storetest.Close(t, bolt) })
-	if _, err := bolt.Seed(t.Context(), store.Fakes(100)); err != nil {
-		t.Fatal(err)
-	}
+	bolt := openBolt(t, filepath.Join(t.TempDir(), "accounts.db"), 100)
 	var accounts store.Store = bolt
 	if spoil != nil {
 		accounts = spoil(bolt)
 	}
-	s := service{store: accounts, log: &buffer{}}
+	s := service{store: accounts, log: &harness.Buffer{}}
 	live := &handlers.Live{}
 	live.SetStore(accounts)
 	live.SetHealth(runner(t, bolt.Check))
@@ -94,21 +80,23 @@ func runner(t *testing.T, run func(context.Context) error) *checks.Runner {
 	users := plan
 	users.Name, users.OnFailure = "users", checks.Degrade
 	users.Run = func(context.Context) error { return errors.New("connect: refused") }
-	r, err := checks.New(checks.Component{Name: "accountservice", Version: "1.2.3"}, slog.New(slog.DiscardHandler), plan, users)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return runChecks(t, func(all []checks.CheckHistory) bool {
+		return !slices.ContainsFunc(all, func(c checks.CheckHistory) bool { return c.Finished == nil })
+	}, plan, users)
+}
+
+// runChecks runs these checks until the test ends, and returns when their results are so.
+func runChecks(tb testing.TB, so func([]checks.CheckHistory) bool, list ...checks.Check) *checks.Runner {
+	tb.Helper()
+	component := checks.Component{Name: "accountservice", Version: "1.2.3"}
+	r, err := checks.New(component, slog.New(slog.DiscardHandler), list...)
+	harness.Must(tb, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { r.Run(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done })
-	deadline := time.Now().Add(30 * time.Second)
-	ran := func(c checks.CheckHistory) bool { return c.Finished != nil }
-	for s := r.Snapshot(); len(s.Checks) != 2 || !ran(s.Checks[0]) || !ran(s.Checks[1]); s = r.Snapshot() {
-		if time.Now().After(deadline) {
-			t.Fatalf("no first round: %+v", s)
-		}
-		time.Sleep(time.Millisecond)
+	tb.Cleanup(func() { cancel(); <-done })
+	if !harness.Until(30*time.Second, func() bool { all := r.Snapshot().Checks; return len(all) == len(list) && so(all) }) {
+		tb.Fatalf("the checks have %+v", r.Snapshot())
 	}
 	return r
 }
@@ -126,9 +114,7 @@ func (s service) do(t *testing.T, method, path, body string, headers ...string) 
 		reader = strings.NewReader(body)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -136,15 +122,17 @@ func (s service) do(t *testing.T, method, path, body string, headers ...string) 
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := http.DefaultTransport.RoundTrip(req) // no redirects
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
+	return read(t, resp)
+}
+
+// read reads the body of an answer.
+func read(t *testing.T, resp *http.Response) reply {
+	t.Helper()
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{resp, string(b)}
+	body, err := io.ReadAll(resp.Body)
+	harness.Must(t, err)
+	return reply{resp, string(body)}
 }
 
 // isProblem fails the test unless r is a problem of its status (RFC 9457).
@@ -173,52 +161,79 @@ func (r reply) is(t *testing.T, status int, into any) {
 	}
 }
 
+// dial opens a connection of its own, until the test ends, and sends text over it.
+func (s service) dial(t *testing.T, text string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	harness.Must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	_, err = io.WriteString(conn, text)
+	harness.Must(t, err)
+	return conn
+}
+
+// answerOn reads the first answer on a connection.
+func answerOn(t *testing.T, conn net.Conn, method string) reply {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method, URL: &url.URL{}})
+	harness.Must(t, err)
+	return read(t, resp)
+}
+
 // raw sends text over a connection of its own and returns the first answer.
 func (s service) raw(t *testing.T, method, text string) reply {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
-	}
-	request := httptest.NewRequest(method, "/", nil)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), request)
-	if err != nil {
-		t.Fatalf("no answer to %q: %v", text, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{resp, string(body)}
+	return answerOn(t, s.dial(t, text), method)
 }
 
 // afterHeader returns what comes behind the header of an answer that has no
 // body: net/http's client would not show it.
 func (s service) afterHeader(t *testing.T, method, path string, headers ...string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, path)
+	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, path)
 	for i := 0; i+1 < len(headers); i += 2 {
-		fmt.Fprintf(conn, "%s: %s\r\n", headers[i], headers[i+1])
+		text += headers[i] + ": " + headers[i+1] + "\r\n"
 	}
-	fmt.Fprint(conn, "\r\n")
-	answer, err := io.ReadAll(conn)
+	answer, err := io.ReadAll(s.dial(t, text+"\r\n"))
 	_, rest, whole := strings.Cut(string(answer), "\r\n\r\n")
 	if err != nil || !whole {
 		t.Fatalf("%s %s: %q, %v", method, path, answer, err)
 	}
 	return rest
+}
+
+// before calls a function before the work of the store; its error ends the call.
+type before struct {
+	store.Store
+	put, list, imports func() error
+}
+
+func (b before) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
+	if b.put != nil {
+		if err := b.put(); err != nil {
+			return store.Written{}, err
+		}
+	}
+	return b.Store.Put(ctx, id, draft, pre)
+}
+
+func (b before) List(ctx context.Context, q store.Query) (store.Page, error) {
+	if b.list != nil {
+		if err := b.list(); err != nil {
+			return store.Page{}, err
+		}
+	}
+	return b.Store.List(ctx, q)
+}
+
+func (b before) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
+	if b.imports != nil {
+		if err := b.imports(); err != nil {
+			return store.Imported{}, err
+		}
+	}
+	return b.Store.Import(ctx, accounts)
 }
 
 // bare is the routes over a store alone.

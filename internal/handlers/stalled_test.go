@@ -9,16 +9,13 @@ import (
 
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
+	"accountservice/tests/harness"
 )
 
 // stalled asks for path and reads nothing of the answer.
 func (s service) stalled(t *testing.T, path string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn := s.dial(t, "")
 	conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
 }
@@ -38,8 +35,8 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 // ask for one: what needs no list goes on, and they are let go of in the end.
 func TestStalledReadersOfListsHoldUpNothingElse(t *testing.T) {
 	t.Parallel()
-	l := listing{entered: make(chan struct{}, 1000), release: make(chan struct{})}
-	close(l.release)
+	entered := make(chan struct{}, 1000)
+	l := before{list: func() error { entered <- struct{}{}; return nil }}
 	s := serve(t, func(real store.Store) store.Store { l.Store = real; return l })
 	s.large(t, 100)
 	server := httptest.NewUnstartedServer(bare(l))
@@ -50,7 +47,7 @@ func TestStalledReadersOfListsHoldUpNothingElse(t *testing.T) {
 	s.Server = server
 	for range 8 { // lists in memory
 		s.stalled(t, "/accounts?limit=1000")
-		<-l.entered
+		<-entered
 	}
 	const others = 2 * handlers.DefaultMaxConcurrent
 	answers := make(chan reply, others)
@@ -83,11 +80,7 @@ func TestStalledReadersOfListsHoldUpNothingElse(t *testing.T) {
 	if busy == 0 {
 		t.Error("nobody was told that too many lists are under way")
 	}
-	deadline := time.Now().Add(4 * chunkTimeout)
-	for s.do(t, "GET", "/accounts?limit=1", "").StatusCode != 200 {
-		if time.Now().After(deadline) {
-			t.Fatalf("the readers that stand still are held for longer than %s", 4*chunkTimeout)
-		}
-		time.Sleep(100 * time.Millisecond)
+	if !harness.Until(4*chunkTimeout, func() bool { return s.do(t, "GET", "/accounts?limit=1", "").StatusCode == 200 }) {
+		t.Errorf("the readers that stand still are held for longer than %s", 4*chunkTimeout)
 	}
 }

@@ -2,49 +2,46 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
 )
 
-type createInput struct{ draft store.Draft }
+// change reads which account is to be changed, and on what conditions.
+func (a accounts) change(t Target, absent bool) (store.ID, store.Preconditions, error) {
+	id, pre, err := t.parse()
+	pre.Absent = absent
+	if err == nil && a.requirePreconditions && !absent && !pre.Present && pre.Revisions == nil {
+		err = errConditionRequired
+	}
+	return id, pre, err
+}
 
-func (in *createInput) decode(text []byte) error { return decodeBody(text, &in.draft) }
-
-func (a accounts) create(ctx context.Context, in *createInput) (*accountOutput, error) {
+func (a accounts) create(ctx context.Context, in *jsonBody[store.Draft]) (*accountOutput, error) {
 	pre := store.Preconditions{Absent: true, Idempotency: receivedOf(ctx).idempotency}
-	return output(a.live.accounts().Put(ctx, store.ID(newUUID()), in.draft, pre))
+	return output(a.live.accounts().Put(ctx, store.ID(newUUID()), in.value, pre))
 }
 
 type putInput struct {
-	AccountID
-	IfMatch
-	IfNoneMatch
-	draft store.Draft
+	Target
+	IfNoneMatch string `header:"If-None-Match" doc:"* alone is taken: only if there is no such account"`
+	jsonBody[store.Draft]
 }
 
-func (in *putInput) decode(text []byte) error { return decodeBody(text, &in.draft) }
-
 func (a accounts) put(ctx context.Context, in *putInput) (*accountOutput, error) {
-	id, match, err := parseTarget(in.ID, in.IfMatch)
+	if in.IfNoneMatch != "" && in.IfNoneMatch != "*" {
+		return nil, malformed("If-None-Match", "must be * here")
+	}
+	id, pre, err := a.change(in.Target, in.IfNoneMatch == "*")
 	if err != nil {
 		return nil, err
 	}
-	absent := in.IfNoneMatch.IfNoneMatch != ""
-	if absent && in.IfNoneMatch.IfNoneMatch != "*" {
-		return nil, malformed("If-None-Match", "must be * here")
-	}
-	if a.requirePreconditions && !match.given() && !absent {
-		return nil, errConditionRequired
-	}
-	pre := match.preconditions()
-	pre.Absent = absent
-	return output(a.live.accounts().Put(ctx, id, in.draft, pre))
+	return output(a.live.accounts().Put(ctx, id, in.value, pre))
 }
 
 type patchInput struct {
-	AccountID
-	IfMatch
+	Target
 	patch []byte
 }
 
@@ -64,32 +61,20 @@ func (in *patchInput) apply(acc store.Account) (store.Draft, error) {
 }
 
 func (a accounts) patch(ctx context.Context, in *patchInput) (*accountOutput, error) {
-	id, match, err := parseTarget(in.ID, in.IfMatch)
+	id, pre, err := a.change(in.Target, false)
 	if err != nil {
 		return nil, err
 	}
-	if a.requirePreconditions && !match.given() {
-		return nil, errConditionRequired
-	}
-	pre := match.preconditions()
 	pre.Idempotency = receivedOf(ctx).idempotency
 	return output(a.live.accounts().Update(ctx, id, pre, in.apply))
 }
 
-type deleteInput struct {
-	AccountID
-	IfMatch
-}
-
-func (a accounts) delete(ctx context.Context, in *deleteInput) (*struct{}, error) {
-	id, match, err := parseTarget(in.ID, in.IfMatch)
+func (a accounts) delete(ctx context.Context, in *Target) (*struct{}, error) {
+	id, pre, err := a.change(*in, false)
 	if err != nil {
 		return nil, err
 	}
-	if a.requirePreconditions && !match.given() {
-		return nil, errConditionRequired
-	}
-	return nil, a.live.accounts().Delete(ctx, id, match.preconditions())
+	return nil, a.live.accounts().Delete(ctx, id, pre)
 }
 
 // output turns what a Put or Update returned into an answer.
@@ -98,7 +83,8 @@ func output(w store.Written, err error) (*accountOutput, error) {
 	case err != nil:
 		return nil, err
 	case w.Replay != nil:
-		return replayed(w.Replay)
+		out := &accountOutput{Replayed: "true"}
+		return out, json.Unmarshal(w.Replay, out)
 	}
 	return written(w), nil
 }

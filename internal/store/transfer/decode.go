@@ -111,75 +111,63 @@ func labelReader(merge bool) func(*jsontext.Decoder, *map[string]string) error {
 		most *= 2
 	}
 	return func(dec *jsontext.Decoder, labels *map[string]string) error {
-		start, err := dec.ReadToken()
-		if err != nil {
-			return err
-		}
-		at := dec.StackPointer()
-		if start.Kind() != '{' {
-			*labels = nil
-			return orNull(start, at, "must be an object of strings")
-		}
-		if *labels == nil || !merge {
+		if dec.PeekKind() == 'n' || *labels == nil || !merge {
 			*labels = make(map[string]string)
 		}
-		for n := 0; dec.PeekKind() != '}'; n++ {
-			if n == most {
-				return faultAt(at, fmt.Sprintf("must be at most %d", most))
-			}
-			if err := readLabel(dec, *labels, merge); err != nil {
+		return readEach(dec, '{', most, "must be an object of strings", func(key jsontext.Token) error {
+			name := key.String() // before the next token takes its place
+			value, err := dec.ReadToken()
+			switch {
+			case err != nil:
 				return err
+			case value.Kind() == '"':
+				(*labels)[name] = value.String()
+				return nil
+			case value.Kind() == 'n' && merge:
+				delete(*labels, name)
+				return (store.Draft{Name: "x", Labels: map[string]string{name: ""}}).Validate() // such a label can be
 			}
-		}
-		_, err = dec.ReadToken()
-		return err
+			return faultAt(dec.StackPointer(), "must be a string")
+		})
 	}
-}
-
-func readLabel(dec *jsontext.Decoder, labels map[string]string, merge bool) error {
-	token, err := dec.ReadToken()
-	if err != nil {
-		return err
-	}
-	name := token.String()
-	value, err := dec.ReadToken()
-	switch {
-	case err != nil:
-		return err
-	case value.Kind() == '"':
-		labels[name] = value.String()
-		return nil
-	case value.Kind() == 'n' && merge:
-		delete(labels, name)
-		return (store.Draft{Name: "x", Labels: map[string]string{name: ""}}).Validate() // such a label can be
-	}
-	return faultAt(dec.StackPointer(), "must be a string")
 }
 
 // readIDs reads a list of ids.
 func readIDs(dec *jsontext.Decoder, ids *[]store.ID) error {
+	return readEach(dec, '[', MaxIDs, "must be a list of strings", func(id jsontext.Token) error {
+		if id.Kind() != '"' {
+			return faultAt(dec.StackPointer(), "must be a string")
+		}
+		*ids = append(*ids, store.ID(id.String()))
+		return nil
+	})
+}
+
+// readEach calls read for each element of a list, or each name of an object. There
+// are at most so many, and null is none.
+func readEach(dec *jsontext.Decoder, kind jsontext.Kind, most int, want string, read func(jsontext.Token) error) error {
 	start, err := dec.ReadToken()
 	if err != nil {
 		return err
 	}
 	at := dec.StackPointer()
-	if start.Kind() != '[' {
-		return orNull(start, at, "must be a list of strings")
+	if start.Kind() != kind {
+		return orNull(start, at, want)
 	}
-	for dec.PeekKind() != ']' {
+	for n := 0; ; n++ {
 		token, err := dec.ReadToken()
 		switch {
 		case err != nil:
 			return err
-		case len(*ids) == MaxIDs:
-			return faultAt(at, fmt.Sprintf("must be at most %d", MaxIDs))
-		case token.Kind() != '"':
-			return faultAt(dec.StackPointer(), "must be a string")
+		case token.Kind() == ']' || token.Kind() == '}':
+			return nil
+		case n == most:
+			return faultAt(at, fmt.Sprintf("must be at most %d", most))
 		}
-		*ids = append(*ids, store.ID(token.String()))
+		if err := read(token); err != nil {
+			return err
+		}
 	}
-	_, err = dec.ReadToken()
-	return err
 }
 
 // readVersion reads the version of an account, the one number of ours.

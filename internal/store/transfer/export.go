@@ -2,8 +2,11 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"accountservice/internal/store"
 )
@@ -17,7 +20,9 @@ const pageSize = 1000
 // changes meanwhile is in the export or not.
 func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Duration) error {
 	for query := (store.Query{Limit: pageSize}); ; {
-		page, err := list(ctx, from, query, timeout)
+		within, cancel := context.WithTimeout(ctx, timeout)
+		page, err := from.List(within, query)
+		cancel()
 		if err != nil {
 			return err
 		}
@@ -32,18 +37,16 @@ func Export(ctx context.Context, from store.Store, w io.Writer, timeout time.Dur
 	}
 }
 
-func list(ctx context.Context, from store.Store, query store.Query, timeout time.Duration) (store.Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return from.List(ctx, query)
-}
-
-// Encode returns the accounts as lines.
+// Encode returns the accounts as lines. They have no version or times if an account
+// has none.
 func Encode(accounts []store.Account) (lines []byte, err error) {
 	for _, acc := range accounts {
-		if lines, err = appendLine(lines, acc); err != nil {
-			return nil, err
+		acc.Version = min(acc.Version, store.MaxVersion) // a file from before that limit may have more
+		text, err := json.Marshal(acc, json.Deterministic(true))
+		if err != nil {
+			return nil, fmt.Errorf("account %q: %w", acc.ID, err) // of a file that another program wrote
 		}
+		lines = append(append(lines, text...), '\n')
 	}
 	return lines, nil
 }

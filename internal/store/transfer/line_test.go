@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
 )
 
 // parse reads one line.
@@ -44,33 +46,27 @@ func TestLineHoldsAWholeAccount(t *testing.T) {
 }
 
 func TestLineNeedsIDAndNameAlone(t *testing.T) {
-	acc, fault := parse(t, []byte(" {\"name\":\"Ada\",\t\"id\":\"ada\"}\r\n"))
-	if fault != nil || !acc.Equal(store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}}) {
-		t.Errorf("%+v, %v", acc, fault)
+	want := store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}}
+	line, err := transfer.Encode([]store.Account{want})
+	if short := `{"id":"ada","name":"Ada"}` + "\n"; err != nil || string(line) != short {
+		t.Errorf("%v, %s, want %s", err, line, short)
 	}
-	acc, fault = parse(t, []byte(`{"id":"ada","name":"Ada","email":null,"labels":null,"version":null,"created_at":null,"updated_at":null}`))
-	if fault != nil || !acc.Equal(store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}}) {
-		t.Errorf("null is not as good as absent: %+v, %v", acc, fault)
+	for _, line := range []string{string(line), " {\"name\":\"Ada\",\t\"id\":\"ada\"}\r\n",
+		`{"id":"ada","name":"Ada","email":null,"labels":null,"version":null,"created_at":null,"updated_at":null}`} {
+		if acc, fault := parse(t, []byte(line)); fault != nil || !acc.Equal(want) {
+			t.Errorf("%s: %+v, %v", line, acc, fault)
+		}
 	}
-	acc, fault = parse(t, []byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
+	acc, fault := parse(t, []byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
 	kept, _ := store.NextImported(nil, acc, time.Now())
 	if want := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC); fault != nil || kept.CreatedAt != want {
 		t.Errorf("%+v, %v, want %s", kept, fault, want)
 	}
 }
 
-func TestLineOfWhatIsNotKnownLeavesItOut(t *testing.T) {
-	line, err := transfer.Encode([]store.Account{store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}}})
-	if want := `{"id":"ada","name":"Ada"}` + "\n"; err != nil || string(line) != want {
-		t.Errorf("%v, %s, want %s", err, line, want)
-	}
-}
-
 func TestLineOfAVersionFromBeforeTheLimitCanBeRead(t *testing.T) {
 	line, err := transfer.Encode([]store.Account{store.Account{ID: "ada", Draft: store.Draft{Name: "Ada"}, Version: store.MaxVersion + 7}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	if acc, fault := parse(t, line); fault != nil || acc.Version != store.MaxVersion {
 		t.Errorf("%s: %+v, %v", line, acc, fault)
 	}
@@ -88,6 +84,7 @@ func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
 		"{\"id\":\"a\",\"name\":\"\xff\"}":                                   "#: is not valid UTF-8",
 		`{"id":"a","name":"\ud800"}`:                                         "#/name: is not valid JSON",
 		`{"id":"a","name":"x","id":"b"}`:                                     "#/id: stands twice",
+		`{"id":"a","name":"x","n\u0061me":"hunter2"}`:                        "#/name: stands twice",
 		`{"id":"a","name":"x","Name":"hunter2"}`:                             "#/Name: is not a known member",
 		`{"id":"a","name":"x","e\u0007il":"hunter2"}`:                        "#/e%07il: is not a known member",
 		`{"id":"a","name":"x","` + strings.Repeat("x", 500) + `":"hunter2"}`: "#: is not a known member",
@@ -154,8 +151,17 @@ func FuzzLine(f *testing.F) {
 
 // As the vectors of RFC 7396, appendix A, for what an account can have.
 func TestMergeChangesWhatThePatchNames(t *testing.T) {
+	removing := func(labels int) string {
+		patch := `{"labels":{`
+		for i := range labels {
+			patch += fmt.Sprintf(`"l%d":null,`, i)
+		}
+		return strings.TrimSuffix(patch, ",") + "}}"
+	}
 	for patch, want := range map[string]string{
 		`{}`:                                     `{"id":"a","name":"n","email":"a@b.c","labels":{"a":"b"}}`,
+		removing(2 * store.MaxLabels):            `{"id":"a","name":"n","email":"a@b.c","labels":{"a":"b"}}`,
+		removing(2*store.MaxLabels + 1):          "#/labels: must be at most 128",
 		`{"name":"c"}`:                           `{"id":"a","name":"c","email":"a@b.c","labels":{"a":"b"}}`,
 		`{"email":null}`:                         `{"id":"a","name":"n","labels":{"a":"b"}}`,
 		`{"labels":{"a":"c"}}`:                   `{"id":"a","name":"n","email":"a@b.c","labels":{"a":"c"}}`,

@@ -114,3 +114,14 @@ func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
 	}
 	return acc, 0, nil, io.EOF
 }
+
+// parseLine returns the account of a line, or what is wrong with it.
+func parseLine(line []byte) (acc store.Account, fault *Fault) {
+	if fault := Decode(line, &acc); fault != nil {
+		return store.Account{}, fault
+	}
+	if err := acc.Validate(); err != nil {
+		return store.Account{}, faultOf(err)
+	}
+	return acc, nil
+}

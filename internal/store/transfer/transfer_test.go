@@ -16,19 +16,14 @@ import (
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
 )
 
 func open(t testing.TB) store.Store {
 	t.Helper()
 	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	harness.Must(t, err)
+	t.Cleanup(func() { harness.Must(t, s.Close(context.Background())) })
 	return s
 }
 
@@ -44,6 +39,16 @@ func lines(n int) string {
 	return b.String()
 }
 
+// imports stores the lines in batches of so many, and returns the *transfer.Error if there is one.
+func imports(t testing.TB, to transfer.Target, input string, batch int, opts transfer.Options) (done transfer.Progress, ended *transfer.Error) {
+	t.Helper()
+	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), batch), to, opts)
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatalf("%v is no *transfer.Error", err)
+	}
+	return done, ended
+}
+
 // batches are the line numbers of each batch's accounts.
 func batches(t *testing.T, input string, most int) (all [][]int, faults []int) {
 	t.Helper()
@@ -52,9 +57,7 @@ func batches(t *testing.T, input string, most int) (all [][]int, faults []int) {
 		if errors.Is(err, io.EOF) {
 			return all, faults
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		all = append(all, b.Lines)
 		for _, f := range b.Faults {
 			faults = append(faults, f.Line)
@@ -99,10 +102,9 @@ func TestImportedIsExportedByteForByte(t *testing.T) {
 	s, input := open(t), lines(2500)
 	for i, want := range []store.Imported{{Created: 2500}, {Unchanged: 2500}} {
 		var seen []int
-		done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 1000), s, transfer.Options{
-			Done: func(p transfer.Progress) { seen = append(seen, p.Lines) }})
-		if err != nil || done.Imported != want || done.Lines != 2500 || done.Bytes != int64(len(input)) || !slices.Equal(seen, []int{1000, 2000, 2500}) {
-			t.Errorf("import %d: %+v, %v, %v", i+1, done, seen, err)
+		done, ended := imports(t, s, input, 1000, transfer.Options{Done: func(p transfer.Progress) { seen = append(seen, p.Lines) }})
+		if ended != nil || done.Imported != want || done.Lines != 2500 || done.Bytes != int64(len(input)) || !slices.Equal(seen, []int{1000, 2000, 2500}) {
+			t.Errorf("import %d: %+v, %v, %v", i+1, done, seen, ended)
 		}
 	}
 	var out bytes.Buffer
@@ -113,9 +115,8 @@ func TestImportedIsExportedByteForByte(t *testing.T) {
 
 func TestEmptyLinesAtTheEndAreCounted(t *testing.T) {
 	for input, want := range map[string]int{"": 0, "\n \n": 2, line("a", "1") + "\n\n": 3, line("a", "1") + line("b", "1") + "\n\t": 4} {
-		done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), open(t), transfer.Options{})
-		if err != nil || done.Lines != want || done.Bytes != int64(len(input)) {
-			t.Errorf("%q: %+v, %v; want %d lines", input, done, err, want)
+		if done, ended := imports(t, open(t), input, 2, transfer.Options{}); ended != nil || done.Lines != want || done.Bytes != int64(len(input)) {
+			t.Errorf("%q: %+v, %v; want %d lines", input, done, ended, want)
 		}
 	}
 }
@@ -123,9 +124,9 @@ func TestEmptyLinesAtTheEndAreCounted(t *testing.T) {
 func TestLaterLineOfAnIDWins(t *testing.T) {
 	s := open(t)
 	input := line("a", "first") + line("b", "x") + line("a", "second") + line("a", "last")
-	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 10), s, transfer.Options{})
-	if err != nil || done.Imported != (store.Imported{Created: 2, Replaced: 2}) || done.Lines != 4 {
-		t.Errorf("%+v, %v", done, err)
+	done, ended := imports(t, s, input, 10, transfer.Options{})
+	if ended != nil || done.Imported != (store.Imported{Created: 2, Replaced: 2}) || done.Lines != 4 {
+		t.Errorf("%+v, %v", done, ended)
 	}
 	if acc, err := s.Get(t.Context(), "a"); err != nil || acc.Name != "last" {
 		t.Errorf("%+v, %v", acc, err)
@@ -135,10 +136,9 @@ func TestLaterLineOfAnIDWins(t *testing.T) {
 func TestFaultStopsBeforeItsBatch(t *testing.T) {
 	s := open(t)
 	input := line("a", "1") + line("b", "2") + line("c", "3") + "{\n" + line("e", "5")
-	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), s, transfer.Options{})
-	var ended *transfer.Error
-	if !errors.As(err, &ended) || ended.First != 3 || len(ended.Faults) != 1 || ended.Faults[0].Line != 4 || done.Lines != 2 {
-		t.Fatalf("%+v, %v", done, err)
+	done, ended := imports(t, s, input, 2, transfer.Options{})
+	if ended == nil || ended.First != 3 || len(ended.Faults) != 1 || ended.Faults[0].Line != 4 || done.Lines != 2 {
+		t.Fatalf("%+v, %v", done, ended)
 	}
 	if want := "The lines before 3 are stored, none from there on."; ended.Stored() != want {
 		t.Errorf("%q, want %q", ended.Stored(), want)
@@ -150,22 +150,20 @@ func TestFaultStopsBeforeItsBatch(t *testing.T) {
 
 func TestCheckReadsOnButNotForEver(t *testing.T) {
 	s := open(t)
-	if _, err := s.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "1"}}, {ID: "b", Draft: store.Draft{Name: "2"}}}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := s.Import(t.Context(), []store.Account{{ID: "a", Draft: store.Draft{Name: "1"}}, {ID: "b", Draft: store.Draft{Name: "2"}}})
+	harness.Must(t, err)
 	input := line("a", "1") + "{\n" + line("b", "new") + line("c", "3") + "[\n" + line("d", "4")
 	check := transfer.Options{ReadOn: true}
-	done, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(input), 2), transfer.DryRun{Store: s}, check)
-	var ended *transfer.Error
-	if !errors.As(err, &ended) || len(ended.Faults) != 2 || ended.Faults[1].Line != 5 || done.Imported != (store.Imported{Created: 2, Replaced: 1, Unchanged: 1}) {
-		t.Errorf("%+v, %v", done, err)
+	done, ended := imports(t, transfer.DryRun{Store: s}, input, 2, check)
+	if ended == nil || len(ended.Faults) != 2 || ended.Faults[1].Line != 5 || done.Imported != (store.Imported{Created: 2, Replaced: 1, Unchanged: 1}) {
+		t.Errorf("%+v, %v", done, ended)
 	}
 	if acc, err := s.Get(t.Context(), "b"); err != nil || acc.Name != "2" {
 		t.Errorf("a dry run changed %+v, %v", acc, err)
 	}
-	_, err = transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(strings.Repeat("{\n", 10_000)), 10), transfer.DryRun{Store: s}, check)
-	if !errors.As(err, &ended) || len(ended.Faults) != transfer.MaxFaults {
-		t.Errorf("%v", err)
+	_, ended = imports(t, transfer.DryRun{Store: s}, strings.Repeat("{\n", 10_000), 10, check)
+	if ended == nil || len(ended.Faults) != transfer.MaxFaults {
+		t.Errorf("%v", ended)
 	}
 }
 
@@ -195,10 +193,9 @@ func TestStoreThatFailsEndsAnImport(t *testing.T) {
 		{storetest.Hang, context.DeadlineExceeded, "No line is stored."},
 	} {
 		s := storetest.Faulty{Store: open(t), OnImport: c.fault}
-		_, err := transfer.Import(t.Context(), transfer.NewReader(strings.NewReader(lines(50)), 10), s, transfer.Options{Timeout: 10 * time.Millisecond})
-		var ended *transfer.Error
-		if !errors.As(err, &ended) || !errors.Is(err, c.is) || ended.Stored() != c.want {
-			t.Errorf("%v, want %v and %q", err, c.is, c.want)
+		_, ended := imports(t, s, lines(50), 10, transfer.Options{Timeout: 10 * time.Millisecond})
+		if ended == nil || !errors.Is(ended, c.is) || ended.Stored() != c.want {
+			t.Errorf("%v, want %v and %q", ended, c.is, c.want)
 		}
 	}
 }
@@ -206,22 +203,16 @@ func TestStoreThatFailsEndsAnImport(t *testing.T) {
 func BenchmarkImport(b *testing.B) {
 	s, input := open(b), lines(10_000)
 	for b.Loop() {
-		if _, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(input), store.MaxMany), s, transfer.Options{}); err != nil {
-			b.Fatal(err)
-		}
+		imports(b, s, input, store.MaxMany, transfer.Options{})
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
 }
 
 func BenchmarkExport(b *testing.B) {
 	s := open(b)
-	if _, err := transfer.Import(b.Context(), transfer.NewReader(strings.NewReader(lines(10_000)), store.MaxMany), s, transfer.Options{}); err != nil {
-		b.Fatal(err)
-	}
+	imports(b, s, lines(10_000), store.MaxMany, transfer.Options{})
 	for b.Loop() {
-		if err := transfer.Export(b.Context(), s, io.Discard, time.Minute); err != nil {
-			b.Fatal(err)
-		}
+		harness.Must(b, transfer.Export(b.Context(), s, io.Discard, time.Minute))
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/account")
 }
@@ -242,9 +233,8 @@ func TestDryRunOverLargeAccountsCountsThemAll(t *testing.T) {
 		}
 	}
 	sent[7] = there[7]
-	if _, err := s.Import(t.Context(), there); err != nil {
-		t.Fatal(err)
-	}
+	_, err := s.Import(t.Context(), there)
+	harness.Must(t, err)
 	n, err := transfer.DryRun{Store: s}.Import(t.Context(), sent)
 	if want := (store.Imported{Created: 100, Replaced: 299, Unchanged: 1}); n != want || err != nil {
 		t.Errorf("%+v, %v; want %+v", n, err, want)
