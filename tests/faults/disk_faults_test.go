@@ -89,16 +89,18 @@ var diskFaults = []fault{
 		device: failing(writes),
 		want:   want{within: canaryBound},
 	},
-	{name: "device: the 7th write fails, once", place: sick, device: failingOnce(6, nil)},
-	{name: "device: the 20th write fails, once", place: sick, device: failingOnce(19, nil)},
+	{name: "device: the 7th write fails, once", place: sick, device: failingOnce(7, anyWrite)},
+	{name: "device: the 20th write fails, once", place: sick, device: failingOnce(20, anyWrite)},
 	{
 		name:   "device: the write of a meta page fails, once",
 		place:  sick,
-		device: failingOnce(0, isMeta),
+		device: failingOnce(1, isMeta),
 		want:   want{restart: serves},
 	},
 	{name: "device: every flush (fsync) fails", place: sick, device: failing(flushes)},
 }
+
+func anyWrite([]byte) bool { return true }
 
 // isMeta says whether a write begins with a meta page: page 0 or 1 of this type
 // (0x04), and the magic number behind the header.
@@ -128,7 +130,7 @@ var hangFaults = []fault{
 	{
 		name:   "device: every request takes 50 ms longer",
 		place:  sick,
-		device: meeting(sickness{delay: 50 * time.Millisecond}, reads, writes, flushes),
+		device: slow,
 		want:   want{unseen: "slow is not dead; requests are answered later", restart: serves},
 	},
 }

@@ -34,7 +34,7 @@ type fault struct {
 	still  bool // nobody writes from before the fault on
 	paused bool // nobody writes while harm is done
 	harm   func(*dbFile)
-	device func(*device)
+	device sickness
 	do     func(*scene)
 
 	setUp   func(*scene) // before the service starts

@@ -84,7 +84,7 @@ func (s *scene) damage() {
 		s.harm(d)
 	}
 	if s.device != nil {
-		s.device(s.place.device)
+		s.place.device.ill.Store(&s.device)
 	}
 	s.then(s.do)
 	if s.paused {
