@@ -72,23 +72,20 @@ func TestFaultTable(t *testing.T) {
 	base := makeDatabase(t)
 	t.Run("beside each other", func(t *testing.T) {
 		for i, f := range faults {
-			running[i] = &row{name: f.name}
+			running[i] = &row{verdict: verdict{name: f.name}}
 			if !f.alone {
-				side(t, f.name, slots, &running[i].skipped, func(t *testing.T) { play(t, f, running[i]) })
+				side(t, f.name, slots, &running[i].verdict, func(t *testing.T) { play(t, f, running[i]) })
 			}
 		}
 		for i, f := range refusedStarts {
-			starts[i] = &startRow{name: f.name}
-			side(t, "start: "+f.name, slots, &starts[i].skipped, func(t *testing.T) { playStart(t, f, base, starts[i]) })
+			starts[i] = &startRow{verdict: verdict{name: f.name}}
+			side(t, "start: "+f.name, slots, &starts[i].verdict, func(t *testing.T) { playStart(t, f, base, starts[i]) })
 		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
 	for i, f := range faults {
 		if f.alone {
-			t.Run(f.name, func(t *testing.T) {
-				reasons.Store(t.Name(), &running[i].skipped)
-				play(t, f, running[i])
-			})
+			t.Run(f.name, func(t *testing.T) { play(t, f, running[i]) })
 		}
 	}
 	writeDocument(t, running, starts)
@@ -104,24 +101,24 @@ func only[F any](all []F, name func(F) string) []F {
 }
 
 // side plays one row as soon as there is a slot.
-func side(t *testing.T, name string, slots chan struct{}, skipped *string, play func(*testing.T)) {
+func side(t *testing.T, name string, slots chan struct{}, v *verdict, play func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
 		slots <- struct{}{}
 		defer func() { <-slots }()
-		reasons.Store(t.Name(), skipped)
+		verdicts.Store(t.Name(), v)
 		play(t)
 	})
 }
 
-// reasons holds for each test where its reason to skip goes.
-var reasons sync.Map
+// verdicts holds for each test the one of its row.
+var verdicts sync.Map
 
 // skip leaves a row out and says why, in the table too.
 func skip(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if at, ok := reasons.Load(t.Name()); ok {
-		*at.(*string) = fmt.Sprintf(format, args...)
+	if v, ok := verdicts.Load(t.Name()); ok {
+		v.(*verdict).skipped = fmt.Sprintf(format, args...)
 	}
 	t.Skipf(format, args...)
 }

@@ -186,13 +186,14 @@ func (s *scene) rescueDir() {
 // anotherDatabase makes a good database with other accounts in this folder.
 func anotherDatabase(t *testing.T, dir string) (path string) {
 	t.Helper()
-	made := filepath.Join(t.TempDir(), "accounts.db")
+	own := filepath.Join(dir, "other")
+	harness.Must(t, os.Mkdir(own, 0o755))
+	made := filepath.Join(own, "accounts.db")
 	svc := startService(t, made, nil, "ACCOUNTSERVICE_STORE_SEED=7")
 	harness.Must(t, svc.healthy(20*time.Second))
 	svc.Stop(t, 0)
-	other, err := os.ReadFile(made)
-	harness.Must(t, err)
 	path = filepath.Join(dir, "accounts.db.other")
-	harness.Must(t, os.WriteFile(path, other, 0o600))
+	harness.Must(t, os.Rename(made, path))
+	harness.Must(t, os.RemoveAll(own))
 	return path
 }

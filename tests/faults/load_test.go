@@ -48,6 +48,7 @@ type load struct {
 	acked   map[string]account // the newest acknowledged state of each account
 	acks    int
 	flying  int             // writes under way
+	done    map[string]int  // of each kind of work, in the quiet run
 	codes   map[string]bool // "PUT 503" since forget
 	slowest time.Duration
 	faults  []string // answers that must not be, at most some of them
@@ -69,6 +70,7 @@ func newClients(url string) *load {
 		stop:   make(chan struct{}),
 		acked:  make(map[string]account),
 		codes:  make(map[string]bool),
+		done:   make(map[string]int),
 	}
 }
 

@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"syscall"
@@ -81,7 +82,10 @@ func (s *scene) tryStart(want restart) (words, lost string) {
 		}
 		return words, lost
 	case r.refused:
-		s.judgeRefusal(r, want)
+		if want == serves || want == restored {
+			s.bad("the start is refused, and must serve: %s", strings.Join(r.said, " | "))
+		}
+		s.row.wantRefusal(r, s.path, cmp.Or(s.want.slowBack, startLimit))
 		line := "nothing"
 		if len(r.said) > 0 {
 			line = s.plain(r.said[len(r.said)-1])
@@ -104,16 +108,19 @@ func (s *scene) tryStart(want restart) (words, lost string) {
 func (s *scene) compare(r started, want restart) (words, lost string) {
 	l := s.load.compare(r.svc.URL, s.seeds)
 	switch {
-	case want == restored && !saysRestore(r.svc.Log.String()):
-		s.bad("the start does not say that another database was put there")
-		return "serves the other database", "as restored"
 	case want == restored:
+		if !saysRestore(r.svc.Log.String()) {
+			s.bad("the start does not say that another database was put there")
+		}
 		return "serves the other database and says so", "as restored"
 	case want == refuses:
 		s.bad("the start serves, and must refuse; lost of %d acknowledged writes: %s", s.load.acks, l)
 	case want == damaged && l.unreadable > 0 && l.silent == "" && l.writes+l.seeds == 0:
-		a, found := s.sees(r.svc, s.want.check)
-		if !found {
+		var a answer
+		if !harness.Until(s.want.within, func() bool {
+			a = r.svc.ask("/health")
+			return a.Failures[s.want.check] != ""
+		}) {
 			s.bad("after the restart /health does not show the damage: %s", a)
 		}
 		return fmt.Sprintf("serves; /health %s %s", a, s.plain(a.words(s.want.check))), l.String()
@@ -123,51 +130,25 @@ func (s *scene) compare(r started, want restart) (words, lost string) {
 	return "serves", l.String()
 }
 
-// sees waits until a check of the service fails.
-func (s *scene) sees(svc *service, check string) (a answer, found bool) {
-	found = harness.Until(s.want.within, func() bool {
-		a = svc.ask("/health")
-		return a.Failures[check] != ""
-	})
-	return a, found
-}
-
 // saysRestore finds the line of the log that another database is accepted.
 func saysRestore(log string) bool {
 	log = strings.ToLower(log)
 	return strings.Contains(log, "restore") || strings.Contains(log, "another database")
 }
 
-// judgeRefusal wants one line, in time, about this file.
-func (s *scene) judgeRefusal(r started, want restart) {
-	limit := startLimit
-	if s.want.slowBack > 0 {
-		limit = s.want.slowBack
-	}
-	if want == serves || want == restored {
-		s.bad("the start is refused, and must serve: %s", strings.Join(r.said, " | "))
-	}
-	for _, wrong := range refusal(r, s.path, limit) {
-		s.bad("%s", wrong)
-	}
-}
-
-// refusal says what is missing in a start that was refused.
-func refusal(r started, path string, limit time.Duration) (wrong []string) {
+// wantRefusal wants of a start that was refused one line, in time, about this file.
+func (v *verdict) wantRefusal(r started, path string, limit time.Duration) {
 	if r.took > limit {
-		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s",
-			r.took.Round(100*time.Millisecond), limit))
+		v.bad("the start takes %s to be refused, longer than %s", r.took.Round(100*time.Millisecond), limit)
 	}
 	if len(r.said) != 1 {
-		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said),
-			strings.Join(r.said, " | ")))
-		return wrong
+		v.bad("a refused start says %d lines of level ERROR: %s", len(r.said), strings.Join(r.said, " | "))
+		return
 	}
 	if !strings.Contains(r.said[0], path) {
-		wrong = append(wrong, "the refusal does not name the file: "+r.said[0])
+		v.bad("the refusal does not name the file: %s", r.said[0])
 	}
 	if !cure.MatchString(r.said[0]) {
-		wrong = append(wrong, "the refusal does not say what to do: "+r.said[0])
+		v.bad("the refusal does not say what to do: %s", r.said[0])
 	}
-	return wrong
 }

@@ -32,7 +32,6 @@ type startFault struct {
 
 	serves   bool // the start must be accepted
 	restored bool // and say that this is another database
-	either   bool // served with nothing lost, or refused
 	first    bool // a first start: nothing is there that could be lost
 }
 
@@ -84,7 +83,7 @@ func (db database) copyTo(t *testing.T, dir string) (path string) {
 
 // playStart does a fault to a copy of the database and starts the service on it.
 func playStart(t *testing.T, f startFault, base database, row *startRow) {
-	defer markUnfinished(t, &row.broken)
+	defer row.report(t)
 	f.limit = cmp.Or(f.limit, startLimit)
 	dir, err := os.MkdirTemp(root, "start-")
 	harness.Must(t, err)
@@ -104,57 +103,50 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	row.took = r.took
 	switch {
 	case r.refused:
-		row.broken = append(row.broken, refusal(r, path, f.limit)...)
+		row.wantRefusal(r, path, f.limit)
 		row.came = "refused, exit " + fmt.Sprint(r.svc.Code())
 		if len(r.said) > 0 {
 			row.came += ": " + plain(r.said[len(r.said)-1], dir)
 		}
 		if f.serves {
-			row.broken = append(row.broken, "must be accepted")
+			row.bad("must be accepted")
 		}
 		row.file = "untouched"
 		if after := snapshot(t, dir); !maps.Equal(before, after) {
 			row.file = "changed"
-			row.broken = append(row.broken, fmt.Sprintf("the folder had %v and has %v", before, after))
+			row.bad("the folder had %v and has %v", before, after)
 		}
 	case r.serves:
-		playServed(t, f, base, row, r)
+		row.judgeServed(f, base, r)
 	default:
 		row.came = "neither serves nor ends: " + plain(r.words, dir)
-		row.broken = append(row.broken, "neither serves nor ends")
-		r.svc.Cmd.Process.Kill()
-		r.svc.Ended(2 * time.Second)
-	}
-	for _, wrong := range row.broken {
-		t.Error(wrong)
+		row.bad("neither serves nor ends")
 	}
 }
 
-// playServed judges a start that was accepted.
-func playServed(t *testing.T, f startFault, base database, row *startRow, r started) {
+// judgeServed judges a start that was accepted.
+func (row *startRow) judgeServed(f startFault, base database, r started) {
 	row.file = "in use"
-	row.came = "serves"
-	if f.first {
-		row.came += " a new, empty database"
-	} else if f.restored {
-		row.came += " what is there"
-		if saysRestore(r.svc.Log.String()) {
-			row.came += " and says that it was restored"
-		} else {
-			row.broken = append(row.broken, "does not say that the database is not the one it was")
+	switch {
+	case f.first:
+		row.came = "serves a new, empty database"
+	case f.restored:
+		row.came = "serves what is there and says that it was restored"
+		if !saysRestore(r.svc.Log.String()) {
+			row.bad("does not say that the database is not the one it was")
 		}
-	} else {
+	default:
 		lost := base.load.compare(r.svc.URL, base.seeds)
-		row.came += fmt.Sprintf(", %s acknowledged writes lost", lost)
-		if !f.serves && !f.either {
-			row.broken = append(row.broken, "must be refused")
+		row.came = fmt.Sprintf("serves, %s acknowledged writes lost", lost)
+		if !f.serves {
+			row.bad("must be refused")
 		}
 		if !lost.none() {
-			row.broken = append(row.broken, "serves with losses")
+			row.bad("serves with losses")
 		}
 	}
 	if how := r.svc.stop(); how.killed {
-		row.broken = append(row.broken, "stopped: "+how.String())
+		row.bad("stopped: %s", how)
 	}
 }
 
@@ -163,22 +155,16 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	names := map[string]string{}
 	harness.Must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
+		harness.Must(t, err)
 		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		text := info.Mode().String()
+		harness.Must(t, err)
+		name := strings.TrimPrefix(path, dir)
+		names[name] = info.Mode().String()
 		if info.Mode().IsRegular() {
 			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			text += fmt.Sprintf(" %x", sha256.Sum256(content))
+			harness.Must(t, err)
+			names[name] += fmt.Sprintf(" %x", sha256.Sum256(content))
 		}
-		names[strings.TrimPrefix(path, dir)] = text
 		return nil
 	}))
 	return names

@@ -83,6 +83,6 @@ func (d docker) wantDetailedHealth(url, version string) {
 // goes beside the file first, for only within one file system a move is a rename.
 func (d docker) restore(shell, from, to string) {
 	d.t.Helper()
-	const script = `cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync && mv -f /to/.restored /to/accounts.db`
-	d.run("run", "--rm", "--network", "none", "--volume", from+":/from:ro", "--volume", to+":/to", shell, "sh", "-c", script)
+	d.shell(shell, to, "cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync && "+
+		"mv -f /to/.restored /to/accounts.db", "--volume", from+":/from:ro")
 }

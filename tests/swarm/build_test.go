@@ -36,8 +36,6 @@ type image struct {
 	modules *httptest.Server
 	// base is the stand-in, if this run made it.
 	base string
-	// others are the images without a name that were there before.
-	others []string
 	// version is what it says of itself.
 	version string
 }
@@ -56,7 +54,6 @@ func builtImage(d docker) image {
 	}
 	if built.image == nil {
 		built.image = &image{name: unique("image") + ":latest", stage: unique("stage") + ":latest", version: builtVersion}
-		built.image.others = nameless(d.ctx)
 		d.step("build the image", func() { built.err = built.image.build(d) })
 	}
 	if built.err != nil {
@@ -136,17 +133,6 @@ func removeBuiltImage() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	errs := []error{os.RemoveAll(i.context), removeImage(ctx, i.name), removeImage(ctx, i.stage)}
-	if built.err != nil {
-		// A build that was cut off leaves its last layer without a name, and the
-		// engine may still be busy with it.
-		errs = append(errs, waitFor(ctx, 30*time.Second, "layers of the failed build removed", func() (bool, string) {
-			left := slices.DeleteFunc(nameless(ctx), func(id string) bool { return slices.Contains(i.others, id) })
-			for _, id := range left {
-				_ = removeImage(ctx, id) // or the next time
-			}
-			return len(left) == 0, fmt.Sprint(left)
-		}))
-	}
 	if i.base != "" {
 		errs = append(errs, removeImage(ctx, i.base))
 	}
@@ -159,15 +145,6 @@ func removeImage(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
-}
-
-// nameless are the images that no name and no other image holds.
-func nameless(ctx context.Context) []string {
-	out, err := command(ctx, nil, "docker", "image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true")
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(out)
 }
 
 // baseName is the image that the Dockerfile builds from.
@@ -183,10 +160,7 @@ func baseName(t *testing.T) string {
 // volume makes one that goes with the test.
 func (d docker) volume(name string) {
 	d.t.Helper()
-	d.later("volume "+name, func(d docker) error {
-		_, err := d.try("volume", "rm", "--force", name)
-		return err
-	})
+	d.undo("volume", "rm", "--force", name)
 	d.run("volume", "create", name)
 }
 
@@ -194,10 +168,7 @@ func (d docker) volume(name string) {
 // returns its address. The container goes with the test.
 func (d docker) start(image, name, volume string, more ...string) (url string) {
 	d.t.Helper()
-	d.later("container "+name, func(d docker) error {
-		_, err := d.try("rm", "--force", "--volumes", name)
-		return err
-	})
+	d.undo("rm", "--force", "--volumes", name)
 	d.run(slices.Concat([]string{"run", "--detach", "--name", name, "--read-only", "--cap-drop", "ALL",
 		"--security-opt", "no-new-privileges", "--publish", "127.0.0.1::6767",
 		"--volume", volume + ":/data"}, more, []string{image})...)

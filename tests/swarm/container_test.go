@@ -20,10 +20,7 @@ func twoTasksOnOneVolume(d docker, i image) {
 	first := s.healthyTask()
 	second := &stack{docker: d, name: s.name}
 	name := unique("second")
-	d.later("service "+name, func(d docker) error {
-		_, err := d.try("service", "rm", name)
-		return err
-	})
+	d.undo("service", "rm", name)
 	const openTimeout = 12 * time.Second // two probes, to be seen in docker inspect
 	d.run("service", "create", "--quiet", "--detach", "--no-resolve-image", "--name", name, "--restart-condition", "none",
 		"--mount", "type=volume,source="+s.name+"_accounts,target=/data",
@@ -126,10 +123,7 @@ func missingVolume(d docker, i image) {
 		{"memory", []string{"--tmpfs", "/data:uid=65532"}, "is in memory (tmpfs)"},
 	} {
 		name := unique("novolume")
-		d.later("container "+name, func(d docker) error {
-			_, err := d.try("rm", "--force", "--volumes", name)
-			return err
-		})
+		d.undo("rm", "--force", "--volumes", name)
 		d.run(append(append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1::6767"}, test.args...), i.name)...)
 		url := "http://" + d.run("port", name, "6767/tcp")
 		d.eventually(patience, "healthy with "+test.how, func() (bool, string) { return d.healthy(name) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,16 +48,14 @@ func faults() []*fault {
 		code:    3, serves: "Restored_0",
 	}, {
 		name: "the process hangs (SIGSTOP)",
-		do: func(s *stack, k task) {
-			s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID)
-		},
+		do:   (*stack).hang,
 		code: 137, serves: "Kept",
 	}, {
 		name: "the store hangs in a commit: its disk does not end it",
 		folder: func(t *testing.T, f *fault) string {
 			disk := newHangingDisk(t)
 			f.do = func(s *stack, _ task) {
-				disk.hang()
+				disk.hangs.Store(true)
 				client := http.Client{Timeout: time.Second} // nobody will answer
 				l := load{url: s.url}
 				l.ask(&client, http.MethodPut, "10001", `{"name":"Never acknowledged"}`)
@@ -74,15 +73,11 @@ func faults() []*fault {
 		dies: true, code: 1, serves: "Kept",
 	}, {
 		name: "the database is cut",
-		do: func(s *stack, _ task) {
-			s.shell(baseName(s.t), s.name+"_accounts", "truncate -s 8192 /to/accounts.db")
-		},
+		do:   func(s *stack, _ task) { s.onVolume("truncate -s 8192 /to/accounts.db") },
 		code: 3, refuses: "is cut short",
 	}, {
 		name: "the database is deleted",
-		do: func(s *stack, _ task) {
-			s.shell(baseName(s.t), s.name+"_accounts", "rm /to/accounts.db")
-		},
+		do:   func(s *stack, _ task) { s.onVolume("rm /to/accounts.db") },
 		code: 3, probe: "were put back at the path", serves: "Kept",
 	}}
 }
@@ -137,8 +132,7 @@ func (f *fault) play(d docker, i image) {
 	} else {
 		f.wantService(s, sick, seen, at, broken, &row)
 	}
-	row.print(t)
-	publish(row)
+	publish(t, row)
 }
 
 // wantService waits for the replacement and looks at what it serves.
@@ -160,12 +154,9 @@ func (f *fault) wantRefusal(s *stack, sick task, seen *watch, known time.Time, r
 	var refused []task
 	s.eventually(patience, "two replacements that refuse to start", func() (bool, string) {
 		all, err := s.tasks()
-		refused = nil
-		for _, k := range all {
-			if k.ID != sick.ID && k.Status.State == "failed" {
-				refused = append(refused, k)
-			}
-		}
+		refused = slices.DeleteFunc(slices.Clone(all), func(k task) bool {
+			return k.ID == sick.ID || k.Status.State != "failed"
+		})
 		return err == nil && len(refused) >= 2, fmt.Sprint(all, err)
 	})
 	seen.stop()
@@ -184,7 +175,8 @@ func (f *fault) wantRefusal(s *stack, sick task, seen *watch, known time.Time, r
 	}
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, f.refuses) && strings.Contains(line, `"exit_code":1`) {
-			row.says = between(line, `"err":"`, `"}`)
+			_, said, _ := strings.Cut(line, `"err":"`)
+			row.says, _, _ = strings.Cut(said, `"}`)
 		}
 	}
 }
@@ -201,9 +193,16 @@ func (s *stack) makeOther(i image, name string) {
 }
 
 // shell runs a script beside the service, for the image has no shell.
-func (d docker) shell(image, volume, script string) {
+func (d docker) shell(image, volume, script string, more ...string) {
 	d.t.Helper()
-	d.run("run", "--rm", "--network", "none", "--volume", volume+":/to", image, "sh", "-c", script)
+	args := append([]string{"run", "--rm", "--network", "none", "--volume", volume + ":/to"}, more...)
+	d.run(append(args, image, "sh", "-c", script)...)
+}
+
+// onVolume runs a script on the volume of the service.
+func (s *stack) onVolume(script string) {
+	s.t.Helper()
+	s.shell(baseName(s.t), s.name+"_accounts", script)
 }
 
 // shutListener shuts down the listening socket of the service: there is nothing
@@ -231,7 +230,7 @@ func dataFrom(dir string) string {
 // newMemory mounts a file system of a size that is easily filled.
 func newMemory(t *testing.T, size string) string {
 	t.Helper()
-	dir := folder(t)
+	dir := t.TempDir()
 	harness.Must(t, syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)))
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
@@ -239,11 +238,4 @@ func newMemory(t *testing.T, size string) string {
 		}
 	})
 	return dir
-}
-
-// between is the part of s from after one text to before the next.
-func between(s, from, to string) string {
-	_, rest, _ := strings.Cut(s, from)
-	part, _, _ := strings.Cut(rest, to)
-	return part
 }

@@ -65,17 +65,29 @@ func newStack(d docker) *stack {
 // it starts the service, then it updates it.
 func (s *stack) deploy(image string, more ...string) {
 	s.t.Helper()
-	args := []string{"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(root, "configs", "stack.yml")}
+	files := []string{filepath.Join(root, "configs", "stack.yml")}
 	for i, text := range more {
-		file := filepath.Join(folder(s.t), fmt.Sprint("more-", i, ".yml"))
+		file := filepath.Join(s.t.TempDir(), fmt.Sprint("more-", i, ".yml"))
 		harness.Must(s.t, os.WriteFile(file, []byte(text), 0o600))
+		files = append(files, file)
+	}
+	s.deployFiles(image, nil, files...)
+}
+
+// deployFiles is deploy of any files, with more variables for them.
+func (s *stack) deployFiles(image string, env []string, files ...string) {
+	s.t.Helper()
+	args := []string{"stack", "deploy", "--resolve-image", "never"}
+	for _, file := range files {
 		args = append(args, "--compose-file", file)
 	}
-	env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}
-	if _, err := command(s.ctx, env, "docker", append(args, s.name)...); err != nil {
-		s.t.Fatal(err)
-	}
+	env = append([]string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}, env...)
+	_, err := command(s.ctx, env, "docker", append(args, s.name)...)
+	harness.Must(s.t, err)
 }
+
+// hang stops the process of a task, which does not end it.
+func (s *stack) hang(k task) { s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID) }
 
 // service is the name that Swarm knows it by.
 func (s *stack) service() string { return s.name + "_accountservice" }
@@ -102,7 +114,7 @@ func (s *stack) remove(d docker) error {
 }
 
 // tasks are all tasks of the service, the newest of each slot first.
-func (s *stack) tasks() ([]task, error) {
+func (s *stack) tasks() (all []task, err error) {
 	ids, err := s.try("service", "ps", "--quiet", "--no-trunc", s.service())
 	if err != nil || ids == "" {
 		return nil, err
@@ -111,15 +123,8 @@ func (s *stack) tasks() ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []task
-	for line := range strings.Lines(out) {
-		var k task
-		if err := json.Unmarshal([]byte(line), &k); err != nil {
-			return nil, err
-		}
-		all = append(all, k)
-	}
-	return all, nil
+	err = json.Unmarshal([]byte("["+strings.ReplaceAll(out, "\n", ",")+"]"), &all) // one in each line
+	return all, err
 }
 
 // healthyTask waits until a task that is not among these runs, and its
@@ -214,13 +219,8 @@ func (s *stack) probeLine(k task) string {
 func (s *stack) tellAll() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	var told []string
-	for _, args := range [][]string{
-		{"service", "ps", "--no-trunc", s.service()},
-		{"service", "logs", "--raw", "--tail", "50", s.service()},
-	} {
-		out, err := command(ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
-		told = append(told, out, fmt.Sprint(err))
-	}
-	return strings.Join(told, "\n")
+	d := docker{s.t, ctx}
+	tasks, err1 := d.tryLogs("service", "ps", "--no-trunc", s.service())
+	log, err2 := d.tryLogs("service", "logs", "--raw", "--tail", "50", s.service())
+	return fmt.Sprint(tasks, err1, "\n", log, err2)
 }

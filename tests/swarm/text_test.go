@@ -1,12 +1,9 @@
 package swarm
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -85,7 +82,9 @@ func promises(t *testing.T, file string, kept map[string]bool) {
 func TestStackFileAndDockerfileAgree(t *testing.T) {
 	s, image := service(t, "configs/stack.yml"), dockerfile(t)
 	h := s.Healthcheck
-	want := fmt.Sprintf("--interval=%s --timeout=%s --start-period=%s --retries=%d CMD %s", h.Interval, h.Timeout, h.StartPeriod, h.Retries, jsonList(h.Test[1:]))
+	command, _ := json.Marshal(h.Test[1:]) // strings always marshal
+	want := fmt.Sprintf("--interval=%s --timeout=%s --start-period=%s --retries=%d CMD %s", h.Interval, h.Timeout,
+		h.StartPeriod, h.Retries, command)
 	if got := image.last("HEALTHCHECK"); got != want {
 		t.Errorf("HEALTHCHECK %s, and in configs/stack.yml %s", got, want)
 	}
@@ -153,18 +152,6 @@ func TestBuildContextHoldsWhatTheBinariesImport(t *testing.T) {
 	}
 }
 
-func TestStackFilePassesDockerStackConfig(t *testing.T) {
-	docker, err := exec.LookPath("docker")
-	if err != nil {
-		t.Skip("needs the docker command (no engine)")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if _, err := command(ctx, nil, docker, "stack", "config", "--compose-file", filepath.Join(root, "configs", "stack.yml")); err != nil {
-		t.Error(err)
-	}
-}
-
 // lines are a Dockerfile's instructions, continued lines joined, no comments.
 type lines []string
 
@@ -205,9 +192,4 @@ func dockerContext(t *testing.T) []string {
 		}
 	}
 	return allowed
-}
-
-func jsonList(words []string) string {
-	b, _ := json.Marshal(words) // strings always marshal
-	return string(b)
 }
