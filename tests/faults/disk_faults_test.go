@@ -5,7 +5,6 @@ package faults
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +22,6 @@ var canary = []string{"ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true"}
 // canaryBound is the time in which it finds a disk that takes no writes: it
 // writes after 30 s without any, at the next run of the check.
 const canaryBound = 30*time.Second + interval + bound
-
-// extShutdown is EXT4_IOC_SHUTDOWN of linux/ext4.h.
-const extShutdown = 0x8004587d
 
 // diskFaults are of the file system and of the device under it.
 var diskFaults = []fault{
@@ -178,16 +174,4 @@ func mountAgain(s *scene) {
 		s.place.device.cure()
 	}
 	s.place.again(s.T)
-}
-
-func shutdown(dir string, flag int) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := unix.IoctlSetPointerInt(int(d.Fd()), extShutdown, flag); err != nil {
-		return fmt.Errorf("shutdown: %w", err)
-	}
-	return nil
 }

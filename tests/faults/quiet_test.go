@@ -52,7 +52,7 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 		fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", quietSeeds), "ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true")
 	harness.Must(t, svc.healthy(20*time.Second))
 	t.Cleanup(burn(t, quietBurners, 0))
-	l := newClients(svc.URL)
+	l := newLoad(svc.URL)
 	l.crowd()
 	l.watchQuiet(svc)
 	if svc.Ended(span) {
@@ -60,7 +60,7 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 	}
 	l.end()
 	codes, slowest := l.seen()
-	t.Logf("in %s: %v, and %d writes acknowledged; answers %v, the slowest after %s", span, l.done, l.acks, codes,
+	t.Logf("in %s: %v, and %d writes acknowledged; answers %v, the slowest after %s", span, l.done, l.acks.Load(), codes,
 		slowest.Round(time.Millisecond))
 	if changes := alarms(svc.Log.String()); len(changes) > 0 {
 		t.Errorf("false alarms: %v", changes)
@@ -70,8 +70,8 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 			t.Errorf("it was not busy: no %s", what)
 		}
 	}
-	if l.acks < int(20*span.Seconds()) {
-		t.Errorf("it was not busy: %d acknowledged writes", l.acks)
+	if n := l.acks.Load(); n < int32(20*span.Seconds()) {
+		t.Errorf("it was not busy: %d acknowledged writes", n)
 	}
 	for _, wrong := range l.faults {
 		t.Error(wrong)
@@ -80,7 +80,7 @@ func TestBusyServiceIsNeverCalledIll(t *testing.T) {
 		t.Errorf("answers to clients: %s", got)
 	}
 	if lost := l.compare(svc.URL, quietSeeds); !lost.none() {
-		t.Errorf("lost of %d acknowledged writes: %s", l.acks, lost)
+		t.Errorf("lost of %d acknowledged writes: %s", l.acks.Load(), lost)
 	}
 	if how := svc.stop(); how.code != 0 || how.killed {
 		t.Errorf("stopped with %s", how)

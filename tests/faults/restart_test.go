@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"accountservice/tests/harness"
@@ -26,14 +27,10 @@ type started struct {
 }
 
 // start runs the service and waits until it serves, ends, or does neither.
-func (s *scene) start() (r started) {
+func start(t *testing.T, path string, as *syscall.Credential, limit time.Duration, env ...string) (r started) {
+	t.Helper()
 	began := time.Now()
-	r.svc = startService(s.T, s.path, nil, append(s.env, s.later...)...)
-	r.wait(began, 10*time.Second)
-	return r
-}
-
-func (r *started) wait(began time.Time, limit time.Duration) {
+	r.svc = startService(t, path, as, env...)
 	err := r.svc.healthy(limit)
 	r.took = time.Since(began)
 	switch {
@@ -45,6 +42,7 @@ func (r *started) wait(began time.Time, limit time.Duration) {
 		r.words = err.Error()
 	}
 	r.said = r.svc.errorLines()
+	return r
 }
 
 // restart starts the service again where it was, and after the repair if there
@@ -69,7 +67,7 @@ func (s *scene) restart() {
 
 // tryStart is one start, its words and losses for the table.
 func (s *scene) tryStart(want restart) (words, lost string) {
-	r := s.start()
+	r := start(s.T, s.path, nil, 10*time.Second, append(s.env, s.later...)...)
 	switch {
 	case r.serves:
 		words, lost = s.compare(r, want)
@@ -114,7 +112,7 @@ func (s *scene) compare(r started, want restart) (words, lost string) {
 		}
 		return "serves the other database and says so", "as restored"
 	case want == refuses:
-		s.bad("the start serves, and must refuse; lost of %d acknowledged writes: %s", s.load.acks, l)
+		s.bad("the start serves, and must refuse; lost of %d acknowledged writes: %s", s.load.acks.Load(), l)
 	case want == damaged && l.unreadable > 0 && l.silent == "" && l.writes+l.seeds == 0:
 		var a answer
 		if !harness.Until(s.want.within, func() bool {
@@ -125,7 +123,7 @@ func (s *scene) compare(r started, want restart) (words, lost string) {
 		}
 		return fmt.Sprintf("serves; /health %s %s", a, s.plain(a.words(s.want.check))), l.String()
 	case !l.none():
-		s.bad("lost of %d acknowledged writes: %s", s.load.acks, l)
+		s.bad("lost of %d acknowledged writes: %s", s.load.acks.Load(), l)
 	}
 	return "serves", l.String()
 }

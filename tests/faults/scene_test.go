@@ -102,12 +102,11 @@ func (s *scene) open() {
 	s.then(s.setUp)
 	s.svc = startService(s.T, s.path, nil, s.env...)
 	s.must(s.svc.healthy(20 * time.Second))
-	s.load = newLoad(s.svc.URL, s.every, s.long)
-	if !harness.Until(20*time.Second, func() bool {
-		s.load.mu.Lock()
-		defer s.load.mu.Unlock()
-		return s.load.acks >= 50
-	}) {
+	s.load = newLoad(s.svc.URL)
+	s.load.long = s.long
+	s.load.tick(s.every, &s.load.quiet, s.load.write)
+	s.load.tick(20*time.Millisecond, &s.load.deaf, s.load.read)
+	if !harness.Until(20*time.Second, func() bool { return s.load.acks.Load() >= 50 }) {
 		s.Fatal("not 50 writes are acknowledged")
 	}
 	if s.still {

@@ -103,7 +103,7 @@ var refusedStarts = []startFault{
 		serves:   true,
 		restored: true,
 		do: func(t *testing.T, path string) {
-			older, err := os.ReadFile(filepath.Join(root, "older.db"))
+			older, err := os.ReadFile(olderCopy())
 			harness.Must(t, err)
 			harness.Must(t, os.WriteFile(path, older, 0o600))
 		},

@@ -38,7 +38,6 @@ type startFault struct {
 // database is a good one, made by the service, that rows copy and break.
 type database struct {
 	path  string
-	older string // a copy of it without its last writes
 	seeds int
 	load  *load
 }
@@ -49,16 +48,13 @@ func makeDatabase(t *testing.T) database {
 	dir := filepath.Join(root, "base")
 	harness.Must(t, os.Mkdir(dir, 0o755))
 	db := database{path: filepath.Join(dir, "accounts.db"), seeds: 500}
-	db.older = filepath.Join(root, "older.db")
 	svc := db.serve(t)
 	svc.Stop(t, 0)
 	content, err := os.ReadFile(db.path)
 	harness.Must(t, err)
-	harness.Must(t, os.WriteFile(db.older, content, 0o600))
+	harness.Must(t, os.WriteFile(olderCopy(), content, 0o600))
 	svc = db.serve(t)
-	db.load = newLoad(svc.URL, time.Hour, false)
-	db.load.quiet.Store(true)
-	db.load.deaf.Store(true)
+	db.load = newLoad(svc.URL)
 	for n := range 50 {
 		db.load.write(n)
 	}
@@ -67,18 +63,14 @@ func makeDatabase(t *testing.T) database {
 	return db
 }
 
+// olderCopy is the path of a copy without the last writes.
+func olderCopy() string { return filepath.Join(root, "older.db") }
+
 func (db database) serve(t *testing.T) *service {
 	t.Helper()
 	svc := startService(t, db.path, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", db.seeds))
 	harness.Must(t, svc.healthy(20*time.Second))
 	return svc
-}
-
-// copyTo puts the database, with what stands beside it, into an empty folder.
-func (db database) copyTo(t *testing.T, dir string) (path string) {
-	t.Helper()
-	harness.Must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(db.path))))
-	return filepath.Join(dir, "accounts.db")
 }
 
 // playStart does a fault to a copy of the database and starts the service on it.
@@ -88,7 +80,8 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	dir, err := os.MkdirTemp(root, "start-")
 	harness.Must(t, err)
 	harness.Must(t, os.Chmod(dir, 0o755))
-	path := base.copyTo(t, dir)
+	harness.Must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(base.path)))) // with what stands beside it
+	path := filepath.Join(dir, "accounts.db")
 	if f.harm != nil {
 		f.harm(openFile(t, path))
 	} else {
@@ -96,10 +89,8 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	}
 	before := snapshot(t, dir)
 
-	began := time.Now()
 	env := append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", base.seeds)}, f.env...)
-	r := started{svc: startService(t, path, f.as, env...)}
-	r.wait(began, f.limit+2*time.Second)
+	r := start(t, path, f.as, f.limit+2*time.Second, env...)
 	row.took = r.took
 	switch {
 	case r.refused:

@@ -103,8 +103,8 @@ secrets:
 func (s *stack) wantCheck(check string, want int) {
 	s.t.Helper()
 	s.eventually(patience, fmt.Sprint("/health/checks/", check, " ", want), func() (bool, string) {
-		status, body, err := s.ask(http.MethodGet, s.url+"/health/checks/"+check, "", nil)
-		return status == want, fmt.Sprint(body, err)
+		status, body := s.ask(http.MethodGet, s.url+"/health/checks/"+check, "", nil)
+		return status == want, body
 	})
 }
 
@@ -117,11 +117,11 @@ func (s *stack) wantNoRoom() {
 		for range 50 {
 			n++
 			url := fmt.Sprintf("%s/accounts/full-%d", s.url, n)
-			status, body, err := s.ask(http.MethodPut, url, `{"name":"One more"}`, nil)
+			status, body := s.ask(http.MethodPut, url, `{"name":"One more"}`, nil)
 			if full = status == http.StatusInsufficientStorage; full {
 				break
 			}
-			state = fmt.Sprint(n, " writes: ", status, body, err)
+			state = fmt.Sprint(n, " writes: ", status, body)
 		}
 		return full, state
 	})
@@ -141,8 +141,7 @@ func (s *stack) wantSameTask(k task) {
 // wantNoRights wants that the task runs as the stack file says.
 func (s *stack) wantNoRights(k task) {
 	s.t.Helper()
-	c, err := s.container(k)
-	harness.Must(s.t, err)
+	c := s.containerOf(k)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.State.Pid))
 	harness.Must(s.t, err)
 	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "Uid:\t65532\t65532\t65532\t65532\n"} {

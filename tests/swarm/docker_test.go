@@ -214,11 +214,3 @@ func (d docker) pause(length time.Duration) {
 	case <-d.ctx.Done():
 	}
 }
-
-// step runs a part of a test and prints the seconds that it took.
-func (d docker) step(name string, part func()) {
-	d.t.Helper()
-	start := time.Now()
-	part()
-	d.t.Logf("%-45s %6.1f s", name, time.Since(start).Seconds())
-}

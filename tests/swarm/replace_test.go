@@ -209,9 +209,7 @@ func (s *stack) onVolume(script string) {
 // in the container that could do it.
 func (s *stack) shutListener(k task) {
 	needRoot(s.t)
-	c, err := s.container(k)
-	harness.Must(s.t, err)
-	harness.Must(s.t, harness.ShutListener(c.State.Pid))
+	harness.Must(s.t, harness.ShutListener(s.containerOf(k).State.Pid))
 }
 
 func needRoot(t *testing.T) {

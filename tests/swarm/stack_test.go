@@ -95,7 +95,6 @@ func (s *stack) service() string { return s.name + "_accountservice" }
 // remove takes the stack away and waits: a volume in use can't be removed, and
 // a Swarm left too early leaves its containers behind.
 func (s *stack) remove(d docker) error {
-	start := time.Now()
 	mine := "label=com.docker.stack.namespace=" + s.name
 	_, err := d.try("stack", "rm", s.name)
 	gone := waitFor(d.ctx, 2*time.Minute, "containers and network of "+s.name+" gone", func() (bool, string) {
@@ -109,7 +108,6 @@ func (s *stack) remove(d docker) error {
 		_, last := d.try("volume", "rm", volume)
 		err = errors.Join(err, last)
 	}
-	d.t.Logf("%-45s %6.1f s", "remove the stack and its volume", time.Since(start).Seconds())
 	return err
 }
 
@@ -180,28 +178,24 @@ func (s *stack) end(k task) (task, time.Time) {
 		}
 		return slices.Contains([]string{"failed", "complete", "shutdown"}, now.Status.State), now.String()
 	})
-	c, err := s.container(k)
-	harness.Must(s.t, err)
-	return now, c.State.FinishedAt
+	return now, s.containerOf(k).State.FinishedAt
 }
 
 func stamp(at time.Time) string {
 	return fmt.Sprintf("%d.%09d", at.Unix(), at.Nanosecond())
 }
 
-// container is that of a task, in docker inspect.
-func (s *stack) container(k task) (c container, err error) {
-	err = s.inspect(&c, "container", k.Status.ContainerStatus.ContainerID)
-	return c, err
+// containerOf is that of a task.
+func (s *stack) containerOf(k task) container {
+	s.t.Helper()
+	return s.container(k.Status.ContainerStatus.ContainerID)
 }
 
 // probeLine is what the last probe that failed said, the one line that docker
 // inspect shows.
 func (s *stack) probeLine(k task) string {
 	s.t.Helper()
-	c, err := s.container(k)
-	harness.Must(s.t, err)
-	for _, p := range slices.Backward(c.State.Health.Log) {
+	for _, p := range slices.Backward(s.containerOf(k).State.Health.Log) {
 		if p.ExitCode != 1 { // passed, or cut off by the end of its container
 			continue
 		}

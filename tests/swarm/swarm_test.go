@@ -2,7 +2,10 @@
 
 package swarm
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestSwarm plays the stories of a deployment on a real Swarm. Most of them
 // wait most of the time, and so go beside each other; those that measure load
@@ -12,11 +15,15 @@ func TestSwarm(t *testing.T) {
 	i := builtImage(d)
 	d.initSwarm()
 	t.Run("beside each other", func(t *testing.T) {
+		all := slices.Clone(stories)
 		for _, f := range faults() {
-			beside(t, d, f.name, func(d docker) { f.play(d, i) })
+			all = append(all, story{f.name, f.play})
 		}
-		for _, s := range stories {
-			beside(t, d, s.name, func(d docker) { s.play(d, i) })
+		for _, s := range all {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				s.play(d.in(t), i)
+			})
 		}
 	})
 	for _, s := range alone {
@@ -51,12 +58,4 @@ func storyNames() (names []string) {
 		names = append(names, s.name)
 	}
 	return names
-}
-
-func beside(t *testing.T, d docker, name string, play func(docker)) {
-	t.Run(name, func(t *testing.T) {
-		t.Parallel()
-		d := d.in(t)
-		d.step("in all: "+name, func() { play(d) })
-	})
 }
