@@ -64,22 +64,24 @@ const atOnce = 4
 func TestFaultTable(t *testing.T) {
 	needTable(t)
 	began := time.Now()
-	faults := only(allFaults(), func(f fault) string { return f.name })
+	faults := only(allFaults, func(f fault) string { return f.name })
 	refusedStarts := only(refusedStarts, func(f startFault) string { return "start: " + f.name })
-	running := make([]*row, len(faults))
-	starts := make([]*startRow, len(refusedStarts))
-	slots := make(chan struct{}, atOnce)
+	var running []*row
+	var starts []*startRow
 	base := makeDatabase(t)
+	slots := make(chan struct{}, atOnce)
 	t.Run("beside each other", func(t *testing.T) {
-		for i, f := range faults {
-			running[i] = &row{verdict: verdict{name: f.name}}
+		for _, f := range faults {
+			r := &row{verdict: verdict{name: f.name}}
+			running = append(running, r)
 			if !f.alone {
-				side(t, f.name, slots, &running[i].verdict, func(t *testing.T) { play(t, f, running[i]) })
+				beside(t, f.name, slots, &r.verdict, func(t *testing.T) { play(t, f, r) })
 			}
 		}
-		for i, f := range refusedStarts {
-			starts[i] = &startRow{verdict: verdict{name: f.name}}
-			side(t, "start: "+f.name, slots, &starts[i].verdict, func(t *testing.T) { playStart(t, f, base, starts[i]) })
+		for _, f := range refusedStarts {
+			r := &startRow{verdict: verdict{name: f.name}}
+			starts = append(starts, r)
+			beside(t, "start: "+f.name, slots, &r.verdict, func(t *testing.T) { playStart(t, f, base, r) })
 		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
@@ -100,8 +102,8 @@ func only[F any](all []F, name func(F) string) []F {
 	return slices.DeleteFunc(slices.Clone(all), func(f F) bool { return !wanted.MatchString(name(f)) })
 }
 
-// side plays one row as soon as there is a slot.
-func side(t *testing.T, name string, slots chan struct{}, v *verdict, play func(*testing.T)) {
+// beside plays one row as soon as there is a slot.
+func beside(t *testing.T, name string, slots chan struct{}, v *verdict, play func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
 		slots <- struct{}{}

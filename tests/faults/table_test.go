@@ -91,29 +91,31 @@ func rounded(d time.Duration) string {
 }
 
 var (
-	stamp     = regexp.MustCompile(`\d{8}T\d{6}[\d.]*Z`)
-	moment    = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
-	figure    = regexp.MustCompile(`\b\d{4,}\b|\b\d+(\.\d+)?ms\b|\b\d+\.\d+s\b|\b0x[0-9a-f]+\b`)
-	loop      = regexp.MustCompile(`loop\d+`)
-	pageWord  = regexp.MustCompile(`(page|transaction|to|be:) \d+`)
-	descript  = regexp.MustCompile(`/fd/\d+`)
 	placeName = regexp.MustCompile(`\S*/` + prefix + `\S+?/(place|start)-\d+/(data/)?`)
-	spoken    = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	cure      = regexp.MustCompile(`(?i)restore|remove|check |let only|mounted|chmod|chown|give |free |accept |` +
 		`remount|look for|replace the|another node`)
 )
+
+// varying is what differs from run to run, in this order, and what the table has instead.
+var varying = []struct {
+	words   *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile(`\d{8}T\d{6}[\d.]*Z|\d{4}-\d\d-\d\dT[\d:.]+Z`), "…"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:…"},
+	{regexp.MustCompile(`\b\d{4,}\b|\b\d+(\.\d+)?ms\b|\b\d+\.\d+s\b|\b0x[0-9a-f]+\b`), "…"},
+	{regexp.MustCompile(`/fd/\d+`), "/fd/N"},
+	{regexp.MustCompile(`loop\d+`), "loopN"},
+	{regexp.MustCompile(`(page|transaction|to|be:) \d+`), "$1 …"},
+}
 
 // plain takes out of words what differs from run to run: folders, moments, sizes.
 func plain(words, dir string) string {
 	words = strings.ReplaceAll(words, dir+"/", "")
 	words = strings.ReplaceAll(words, dir, "its folder")
-	words = stamp.ReplaceAllString(words, "…")
-	words = moment.ReplaceAllString(words, "…")
-	words = spoken.ReplaceAllString(words, "127.0.0.1:…")
-	words = figure.ReplaceAllString(words, "…")
-	words = descript.ReplaceAllString(words, "/fd/N")
-	words = loop.ReplaceAllString(words, "loopN")
-	words = pageWord.ReplaceAllString(words, "$1 …")
+	for _, v := range varying {
+		words = v.words.ReplaceAllString(words, v.instead)
+	}
 	if short := []rune(words); len(short) > 240 {
 		words = string(short[:239]) + "…"
 	}
