@@ -50,19 +50,14 @@ func setUp() (err error) {
 	return harness.Build(binaries)
 }
 
-func needTable(t *testing.T) {
-	t.Helper()
-	if os.Getenv("FAULT_TABLE") != "1" {
-		t.Skip("needs root, loop devices, FUSE and some minutes: FAULT_TABLE=1 asks for it (make fault-table)")
-	}
-}
-
 // atOnce is how many rows are played side by side. Each one mostly waits.
 const atOnce = 4
 
 // TestFaultTable plays every row and writes the table.
 func TestFaultTable(t *testing.T) {
-	needTable(t)
+	if os.Getenv("FAULT_TABLE") != "1" {
+		t.Skip("needs root, loop devices, FUSE and some minutes: FAULT_TABLE=1 asks for it (make fault-table)")
+	}
 	began := time.Now()
 	faults := only(allFaults, func(f fault) string { return f.name })
 	refusedStarts := only(refusedStarts, func(f startFault) string { return "start: " + f.name })

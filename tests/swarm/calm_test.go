@@ -64,7 +64,8 @@ secrets:
 		c.s.wantCheck(c.check, http.StatusServiceUnavailable)
 	}
 	rate, bad := d.burst("http://" + net.JoinHostPort(gateway(d), users.port) + "/health")
-	measured(d.t, fmt.Sprintf("%d requests a second asked of /health for %s: sent, not 200", burstRate, burst), fmt.Sprintf("%.0f a second, %d", rate, bad))
+	measured(d.t, fmt.Sprintf("%d requests a second asked of /health for %s: sent, not 200", burstRate, burst),
+		fmt.Sprintf("%.0f a second, %d", rate, bad))
 	if bad > 0 || rate < burstRate/5 {
 		d.t.Errorf("%.0f requests a second, of which %d were not 200; want %d and none", rate, bad, burstRate)
 	}
@@ -74,14 +75,12 @@ secrets:
 	d.pause(calm)
 	users.rename(users.url, "10000", "Written meanwhile")
 	disk.wantNoRoom()
-	for s, k := range tasks {
-		seen[s].stop()
-		s.wantSameTask(k)
-	}
 	for _, beside := range []struct {
 		s    *stack
 		what string
 	}{{users, "a dependency down and one slow"}, {disk, "a full disk"}} {
+		seen[beside.s].stop()
+		beside.s.wantSameTask(tasks[beside.s])
 		slowest, asked, bad := seen[beside.s].slowestHealth()
 		what := fmt.Sprintf("%.0f minutes of %d busy neighbours of its own weight on %d cores, and %s: ",
 			calm.Minutes(), neighbours, runtime.NumCPU(), beside.what)

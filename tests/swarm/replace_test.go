@@ -117,11 +117,8 @@ func (f *fault) play(d docker, i image) {
 	}
 	if !f.dies {
 		row.probe = s.probeLine(sick)
-		if !strings.Contains(row.probe, f.probe) {
-			t.Errorf("the probe says %q, want %q", row.probe, f.probe)
-		}
-		if !strings.Contains(row.why, "unhealthy") {
-			t.Errorf("docker service ps says %q, want that it was unhealthy", row.why)
+		if !strings.Contains(row.probe, f.probe) || !strings.Contains(row.why, "unhealthy") {
+			t.Errorf("the probe says %q, want %q; docker service ps %q, want that it was unhealthy", row.probe, f.probe, row.why)
 		}
 	}
 	if f.cured != nil {

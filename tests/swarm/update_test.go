@@ -71,6 +71,19 @@ func (s *stack) status() (state, message string) {
 	return update.State, update.Message
 }
 
+// serves says whether n healthy tasks run an image.
+func (s *stack) serves(image string, n int) (bool, string) {
+	all, err := s.tasks()
+	for _, k := range all {
+		if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == image {
+			if well, _ := s.healthy(k.Status.ContainerStatus.ContainerID); well {
+				n--
+			}
+		}
+	}
+	return n == 0, fmt.Sprint(all, err)
+}
+
 // wantRolledBack waits until Swarm has taken a release back, and wants the old
 // one to serve what it had. It measures how long that took since a moment, and
 // wants docker service ps to say why of the task that was the release.
@@ -88,12 +101,10 @@ func (s *stack) wantRolledBack(i image, bad string, since time.Time, name, which
 				why = k.Status.Err
 			}
 		}
-		for _, k := range all {
-			if why != "" && k.DesiredState == "running" && k.Spec.ContainerSpec.Image == i.name {
-				return s.healthy(k.Status.ContainerStatus.ContainerID)
-			}
+		if why == "" {
+			return false, fmt.Sprint(all, err)
 		}
-		return false, fmt.Sprint(all, err)
+		return s.serves(i.name, 1)
 	})
 	s.wantAccount(s.url, "10000", "Kept")
 	measured(s.t, name, seconds(time.Since(since)))
@@ -169,19 +180,7 @@ func updateReplicas(d docker, i image) {
 	env := []string{"HAPROXY_IMAGE=" + balancer, "HAPROXY_CONFIG=" + config, "ACCOUNTS_VOLUME=" + s.name}
 	deploy := func(image string) { s.deployFiles(image, env, "testdata/replicas.yml") }
 	deploy(i.name)
-	running := func(image string) (bool, string) {
-		all, err := s.tasks()
-		n := 0
-		for _, k := range all {
-			if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == image {
-				if ok, _ := s.healthy(k.Status.ContainerStatus.ContainerID); ok {
-					n++
-				}
-			}
-		}
-		return n == 2, fmt.Sprint(all, err)
-	}
-	d.eventually(patience, "two healthy replicas", func() (bool, string) { return running(i.name) })
+	d.eventually(patience, "two healthy replicas", func() (bool, string) { return s.serves(i.name, 2) })
 	d.eventually(patience, "both behind HAProxy", func() (bool, string) {
 		ok := true
 		for range 6 { // round robin: each is asked
@@ -194,7 +193,7 @@ func updateReplicas(d docker, i image) {
 	stop := l.run(d.t, 6, 2, 20*time.Millisecond)
 	began := time.Now()
 	deploy(next)
-	d.eventually(patience, "two healthy replicas of the next release", func() (bool, string) { return running(next) })
+	d.eventually(patience, "two healthy replicas of the next release", func() (bool, string) { return s.serves(next, 2) })
 	took := time.Since(began)
 	d.pause(5 * time.Second) // some more load
 	stop()

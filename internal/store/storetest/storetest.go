@@ -389,37 +389,33 @@ func each(ctx context.Context, s store.Store) map[string]error {
 
 func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
 	s := open(t, time.Now)
-	var mu sync.Mutex
-	acked := make(map[store.ID]store.Account)
-	started := make(chan struct{}, 8)
-	var wg sync.WaitGroup
+	var acked sync.Map
+	var started, writers sync.WaitGroup
 	for w := range 8 {
-		wg.Go(func() {
+		started.Add(1)
+		writers.Go(func() {
 			for i := 0; ; i++ {
-				put, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%d-%d", w, i)), store.Draft{Name: "x"}, store.Preconditions{})
+				id := store.ID(fmt.Sprintf("%d-%d", w, i))
+				put, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, store.Preconditions{})
+				if i == 2 {
+					started.Done()
+				}
 				if err != nil {
 					if !errors.Is(err, store.ErrUnavailable) {
 						t.Errorf("Put while closing: %v, want ErrUnavailable", err)
 					}
 					return
 				}
-				mu.Lock()
-				acked[put.Account.ID] = put.Account
-				mu.Unlock()
-				if i == 2 {
-					started <- struct{}{}
-				}
+				acked.Store(id, put.Account)
 			}
 		})
 	}
-	for range 8 {
-		<-started
-	}
+	started.Wait()
 	Close(t, s)
-	wg.Wait()
+	writers.Wait()
 	s = open.Open(t)
-	for id, want := range acked {
-		if got := get(t, s, id); !got.Equal(want) {
+	for id, want := range acked.Range {
+		if got := get(t, s, id.(store.ID)); !got.Equal(want.(store.Account)) {
 			t.Errorf("%s = %+v, want %+v", id, got, want)
 		}
 	}
