@@ -166,7 +166,10 @@ func (s *scene) filler() string { return filepath.Join(s.place.dir, "filler") }
 func (s *scene) fillPlace() { harness.Fill(s.T, s.place.dir) }
 
 // breakExt4 makes the kernel find an error in the file system.
-func (s *scene) breakExt4() { s.must(os.WriteFile(s.place.sysfs("trigger_fs_error"), []byte("1"), 0)) }
+func (s *scene) breakExt4() {
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(s.place.block), "trigger_fs_error")
+	s.must(os.WriteFile(trigger, []byte("1"), 0))
+}
 
 // mountAgain makes the device well and mounts it anew.
 func mountAgain(s *scene) {

@@ -119,11 +119,6 @@ func (p *place) again(t *testing.T) {
 	p.mount(t)
 }
 
-// sysfs is the name of the loop device in /sys/fs/ext4.
-func (p *place) sysfs(name string) string {
-	return filepath.Join("/sys/fs/ext4", filepath.Base(p.block), name)
-}
-
 func detach(dir string) { unix.Unmount(dir, unix.MNT_DETACH) }
 
 // letGo detaches a loop device, at once or when its last user has gone.

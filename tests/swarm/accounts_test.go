@@ -78,12 +78,3 @@ func (d docker) wantDetailedHealth(url, version string) {
 		}
 	}
 }
-
-// restore renames the database of one volume over that of another, as an
-// operator does it with a helper container: the image has no shell. The copy
-// goes beside the file first, for only within one file system a move is a rename.
-func (d docker) restore(shell, from, to string) {
-	d.t.Helper()
-	d.shell(shell, to, "cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync && "+
-		"mv -f /to/.restored /to/accounts.db", "--volume", from+":/from:ro")
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,41 +57,22 @@ func look(client *http.Client, url string) sight {
 	return s
 }
 
-// firstOK is the first 200 for the account that was asked for after a moment.
-func (w *watch) firstOK(after time.Time) (sight, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i := slices.IndexFunc(w.sights, func(s sight) bool {
-		return !s.health && s.status == http.StatusOK && s.at.After(after)
-	})
-	if i < 0 {
-		return sight{}, false
-	}
-	return w.sights[i], true
-}
-
-// servedSince says whether anything was answered after a moment that only a
-// service with a database says: 200, or that there is no such account.
-func (w *watch) servedSince(after time.Time) (said []string) {
+// seen are the answers of /health, or else for the account, that were asked for after a moment.
+func (w *watch) seen(health bool, after time.Time) (all []sight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.sights {
-		if s.at.After(after) && (s.status == http.StatusOK || !s.health && s.status == http.StatusNotFound) {
-			said = append(said, fmt.Sprintf("%d, of /health: %t", s.status, s.health))
+		if s.health == health && s.at.After(after) {
+			all = append(all, s)
 		}
 	}
-	return said
+	return all
 }
 
 // slowestHealth is the longest that an answer of /health took, and how many of
 // all were not 200.
 func (w *watch) slowestHealth() (slowest time.Duration, all, bad int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.sights {
-		if !s.health {
-			continue
-		}
+	for _, s := range w.seen(true, time.Time{}) {
 		all++
 		slowest = max(slowest, s.took)
 		if s.status != http.StatusOK {
