@@ -4,11 +4,10 @@ package faults
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,8 +25,9 @@ type device struct {
 	fs.Inode
 	image *os.File
 
-	mu  sync.Mutex
-	ill [3]sickness // by operation
+	ill   atomic.Pointer[sickness]
+	well  context.Context // ends when it is cured
+	cured context.CancelFunc
 }
 
 // operation is a kind of request to the device.
@@ -39,78 +39,55 @@ const (
 	flushes // fsync
 )
 
-// sickness is what one kind of request meets.
-type sickness struct {
-	hang  chan struct{} // closed when it is over; nil: answers
-	fail  bool
-	delay time.Duration
-	after int // requests that still pass before fail or hang begins
-	once  bool
-	only  func(data []byte) bool // the requests that meet it; nil: all
-}
-
-// cure ends whatever is wrong with the device.
-func (d *device) cure() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range d.ill {
-		if s.hang != nil {
-			close(s.hang)
-		}
-	}
-	d.ill = [3]sickness{}
-}
+// sickness is what a request meets before it is done.
+type sickness func(d *device, op operation, data []byte) syscall.Errno
 
 // failing makes all requests of a kind fail.
-func failing(op operation) func(*device) { return meeting(sickness{fail: true}, op) }
+func failing(ill operation) sickness {
+	return func(_ *device, op operation, _ []byte) syscall.Errno { return failIf(op == ill) }
+}
+
+// failingOnce makes the nth write fail of those that count.
+func failingOnce(n int32, counts func(data []byte) bool) sickness {
+	var seen atomic.Int32
+	return func(_ *device, op operation, data []byte) syscall.Errno {
+		return failIf(op == writes && counts(data) && seen.Add(1) == n)
+	}
+}
+
+func failIf(fails bool) syscall.Errno {
+	if fails {
+		return syscall.EIO
+	}
+	return 0
+}
 
 // hanging makes all requests of a kind wait until the device is cured.
-func hanging(op operation) func(*device) {
-	return func(d *device) { meeting(sickness{hang: make(chan struct{})}, op)(d) }
-}
-
-// failingOnce makes one write fail, after some that pass; only says which count.
-func failingOnce(after int, only func(data []byte) bool) func(*device) {
-	return meeting(sickness{fail: true, once: true, after: after, only: only}, writes)
-}
-
-// meeting makes requests meet a sickness from now on.
-func meeting(ill sickness, ops ...operation) func(*device) {
-	return func(d *device) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for _, op := range ops {
-			d.ill[op] = ill
+func hanging(ill operation) sickness {
+	return func(d *device, op operation, _ []byte) syscall.Errno {
+		if op == ill {
+			<-d.well.Done()
 		}
+		return 0
 	}
+}
+
+// slow makes all requests take longer.
+func slow(*device, operation, []byte) syscall.Errno {
+	<-time.After(50 * time.Millisecond)
+	return 0
+}
+
+// cure ends whatever is wrong with the device, for good.
+func (d *device) cure() {
+	d.ill.Store(nil)
+	d.cured()
 }
 
 // suffer is what a request meets now.
 func (d *device) suffer(op operation, data []byte) syscall.Errno {
-	d.mu.Lock()
-	kind := &d.ill[op]
-	if kind.hang == nil && !kind.fail && kind.delay == 0 || kind.only != nil && !kind.only(data) {
-		d.mu.Unlock()
-		return 0
-	}
-	if kind.after > 0 {
-		kind.after--
-		d.mu.Unlock()
-		return 0
-	}
-	hang, fail, delay := kind.hang, kind.fail, kind.delay
-	if kind.once {
-		kind.fail = false
-	}
-	d.mu.Unlock()
-	if hang != nil {
-		<-hang
-	}
-	if delay > 0 {
-		<-time.After(delay)
-	}
-	if fail {
-		return syscall.EIO
+	if ill := d.ill.Load(); ill != nil {
+		return (*ill)(d, op, data)
 	}
 	return 0
 }
@@ -170,6 +147,7 @@ func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 	harness.Must(t, os.Mkdir(mount, 0o755))
 
 	d = &device{image: image}
+	d.well, d.cured = context.WithCancel(context.Background())
 	root := &fs.Inode{}
 	options := &fs.Options{MountOptions: fuse.MountOptions{
 		DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults", MaxBackground: 256,
@@ -178,7 +156,7 @@ func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 		root.AddChild("disk", root.NewPersistentInode(ctx, d, fs.StableAttr{Mode: syscall.S_IFREG}), false)
 	}
 	server, err := mountAlone(mount, root, options)
-	if err != nil {
+	if err != nil { // there is no usable /dev/fuse, or no right to mount
 		skip(t, "FUSE cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -205,14 +183,4 @@ func mountAlone(dir string, root fs.InodeEmbedder, options *fs.Options) (*fuse.S
 		}
 	}
 	return server, err
-}
-
-// canFUSE says why this machine cannot make a device, or "".
-func canFUSE() string {
-	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Sprintf("there is no usable /dev/fuse (%v)", err)
-	}
-	f.Close()
-	return ""
 }

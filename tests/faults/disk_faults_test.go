@@ -5,7 +5,6 @@ package faults
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +22,6 @@ var canary = []string{"ACCOUNTSERVICE_CHECKS_BOLT_WRITE_CANARY=true"}
 // canaryBound is the time in which it finds a disk that takes no writes: it
 // writes after 30 s without any, at the next run of the check.
 const canaryBound = 30*time.Second + interval + bound
-
-// extShutdown is EXT4_IOC_SHUTDOWN of linux/ext4.h.
-const extShutdown = 0x8004587d
 
 // diskFaults are of the file system and of the device under it.
 var diskFaults = []fault{
@@ -89,16 +85,18 @@ var diskFaults = []fault{
 		device: failing(writes),
 		want:   want{within: canaryBound},
 	},
-	{name: "device: the 7th write fails, once", place: sick, device: failingOnce(6, nil)},
-	{name: "device: the 20th write fails, once", place: sick, device: failingOnce(19, nil)},
+	{name: "device: the 7th write fails, once", place: sick, device: failingOnce(7, anyWrite)},
+	{name: "device: the 20th write fails, once", place: sick, device: failingOnce(20, anyWrite)},
 	{
 		name:   "device: the write of a meta page fails, once",
 		place:  sick,
-		device: failingOnce(0, isMeta),
+		device: failingOnce(1, isMeta),
 		want:   want{restart: serves},
 	},
 	{name: "device: every flush (fsync) fails", place: sick, device: failing(flushes)},
 }
+
+func anyWrite([]byte) bool { return true }
 
 // isMeta says whether a write begins with a meta page: page 0 or 1 of this type
 // (0x04), and the magic number behind the header.
@@ -128,7 +126,7 @@ var hangFaults = []fault{
 	{
 		name:   "device: every request takes 50 ms longer",
 		place:  sick,
-		device: meeting(sickness{delay: 50 * time.Millisecond}, reads, writes, flushes),
+		device: slow,
 		want:   want{unseen: "slow is not dead; requests are answered later", restart: serves},
 	},
 }
@@ -168,7 +166,10 @@ func (s *scene) filler() string { return filepath.Join(s.place.dir, "filler") }
 func (s *scene) fillPlace() { harness.Fill(s.T, s.place.dir) }
 
 // breakExt4 makes the kernel find an error in the file system.
-func (s *scene) breakExt4() { s.must(os.WriteFile(s.place.sysfs("trigger_fs_error"), []byte("1"), 0)) }
+func (s *scene) breakExt4() {
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(s.place.block), "trigger_fs_error")
+	s.must(os.WriteFile(trigger, []byte("1"), 0))
+}
 
 // mountAgain makes the device well and mounts it anew.
 func mountAgain(s *scene) {
@@ -176,16 +177,4 @@ func mountAgain(s *scene) {
 		s.place.device.cure()
 	}
 	s.place.again(s.T)
-}
-
-func shutdown(dir string, flag int) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := unix.IoctlSetPointerInt(int(d.Fd()), extShutdown, flag); err != nil {
-		return fmt.Errorf("shutdown: %w", err)
-	}
-	return nil
 }

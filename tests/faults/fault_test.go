@@ -2,7 +2,10 @@
 
 package faults
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The published defaults of every check, which are what is measured.
 const (
@@ -34,7 +37,7 @@ type fault struct {
 	still  bool // nobody writes from before the fault on
 	paused bool // nobody writes while harm is done
 	harm   func(*dbFile)
-	device func(*device)
+	device sickness
 	do     func(*scene)
 
 	setUp   func(*scene) // before the service starts
@@ -73,10 +76,4 @@ const (
 )
 
 // allFaults are the rows of running services, in the order of the table.
-func allFaults() []fault {
-	var all []fault
-	for _, some := range [][]fault{nameFaults, contentFaults, diskFaults, hangFaults, dependencyFaults, timeFaults} {
-		all = append(all, some...)
-	}
-	return all
-}
+var allFaults = slices.Concat(nameFaults, contentFaults, diskFaults, hangFaults, dependencyFaults, timeFaults)

@@ -50,45 +50,39 @@ func setUp() (err error) {
 	return harness.Build(binaries)
 }
 
-func needTable(t *testing.T) {
-	t.Helper()
-	if os.Getenv("FAULT_TABLE") != "1" {
-		t.Skip("needs root, loop devices, FUSE and some minutes: FAULT_TABLE=1 asks for it (make fault-table)")
-	}
-}
-
 // atOnce is how many rows are played side by side. Each one mostly waits.
 const atOnce = 4
 
 // TestFaultTable plays every row and writes the table.
 func TestFaultTable(t *testing.T) {
-	needTable(t)
+	if os.Getenv("FAULT_TABLE") != "1" {
+		t.Skip("needs root, loop devices, FUSE and some minutes: FAULT_TABLE=1 asks for it (make fault-table)")
+	}
 	began := time.Now()
-	faults := only(allFaults(), func(f fault) string { return f.name })
+	faults := only(allFaults, func(f fault) string { return f.name })
 	refusedStarts := only(refusedStarts, func(f startFault) string { return "start: " + f.name })
-	running := make([]*row, len(faults))
-	starts := make([]*startRow, len(refusedStarts))
-	slots := make(chan struct{}, atOnce)
+	var running []*row
+	var starts []*startRow
 	base := makeDatabase(t)
+	slots := make(chan struct{}, atOnce)
 	t.Run("beside each other", func(t *testing.T) {
-		for i, f := range faults {
-			running[i] = &row{name: f.name}
+		for _, f := range faults {
+			r := &row{verdict: verdict{name: f.name}}
+			running = append(running, r)
 			if !f.alone {
-				side(t, f.name, slots, &running[i].skipped, func(t *testing.T) { play(t, f, running[i]) })
+				beside(t, f.name, slots, &r.verdict, func(t *testing.T) { play(t, f, r) })
 			}
 		}
-		for i, f := range refusedStarts {
-			starts[i] = &startRow{name: f.name}
-			side(t, "start: "+f.name, slots, &starts[i].skipped, func(t *testing.T) { playStart(t, f, base, starts[i]) })
+		for _, f := range refusedStarts {
+			r := &startRow{verdict: verdict{name: f.name}}
+			starts = append(starts, r)
+			beside(t, "start: "+f.name, slots, &r.verdict, func(t *testing.T) { playStart(t, f, base, r) })
 		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
 	for i, f := range faults {
 		if f.alone {
-			t.Run(f.name, func(t *testing.T) {
-				reasons.Store(t.Name(), &running[i].skipped)
-				play(t, f, running[i])
-			})
+			t.Run(f.name, func(t *testing.T) { play(t, f, running[i]) })
 		}
 	}
 	writeDocument(t, running, starts)
@@ -103,25 +97,25 @@ func only[F any](all []F, name func(F) string) []F {
 	return slices.DeleteFunc(slices.Clone(all), func(f F) bool { return !wanted.MatchString(name(f)) })
 }
 
-// side plays one row as soon as there is a slot.
-func side(t *testing.T, name string, slots chan struct{}, skipped *string, play func(*testing.T)) {
+// beside plays one row as soon as there is a slot.
+func beside(t *testing.T, name string, slots chan struct{}, v *verdict, play func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
 		slots <- struct{}{}
 		defer func() { <-slots }()
-		reasons.Store(t.Name(), skipped)
+		verdicts.Store(t.Name(), v)
 		play(t)
 	})
 }
 
-// reasons holds for each test where its reason to skip goes.
-var reasons sync.Map
+// verdicts holds for each test the one of its row.
+var verdicts sync.Map
 
 // skip leaves a row out and says why, in the table too.
 func skip(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if at, ok := reasons.Load(t.Name()); ok {
-		*at.(*string) = fmt.Sprintf(format, args...)
+	if v, ok := verdicts.Load(t.Name()); ok {
+		v.(*verdict).skipped = fmt.Sprintf(format, args...)
 	}
 	t.Skipf(format, args...)
 }

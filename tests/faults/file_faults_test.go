@@ -6,20 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"accountservice/tests/harness"
-
-	"golang.org/x/sys/unix"
 )
 
 // nameFaults take the file away from its path.
 var nameFaults = []fault{
+	{name: "file deleted", do: (*scene).remove, want: want{restart: serves}},
 	{
-		name: "file deleted",
-		do:   func(s *scene) { s.must(os.Remove(s.path)) },
-		want: want{restart: serves},
-	}, {
 		name: "file renamed away",
 		do:   func(s *scene) { s.must(os.Rename(s.path, s.path+".old")) },
 		want: want{restart: serves},
@@ -33,14 +29,14 @@ var nameFaults = []fault{
 		want: want{restart: serves},
 	}, {
 		name:  "file deleted, store.bolt.rescue_dir is set",
-		setUp: func(s *scene) { s.rescueDir() },
-		do:    func(s *scene) { s.must(os.Remove(s.path)) },
+		setUp: (*scene).rescueDir,
+		do:    (*scene).remove,
 		want:  want{restart: serves},
 	}, {
 		name:  "file deleted, store.bolt.rescue_dir is on another file system",
 		place: disk,
-		setUp: func(s *scene) { s.rescueDir() },
-		do:    func(s *scene) { s.must(os.Remove(s.path)) },
+		setUp: (*scene).rescueDir,
+		do:    (*scene).remove,
 		want:  want{restart: refuses},
 		repair: func(s *scene) {
 			copies, err := filepath.Glob(filepath.Join(filepath.Dir(s.place.dir), "rescue", "*"))
@@ -56,7 +52,7 @@ var nameFaults = []fault{
 	}, {
 		name:  "file deleted on a full disk",
 		place: ram,
-		do:    func(s *scene) { s.fillPlace(); s.must(os.Remove(s.path)) },
+		do:    func(s *scene) { s.fillPlace(); s.remove() },
 		after: func(s *scene) {
 			if code := s.load.put("refused", "refused"); code != 507 {
 				s.bad("a write gets %d, want 507", code)
@@ -73,21 +69,19 @@ var nameFaults = []fault{
 		want: want{health: 200, check: "records", codes: "507", restart: serves},
 	}, {
 		name:    "another database renamed over it",
-		prepare: func(s *scene) { s.anotherDatabase() },
-		do:      func(s *scene) { s.must(os.Rename(s.path+".other", s.path)) },
+		prepare: func(s *scene) { anotherDatabase(s.T, s.place.dir) },
+		do:      (*scene).renameOther,
 		want:    want{restart: restored},
 	}, {
 		name:    "another database copied over it in place",
-		prepare: func(s *scene) { s.anotherDatabase() },
+		paused:  true, // a commit under way would go on in the other file
+		prepare: func(s *scene) { anotherDatabase(s.T, s.place.dir) },
 		do: func(s *scene) {
 			other, err := os.ReadFile(s.path + ".other")
 			s.must(err)
-			f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
-			s.must(err)
-			defer f.Close()
-			_, err = f.WriteAt(other, 0)
-			s.must(err)
-			s.must(f.Truncate(int64(len(other))))
+			d := openFile(s.T, s.path)
+			d.write(0, other)
+			d.cut(int64(len(other)))
 		},
 		want: want{restart: restored},
 	}, {
@@ -97,7 +91,7 @@ var nameFaults = []fault{
 			s.must(err)
 			s.must(os.WriteFile(s.path+".other", make([]byte, info.Size()), 0o600))
 		},
-		do:   func(s *scene) { s.must(os.Rename(s.path+".other", s.path)) },
+		do:   (*scene).renameOther,
 		want: want{restart: refuses},
 	}, {
 		name: "its folder removed with all in it",
@@ -108,8 +102,8 @@ var nameFaults = []fault{
 	}, {
 		name:   "its file system unmounted lazily (restart with store.bolt.create=never)",
 		place:  disk,
-		later:  []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"}, // else a forgotten volume is a first start
-		do:     func(s *scene) { s.must(unix.Unmount(s.place.dir, unix.MNT_DETACH)) },
+		later:  neverCreate, // else a forgotten volume is a first start
+		do:     func(s *scene) { detach(s.place.dir) },
 		want:   want{health: 200, check: "records", exit: 3, restart: refuses},
 		repair: func(s *scene) { s.place.mount(s.T) },
 		mended: "mounted again",
@@ -118,12 +112,12 @@ var nameFaults = []fault{
 
 // contentFaults change what is in the file, by another file descriptor.
 var contentFaults = []fault{
-	{name: "cut to 0 bytes", harm: func(d *dbFile) { d.cut(0) }, want: want{restart: refuses}},
+	{name: "cut to 0 bytes", harm: (*dbFile).empty, want: want{restart: refuses}},
 	{name: "cut to 8192 bytes", harm: func(d *dbFile) { d.cut(8192) }, want: want{restart: refuses}},
 	{name: "cut to half", harm: (*dbFile).cutInHalf, want: want{restart: refuses}},
 	{
 		name: "cut to 0 and grown again with zeros",
-		harm: func(d *dbFile) { length := d.length(); d.cut(0); d.cut(length) },
+		harm: func(d *dbFile) { length := d.length(); d.empty(); d.cut(length) },
 		want: want{restart: refuses},
 	},
 	{name: "both meta pages damaged", harm: (*dbFile).garbleMetas, want: want{restart: refuses}},
@@ -178,6 +172,11 @@ func onRecords(name string, seeds int, harm func(*dbFile)) fault {
 	return fault{name: name, seeds: seeds, paused: true, harm: harm, want: found}
 }
 
+func (s *scene) remove() { s.must(os.Remove(s.path)) }
+
+// renameOther puts what was made beside the database in its place.
+func (s *scene) renameOther() { s.must(os.Rename(s.path+".other", s.path)) }
+
 // rescueDir makes a folder beside the place, for copies of a lost database.
 func (s *scene) rescueDir() {
 	dir := filepath.Join(filepath.Dir(s.place.dir), "rescue")
@@ -185,14 +184,17 @@ func (s *scene) rescueDir() {
 	s.env = append(s.env, "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+dir)
 }
 
-// anotherDatabase makes a good database with other accounts beside this one.
-func (s *scene) anotherDatabase() {
-	dir := filepath.Join(s.place.dir, "other")
-	s.must(os.Mkdir(dir, 0o755))
-	path := filepath.Join(dir, "accounts.db")
-	other := startService(s.T, path, nil, "ACCOUNTSERVICE_STORE_SEED=7")
-	s.must(other.healthy(20 * time.Second))
-	other.Stop(s.T, 0)
-	s.must(os.Rename(path, s.path+".other"))
-	s.must(os.RemoveAll(dir))
+// anotherDatabase makes a good database with other accounts in this folder.
+func anotherDatabase(t *testing.T, dir string) (path string) {
+	t.Helper()
+	own := filepath.Join(dir, "other")
+	harness.Must(t, os.Mkdir(own, 0o755))
+	made := filepath.Join(own, "accounts.db")
+	svc := startService(t, made, nil, "ACCOUNTSERVICE_STORE_SEED=7")
+	harness.Must(t, svc.healthy(20*time.Second))
+	svc.Stop(t, 0)
+	path = filepath.Join(dir, "accounts.db.other")
+	harness.Must(t, os.Rename(made, path))
+	harness.Must(t, os.RemoveAll(own))
+	return path
 }

@@ -44,30 +44,25 @@ type load struct {
 	stop   chan struct{}
 	all    sync.WaitGroup
 
+	flying atomic.Int32 // writes under way
+	acks   atomic.Int32
+
 	mu      sync.Mutex
 	acked   map[string]account // the newest acknowledged state of each account
-	acks    int
-	flying  int             // writes under way
-	codes   map[string]bool // "PUT 503" since forget
+	done    map[string]int     // of each kind of work, in the quiet run
+	codes   map[string]bool    // "PUT 503" since forget
 	slowest time.Duration
 	faults  []string // answers that must not be, at most some of them
 }
 
-func newLoad(url string, every time.Duration, long bool) *load {
-	l := newClients(url)
-	l.long = long
-	l.tick(every, &l.quiet, l.write)
-	l.tick(20*time.Millisecond, &l.deaf, l.read)
-	return l
-}
-
-// newClients are those of a load that does nothing by itself.
-func newClients(url string) *load {
+// newLoad is a load that does nothing by itself.
+func newLoad(url string) *load {
 	return &load{
 		url:    url,
 		client: &http.Client{Timeout: requestLimit + 4*time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 128}},
 		stop:   make(chan struct{}),
 		acked:  make(map[string]account),
+		done:   make(map[string]int),
 		codes:  make(map[string]bool),
 	}
 }
@@ -101,11 +96,7 @@ func (l *load) end() {
 // still makes the writer stop and waits until no write is under way.
 func (l *load) still() {
 	l.quiet.Store(true)
-	harness.Until(10*time.Second, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.flying == 0
-	})
+	harness.Until(10*time.Second, func() bool { return l.flying.Load() == 0 })
 }
 
 // forget drops answers that there were, and the time of the slowest.
@@ -123,32 +114,23 @@ func (l *load) write(n int) {
 	if l.long {
 		id, name = fmt.Sprint("long-", n), strings.Repeat("x", 240)
 	}
-	l.mu.Lock()
-	l.flying++
-	l.mu.Unlock()
 	l.put(id, name)
-	l.mu.Lock()
-	l.flying--
-	l.mu.Unlock()
 }
 
 // put writes one account and remembers it when that was acknowledged.
 func (l *load) put(id, name string) int { return l.putAt(l.url, id, name) }
 
 func (l *load) putAt(url, id, name string) int {
-	req, err := http.NewRequest(http.MethodPut, url+"/accounts/"+id, strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
-	if err != nil {
-		panic(err) // of a constant form
-	}
-	req.Header.Set("Content-Type", "application/json")
-	acc, code := l.do("PUT", req)
+	l.flying.Add(1)
+	defer l.flying.Add(-1)
+	acc, code := l.do("PUT", url+"/accounts/"+id, fmt.Sprintf(`{"name":%q}`, name))
 	if code/100 == 2 {
+		l.acks.Add(1)
 		l.mu.Lock()
-		l.acks++
+		defer l.mu.Unlock()
 		if acc.Version > l.acked[id].Version {
 			l.acked[id] = acc
 		}
-		l.mu.Unlock()
 	}
 	return code
 }
@@ -156,44 +138,24 @@ func (l *load) putAt(url, id, name string) int {
 func (l *load) read(int) {
 	n := rand.IntN(seedsRead)
 	id := fmt.Sprint(10000 + n)
-	acc, code := l.get(id)
+	acc, code := l.do("GET", l.url+"/accounts/"+id, "")
 	if code == 404 || code == 200 && acc.Name != fmt.Sprint("Person_", n) {
 		l.wrong("GET %s = %d %q: silently not what was stored", id, code, acc.Name)
 	}
 }
 
-func (l *load) get(id string) (account, int) {
-	req, err := http.NewRequest(http.MethodGet, l.url+"/accounts/"+id, nil)
-	if err != nil {
-		panic(err) // of a constant form
-	}
-	return l.do("GET", req)
-}
-
 // do makes a request and judges the form of its answer.
-func (l *load) do(method string, req *http.Request) (acc account, code int) {
+func (l *load) do(method, url, body string) (acc account, code int) {
 	began := time.Now()
-	said := ""
-	resp, err := l.client.Do(req)
-	var body []byte
-	if err == nil {
-		body, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
-	}
+	code, answer, err := l.send(method, url, body)
 	took := time.Since(began)
+	said := fmt.Sprint(code)
 	switch {
 	case err != nil:
 		said = why(err)
-	default:
-		code = resp.StatusCode
-		said = fmt.Sprint(code)
-		if code >= 500 && resp.Header.Get("Content-Type") != "application/problem+json" {
-			l.wrong("%s %s = %d without problem details: %s", method, req.URL.Path, code, body)
-		}
-		if code < 300 {
-			if err := json.Unmarshal(body, &acc); err != nil {
-				l.wrong("%s %s = %d %s", method, req.URL.Path, code, body)
-			}
+	case code < 300:
+		if err := json.Unmarshal(answer, &acc); err != nil {
+			l.wrong("%s %s = %d %s", method, url, code, answer)
 		}
 	}
 	l.mu.Lock()
@@ -201,6 +163,27 @@ func (l *load) do(method string, req *http.Request) (acc account, code int) {
 	l.codes[method+" "+said] = true
 	l.slowest = max(l.slowest, took)
 	return acc, code
+}
+
+// send returns the answer to a request, which has problem details if it is a 5xx.
+func (l *load) send(method, url, body string) (code int, answer []byte, err error) {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	if answer, err = io.ReadAll(resp.Body); err != nil {
+		return 0, nil, err
+	}
+	if resp.StatusCode >= 500 && resp.Header.Get("Content-Type") != "application/problem+json" {
+		l.wrong("%s %s = %d without problem details: %s", method, url, resp.StatusCode, answer)
+	}
+	return resp.StatusCode, answer, nil
 }
 
 func (l *load) wrong(format string, args ...any) {

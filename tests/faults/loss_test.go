@@ -5,7 +5,6 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 )
@@ -69,7 +68,8 @@ func (l *load) compare(url string, seeds int) (lost loss) {
 // each asks for these accounts one by one, some at once. What can't be read is
 // counted and left out of there.
 func (l *load) each(url string, want map[string]account) (there map[string]account, lost loss) {
-	at := &load{url: url, client: l.client, codes: make(map[string]bool)}
+	at := newLoad(url) // what it is told is no answer to a client
+	defer at.client.CloseIdleConnections()
 	there = make(map[string]account)
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -78,7 +78,7 @@ func (l *load) each(url string, want map[string]account) (there map[string]accou
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			acc, code := at.get(id)
+			acc, code := at.do("GET", url+"/accounts/"+id, "")
 			mu.Lock()
 			defer mu.Unlock()
 			switch code {
@@ -103,13 +103,8 @@ func (l *load) list(url string) (there map[string]account, whole bool) {
 			Items      []account
 			NextCursor string `json:"next_cursor"`
 		}
-		resp, err := l.client.Get(url + "/accounts?limit=1000&cursor=" + cursor)
-		if err != nil {
-			return there, false
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil {
+		code, body, err := l.send("GET", url+"/accounts?limit=1000&cursor="+cursor, "")
+		if err != nil || code != http.StatusOK || json.Unmarshal(body, &page) != nil {
 			return there, false
 		}
 		for _, acc := range page.Items {

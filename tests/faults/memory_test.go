@@ -3,8 +3,6 @@
 package faults
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -28,31 +26,24 @@ func (s *scene) pageOut() {
 	defer unix.Close(fd)
 	for _, m := range s.mapped(pid) {
 		// EINVAL: locked in memory, which no shortage takes away
-		if err := pageOut(fd, m); err != nil && !errors.Is(err, syscall.EINVAL) {
-			s.Fatalf("process_madvise: %v", err)
+		if errno := pageOut(fd, m); errno != 0 && errno != syscall.EINVAL {
+			s.Fatalf("process_madvise: %v", errno)
 		}
 	}
 	s.must(os.WriteFile("/proc/sys/vm/drop_caches", []byte("1\n"), 0))
 }
 
 // stretch of another process's memory, as process_madvise takes it.
-type stretch struct {
-	start uintptr
-	size  uint64
-}
+type stretch struct{ start, size uintptr }
 
 // mapped lists where the process has the database in its memory.
 func (s *scene) mapped(pid int) (all []stretch) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	s.must(err)
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if !strings.HasSuffix(lines.Text(), s.path) {
-			continue
-		}
+	for line := range strings.Lines(string(maps)) {
 		var from, to uintptr
-		if _, err := fmt.Sscanf(lines.Text(), "%x-%x", &from, &to); err == nil {
-			all = append(all, stretch{from, uint64(to - from)})
+		if _, err := fmt.Sscanf(line, "%x-%x", &from, &to); err == nil && strings.HasSuffix(line, s.path+"\n") {
+			all = append(all, stretch{from, to - from})
 		}
 	}
 	if len(all) == 0 {
@@ -61,15 +52,11 @@ func (s *scene) mapped(pid int) (all []stretch) {
 	return all
 }
 
-func pageOut(pidfd int, m stretch) error {
+func pageOut(pidfd int, m stretch) (errno syscall.Errno) {
 	for {
-		_, _, errno := syscall.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(pidfd), uintptr(unsafe.Pointer(&m)), 1,
+		_, _, errno = syscall.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(pidfd), uintptr(unsafe.Pointer(&m)), 1,
 			unix.MADV_PAGEOUT, 0, 0)
-		switch errno {
-		case 0:
-			return nil
-		case syscall.EAGAIN, syscall.EINTR:
-		default:
+		if errno != syscall.EAGAIN && errno != syscall.EINTR {
 			return errno
 		}
 	}

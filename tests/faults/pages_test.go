@@ -5,7 +5,6 @@ package faults
 import (
 	"bytes"
 	"encoding/binary"
-	"hash/fnv"
 	"os"
 	"testing"
 
@@ -19,7 +18,6 @@ const (
 	elementSize = 16
 	flagBranch  = 0x01
 	flagLeaf    = 0x02
-	bucketFlag  = 0x01
 	rootField   = 16 // in a meta
 	accountsKey = "AccountBucket"
 )
@@ -72,6 +70,7 @@ func (d *dbFile) garble(offset, n int64) {
 func (d *dbFile) garblePage(id uint64) { d.t.Helper(); d.garble(int64(id)*d.size, d.size) }
 
 func (d *dbFile) cut(size int64) { d.t.Helper(); harness.Must(d.t, d.f.Truncate(size)) }
+func (d *dbFile) empty()         { d.t.Helper(); d.cut(0) }
 
 func (d *dbFile) length() int64 {
 	d.t.Helper()
@@ -83,67 +82,49 @@ func (d *dbFile) length() int64 {
 // flip turns one bit.
 func (d *dbFile) flip(offset int64, bit byte) {
 	d.t.Helper()
-	b := d.read(offset, 1)
-	b[0] ^= bit
-	d.write(offset, b)
+	d.write(offset, []byte{d.read(offset, 1)[0] ^ bit})
 }
 
 // metaPage is one of the two.
 type metaPage struct {
-	page     int64 // 0 or 1
+	at       int64 // of its fields in the file
 	root     uint64
 	freelist uint64
 	high     uint64 // pages in use
 	txid     uint64
-	valid    bool
 }
 
 func (d *dbFile) meta(page int64) metaPage {
 	d.t.Helper()
-	b := d.read(page*d.size+headerSize, 64)
-	sum := fnv.New64a()
-	sum.Write(b[:56])
+	at := page*d.size + headerSize
+	b := d.read(at, 64)
 	order := binary.NativeEndian
-	return metaPage{
-		page:     page,
-		root:     order.Uint64(b[16:]),
-		freelist: order.Uint64(b[32:]),
-		high:     order.Uint64(b[40:]),
-		txid:     order.Uint64(b[48:]),
-		valid:    order.Uint64(b[56:]) == sum.Sum64(),
-	}
+	return metaPage{at, order.Uint64(b[rootField:]), order.Uint64(b[32:]), order.Uint64(b[40:]), order.Uint64(b[48:])}
 }
 
-// metas returns the newer and the older meta page.
-func (d *dbFile) metas() (newer, older metaPage) {
+func (d *dbFile) newest() metaPage { d.t.Helper(); return d.meta(d.newestPage()) }
+func (d *dbFile) older() metaPage  { d.t.Helper(); return d.meta(1 - d.newestPage()) }
+
+func (d *dbFile) newestPage() int64 {
 	d.t.Helper()
-	newer, older = d.meta(0), d.meta(1)
-	if older.txid > newer.txid {
-		newer, older = older, newer
+	if d.meta(1).txid > d.meta(0).txid {
+		return 1
 	}
-	return newer, older
+	return 0
 }
 
-func (d *dbFile) newest() metaPage { m, _ := d.metas(); return m }
-func (d *dbFile) older() metaPage  { _, m := d.metas(); return m }
-
-func (d *dbFile) garbleMeta(m metaPage) { d.t.Helper(); d.garble(m.page*d.size+headerSize, 64) }
-func (d *dbFile) garbleNewest()         { d.t.Helper(); d.garbleMeta(d.newest()) }
-func (d *dbFile) garbleOlder()          { d.t.Helper(); d.garbleMeta(d.older()) }
-func (d *dbFile) flipNewest() {
+func (d *dbFile) garbleNewest() { d.t.Helper(); d.garble(d.newest().at, 64) }
+func (d *dbFile) garbleOlder()  { d.t.Helper(); d.garble(d.older().at, 64) }
+func (d *dbFile) garbleMetas() {
 	d.t.Helper()
-	d.flip(d.newest().page*d.size+headerSize+rootField, 0x01)
+	d.garble(headerSize, 64)
+	d.garble(d.size+headerSize, 64)
 }
-func (d *dbFile) flipOlder()      { d.t.Helper(); d.flip(d.older().page*d.size+headerSize+rootField, 0x01) }
+func (d *dbFile) flipNewest()     { d.t.Helper(); d.flip(d.newest().at+rootField, 0x01) }
+func (d *dbFile) flipOlder()      { d.t.Helper(); d.flip(d.older().at+rootField, 0x01) }
 func (d *dbFile) garbleRoot()     { d.t.Helper(); d.garblePage(d.newest().root) }
 func (d *dbFile) garbleFreelist() { d.t.Helper(); d.garblePage(d.newest().freelist) }
 func (d *dbFile) garbleAccounts() { d.t.Helper(); d.garblePage(d.accountsRoot()) }
-func (d *dbFile) garbleMetas() {
-	d.t.Helper()
-	newest, older := d.metas()
-	d.garbleMeta(newest)
-	d.garbleMeta(older)
-}
 
 // cutInHalf leaves half of the pages that are in use.
 func (d *dbFile) cutInHalf() { d.t.Helper(); d.cut(int64(d.newest().high) / 2 * d.size) }
@@ -174,10 +155,9 @@ func (d *dbFile) page(id uint64) page {
 
 // element is one key of a page: with the page below it, or a value.
 type element struct {
-	key, value         []byte
-	keyAt, valueAt     int64 // offsets in the file
-	child              uint64
-	isBucket, isBranch bool
+	key, value     []byte
+	keyAt, valueAt int64  // offsets in the file
+	child          uint64 // of a branch
 }
 
 func (p page) element(i int) element {
@@ -186,29 +166,20 @@ func (p page) element(i int) element {
 	b := p.b[start:]
 	if p.flags&flagBranch != 0 {
 		pos, n := start+int(order.Uint32(b)), int(order.Uint32(b[4:]))
-		return element{key: p.b[pos : pos+n], keyAt: p.at + int64(pos), child: order.Uint64(b[8:]), isBranch: true}
+		return element{key: p.b[pos : pos+n], keyAt: p.at + int64(pos), child: order.Uint64(b[8:])}
 	}
 	pos, n, size := start+int(order.Uint32(b[4:])), int(order.Uint32(b[8:])), int(order.Uint32(b[12:]))
 	return element{
 		key: p.b[pos : pos+n], keyAt: p.at + int64(pos),
 		value: p.b[pos+n : pos+n+size], valueAt: p.at + int64(pos+n),
-		isBucket: order.Uint32(b)&bucketFlag != 0,
 	}
 }
 
 // accountsRoot is the root page of the tree of accounts.
 func (d *dbFile) accountsRoot() uint64 {
 	d.t.Helper()
-	newest, _ := d.metas()
-	path := d.descend(newest.root, accountsKey)
-	leaf := path[len(path)-1]
-	for i := range leaf.count {
-		if e := leaf.element(i); e.isBucket && string(e.key) == accountsKey {
-			return binary.NativeEndian.Uint64(e.value)
-		}
-	}
-	d.t.Fatalf("there is no bucket %s", accountsKey)
-	return 0
+	path := d.descend(d.newest().root, accountsKey)
+	return binary.NativeEndian.Uint64(d.find(path[len(path)-1], accountsKey).value)
 }
 
 // descend returns the pages from root to the leaf that holds key.
@@ -231,18 +202,24 @@ func (d *dbFile) descend(root uint64, key string) (path []page) {
 	}
 }
 
+// find returns the element of a leaf that has this key.
+func (d *dbFile) find(leaf page, key string) element {
+	d.t.Helper()
+	for i := range leaf.count {
+		if e := leaf.element(i); string(e.key) == key {
+			return e
+		}
+	}
+	d.t.Fatalf("page %d has no key %s", leaf.id, key)
+	return element{}
+}
+
 // leaf returns the page that holds the account far, and its element.
 func (d *dbFile) leaf() (page, element) {
 	d.t.Helper()
 	path := d.descend(d.accountsRoot(), d.far)
 	leaf := path[len(path)-1]
-	for i := range leaf.count {
-		if e := leaf.element(i); string(e.key) == d.far {
-			return leaf, e
-		}
-	}
-	d.t.Fatalf("there is no account %s", d.far)
-	return page{}, element{}
+	return leaf, d.find(leaf, d.far)
 }
 
 // What leads to the account far, damaged.

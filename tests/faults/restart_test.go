@@ -3,9 +3,11 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"accountservice/tests/harness"
@@ -25,14 +27,10 @@ type started struct {
 }
 
 // start runs the service and waits until it serves, ends, or does neither.
-func (s *scene) start() (r started) {
+func start(t *testing.T, path string, as *syscall.Credential, limit time.Duration, env ...string) (r started) {
+	t.Helper()
 	began := time.Now()
-	r.svc = startService(s.T, s.path, nil, append(s.env, s.later...)...)
-	r.wait(began, 10*time.Second)
-	return r
-}
-
-func (r *started) wait(began time.Time, limit time.Duration) {
+	r.svc = startService(t, path, as, env...)
 	err := r.svc.healthy(limit)
 	r.took = time.Since(began)
 	switch {
@@ -44,6 +42,7 @@ func (r *started) wait(began time.Time, limit time.Duration) {
 		r.words = err.Error()
 	}
 	r.said = r.svc.errorLines()
+	return r
 }
 
 // restart starts the service again where it was, and after the repair if there
@@ -68,7 +67,7 @@ func (s *scene) restart() {
 
 // tryStart is one start, its words and losses for the table.
 func (s *scene) tryStart(want restart) (words, lost string) {
-	r := s.start()
+	r := start(s.T, s.path, nil, 10*time.Second, append(s.env, s.later...)...)
 	switch {
 	case r.serves:
 		words, lost = s.compare(r, want)
@@ -81,7 +80,10 @@ func (s *scene) tryStart(want restart) (words, lost string) {
 		}
 		return words, lost
 	case r.refused:
-		s.judgeRefusal(r, want)
+		if want == serves || want == restored {
+			s.bad("the start is refused, and must serve: %s", strings.Join(r.said, " | "))
+		}
+		s.row.wantRefusal(r, s.path, cmp.Or(s.want.slowBack, startLimit))
 		line := "nothing"
 		if len(r.said) > 0 {
 			line = s.plain(r.said[len(r.said)-1])
@@ -104,32 +106,26 @@ func (s *scene) tryStart(want restart) (words, lost string) {
 func (s *scene) compare(r started, want restart) (words, lost string) {
 	l := s.load.compare(r.svc.URL, s.seeds)
 	switch {
-	case want == restored && !saysRestore(r.svc.Log.String()):
-		s.bad("the start does not say that another database was put there")
-		return "serves the other database", "as restored"
 	case want == restored:
+		if !saysRestore(r.svc.Log.String()) {
+			s.bad("the start does not say that another database was put there")
+		}
 		return "serves the other database and says so", "as restored"
 	case want == refuses:
-		s.bad("the start serves, and must refuse; lost of %d acknowledged writes: %s", s.load.acks, l)
+		s.bad("the start serves, and must refuse; lost of %d acknowledged writes: %s", s.load.acks.Load(), l)
 	case want == damaged && l.unreadable > 0 && l.silent == "" && l.writes+l.seeds == 0:
-		a, found := s.sees(r.svc, s.want.check)
-		if !found {
+		var a answer
+		if !harness.Until(s.want.within, func() bool {
+			a = r.svc.ask("/health")
+			return a.Failures[s.want.check] != ""
+		}) {
 			s.bad("after the restart /health does not show the damage: %s", a)
 		}
 		return fmt.Sprintf("serves; /health %s %s", a, s.plain(a.words(s.want.check))), l.String()
 	case !l.none():
-		s.bad("lost of %d acknowledged writes: %s", s.load.acks, l)
+		s.bad("lost of %d acknowledged writes: %s", s.load.acks.Load(), l)
 	}
 	return "serves", l.String()
-}
-
-// sees waits until a check of the service fails.
-func (s *scene) sees(svc *service, check string) (a answer, found bool) {
-	found = harness.Until(s.want.within, func() bool {
-		a = svc.ask("/health")
-		return a.Failures[check] != ""
-	})
-	return a, found
 }
 
 // saysRestore finds the line of the log that another database is accepted.
@@ -138,36 +134,19 @@ func saysRestore(log string) bool {
 	return strings.Contains(log, "restore") || strings.Contains(log, "another database")
 }
 
-// judgeRefusal wants one line, in time, about this file.
-func (s *scene) judgeRefusal(r started, want restart) {
-	limit := startLimit
-	if s.want.slowBack > 0 {
-		limit = s.want.slowBack
-	}
-	if want == serves || want == restored {
-		s.bad("the start is refused, and must serve: %s", strings.Join(r.said, " | "))
-	}
-	for _, wrong := range refusal(r, s.path, limit) {
-		s.bad("%s", wrong)
-	}
-}
-
-// refusal says what is missing in a start that was refused.
-func refusal(r started, path string, limit time.Duration) (wrong []string) {
+// wantRefusal wants of a start that was refused one line, in time, about this file.
+func (v *verdict) wantRefusal(r started, path string, limit time.Duration) {
 	if r.took > limit {
-		wrong = append(wrong, fmt.Sprintf("the start takes %s to be refused, longer than %s",
-			r.took.Round(100*time.Millisecond), limit))
+		v.bad("the start takes %s to be refused, longer than %s", r.took.Round(100*time.Millisecond), limit)
 	}
 	if len(r.said) != 1 {
-		wrong = append(wrong, fmt.Sprintf("a refused start says %d lines of level ERROR: %s", len(r.said),
-			strings.Join(r.said, " | ")))
-		return wrong
+		v.bad("a refused start says %d lines of level ERROR: %s", len(r.said), strings.Join(r.said, " | "))
+		return
 	}
 	if !strings.Contains(r.said[0], path) {
-		wrong = append(wrong, "the refusal does not name the file: "+r.said[0])
+		v.bad("the refusal does not name the file: %s", r.said[0])
 	}
 	if !cure.MatchString(r.said[0]) {
-		wrong = append(wrong, "the refusal does not say what to do: "+r.said[0])
+		v.bad("the refusal does not say what to do: %s", r.said[0])
 	}
-	return wrong
 }

@@ -30,7 +30,6 @@ type scene struct {
 	began time.Time // when the fault began
 	fds   int
 	tasks int
-	wrong []string // what a watch found
 }
 
 // play makes a place, runs the service on it, does the fault, and fills row.
@@ -50,7 +49,7 @@ func play(t *testing.T, f fault, row *row) {
 	if s.fault.watch == nil {
 		s.fault.watch = (*scene).watchHealth
 	}
-	defer markUnfinished(t, &row.broken)
+	defer row.report(t)
 	s.open()
 	s.load.forget(everything)
 	s.began = time.Now()
@@ -60,17 +59,6 @@ func play(t *testing.T, f fault, row *row) {
 	s.clients()
 	s.end()
 	s.restart()
-	for _, wrong := range s.wrong {
-		t.Error(wrong)
-	}
-	row.broken = append(row.broken, s.wrong...)
-}
-
-// markUnfinished tells a reader of the table that a row failed before its end.
-func markUnfinished(t *testing.T, broken *[]string) {
-	if t.Failed() && len(*broken) == 0 {
-		*broken = []string{"the row could not be played to its end; see the log of the test"}
-	}
 }
 
 // damage does the fault.
@@ -84,7 +72,7 @@ func (s *scene) damage() {
 		s.harm(d)
 	}
 	if s.device != nil {
-		s.device(s.place.device)
+		s.place.device.ill.Store(&s.device)
 	}
 	s.then(s.do)
 	if s.paused {
@@ -101,9 +89,7 @@ func (s *scene) then(part func(*scene)) {
 
 func (s *scene) must(err error) { s.Helper(); harness.Must(s.T, err) }
 
-func (s *scene) bad(format string, args ...any) {
-	s.wrong = append(s.wrong, fmt.Sprintf(format, args...))
-}
+func (s *scene) bad(format string, args ...any) { s.row.bad(format, args...) }
 
 // open brings everything to the moment before the fault.
 func (s *scene) open() {
@@ -116,12 +102,11 @@ func (s *scene) open() {
 	s.then(s.setUp)
 	s.svc = startService(s.T, s.path, nil, s.env...)
 	s.must(s.svc.healthy(20 * time.Second))
-	s.load = newLoad(s.svc.URL, s.every, s.long)
-	if !harness.Until(20*time.Second, func() bool {
-		s.load.mu.Lock()
-		defer s.load.mu.Unlock()
-		return s.load.acks >= 50
-	}) {
+	s.load = newLoad(s.svc.URL)
+	s.load.long = s.long
+	s.load.tick(s.every, &s.load.quiet, s.load.write)
+	s.load.tick(20*time.Millisecond, &s.load.deaf, s.load.read)
+	if !harness.Until(20*time.Second, func() bool { return s.load.acks.Load() >= 50 }) {
 		s.Fatal("not 50 writes are acknowledged")
 	}
 	if s.still {
@@ -155,40 +140,38 @@ func (s *scene) watchHealth() {
 		s.row.found, s.row.took = true, time.Since(s.began)
 		s.row.words = s.plain(a.words(s.want.check))
 	}
-	s.ready()
+	code := s.others()
 	switch {
 	case s.want.unseen != "" && !s.row.found:
 		s.row.words = "not seen: " + s.want.unseen
 	case s.want.unseen != "":
 		s.bad("seen, and it is no reason to be: /health = %s %s", a, a.words(""))
-	case s.row.found && a.code == 0 && !s.want.dies:
-		s.bad("/health gives no answer: %s", a.silence)
-	case s.row.found && a.code != s.want.health:
-		s.bad("/health = %d (%s), want %d", a.code, a.words(""), s.want.health)
-	case s.row.found && s.row.took > s.want.within:
-		s.bad("found after %s, later than %s", s.row.took.Round(100*time.Millisecond), s.want.within)
 	case !s.row.found:
 		s.bad("not found within %s: /health = %s", limit, a)
+	case a.code == 0 && !s.want.dies:
+		s.bad("/health gives no answer: %s", a.silence)
+	case a.code != s.want.health:
+		s.bad("/health = %d (%s), want %d", a.code, a.words(""), s.want.health)
+	case s.row.took > s.want.within:
+		s.bad("found after %s, later than %s", s.row.took.Round(100*time.Millisecond), s.want.within)
+	}
+	if s.row.found && (code == 1) != (s.want.health == 503) {
+		s.bad("the probe exits with %d after a /health of %s: %s", code, a, s.row.probe)
 	}
 }
 
-// ready asks /ready and the probe, which follow what /health turned to.
-func (s *scene) ready() {
+// others asks /ready and the probe, which follow /health, and returns the exit
+// code of the probe.
+func (s *scene) others() (code int) {
 	s.row.ready = s.svc.ask("/ready").String()
-	want := 0
-	if s.row.found && s.want.health == 503 {
-		want = 1
-	}
 	code, line := s.svc.probe()
 	s.row.probe = fmt.Sprint(code)
 	// what the probe repeats of /health needs no second place in the table
-	said := strings.TrimSuffix(s.row.words[:min(60, len(s.row.words))], "…")
-	if line = s.plain(line); line != "" && !strings.Contains(line, said) {
+	known := strings.TrimSuffix(s.row.words[:min(60, len(s.row.words))], "…")
+	if line = s.plain(line); code != 0 && line != "" && (known == "" || !strings.Contains(line, known)) {
 		s.row.probe += ", " + line
 	}
-	if s.row.found && code != want {
-		s.bad("the probe exits with %d, want %d: %s", code, want, line)
-	}
+	return code
 }
 
 // clients ends the load and judges what it got.

@@ -67,12 +67,8 @@ func (s *service) askWith(client *http.Client, path string) (a answer) {
 		return answer{silence: why(err)}
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
 		return answer{silence: why(err)}
-	}
-	if err := json.Unmarshal(body, &a); err != nil {
-		return answer{silence: "no JSON: " + string(body)}
 	}
 	a.code = resp.StatusCode
 	return a

@@ -4,7 +4,6 @@ package faults
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -19,69 +18,37 @@ import (
 
 // refusedStarts are what a start must look at before it serves.
 var refusedStarts = []startFault{
+	{name: "missing, with its witness beside it", do: remove},
+	{name: "missing without a witness, and store.bolt.create is never", env: neverCreate, do: removeBoth},
 	{
-		name: "missing, with its witness beside it",
-		do:   remove,
-	}, {
-		name: "missing without a witness, and store.bolt.create is never",
-		do:   func(t *testing.T, path string) { remove(t, path); harness.Must(t, os.Remove(path+".witness")) },
-		env:  []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"},
-	}, {
 		name: "missing with its folder",
+		env:  neverCreate,
 		do: func(t *testing.T, path string) {
 			harness.Must(t, os.RemoveAll(filepath.Dir(path)))
 			harness.Must(t, os.Mkdir(filepath.Dir(path), 0o755))
 		},
-		env: []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"},
-	}, {
-		name: "empty",
-		harm: func(d *dbFile) { d.cut(0) },
-	}, {
-		name: "cut to half of what it needs",
-		harm: (*dbFile).cutInHalf,
-	}, {
-		name: "one byte short of what it needs",
-		harm: func(d *dbFile) { d.cut(int64(d.newest().high)*d.size - 1) },
-	}, {
-		name: "damaged in both meta pages",
-		harm: (*dbFile).garbleMetas,
-	}, {
-		name: "damaged in its newest meta page, so that the last commit is missing",
-		harm: (*dbFile).garbleNewest,
-	}, {
-		name: "damaged in its older meta page, so that it does not say which one it was",
-		harm: (*dbFile).garbleOlder,
-	}, {
-		name: "damaged in the root page of the file",
-		harm: (*dbFile).garbleRoot,
-	}, {
-		name: "damaged in the root page of the accounts",
-		harm: (*dbFile).garbleAccounts,
-	}, {
-		name: "damaged in its freelist page",
-		harm: (*dbFile).garbleFreelist,
-	}, {
-		name:   "damaged by one bit in its older meta page",
-		serves: true,
-		harm:   (*dbFile).flipOlder,
-	}, {
-		name: "damaged by one bit in its newest meta page",
-		harm: (*dbFile).flipNewest,
-	}, {
+	},
+	{name: "empty", harm: (*dbFile).empty},
+	{name: "cut to half of what it needs", harm: (*dbFile).cutInHalf},
+	{name: "one byte short of what it needs", harm: func(d *dbFile) { d.cut(int64(d.newest().high)*d.size - 1) }},
+	{name: "damaged in both meta pages", harm: (*dbFile).garbleMetas},
+	{name: "damaged in its newest meta page, so that the last commit is missing", harm: (*dbFile).garbleNewest},
+	{name: "damaged in its older meta page, so that it does not say which one it was", harm: (*dbFile).garbleOlder},
+	{name: "damaged in the root page of the file", harm: (*dbFile).garbleRoot},
+	{name: "damaged in the root page of the accounts", harm: (*dbFile).garbleAccounts},
+	{name: "damaged in its freelist page", harm: (*dbFile).garbleFreelist},
+	{name: "damaged by one bit in its older meta page", serves: true, harm: (*dbFile).flipOlder},
+	{name: "damaged by one bit in its newest meta page", harm: (*dbFile).flipNewest},
+	{
 		name: "without its bucket of accounts",
 		do: func(t *testing.T, path string) {
 			edit(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(accountsKey)) })
 		},
-	}, {
-		name: "text",
-		do:   content([]byte("id,name\n10000,Person_0\n")),
-	}, {
-		name: "zeros, as long as it was",
-		harm: func(d *dbFile) { d.write(0, make([]byte, d.length())) },
-	}, {
-		name: "noise",
-		do:   content(bytes.Repeat([]byte{0x5A, 0xC3, 0x00, 0xFF}, 1<<14)),
-	}, {
+	},
+	{name: "text", do: content([]byte("id,name\n10000,Person_0\n"))},
+	{name: "zeros, as long as it was", harm: func(d *dbFile) { d.write(0, make([]byte, d.length())) }},
+	{name: "noise", do: content(bytes.Repeat([]byte{0x5A, 0xC3, 0x00, 0xFF}, 1<<14))},
+	{
 		name: "a folder",
 		do:   func(t *testing.T, path string) { remove(t, path); harness.Must(t, os.Mkdir(path, 0o755)) },
 	}, {
@@ -102,14 +69,10 @@ var refusedStarts = []startFault{
 			}
 			harness.Must(t, os.Chmod(path, 0o600))
 		},
-	}, {
-		name: "on a file system that is mounted read-only",
-		do:   mountReadOnly,
-	}, {
-		name:   "on a full file system",
-		serves: true,
-		do:     mountFull,
-	}, {
+	},
+	{name: "on a file system that is mounted read-only", do: mountReadOnly},
+	{name: "on a full file system", serves: true, do: mountFull},
+	{
 		name: "another program's bolt database",
 		do: func(t *testing.T, path string) {
 			remove(t, path)
@@ -132,20 +95,15 @@ var refusedStarts = []startFault{
 		serves:   true,
 		restored: true,
 		do: func(t *testing.T, path string) {
-			other := filepath.Join(filepath.Dir(path), "other", "accounts.db")
-			harness.Must(t, os.Mkdir(filepath.Dir(other), 0o755))
-			svc := startService(t, other, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", 7))
-			harness.Must(t, svc.healthy(20*time.Second))
-			svc.Stop(t, 0)
+			other := anotherDatabase(t, filepath.Dir(path))
 			harness.Must(t, os.Rename(other, path))
-			harness.Must(t, os.RemoveAll(filepath.Dir(other)))
 		},
 	}, {
 		name:     "an older copy of itself, put there while it was stopped (a backup)",
 		serves:   true,
 		restored: true,
 		do: func(t *testing.T, path string) {
-			older, err := os.ReadFile(filepath.Join(root, "older.db"))
+			older, err := os.ReadFile(olderCopy())
 			harness.Must(t, err)
 			harness.Must(t, os.WriteFile(path, older, 0o600))
 		},
@@ -153,13 +111,15 @@ var refusedStarts = []startFault{
 		name:   "missing without a witness: a first start or a forgotten volume, which store.bolt.create=never tells apart",
 		serves: true,
 		first:  true,
-		do:     func(t *testing.T, path string) { remove(t, path); harness.Must(t, os.Remove(path+".witness")) },
-	}, {
-		name:   "as it was left",
-		serves: true,
-		do:     func(*testing.T, string) {},
+		do:     removeBoth,
 	},
+	{name: "as it was left", serves: true, do: func(*testing.T, string) {}},
 }
+
+// neverCreate tells a lost volume from a first start.
+var neverCreate = []string{"ACCOUNTSERVICE_STORE_BOLT_CREATE=never"}
+
+func removeBoth(t *testing.T, path string) { t.Helper(); remove(t, path); remove(t, path+".witness") }
 
 func remove(t *testing.T, path string) { t.Helper(); harness.Must(t, os.Remove(path)) }
 

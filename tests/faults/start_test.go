@@ -32,14 +32,12 @@ type startFault struct {
 
 	serves   bool // the start must be accepted
 	restored bool // and say that this is another database
-	either   bool // served with nothing lost, or refused
 	first    bool // a first start: nothing is there that could be lost
 }
 
 // database is a good one, made by the service, that rows copy and break.
 type database struct {
 	path  string
-	older string // a copy of it without its last writes
 	seeds int
 	load  *load
 }
@@ -50,16 +48,13 @@ func makeDatabase(t *testing.T) database {
 	dir := filepath.Join(root, "base")
 	harness.Must(t, os.Mkdir(dir, 0o755))
 	db := database{path: filepath.Join(dir, "accounts.db"), seeds: 500}
-	db.older = filepath.Join(root, "older.db")
 	svc := db.serve(t)
 	svc.Stop(t, 0)
 	content, err := os.ReadFile(db.path)
 	harness.Must(t, err)
-	harness.Must(t, os.WriteFile(db.older, content, 0o600))
+	harness.Must(t, os.WriteFile(olderCopy(), content, 0o600))
 	svc = db.serve(t)
-	db.load = newLoad(svc.URL, time.Hour, false)
-	db.load.quiet.Store(true)
-	db.load.deaf.Store(true)
+	db.load = newLoad(svc.URL)
 	for n := range 50 {
 		db.load.write(n)
 	}
@@ -68,6 +63,9 @@ func makeDatabase(t *testing.T) database {
 	return db
 }
 
+// olderCopy is the path of a copy without the last writes.
+func olderCopy() string { return filepath.Join(root, "older.db") }
+
 func (db database) serve(t *testing.T) *service {
 	t.Helper()
 	svc := startService(t, db.path, nil, fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", db.seeds))
@@ -75,21 +73,15 @@ func (db database) serve(t *testing.T) *service {
 	return svc
 }
 
-// copyTo puts the database, with what stands beside it, into an empty folder.
-func (db database) copyTo(t *testing.T, dir string) (path string) {
-	t.Helper()
-	harness.Must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(db.path))))
-	return filepath.Join(dir, "accounts.db")
-}
-
 // playStart does a fault to a copy of the database and starts the service on it.
 func playStart(t *testing.T, f startFault, base database, row *startRow) {
-	defer markUnfinished(t, &row.broken)
+	defer row.report(t)
 	f.limit = cmp.Or(f.limit, startLimit)
 	dir, err := os.MkdirTemp(root, "start-")
 	harness.Must(t, err)
 	harness.Must(t, os.Chmod(dir, 0o755))
-	path := base.copyTo(t, dir)
+	harness.Must(t, os.CopyFS(dir, os.DirFS(filepath.Dir(base.path)))) // with what stands beside it
+	path := filepath.Join(dir, "accounts.db")
 	if f.harm != nil {
 		f.harm(openFile(t, path))
 	} else {
@@ -97,64 +89,55 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 	}
 	before := snapshot(t, dir)
 
-	began := time.Now()
 	env := append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", base.seeds)}, f.env...)
-	r := started{svc: startService(t, path, f.as, env...)}
-	r.wait(began, f.limit+2*time.Second)
+	r := start(t, path, f.as, f.limit+2*time.Second, env...)
 	row.took = r.took
 	switch {
 	case r.refused:
-		row.broken = append(row.broken, refusal(r, path, f.limit)...)
+		row.wantRefusal(r, path, f.limit)
 		row.came = "refused, exit " + fmt.Sprint(r.svc.Code())
 		if len(r.said) > 0 {
 			row.came += ": " + plain(r.said[len(r.said)-1], dir)
 		}
 		if f.serves {
-			row.broken = append(row.broken, "must be accepted")
+			row.bad("must be accepted")
 		}
 		row.file = "untouched"
 		if after := snapshot(t, dir); !maps.Equal(before, after) {
 			row.file = "changed"
-			row.broken = append(row.broken, fmt.Sprintf("the folder had %v and has %v", before, after))
+			row.bad("the folder had %v and has %v", before, after)
 		}
 	case r.serves:
-		playServed(t, f, base, row, r)
+		row.judgeServed(f, base, r)
 	default:
 		row.came = "neither serves nor ends: " + plain(r.words, dir)
-		row.broken = append(row.broken, "neither serves nor ends")
-		r.svc.Cmd.Process.Kill()
-		r.svc.Ended(2 * time.Second)
-	}
-	for _, wrong := range row.broken {
-		t.Error(wrong)
+		row.bad("neither serves nor ends")
 	}
 }
 
-// playServed judges a start that was accepted.
-func playServed(t *testing.T, f startFault, base database, row *startRow, r started) {
+// judgeServed judges a start that was accepted.
+func (row *startRow) judgeServed(f startFault, base database, r started) {
 	row.file = "in use"
-	row.came = "serves"
-	if f.first {
-		row.came += " a new, empty database"
-	} else if f.restored {
-		row.came += " what is there"
-		if saysRestore(r.svc.Log.String()) {
-			row.came += " and says that it was restored"
-		} else {
-			row.broken = append(row.broken, "does not say that the database is not the one it was")
+	switch {
+	case f.first:
+		row.came = "serves a new, empty database"
+	case f.restored:
+		row.came = "serves what is there and says that it was restored"
+		if !saysRestore(r.svc.Log.String()) {
+			row.bad("does not say that the database is not the one it was")
 		}
-	} else {
+	default:
 		lost := base.load.compare(r.svc.URL, base.seeds)
-		row.came += fmt.Sprintf(", %s acknowledged writes lost", lost)
-		if !f.serves && !f.either {
-			row.broken = append(row.broken, "must be refused")
+		row.came = fmt.Sprintf("serves, %s acknowledged writes lost", lost)
+		if !f.serves {
+			row.bad("must be refused")
 		}
 		if !lost.none() {
-			row.broken = append(row.broken, "serves with losses")
+			row.bad("serves with losses")
 		}
 	}
 	if how := r.svc.stop(); how.killed {
-		row.broken = append(row.broken, "stopped: "+how.String())
+		row.bad("stopped: %s", how)
 	}
 }
 
@@ -163,22 +146,16 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	names := map[string]string{}
 	harness.Must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
+		harness.Must(t, err)
 		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		text := info.Mode().String()
+		harness.Must(t, err)
+		name := strings.TrimPrefix(path, dir)
+		names[name] = info.Mode().String()
 		if info.Mode().IsRegular() {
 			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			text += fmt.Sprintf(" %x", sha256.Sum256(content))
+			harness.Must(t, err)
+			names[name] += fmt.Sprintf(" %x", sha256.Sum256(content))
 		}
-		names[strings.TrimPrefix(path, dir)] = text
 		return nil
 	}))
 	return names

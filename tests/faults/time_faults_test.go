@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -21,7 +20,8 @@ import (
 // timeFaults are of the process, its time and its surroundings.
 var timeFaults = []fault{
 	{
-		name: "killed (SIGKILL) under write load", every: 2 * time.Millisecond,
+		name:  "killed (SIGKILL) under write load",
+		every: 2 * time.Millisecond,
 		do:    func(s *scene) { s.kill(syscall.SIGKILL) },
 		watch: (*scene).watchDeath,
 		want:  want{dies: true, restart: serves},
@@ -60,14 +60,12 @@ func (s *scene) watchDeath() {
 		return
 	}
 	s.row.found, s.row.took = true, time.Since(s.began)
-	s.row.health, s.row.ready = s.svc.ask("/health").String(), s.svc.ask("/ready").String()
-	code, line := s.svc.probe()
-	s.row.probe = fmt.Sprintf("%d, %s", code, s.plain(line))
+	s.row.health = s.svc.ask("/health").String()
+	if code := s.others(); code != 1 {
+		s.bad("the probe of a dead service exits with %d", code)
+	}
 	if said := s.svc.errorLines(); len(said) > 0 {
 		s.row.words = "log: " + s.plain(said[len(said)-1])
-	}
-	if code != 1 {
-		s.bad("the probe of a dead service exits with %d", code)
 	}
 }
 
@@ -97,7 +95,7 @@ func (s *scene) watchStopped() {
 				s.row.words = s.plain(a.words(""))
 			}
 			s.row.found, s.row.took = true, time.Since(s.began)
-			s.ready()
+			s.others() // not judged: it may come when all is well again
 		}
 		for what, at := range map[string]time.Time{"answer": a.Timestamp, "success of bolt": a.Checks["bolt"].LastSuccess} {
 			if a.code == 200 && at.Before(continued) {
@@ -109,20 +107,9 @@ func (s *scene) watchStopped() {
 		s.bad("still unhealthy %s after it went on: %v", bound, err)
 	}
 	s.row.words += fmt.Sprintf("; 200 within %s after it went on", rounded(time.Since(continued)))
-	s.wrong = dropProbe(s.wrong)
 	s.load.forget(everything) // a request that was under way took as long as the process was stopped
 	s.load.quiet.Store(false)
 	s.load.deaf.Store(false)
-}
-
-// dropProbe forgives a probe that came when all was well again.
-func dropProbe(wrong []string) (left []string) {
-	for _, w := range wrong {
-		if !strings.HasPrefix(w, "the probe exits with 0") {
-			left = append(left, w)
-		}
-	}
-	return left
 }
 
 // limitFiles leaves the process room for n more file descriptors.
@@ -149,7 +136,7 @@ func (s *scene) watchExhausted() {
 	s.want.unseen = "as long as connections are waiting, a probe gets no answer, which is what it reports"
 	s.watchHealth()
 	if s.row.found {
-		s.wrong = nil // what came is what is seen instead
+		s.row.broken = nil // what came is what is seen instead
 		s.row.words = "seen: " + s.want.unseen
 	}
 	for _, conn := range conns {
@@ -173,12 +160,7 @@ func (s *scene) watchStarved() {
 	if os.Getenv("FAULT_TABLE_LONG") == "1" {
 		span = 2 * time.Minute
 	}
-	for range 4 * runtime.NumCPU() {
-		burner := exec.Command("nice", "-n", "-10", "sh", "-c", "while :; do :; done")
-		s.must(burner.Start())
-		defer burner.Wait()
-		defer burner.Process.Kill()
-	}
+	defer burn(s.T, 4*runtime.NumCPU(), -10)()
 	inRow, most, probes, failed := 0, 0, 0, 0
 	slowest := time.Duration(0)
 	for time.Since(s.began) < span {
@@ -188,11 +170,11 @@ func (s *scene) watchStarved() {
 		if a.code == 503 {
 			s.bad("/health = 503 %s", a.words(""))
 		}
-		code, line := s.svc.probe()
-		if probes++; code == 0 {
+		probes++
+		inRow++
+		if code, line := s.svc.probe(); code == 0 {
 			inRow = 0
 		} else {
-			inRow++
 			failed++
 			s.Logf("probe %d: exit %d %s", probes, code, line)
 		}
@@ -207,8 +189,7 @@ func (s *scene) watchStarved() {
 	if most >= 3 {
 		s.bad("the probe failed %d times in a row, and 3 get the container killed", most)
 	}
-	a := s.svc.ask("/health")
-	s.row.health, s.row.ready = a.String(), s.svc.ask("/ready").String()
+	s.row.health, s.row.ready = s.svc.ask("/health").String(), s.svc.ask("/ready").String()
 	s.row.probe = fmt.Sprintf("%d of %d failed, at most %d in a row, for %s", failed, probes, most, span)
 	s.row.words = "not seen: " + s.want.unseen
 }

@@ -4,7 +4,6 @@ package harness
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -131,21 +130,28 @@ func (p *Process) Exits(tb testing.TB, want int) {
 	}
 }
 
+// until waits until something is so, as long as the process runs. What was there last is in the failure.
+func (p *Process) until(tb testing.TB, want string, so func() (bool, string)) {
+	tb.Helper()
+	Must(tb, Eventually(answerLimit, func() error {
+		running := p.Running() // before it is asked: an ended process has said all
+		met, last := so()
+		switch {
+		case met:
+			return nil
+		case !running:
+			return fmt.Errorf("%w with exit code %d, want %s, got %s", ErrEnded, p.Code(), want, last)
+		}
+		return fmt.Errorf("want %s, got %s", want, last)
+	}))
+}
+
 // Logs waits until the log has this text, and fails the test if it never has.
 func (p *Process) Logs(tb testing.TB, want string) {
 	tb.Helper()
-	if err := Eventually(answerLimit, func() error {
-		ended := !p.Running() // before the log is read: then all of it is there
-		switch {
-		case strings.Contains(p.Log.String(), want):
-			return nil
-		case ended:
-			return ErrEnded
-		}
-		return errors.New("not yet")
-	}); err != nil {
-		tb.Errorf("the log lacks %q", want)
-	}
+	p.until(tb, "a log with "+want, func() (bool, string) {
+		return strings.Contains(p.Log.String(), want), "a log without it"
+	})
 }
 
 // Get asks the service for path and returns status and body; see Ask.
@@ -154,17 +160,21 @@ func (p *Process) Get(path string) (status int, body string) { return Ask("GET",
 // Await asks for path until the answer has this status, and returns its body.
 func (p *Process) Await(tb testing.TB, path string, want int) (body string) {
 	tb.Helper()
-	Must(tb, Eventually(answerLimit, func() error {
-		running := p.Running()
+	p.until(tb, fmt.Sprintf("%s = %d", path, want), func() (bool, string) {
 		var got int
-		if got, body = p.Get(path); got == want {
-			return nil
-		}
-		if !running {
-			return fmt.Errorf("%w: exit code %d while waiting for %s to be %d", ErrEnded, p.Code(), path, want)
-		}
-		return fmt.Errorf("%s = %d %s, want %d", path, got, body, want)
-	}))
+		got, body = p.Get(path)
+		return got == want, fmt.Sprint(got, " ", body)
+	})
+	return body
+}
+
+// Says asks for path until the body of the answer has this text, and returns it.
+func (p *Process) Says(tb testing.TB, path, want string) (body string) {
+	tb.Helper()
+	p.until(tb, path+" to say "+want, func() (bool, string) {
+		_, body = p.Get(path)
+		return strings.Contains(body, want), body
+	})
 	return body
 }
 
@@ -175,18 +185,6 @@ func (p *Process) Admin(tb testing.TB) (url string) {
 	_, rest, _ := strings.Cut(p.Log.String(), `"admin.addr":"`)
 	addr, _, _ := strings.Cut(rest, `"`)
 	return "http://" + addr
-}
-
-// Says asks for path until the body of the answer has this text, and returns it.
-func (p *Process) Says(tb testing.TB, path, want string) (body string) {
-	tb.Helper()
-	Must(tb, Eventually(answerLimit, func() error {
-		if _, body = p.Get(path); !strings.Contains(body, want) {
-			return fmt.Errorf("%s says %s, want %q", path, body, want)
-		}
-		return nil
-	}))
-	return body
 }
 
 // Put writes an account with this name, which must be accepted.

@@ -36,8 +36,6 @@ type image struct {
 	modules *httptest.Server
 	// base is the stand-in, if this run made it.
 	base string
-	// others are the images without a name that were there before.
-	others []string
 	// version is what it says of itself.
 	version string
 }
@@ -56,8 +54,7 @@ func builtImage(d docker) image {
 	}
 	if built.image == nil {
 		built.image = &image{name: unique("image") + ":latest", stage: unique("stage") + ":latest", version: builtVersion}
-		built.image.others = nameless(d.ctx)
-		d.step("build the image", func() { built.err = built.image.build(d) })
+		built.err = built.image.build(d)
 	}
 	if built.err != nil {
 		d.t.Fatal(built.err)
@@ -66,18 +63,21 @@ func builtImage(d docker) image {
 }
 
 func (i *image) build(d docker) error {
-	base := baseName(d.t)
-	_, missing := d.try("image", "inspect", base)
-	if missing != nil {
-		i.base = base
+	if _, missing := d.try("image", "inspect", baseName(d.t)); missing != nil {
+		i.base = baseName(d.t)
 	}
-	if _, err := command(d.ctx, nil, filepath.Join(root, ".ci", "base-image")); err != nil {
+	for _, words := range [][]string{{filepath.Join(root, ".ci", "base-image")}, {"go", "-C", root, "mod", "download"}} {
+		if _, err := command(d.ctx, nil, words[0], words[1:]...); err != nil {
+			return err
+		}
+	}
+	goEnv, err := command(d.ctx, nil, "go", "env", "GOPROXY", "GOMODCACHE")
+	if err != nil {
 		return err
 	}
-	var err error
-	if i.modules, err = moduleProxy(d.ctx); err != nil {
-		return err
-	}
+	goproxy, cache, _ := strings.Cut(goEnv, "\n")
+	// The module cache has the layout of a module proxy: so the build needs nothing that the tests did not need.
+	i.modules = httptest.NewServer(http.FileServer(http.Dir(filepath.Join(cache, "cache", "download"))))
 	if i.context, err = os.MkdirTemp("", "accountservice-context-"); err != nil {
 		return err
 	}
@@ -87,41 +87,19 @@ func (i *image) build(d docker) error {
 		}
 	}
 	// The stage first, by name; the second build finds it in the cache.
-	if err := i.docker(d, i.context, i.stage, "--target", "build"); err != nil {
-		return err
+	for _, target := range [][]string{{"--tag", i.stage, "--target", "build"}, {"--tag", i.name}} {
+		args := append([]string{"build", "--network=host", "--force-rm",
+			// "|": whatever the first one lacks, the machine's own gives
+			"--build-arg", "GOPROXY=" + i.modules.URL + "|" + goproxy,
+			"--build-arg", "VERSION=" + builtVersion,
+			"--build-arg", "REVISION=" + builtRevision,
+			"--build-arg", "CREATED=" + builtCreated,
+		}, target...)
+		if _, err := d.try(append(args, i.context)...); err != nil {
+			return err
+		}
 	}
-	return i.docker(d, i.context, i.name)
-}
-
-// docker builds the Dockerfile in dir as tag.
-func (i *image) docker(d docker, dir, tag string, more ...string) error {
-	goproxy, err := command(d.ctx, nil, "go", "env", "GOPROXY")
-	if err != nil {
-		return err
-	}
-	args := append([]string{"build", "--network=host", "--force-rm", "--tag", tag,
-		// "|": whatever the first one lacks, the machine's own gives
-		"--build-arg", "GOPROXY=" + i.modules.URL + "|" + goproxy,
-		"--build-arg", "VERSION=" + builtVersion,
-		"--build-arg", "REVISION=" + builtRevision,
-		"--build-arg", "CREATED=" + builtCreated,
-	}, more...)
-	_, err = d.try(append(args, dir)...)
-	return err
-}
-
-// moduleProxy serves this machine's module cache, which has the layout of a
-// module proxy. So the build needs nothing that the tests did not need, however
-// this machine comes by its modules.
-func moduleProxy(ctx context.Context) (*httptest.Server, error) {
-	if _, err := command(ctx, nil, "go", "-C", root, "mod", "download"); err != nil {
-		return nil, err
-	}
-	cache, err := command(ctx, nil, "go", "env", "GOMODCACHE")
-	if err != nil {
-		return nil, err
-	}
-	return httptest.NewServer(http.FileServer(http.Dir(filepath.Join(cache, "cache", "download")))), nil
+	return nil
 }
 
 // removeBuiltImage takes away what builtImage made, after all tests.
@@ -136,17 +114,6 @@ func removeBuiltImage() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	errs := []error{os.RemoveAll(i.context), removeImage(ctx, i.name), removeImage(ctx, i.stage)}
-	if built.err != nil {
-		// A build that was cut off leaves its last layer without a name, and the
-		// engine may still be busy with it.
-		errs = append(errs, waitFor(ctx, 30*time.Second, "layers of the failed build removed", func() (bool, string) {
-			left := slices.DeleteFunc(nameless(ctx), func(id string) bool { return slices.Contains(i.others, id) })
-			for _, id := range left {
-				_ = removeImage(ctx, id) // or the next time
-			}
-			return len(left) == 0, fmt.Sprint(left)
-		}))
-	}
 	if i.base != "" {
 		errs = append(errs, removeImage(ctx, i.base))
 	}
@@ -159,15 +126,6 @@ func removeImage(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
-}
-
-// nameless are the images that no name and no other image holds.
-func nameless(ctx context.Context) []string {
-	out, err := command(ctx, nil, "docker", "image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true")
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(out)
 }
 
 // baseName is the image that the Dockerfile builds from.
@@ -183,10 +141,7 @@ func baseName(t *testing.T) string {
 // volume makes one that goes with the test.
 func (d docker) volume(name string) {
 	d.t.Helper()
-	d.later("volume "+name, func(d docker) error {
-		_, err := d.try("volume", "rm", "--force", name)
-		return err
-	})
+	d.undo("volume", "rm", "--force", name)
 	d.run("volume", "create", name)
 }
 
@@ -194,10 +149,7 @@ func (d docker) volume(name string) {
 // returns its address. The container goes with the test.
 func (d docker) start(image, name, volume string, more ...string) (url string) {
 	d.t.Helper()
-	d.later("container "+name, func(d docker) error {
-		_, err := d.try("rm", "--force", "--volumes", name)
-		return err
-	})
+	d.undo("rm", "--force", "--volumes", name)
 	d.run(slices.Concat([]string{"run", "--detach", "--name", name, "--read-only", "--cap-drop", "ALL",
 		"--security-opt", "no-new-privileges", "--publish", "127.0.0.1::6767",
 		"--volume", volume + ":/data"}, more, []string{image})...)
@@ -208,9 +160,7 @@ func (d docker) start(image, name, volume string, more ...string) (url string) {
 func (d docker) stop(name string) int {
 	d.t.Helper()
 	d.run("stop", "--time", "30", name)
-	var c container
-	harness.Must(d.t, d.inspect(&c, "container", name))
-	return c.State.ExitCode
+	return d.container(name).State.ExitCode
 }
 
 // container is the part of docker inspect that the tests look at.
@@ -236,6 +186,12 @@ type container struct {
 
 func (c container) String() string {
 	return fmt.Sprintf("%s, exit code %d, %s, probes %+v", c.State.Status, c.State.ExitCode, c.State.Health.Status, c.State.Health.Log)
+}
+
+func (d docker) container(name string) (c container) {
+	d.t.Helper()
+	harness.Must(d.t, d.inspect(&c, "container", name))
+	return c
 }
 
 // healthy asks the engine, not the service, whether a container is well.

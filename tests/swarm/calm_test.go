@@ -64,25 +64,23 @@ secrets:
 		c.s.wantCheck(c.check, http.StatusServiceUnavailable)
 	}
 	rate, bad := d.burst("http://" + net.JoinHostPort(gateway(d), users.port) + "/health")
-	measured(d.t, fmt.Sprintf("%d requests a second asked of /health for %s: sent, not 200", burstRate, burst), fmt.Sprintf("%.0f a second, %d", rate, bad))
+	measured(d.t, fmt.Sprintf("%d requests a second asked of /health for %s: sent, not 200", burstRate, burst),
+		fmt.Sprintf("%.0f a second, %d", rate, bad))
 	if bad > 0 || rate < burstRate/5 {
 		d.t.Errorf("%.0f requests a second, of which %d were not 200; want %d and none", rate, bad, burstRate)
 	}
 	seen := map[*stack]*watch{users: users.watch("10000"), disk: disk.watch("10000")}
 	neighbours := 4 * runtime.NumCPU()
-	d.starve(neighbours)
-	end := time.Now().Add(calm)
-	d.eventually(calm+time.Minute, "two minutes", func() (bool, string) { return time.Now().After(end), "" })
+	calmDown := d.starve(neighbours)
+	d.pause(calm)
 	users.rename(users.url, "10000", "Written meanwhile")
 	disk.wantNoRoom()
-	for s, k := range tasks {
-		seen[s].stop()
-		s.wantSameTask(k)
-	}
 	for _, beside := range []struct {
 		s    *stack
 		what string
 	}{{users, "a dependency down and one slow"}, {disk, "a full disk"}} {
+		seen[beside.s].stop()
+		beside.s.wantSameTask(tasks[beside.s])
 		slowest, asked, bad := seen[beside.s].slowestHealth()
 		what := fmt.Sprintf("%.0f minutes of %d busy neighbours of its own weight on %d cores, and %s: ",
 			calm.Minutes(), neighbours, runtime.NumCPU(), beside.what)
@@ -90,7 +88,7 @@ secrets:
 		measured(d.t, what+"answers of /health that were not 200, slowest", fmt.Sprintf("%d of %d, %s", bad, asked, seconds(slowest)))
 	}
 
-	d.calmDown()
+	calmDown()
 	peers.comeUp(d, peers.down.Addr)
 	peers.isSlow.Store(false)
 	harness.Must(d.t, os.Remove(filler))
@@ -104,8 +102,8 @@ secrets:
 func (s *stack) wantCheck(check string, want int) {
 	s.t.Helper()
 	s.eventually(patience, fmt.Sprint("/health/checks/", check, " ", want), func() (bool, string) {
-		status, body, err := s.ask(http.MethodGet, s.url+"/health/checks/"+check, "", nil)
-		return status == want, fmt.Sprint(body, err)
+		status, body := s.ask(http.MethodGet, s.url+"/health/checks/"+check, "", nil)
+		return status == want, body
 	})
 }
 
@@ -118,11 +116,11 @@ func (s *stack) wantNoRoom() {
 		for range 50 {
 			n++
 			url := fmt.Sprintf("%s/accounts/full-%d", s.url, n)
-			status, body, err := s.ask(http.MethodPut, url, `{"name":"One more"}`, nil)
+			status, body := s.ask(http.MethodPut, url, `{"name":"One more"}`, nil)
 			if full = status == http.StatusInsufficientStorage; full {
 				break
 			}
-			state = fmt.Sprint(n, " writes: ", status, body, err)
+			state = fmt.Sprint(n, " writes: ", status, body)
 		}
 		return full, state
 	})
@@ -142,8 +140,7 @@ func (s *stack) wantSameTask(k task) {
 // wantNoRights wants that the task runs as the stack file says.
 func (s *stack) wantNoRights(k task) {
 	s.t.Helper()
-	c, err := s.container(k)
-	harness.Must(s.t, err)
+	c := s.containerOf(k)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.State.Pid))
 	harness.Must(s.t, err)
 	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "Uid:\t65532\t65532\t65532\t65532\n"} {
@@ -165,37 +162,38 @@ type peers struct {
 }
 
 func newPeers(d docker) *peers {
-	p := &peers{slow: &http.Server{Addr: net.JoinHostPort(gateway(d), fmt.Sprint(harness.Port(d.t)))}}
-	p.slow.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	p := &peers{}
+	p.slow = serve(d, freeAddress(d), func(_ http.ResponseWriter, r *http.Request) {
 		if p.isSlow.Load() {
 			<-r.Context().Done()
 		}
 	})
-	serve(d, p.slow)
-	p.comeUp(d, net.JoinHostPort(gateway(d), fmt.Sprint(harness.Port(d.t))))
+	p.comeUp(d, freeAddress(d))
 	return p
 }
 
 // comeUp makes the one at address answer; closing p.down takes it down again.
 func (p *peers) comeUp(d docker, address string) {
 	d.t.Helper()
-	p.down = &http.Server{Addr: address}
-	p.down.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	p.down = serve(d, address, func(_ http.ResponseWriter, r *http.Request) {
 		if name, password, _ := r.BasicAuth(); name == "someone" && password == "something" {
 			p.withSecret.Add(1)
 		}
 	})
-	serve(d, p.down)
 }
 
 // serve begins at once and ends with the test.
-func serve(d docker, server *http.Server) {
+func serve(d docker, address string, handle http.HandlerFunc) *http.Server {
 	d.t.Helper()
-	l, err := net.Listen("tcp", server.Addr)
+	server := &http.Server{Addr: address, Handler: handle}
+	l, err := net.Listen("tcp", address)
 	harness.Must(d.t, err)
 	go server.Serve(l)
 	d.t.Cleanup(func() { server.Close() })
+	return server
 }
+
+func freeAddress(d docker) string { return net.JoinHostPort(gateway(d), fmt.Sprint(harness.Port(d.t))) }
 
 // gateway is this machine's address that tasks can reach, and that is not
 // served by the engine's proxy.
@@ -207,12 +205,9 @@ func gateway(d docker) string {
 // secret makes one and returns its name.
 func (d docker) secret(value string) string {
 	d.t.Helper()
-	name, file := unique("secret"), filepath.Join(folder(d.t), "secret")
+	name, file := unique("secret"), filepath.Join(d.t.TempDir(), "secret")
 	harness.Must(d.t, os.WriteFile(file, []byte(value), 0o600))
-	d.later("secret "+name, func(d docker) error {
-		_, err := d.try("secret", "rm", name)
-		return err
-	})
+	d.undo("secret", "rm", name)
 	d.run("secret", "create", name, file)
 	return name
 }
@@ -252,26 +247,21 @@ func (d docker) burst(url string) (rate float64, bad int64) {
 }
 
 // starve runs neighbours that compute for nothing, until calmDown.
-func (d docker) starve(n int) {
+func (d docker) starve(n int) (calmDown func()) {
 	d.t.Helper()
-	d.later("neighbours", func(d docker) error { return d.in(d.t).stopNeighbours() })
-	for range n {
-		d.run("run", "--detach", "--rm", "--network", "none", "--label", neighbour, baseName(d.t), "sh", "-c", "while :; do :; done")
-	}
-}
-
-const neighbour = "accountservice-test-neighbour"
-
-func (d docker) calmDown() {
-	d.t.Helper()
-	harness.Must(d.t, d.stopNeighbours())
-}
-
-func (d docker) stopNeighbours() error {
-	ids, err := d.try("ps", "--quiet", "--filter", "label="+neighbour)
-	if err != nil || ids == "" {
+	const label = "accountservice-test-neighbour"
+	end := func(d docker) error {
+		ids, err := d.try("ps", "--quiet", "--filter", "label="+label)
+		if err != nil || ids == "" {
+			return err
+		}
+		_, err = d.try(append([]string{"rm", "--force"}, strings.Fields(ids)...)...)
 		return err
 	}
-	_, err = d.try(append([]string{"rm", "--force"}, strings.Fields(ids)...)...)
-	return err
+	d.later("neighbours", end)
+	busy := []string{"run", "--detach", "--rm", "--network", "none", "--label", label, baseName(d.t)}
+	for range n {
+		d.run(append(busy, "sh", "-c", "while :; do :; done")...)
+	}
+	return func() { d.t.Helper(); harness.Must(d.t, end(d)) }
 }

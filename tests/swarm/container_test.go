@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"accountservice/tests/harness"
 )
 
 // twoTasksOnOneVolume starts a second service on the volume of the first, as an
@@ -20,10 +18,7 @@ func twoTasksOnOneVolume(d docker, i image) {
 	first := s.healthyTask()
 	second := &stack{docker: d, name: s.name}
 	name := unique("second")
-	d.later("service "+name, func(d docker) error {
-		_, err := d.try("service", "rm", name)
-		return err
-	})
+	d.undo("service", "rm", name)
 	const openTimeout = 12 * time.Second // two probes, to be seen in docker inspect
 	d.run("service", "create", "--quiet", "--detach", "--no-resolve-image", "--name", name, "--restart-condition", "none",
 		"--mount", "type=volume,source="+s.name+"_accounts,target=/data",
@@ -36,8 +31,7 @@ func twoTasksOnOneVolume(d docker, i image) {
 		}
 		return err == nil && k.Status.State == "failed", fmt.Sprint(k, err)
 	})
-	c, err := second.container(k)
-	harness.Must(d.t, err)
+	c := second.containerOf(k)
 	logged := d.logs("logs", k.Status.ContainerStatus.ContainerID)
 	begun := said(logged, "starting")
 	took, atAll := said(logged, "stopped").Sub(begun), c.State.FinishedAt.Sub(c.State.StartedAt)
@@ -96,9 +90,9 @@ func toldToStop(d docker, i image) {
 	began := time.Now()
 	d.run("kill", "--signal", "TERM", name)
 	d.eventually(drain, "/ready 503 and /health 200 while draining", func() (bool, string) {
-		ready, _, err1 := d.ask(http.MethodGet, url+"/ready", "", nil)
-		health, _, err2 := d.ask(http.MethodGet, url+"/health", "", nil)
-		return ready == http.StatusServiceUnavailable && health == http.StatusOK, fmt.Sprint(ready, health, err1, err2)
+		ready, text := d.ask(http.MethodGet, url+"/ready", "", nil)
+		well, state := d.answers(url + "/health")
+		return ready == http.StatusServiceUnavailable && well, fmt.Sprint(ready, text, state)
 	})
 	d.run("kill", "--signal", "TERM", name)
 	d.wantAccount(url, "10000", "Person_0")
@@ -126,28 +120,20 @@ func missingVolume(d docker, i image) {
 		{"memory", []string{"--tmpfs", "/data:uid=65532"}, "is in memory (tmpfs)"},
 	} {
 		name := unique("novolume")
-		d.later("container "+name, func(d docker) error {
-			_, err := d.try("rm", "--force", "--volumes", name)
-			return err
-		})
+		d.undo("rm", "--force", "--volumes", name)
 		d.run(append(append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1::6767"}, test.args...), i.name)...)
 		url := "http://" + d.run("port", name, "6767/tcp")
 		d.eventually(patience, "healthy with "+test.how, func() (bool, string) { return d.healthy(name) })
-		var got struct {
-			Status   string
-			Failures map[string]string
-			Checks   map[string]struct {
-				OnFailure string `json:"on_failure"`
-			}
-		}
-		status, body, err := d.ask(http.MethodGet, url+"/health", "", &got)
-		if err != nil || status != http.StatusOK || !strings.Contains(got.Failures["volume"], test.reason) || got.Checks["volume"].OnFailure != "degrade" {
-			d.t.Errorf("%s: /health %d %s (%v), want 200 and the check volume to say %q", test.how, status, body, err, test.reason)
+		var got health
+		status, body := d.ask(http.MethodGet, url+"/health", "", &got)
+		said, consequence := got.Failures["volume"], got.Checks["volume"].OnFailure
+		if status != http.StatusOK || !strings.Contains(said, test.reason) || consequence != "degrade" {
+			d.t.Errorf("%s: /health %d %s, want 200 and the check volume to say %q", test.how, status, body, test.reason)
 		}
 		if n := strings.Count(d.logs("logs", name), test.reason); n != 1 {
 			d.t.Errorf("%s: the log says it %d times, want once", test.how, n)
 		}
-		measured(d.t, "/health of a container with "+test.how, "200: `"+got.Failures["volume"]+"`")
+		measured(d.t, "/health of a container with "+test.how, "200: `"+said+"`")
 	}
 	_, err := d.try("run", "--rm", "--env", "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require", i.name)
 	if err == nil || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "mount a named volume at /data") {

@@ -108,27 +108,25 @@ func (d docker) later(what string, undo func(docker) error) {
 	})
 }
 
+// undo registers a docker command as a clean-up.
+func (d docker) undo(args ...string) {
+	d.later(strings.Join(args, " "), func(d docker) error {
+		_, err := d.try(args...)
+		return err
+	})
+}
+
 // logs is all that the docker command says, which gives a container's standard
 // error as its own.
 func (d docker) logs(args ...string) string {
 	d.t.Helper()
-	out, err := command(d.ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
+	out, err := d.tryLogs(args...)
 	harness.Must(d.t, err)
 	return out
 }
 
-// folder is a temporary one. Unlike t.TempDir its path has no comma, which the
-// docker command takes for the end of a file's name.
-func folder(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "accountservice-swarm-")
-	harness.Must(t, err)
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
+func (d docker) tryLogs(args ...string) (string, error) {
+	return command(d.ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
 }
 
 // command runs a program with more environment and returns its standard output.
@@ -209,10 +207,10 @@ func waitFor(ctx context.Context, limit time.Duration, what string, ok func() (b
 	}
 }
 
-// step runs a part of a test and prints the seconds that it took.
-func (d docker) step(name string, part func()) {
-	d.t.Helper()
-	start := time.Now()
-	part()
-	d.t.Logf("%-45s %6.1f s", name, time.Since(start).Seconds())
+// pause lets time pass, unless the test is interrupted.
+func (d docker) pause(length time.Duration) {
+	select {
+	case <-time.After(length):
+	case <-d.ctx.Done():
+	}
 }

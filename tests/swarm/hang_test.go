@@ -6,7 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -20,38 +20,19 @@ import (
 // never returns while it is told to hang, as with a storage that went away: who
 // commits then waits until it is killed.
 type hangingDisk struct {
-	dir string
-	mu  sync.Mutex
-	ill chan struct{} // closed when it answers again; nil: it answers
-}
-
-func (h *hangingDisk) hang() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ill == nil {
-		h.ill = make(chan struct{})
-	}
-}
-
-func (h *hangingDisk) cure() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ill != nil {
-		close(h.ill)
-		h.ill = nil
-	}
+	dir   string
+	hangs atomic.Bool
+	well  context.Context // ends when it is cured
+	cure  context.CancelFunc
 }
 
 // wait is over when the disk answers again, or when who waits is killed.
 func (h *hangingDisk) wait(ctx context.Context) syscall.Errno {
-	h.mu.Lock()
-	ill := h.ill
-	h.mu.Unlock()
-	if ill == nil {
+	if !h.hangs.Load() {
 		return 0
 	}
 	select {
-	case <-ill:
+	case <-h.well.Done():
 		return 0
 	case <-ctx.Done():
 		return syscall.EINTR
@@ -78,8 +59,9 @@ func (n *hangingNode) Fsync(ctx context.Context, f fs.FileHandle, flags uint32) 
 // newHangingDisk mounts one for the user of the image.
 func newHangingDisk(t *testing.T) *hangingDisk {
 	t.Helper()
-	h := &hangingDisk{dir: filepath.Join(folder(t), "disk")}
-	below := folder(t)
+	h := &hangingDisk{dir: filepath.Join(t.TempDir(), "disk")}
+	h.well, h.cure = context.WithCancel(context.Background())
+	below := t.TempDir()
 	var st syscall.Stat_t
 	for _, err := range []error{os.Mkdir(h.dir, 0o755), os.Chown(below, imageUser, imageUser), syscall.Stat(below, &st)} {
 		harness.Must(t, err)

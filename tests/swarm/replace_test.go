@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,20 +44,22 @@ func faults() []*fault {
 	return []*fault{{
 		name:    "another database renamed over the file",
 		prepare: func(s *stack, i image) { s.makeOther(i, other) },
-		do:      func(s *stack, _ task) { s.restore(baseName(s.t), other, s.name+"_accounts") },
-		code:    3, serves: "Restored_0",
+		do: func(s *stack, _ task) {
+			// the copy goes beside the file first, for only within one file system a move is a rename
+			s.onVolume("cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync && "+
+				"mv -f /to/.restored /to/accounts.db", "--volume", other+":/from:ro")
+		},
+		code: 3, serves: "Restored_0",
 	}, {
 		name: "the process hangs (SIGSTOP)",
-		do: func(s *stack, k task) {
-			s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID)
-		},
+		do:   (*stack).hang,
 		code: 137, serves: "Kept",
 	}, {
 		name: "the store hangs in a commit: its disk does not end it",
 		folder: func(t *testing.T, f *fault) string {
 			disk := newHangingDisk(t)
 			f.do = func(s *stack, _ task) {
-				disk.hang()
+				disk.hangs.Store(true)
 				client := http.Client{Timeout: time.Second} // nobody will answer
 				l := load{url: s.url}
 				l.ask(&client, http.MethodPut, "10001", `{"name":"Never acknowledged"}`)
@@ -74,15 +77,11 @@ func faults() []*fault {
 		dies: true, code: 1, serves: "Kept",
 	}, {
 		name: "the database is cut",
-		do: func(s *stack, _ task) {
-			s.shell(baseName(s.t), s.name+"_accounts", "truncate -s 8192 /to/accounts.db")
-		},
+		do:   func(s *stack, _ task) { s.onVolume("truncate -s 8192 /to/accounts.db") },
 		code: 3, refuses: "is cut short",
 	}, {
 		name: "the database is deleted",
-		do: func(s *stack, _ task) {
-			s.shell(baseName(s.t), s.name+"_accounts", "rm /to/accounts.db")
-		},
+		do:   func(s *stack, _ task) { s.onVolume("rm /to/accounts.db") },
 		code: 3, probe: "were put back at the path", serves: "Kept",
 	}}
 }
@@ -122,11 +121,8 @@ func (f *fault) play(d docker, i image) {
 	}
 	if !f.dies {
 		row.probe = s.probeLine(sick)
-		if !strings.Contains(row.probe, f.probe) {
-			t.Errorf("the probe says %q, want %q", row.probe, f.probe)
-		}
-		if !strings.Contains(row.why, "unhealthy") {
-			t.Errorf("docker service ps says %q, want that it was unhealthy", row.why)
+		if !strings.Contains(row.probe, f.probe) || !strings.Contains(row.why, "unhealthy") {
+			t.Errorf("the probe says %q, want %q; docker service ps %q, want that it was unhealthy", row.probe, f.probe, row.why)
 		}
 	}
 	if f.cured != nil {
@@ -137,17 +133,20 @@ func (f *fault) play(d docker, i image) {
 	} else {
 		f.wantService(s, sick, seen, at, broken, &row)
 	}
-	row.print(t)
-	publish(row)
+	publish(t, row)
 }
 
 // wantService waits for the replacement and looks at what it serves.
 func (f *fault) wantService(s *stack, sick task, seen *watch, ended, broken time.Time, row *outcome) {
 	s.healthyTask(sick.ID)
 	s.eventually(patience, "an answer of the replacement", func() (bool, string) {
-		first, ok := seen.firstOK(ended)
-		row.serves = first.at.Add(first.took).Sub(broken)
-		return ok, "none"
+		for _, first := range seen.seen(false, ended) {
+			if first.status == http.StatusOK {
+				row.serves = first.at.Add(first.took).Sub(broken)
+				return true, ""
+			}
+		}
+		return false, "none"
 	})
 	s.wantAccount(s.url, "10000", f.serves)
 	s.wantAccount(s.url, "10099", "Person_99")
@@ -160,17 +159,18 @@ func (f *fault) wantRefusal(s *stack, sick task, seen *watch, known time.Time, r
 	var refused []task
 	s.eventually(patience, "two replacements that refuse to start", func() (bool, string) {
 		all, err := s.tasks()
-		refused = nil
-		for _, k := range all {
-			if k.ID != sick.ID && k.Status.State == "failed" {
-				refused = append(refused, k)
-			}
-		}
+		refused = slices.DeleteFunc(slices.Clone(all), func(k task) bool {
+			return k.ID == sick.ID || k.Status.State != "failed"
+		})
 		return err == nil && len(refused) >= 2, fmt.Sprint(all, err)
 	})
 	seen.stop()
-	if said := seen.servedSince(known); len(said) > 0 {
-		t.Errorf("after the fault was known there was service: %q", said[:min(len(said), 5)])
+	for _, answer := range append(seen.seen(false, known), seen.seen(true, known)...) {
+		// without a database there is no 200, and nobody knows that there is no such account
+		if answer.status == http.StatusOK || answer.status == http.StatusNotFound {
+			t.Errorf("after the fault was known there was service: %d, of /health: %t", answer.status, answer.health)
+			break
+		}
 	}
 	for _, k := range refused {
 		if k.Status.ContainerStatus.ExitCode != 1 || k.Status.Err == "" {
@@ -184,7 +184,8 @@ func (f *fault) wantRefusal(s *stack, sick task, seen *watch, known time.Time, r
 	}
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, f.refuses) && strings.Contains(line, `"exit_code":1`) {
-			row.says = between(line, `"err":"`, `"}`)
+			_, said, _ := strings.Cut(line, `"err":"`)
+			row.says, _, _ = strings.Cut(said, `"}`)
 		}
 	}
 }
@@ -200,19 +201,18 @@ func (s *stack) makeOther(i image, name string) {
 	}
 }
 
-// shell runs a script beside the service, for the image has no shell.
-func (d docker) shell(image, volume, script string) {
-	d.t.Helper()
-	d.run("run", "--rm", "--network", "none", "--volume", volume+":/to", image, "sh", "-c", script)
+// onVolume runs a script on the volume of the service, for the image has no shell.
+func (s *stack) onVolume(script string, more ...string) {
+	s.t.Helper()
+	args := append([]string{"run", "--rm", "--network", "none", "--volume", s.name + "_accounts:/to"}, more...)
+	s.run(append(args, baseName(s.t), "sh", "-c", script)...)
 }
 
 // shutListener shuts down the listening socket of the service: there is nothing
 // in the container that could do it.
 func (s *stack) shutListener(k task) {
 	needRoot(s.t)
-	c, err := s.container(k)
-	harness.Must(s.t, err)
-	harness.Must(s.t, harness.ShutListener(c.State.Pid))
+	harness.Must(s.t, harness.ShutListener(s.containerOf(k).State.Pid))
 }
 
 func needRoot(t *testing.T) {
@@ -231,7 +231,7 @@ func dataFrom(dir string) string {
 // newMemory mounts a file system of a size that is easily filled.
 func newMemory(t *testing.T, size string) string {
 	t.Helper()
-	dir := folder(t)
+	dir := t.TempDir()
 	harness.Must(t, syscall.Mount("accountservice-swarm", dir, "tmpfs", 0, fmt.Sprintf("size=%s,mode=0755,uid=%d,gid=%d", size, imageUser, imageUser)))
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
@@ -239,11 +239,4 @@ func newMemory(t *testing.T, size string) string {
 		}
 	})
 	return dir
-}
-
-// between is the part of s from after one text to before the next.
-func between(s, from, to string) string {
-	_, rest, _ := strings.Cut(s, from)
-	part, _, _ := strings.Cut(rest, to)
-	return part
 }

@@ -65,17 +65,29 @@ func newStack(d docker) *stack {
 // it starts the service, then it updates it.
 func (s *stack) deploy(image string, more ...string) {
 	s.t.Helper()
-	args := []string{"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(root, "configs", "stack.yml")}
+	files := []string{filepath.Join(root, "configs", "stack.yml")}
 	for i, text := range more {
-		file := filepath.Join(folder(s.t), fmt.Sprint("more-", i, ".yml"))
+		file := filepath.Join(s.t.TempDir(), fmt.Sprint("more-", i, ".yml"))
 		harness.Must(s.t, os.WriteFile(file, []byte(text), 0o600))
+		files = append(files, file)
+	}
+	s.deployFiles(image, nil, files...)
+}
+
+// deployFiles is deploy of any files, with more variables for them.
+func (s *stack) deployFiles(image string, env []string, files ...string) {
+	s.t.Helper()
+	args := []string{"stack", "deploy", "--resolve-image", "never"}
+	for _, file := range files {
 		args = append(args, "--compose-file", file)
 	}
-	env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}
-	if _, err := command(s.ctx, env, "docker", append(args, s.name)...); err != nil {
-		s.t.Fatal(err)
-	}
+	env = append([]string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}, env...)
+	_, err := command(s.ctx, env, "docker", append(args, s.name)...)
+	harness.Must(s.t, err)
 }
+
+// hang stops the process of a task, which does not end it.
+func (s *stack) hang(k task) { s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID) }
 
 // service is the name that Swarm knows it by.
 func (s *stack) service() string { return s.name + "_accountservice" }
@@ -83,7 +95,6 @@ func (s *stack) service() string { return s.name + "_accountservice" }
 // remove takes the stack away and waits: a volume in use can't be removed, and
 // a Swarm left too early leaves its containers behind.
 func (s *stack) remove(d docker) error {
-	start := time.Now()
 	mine := "label=com.docker.stack.namespace=" + s.name
 	_, err := d.try("stack", "rm", s.name)
 	gone := waitFor(d.ctx, 2*time.Minute, "containers and network of "+s.name+" gone", func() (bool, string) {
@@ -97,12 +108,11 @@ func (s *stack) remove(d docker) error {
 		_, last := d.try("volume", "rm", volume)
 		err = errors.Join(err, last)
 	}
-	d.t.Logf("%-45s %6.1f s", "remove the stack and its volume", time.Since(start).Seconds())
 	return err
 }
 
 // tasks are all tasks of the service, the newest of each slot first.
-func (s *stack) tasks() ([]task, error) {
+func (s *stack) tasks() (all []task, err error) {
 	ids, err := s.try("service", "ps", "--quiet", "--no-trunc", s.service())
 	if err != nil || ids == "" {
 		return nil, err
@@ -111,15 +121,8 @@ func (s *stack) tasks() ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []task
-	for line := range strings.Lines(out) {
-		var k task
-		if err := json.Unmarshal([]byte(line), &k); err != nil {
-			return nil, err
-		}
-		all = append(all, k)
-	}
-	return all, nil
+	err = json.Unmarshal([]byte("["+strings.ReplaceAll(out, "\n", ",")+"]"), &all) // one in each line
+	return all, err
 }
 
 // healthyTask waits until a task that is not among these runs, and its
@@ -175,28 +178,24 @@ func (s *stack) end(k task) (task, time.Time) {
 		}
 		return slices.Contains([]string{"failed", "complete", "shutdown"}, now.Status.State), now.String()
 	})
-	c, err := s.container(k)
-	harness.Must(s.t, err)
-	return now, c.State.FinishedAt
+	return now, s.containerOf(k).State.FinishedAt
 }
 
 func stamp(at time.Time) string {
 	return fmt.Sprintf("%d.%09d", at.Unix(), at.Nanosecond())
 }
 
-// container is that of a task, in docker inspect.
-func (s *stack) container(k task) (c container, err error) {
-	err = s.inspect(&c, "container", k.Status.ContainerStatus.ContainerID)
-	return c, err
+// containerOf is that of a task.
+func (s *stack) containerOf(k task) container {
+	s.t.Helper()
+	return s.container(k.Status.ContainerStatus.ContainerID)
 }
 
 // probeLine is what the last probe that failed said, the one line that docker
 // inspect shows.
 func (s *stack) probeLine(k task) string {
 	s.t.Helper()
-	c, err := s.container(k)
-	harness.Must(s.t, err)
-	for _, p := range slices.Backward(c.State.Health.Log) {
+	for _, p := range slices.Backward(s.containerOf(k).State.Health.Log) {
 		if p.ExitCode != 1 { // passed, or cut off by the end of its container
 			continue
 		}
@@ -214,13 +213,8 @@ func (s *stack) probeLine(k task) string {
 func (s *stack) tellAll() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	var told []string
-	for _, args := range [][]string{
-		{"service", "ps", "--no-trunc", s.service()},
-		{"service", "logs", "--raw", "--tail", "50", s.service()},
-	} {
-		out, err := command(ctx, nil, "sh", append([]string{"-c", `exec docker "$@" 2>&1`, "docker"}, args...)...)
-		told = append(told, out, fmt.Sprint(err))
-	}
-	return strings.Join(told, "\n")
+	d := docker{s.t, ctx}
+	tasks, err1 := d.tryLogs("service", "ps", "--no-trunc", s.service())
+	log, err2 := d.tryLogs("service", "logs", "--raw", "--tail", "50", s.service())
+	return fmt.Sprint(tasks, err1, "\n", log, err2)
 }

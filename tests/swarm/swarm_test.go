@@ -2,7 +2,10 @@
 
 package swarm
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestSwarm plays the stories of a deployment on a real Swarm. Most of them
 // wait most of the time, and so go beside each other; those that measure load
@@ -12,15 +15,20 @@ func TestSwarm(t *testing.T) {
 	i := builtImage(d)
 	d.initSwarm()
 	t.Run("beside each other", func(t *testing.T) {
+		all := slices.Clone(stories)
 		for _, f := range faults() {
-			beside(t, d, f.name, func(d docker) { f.play(d, i) })
+			all = append(all, story{f.name, f.play})
 		}
-		for _, s := range stories {
-			beside(t, d, s.name, func(d docker) { s.play(d, i) })
+		for _, s := range all {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				s.play(d.in(t), i)
+			})
 		}
 	})
-	t.Run(updateName, func(t *testing.T) { updateReplicas(d.in(t), i) })
-	t.Run(calmName, func(t *testing.T) { noRestart(d.in(t), i) })
+	for _, s := range alone {
+		t.Run(s.name, func(t *testing.T) { s.play(d.in(t), i) })
+	}
 	writeDocument(t)
 }
 
@@ -42,20 +50,12 @@ var stories = []story{
 	{"the same binaries", sameBinaries},
 }
 
-// The parts that have the machine for themselves.
-const updateName, calmName = "update of two replicas", "no restart"
+// alone have the machine for themselves.
+var alone = []story{{"update of two replicas", updateReplicas}, {"no restart", noRestart}}
 
 func storyNames() (names []string) {
-	for _, s := range stories {
+	for _, s := range append(stories, alone...) {
 		names = append(names, s.name)
 	}
 	return names
-}
-
-func beside(t *testing.T, d docker, name string, play func(docker)) {
-	t.Run(name, func(t *testing.T) {
-		t.Parallel()
-		d := d.in(t)
-		d.step("in all: "+name, func() { play(d) })
-	})
 }

@@ -31,7 +31,7 @@ type outcome struct {
 	says      string        // the log of a replacement that refuses to start
 }
 
-func (o outcome) line() string {
+func (o outcome) line() []string {
 	unhealthy, serves := "–", "refuses to start: "+o.says
 	if o.unhealthy > 0 {
 		unhealthy = seconds(o.unhealthy)
@@ -39,28 +39,21 @@ func (o outcome) line() string {
 	if o.serves > 0 {
 		serves = seconds(o.serves)
 	}
-	return harness.Row(o.name, unhealthy, seconds(o.ended), fmt.Sprint(o.code), serves, o.why, o.probe)
-}
-
-func (o outcome) print(t *testing.T) {
-	t.Helper()
-	t.Logf("%s: unhealthy after %.1f s, ended after %.1f s with code %d, first 200 after %.1f s\n  docker service ps: %s\n  probe: %s\n  log: %s",
-		o.name, o.unhealthy.Seconds(), o.ended.Seconds(), o.code, o.serves.Seconds(), o.why, o.probe, o.says)
+	return []string{o.name, unhealthy, seconds(o.ended), fmt.Sprint(o.code), serves, o.why, o.probe}
 }
 
 // results are what the parts of one run have measured.
-var results struct {
+var results = struct {
 	sync.Mutex
 	outcomes map[string]outcome
-	figures  map[string][][2]string // of a part of the test
-}
+	figures  map[string][][]string // of a part of the test
+}{outcomes: map[string]outcome{}, figures: map[string][][]string{}}
 
-func publish(o outcome) {
+func publish(t *testing.T, o outcome) {
+	t.Helper()
+	t.Logf("%q", o.line())
 	results.Lock()
 	defer results.Unlock()
-	if results.outcomes == nil {
-		results.outcomes = map[string]outcome{}
-	}
 	results.outcomes[o.name] = o
 }
 
@@ -70,11 +63,8 @@ func measured(t *testing.T, what, figure string) {
 	t.Logf("%-70s %s", what, figure)
 	results.Lock()
 	defer results.Unlock()
-	if results.figures == nil {
-		results.figures = map[string][][2]string{}
-	}
 	name := path.Base(t.Name())
-	results.figures[name] = append(results.figures[name], [2]string{what, figure})
+	results.figures[name] = append(results.figures[name], []string{what, figure})
 }
 
 // moment is what differs in the words from run to run.
@@ -113,18 +103,17 @@ replacement. A process that ends by itself is replaced before any probe fails.
 func writeDocument(t *testing.T) {
 	results.Lock()
 	defer results.Unlock()
-	var page, figures, words strings.Builder
-	fmt.Fprintf(&page, intro, runtime.NumCPU())
-	page.WriteString(harness.Row("Fault", "Unhealthy", "Ended", "Code", "200", "docker service ps", "The probe's line") + strings.Repeat("|---", 7) + "|\n")
+	outcomes := [][]string{{"Fault", "Unhealthy", "Ended", "Code", "200", "docker service ps", "The probe's line"}}
+	figures, words := [][]string{{"What", "Measured"}}, [][]string{{"Where", "Words"}}
 	for _, f := range faults() {
 		o, played := results.outcomes[f.name]
 		if !played {
 			t.Logf("%s was not played: the document stays as it is", f.name)
 			return
 		}
-		page.WriteString(o.line())
+		outcomes = append(outcomes, o.line())
 	}
-	for _, name := range append(storyNames(), updateName, calmName) {
+	for _, name := range storyNames() {
 		lines := results.figures[strings.ReplaceAll(name, " ", "_")]
 		if len(lines) == 0 {
 			t.Logf("%s was not played: the document stays as it is", name)
@@ -132,17 +121,17 @@ func writeDocument(t *testing.T) {
 		}
 		for _, line := range lines {
 			if strings.Contains(line[1], "`") {
-				words.WriteString(harness.Row(line[0], line[1]))
+				words = append(words, line)
 			} else {
-				figures.WriteString(harness.Row(line[0], line[1]))
+				figures = append(figures, line)
 			}
 		}
 	}
-	page.WriteString("\n## Updates, stops and what must not restart\n\n" + harness.Row("What", "Measured") + "|---|---|\n" + figures.String())
-	page.WriteString("\n## What is said\n\n" + harness.Row("Where", "Words") + "|---|---|\n" + words.String())
-	t.Logf("\n%s", page.String())
-	if os.Getenv("SWARM_TEST_WRITE") != "1" || t.Failed() {
-		return
+	page := fmt.Sprintf(intro, runtime.NumCPU()) + harness.Table(outcomes...) +
+		"\n## Updates, stops and what must not restart\n\n" + harness.Table(figures...) +
+		"\n## What is said\n\n" + harness.Table(words...)
+	t.Logf("\n%s", page)
+	if os.Getenv("SWARM_TEST_WRITE") == "1" && !t.Failed() {
+		harness.Must(t, os.WriteFile(document, []byte(moment.ReplaceAllString(page, "…")), 0o644))
 	}
-	harness.Must(t, os.WriteFile(document, []byte(moment.ReplaceAllString(page.String(), "…")), 0o644))
 }

@@ -17,10 +17,14 @@ import (
 // release is the image with one more layer: a Dockerfile's instruction.
 func (d docker) release(i image, instruction string) string {
 	d.t.Helper()
-	name := unique("release") + ":latest"
-	dir := folder(d.t)
-	text := "FROM " + i.name + "\n" + instruction + "\n"
-	harness.Must(d.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600))
+	return d.build("release", d.t.TempDir(), "FROM "+i.name+"\n"+instruction+"\n")
+}
+
+// build makes an image of a folder and this Dockerfile, which goes with the test.
+func (d docker) build(what, dir, dockerfile string) (name string) {
+	d.t.Helper()
+	name = unique(what) + ":latest"
+	harness.Must(d.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600))
 	d.later("image "+name, func(d docker) error { return removeImage(d.ctx, name) })
 	d.run("build", "--quiet", "--tag", name, dir)
 	return name
@@ -47,7 +51,7 @@ func updateOneReplica(d docker, i image) {
 	if ended.Status.ContainerStatus.ExitCode != 0 || ended.Status.State != "shutdown" {
 		d.t.Errorf("%v: want shutdown with exit code 0, it was told to stop while healthy", ended)
 	}
-	if lost := l.lost(s.url); len(lost) > 0 {
+	if lost := l.lost(); len(lost) > 0 {
 		d.t.Errorf("%d of %d acknowledged writes are lost: %q", len(lost), len(l.acknowledged), lost[:min(len(lost), 5)])
 	}
 	if len(l.acknowledged) == 0 {
@@ -67,15 +71,29 @@ func (s *stack) status() (state, message string) {
 	return update.State, update.Message
 }
 
+// serves says whether n healthy tasks run an image.
+func (s *stack) serves(image string, n int) (bool, string) {
+	all, err := s.tasks()
+	for _, k := range all {
+		if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == image {
+			if well, _ := s.healthy(k.Status.ContainerStatus.ContainerID); well {
+				n--
+			}
+		}
+	}
+	return n == 0, fmt.Sprint(all, err)
+}
+
 // wantRolledBack waits until Swarm has taken a release back, and wants the old
-// one to serve what it had. It returns what docker service ps says of the task
-// that was the release.
-func (s *stack) wantRolledBack(i image, bad string) (why string) {
+// one to serve what it had. It measures how long that took since a moment, and
+// wants docker service ps to say why of the task that was the release.
+func (s *stack) wantRolledBack(i image, bad string, since time.Time, name, which, want string) {
 	s.t.Helper()
 	s.eventually(patience, "a rollback that begins", func() (bool, string) {
 		state, message := s.status()
 		return strings.HasPrefix(state, "rollback"), state + " " + message
 	})
+	why := ""
 	s.eventually(patience, "the old release serves", func() (bool, string) {
 		all, err := s.tasks()
 		for _, k := range all {
@@ -83,15 +101,21 @@ func (s *stack) wantRolledBack(i image, bad string) (why string) {
 				why = k.Status.Err
 			}
 		}
-		for _, k := range all {
-			if why != "" && k.DesiredState == "running" && k.Spec.ContainerSpec.Image == i.name {
-				return s.healthy(k.Status.ContainerStatus.ContainerID)
-			}
+		if why == "" {
+			return false, fmt.Sprint(all, err)
 		}
-		return false, fmt.Sprint(all, err)
+		return s.serves(i.name, 1)
 	})
 	s.wantAccount(s.url, "10000", "Kept")
-	return why
+	measured(s.t, name, seconds(time.Since(since)))
+	measured(s.t, "`docker service ps` says of the release "+which, "`"+why+"`")
+	if !strings.Contains(why, want) {
+		s.t.Errorf("docker service ps says %q of the bad release, want %q", why, want)
+	}
+	s.eventually(patience, "the rollback completed", func() (bool, string) {
+		state, message := s.status()
+		return state == "rollback_completed", state + " " + message
+	})
 }
 
 // quickRollback shortens the monitor of a rollback, where its end is waited for.
@@ -102,73 +126,49 @@ services:
       rollback_config: {monitor: 5s}
 `
 
-// wantCompleted waits for the end of the rollback's own monitor.
-func (s *stack) wantCompleted() {
-	s.t.Helper()
-	s.eventually(patience, "the rollback completed", func() (bool, string) {
-		state, message := s.status()
-		return state == "rollback_completed", state + " " + message
-	})
-}
-
 // badRelease never becomes healthy: its database can't be opened.
 func badRelease(d docker, i image) {
-	bad := d.release(i, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/nowhere/accounts.db")
-	s := newStack(d)
-	s.deploy(i.name, quickRollback)
-	s.healthyTask()
-	s.rename(s.url, "10000", "Kept")
-	began := time.Now()
-	s.deploy(bad, quickRollback)
-	why := s.wantRolledBack(i, bad)
-	measured(d.t, "release whose database can't open: order to the old one healthy again", seconds(time.Since(began)))
-	if !strings.Contains(why, "non-zero exit (1)") {
-		d.t.Errorf("docker service ps says %q of the bad release, want exit code 1", why)
-	}
-	measured(d.t, "`docker service ps` says of the release that can't open", "`"+why+"`")
+	s, bad, _ := i.deployBad(d, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/nowhere/accounts.db")
+	s.wantRolledBack(i, bad, time.Now(), "release whose database can't open: order to the old one healthy again",
+		"that can't open", "non-zero exit (1)")
 	if log := s.logs("service", "logs", "--raw", s.service()); !strings.Contains(log, "/nowhere/accounts.db") {
 		d.t.Errorf("the log does not say which file could not be opened:\n%s", log)
 	}
-	s.wantCompleted()
 }
 
 // sickRelease falls ill: it keeps its accounts in a file of its own, which is cut.
 func sickRelease(d docker, i image) {
-	lateRelease(d, i, "falls ill", "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db", func(s *stack, _ task) {
-		s.shell(baseName(s.t), s.name+"_accounts", "truncate -s 0 /to/next.db")
-	})
+	lateRelease(d, i, "falls ill", "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db",
+		func(s *stack, _ task) { s.onVolume("truncate -s 0 /to/next.db") })
 }
 
 // hungRelease hangs: after the probes all of its grace period passes before
 // Swarm sees a task that failed.
-func hungRelease(d docker, i image) {
-	lateRelease(d, i, "hangs", "LABEL release=hangs", func(s *stack, k task) {
-		s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID)
-	})
-}
+func hungRelease(d docker, i image) { lateRelease(d, i, "hangs", "LABEL release=hangs", (*stack).hang) }
 
 // lateRelease is healthy at first, and harmed ten seconds later.
 func lateRelease(d docker, i image, what, instruction string, harm func(*stack, task)) {
-	bad := d.release(i, instruction)
-	s := newStack(d)
-	s.deploy(i.name, quickRollback)
-	old := s.healthyTask()
-	s.rename(s.url, "10000", "Kept")
-	s.deploy(bad, quickRollback)
+	s, bad, old := i.deployBad(d, instruction)
 	sick := s.healthyTask(old.ID)
-	healthy := time.Now()
-	d.eventually(time.Minute, "ten seconds of health", func() (bool, string) { return time.Since(healthy) > 10*time.Second, "" })
+	d.pause(10 * time.Second)
 	broken := time.Now()
 	harm(s, sick)
 	at := s.unhealthyAt(sick, broken)
-	why := s.wantRolledBack(i, bad)
-	measured(d.t, "release that "+what+" 10 s after it was healthy: its fault to unhealthy", seconds(at.Sub(broken)))
-	measured(d.t, "release that "+what+" 10 s after it was healthy: its fault to the old release healthy again", seconds(time.Since(broken)))
-	if !strings.Contains(why, "unhealthy") {
-		d.t.Errorf("docker service ps says %q of the bad release, want that it was unhealthy", why)
-	}
-	measured(d.t, "`docker service ps` says of the release that "+what, "`"+why+"`")
-	s.wantCompleted()
+	name := "release that " + what + " 10 s after it was healthy: its fault"
+	measured(d.t, name+" to unhealthy", seconds(at.Sub(broken)))
+	s.wantRolledBack(i, bad, broken, name+" to the old release healthy again", "that "+what, "unhealthy")
+}
+
+// deployBad updates a service that is well to the image with one more instruction.
+func (i image) deployBad(d docker, instruction string) (s *stack, bad string, old task) {
+	d.t.Helper()
+	bad = d.release(i, instruction)
+	s = newStack(d)
+	s.deploy(i.name, quickRollback)
+	old = s.healthyTask()
+	s.rename(s.url, "10000", "Kept")
+	s.deploy(bad, quickRollback)
+	return s, bad, old
 }
 
 // updateReplicas updates two replicas behind HAProxy under steady load:
@@ -177,27 +177,10 @@ func updateReplicas(d docker, i image) {
 	balancer, next := d.haproxyImage(), d.release(i, "LABEL release=next")
 	config := d.strictConfig()
 	s := newStack(d)
-	deploy := func(image string) {
-		env := []string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port, "HAPROXY_IMAGE=" + balancer, "HAPROXY_CONFIG=" + config, "ACCOUNTS_VOLUME=" + s.name}
-		if _, err := command(d.ctx, env, "docker", "stack", "deploy", "--resolve-image", "never",
-			"--compose-file", "testdata/replicas.yml", s.name); err != nil {
-			d.t.Fatal(err)
-		}
-	}
+	env := []string{"HAPROXY_IMAGE=" + balancer, "HAPROXY_CONFIG=" + config, "ACCOUNTS_VOLUME=" + s.name}
+	deploy := func(image string) { s.deployFiles(image, env, "testdata/replicas.yml") }
 	deploy(i.name)
-	running := func(image string) (bool, string) {
-		all, err := s.tasks()
-		n := 0
-		for _, k := range all {
-			if k.DesiredState == "running" && k.Spec.ContainerSpec.Image == image {
-				if ok, _ := s.healthy(k.Status.ContainerStatus.ContainerID); ok {
-					n++
-				}
-			}
-		}
-		return n == 2, fmt.Sprint(all, err)
-	}
-	d.eventually(patience, "two healthy replicas", func() (bool, string) { return running(i.name) })
+	d.eventually(patience, "two healthy replicas", func() (bool, string) { return s.serves(i.name, 2) })
 	d.eventually(patience, "both behind HAProxy", func() (bool, string) {
 		ok := true
 		for range 6 { // round robin: each is asked
@@ -210,10 +193,9 @@ func updateReplicas(d docker, i image) {
 	stop := l.run(d.t, 6, 2, 20*time.Millisecond)
 	began := time.Now()
 	deploy(next)
-	d.eventually(patience, "two healthy replicas of the next release", func() (bool, string) { return running(next) })
+	d.eventually(patience, "two healthy replicas of the next release", func() (bool, string) { return s.serves(next, 2) })
 	took := time.Since(began)
-	settled := time.Now()
-	d.eventually(time.Minute, "some more load", func() (bool, string) { return time.Since(settled) > 5*time.Second, "" })
+	d.pause(5 * time.Second) // some more load
 	stop()
 	if n := l.wrong.Load(); n > 0 {
 		d.t.Errorf("%d of %d requests failed, want none: %q\nHAProxy:\n%s", n, l.asked.Load(), l.errors,
@@ -234,7 +216,7 @@ func (d docker) strictConfig() (file string) {
 		}
 		text = strings.Replace(text, chance, none, 1)
 	}
-	file = filepath.Join(folder(d.t), "haproxy.cfg")
+	file = filepath.Join(d.t.TempDir(), "haproxy.cfg")
 	harness.Must(d.t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
@@ -245,13 +227,13 @@ func (d docker) haproxyImage() string {
 	d.t.Helper()
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
-		if program = "/usr/sbin/haproxy"; !exists(program) {
-			d.t.Fatal("needs haproxy (Debian: apt-get install haproxy)")
-		}
+		program = "/usr/sbin/haproxy" // not in every user's PATH
 	}
 	libraries, err := command(d.ctx, nil, "ldd", program)
-	harness.Must(d.t, err)
-	dir := folder(d.t)
+	if err != nil {
+		d.t.Fatalf("needs haproxy (Debian: apt-get install haproxy): %v", err)
+	}
+	dir := d.t.TempDir()
 	files := []string{program}
 	for _, word := range strings.Fields(libraries) {
 		if strings.HasPrefix(word, "/") {
@@ -263,15 +245,5 @@ func (d docker) haproxyImage() string {
 		harness.Must(d.t, os.MkdirAll(filepath.Dir(to), 0o755))
 		harness.Must(d.t, copyTree(file, to))
 	}
-	name := unique("haproxy") + ":latest"
-	text := fmt.Sprintf("FROM scratch\nCOPY root /\nENTRYPOINT [%q]\n", program)
-	harness.Must(d.t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o600))
-	d.later("image "+name, func(d docker) error { return removeImage(d.ctx, name) })
-	d.run("build", "--quiet", "--tag", name, dir)
-	return name
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+	return d.build("haproxy", dir, fmt.Sprintf("FROM scratch\nCOPY root /\nENTRYPOINT [%q]\n", program))
 }

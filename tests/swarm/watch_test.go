@@ -3,7 +3,6 @@
 package swarm
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,98 +11,75 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // sight is one answer that a client got.
 type sight struct {
+	health bool      // it is of /health, else of the account
 	at     time.Time // when it was asked for
 	took   time.Duration
-	status int    // 0: none
-	name   string // of the account
+	status int // 0: none
 }
 
 // watch asks for one account and for /health ten times a second, each time on
 // a new connection, and remembers all answers.
 type watch struct {
-	mu               sync.Mutex
-	account, health  []sight
-	stop             func()
-	client           http.Client
-	accountURL, base string
+	mu     sync.Mutex
+	sights []sight
+	stop   func()
 }
 
 // watch begins; it ends with the test.
 func (s *stack) watch(id string) *watch {
-	w := &watch{base: s.url, accountURL: s.url + "/accounts/" + id,
-		client: http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	w := &watch{}
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	w.stop = every(100*time.Millisecond, func() {
-		account, health := w.ask(w.accountURL), w.ask(w.base+"/health")
+		account, health := look(&client, s.url+"/accounts/"+id), look(&client, s.url+"/health")
+		health.health = true
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.account, w.health = append(w.account, account), append(w.health, health)
+		w.sights = append(w.sights, account, health)
 	})
 	s.t.Cleanup(w.stop)
 	return w
 }
 
-func (w *watch) ask(url string) sight {
+func look(client *http.Client, url string) sight {
 	s := sight{at: time.Now()}
-	res, err := w.client.Get(url)
-	if err != nil {
-		s.took = time.Since(s.at)
-		return s
+	if res, err := client.Get(url); err == nil {
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		s.status = res.StatusCode
 	}
-	defer res.Body.Close()
-	var body struct{ Name string }
-	if json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&body) == nil {
-		s.name = body.Name
-	}
-	s.status, s.took = res.StatusCode, time.Since(s.at)
+	s.took = time.Since(s.at)
 	return s
 }
 
-// firstOK is the first 200 for the account that was asked for after a moment.
-func (w *watch) firstOK(after time.Time) (sight, bool) {
+// seen are the answers of /health, or else for the account, that were asked for after a moment.
+func (w *watch) seen(health bool, after time.Time) (all []sight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.account {
-		if s.status == http.StatusOK && s.at.After(after) {
-			return s, true
+	for _, s := range w.sights {
+		if s.health == health && s.at.After(after) {
+			all = append(all, s)
 		}
 	}
-	return sight{}, false
-}
-
-// servedSince says whether anything was answered after a moment that only a
-// service with a database says: 200, or that there is no such account.
-func (w *watch) servedSince(after time.Time) (said []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.account {
-		if s.at.After(after) && (s.status == http.StatusOK || s.status == http.StatusNotFound) {
-			said = append(said, fmt.Sprintf("account: %d %s", s.status, s.name))
-		}
-	}
-	for _, s := range w.health {
-		if s.at.After(after) && s.status == http.StatusOK {
-			said = append(said, "health: 200")
-		}
-	}
-	return said
+	return all
 }
 
 // slowestHealth is the longest that an answer of /health took, and how many of
 // all were not 200.
 func (w *watch) slowestHealth() (slowest time.Duration, all, bad int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.health {
+	for _, s := range w.seen(true, time.Time{}) {
+		all++
 		slowest = max(slowest, s.took)
 		if s.status != http.StatusOK {
 			bad++
 		}
 	}
-	return slowest, len(w.health), bad
+	return slowest, all, bad
 }
 
 // every calls f again and again until stop, which waits for its end.
@@ -199,18 +175,10 @@ func (l *load) ask(client *http.Client, method, id, body string) {
 }
 
 // lost are the accounts that were acknowledged and are not there.
-func (l *load) lost(url string) (lost []string) {
-	client := http.Client{Timeout: 10 * time.Second}
+func (l *load) lost() (lost []string) {
 	for _, id := range l.acknowledged {
-		res, err := client.Get(url + "/accounts/" + id)
-		if err != nil {
-			lost = append(lost, id+": "+err.Error())
-			continue
-		}
-		io.Copy(io.Discard, res.Body)
-		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			lost = append(lost, id+": "+res.Status)
+		if status, body := harness.Ask("GET", l.url+"/accounts/"+id, ""); status != http.StatusOK {
+			lost = append(lost, fmt.Sprint(id, ": ", status, " ", body))
 		}
 	}
 	return lost

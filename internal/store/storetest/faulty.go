@@ -28,58 +28,47 @@ type Faulty struct {
 	OnGet, OnGetMany, OnList, OnPut, OnUpdate, OnDelete, OnImport Fault
 }
 
+// or makes a call, or gives the fault that was ordered instead.
+func or[T any](ctx context.Context, fault Fault, call func() (T, error)) (result T, err error) {
+	if fault != nil {
+		return result, fault(ctx)
+	}
+	return call()
+}
+
 // Get implements store.Store.
 func (f Faulty) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	if f.OnGet != nil {
-		return store.Account{}, f.OnGet(ctx)
-	}
-	return f.Store.Get(ctx, id)
+	return or(ctx, f.OnGet, func() (store.Account, error) { return f.Store.Get(ctx, id) })
 }
 
 // GetMany implements store.Store.
 func (f Faulty) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
-	if f.OnGetMany != nil {
-		return nil, f.OnGetMany(ctx)
-	}
-	return f.Store.GetMany(ctx, ids)
+	return or(ctx, f.OnGetMany, func() ([]store.Account, error) { return f.Store.GetMany(ctx, ids) })
 }
 
 // List implements store.Store.
 func (f Faulty) List(ctx context.Context, q store.Query) (store.Page, error) {
-	if f.OnList != nil {
-		return store.Page{}, f.OnList(ctx)
-	}
-	return f.Store.List(ctx, q)
+	return or(ctx, f.OnList, func() (store.Page, error) { return f.Store.List(ctx, q) })
 }
 
 // Put implements store.Store.
-func (f Faulty) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
-	if f.OnPut != nil {
-		return store.Written{}, f.OnPut(ctx)
-	}
-	return f.Store.Put(ctx, id, draft, terms)
+func (f Faulty) Put(ctx context.Context, id store.ID, d store.Draft, terms store.Preconditions) (store.Written, error) {
+	return or(ctx, f.OnPut, func() (store.Written, error) { return f.Store.Put(ctx, id, d, terms) })
 }
 
 // Update implements store.Store.
-func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Preconditions, change func(store.Account) (store.Draft, error)) (store.Written, error) {
-	if f.OnUpdate != nil {
-		return store.Written{}, f.OnUpdate(ctx)
-	}
-	return f.Store.Update(ctx, id, terms, change)
+func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Preconditions,
+	change func(store.Account) (store.Draft, error)) (store.Written, error) {
+	return or(ctx, f.OnUpdate, func() (store.Written, error) { return f.Store.Update(ctx, id, terms, change) })
 }
 
 // Delete implements store.Store.
 func (f Faulty) Delete(ctx context.Context, id store.ID, terms store.Preconditions) error {
-	if f.OnDelete != nil {
-		return f.OnDelete(ctx)
-	}
-	return f.Store.Delete(ctx, id, terms)
+	_, err := or(ctx, f.OnDelete, func() (struct{}, error) { return struct{}{}, f.Store.Delete(ctx, id, terms) })
+	return err
 }
 
 // Import implements store.Store.
 func (f Faulty) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
-	if f.OnImport != nil {
-		return store.Imported{}, f.OnImport(ctx)
-	}
-	return f.Store.Import(ctx, accounts)
+	return or(ctx, f.OnImport, func() (store.Imported, error) { return f.Store.Import(ctx, accounts) })
 }

@@ -8,27 +8,46 @@ import (
 	"accountservice/internal/store"
 )
 
+// imports wants this of an import.
+func imports(t *testing.T, s store.Store, accounts []store.Account, want store.Imported) {
+	t.Helper()
+	if done, err := s.Import(t.Context(), accounts); err != nil || done != want {
+		t.Errorf("Import of %d = %+v, %v, want %+v", len(accounts), done, err, want)
+	}
+}
+
+// named is an account of an import with no more than a name.
+func named(id store.ID, name string) store.Account {
+	return store.Account{ID: id, Draft: store.Draft{Name: name}}
+}
+
+// numbered are n of them.
+func numbered(n int, id string) (accounts []store.Account) {
+	for i := range n {
+		accounts = append(accounts, named(store.ID(fmt.Sprintf(id, i)), fmt.Sprint("name ", i)))
+	}
+	return accounts
+}
+
 func importKeepsWhatItIsGiven(t *testing.T, open Opener) {
 	c := newClock()
 	s := open(t, c.now)
 	day := time.Date(2020, 1, 2, 3, 4, 5, 6000, time.UTC)
+	bee := store.Draft{Name: "bee", Email: "b@example.org", Labels: map[string]string{"a": "1"}}
 	in := []store.Account{
-		{ID: "b", Draft: store.Draft{Name: "bee", Email: "b@example.org", Labels: map[string]string{"a": "1"}}, Version: 7, CreatedAt: day, UpdatedAt: day.Add(time.Hour)},
+		{ID: "b", Draft: bee, Version: 7, CreatedAt: day, UpdatedAt: day.Add(time.Hour)},
 		{ID: "a", Draft: store.Draft{Name: "ay"}, Version: 1, CreatedAt: day, UpdatedAt: day},
 	}
-	if done, err := s.Import(t.Context(), append(in, store.Account{ID: "c", Draft: store.Draft{Name: "new"}})); err != nil || done != (store.Imported{Created: 3}) {
-		t.Fatalf("Import = %+v, %v", done, err)
-	}
-	now := c.now().UTC()
-	want := []store.Account{in[1], in[0], {ID: "c", Draft: store.Draft{Name: "new"}, Version: 1, CreatedAt: now, UpdatedAt: now}}
+	imports(t, s, append(in, named("c", "new")), store.Imported{Created: 3})
+	third := named("c", "new")
+	third.Version, third.CreatedAt, third.UpdatedAt = 1, c.now().UTC(), c.now().UTC()
+	want := []store.Account{in[1], in[0], third}
 	if got := all(t, s); !same(got, want) {
 		t.Errorf("store has %+v, want %+v", got, want)
 	}
 	c.advance(time.Hour)
 	in[0].Version, in[0].UpdatedAt = 99, day.Add(9*time.Hour) // the content is there
-	if done, err := s.Import(t.Context(), in); err != nil || done != (store.Imported{Unchanged: 2}) {
-		t.Errorf("Import again = %+v, %v", done, err)
-	}
+	imports(t, s, in, store.Imported{Unchanged: 2})
 	Close(t, s)
 	if got := all(t, open.Open(t)); !same(got, want) {
 		t.Errorf("after importing again %+v, want %+v", got, want)
@@ -38,40 +57,41 @@ func importKeepsWhatItIsGiven(t *testing.T, open Opener) {
 func importReplacesUpwards(t *testing.T, open Opener) {
 	c := newClock()
 	s := open.OpenAt(t, c.now)
-	old := put(t, s, "1", "old")
-	old = put(t, s, "1", "older")
-	long := old.CreatedAt.Add(-1000 * time.Hour)
-	in := store.Account{ID: "1", Draft: store.Draft{Name: "new"}, Version: 1, CreatedAt: long, UpdatedAt: long}
-	if done, err := s.Import(t.Context(), []store.Account{in, {ID: "2", Draft: store.Draft{Name: "two"}}}); err != nil || done != (store.Imported{Created: 1, Replaced: 1}) {
-		t.Fatalf("Import = %+v, %v", done, err)
-	}
-	if got := get(t, s, "1"); got.Name != "new" || got.Version <= old.Version || !got.CreatedAt.Equal(old.CreatedAt) || got.UpdatedAt.Before(old.UpdatedAt) {
+	put(t, s, "1", "old")
+	old := put(t, s, "1", "older")
+	in := named("1", "new")
+	in.Version, in.CreatedAt = 1, old.CreatedAt.Add(-1000*time.Hour)
+	in.UpdatedAt = in.CreatedAt
+	imports(t, s, []store.Account{in, named("2", "two")}, store.Imported{Created: 1, Replaced: 1})
+	got := get(t, s, "1")
+	if got.Name != "new" || got.Version <= old.Version {
 		t.Errorf("account = %+v after %+v", got, old)
 	}
-	later := old.UpdatedAt.Add(time.Hour)
-	if _, err := s.Import(t.Context(), []store.Account{{ID: "1", Draft: store.Draft{Name: "newer"}, Version: 50, CreatedAt: long, UpdatedAt: later}}); err != nil {
-		t.Fatal(err)
+	if !got.CreatedAt.Equal(old.CreatedAt) || got.UpdatedAt.Before(old.UpdatedAt) {
+		t.Errorf("times %v and %v after %+v", got.CreatedAt, got.UpdatedAt, old)
 	}
-	if got := get(t, s, "1"); got.Version != 50 || !got.UpdatedAt.Equal(later) || !got.CreatedAt.Equal(old.CreatedAt) {
-		t.Errorf("account = %+v, want version 50 of %v, made at %v", got, later, old.CreatedAt)
+	in.Name, in.Version, in.UpdatedAt = "newer", 50, old.UpdatedAt.Add(time.Hour)
+	imports(t, s, []store.Account{in}, store.Imported{Replaced: 1})
+	in.CreatedAt = old.CreatedAt
+	if got := get(t, s, "1"); !got.Equal(in) {
+		t.Errorf("account = %+v, want %+v", got, in)
 	}
 }
 
 func importIsAllOrNothing(t *testing.T, open Opener) {
 	s := open.Open(t)
 	one := put(t, s, "1", "one")
-	many := make([]store.Account, store.MaxMany+1)
-	for i := range many {
-		many[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Draft: store.Draft{Name: "x"}}
-	}
+	many := numbered(store.MaxMany+1, "%d")
+	negative, late := named("3", "x"), named("3", "x")
+	negative.Version, late.CreatedAt = -1, time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, bad := range []struct {
 		accounts []store.Account
 		field    string
 	}{
 		{many, "accounts"},
-		{[]store.Account{{ID: "2", Draft: store.Draft{Name: "x"}}, {ID: "3", Draft: store.Draft{Name: "x"}}, {ID: "2", Draft: store.Draft{Name: "y"}}}, "id"},
-		{[]store.Account{{ID: "2", Draft: store.Draft{Name: "x"}}, {ID: "3", Draft: store.Draft{Name: "x"}, Version: -1}}, "version"},
-		{[]store.Account{{ID: "2", Draft: store.Draft{Name: "x"}}, {ID: "3", Draft: store.Draft{Name: "x"}, CreatedAt: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)}}, "created_at"},
+		{[]store.Account{named("2", "x"), named("3", "x"), named("2", "y")}, "id"},
+		{[]store.Account{named("2", "x"), negative}, "version"},
+		{[]store.Account{named("2", "x"), late}, "created_at"},
 	} {
 		if _, err := s.Import(t.Context(), bad.accounts); !isInvalid(err, bad.field) {
 			t.Errorf("Import = %v, want *Invalid of %s", err, bad.field)
@@ -80,12 +100,8 @@ func importIsAllOrNothing(t *testing.T, open Opener) {
 	if got := all(t, s); !same(got, []store.Account{one}) {
 		t.Errorf("store has %d accounts, want one", len(got))
 	}
-	if done, err := s.Import(t.Context(), many[:store.MaxMany]); err != nil || done.Created != store.MaxMany-1 || done.Replaced != 1 {
-		t.Errorf("Import of %d = %+v, %v", store.MaxMany, done, err)
-	}
-	if done, err := s.Import(t.Context(), nil); err != nil || done != (store.Imported{}) {
-		t.Errorf("Import of none = %+v, %v", done, err)
-	}
+	imports(t, s, many[:store.MaxMany], store.Imported{Created: store.MaxMany - 1, Replaced: 1})
+	imports(t, s, nil, store.Imported{})
 }
 
 func resultsShareNoMemory(t *testing.T, open Opener) {
@@ -108,11 +124,10 @@ func resultsShareNoMemory(t *testing.T, open Opener) {
 		}
 		spoil(acc.Labels)
 	}
-	in := []store.Account{{ID: "2", Draft: store.Draft{Name: "x", Labels: map[string]string{"a": "1"}}}}
-	if _, err := s.Import(t.Context(), in); err != nil {
-		t.Fatal(err)
-	}
-	spoil(in[0].Labels)
+	labelled := named("2", "x")
+	labelled.Labels = map[string]string{"a": "1"}
+	imports(t, s, []store.Account{labelled}, store.Imported{Created: 1})
+	spoil(labelled.Labels)
 	if got := get(t, s, "2"); len(got.Labels) != 1 || got.Labels["a"] != "1" {
 		t.Errorf("imported account = %+v", got)
 	}

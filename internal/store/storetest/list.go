@@ -13,6 +13,13 @@ import (
 	"accountservice/internal/store"
 )
 
+func idsOf(accounts []store.Account) (ids []store.ID) {
+	for _, acc := range accounts {
+		ids = append(ids, acc.ID)
+	}
+	return ids
+}
+
 func listPagesInOrder(t *testing.T, open Opener) {
 	s := open.Open(t)
 	ids := []store.ID{"-", ".a", "10", "100", "9", "A", "Z", "_", "a", "aa", "b", "~"} // byte order
@@ -20,11 +27,7 @@ func listPagesInOrder(t *testing.T, open Opener) {
 		put(t, s, ids[i], "x")
 	}
 	for limit := 1; limit <= len(ids)+1; limit++ {
-		var got []store.ID
-		for _, acc := range walk(t, s, store.Query{Limit: limit}) {
-			got = append(got, acc.ID)
-		}
-		if !slices.Equal(got, ids) {
+		if got := idsOf(walk(t, s, store.Query{Limit: limit})); !slices.Equal(got, ids) {
 			t.Errorf("in pages of %d: %q, want %q", limit, got, ids)
 		}
 	}
@@ -39,9 +42,7 @@ func listWalksPastChanges(t *testing.T, open Opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(t.Context(), "4", store.Preconditions{}); err != nil { // the place to go on from
-		t.Fatal(err)
-	}
+	remove(t, s, "4") // the place to go on from
 	put(t, s, "01", "before the place")
 	rest := walk(t, s, store.Query{After: page.Next, Limit: 100})
 	if len(rest) != 5 || rest[0].ID != "5" || rest[4].ID != "9" {
@@ -79,11 +80,7 @@ func listFilters(t *testing.T, open Opener) {
 		}
 		for _, limit := range []int{1, 7, 100, 1000} {
 			f.q.Limit = limit
-			var got []store.ID
-			for _, acc := range walk(t, s, f.q) {
-				got = append(got, acc.ID)
-			}
-			if !slices.Equal(got, want) {
+			if got := idsOf(walk(t, s, f.q)); !slices.Equal(got, want) {
 				t.Errorf("%+v gives %q, want %q", f.q, got, want)
 			}
 		}
@@ -99,13 +96,8 @@ func listFilters(t *testing.T, open Opener) {
 // comes and goes meanwhile.
 func listWalksAmongWriters(t *testing.T, open Opener) {
 	s := open.Open(t)
-	in := make([]store.Account, 500)
-	for i := range in {
-		in[i] = store.Account{ID: store.ID(fmt.Sprintf("%04d-stays", i)), Draft: store.Draft{Name: "x"}}
-	}
-	if _, err := s.Import(t.Context(), in); err != nil {
-		t.Fatal(err)
-	}
+	const stay = 500
+	imports(t, s, numbered(stay, "%04d-stays"), store.Imported{Created: stay})
 	ctx, cancel := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	for range 4 {
@@ -131,21 +123,15 @@ func listWalksAmongWriters(t *testing.T, open Opener) {
 				n++
 			}
 		}
-		if n != len(in) {
-			t.Errorf("%d accounts that stayed were listed, want %d", n, len(in))
+		if n != stay {
+			t.Errorf("%d accounts that stayed were listed, want %d", n, stay)
 		}
 	}
 }
 
 func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
 	s := open.Open(t)
-	in := make([]store.Account, 1000)
-	for i := range in {
-		in[i] = store.Account{ID: store.ID(fmt.Sprint(i)), Draft: store.Draft{Name: fmt.Sprint("name ", i)}}
-	}
-	if _, err := s.Import(t.Context(), in); err != nil {
-		t.Fatal(err)
-	}
+	imports(t, s, numbered(1000, "%d"), store.Imported{Created: 1000})
 	var ids, want []store.ID
 	for _, i := range rand.Perm(1200) {
 		id := store.ID(fmt.Sprint(i))
@@ -158,14 +144,12 @@ func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []store.ID
 	for _, acc := range accounts {
-		got = append(got, acc.ID)
 		if !acc.Equal(get(t, s, acc.ID)) {
 			t.Errorf("%+v is another than Get gives", acc)
 		}
 	}
-	if !slices.Equal(got, want) {
+	if got := idsOf(accounts); !slices.Equal(got, want) {
 		t.Errorf("%d accounts, want the %d there are, in the order asked and once", len(got), len(want))
 	}
 	if accounts, err := s.GetMany(t.Context(), nil); len(accounts) != 0 || err != nil {

@@ -2,11 +2,8 @@ package storetest
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"accountservice/internal/store"
@@ -53,41 +50,6 @@ func updateChangesWhatIsThere(t *testing.T, open Opener) {
 	w.Account.Labels = maps.Clone(want.Labels)
 	if got := get(t, s, "1"); !got.Equal(w.Account) {
 		t.Errorf("%+v is stored, want %+v", got, w.Account)
-	}
-}
-
-func preconditionsDecideAnUpdate(t *testing.T, open Opener) {
-	s := open.Open(t)
-	for i, c := range []struct {
-		terms store.Preconditions
-		there error // with an account in version 2; without one it is ErrNotFound
-	}{
-		{store.Preconditions{}, nil},
-		{store.Preconditions{Absent: true}, store.ErrExists},
-		{store.Preconditions{Present: true}, nil},
-		{store.Preconditions{Revisions: []store.Revision{now}}, nil},
-		{store.Preconditions{Revisions: []store.Revision{old, "3-none"}}, store.ErrVersion},
-		{store.Preconditions{Revisions: []store.Revision{}}, store.ErrVersion},
-		{once("key", 1), nil},
-	} {
-		id := store.ID(fmt.Sprint("there-", i))
-		first := put(t, s, id, "one")
-		before := put(t, s, id, "two")
-		c.terms.Revisions = revisions(c.terms.Revisions, map[store.Revision]store.Account{now: before, old: first})
-		if w, err := s.Update(t.Context(), "none", c.terms, unasked(t)); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("%+v, none there: Update = %+v, %v, want ErrNotFound", c.terms, w, err)
-		}
-		change := renamed("three")
-		if c.there != nil {
-			change = unasked(t)
-		}
-		w, err := s.Update(t.Context(), id, c.terms, change)
-		if !errors.Is(err, c.there) || (err == nil) != (c.there == nil) {
-			t.Errorf("%+v, one there: Update = %v, want %v", c.terms, err, c.there)
-		}
-		if got := get(t, s, id); err != nil && !got.Equal(before) || err == nil && (!got.Equal(w.Account) || got.Version != 3 || got.Name != "three") {
-			t.Errorf("%+v, one there: %+v is stored after %+v, %v", c.terms, got, w, err)
-		}
 	}
 }
 
@@ -138,9 +100,7 @@ func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	}
 	for _, gone := range []bool{false, true} { // the key comes before all that does not hold any more
 		if gone {
-			if err := s.Delete(t.Context(), "1", store.Preconditions{}); err != nil {
-				t.Fatal(err)
-			}
+			remove(t, s, "1")
 		}
 		w, err := s.Update(t.Context(), "1", terms, unasked(t))
 		if err != nil || string(w.Replay) != string(answer(first)) || !w.Account.Equal(store.Account{}) {
@@ -149,29 +109,5 @@ func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
 		if _, err := s.Update(t.Context(), "1", once("key", 2), unasked(t)); !errors.Is(err, store.ErrKeyReused) {
 			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
 		}
-	}
-}
-
-func parallelUpdatesLoseNothing(t *testing.T, open Opener) {
-	s := open.Open(t)
-	put(t, s, "1", "0")
-	const updaters, each = 16, 20
-	var wg sync.WaitGroup
-	for range updaters {
-		wg.Go(func() {
-			for range each {
-				_, err := s.Update(t.Context(), "1", store.Preconditions{}, func(acc store.Account) (store.Draft, error) {
-					n, err := strconv.Atoi(acc.Name)
-					return store.Draft{Name: strconv.Itoa(n + 1)}, err
-				})
-				if err != nil {
-					t.Errorf("Update = %v", err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if got := get(t, s, "1"); got.Name != strconv.Itoa(updaters*each) || got.Version != updaters*each+1 {
-		t.Errorf("%+v is stored after %d updates", got, updaters*each)
 	}
 }
