@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,17 +25,6 @@ const anyAdmin = "ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:0"
 func order(t *testing.T, p *harness.Process, method, path, body string) (int, string) {
 	t.Helper()
 	return harness.Ask(method, p.Admin(t)+path, body)
-}
-
-func TestTakenAdminPortIsAnErrorThatNamesTheSetting(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	harness.Must(t, err)
-	defer l.Close()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+l.Addr().String())
-	p.Exits(t, 1)
-	p.Logs(t, "admin.addr "+l.Addr().String()+" is taken by another process")
-	absent(t, p.Path)
 }
 
 func TestMaintenanceOfARunningService(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -55,16 +54,6 @@ func TestDevNullIsNoTerminal(t *testing.T) {
 	defer null.Close()
 	if isTerminal(null) {
 		t.Error("a character device is taken for a terminal: a log to it would be text, and a meter run")
-	}
-}
-
-func TestFileAndEnvironmentAreBothRead(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "c.yaml")
-	harness.Must(t, os.WriteFile(file, []byte("http:\n  port: 7001\nlog:\n  level: debug\n"), 0o600))
-	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"config", "print"}, []string{"ACCOUNTSERVICE_CONFIG=" + file, "ACCOUNTSERVICE_LOG_LEVEL=warn"}, &stdout, &stderr); code != 0 ||
-		!strings.Contains(stdout.String(), "7001") || !strings.Contains(stdout.String(), "warn") {
-		t.Errorf("exit %d: %s%s", code, stdout.String(), stderr.String())
 	}
 }
 
