@@ -25,13 +25,13 @@ func (f Fault) String() string {
 	}, f.Key+": "+f.Message)
 }
 
-// Faults are all the faults of one run. It is the error of Load.
+// Faults are all the faults of one run, sorted by key. It is the error of Load.
 type Faults []Fault
 
-// Error has one line a fault, sorted by key.
+// Error has one line a fault.
 func (f Faults) Error() string {
 	lines := make([]string, 0, len(f))
-	for _, fault := range f.sorted() {
+	for _, fault := range f {
 		lines = append(lines, fault.String())
 	}
 	return strings.Join(lines, "\n")

@@ -14,7 +14,6 @@ type Loaded struct {
 	Config
 	Warnings []string // unknown names that were ignored
 	Hidden   []string // keys of the file that the environment sets to another value, and where both stand
-	Notes    []string // what the caller wants Print to say of the machine; Load leaves it empty
 	origins  map[string]source
 }
 
@@ -87,8 +86,6 @@ func (l *loader) checkNames() {
 		case other != "":
 			message = fmt.Sprintf("can't be told from %s (%s) in a variable: "+
 				"names must differ in more than case, - and _", show(other), seen[other])
-		case name != strings.ToLower(name):
-			message = "must be in lower case"
 		case !dependencyName.MatchString(name):
 			message = "must be a name of at most 63 lower-case letters, digits, _ and -, " +
 				"and start with a letter or digit"

@@ -107,7 +107,6 @@ func newConfigCommand(p program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+limitMemory())
 			return cfg.Print(p.stdout, format)
 		},
 	}
