@@ -199,18 +199,6 @@ func TestUnknownNamesCanBeWarnings(t *testing.T) {
 	}
 }
 
-func TestFaultsAreSortedAndTyped(t *testing.T) {
-	_, err := Load("", []string{"ACCOUNTSERVICE_STORE_SEED=x", "ACCOUNTSERVICE_LOG_LEVEL=x", "ACCOUNTSERVICE_HTTP_PORT=0"})
-	faults, ok := err.(Faults)
-	if !ok || len(faults) != 3 {
-		t.Fatalf("got %T %v", err, err)
-	}
-	want := Fault{Key: "http.port", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
-	if faults[0] != want || faults[1].Key != "log.level" || faults[2].Key != "store.seed" {
-		t.Errorf("got %+v", faults)
-	}
-}
-
 func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := Load("../configs/accountservice.yaml", []string{"ACCOUNTSERVICE_HTTP_PORT=7000"}); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,28 +106,6 @@ func TestHealthAnswersWhileTheDatabaseIsLocked(t *testing.T) {
 	first.Await(t, "/accounts/10000", 200)
 }
 
-func TestReplacedDatabaseIsUnhealthyAndExits3(t *testing.T) {
-	t.Parallel()
-	other := ready(t, newPath(t))
-	other.Put(t, "10000", "Restored")
-	other.Stop(t, 0)
-
-	p := ready(t, newPath(t), quick...)
-	harness.Must(t, os.Rename(other.Path, p.Path))
-	body := p.Await(t, "/health", 503)
-	var h struct{ Failures map[string]string }
-	if err := json.Unmarshal([]byte(body), &h); err != nil || !strings.Contains(h.Failures["bolt"], "another file was put at") {
-		t.Errorf("/health = %s, %v", body, err)
-	}
-	p.Stop(t, 3)
-	p.Logs(t, "told to stop while unhealthy")
-
-	successor := ready(t, p.Path)
-	if _, body := successor.Get("/accounts/10000"); !strings.Contains(body, "Restored") {
-		t.Errorf("successor serves %s", body)
-	}
-}
-
 func TestDeletedDatabaseIsPutBackForARestart(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+t.TempDir())
@@ -137,6 +114,7 @@ func TestDeletedDatabaseIsPutBackForARestart(t *testing.T) {
 	p.Await(t, "/health", 503)
 	p.Logs(t, "the database was put back")
 	p.Stop(t, 3)
+	p.Logs(t, "told to stop while unhealthy")
 
 	successor := ready(t, p.Path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
 	if _, body := successor.Get("/accounts/10000"); !strings.Contains(body, "Before") {

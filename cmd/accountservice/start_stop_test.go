@@ -83,25 +83,6 @@ func TestKeyOfTheFileThatHasNoEffectIsSaidAtTheStart(t *testing.T) {
 	p.Logs(t, file+":3) is set otherwise by ACCOUNTSERVICE_STORE_BOLT_PATH")
 }
 
-func TestFullDiskDegradesAndSettingsOfACheckAreShown(t *testing.T) {
-	t.Parallel()
-	p := ready(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DISK_MIN_FREE=1PiB", "ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=6s", "ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT=3500ms")
-	p.Says(t, "/health/checks/disk", "less than") // ready does not wait for a check that degrades
-	disk := p.Await(t, "/health/checks/disk", 503)
-	for _, want := range []string{filepath.Dir(p.Path) + " has ", "less than 1073741824.0 MiB", `"on_failure":"degrade"`, `"interval":"5s"`, `"timeout":"4s"`} {
-		if !strings.Contains(disk, want) {
-			t.Errorf("/health/checks/disk = %s, want %q", disk, want)
-		}
-	}
-	if status, body := p.Get("/health"); status != 200 || !strings.Contains(body, `"status":"Partially Available"`) || !strings.Contains(body, `"failures":{"disk":`) {
-		t.Errorf("/health = %d %s, want 200, partially available for the disk", status, body)
-	}
-	if bolt := p.Await(t, "/health/checks/bolt", 200); !strings.Contains(bolt, `"interval":"6s"`) || !strings.Contains(bolt, `"timeout":"3.5s"`) {
-		t.Errorf("/health/checks/bolt = %s, want its own interval 6s and timeout 3.5s", bolt)
-	}
-	p.Stop(t, 0)
-}
-
 func TestDamagedNewestMetaPageIsRefusedUntilItIsAccepted(t *testing.T) {
 	t.Parallel()
 	path := writtenLast(t, "last")
