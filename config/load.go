@@ -44,7 +44,8 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	}
 	c.HTTP.Host, _ = listenHost(c.HTTP.Host)
 	if len(l.faults) > 0 {
-		return Loaded{Warnings: l.warnings}, l.faults.sorted()
+		slices.Sort(l.faults)
+		return Loaded{Warnings: l.warnings}, l.faults
 	}
 	return Loaded{Config: c, Warnings: l.warnings, Hidden: hidden(fromFile, fromEnviron), origins: l.origins}, nil
 }
