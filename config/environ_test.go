@@ -82,6 +82,10 @@ func TestFaultsOfTheEnvironment(t *testing.T) {
 		"a dependency that restarts":   {[]string{dep + "A_URL=http://a/", dep + "A_ON_FAILURE=restart"}, []string{"checks.dependencies.a.on_failure: restart (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_ON_FAILURE) must be unroute or degrade"}},
 		"a URL where none belongs":     {[]string{"LOG_LEVEL=http://u:hunter2@a/"}, []string{"log.level: http://xxxxx (from ACCOUNTSERVICE_LOG_LEVEL) must be debug, info, warn or error"}},
 		"a dependency of unknown kind": {[]string{dep + "A_URL=ftp://a/"}, []string{"checks.dependencies.a.url: the value (from ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_URL) must start with http://, https://, tcp://, tls://, dns://, grpc://, grpcs://, postgres://, postgresql://, redis://, rediss://, amqp://, amqps:// or nats://"}},
+		"a value that is none breaks no rule": {
+			[]string{"CHECKS_INTERVAL=x", "CHECKS_TIMEOUT=9s", "CHECKS_BOLT_TIMEOUT=3s"},
+			[]string{"checks.interval: x (from ACCOUNTSERVICE_CHECKS_INTERVAL) " + durationWant},
+		},
 		"three bad values": {
 			[]string{"STORE_SEED=x", "LOG_FORMAT=xml", "HTTP_PORT=0"},
 			[]string{

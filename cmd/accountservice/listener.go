@@ -48,7 +48,6 @@ func listen(addr, what, settings string, server *http.Server, log *slog.Logger) 
 // serveOn serves on what was taken until close.
 func serveOn(taken net.Listener, server *http.Server, log *slog.Logger) *listener {
 	server.MaxHeaderBytes = maxHeader
-	server.DisableGeneralOptionsHandler = true                          // OPTIONS * is answered like any unknown path
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
 	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
 	go func() {
