@@ -175,5 +175,5 @@ func defaultWith(names ...string) Config {
 // version or a later one. No dependency can have such a name or that of a section
 // of Checks.
 var reservedChecks = []string{
-	"auth", "backup", "drain", "log", "maintenance", "postgres", "starting", "store", "tls", "volume",
+	"auth", "backup", "drain", "log", "maintenance", "postgres", "stale", "starting", "store", "tls", "volume",
 }

@@ -169,7 +169,7 @@ func TestDependencyNamesInVariables(t *testing.T) {
 // uses it for a dependency.
 func TestNamesOfTheServicesOwnChecksAreReserved(t *testing.T) {
 	for _, name := range []string{
-		"auth", "backup", "bolt", "disk", "drain", "log", "maintenance", "postgres", "records", "starting", "store", "tls", "volume",
+		"auth", "backup", "bolt", "disk", "drain", "log", "maintenance", "postgres", "records", "stale", "starting", "store", "tls", "volume",
 	} {
 		variable := "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_" + strings.ToUpper(name) + "_URL"
 		_, err := Load("", []string{variable + "=http://a/"})

@@ -46,7 +46,7 @@ func (p program) openDatabase(ctx context.Context, create bool) (b backend, done
 		return backend{}, nil, err
 	}
 	limitMemory()
-	log := newLogger(cfg.Log, p.stderr)
+	log := newLogger(cfg.Log, p.stderr, isTerminal(p.stderr))
 	b, err = openBackend(ctx, cfg.Config, opening{create: create, log: log})
 	if err != nil {
 		return backend{}, nil, fmt.Errorf("%w\nIf a service serves this database, give its address with --url", err)
@@ -63,6 +63,15 @@ func (b backend) close(log *slog.Logger) error {
 		log.Error("closing the database", "err", err)
 	}
 	return err
+}
+
+// ownCheck is a check without settings of its own. Its failure degrades: a new
+// container would find the same.
+func ownCheck(name string, all config.Checks, run func(context.Context) error) checks.Check {
+	return newCheck(name, config.Check{
+		Interval: all.Interval, Timeout: all.Timeout, StaleAfter: all.StaleAfter,
+		FailAfter: all.FailAfter, PassAfter: all.PassAfter, OnFailure: string(checks.Degrade),
+	}, run)
 }
 
 func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {

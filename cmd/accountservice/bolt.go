@@ -61,11 +61,7 @@ func boltChecks(accounts *boltstore.Store, cfg config.Config) []checks.Check {
 		}),
 	}
 	if cfg.Store.Bolt.Volume != "ignore" {
-		list = append(list, newCheck("volume", config.Check{
-			Interval: all.Interval, Timeout: all.Timeout, StaleAfter: all.StaleAfter,
-			FailAfter: all.FailAfter, PassAfter: all.PassAfter,
-			OnFailure: "degrade", // a new container would have no volume either
-		}, checks.Volume(folder)))
+		list = append(list, ownCheck("volume", all, checks.Volume(folder)))
 	}
 	return list
 }

@@ -13,20 +13,35 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
 func main() {
+	forgetPostgresVariables()
 	os.Exit(run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// untilToldToStop returns a context that the first SIGTERM or SIGINT ends. A
+// forgetPostgresVariables removes PGHOST, PGSERVICE and the like, which pgconn
+// would read for every dependency: settings come from our own variables alone.
+func forgetPostgresVariables() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
+			os.Unsetenv(name)
+		}
+	}
+}
+
+// untilToldToStop returns a context that the first signal to stop ends: SIGTERM,
+// SIGINT, or SIGHUP and SIGQUIT, which would otherwise kill the process at once. A
 // second SIGTERM changes nothing, because orchestrators can send it twice. A
 // second SIGINT comes from a person who does not want to wait: the process exits.
+// SIGPIPE is ignored: a log without a reader must not end the service.
 func untilToldToStop() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Ignore(syscall.SIGPIPE)
 	go func() {
 		interrupts := 0
 		for s := range signals {

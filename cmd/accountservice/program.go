@@ -70,14 +70,14 @@ func newClient(url string) (*client.Client, error) {
 	return service, nil
 }
 
-// newLogger writes to w: with the format auto, text to a terminal and else JSON.
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
+// newLogger writes to w: with the format auto, text for a terminal and else JSON.
+func newLogger(cfg config.Log, w io.Writer, terminal bool) *slog.Logger {
 	var level slog.LevelVar
 	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
 		panic(err) // config accepts only the names of levels
 	}
 	opts := &slog.HandlerOptions{Level: &level}
-	if cfg.Format == "text" || cfg.Format == "auto" && isTerminal(w) {
+	if cfg.Format == "text" || cfg.Format == "auto" && terminal {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))

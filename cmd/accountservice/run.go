@@ -73,7 +73,9 @@ func (p program) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(cfg.Log, p.stderr)
+	lines := newLogQueue(p.stderr)
+	defer lines.close(closeTimeout)
+	log := newLogger(cfg.Log, lines, isTerminal(p.stderr))
 	slog.SetDefault(log) // for libraries that log by themselves
 	for _, warning := range cfg.Warnings {
 		log.Warn("configuration", "warning", warning)
@@ -81,7 +83,7 @@ func (p program) serve(ctx context.Context) error {
 	for _, key := range cfg.Hidden {
 		log.Info("configuration: a key of the file has no effect", "key", key)
 	}
-	return serve(ctx, cfg.Config, p.environ, log)
+	return serve(ctx, cfg.Config, p.environ, lines, log)
 }
 
 // newConfigCommand checks and prints settings. It opens no port and creates no file.

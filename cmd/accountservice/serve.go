@@ -23,12 +23,12 @@ import (
 // serve is the life of the service: each defer undoes the line above it, so
 // that shutdown is startup read upwards. It logs its error and returns it with
 // the exit code.
-func serve(ctx context.Context, cfg config.Config, environ []string, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQueue, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
 	memory := limitMemory()
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
 		"memory_limit", memory)
-	metrics, live := newRegistry(), &handlers.Live{}
+	metrics, live := newRegistry(lines), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
 	api, err := newAPI(ctx, cfg.HTTP, live, metrics, log)
 	if err != nil {
@@ -50,7 +50,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, log *slog.L
 		return err
 	}
 	defer func() { err = closeJudged(err, accounts, log) }()
-	runner, err := newRunner(accounts.Checks, cfg, metrics, log)
+	runner, err := newRunner(append(accounts.Checks, ownCheck("log", cfg.Checks, lines.check)), cfg, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log
 	return accounts, nil
 }
 
-// newRunner returns a runner of the store's checks and those of the dependencies.
+// newRunner returns a runner of the service's own checks and those of the dependencies.
 func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registerer,
 	log *slog.Logger) (*checks.Runner, error) {
 	others, faults := dependencyChecks(cfg)
@@ -166,15 +166,18 @@ func ended(err error, log *slog.Logger) error {
 	return known
 }
 
-// newRegistry has the metrics of the process: version, Go runtime, system.
-func newRegistry() *prometheus.Registry {
+// newRegistry has the metrics of the process: version, log, Go runtime, system.
+func newRegistry(lines *logQueue) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "accountservice_build_info", Help: "Always 1; the label tells the version.",
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	reg.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "accountservice_log_lines_dropped_total", Help: "Lines of the log that its reader did not take.",
+	}, func() float64 { return float64(lines.dropped.Load()) })
+	reg.MustRegister(build, dropped, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return reg
 }
 

@@ -30,6 +30,7 @@ func TestMissingVolumeIsSaid(t *testing.T) {
 	}
 
 	p := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn")
+	p.Logs(t, "mount a named volume") // 503 is also the answer before the check's first run
 	p.Await(t, "/health/checks/volume", 503)
 	p.Await(t, "/ready", 200)
 	p.Stop(t, 0)

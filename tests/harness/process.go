@@ -43,7 +43,7 @@ type Process struct {
 }
 
 // Start runs cmd as a service of the database at path, on a free port of loopback and without the operators'
-// listener. env adds to the environment or overrides it; settings of the test's own environment are left out.
+// listener. Its output goes to Log unless cmd has a Stderr. env adds to the environment or overrides it; settings of the test's own environment are left out.
 // The process is killed when the test ends.
 func Start(tb testing.TB, cmd *exec.Cmd, path string, env ...string) *Process {
 	tb.Helper()
@@ -57,7 +57,9 @@ func Start(tb testing.TB, cmd *exec.Cmd, path string, env ...string) *Process {
 	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", p.Port),
 		"ACCOUNTSERVICE_ADMIN_ADDR=off", "ACCOUNTSERVICE_STORE_BOLT_PATH="+path)
 	cmd.Env = append(cmd.Env, env...)
-	cmd.Stdout, cmd.Stderr = p.Log, p.Log
+	if cmd.Stderr == nil {
+		cmd.Stdout, cmd.Stderr = p.Log, p.Log
+	}
 	Must(tb, cmd.Start())
 	go func() {
 		defer close(p.ended)

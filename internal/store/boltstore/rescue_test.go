@@ -178,13 +178,6 @@ func bindReadOnly(t *testing.T, dir string) (undo func()) {
 
 // While no copy can be made, this process has the last one.
 func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
-	otherFile := func(t *testing.T, dir string) {
-		_, other := seeded(t, 3)
-		b, err := os.ReadFile(other)
-		must(t, err)
-		writeFile(t, filepath.Join(dir, "other"), b)
-		must(t, os.Rename(filepath.Join(dir, "other"), filepath.Join(dir, "accounts.db")))
-	}
 	for name, c := range map[string]struct {
 		lose  func(t *testing.T, dir string, unmount func()) (mend func())
 		words string // of what is wrong
@@ -205,8 +198,13 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			return func() { must(t, os.Remove(filler)) }
 		}, "its copy takes", store.ErrNoSpace, "all 20000 accounts were put back"}, // known before one byte of others' room is taken
 		"no room, and another file at the path": {func(t *testing.T, dir string, _ func()) func() {
-			otherFile(t, filepath.Join(dir, "data"))
+			_, otherPath := seeded(t, 3)
+			b, err := os.ReadFile(otherPath)
+			must(t, err)
+			other := filepath.Join(dir, "other")
+			writeFile(t, other, b)
 			filler := fill(t, dir)
+			must(t, os.Rename(other, filepath.Join(dir, "data", "accounts.db")))
 			return func() { must(t, os.Remove(filler)) }
 		}, "its copy takes", store.ErrNoSpace, "its 20000 accounts are kept in "},
 		"no room, and the file comes back": {func(t *testing.T, dir string, _ func()) func() {
