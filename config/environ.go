@@ -108,19 +108,12 @@ func (l *loader) readSecret(s *setting) bool {
 
 // unknownMessage returns what a fault says of an unknown variable.
 func (l *loader) unknownMessage(name string) string {
-	if section, example := l.schema.sectionOf(name); section != "" {
-		return "names the section " + section + " and no setting: write the variable of a key in it, such as " + example
-	}
-	rest, isDependency := strings.CutPrefix(name, variable(dependenciesKey)+"_")
-	option := strings.ToLower(strings.TrimSuffix(rest, secretSuffix))
-	_, nameless := l.schema.byKey[dependenciesKey+"."+anyName+"."+option]
-	near := l.schema.nearestVariable(name)
-	switch {
-	case near != "" && !nameless:
-		return "unknown variable, did you mean " + show(near) + "?"
-	case isDependency:
+	if strings.HasPrefix(strings.ToUpper(name), variable(dependenciesKey)+"_") {
 		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, " +
-			"NAME in capitals, digits and _"
+			"NAME in capitals, digits and _; accountservice config docs lists the options"
+	}
+	if near := l.schema.nearestVariable(name); near != "" {
+		return "unknown variable, did you mean " + near + "?"
 	}
 	return "unknown variable: accountservice config docs lists all"
 }

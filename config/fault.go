@@ -1,46 +1,28 @@
 package config
 
 import (
-	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 )
 
-// Fault is one mistake that the operator has to correct.
-type Fault struct {
-	Key     string // the setting; the variable or the file where there is none
-	Message string // the value unless it may be secret, its source, what is wrong, the cure
-}
+// Faults are the mistakes that the operator has to correct, sorted: each the setting
+// (the variable or the file where there is none), its value unless it may be secret,
+// its source, what is wrong, and the cure. It is the error of Load.
+type Faults []string
 
-// String is one line, even if a name from a file has line breaks: it must not look
+// Error has one line a fault.
+func (f Faults) Error() string { return strings.Join(f, "\n") }
+
+// newFault is one line, even if a name from a file has line breaks: it must not look
 // like another fault.
-func (f Fault) String() string {
+func newFault(key, message string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, f.Key+": "+f.Message)
-}
-
-// Faults are all the faults of one run. It is the error of Load.
-type Faults []Fault
-
-// Error has one line a fault, sorted by key.
-func (f Faults) Error() string {
-	lines := make([]string, 0, len(f))
-	for _, fault := range f.sorted() {
-		lines = append(lines, fault.String())
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (f Faults) sorted() Faults {
-	return slices.SortedStableFunc(slices.Values(f), func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Message, b.Message))
-	})
+	}, show(key)+": "+message)
 }
 
 // source is where a value came from. It must not hold the value: Loaded keeps it

@@ -14,7 +14,6 @@ type Loaded struct {
 	Config
 	Warnings []string // unknown names that were ignored
 	Hidden   []string // keys of the file that the environment sets to another value, and where both stand
-	Notes    []string // what the caller wants Print to say of the machine; Load leaves it empty
 	origins  map[string]source
 }
 
@@ -45,7 +44,8 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	}
 	c.HTTP.Host, _ = listenHost(c.HTTP.Host)
 	if len(l.faults) > 0 {
-		return Loaded{Warnings: l.warnings}, l.faults.sorted()
+		slices.Sort(l.faults)
+		return Loaded{Warnings: l.warnings}, l.faults
 	}
 	return Loaded{Config: c, Warnings: l.warnings, Hidden: hidden(fromFile, fromEnviron), origins: l.origins}, nil
 }
@@ -87,8 +87,6 @@ func (l *loader) checkNames() {
 		case other != "":
 			message = fmt.Sprintf("can't be told from %s (%s) in a variable: "+
 				"names must differ in more than case, - and _", show(other), seen[other])
-		case name != strings.ToLower(name):
-			message = "must be in lower case"
 		case !dependencyName.MatchString(name):
 			message = "must be a name of at most 63 lower-case letters, digits, _ and -, " +
 				"and start with a letter or digit"

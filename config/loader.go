@@ -55,7 +55,7 @@ func (l *loader) add(to layer, s setting) {
 
 // fault notes a fault. key may be any text; the message must be fit to show.
 func (l *loader) fault(key, format string, args ...any) {
-	l.faults = append(l.faults, Fault{Key: show(key), Message: fmt.Sprintf(format, args...)})
+	l.faults = append(l.faults, newFault(key, fmt.Sprintf(format, args...)))
 }
 
 // badFault notes a fault that leaves a key without its value, or a section

@@ -45,7 +45,7 @@ func (s schema) nearestKey(pattern string) string {
 }
 
 // nearestVariable returns the variable that an unknown one was probably meant to
-// be, or "".
+// be, or "". It knows no variable of a dependency.
 func (s schema) nearestVariable(name string) string {
 	base, isFile := strings.CutSuffix(name, secretSuffix)
 	if base == fileVariable {
@@ -53,13 +53,8 @@ func (s schema) nearestVariable(name string) string {
 	}
 	candidates := []string{fileVariable, unknownVariable}
 	for _, key := range s.keys {
-		before, after, open := strings.Cut(variable(key), "_"+anyName+"_")
-		if !open {
-			candidates = append(candidates, before)
-			continue
-		}
-		for _, dependency := range heads(base, before+"_") {
-			candidates = append(candidates, before+"_"+dependency+"_"+after)
+		if !strings.Contains(key, anyName) {
+			candidates = append(candidates, variable(key))
 		}
 	}
 	found := nearest(base, candidates, "_")
@@ -67,20 +62,4 @@ func (s schema) nearestVariable(name string) string {
 		found += secretSuffix
 	}
 	return found
-}
-
-// heads returns what could be the dependency's name in a misspelt variable: of
-// USERS_FAIL_AFTR it is USERS, USERS_FAIL and all of it.
-func heads(name, prefix string) []string {
-	rest, ok := strings.CutPrefix(name, prefix)
-	if !ok {
-		return nil
-	}
-	var heads []string
-	for i, r := range rest + "_" {
-		if r == '_' && capitals.MatchString(strings.ToUpper(rest[:i])) {
-			heads = append(heads, strings.ToUpper(rest[:i]))
-		}
-	}
-	return heads
 }

@@ -25,40 +25,6 @@ func (l Loaded) Print(w io.Writer, format string) error {
 	return nil
 }
 
-// tree returns every value, with its origin as a comment.
-func (l Loaded) tree() (*yaml.Node, error) {
-	root := &yaml.Node{Kind: yaml.MappingNode, HeadComment: strings.Join(l.Notes, "\n")}
-	for _, r := range rowsOf(l.Config) {
-		section := root
-		path := strings.Split(r.key, ".")
-		for _, name := range path[:len(path)-1] {
-			section = subsection(section, name)
-		}
-		value := &yaml.Node{}
-		if err := value.Encode(plainValue(r.value)); err != nil {
-			return nil, err
-		}
-		value.LineComment = l.origins[r.key].String()
-		section.Content = append(section.Content, textNode(path[len(path)-1]), value)
-	}
-	return root, nil
-}
-
-// subsection returns the mapping of this name and adds it if it is missing. The
-// rows of a section follow each other, so only the last entry can have the name.
-func subsection(section *yaml.Node, name string) *yaml.Node {
-	if last := len(section.Content) - 2; last >= 0 && section.Content[last].Value == name {
-		return section.Content[last+1]
-	}
-	made := &yaml.Node{Kind: yaml.MappingNode}
-	section.Content = append(section.Content, textNode(name), made)
-	return made
-}
-
-func textNode(text string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
-}
-
 // plainValue keeps numbers and booleans; all else is the text that Load takes.
 func plainValue(value any) any {
 	switch value.(type) {
@@ -69,34 +35,48 @@ func plainValue(value any) any {
 }
 
 func (l Loaded) printYAML(w io.Writer) error {
-	root, err := l.tree()
+	var b strings.Builder
+	open := "" // the section of the line before
+	for _, r := range rowsOf(l.Config) {
+		path := strings.Split(r.key, ".")
+		for i, name := range path {
+			if section := strings.Join(path[:i+1], "."); !strings.HasPrefix(open+".", section+".") {
+				fmt.Fprintf(&b, "\n%s%s:", strings.Repeat("  ", i), yamlText(name))
+			}
+		}
+		open = parent(r.key)
+		fmt.Fprintf(&b, " %s # %s", yamlText(plainValue(r.value)), l.origins[r.key])
+	}
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, strings.TrimPrefix(b.String(), "\n"))
+	return err
+}
+
+// yamlText is a value as YAML on one line: a text that looks like a number is quoted.
+func yamlText(value any) string {
+	text, err := yaml.Marshal(value)
 	if err != nil {
-		return err
+		panic(err) // it is a number, a boolean or a text
 	}
-	encoder := yaml.NewEncoder(w)
-	encoder.SetIndent(2)
-	if err := encoder.Encode(root); err != nil {
-		return err
-	}
-	return encoder.Close()
+	return strings.TrimSuffix(string(text), "\n")
 }
 
 func (l Loaded) printJSON(w io.Writer) error {
-	tree, err := l.tree()
-	if err != nil {
-		return err
-	}
 	root, origins := map[string]any{}, map[string]string{}
-	if err := tree.Decode(&root); err != nil {
-		return err
-	}
 	for _, r := range rowsOf(l.Config) {
+		section, path := root, strings.Split(r.key, ".")
+		for _, name := range path[:len(path)-1] {
+			inner, _ := section[name].(map[string]any)
+			if inner == nil {
+				inner = map[string]any{}
+				section[name] = inner
+			}
+			section = inner
+		}
+		section[path[len(path)-1]] = plainValue(r.value)
 		origins[r.key] = l.origins[r.key].String()
 	}
 	root["origins"] = origins
-	if len(l.Notes) > 0 {
-		root["notes"] = l.Notes
-	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -105,9 +85,6 @@ func (l Loaded) printJSON(w io.Writer) error {
 
 func (l Loaded) printEnv(w io.Writer) error {
 	var b strings.Builder
-	for _, note := range l.Notes {
-		fmt.Fprintf(&b, "# %s\n", note)
-	}
 	for _, r := range rowsOf(l.Config) {
 		name, from := variable(r.key), l.origins[r.key]
 		if strings.Contains(name, "-") {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -20,7 +19,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // before Open, which waits for ever at a named pipe
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("does not exist: %s", absolute(path))
+		return nil, errors.New("does not exist: is it mounted, and the name right?")
 	case err != nil:
 		return nil, cause(err)
 	case info.IsDir():
@@ -67,12 +66,4 @@ func cause(err error) error {
 		err = detail.Err
 	}
 	return fmt.Errorf("can't be read: %w", err)
-}
-
-// absolute says where a relative path was looked for.
-func absolute(path string) string {
-	if full, err := filepath.Abs(path); err == nil && full != path {
-		return "looked for " + full
-	}
-	return "is it mounted, and the name right?"
 }

@@ -11,22 +11,7 @@ import (
 
 const sampleFile = "../configs/accountservice.yaml"
 
-func TestSampleFileEqualsTheDefaults(t *testing.T) {
-	loaded, err := Load(sampleFile, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := load(t).Config; !reflect.DeepEqual(loaded.Config, want) {
-		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
-	}
-	for _, r := range rowsOf(Default()) {
-		if r.inherit == "" && !loaded.origins[r.key].set() {
-			t.Errorf("%s is not in %s", r.key, sampleFile)
-		}
-	}
-}
-
-// A setting that is commented out is one too: # and no space.
+// The file as it is, and with the settings in it that are commented out: # and no space.
 func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 	content, err := os.ReadFile(sampleFile)
 	if err != nil {
@@ -34,17 +19,25 @@ func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 	}
 	text := regexp.MustCompile(`(?m)^( *)#(\w)`).ReplaceAllString(string(content), "$1$2")
 	text = strings.Replace(text, "dependencies: {}", "dependencies:", 1)
-	loaded, err := Load(writeFile(t, "a.yaml", text), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := load(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://users:8080/health").Config
-	if !reflect.DeepEqual(loaded.Config, want) {
-		t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, want)
-	}
-	for _, r := range rowsOf(loaded.Config) {
-		if !loaded.origins[r.key].set() {
-			t.Errorf("%s is not in %s", r.key, sampleFile)
+	for _, c := range []struct {
+		file      string
+		inherited bool // those are in the file, too
+		want      Loaded
+	}{
+		{sampleFile, false, load(t)},
+		{writeFile(t, "a.yaml", text), true, load(t, usersURL+"=http://users:8080/health")},
+	} {
+		loaded, err := Load(c.file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(loaded.Config, c.want.Config) {
+			t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, c.want.Config)
+		}
+		for _, r := range rowsOf(loaded.Config) {
+			if (c.inherited || r.inherit == "") && !loaded.origins[r.key].set() {
+				t.Errorf("%s is not in %s", r.key, c.file)
+			}
 		}
 	}
 }

@@ -91,16 +91,3 @@ func (s schema) ofVariable(name string) (r row, dependency string, ok bool) {
 	}
 	return row{}, "", false
 }
-
-// sectionOf returns the section that a variable names instead of a setting, and
-// the variable of the section's first key; "" if it names none.
-func (s schema) sectionOf(name string) (section, example string) {
-	for _, r := range s.rows {
-		for section := parent(r.key); section != ""; section = parent(section) {
-			if variable(section) == name {
-				return section, variable(r.key)
-			}
-		}
-	}
-	return "", ""
-}

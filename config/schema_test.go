@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"reflect"
 	"regexp"
 	"strings"
@@ -44,29 +43,6 @@ func TestNearestNames(t *testing.T) {
 	} {
 		if got := s.nearestKey(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
-	}
-}
-
-func TestDocsHaveALineForEverySetting(t *testing.T) {
-	var b bytes.Buffer
-	if err := Docs(&b); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range newSchema().rows {
-		if strings.Count(b.String(), "| `"+r.key+"` | `"+variable(r.key)+"` | ") != 1 {
-			t.Errorf("%s: got no line or two in:\n%s", r.key, b.String())
-		}
-	}
-	for _, line := range []string{
-		"| `http.port` | `ACCOUNTSERVICE_HTTP_PORT` | `6767` | between 1 and 65535 | TCP port |",
-		"| `http.host` | `ACCOUNTSERVICE_HTTP_HOST` | empty |  | address to listen on; empty for all |",
-		"| `checks.bolt.timeout` | `ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT` | as `checks.timeout` | between 10ms and 1h | as checks.timeout, for this check |",
-		"| `checks.dependencies.NAME.url` | `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_NAME_URL` | must be set | `http://`, `https://`, `tcp://`, `tls://`, `dns://`, `grpc://`, `grpcs://`, `postgres://`, `postgresql://`, `redis://`, `rediss://`, `amqp://`, `amqps://`, `nats://` |",
-		"| `log.format` | `ACCOUNTSERVICE_LOG_FORMAT` | `auto` | `auto`, `json`, `text` |",
-	} {
-		if !strings.Contains(b.String(), "\n"+line) {
-			t.Errorf("got no %s in:\n%s", line, b.String())
 		}
 	}
 }

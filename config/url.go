@@ -2,8 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -14,12 +12,11 @@ import (
 // masked stands where a secret was; net/url's Redacted writes the same.
 const masked = "xxxxx"
 
-// URL is the address of a dependency. It may hold a password: every verb of fmt
-// and every encoder masks it, and only Reveal returns it. Two URLs with the same
-// text are ==.
+// URL is the address of a dependency. It may hold a password: no verb of fmt and
+// no encoder shows that, and only Reveal returns it. Two URLs with the same text
+// are ==.
 type URL struct {
-	// A handle, not a string: in an unexported field of another struct, fmt does
-	// not call Format, and would print a string.
+	// A handle, not a string: where fmt does not call String, it prints a pointer.
 	text unique.Handle[string]
 }
 
@@ -121,20 +118,5 @@ func secretName(name string) bool {
 	return false
 }
 
-// Format serves every verb: %d and %x must not look inside either.
-func (u URL) Format(f fmt.State, verb rune) {
-	text := u.String()
-	if verb == 'q' {
-		text = strconv.Quote(text)
-	}
-	_, _ = f.Write([]byte(text)) // there is nobody to report an error to
-}
-
-// GoString is String: %#v prints too.
-func (u URL) GoString() string { return u.String() }
-
-// MarshalText serves JSON, YAML and whatever else encodes.
+// MarshalText serves JSON, YAML, slog and whatever else encodes.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
-
-// LogValue serves slog.
-func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }

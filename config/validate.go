@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,10 +27,13 @@ func (l *loader) validate(c Config) {
 	for _, r := range rows {
 		v.values[r.key] = r.value
 	}
-	v.shutdownFits(c.HTTP)
-	v.headerBeforeBody(c.HTTP)
 	_, ok := listenHost(c.HTTP.Host)
-	v.rule(ok, term{"http.host", "must be an IP address or a name, without http:// and port; empty for all addresses"})
+	v.rule(ok, "must be an IP address or a name, without http:// and port; empty for all addresses", "http.host")
+	v.fits("http", c.HTTP.DrainDelay+c.HTTP.ShutdownTimeout+closeTime <= c.HTTP.StopGracePeriod,
+		"%s + %s + "+format(closeTime)+" must be at most %s",
+		"http.drain_delay", "http.shutdown_timeout", "http.stop_grace_period")
+	v.fits("http", c.HTTP.ReadHeaderTimeout <= c.HTTP.ReadTimeout, "%s must be at most %s",
+		"http.read_header_timeout", "http.read_timeout")
 	v.adminIsApart(c.Admin, c.HTTP)
 	for _, r := range rows {
 		if section, scheduled := strings.CutSuffix(r.key, ".stale_after"); scheduled {
@@ -38,38 +42,30 @@ func (l *loader) validate(c Config) {
 	}
 }
 
-// term is a key in a rule, and what to say of its value if it breaks the rule.
-type term struct{ key, says string }
+// fits is a rule between values that concerns a section. relation has a place for
+// each key. The section's own keys are reported first; if it has none of them, the
+// rule is checked where they are set.
+func (v validator) fits(section string, holds bool, relation string, keys ...string) {
+	var terms []any
+	for _, key := range keys {
+		terms = append(terms, key+" "+format(v.values[key]))
+	}
+	others := func(key string) bool { return !strings.HasPrefix(key, section+".") }
+	if own := slices.DeleteFunc(slices.Clone(keys), others); len(own) > 0 {
+		v.rule(holds, "does not fit: "+fmt.Sprintf(relation, terms...), append(own, keys...)...)
+	}
+}
 
-// rule reports a broken rule once, at the first of its terms that the operator
-// set: that is the value to change. It reports none if a term has no value.
-func (v validator) rule(holds bool, terms ...term) {
-	bad := func(t term) bool { return v.isBad(t.key) }
-	set := func(t term) bool { return v.origins[t.key].set() }
-	if holds || slices.ContainsFunc(terms, bad) {
+// rule reports a broken rule once, at the first of its keys that the operator set:
+// that is the value to change. It reports none if a key has no value.
+func (v validator) rule(holds bool, says string, keys ...string) {
+	set := func(key string) bool { return v.origins[key].set() }
+	if holds || slices.ContainsFunc(keys, v.isBad) {
 		return
 	}
-	t := terms[max(0, slices.IndexFunc(terms, set))]
-	s := setting{row: row{value: v.values[t.key]}, text: format(v.values[t.key]), source: v.origins[t.key]}
-	v.fault(t.key, "%s %s", s.subject(), t.says)
-}
-
-func (v validator) shutdownFits(h HTTP) {
-	need := h.DrainDelay + h.ShutdownTimeout + closeTime
-	tooLong := fmt.Sprintf("is too long: http.drain_delay + http.shutdown_timeout + %v is %s "+
-		"and must be at most http.stop_grace_period %s", closeTime, format(need), format(h.StopGracePeriod))
-	v.rule(need <= h.StopGracePeriod,
-		term{"http.drain_delay", tooLong},
-		term{"http.shutdown_timeout", tooLong},
-		term{"http.stop_grace_period", fmt.Sprintf("must be at least %s: "+
-			"http.drain_delay %s + http.shutdown_timeout %s + %v",
-			format(need), format(h.DrainDelay), format(h.ShutdownTimeout), closeTime)})
-}
-
-func (v validator) headerBeforeBody(h HTTP) {
-	v.rule(h.ReadHeaderTimeout <= h.ReadTimeout,
-		term{"http.read_header_timeout", "must be at most http.read_timeout " + format(h.ReadTimeout)},
-		term{"http.read_timeout", "must be at least http.read_header_timeout " + format(h.ReadHeaderTimeout)})
+	key := keys[max(0, slices.IndexFunc(keys, set))]
+	s := setting{row: row{value: v.values[key]}, text: format(v.values[key]), source: v.origins[key]}
+	v.fault(key, "%s %s", s.subject(), says)
 }
 
 // hostName needs a letter in the last label: 256.1.1.1 is no name.
@@ -94,49 +90,22 @@ func (v validator) adminIsApart(a Admin, h HTTP) {
 	host, port, err := net.SplitHostPort(a.Addr)
 	n, notNumber := strconv.ParseUint(port, 10, 16)
 	_, ok := listenHost(host)
-	v.rule(err == nil && notNumber == nil && ok, term{"admin.addr",
-		"must be host:port, such as 127.0.0.1:6768, or off; the host is an IP address, a name, or empty for all"})
-	v.rule(int(n) != h.Port,
-		term{"admin.addr", fmt.Sprintf("must not have the port of http.port %d", h.Port)},
-		term{"http.port", fmt.Sprintf("must not be the port of admin.addr %s", a.Addr)})
+	v.rule(err == nil && notNumber == nil && ok, "must be host:port, such as 127.0.0.1:6768, or off; "+
+		"the host is an IP address, a name, or empty for all", "admin.addr")
+	v.fits("admin", int(n) != h.Port, "%s and %s must have different ports", "admin.addr", "http.port")
 }
 
 // schedule checks that the times of one check fit together. It names an inherited
-// value by the key it comes from; the rule between such values is checked there.
+// value by the key it comes from.
 func (v validator) schedule(section string) {
-	interval, timeout := v.owner(section+".interval"), v.owner(section+".timeout")
-	failAfter, staleAfter := v.owner(section+".fail_after"), v.owner(section+".stale_after")
-	duration := func(name string) time.Duration { return v.values[section+name].(time.Duration) }
-	every, deadline := duration(".interval"), duration(".timeout")
-	v.ownRule(section, deadline < every,
-		term{timeout, fmt.Sprintf("must be below %s %s", interval, format(every))},
-		term{interval, fmt.Sprintf("must be above %s %s", timeout, format(deadline))})
-
-	failures, stale := v.values[section+".fail_after"].(int), duration(".stale_after")
-	need := every*time.Duration(failures) + deadline
-	sum := fmt.Sprintf("%s x %s + %s", interval, failAfter, timeout)
-	tooMuch := fmt.Sprintf("is too much: %s is %s and must be at most %s %s",
-		sum, format(need), staleAfter, format(stale))
-	v.ownRule(section, stale >= need,
-		term{staleAfter, fmt.Sprintf("must be at least %s: %s", format(need), sum)},
-		term{interval, tooMuch},
-		term{failAfter, tooMuch},
-		term{timeout, tooMuch})
-}
-
-// ownRule is a rule about a section. It reports the section's own values first,
-// and nothing if all values are inherited.
-func (v validator) ownRule(section string, holds bool, terms ...term) {
-	inherited := func(t term) bool { return !strings.HasPrefix(t.key, section+".") }
-	if own := slices.DeleteFunc(slices.Clone(terms), inherited); len(own) > 0 {
-		v.rule(holds, append(own, terms...)...)
+	key := func(name string) string {
+		own := section + "." + name
+		return cmp.Or(v.origins[own].inherited, own)
 	}
-}
-
-// owner returns the key a value was set at: its own, or the one it is inherited from.
-func (v validator) owner(key string) string {
-	if from := v.origins[key].inherited; from != "" {
-		return from
-	}
-	return key
+	interval, timeout, failAfter, staleAfter := key("interval"), key("timeout"), key("fail_after"), key("stale_after")
+	every, deadline := v.values[interval].(time.Duration), v.values[timeout].(time.Duration)
+	failures, stale := v.values[failAfter].(int), v.values[staleAfter].(time.Duration)
+	v.fits(section, deadline < every, "%s must be below %s", timeout, interval)
+	v.fits(section, stale >= every*time.Duration(failures)+deadline, "%s must be at least %s x %s + %s",
+		staleAfter, interval, failAfter, timeout)
 }

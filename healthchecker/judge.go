@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -34,8 +33,7 @@ func judge(got answer, component string, hidden secrets) error {
 	good := got.code >= 200 && got.code < 300
 
 	if got.code >= 300 && got.code < 400 {
-		to := hidden.destination(got.location)
-		return fmt.Errorf("%s answers %s, a redirect%s: not followed", got.from, status, to)
+		return fmt.Errorf("%s answers %s: redirects are not followed", got.from, status)
 	}
 	if good && component == "" {
 		return nil
@@ -65,59 +63,41 @@ func judge(got answer, component string, hidden secrets) error {
 	return fmt.Errorf("%s answers %s%s", got.from, status, hidden.detail(got.body))
 }
 
-// failing lists the failing checks with their texts, those that restart first. Long
-// texts are cut so that all names fit.
+// failing lists the failing checks with their texts, those that restart first. Each
+// has the same room on the line, so that all names fit.
 func (r report) failing(hidden secrets) string {
-	type check struct{ name, onFailure, text string }
+	type check struct{ text, onFailure string }
 	found := map[string]check{}
 	for name, c := range r.Checks {
 		// a check that is starting and fails is in Failures
 		if text, failed := r.Failures[name]; failed || c.Status != "ok" && c.Status != "starting" {
-			text = cmp.Or(text, c.Error, c.Status, "failing")
-			found[name] = check{hidden.short(name, 64), hidden.short(c.OnFailure, 16), text}
+			found[name] = check{cmp.Or(text, c.Error, c.Status, "failing"), c.OnFailure}
 		}
 	}
 	for name, text := range r.Failures {
 		if _, known := found[name]; !known {
-			found[name] = check{hidden.short(name, 64), "", cmp.Or(text, "failing")}
+			found[name] = check{text: cmp.Or(text, "failing")}
 		}
 	}
-	order := func(c check) int {
-		if c.onFailure == "restart" {
+	order := func(name string) int {
+		if found[name].onFailure == "restart" {
 			return 0
 		}
 		return 1
 	}
-	checks := slices.SortedFunc(maps.Values(found), func(a, b check) int {
-		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.name, b.name))
+	names := slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a, b))
 	})
-
-	list := func(longest int) string {
-		var parts []string
-		for _, c := range checks {
-			consequence := ""
-			if c.onFailure != "" {
-				consequence = " (" + c.onFailure + ")"
-			}
-			parts = append(parts, c.name+consequence+": "+hidden.short(c.text, longest))
-		}
-		return strings.Join(parts, "; ")
-	}
 	const room = maxLine - 80 // the status before it, and a margin
-	whole := list(maxLine)
-	if len(whole) <= room || len(checks) == 0 {
-		return whole
+	var parts []string
+	for _, name := range names {
+		title, c := hidden.short(name, 64), found[name]
+		if c.onFailure != "" {
+			title += " (" + hidden.short(c.onFailure, 16) + ")"
+		}
+		parts = append(parts, hidden.short(title+": "+c.text, room/len(names)-len("; ")))
 	}
-	return list(max(16, (room-len(list(0)))/len(checks)))
-}
-
-// destination returns where a redirect points, without user and query.
-func (s secrets) destination(location string) string {
-	u, err := url.Parse(location)
-	if err != nil || location == "" {
-		return ""
-	}
-	return " to " + s.short((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), 256)
+	return strings.Join(parts, "; ")
 }
 
 // detail is the reason in a problem details body, if it is one.

@@ -87,12 +87,22 @@ func ended(t *testing.T, cmd *exec.Cmd) (int, string) {
 }
 
 // wantHealthy and wantSick state the contract of the output: silence, or one
-// printable line of at most 1 KiB that says everything in words.
+// printable line of at most 1 KiB that says everything in words. wantVerdict is
+// wantHealthy without words.
 func wantHealthy(t *testing.T, code int, out string) {
 	t.Helper()
 	if code != 0 || out != "" {
 		t.Errorf("exit code %d, output %q; want 0 and silence", code, out)
 	}
+}
+
+func wantVerdict(t *testing.T, code int, out string, words []string) {
+	t.Helper()
+	if words == nil {
+		wantHealthy(t, code, out)
+		return
+	}
+	wantSick(t, code, out, words...)
 }
 
 func wantSick(t *testing.T, code int, out string, words ...string) {
@@ -214,14 +224,4 @@ func listen6(t *testing.T) (net.Listener, string) {
 	}
 	t.Fatal("no port is free on both loopback addresses")
 	return nil, ""
-}
-
-// listenBoth listens on 127.0.0.1 and on ::1 at the same port.
-func listenBoth(t *testing.T) (l4, l6 net.Listener, port string) {
-	t.Helper()
-	l6, port = listen6(t)
-	l4, err := net.Listen("tcp4", "127.0.0.1:"+port)
-	harness.Must(t, err)
-	t.Cleanup(func() { l4.Close() })
-	return l4, l6, port
 }

@@ -18,8 +18,7 @@ const usage = `healthchecker asks a service once whether it is healthy.
                    (default accountservice; with -url: none, any answer will do)
 
 Without -port and -url it asks the accountservice that runs in this container,
-by a socket of its own. It reads no configuration. On other systems than Linux
-it asks the port of ACCOUNTSERVICE_HTTP_PORT, or 6767.
+by a socket of its own, which only Linux has. It reads no configuration.
 
 Exit code 0: healthy, no output. Exit code 1: all else, with one line that
 says why. It takes at most two seconds, follows no redirect and uses no proxy.

@@ -62,11 +62,7 @@ func TestExitCodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			code, out := executed(t, row.environ, row.args...)
-			if row.words == nil {
-				wantHealthy(t, code, out)
-			} else {
-				wantSick(t, code, out, row.words...)
-			}
+			wantVerdict(t, code, out, row.words)
 		})
 	}
 }
@@ -82,8 +78,8 @@ func TestHelpIsUsageAndNotHealthy(t *testing.T) {
 func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
 	file := "ACCOUNTSERVICE_CONFIG=" + filepath.Join(t.TempDir(), "missing.yaml") // no other test has it
 	up, down, none := []string{file, "ACCOUNTSERVICE_HTTP_PORT=1"}, []string{file, "ACCOUNTSERVICE_HTTP_PORT=2"}, []string{file}
-	serveOn(t, socketOf(t, up), 200, healthy)
-	serveOn(t, socketOf(t, down), 503, sick)
+	serveOn(t, socketOf(t, up), serve(t, 200, healthy).Config.Handler.ServeHTTP)
+	serveOn(t, socketOf(t, down), serve(t, 503, sick).Config.Handler.ServeHTTP)
 	for name, row := range map[string]struct {
 		environ, args []string
 		words         []string // none: healthy
@@ -97,24 +93,9 @@ func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := executed(t, row.environ, row.args...)
-			if row.words == nil {
-				wantHealthy(t, code, out)
-			} else {
-				wantSick(t, code, out, row.words...)
-			}
+			wantVerdict(t, code, out, row.words)
 		})
 	}
-}
-
-func TestOwnSocketIsAskedForHealthWithinTheLimit(t *testing.T) {
-	environ := []string{"ACCOUNTSERVICE_CONFIG=" + t.TempDir()} // no other test has it
-	l, err := net.Listen("unix", socketOf(t, environ))          // accepts nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	code, out := probed(t, soon, nil, environ)
-	wantSick(t, code, out, "no answer from @accountservice/pid:[", " within 300ms\n")
 }
 
 func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
@@ -132,18 +113,6 @@ func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
 	wantSick(t, cmd.ProcessState.ExitCode(), string(out), "without /proc: use -port")
 }
 
-// The port is asked on systems without abstract sockets.
-func TestPortOfTheEnvironmentIsTheServices(t *testing.T) {
-	for want, environ := range map[string][]string{
-		"6767": {"ACCOUNTSERVICE_HTTP_PORT=", "PATH=/"},
-		"7000": {"ACCOUNTSERVICE_HTTP_PORT=7000"},
-	} {
-		if got := ownPort(environ); got != want {
-			t.Errorf("%q: got %s, want %s", environ, got, want)
-		}
-	}
-}
-
 // socketOf returns the socket of a service with this environment.
 func socketOf(t *testing.T, environ []string) string {
 	t.Helper()
@@ -154,32 +123,23 @@ func socketOf(t *testing.T, environ []string) string {
 	return name
 }
 
-func serveOn(t *testing.T, socket string, code int, body string) {
+func serveOn(t *testing.T, socket string, handle http.HandlerFunc) {
 	t.Helper()
 	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: serve(t, code, body).Config.Handler}
+	harness.Must(t, err)
+	s := &http.Server{Handler: handle}
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 }
 
 func TestTwoSecondsAreTheLimit(t *testing.T) {
-	for name, handle := range map[string]func(net.Conn){
-		"silent peer":   silent,
-		"dripping peer": drips("HTTP/1.1 200 OK\r\n\r\n", " "),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			addr := peer(t, handle)
-			start := time.Now()
-			code, out := executed(t, nil, "-port="+portOf(t, addr))
-			wantSick(t, code, out, addr.String()+" within 2s\n")
-			if took := time.Since(start); took < limit || took > hang {
-				t.Errorf("took %v, want %v", took, limit)
-			}
-		})
+	t.Parallel()
+	addr := peer(t, drips("HTTP/1.1 200 OK\r\n\r\n", " "))
+	start := time.Now()
+	code, out := executed(t, nil, "-port="+portOf(t, addr))
+	wantSick(t, code, out, addr.String()+" within 2s\n")
+	if took := time.Since(start); took < limit || took > hang {
+		t.Errorf("took %v, want %v", took, limit)
 	}
 }
 
@@ -201,33 +161,38 @@ func TestProxyIsNotUsed(t *testing.T) {
 
 func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 	leaf, ca := harness.Certificate(t)
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 1 {
-			t.Errorf("asked by %s", r.Proto)
-		}
-		io.WriteString(w, healthy)
-	}))
-	s.TLS, s.Config.ErrorLog = &tls.Config{Certificates: []tls.Certificate{leaf}}, quiet()
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	defer s.Close()
-
-	roots := []string{"SSL_CERT_FILE=" + ca, "SSL_CERT_DIR=" + t.TempDir()}
-	code, out := executed(t, roots, "-url", s.URL+"/health", "-component", service)
-	wantHealthy(t, code, out)
-
-	other := httptest.NewUnstartedServer(http.NotFoundHandler())
-	other.Listener.Close()
-	l, err := net.Listen("tcp4", "127.0.0.2:0")
-	harness.Must(t, err)
-	other.Listener, other.TLS, other.Config.ErrorLog = l, s.TLS, quiet()
-	other.StartTLS()
-	defer other.Close()
-	code, out = executed(t, roots, "-url", other.URL)
-	wantSick(t, code, out, "the certificate of 127.0.0.2:", "valid for 127.0.0.1, not 127.0.0.2")
-
-	code, out = executed(t, []string{"SSL_CERT_FILE=" + os.DevNull, "SSL_CERT_DIR=" + t.TempDir()}, "-url", s.URL)
-	wantSick(t, code, out, "the certificate of 127.0.0.1:", "is not accepted", "unknown authority")
+	at := func(addr string, auth tls.ClientAuthType) (url string) {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 1 {
+				t.Errorf("asked by %s", r.Proto)
+			}
+			io.WriteString(w, healthy)
+		}))
+		s.Listener.Close()
+		l, err := net.Listen("tcp4", addr)
+		harness.Must(t, err)
+		s.Listener, s.EnableHTTP2, s.Config.ErrorLog = l, true, quiet()
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: auth}
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return s.URL + "/health"
+	}
+	roots, none := []string{"SSL_CERT_FILE=" + ca}, []string{"SSL_CERT_FILE=" + os.DevNull}
+	for name, row := range map[string]struct {
+		environ []string
+		url     string
+		words   []string // none: healthy
+	}{
+		"accepted":             {roots, at("127.0.0.1:0", tls.NoClientCert), nil},
+		"other name":           {roots, at("127.0.0.2:0", tls.NoClientCert), []string{"no TLS handshake with 127.0.0.2:", "valid for 127.0.0.1, not 127.0.0.2"}},
+		"other CA":             {none, at("127.0.0.1:0", tls.NoClientCert), []string{"no TLS handshake with 127.0.0.1:", "unknown authority"}},
+		"of the client wanted": {roots, at("127.0.0.1:0", tls.RequireAnyClientCert), []string{"no answer from 127.0.0.1:", "certificate required"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out := executed(t, append(row.environ, "SSL_CERT_DIR="+t.TempDir()), "-url", row.url, "-component", service)
+			wantVerdict(t, code, out, row.words)
+		})
+	}
 }
 
 func TestPanicIsExitCodeOne(t *testing.T) {
@@ -291,17 +256,13 @@ func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 	}
 }
 
-func TestStdoutThatNobodyReadsDoesNotHoldTheProbe(t *testing.T) {
-	reader, writer := io.Pipe()
+func TestStdoutThatHangsOrPanicsIsExitCodeOne(t *testing.T) {
+	reader, unread := io.Pipe()
 	defer reader.Close()
-	if code := run(limit, []string{"-port=" + refusedPort(t)}, nil, writer); code != 1 {
-		t.Errorf("exit code %d, want 1", code)
-	}
-}
-
-func TestPanicOfStdoutIsExitCodeOne(t *testing.T) {
-	if code := run(limit, []string{"-port=" + refusedPort(t)}, nil, nil); code != 1 {
-		t.Errorf("exit code %d, want 1", code)
+	for _, stdout := range []io.Writer{unread, nil} {
+		if code := run(limit, []string{"-port=" + refusedPort(t)}, nil, stdout); code != 1 {
+			t.Errorf("%T: exit code %d, want 1", stdout, code)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"runtime"
 	"strings"
 
 	"accountservice/internal/probesocket"
@@ -15,7 +14,7 @@ import (
 // target is one place to ask.
 type target struct {
 	network    string   // tcp or unix
-	addrs      []string // tried in turn, the next only when nothing listens on the one before
+	addrs      []string // tried in turn
 	serverName string   // whose certificate is wanted; empty: no TLS
 	host       string   // the Host header; empty: the address
 	user       *url.Userinfo
@@ -31,10 +30,8 @@ func (o options) target(environ []string) (to target, err error) {
 		to, err = fromURL(o.url)
 	case o.port != "":
 		to = healthAt(o.port)
-	case runtime.GOOS == "linux":
+	default:
 		to, err = ownSocket(environ)
-	default: // no abstract sockets
-		to = healthAt(ownPort(environ))
 	}
 	to.component = o.component
 	return to, err
@@ -47,17 +44,6 @@ func ownSocket(environ []string) (target, error) {
 		return target{}, fmt.Errorf("the service's socket can't be found without /proc: use -port (%w)", err)
 	}
 	return target{network: "unix", addrs: []string{name}, host: "localhost", path: health}, nil
-}
-
-// ownPort returns the port that this environment gives to the service.
-func ownPort(environ []string) string {
-	port := "6767"
-	for _, entry := range environ {
-		if value, ok := strings.CutPrefix(entry, "ACCOUNTSERVICE_HTTP_PORT="); ok && value != "" {
-			port = value
-		}
-	}
-	return port
 }
 
 var health = &url.URL{Path: "/health"}

@@ -62,10 +62,9 @@ func hashOf(t *testing.T, path string) []byte {
 	return sum.Sum(nil)
 }
 
-// watchMemory returns a function that says the most memory the process had,
-// mapped pages of files apart, in bytes. One of which nothing could be read
-// fails the test.
-func watchMemory(t *testing.T, pid int) (most func() int64) {
+// watchMemory returns a function that wants that the process never had more than
+// maxAnon. One of which nothing could be read fails the test.
+func watchMemory(t *testing.T, pid int) (bounded func(who string)) {
 	peak, stop := make(chan int64, 1), make(chan struct{})
 	go func() {
 		highest := int64(0)
@@ -79,13 +78,14 @@ func watchMemory(t *testing.T, pid int) (most func() int64) {
 			}
 		}
 	}()
-	return func() int64 {
+	return func(who string) {
+		t.Helper()
 		close(stop)
 		most := <-peak
-		if most == 0 {
-			t.Error("no RssAnon could be read: the memory is not bounded by this test")
+		t.Logf("%s took %d MiB", who, most>>20)
+		if most == 0 || most > maxAnon {
+			t.Errorf("%s took %d bytes, want at most %d, and above 0", who, most, maxAnon)
 		}
-		return most
 	}
 }
 
@@ -108,11 +108,7 @@ func killedMidway(t *testing.T, cmd *exec.Cmd, file string, n int) {
 		t.Error(err)
 	}
 	cmd.Wait()
-	if most := memory(); most > maxAnon {
-		t.Errorf("the import took %d MiB", most>>20)
-	} else {
-		t.Logf("the import took %d MiB", most>>20)
-	}
+	memory("the import")
 }
 
 // resumed runs the import again, to its end, and wants that it found some.
@@ -131,44 +127,42 @@ func resumed(t *testing.T, cmd *exec.Cmd, n int) {
 	t.Logf("resumed in %s: %s", time.Since(begun).Round(time.Millisecond), r.Stdout)
 }
 
-func TestImportIntoAFileIsResumedAfterAKill(t *testing.T) {
-	t.Parallel()
-	n, path := bulkSize(), newPath(t)
-	file, hash := accountsFile(t, n)
-	killedMidway(t, command(path, "import", "-"), file, n)
-	resumed(t, command(path, "import", file), n)
-	if !bulk {
-		runs(t, command(path, "import", file)).is(t, 0, fmt.Sprintf("0 created, 0 replaced, %d unchanged", n), "")
-		runs(t, command(path, "verify", path)).is(t, 0, fmt.Sprintf("%d accounts (0 without checksum)", n), "")
-	}
-	out := filepath.Join(t.TempDir(), "out.ndjson")
-	runs(t, command(path, "export", "--output", out)).is(t, 0, "", fmt.Sprintf("exported %d accounts", n))
-	if !bytes.Equal(hashOf(t, out), hash) {
-		t.Errorf("the export is not what was imported")
-	}
+func TestImportIsResumedAfterAKill(t *testing.T) {
+	n := bulkSize()
+	t.Run("into a file", func(t *testing.T) {
+		t.Parallel()
+		path := newPath(t)
+		file := importedInTwoRuns(t, path, nil, n)
+		if !bulk {
+			runs(t, command(path, "import", file)).is(t, 0, fmt.Sprintf("0 created, 0 replaced, %d unchanged", n), "")
+			runs(t, command(path, "verify", path)).is(t, 0, fmt.Sprintf("%d accounts (0 without checksum)", n), "")
+		}
+	})
+	t.Run("into a service", func(t *testing.T) {
+		t.Parallel()
+		p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
+		memory := watchMemory(t, p.Cmd.Process.Pid)
+		importedInTwoRuns(t, "", []string{"--url", p.URL}, n)
+		memory("the service")
+		p.Stop(t, 0)
+	})
 }
 
-func TestImportIntoAServiceIsResumedAfterAKill(t *testing.T) {
-	t.Parallel()
-	n := bulkSize()
+// importedInTwoRuns kills an import, resumes it, and wants that an export is what the
+// file has, which it returns. url is the flag for a service.
+func importedInTwoRuns(t *testing.T, path string, url []string, n int) (file string) {
+	t.Helper()
 	file, hash := accountsFile(t, n)
-	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=0")
-	memory := watchMemory(t, p.Cmd.Process.Pid)
-	killedMidway(t, command("", "import", "--url", p.URL, "-"), file, n)
-	resumed(t, command("", "import", "--url", p.URL, file), n)
-	out := filepath.Join(t.TempDir(), "out.ndjson")
-	begun := time.Now()
-	runs(t, command("", "export", "--url", p.URL, "--output", out)).is(t, 0, "", fmt.Sprintf("exported %d accounts", n))
+	of := func(args ...string) *exec.Cmd { return command(path, append(args, url...)...) }
+	killedMidway(t, of("import", "-"), file, n)
+	resumed(t, of("import", file), n)
+	out, begun := filepath.Join(t.TempDir(), "out.ndjson"), time.Now()
+	runs(t, of("export", "--output", out)).is(t, 0, "", fmt.Sprintf("exported %d accounts", n))
 	t.Logf("exported in %s", time.Since(begun).Round(time.Millisecond))
 	if !bytes.Equal(hashOf(t, out), hash) {
 		t.Errorf("the export is not what was imported")
 	}
-	if most := memory(); most > maxAnon {
-		t.Errorf("the service took %d MiB", most>>20)
-	} else {
-		t.Logf("the service took %d MiB", most>>20)
-	}
-	p.Stop(t, 0)
+	return file
 }
 
 func TestImportOutlivesTheServiceItWritesTo(t *testing.T) {

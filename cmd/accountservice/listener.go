@@ -42,15 +42,19 @@ func listen(addr, what, settings string, server *http.Server, log *slog.Logger) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s, which %s decides: %w", what, settings, err)
 	}
+	return serveOn(smallBuffers{taken}, server, log), nil
+}
+
+// serveOn serves on what was taken until close.
+func serveOn(taken net.Listener, server *http.Server, log *slog.Logger) *listener {
 	server.MaxHeaderBytes = maxHeader
-	server.DisableGeneralOptionsHandler = true                          // OPTIONS * is answered like any unknown path
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
 	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
-		l.err = server.Serve(smallBuffers{taken})
+		l.err = server.Serve(taken)
 	}()
-	return l, nil
+	return l
 }
 
 // smallBuffers bounds what the kernel holds of an answer that the client has not

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,210 +15,112 @@ import (
 	"time"
 
 	"accountservice/internal/probesocket"
+	"accountservice/tests/harness"
 )
 
 // buildProbe builds the probe once, as the image has it: static, so that it needs
 // no /proc.
-var buildProbe = sync.OnceValues(func() (path string, err error) {
-	folder, err := os.MkdirTemp("", "probe")
-	if err != nil {
-		return "", err
+var buildProbe = sync.OnceValues(func() (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "probe"); err == nil {
+		err = harness.Build(folder)
 	}
-	path = filepath.Join(folder, "healthchecker")
-	build := exec.Command("go", "build", "-o", path, "../../healthchecker")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
+	return folder, err
 })
 
-// limitOfTheProbe is the probe's own, after which it gives up.
-const limitOfTheProbe = 2 * time.Second
-
-// probed is a service whose address no other test has, and what the engine would
-// give to its probe.
-type probed struct {
-	environ []string
-	folder  string
-	log     *strings.Builder // complete after stop
-	cmd     *exec.Cmd
+// probe runs the probe as the engine does, with the environment of the service. The
+// port in it makes the name of the socket the service's own.
+func probe(t *testing.T, p *harness.Process, args ...string) harness.Result {
+	t.Helper()
+	folder, err := buildProbe()
+	harness.Must(t, err)
+	cmd := exec.Command(filepath.Join(folder, "healthchecker"), args...)
+	cmd.Env = p.Cmd.Env
+	return harness.Run(t, cmd)
 }
 
-func startProbed(t *testing.T, cmd *exec.Cmd, environ ...string) *probed {
+// probeSays waits until the probe ends with this code and words.
+func probeSays(t *testing.T, p *harness.Process, code int, words string, args ...string) {
 	t.Helper()
-	host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250))
-	p := &probed{folder: t.TempDir(), log: &strings.Builder{}, cmd: cmd}
-	p.environ = append([]string{"ACCOUNTSERVICE_HTTP_HOST=" + host, "ACCOUNTSERVICE_ADMIN_ADDR=off",
-		"ACCOUNTSERVICE_STORE_BOLT_PATH=" + filepath.Join(p.folder, "accounts.db"), "ACCOUNTSERVICE_STORE_SEED=0",
-		"ACCOUNTSERVICE_CHECKS_INTERVAL=300ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=200ms"}, environ...)
-	p.cmd.Env = append([]string{"ACCOUNTSERVICE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0"}, p.environ...)
-	p.cmd.Stderr = p.log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.cmd.Process.Kill()
-		p.cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of the service:\n%s", p.log)
+	harness.Must(t, harness.Eventually(30*time.Second, func() error {
+		if got := probe(t, p, args...); got.Code != code || !strings.Contains(got.Stdout, words) {
+			return fmt.Errorf("the probe ends with %+v, want %d and %q", got, code, words)
 		}
-	})
-	return p
-}
-
-// probe runs the probe as the engine does, with the environment of the service.
-func (p *probed) probe(t *testing.T, args ...string) (code int, line string) {
-	t.Helper()
-	path, err := buildProbe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Env = p.environ
-	out, err := cmd.CombinedOutput()
-	if _, ran := errors.AsType[*exec.ExitError](err); err != nil && !ran {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode(), string(out)
-}
-
-// saysSoon waits until the probe ends with code and a line with words in it.
-func (p *probed) saysSoon(t *testing.T, code int, words string) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
-		got, line := p.probe(t)
-		if got == code && strings.Contains(line, words) {
-			return
-		}
-		if got != 0 && got != 1 || time.Now().After(end) {
-			t.Fatalf("the probe ends with %d and says %q, want %d and %q", got, line, code, words)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func (p *probed) stop(t *testing.T) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	p.cmd.Wait()
+		return nil
+	}))
 }
 
 func TestNoFileChangedAfterTheStartMattersToTheProbe(t *testing.T) {
 	t.Parallel()
-	const valid = "log: {level: warn}\n"
-	for name, change := range map[string]func(file string) error{
-		"half written": func(file string) error { return os.WriteFile(file, []byte("log: {lev"), 0o600) },
-		"wrong":        func(file string) error { return os.WriteFile(file, []byte("http: {port: 1, prot: x}\n"), 0o600) },
-		"removed":      os.Remove,
-		"unreadable":   func(file string) error { return os.Chmod(file, 0) },
-		"a folder": func(file string) error {
-			return errors.Join(os.Remove(file), os.Mkdir(file, 0o700))
-		},
+	file, secret := write(t, "log: {level: warn}\n"), write(t, "auto\n")
+	p := start(t, newPath(t), "ACCOUNTSERVICE_CONFIG="+file, "ACCOUNTSERVICE_LOG_FORMAT_FILE="+secret)
+	probeSays(t, p, 0, "")
+	for _, change := range []struct {
+		name string
+		err  func() error
+	}{
+		{"half written", func() error { return os.WriteFile(file, []byte("log: {lev"), 0o600) }},
+		{"wrong", func() error { return os.WriteFile(file, []byte("http: {port: 1, prot: x}\n"), 0o600) }},
+		{"unreadable", func() error { return os.Chmod(file, 0) }},
+		{"removed", func() error { return os.Remove(file) }},
+		{"a folder", func() error { return os.Mkdir(file, 0o700) }},
+		{"a secret removed", func() error { return os.Remove(secret) }},
 	} {
-		t.Run("configuration "+name, func(t *testing.T) {
-			t.Parallel()
-			file := filepath.Join(t.TempDir(), "accountservice.yaml")
-			if err := os.WriteFile(file, []byte(valid), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			p := startProbed(t, exec.Command(os.Args[0]), "ACCOUNTSERVICE_CONFIG="+file)
-			p.saysSoon(t, 0, "")
-			if err := change(file); err != nil {
-				t.Fatal(err)
-			}
-			if code, line := p.probe(t); code != 0 || line != "" {
-				t.Errorf("the probe ends with %d and says %q", code, line)
-			}
-		})
+		harness.Must(t, change.err())
+		if got := probe(t, p); got != (harness.Result{}) {
+			t.Errorf("%s: the probe ends with %+v", change.name, got)
+		}
 	}
-	t.Run("secret removed", func(t *testing.T) {
-		t.Parallel()
-		file := filepath.Join(t.TempDir(), "level")
-		if err := os.WriteFile(file, []byte("warn\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p := startProbed(t, exec.Command(os.Args[0]), "ACCOUNTSERVICE_LOG_LEVEL_FILE="+file)
-		p.saysSoon(t, 0, "")
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-		if code, line := p.probe(t); code != 0 || line != "" {
-			t.Errorf("the probe ends with %d and says %q", code, line)
-		}
-	})
 }
 
 func TestFlagsOfTheServiceNeedNotBeTheProbes(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "accountservice.yaml")
-	if err := os.WriteFile(file, []byte("http: {port: 6799}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := startProbed(t, exec.Command(os.Args[0], "--config", file))
-	p.saysSoon(t, 0, "")
+	cmd := exec.Command(os.Args[0], "--config", write(t, "log: {level: debug}\n"))
+	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1")
+	probeSays(t, p, 0, "")
+	p.Logs(t, `"level":"DEBUG"`)
 }
 
 func TestProbeSaysWhyTheServiceIsNotHealthyAndThatItIsGone(t *testing.T) {
 	t.Parallel()
-	owner := startProbed(t, exec.Command(os.Args[0]))
-	owner.saysSoon(t, 0, "")
-	p := startProbed(t, exec.Command(os.Args[0]), "ACCOUNTSERVICE_STORE_BOLT_PATH="+filepath.Join(owner.folder, "accounts.db"),
-		"ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=1m")
-	p.saysSoon(t, 1, "starting: opening the database: another process holds")
-	owner.stop(t)
-	p.saysSoon(t, 0, "")
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
-	start := time.Now()
-	code, line := p.probe(t)
-	if code != 1 || !strings.Contains(line, "no accountservice answers its probe here") || !strings.Contains(line, "use -port") {
-		t.Errorf("the probe ends with %d and says %q", code, line)
+	owner := ready(t, newPath(t))
+	p := start(t, owner.Path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=1m")
+	probeSays(t, p, 1, "starting: opening the database: another process holds")
+	owner.Stop(t, 0)
+	probeSays(t, p, 0, "")
+	p.Kill(t)
+	begun := time.Now()
+	got := probe(t, p)
+	if got.Code != 1 || !strings.Contains(got.Stdout, "no accountservice answers its probe here") || !strings.Contains(got.Stdout, "use -port") {
+		t.Errorf("the probe ends with %+v", got)
 	}
-	if took := time.Since(start); took > limitOfTheProbe/2 {
+	if took := time.Since(begun); took > time.Second { // half of the time that the probe has
 		t.Errorf("it took %v", took)
+	}
+}
+
+// needsPort wants that the service is healthy at its port, and one warning that the
+// probe can't ask its socket.
+func needsPort(t *testing.T, p *harness.Process) {
+	t.Helper()
+	probeSays(t, p, 0, "", fmt.Sprint("-port=", p.Port))
+	p.Stop(t, 0)
+	if log := p.Log.String(); strings.Count(log, "healthchecker needs -port") != 1 {
+		t.Errorf("log:\n%s", log)
 	}
 }
 
 func TestServiceWhoseSocketIsTakenSaysThatTheProbeNeedsItsPort(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "accountservice.yaml") // both have it in their environment
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	host := fmt.Sprintf("ACCOUNTSERVICE_HTTP_HOST=127.0.%d.%d", 1+rand.IntN(250), rand.IntN(250))
-	name, err := probesocket.Name([]string{host, "ACCOUNTSERVICE_CONFIG=" + file})
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := harness.Port(t)
+	variable := fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port)
+	name, err := probesocket.Name([]string{variable, "ACCOUNTSERVICE_HTTP_HOST=127.0.0.1"})
+	harness.Must(t, err)
 	taken, err := net.Listen("unix", name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer taken.Close()
-	p := startProbed(t, exec.Command(os.Args[0]), host, "ACCOUNTSERVICE_CONFIG="+file)
-	p.needsPort(t, strings.TrimPrefix(host, "ACCOUNTSERVICE_HTTP_HOST="))
-}
-
-// needsPort waits until the service is healthy at its address, ends it, and wants
-// one warning that the probe can't ask its socket.
-func (p *probed) needsPort(t *testing.T, host string) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		code, line := p.probe(t, "-url", "http://"+host+":6767/health")
-		if code == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the probe ends with %d and says %q", code, line)
-		}
-	}
-	p.stop(t)
-	if log := p.log.String(); strings.Count(log, "healthchecker needs -port") != 1 || p.cmd.ProcessState.ExitCode() != 0 {
-		t.Errorf("exit %d, log:\n%s", p.cmd.ProcessState.ExitCode(), log)
-	}
+	p := start(t, newPath(t), variable)
+	p.Port = port
+	needsPort(t, p)
 }
 
 func TestServiceWithoutProcServesAndSaysThatTheProbeNeedsItsPort(t *testing.T) {
@@ -233,41 +133,31 @@ func TestServiceWithoutProcServesAndSaysThatTheProbeNeedsItsPort(t *testing.T) {
 	if err := hidden("true").Run(); err != nil {
 		t.Skipf("/proc can't be hidden here: %v", err)
 	}
-	host := fmt.Sprintf("127.0.%d.%d", 1+rand.IntN(250), rand.IntN(250))
-	startProbed(t, hidden(`exec "$0"`), "ACCOUNTSERVICE_HTTP_HOST="+host).needsPort(t, host)
+	needsPort(t, harness.Start(t, hidden(`exec "$0"`), newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1"))
 }
 
 func TestOnlyHealthIsServedToTheProbe(t *testing.T) {
 	t.Parallel()
-	p := startProbed(t, exec.Command(os.Args[0]))
-	p.saysSoon(t, 0, "")
-	name, err := probesocket.Name(p.environ)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := ready(t, newPath(t))
+	name, err := probesocket.Name(p.Cmd.Env)
+	harness.Must(t, err)
 	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("unix", name)
 	}}}
-	for _, row := range []struct {
-		method, path string
-		want         int
-	}{
-		{"GET", "/health", 200}, {"HEAD", "/health", 200}, {"GET", "/health?strict", 200},
-		{"POST", "/health", 405}, {"DELETE", "/accounts/a", 404}, {"GET", "/accounts", 404}, {"GET", "/ready", 404},
-		{"GET", "/health/checks/bolt", 404}, {"GET", "/", 404}, {"GET", "/openapi.json", 404},
+	for request, want := range map[string]int{
+		"GET /health": 200, "HEAD /health": 200, "GET /health?strict": 200,
+		"POST /health": 405, "DELETE /accounts/a": 404, "GET /accounts": 404, "GET /ready": 404,
+		"GET /health/checks/bolt": 404, "GET /": 404, "GET /openapi.json": 404,
 	} {
-		req, err := http.NewRequest(row.method, "http://localhost"+row.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		method, path, _ := strings.Cut(request, " ")
+		req, err := http.NewRequest(method, "http://localhost"+path, nil)
+		harness.Must(t, err)
 		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		resp.Body.Close()
-		if resp.StatusCode != row.want {
-			t.Errorf("%s %s = %d, want %d", row.method, row.path, resp.StatusCode, row.want)
+		if resp.StatusCode != want {
+			t.Errorf("%s = %d, want %d", request, resp.StatusCode, want)
 		}
 	}
-	p.stop(t)
+	p.Stop(t, 0)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,54 +87,6 @@ func TestServesSeededAccountsAndKeepsChanges(t *testing.T) {
 	p.Exits(t, 0)
 }
 
-func TestKilledServiceKeepsEveryAcknowledgedWrite(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	p := ready(t, path)
-	for i := range 50 {
-		p.Put(t, fmt.Sprint("k", i), "kept")
-	}
-	p.Kill(t)
-	p = ready(t, path)
-	if _, body := p.Get("/accounts?limit=1000"); strings.Count(body, `"kept"`) != 50 {
-		t.Errorf("%d of 50 are left", strings.Count(body, `"kept"`))
-	}
-}
-
-func TestTakenPortIsAnErrorAtOnce(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	harness.Must(t, err)
-	defer l.Close()
-	port := l.Addr().(*net.TCPAddr).Port
-	path := newPath(t)
-	p := start(t, path, fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", port))
-	p.Exits(t, 1)
-	p.Logs(t, fmt.Sprintf("port %d is taken", port))
-	absent(t, path)
-}
-
-func TestConfigurationFaultsAreAllSaidAndNothingIsOpened(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	p := start(t, path, "ACCOUNTSERVICE_HTTP_PROT=1", "ACCOUNTSERVICE_CHECKS_INTERVAL=5", "ACCOUNTSERVICE_STORE_SEED=-1")
-	p.Exits(t, 2)
-	for _, want := range []string{"ACCOUNTSERVICE_HTTP_PROT", "ACCOUNTSERVICE_HTTP_PORT", "checks.interval", "store.seed"} {
-		p.Logs(t, want)
-	}
-	absent(t, path)
-}
-
-func TestDamagedDatabaseIsRefusedWithTheCure(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	harness.Must(t, os.WriteFile(path, nil, 0o600))
-	p := start(t, path)
-	p.Exits(t, 1)
-	p.Logs(t, "is empty (0 bytes)")
-	p.Logs(t, path)
-}
-
 func TestHealthAnswersWhileTheDatabaseIsLocked(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -152,33 +103,7 @@ func TestHealthAnswersWhileTheDatabaseIsLocked(t *testing.T) {
 	second.Await(t, "/accounts/10000", 503)
 	second.Stop(t, 3)
 	second.Logs(t, "another process holds "+path+" locked; waiting up to 1m0s for it")
-
-	third := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=300ms")
-	third.Exits(t, 1)
-	third.Logs(t, "another process has held it locked for 300ms")
 	first.Await(t, "/accounts/10000", 200)
-}
-
-func TestReplacedDatabaseIsUnhealthyAndExits3(t *testing.T) {
-	t.Parallel()
-	other := ready(t, newPath(t))
-	other.Put(t, "10000", "Restored")
-	other.Stop(t, 0)
-
-	p := ready(t, newPath(t), quick...)
-	harness.Must(t, os.Rename(other.Path, p.Path))
-	body := p.Await(t, "/health", 503)
-	var h struct{ Failures map[string]string }
-	if err := json.Unmarshal([]byte(body), &h); err != nil || !strings.Contains(h.Failures["bolt"], "another file was put at") {
-		t.Errorf("/health = %s, %v", body, err)
-	}
-	p.Stop(t, 3)
-	p.Logs(t, "told to stop while unhealthy")
-
-	successor := ready(t, p.Path)
-	if _, body := successor.Get("/accounts/10000"); !strings.Contains(body, "Restored") {
-		t.Errorf("successor serves %s", body)
-	}
 }
 
 func TestDeletedDatabaseIsPutBackForARestart(t *testing.T) {
@@ -189,15 +114,12 @@ func TestDeletedDatabaseIsPutBackForARestart(t *testing.T) {
 	p.Await(t, "/health", 503)
 	p.Logs(t, "the database was put back")
 	p.Stop(t, 3)
+	p.Logs(t, "told to stop while unhealthy")
 
 	successor := ready(t, p.Path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
 	if _, body := successor.Get("/accounts/10000"); !strings.Contains(body, "Before") {
 		t.Errorf("account 10000 is %s", body)
 	}
-
-	refused := start(t, newPath(t), "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+filepath.Join(t.TempDir(), "none"))
-	refused.Exits(t, 1)
-	refused.Logs(t, "store.bolt.rescue_dir")
 }
 
 func TestProcessSurvivesATruncatedDatabase(t *testing.T) {

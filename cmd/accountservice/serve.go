@@ -39,7 +39,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 		return err
 	}
 	defer front.close()
-	defer serveProbe(front, environ, log)()
+	defer serveProbe(front, environ, log).close()
 	admin, err := listenAdmin(cfg.Admin, newAdminAPI(cfg.Admin, live, metrics, log), log)
 	if err != nil {
 		return err

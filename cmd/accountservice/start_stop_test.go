@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/binary"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"accountservice/config"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/tests/harness"
 )
 
@@ -26,59 +28,59 @@ func writtenLast(t *testing.T, id string) string {
 	return p.Path
 }
 
-func TestFullDiskDegradesAndSettingsOfACheckAreShown(t *testing.T) {
-	t.Parallel()
-	p := ready(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DISK_MIN_FREE=1PiB", "ACCOUNTSERVICE_CHECKS_BOLT_INTERVAL=6s", "ACCOUNTSERVICE_CHECKS_BOLT_TIMEOUT=3500ms")
-	p.Says(t, "/health/checks/disk", "less than") // ready does not wait for a check that degrades
-	disk := p.Await(t, "/health/checks/disk", 503)
-	for _, want := range []string{filepath.Dir(p.Path) + " has ", "less than 1073741824.0 MiB", `"on_failure":"degrade"`, `"interval":"5s"`, `"timeout":"4s"`} {
-		if !strings.Contains(disk, want) {
-			t.Errorf("/health/checks/disk = %s, want %q", disk, want)
+func TestStartThatIsRefusedSaysWhyAndMakesNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	harness.Must(t, err)
+	defer l.Close()
+	locked := ready(t, newPath(t)).Path
+	lost := writtenLast(t, "mine")
+	harness.Must(t, os.Remove(lost))
+	empty := newPath(t)
+	harness.Must(t, os.WriteFile(empty, nil, 0o600))
+	addr, port := l.Addr().String(), fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+	t.Run("starts", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			path string
+			env  []string
+			code int
+			says []string
+		}{
+			"port is taken":       {newPath(t), []string{"HTTP_PORT=" + port}, 1, []string{"port " + port + " is taken"}},
+			"admin port is taken": {newPath(t), []string{"ADMIN_ADDR=" + addr}, 1, []string{"admin.addr " + addr + " is taken by another process"}},
+			"configuration faults": {newPath(t), []string{"HTTP_PROT=1", "CHECKS_INTERVAL=5", "STORE_SEED=-1"}, 2,
+				[]string{"ACCOUNTSERVICE_HTTP_PROT", "ACCOUNTSERVICE_HTTP_PORT", "checks.interval", "store.seed"}},
+			"no rescue_dir":       {newPath(t), []string{"STORE_BOLT_RESCUE_DIR=/nowhere/none"}, 1, []string{"store.bolt.rescue_dir"}},
+			"must exist":          {newPath(t), []string{"STORE_BOLT_CREATE=never"}, 1, []string{"store.bolt.create is never"}},
+			"database is damaged": {empty, nil, 1, []string{"is empty (0 bytes)", empty}},
+			"database is lost":    {lost, nil, 1, []string{lost + ".witness", "restore a backup"}},
+			"database is locked":  {locked, []string{"STORE_BOLT_OPEN_TIMEOUT=300ms"}, 1, []string{"another process has held it locked for 300ms"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				before, err := os.ReadDir(filepath.Dir(c.path))
+				harness.Must(t, err)
+				for i := range c.env {
+					c.env[i] = config.EnvPrefix + c.env[i]
+				}
+				p := start(t, c.path, c.env...)
+				p.Exits(t, c.code)
+				for _, want := range c.says {
+					p.Logs(t, want)
+				}
+				if after, err := os.ReadDir(filepath.Dir(c.path)); err != nil || len(after) != len(before) {
+					t.Errorf("files were made: %v, %v", after, err)
+				}
+			})
 		}
-	}
-	if status, body := p.Get("/health"); status != 200 || !strings.Contains(body, `"status":"Partially Available"`) || !strings.Contains(body, `"failures":{"disk":`) {
-		t.Errorf("/health = %d %s, want 200, partially available for the disk", status, body)
-	}
-	if bolt := p.Await(t, "/health/checks/bolt", 200); !strings.Contains(bolt, `"interval":"6s"`) || !strings.Contains(bolt, `"timeout":"3.5s"`) {
-		t.Errorf("/health/checks/bolt = %s, want its own interval 6s and timeout 3.5s", bolt)
-	}
-	p.Stop(t, 0)
+	})
 }
 
-func TestMissingDatabaseIsNotMadeWhereItMustExist(t *testing.T) {
+func TestKeyOfTheFileThatHasNoEffectIsSaidAtTheStart(t *testing.T) {
 	t.Parallel()
-	p := start(t, newPath(t), "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
-	p.Exits(t, 1)
-	p.Logs(t, "store.bolt.create is never")
-	if left, err := os.ReadDir(filepath.Dir(p.Path)); err != nil || len(left) != 0 {
-		t.Errorf("files were made: %v, %v", left, err)
-	}
-}
-
-func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
-	t.Parallel()
-	path := writtenLast(t, "mine")
-	harness.Must(t, os.Remove(path))
-	p := start(t, path)
-	p.Exits(t, 1)
-	p.Logs(t, path+".witness")
-	p.Logs(t, "restore a backup")
-	absent(t, path)
-}
-
-func TestRestoredDatabaseIsServedAndSaidOnce(t *testing.T) {
-	t.Parallel()
-	mine, backup := writtenLast(t, "mine"), writtenLast(t, "restored")
-	harness.Must(t, os.Rename(backup, mine))
-	for _, said := range []bool{true, false} {
-		p := ready(t, mine)
-		p.Await(t, "/accounts/restored", 200)
-		p.Await(t, "/accounts/mine", 404)
-		if got := strings.Contains(p.Log.String(), "taken as a restore"); got != said {
-			t.Errorf("said to be a restore: %v, want %v:\n%s", got, said, p.Log)
-		}
-		p.Stop(t, 0)
-	}
+	file := write(t, "store:\n  bolt:\n    path: /mine/accounts.db\n")
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_CONFIG="+file)
+	p.Logs(t, "a key of the file has no effect")
+	p.Logs(t, file+":3) is set otherwise by ACCOUNTSERVICE_STORE_BOLT_PATH")
 }
 
 func TestDamagedNewestMetaPageIsRefusedUntilItIsAccepted(t *testing.T) {
@@ -87,30 +89,18 @@ func TestDamagedNewestMetaPageIsRefusedUntilItIsAccepted(t *testing.T) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	harness.Must(t, err)
 	defer f.Close()
-	// bbolt's page.go and meta.go: 16 bytes of page header, the magic first, the transaction after 48
-	newest, highest := int64(0), uint64(0)
-	for _, page := range []int64{0, int64(os.Getpagesize())} {
-		txid := make([]byte, 8)
-		if _, err := f.ReadAt(txid, page+16+48); err != nil {
-			t.Fatal(err)
-		}
-		if n := binary.NativeEndian.Uint64(txid); n >= highest {
-			newest, highest = page, n
-		}
-	}
-	if _, err := f.WriteAt(make([]byte, 4), newest+16); err != nil {
-		t.Fatal(err)
-	}
+	newest, err := boltfile.ReadMetas(f).Newest()
+	harness.Must(t, err)
+	_, err = f.WriteAt(make([]byte, 4), int64(newest.TxID%2)*newest.PageSize+boltfile.HeaderSize)
+	harness.Must(t, err)
 	p := start(t, path)
 	p.Exits(t, 1)
-	p.Logs(t, "its newest meta page is damaged")
 	p.Logs(t, "store.bolt.accept_older_meta")
 
 	p = ready(t, path, "ACCOUNTSERVICE_STORE_BOLT_ACCEPT_OLDER_META=true")
 	p.Await(t, "/accounts/10000", 200)
 	p.Await(t, "/accounts/last", 404) // the price
 	p.Logs(t, "the database was damaged and is mended")
-	p.Stop(t, 0)
 }
 
 func TestServiceThatWasNeverReadyExits3(t *testing.T) {

@@ -52,31 +52,22 @@ func newVerifyCommand(p program) *cobra.Command {
 	return cmd
 }
 
-// hangAfter is how long the command waits for a read after its time is up. A disk
-// that hangs may never end it.
-const hangAfter = 2 * time.Second
-
+// verifyWithin waits for a read 2 seconds longer than it may take: a disk that hangs
+// may never end it.
 func verifyWithin(ctx context.Context, path string, timeout time.Duration) (boltverify.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	type result struct {
-		report boltverify.Report
-		err    error
-	}
-	done := make(chan result, 1)
+	var report boltverify.Report
+	done := make(chan error, 1)
 	go func() {
-		report, err := boltverify.Verify(ctx, path)
-		done <- result{report, err}
+		var err error
+		report, err = boltverify.Verify(ctx, path)
+		done <- err
 	}()
 	select {
-	case r := <-done:
-		return r.report, r.err
-	case <-ctx.Done():
-	}
-	select {
-	case r := <-done:
-		return r.report, r.err
-	case <-time.After(hangAfter):
+	case err := <-done:
+		return report, err
+	case <-time.After(timeout + 2*time.Second):
 		return boltverify.Report{}, fmt.Errorf("bolt verify %s: a read does not end: %w", path, ctx.Err())
 	}
 }

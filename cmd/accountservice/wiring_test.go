@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,7 +17,6 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
-	"accountservice/internal/handlers"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
@@ -98,22 +94,12 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	}
 }
 
-// newFront is that of a service that is starting, on any port.
-func newFront(t *testing.T, cfg config.HTTP) *front {
-	t.Helper()
-	cfg.Host, cfg.Port = "127.0.0.1", 0
-	live := &handlers.Live{}
-	live.SetHealth(pending("opening"))
-	log := slog.New(slog.DiscardHandler)
-	f, err := listenFront(cfg, handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: log}), log)
-	harness.Must(t, err)
-	t.Cleanup(f.close)
-	return f
-}
-
 func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
-	cfg := config.HTTP{ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: 7 * time.Second}
-	server := newFront(t, cfg).server
+	cfg := config.HTTP{Host: "127.0.0.1", ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: 7 * time.Second}
+	front, err := listenFront(cfg, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	harness.Must(t, err)
+	defer front.close()
+	server := front.server
 	for name, c := range map[string]struct{ got, want any }{
 		"header":         {server.ReadHeaderTimeout, cfg.ReadHeaderTimeout},
 		"request":        {server.ReadTimeout, cfg.ReadTimeout},
@@ -124,23 +110,6 @@ func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("%s is bounded by %v, want %v", name, c.got, c.want)
 		}
-	}
-}
-
-func TestOPTIONSOfTheServerIsAProblemToo(t *testing.T) {
-	f := newFront(t, config.Default().HTTP)
-	conn, err := net.Dial("tcp", f.addr.String())
-	harness.Must(t, err)
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	harness.Must(t, err)
-	defer resp.Body.Close()
-	var problem handlers.Problem
-	err = json.NewDecoder(resp.Body).Decode(&problem)
-	if resp.StatusCode != 404 || problem.Status != 404 || err != nil {
-		t.Errorf("OPTIONS * = %d %+v, %v; want a problem of 404", resp.StatusCode, problem, err)
 	}
 }
 

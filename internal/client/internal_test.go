@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 )
@@ -44,24 +43,3 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-func TestRedirectOutOfTLSIsNotFollowed(t *testing.T) {
-	t.Parallel()
-	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("the request left TLS")
-	}))
-	defer plain.Close()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, plain.URL, http.StatusPermanentRedirect)
-	}))
-	defer server.Close()
-	service, err := New(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	service.http.Transport = server.Client().Transport
-	want := "308 Permanent Redirect is not followed"
-	if err := service.Export(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%v, want %q", err, want)
-	}
-}
