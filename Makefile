@@ -11,8 +11,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## serve on port 6767 with accounts.db in this folder
-	go run -ldflags '$(LDFLAGS)' ./cmd/accountservice
+run: build ## serve on port 6767 with accounts.db in this folder
+	@exec bin/accountservice
 
 build: ## both binaries, static, into bin/
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/accountservice ./healthchecker

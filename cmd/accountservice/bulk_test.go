@@ -171,7 +171,7 @@ func TestFaultyLinesAreNamedAndStopAnImport(t *testing.T) {
 	}
 	file := write(t, b.String()+"\n{\"id\":\"a\"}\n{\"id\":\"b\",\"name\":\"x\",\"nome\":\"hunter2\"}\n")
 	r := runs(t, command(path, "import", "--dry-run", file))
-	r.is(t, 1, "would import 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+
+	r.is(t, 1, "checked 12003 lines", file+":12002: #/name: must have 1 to 256 characters\n"+
 		file+":12003: #/nome: is not a known member\n")
 	absent(t, path)
 	r = runs(t, command(path, "import", file))

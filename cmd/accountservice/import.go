@@ -66,12 +66,11 @@ func (i importing) run(ctx context.Context, url string) error {
 		Done:   func(p transfer.Progress) { i.shown.show(p.Lines, p.Bytes) },
 	})
 	i.shown.clear()
-	verb := "imported"
+	format := "imported %d lines in %s: %d created, %d replaced, %d unchanged\n"
 	if i.dryRun {
-		verb = "would import"
+		format = "checked %d lines in %s: without faults, %d would be created, %d replaced, %d left alone\n"
 	}
-	fmt.Fprintf(i.stdout, "%s %d lines in %s: %d created, %d replaced, %d unchanged\n",
-		verb, stored.Lines, i.shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
+	fmt.Fprintf(i.stdout, format, stored.Lines, i.shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
 	var ended *transfer.Error
 	if !errors.As(err, &ended) {
 		return err

@@ -6,11 +6,12 @@
 //	1  the start or the run failed
 //	2  configuration or usage
 //	3  told to stop while unhealthy or never ready, or the database failed during the stop
-//	4  stopped before the requests under way, or the import or export, had ended
+//	4  stopped without waiting for all requests, or before the import or export had ended
 package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -50,6 +51,7 @@ func untilToldToStop() context.Context {
 				interrupts++
 			}
 			if interrupts == 2 {
+				fmt.Fprintln(os.Stderr, "accountservice: stopped at once by a second interrupt: requests may have been cut off")
 				os.Exit(exitCutShort)
 			}
 		}

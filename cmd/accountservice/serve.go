@@ -58,6 +58,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	live.SetStore(accounts)
 	live.SetMaintainer(runner)
 	live.SetHealth(runner)
+	log.Info("serving", "url", fmt.Sprintf("http://localhost:%d", cfg.HTTP.Port))
 	return front.serveUntil(ctx, runner)
 }
 

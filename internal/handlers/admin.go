@@ -51,7 +51,7 @@ func ownHost(addr string) gin.HandlerFunc {
 			net.ParseIP(strings.Trim(host, "[]")) != nil
 		if is && tcp.IP.IsLoopback() && !own {
 			writeProblem(c, problem(http.StatusMisdirectedRequest,
-				"On this machine alone, operators are served as localhost or by an IP address."))
+				"The Host must be localhost, an IP address or the host of admin.addr."))
 		}
 	}
 }

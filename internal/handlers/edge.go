@@ -150,7 +150,7 @@ func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 		}
 		maps.Copy(response.Headers, headersOf(headers...))
 		if names := notTaken(d); status == "400" && names != nil {
-			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not taken here"
+			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not supported here"
 		}
 	}
 	if op.method == http.MethodGet {

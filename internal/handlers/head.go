@@ -77,11 +77,11 @@ func joinConditions(header http.Header) error {
 }
 
 // checkTaken refuses a change with a condition, or of a part, that its operation
-// does not take.
+// does not support.
 func checkTaken(r *http.Request, op *huma.Operation) error {
 	for _, name := range notTaken(op) {
 		if _, there := r.Header[name]; there {
-			return malformed(name, "is not taken here")
+			return malformed(name, "is not supported by this operation")
 		}
 	}
 	return nil

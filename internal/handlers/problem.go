@@ -83,7 +83,7 @@ func unprocessable(fields ...InvalidField) *Problem {
 
 // malformed is of a header that can't be read.
 func malformed(header, detail string) *Problem {
-	p := problem(http.StatusBadRequest, "A header of the request is malformed. Nothing was changed.")
+	p := problem(http.StatusBadRequest, "A header of the request is not supported or malformed. Nothing was changed.")
 	p.Errors = []InvalidField{{Parameter: header, Detail: detail}}
 	return p
 }
@@ -150,7 +150,7 @@ var problems = []struct {
 	{store.ErrTooMuch, Problem{Status: 422, Type: "/problems/too-much", Title: "Too much at once",
 		Detail: "The accounts are too large for one answer. Ask for fewer ids at a time."}},
 	{store.ErrOutcomeUnknown, Problem{Status: 503, Type: "/problems/outcome-unknown", Title: "Outcome unknown",
-		retryAfter: "5", Detail: "The change may or may not have been made. Read before you try again."}},
+		retryAfter: "5", Detail: "The change may or may not have been made. Repeat the request with the same Idempotency-Key, or read the account first."}},
 	{store.ErrNoSpace, Problem{Status: 507, Type: "/problems/no-space", Title: "No space left", retryAfter: "60",
 		Detail: "The disk is full. Nothing was changed; reading goes on."}},
 	{store.ErrUnavailable, Problem{Status: 503, Type: "/problems/unavailable", Title: "Store unavailable", retryAfter: "5",
@@ -170,7 +170,7 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &ready):
 		return ready
 	case errors.As(err, &fault) && fault.Malformed:
-		p := problem(http.StatusBadRequest, "The body is not the JSON it must be. Nothing was changed.")
+		p := problem(http.StatusBadRequest, "The body is not valid JSON of the expected form. Nothing was changed.")
 		p.Errors = []InvalidField{{Pointer: fault.Pointer, Detail: fault.Detail}}
 		return p
 	case errors.As(err, &fault):

@@ -1,10 +1,9 @@
 // Package boltstore keeps accounts in one bbolt file. It knows bbolt and the store contract, nothing of HTTP or
 // configuration.
 //
-// bbolt maps the file into memory, so a file that is cut or fails under it does not give an error but a memory fault,
-// and a fault inside bbolt can leave its locks held for ever. Therefore no caller's goroutine ever touches the map:
-// reads run in goroutines of their own (view), writes in one committer, both turn a fault into an error, and the
-// first one latches the store.
+// bbolt maps the file. A cut or failing file is then a memory fault, which can leave bbolt's locks held for ever.
+// Therefore reads use pread on goroutines of their own (view), only the committer writes, both turn a fault into an
+// error, and the first one latches the store. If the file loses its path, rescue saves a copy before the store latches.
 package boltstore
 
 import (

@@ -45,7 +45,7 @@ func (l location) tidy(open *os.File) {
 		}
 	}
 	if copies := l.copies(); len(copies) > 0 {
-		l.log.Warn("copies of a lost database are still there: check them with accountservice verify, and remove them",
+		l.log.Warn("accounts of a lost database were saved in these files and are not served; they may be newer than the database: check each with accountservice verify, and remove it when you need it no more",
 			"copies", copies)
 	}
 }
