@@ -45,19 +45,17 @@ type Options struct {
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
 func (l location) open(ctx context.Context, opts Options) (*handle, error) {
-	var damage error // that nothing is lost by, or that is accepted
-	return openHandle(l.path, func() (*os.File, error) {
-		f, err := openLocked(ctx, l.path, opts)
-		if err != nil {
-			return nil, err
-		}
-		l.forgetUnwritten(f)
-		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
-			f.Close()
-			return nil, err
-		}
-		return f, nil
-	}, func(h *handle) error {
+	f, err := openLocked(ctx, l.path, opts)
+	if err != nil {
+		return nil, err
+	}
+	l.forgetUnwritten(f)
+	damage, err := acceptable(f, opts.AcceptOlderMeta)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return openHandle(l.path, f, func(h *handle) error {
 		if err := h.prepare(); err != nil {
 			return err
 		}
