@@ -177,9 +177,13 @@ func (c *committer) transact(batch []*write, answers []error) error {
 	changed := false
 	for i, w := range batch {
 		c.progress()
-		if answers[i] = warm(snap, w.touch); answers[i] == nil {
-			answers[i] = w.apply(tx)
+		if w.touch != nil {
+			if err := w.touch(snap); err != nil {
+				answers[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+				continue
+			}
 		}
+		answers[i] = w.apply(tx)
 		changed = changed || answers[i] == nil
 	}
 	if !changed {
@@ -194,17 +198,6 @@ func (c *committer) transact(batch []*write, answers []error) error {
 	c.noteCommit()
 	if err := c.h.atPath(); errors.Is(err, errReplaced) {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
-	}
-	return nil
-}
-
-// warm reads the pages of a write by pread before the transaction reads them through the map.
-func warm(snap boltfile.Snapshot, touch func(boltfile.Snapshot) error) error {
-	if touch == nil {
-		return nil
-	}
-	if err := touch(snap); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return nil
 }

@@ -4,5 +4,3 @@ package boltstore
 var (
 	All, Await, Fill, Long, Must, OpenAt, Seeded, SmallDisk, WriteFile = all, await, fill, long, must, openAt, seeded, smallDisk, writeFile
 )
-
-const LeftoverAge = leftoverAge

@@ -76,7 +76,7 @@ func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
 }
 
 func (p *putting) touch(snap boltfile.Snapshot) error {
-	err := touchAccount(p.id)(snap)
+	err := inAccounts(func(t boltfile.Tree) error { _, err := t.Get([]byte(p.id)); return err })(snap)
 	if p.pre.Idempotency != nil {
 		err = errors.Join(err, touchAnswers(snap, p.pre.Idempotency.Key, p.now()))
 	}
@@ -124,7 +124,8 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
-	err := s.update(ctx, touchAround(id), func(tx *bbolt.Tx) error {
+	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
+	err := s.update(ctx, touch, func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(boltfile.AccountBucket)
 		var old *store.Account
 		if pre.Revisions != nil {
@@ -156,24 +157,13 @@ func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	return &acc, err
 }
 
-// touchAround is the touch of a removal.
-func touchAround(id store.ID) func(boltfile.Snapshot) error {
+// inAccounts is a touch of the accounts alone.
+func inAccounts(read func(boltfile.Tree) error) func(boltfile.Snapshot) error {
 	return func(snap boltfile.Snapshot) error {
 		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err == nil {
-			err = accounts.Around([]byte(id))
+		if err != nil {
+			return err
 		}
-		return err
-	}
-}
-
-// touchAccount is the touch of a change of one account.
-func touchAccount(id store.ID) func(boltfile.Snapshot) error {
-	return func(snap boltfile.Snapshot) error {
-		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err == nil {
-			_, err = accounts.Get([]byte(id))
-		}
-		return err
+		return read(accounts)
 	}
 }

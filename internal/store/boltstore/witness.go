@@ -25,10 +25,6 @@ type witnessRecord struct {
 	txid uint64
 }
 
-func (k witnessRecord) String() string {
-	return fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
-}
-
 // readWitness returns the record of the witness. A missing or malformed one yields zero values.
 func readWitness(path string) (k witnessRecord, err error) {
 	text, err := os.ReadFile(witness(path))
@@ -61,7 +57,7 @@ func replaceWitness(h *handle, temporary string) error {
 		return fmt.Errorf("cannot create a file in its folder: %w", err)
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(k.String())
+	_, err = fmt.Fprintf(f, "%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
