@@ -11,6 +11,9 @@ import (
 	"accountservice/internal/store"
 )
 
+// long says whether the tests do all of their work, for minutes, or as much as suits every change.
+func long() bool { return os.Getenv("STORE_TEST_LONG") != "" }
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
