@@ -100,28 +100,8 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "folder", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
 			c.make(t, path)
-			before, _ := os.ReadFile(path)
-			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
-			if err == nil {
-				storetest.Close(t, s)
-			}
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
-				t.Errorf("Open = %v, want the path and %q", err, c.want)
-			}
-			if after, _ := os.ReadFile(path); string(after) != string(before) {
-				t.Errorf("the refused file was changed")
-			}
+			refused(t, path, Options{}, c.want)
 		})
-	}
-}
-
-func TestMissingFileIsAnErrorWhenItMustExist(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, MustExist: true}); err == nil || !strings.Contains(err.Error(), "store.bolt.create") {
-		t.Errorf("Open = %v, want the setting to change", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("file: %v, want none", err)
 	}
 }
 
@@ -134,18 +114,10 @@ func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
 }
 
 func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
-	for name, path := range map[string]string{"made here": "", "of the tutorial": tutorialFile(t)} {
-		if path == "" {
-			path = filepath.Join(t.TempDir(), "accounts.db")
-		}
+	for _, path := range []string{filepath.Join(t.TempDir(), "accounts.db"), tutorialFile(t)} {
 		storetest.Close(t, openAt(t, path))
 		must(t, os.Remove(path))
-		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), witness(path)) {
-			t.Errorf("%s: Open = %v, want the witness's name", name, err)
-		}
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s: a new database was made: %v", name, err)
-		}
+		refused(t, path, Options{}, witness(path))
 		must(t, os.Remove(witness(path))) // as the error said
 		openAt(t, path)
 	}
@@ -154,10 +126,7 @@ func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
 func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
 	_, path := seeded(t, 1)
 	start := time.Now()
-	_, err := Open(t.Context(), Options{Path: path, OpenTimeout: 200 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), "stop-first") || !strings.Contains(err.Error(), path) {
-		t.Errorf("Open = %v, want file, cause and cure", err)
-	}
+	refused(t, path, Options{OpenTimeout: 200 * time.Millisecond}, "another process", "stop-first")
 	if waited := time.Since(start); waited < 200*time.Millisecond {
 		t.Errorf("gave up after %s, want 200ms", waited)
 	}

@@ -1,14 +1,19 @@
 package boltstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
 )
 
 // long says whether the tests do all of their work, for minutes, or as much as suits every change.
@@ -43,6 +48,34 @@ func openWith(t testing.TB, path string, now func() time.Time) *Store {
 		s.Close(ctx)
 	})
 	return s
+}
+
+// tryOpen opens the database at path as opts say, and returns its log too.
+func tryOpen(t *testing.T, path string, opts Options) (*Store, *bytes.Buffer, error) {
+	t.Helper()
+	var log bytes.Buffer
+	opts.Path, opts.OpenTimeout = path, cmp.Or(opts.OpenTimeout, time.Second)
+	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, err := Open(t.Context(), opts)
+	return s, &log, err
+}
+
+// refused fails the test unless Open refuses the database with its path and these words, and leaves it as it was.
+func refused(t *testing.T, path string, opts Options, words ...string) {
+	t.Helper()
+	before, missing := os.ReadFile(path)
+	s, _, err := tryOpen(t, path, opts)
+	if err == nil {
+		storetest.Close(t, s)
+	}
+	for _, want := range append(words, path) {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open = %v, want %q", err, want)
+		}
+	}
+	if after, still := os.ReadFile(path); !bytes.Equal(after, before) || (missing == nil) != (still == nil) {
+		t.Errorf("the refused file was changed")
+	}
 }
 
 // seeded returns an open store with n accounts, and its path.

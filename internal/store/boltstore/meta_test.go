@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -44,16 +42,8 @@ func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, newest := closedWith(t, "Last")
 			spoil(t, path, newest*4096+at, []byte{0xa5, 0xa5})
-			before, err := os.ReadFile(path)
-			must(t, err)
-			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "store.bolt.accept_older_meta") {
-				t.Fatalf("Open = %v, want the setting to change", err)
-			}
-			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
-				t.Errorf("the refused file was changed")
-			}
-			var log bytes.Buffer
-			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, AcceptOlderMeta: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			refused(t, path, Options{}, "store.bolt.accept_older_meta")
+			s, log, err := tryOpen(t, path, Options{AcceptOlderMeta: true})
 			must(t, err)
 			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
 				t.Errorf("account = %+v, %v; want it as before its last change", acc, err)
@@ -87,9 +77,7 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 	for older := range int64(2) {
 		path, newest := closedWith(t, "Last")
 		spoil(t, path, (newest+older)%2*4096+boltfile.HeaderSize, bytes.Repeat([]byte{0xa5}, 64))
-		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
-			t.Errorf("Open = %v, want it refused", err)
-		}
+		refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
 	}
 }
 
@@ -152,9 +140,7 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	last := s.h.committed.Load()
 	storetest.Close(t, s)
 	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
-		t.Errorf("Open = %v, want it refused", err)
-	}
+	refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
 }
 
 // A bound that only the newer page gives must be kept.
@@ -171,9 +157,7 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
 			storetest.Close(t, s)
 			must(t, os.Truncate(path, now.Size()-1))
-			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "is cut short") {
-				t.Errorf("Open = %v, want it refused by the second page's bound", err)
-			}
+			refused(t, path, Options{}, "is cut short") // by the second page's bound
 			return
 		}
 		if now.TxID%2 == 0 {
@@ -183,37 +167,11 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	t.Fatal("the file never grew by a transaction of the second page")
 }
 
-func TestRestoredDatabaseIsSaidInTheLog(t *testing.T) {
-	path, _ := closedWith(t, "Mine")
-	restored, _ := closedWith(t, "Restored")
-	must(t, os.Rename(restored, path))
-	var log bytes.Buffer
-	open := func() {
-		log.Reset()
-		s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		must(t, err)
-		if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Restored" {
-			t.Errorf("account = %+v, %v", acc, err)
-		}
-		storetest.Close(t, s)
-	}
-	open()
-	if !strings.Contains(log.String(), "taken as a restore") {
-		t.Errorf("log %q does not say that it is another database", log.String())
-	}
-	open()
-	if strings.Contains(log.String(), "restore") {
-		t.Errorf("said again: %q", log.String())
-	}
-}
-
 func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 	s, path := seeded(t, 3)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(boltfile.MetaBucket) }))
 	storetest.Close(t, s)
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), string(boltfile.MetaBucket)) {
-		t.Errorf("Open = %v, want the bucket that is gone", err)
-	}
+	refused(t, path, Options{}, string(boltfile.MetaBucket))
 }
 
 func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
@@ -230,8 +188,7 @@ func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
 	storetest.Close(t, s)
 	must(t, os.WriteFile(path, backup, 0o600))
 	for _, said := range []bool{true, false} {
-		var log bytes.Buffer
-		s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		s, log, err := tryOpen(t, path, Options{})
 		must(t, err)
 		storetest.Close(t, s)
 		if got := strings.Contains(log.String(), "older state"); got != said {

@@ -1,14 +1,11 @@
 package boltstore_test
 
 import (
-	"bytes"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
@@ -56,10 +53,7 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 				t.Fatalf("copies %q, %v", copies, err)
 			}
 			if c.device { // the folder with the witness is there
-				_, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, RescueDir: dir})
-				if err == nil || !strings.Contains(err.Error(), copies[0]) {
-					t.Errorf("Open = %v, want the copy named", err)
-				}
+				refused(t, path, boltstore.Options{RescueDir: dir}, copies[0])
 			}
 			wantAccounts(t, copies[0], 10)
 		})
@@ -68,13 +62,7 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 
 func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	_, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, RescueDir: filepath.Join(t.TempDir(), "none")})
-	if err == nil || !strings.Contains(err.Error(), "store.bolt.rescue_dir") {
-		t.Errorf("Open = %v, want the setting named", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a database was made: %v", err)
-	}
+	refused(t, path, boltstore.Options{RescueDir: filepath.Join(t.TempDir(), "none")}, "store.bolt.rescue_dir")
 }
 
 func TestCopiesOfALostDatabaseStayAndAreNamed(t *testing.T) {
@@ -89,12 +77,11 @@ func TestCopiesOfALostDatabaseStayAndAreNamed(t *testing.T) {
 			must(t, os.Link(path, filepath.Join(dir, name)))
 		}
 	}
-	var log bytes.Buffer
-	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, log, err := tryOpen(t, path, boltstore.Options{})
 	must(t, err)
 	for name, want := range stays {
 		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want || strings.Contains(log.String(), name) != want {
-			t.Errorf("%s: %v, want it there and in the log: %v\n%s", name, err, want, &log)
+			t.Errorf("%s: %v, want it there and in the log: %v\n%s", name, err, want, log)
 		}
 	}
 	storetest.Close(t, s)

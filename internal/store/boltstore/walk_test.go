@@ -61,11 +61,7 @@ func TestWalkGivesEachAccountOnceAmongWriters(t *testing.T) {
 			}
 		})
 	}
-	for deadline := time.Now().Add(10 * time.Second); deleted.Load() == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the writers never wrote")
-		}
-	}
+	await(t, "a deletion", func() bool { return deleted.Load() > 0 })
 	next, others, pages := 0, 0, 0
 	for q := (store.Query{Limit: 1000}); ; {
 		page, err := s.List(t.Context(), q)

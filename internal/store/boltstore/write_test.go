@@ -49,33 +49,31 @@ func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	unusable(t, s)
 }
 
-func TestFileReplacedDuringACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
-	s, path := seeded(t, 10)
-	_, other := seeded(t, 3)
-	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		must(t, os.Rename(other, path))
-		return putName("1", "x")(tx)
-	})
-	if !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
-	await(t, "the latch", func() bool { return s.latch.err() != nil })
-	unusable(t, s)
-}
-
-func TestFileMovedAwayDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
-	s, path := seeded(t, 10)
-	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		must(t, os.Rename(path, path+".old"))
-		return putName("1", "x")(tx)
-	})
-	if !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
-	await(t, "the latch", func() bool { return s.latch.err() != nil })
-	storetest.Close(t, s)
-	if acc, err := openAt(t, path).Get(t.Context(), "1"); err != nil || acc.Name != "x" {
-		t.Errorf("Get = %+v, %v; want what was committed", acc, err)
+func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
+	closed, other := seeded(t, 3)
+	storetest.Close(t, closed)
+	for name, c := range map[string]struct {
+		lose func(path string) error
+		want string // account at the path afterwards
+	}{
+		"replaced":   {func(path string) error { return os.Rename(other, path) }, "10000"},
+		"moved away": {func(path string) error { return os.Rename(path, path+".old") }, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+				must(t, c.lose(path))
+				return putName("1", "x")(tx)
+			})
+			if !errors.Is(err, store.ErrOutcomeUnknown) {
+				t.Errorf("update = %v, want ErrOutcomeUnknown", err)
+			}
+			await(t, "the latch", func() bool { return s.latch.err() != nil })
+			unusable(t, s)
+			storetest.Close(t, s)
+			_, err = openAt(t, path).Get(t.Context(), store.ID(c.want))
+			must(t, err)
+		})
 	}
 }
 
@@ -154,11 +152,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Preconditions{})
 		answer <- err
 	}()
-	for deadline := time.Now().Add(10 * time.Second); len(s.committer.writes) == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the write never came into the queue")
-		}
-	}
+	await(t, "the write in the queue", func() bool { return len(s.committer.writes) == 1 })
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
@@ -238,14 +232,10 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			s, path := seeded(t, 10)
 			other, otherPath := seeded(t, 10)
 			for range 20 {
-				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-					t.Fatal(err)
-				}
+				put(t, s)
 			}
 			for range writes {
-				if _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}, store.Preconditions{}); err != nil {
-					t.Fatal(err)
-				}
+				put(t, other)
 			}
 			content, err := os.ReadFile(otherPath)
 			must(t, err)
