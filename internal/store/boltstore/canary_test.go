@@ -17,8 +17,7 @@ import (
 
 // idle makes it long ago that anything was written.
 func idle(s *Store) {
-	then := time.Now().Add(-canaryAfter)
-	s.committer.lastCommit.Store(&then)
+	s.committer.lastCommit.Store(new(time.Now().Add(-canaryAfter)))
 }
 
 func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {

@@ -71,7 +71,7 @@ type committer struct {
 func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time) *committer {
 	c := &committer{h: h, latch: l, rescue: r, now: now,
 		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
-	c.noteCommit()
+	c.lastCommit.Store(new(time.Now()))
 	return c
 }
 
@@ -148,14 +148,7 @@ func (c *committer) commit(batch []*write) error {
 // progress notes that the disk answered the commit under way just now. A large commit takes its time, and only one
 // that stands still is a failure.
 func (c *committer) progress() {
-	now := time.Now()
-	c.commitStarted.Store(&now)
-}
-
-// noteCommit notes that the disk took a commit just now.
-func (c *committer) noteCommit() {
-	now := time.Now()
-	c.lastCommit.Store(&now)
+	c.commitStarted.Store(new(time.Now()))
 }
 
 // transact is the body of commit. An error of one write is its answer alone; an error of the transaction is returned,
@@ -195,7 +188,7 @@ func (c *committer) transact(batch []*write, answers []error) error {
 		return c.commitFailed(err, txid)
 	}
 	c.h.committed.Store(txid)
-	c.noteCommit()
+	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); errors.Is(err, errReplaced) {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}

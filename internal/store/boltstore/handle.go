@@ -114,7 +114,7 @@ func errForeign(found, ours uint64) error {
 }
 
 func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
-	return boltfile.NewSnapshot(h.file, h.pageSize, uint64(tx.Cursor().Bucket().Root()))
+	return boltfile.Snapshot{File: h.file, PageSize: h.pageSize, Root: uint64(tx.Cursor().Bucket().Root())}
 }
 
 // read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not

@@ -22,13 +22,8 @@ func (s *Store) Put(
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut,
-		next: func(*store.Account) (store.Draft, error) { return draft, nil }}
-	w, err := s.put(ctx, &put)
-	if err != nil {
-		return store.Written{}, fmt.Errorf("bolt put: %w", err)
-	}
-	return w, nil
+	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut,
+		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
 // Update implements store.Store.
@@ -42,12 +37,8 @@ func (s *Store) Update(
 		}
 		return draft, err
 	}
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: next}
-	w, err := s.put(ctx, &put)
-	if err != nil {
-		return store.Written{}, fmt.Errorf("bolt update: %w", err)
-	}
-	return w, nil
+	return s.put(ctx, "update",
+		&putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: next})
 }
 
 // putting is one Put or Update on its way.
@@ -60,17 +51,17 @@ type putting struct {
 	written store.Written
 }
 
-func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
+func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
+	_, err := store.ParseID(string(p.id))
 	if p.pre.Idempotency != nil && p.pre.Idempotency.Key == "" {
-		return store.Written{}, &store.Invalid{Field: "key", Reason: "must not be empty"}
+		err = &store.Invalid{Field: "key", Reason: "must not be empty"}
 	}
-	if _, err := store.ParseID(string(p.id)); err != nil {
-		return store.Written{}, err
+	if err == nil {
+		p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
+		err = s.update(ctx, p.touch, p.apply)
 	}
-	p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
-	err := s.update(ctx, p.touch, p.apply)
 	if err != nil {
-		return store.Written{}, err
+		return store.Written{}, fmt.Errorf("bolt %s: %w", operation, err)
 	}
 	return p.written, nil
 }
