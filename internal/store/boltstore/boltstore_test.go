@@ -29,24 +29,20 @@ func tutorialFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucket([]byte("AccountBucket"))
-		for i := 0; i < 100 && err == nil; i++ {
-			id := fmt.Sprint(10000 + i)
-			value := fmt.Sprintf(`{"id":"%s","name":"Person_%d"}`, id, i)
+		for i := range 100 {
+			servedBy := ""
 			if i%2 == 1 {
-				value = fmt.Sprintf(`{"id":"%s","name":"Person_%d","servedBy":"10.0.0.%d"}`, id, i, i)
+				servedBy = fmt.Sprintf(`,"servedBy":"10.0.0.%d"`, i)
 			}
-			err = b.Put([]byte(id), []byte(value))
+			value := fmt.Appendf(nil, `{"id":"%d","name":"Person_%d"%s}`, 10000+i, i, servedBy)
+			err = errors.Join(err, b.Put(fmt.Append(nil, 10000+i), value))
 		}
 		return err
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	}))
+	must(t, db.Close())
 	return path
 }
 

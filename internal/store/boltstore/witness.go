@@ -85,13 +85,8 @@ func (l location) compareWitness(h *handle) (older bool, err error) {
 // the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
 func (l location) writeWitness(h *handle) error {
 	err := replaceWitness(h, l.temporary("witness-"))
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		l.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made",
-			"path", l.path, "err", err)
-		return nil
-	case noSpace(err):
-		l.log.Warn("the witness beside the database can't be written anew: the disk is full",
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || noSpace(err) {
+		l.log.Warn("the witness beside the database can't be written: without one, a lost file is taken for a first start",
 			"path", l.path, "err", err)
 		return nil
 	}
