@@ -52,6 +52,14 @@ func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 	return w
 }
 
+// wantReplay wants a write under this key to repeat this answer.
+func wantReplay(t *testing.T, s *Store, id store.ID, key, answer string) {
+	t.Helper()
+	if w := putOnce(t, s, id, key); string(w.Replay) != answer {
+		t.Errorf("Put = %+v, want the answer %q again", w, answer)
+	}
+}
+
 // kept counts the records of both buckets of answers.
 func kept(t *testing.T, s *Store) (answers, ages int) {
 	t.Helper()
@@ -121,9 +129,7 @@ func TestClockSetBackKeepsAnswersAndHoldsUpNoPurge(t *testing.T) {
 	c.set(now)
 	putOnce(t, s, "1", "old")
 	c.set(now.Add(-1000 * time.Hour))
-	if w := putOnce(t, s, "1", "old"); string(w.Replay) != "2 old" {
-		t.Errorf("Put = %+v, want the answer again", w)
-	}
+	wantReplay(t, s, "1", "old", "2 old")
 	c.set(now.Add(store.IdempotencyRetention))
 	put(t, s)
 	wantKept(t, s, 0)
@@ -172,9 +178,7 @@ func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 		t.Errorf("Put = %+v, want a new write", w)
 	}
 	wantKept(t, s, 1)
-	if w := putOnce(t, s, "1", "key"); string(w.Replay) != "3 key" {
-		t.Errorf("Put = %+v, want the second answer", w)
-	}
+	wantReplay(t, s, "1", "key", "3 key")
 }
 
 func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
@@ -183,29 +187,22 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	acc, err := s.Get(t.Context(), "10001")
 	must(t, err)
 	before := s.h.committed.Load()
-	for name, do := range map[string]func() error{
-		"replay":     func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); return err },
-		"import":     func() error { _, err := s.Import(t.Context(), []store.Account{acc}); return err },
-		"of nothing": func() error { _, err := s.Import(t.Context(), nil); return err },
-	} {
-		if err := do(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 	other := once("key")
 	other.Idempotency.Fingerprint[0] ^= 1
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		id    store.ID
 		terms store.Preconditions
 		want  error
 	}{
-		"exists":  {store.Preconditions{Absent: true}, store.ErrExists},
-		"version": {store.Preconditions{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
-		"reused":  {other, store.ErrKeyReused},
+		{"1", once("key"), nil},
+		{"10001", store.Preconditions{Absent: true}, store.ErrExists},
+		{"10001", store.Preconditions{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
+		{"10001", other, store.ErrKeyReused},
 	} {
-		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "x"}, c.terms); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
-		}
+		wantErr(t, errOf(s.Put(t.Context(), c.id, store.Draft{Name: "x"}, c.terms)), c.want)
 	}
+	must(t, errOf(s.Import(t.Context(), []store.Account{acc})))
+	must(t, errOf(s.Import(t.Context(), nil)))
 	if after := s.h.committed.Load(); after != before {
 		t.Errorf("%d transactions were committed", after-before)
 	}
@@ -232,9 +229,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	})
 	release()
 	for range 4 {
-		if err := <-errs; !errors.Is(err, store.ErrOutcomeUnknown) {
-			t.Errorf("answer = %v, want ErrOutcomeUnknown", err)
-		}
+		wantErr(t, <-errs, store.ErrOutcomeUnknown)
 	}
 }
 
@@ -249,9 +244,7 @@ func TestAnswerThatCannotBeMadeChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v, want an error of the caller's own", name, err)
 		}
 	}
-	if _, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Get = %v, want ErrNotFound", err)
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "1")), store.ErrNotFound)
 	putOnce(t, s, "1", "k") // the store goes on
 }
 
@@ -297,15 +290,9 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	putOnce(t, s, "1", "key")
 	putOnce(t, s, "2", "other")
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
-	if _, err := storetest.Lookup(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Lookup = %v, want ErrUnavailable", err)
-	}
-	if w := putOnce(t, s, "2", "other"); string(w.Replay) != "1 other" {
-		t.Errorf("Put under another key = %+v, want its answer", w)
-	}
+	wantErr(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key"))), store.ErrUnavailable)
+	wantErr(t, errOf(storetest.Lookup(t, s, "key", fingerprint("key"))), store.ErrUnavailable)
+	wantReplay(t, s, "2", "other", "1 other")
 }
 
 // TestDatabaseFromBeforeAnswersOpens opens a file that the version before
@@ -328,9 +315,7 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	if err != nil || acc.Name != "Zoë 5" || acc.Version != 2 || acc.Email != "" || acc.Labels != nil || !acc.CreatedAt.Before(acc.UpdatedAt) {
 		t.Errorf("account = %+v, %v", acc, err)
 	}
-	if _, err := storetest.Lookup(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Lookup = %v, want ErrNotFound", err)
-	}
+	wantErr(t, errOf(storetest.Lookup(t, s, "key", fingerprint("key"))), store.ErrNotFound)
 	if done, err := s.Import(t.Context(), []store.Account{{ID: "10015", Draft: store.Draft{Name: "Zoë 5"}}, {ID: "9", Draft: store.Draft{Name: "Tutorial"}}}); err != nil || done.Unchanged != 2 {
 		t.Errorf("Import = %+v, %v; want both left alone", done, err)
 	}

@@ -63,9 +63,7 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 	if err != nil || created || changed.Version != 2 || !changed.CreatedAt.IsZero() || changed.UpdatedAt.IsZero() {
 		t.Errorf("Put = %+v, %v, %v; want version 2, no created_at, an updated_at", changed, created, err)
 	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check: %v", err)
-	}
+	must(t, s.Check(t.Context()))
 	storetest.Close(t, s)
 	if got, err := openAt(t, path).Get(t.Context(), "10007"); !got.Equal(changed) || err != nil {
 		t.Errorf("after reopening %+v, %v, want %+v", got, err, changed)
@@ -128,9 +126,7 @@ func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, Options{Path: path, OpenTimeout: time.Hour}); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled Open = %v", err)
-	}
+	wantErr(t, errOf(Open(ctx, Options{Path: path, OpenTimeout: time.Hour})), context.Canceled)
 }
 
 // cut makes a good database and keeps a part of what it uses.

@@ -71,9 +71,7 @@ func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
 	before := s.h.committed.Load()
 	for range 50 {
 		idle(s)
-		if err := s.CheckWrite(t.Context()); err != nil {
-			t.Fatalf("CheckWrite on a full disk = %v", err)
-		}
+		must(t, s.CheckWrite(t.Context()))
 	}
 	if n := s.h.committed.Load() - before; n == 50 {
 		t.Fatal("the disk was not full")
@@ -88,9 +86,7 @@ func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
 	must(t, err)
 	defer syscall.Close(readOnly)
 	must(t, syscall.Dup3(readOnly, int(s.h.file.Fd()), 0))
-	if err := s.CheckWrite(t.Context()); !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("CheckWrite = %v, want ErrOutcomeUnknown", err)
-	}
+	wantErr(t, s.CheckWrite(t.Context()), store.ErrOutcomeUnknown)
 	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "it stopped at") {
 		t.Errorf("Check afterwards = %v, want the store stopped", err)
 	}

@@ -116,9 +116,7 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 		}
 	}
 	must(t, s.Check(t.Context()))
-	if _, err := s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
-		t.Errorf("Put elsewhere = %v", err)
-	}
+	must(t, errOf(s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{})))
 	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("Delete beside it = %v, want the damaged page", err)
 	}
@@ -127,12 +125,8 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	s, _ := seeded(t, 5000)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AccountBucket), []byte("14500")) }))
-	if _, err := s.Get(t.Context(), "14500"); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Get of a damaged record = %v, want ErrUnavailable", err)
-	}
-	if err := s.CheckRecords(t.Context()); err != nil {
-		t.Errorf("the first records are good: %v", err)
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "14500")), store.ErrUnavailable)
+	must(t, s.CheckRecords(t.Context()))
 	var err error
 	for n := 0; n <= 5000/walkStep && err == nil; n++ {
 		err = s.CheckRecords(t.Context())
@@ -143,13 +137,9 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	if again := s.CheckRecords(t.Context()); again == nil {
 		t.Errorf("the next walk passes: it left the damage behind")
 	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check = %v; a damage at rest is no reason to restart", err)
-	}
+	must(t, s.Check(t.Context())) // a damage at rest is no reason to restart
 	must(t, s.Delete(t.Context(), "14500", store.Preconditions{}))
-	if err := s.CheckRecords(t.Context()); err != nil {
-		t.Errorf("after the record was removed: %v", err)
-	}
+	must(t, s.CheckRecords(t.Context()))
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
@@ -222,16 +212,10 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	if refused != 10 {
 		t.Fatalf("the disk never filled")
 	}
-	if _, err := s.Get(t.Context(), "10500"); err != nil {
-		t.Errorf("Get on a full disk: %v", err)
-	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check on a full disk: %v; a full disk is no reason to restart", err)
-	}
+	must(t, errOf(s.Get(t.Context(), "10500")))
+	must(t, s.Check(t.Context())) // a full disk is no reason to restart
 	must(t, os.Remove(filler))
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-		t.Errorf("Put with space again: %v", err)
-	}
+	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
 	for id := range acked {
 		_, err := s.Get(t.Context(), id)
 		must(t, err)
@@ -281,9 +265,7 @@ func TestDamagedCopyIsKeptAndNotServed(t *testing.T) {
 					t.Errorf("Failure = %v, want %q", err, want)
 				}
 			}
-			if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("at the path: %v, want nothing", err)
-			}
+			wantErr(t, errOf(os.Stat(path)), os.ErrNotExist)
 		})
 	}
 }

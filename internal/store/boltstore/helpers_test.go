@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,6 +24,24 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// errOf is the error of a call.
+func errOf[T any](_ T, err error) error { return err }
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+// wantName wants the account of this id to have this name.
+func wantName(t *testing.T, s *Store, id store.ID, name string) {
+	t.Helper()
+	if acc, err := s.Get(t.Context(), id); err != nil || acc.Name != name {
+		t.Errorf("Get = %+v, %v; want the name %s", acc, err, name)
 	}
 }
 

@@ -20,9 +20,7 @@ import (
 func closedWith(t *testing.T, name string) (path string, newest int64) {
 	t.Helper()
 	s, path := seeded(t, 10)
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
 	newest = int64(s.h.committed.Load() % 2)
 	storetest.Close(t, s)
 	return path, newest
@@ -45,12 +43,8 @@ func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
 			refused(t, path, Options{}, "store.bolt.accept_older_meta")
 			s, log, err := tryOpen(t, path, Options{AcceptOlderMeta: true})
 			must(t, err)
-			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
-				t.Errorf("account = %+v, %v; want it as before its last change", acc, err)
-			}
-			if err := s.Check(t.Context()); err != nil {
-				t.Errorf("Check of the mended file: %v", err)
-			}
+			wantName(t, s, "10000", "Person_0")
+			must(t, s.Check(t.Context()))
 			if !strings.Contains(log.String(), "damaged") {
 				t.Errorf("log %q says nothing", log.String())
 			}
@@ -64,12 +58,8 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 	path, newest := closedWith(t, "Last")
 	spoil(t, path, (1-newest)*4096+boltfile.HeaderSize, []byte{0})
 	s := openAt(t, path)
-	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Last" {
-		t.Errorf("account = %+v, %v; want its last change", acc, err)
-	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check of the mended file: %v", err)
-	}
+	wantName(t, s, "10000", "Last")
+	must(t, s.Check(t.Context()))
 }
 
 // Garbage does not say which transaction it was.
@@ -84,12 +74,8 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 	s, path := seeded(t, 10)
 	spoilMeta(t, s, path, 0, []byte{0xa5})
-	if err := s.Check(t.Context()); !errors.Is(err, boltfile.ErrNewestMeta) {
-		t.Errorf("Check = %v, want the newest meta page", err)
-	}
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
+	wantErr(t, s.Check(t.Context()), boltfile.ErrNewestMeta)
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
 }
 
 // spoilMeta damages a meta page of a running store, the newest or the one before.
@@ -123,9 +109,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 				must(t, errors.Join(err, s.Check(t.Context()), s.CheckRecords(t.Context())))
 			}
 			storetest.Close(t, s)
-			if acc, err := openAt(t, path).Get(t.Context(), "10000"); err != nil || acc.Name != "before" {
-				t.Errorf("account = %+v, %v", acc, err)
-			}
+			wantName(t, openAt(t, path), "10000", "before")
 		})
 	}
 }
@@ -149,9 +133,8 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	old, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
 	for i := range 500 {
-		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Preconditions{}); err != nil {
-			t.Fatal(err)
-		}
+		draft := store.Draft{Name: strings.Repeat("y", 256)}
+		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), draft, store.Preconditions{})))
 		now, err := boltfile.InspectFile(s.h.file)
 		must(t, err)
 		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
@@ -181,9 +164,7 @@ func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
 	must(t, err)
 	s = openAt(t, path)
 	for range 3 {
-		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{})))
 	}
 	storetest.Close(t, s)
 	must(t, os.WriteFile(path, backup, 0o600))

@@ -22,7 +22,7 @@ func (s *Store) Put(
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut,
+	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.Allow,
 		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
@@ -38,7 +38,7 @@ func (s *Store) Update(
 		return draft, err
 	}
 	return s.put(ctx, "update",
-		&putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: next})
+		&putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowExisting, next: next})
 }
 
 // putting is one Put or Update on its way.
@@ -46,7 +46,7 @@ type putting struct {
 	id      store.ID
 	pre     store.Preconditions
 	now     func() time.Time
-	decide  func(store.Preconditions, *store.Account, *store.IdempotencyRecord, time.Time) (replay []byte, err error)
+	allow   func(store.Preconditions, *store.Account) error
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
 }
@@ -87,7 +87,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	replay, err := p.decide(p.pre, old, was, now)
+	replay, err := p.pre.Decide(p.allow, old, was, now)
 	if err != nil {
 		return err
 	}

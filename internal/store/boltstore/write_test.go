@@ -89,9 +89,7 @@ func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 		s.rescue.try(lost, false)
 		return putName("10000", "after")(tx)
 	}))
-	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "after" {
-		t.Errorf("Get = %+v, %v", acc, err)
-	}
+	wantName(t, s, "10000", "after")
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q %v", left, err)
 	}
@@ -111,15 +109,11 @@ func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 
 func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
-	if err := s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }); !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
+	wantErr(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
 	unusable(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := s.Close(ctx); err != nil {
-		t.Errorf("Close: %v", err)
-	}
+	must(t, s.Close(ctx))
 }
 
 // blocked holds the committer inside a change until release is called.
@@ -161,9 +155,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil { // the queue is worked off
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), "cancelled"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Get = %v, want ErrNotFound", err)
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "cancelled")), store.ErrNotFound)
 }
 
 func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
@@ -184,12 +176,8 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	close(gate)
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-		t.Errorf("the store goes on: %v", err)
-	}
-	if _, err := s.Get(t.Context(), "made"); err != nil {
-		t.Errorf("it happened after all: %v", err)
-	}
+	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, errOf(s.Get(t.Context(), "made")))
 }
 
 func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
@@ -202,9 +190,7 @@ func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Close = %v, want the deadline", err)
-	}
+	wantErr(t, s.Close(ctx), context.DeadlineExceeded)
 	release()
 }
 
@@ -221,9 +207,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 		}
 	}
 	s.watch.checkStarted.Store(nil)
-	if _, err := s.Get(t.Context(), "10000"); err != nil {
-		t.Errorf("Get after the disk answered: %v", err)
-	}
+	must(t, errOf(s.Get(t.Context(), "10000")))
 }
 
 func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
