@@ -4,5 +4,5 @@ package boltstore
 var (
 	All, Await, Fill, Long, Must, OpenAt, Refused, Seeded = all, await, fill, long, must, openAt, refused, seeded
 
-	SmallDisk, TryOpen, WriteFile = smallDisk, tryOpen, writeFile
+	SmallDisk, TryOpen, Unusable, WriteFile = smallDisk, tryOpen, unusable, writeFile
 )

@@ -124,22 +124,29 @@ var losses = map[string]func(t *testing.T, path string){
 	},
 }
 
+// loseUnderLoad lets lose take the file away from a store under load, again and again, each time until Check fails with
+// these words, and then restarts it.
+func loseUnderLoad(t *testing.T, s *boltstore.Store, path, words string, lose func(*boltstore.Store)) {
+	t.Helper()
+	c := clients{acked: make(map[store.ID]store.Account)}
+	for range rounds() {
+		c.start(t, s)
+		c.more(t, 50)
+		lose(s)
+		awaitFailure(t, s, words)
+		s = c.restarted(t, s, path)
+	}
+	t.Logf("%d acknowledged accounts, none lost", len(c.acked))
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q %v", left, err)
+	}
+}
+
 func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 1000)
-			c := clients{acked: make(map[store.ID]store.Account)}
-			for range rounds() {
-				c.start(t, s)
-				c.more(t, 50)
-				lose(t, path)
-				awaitFailure(t, s, "accounts were put back")
-				s = c.restarted(t, s, path)
-			}
-			t.Logf("%d acknowledged accounts, none lost", len(c.acked))
-			if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %q %v", left, err)
-			}
+			loseUnderLoad(t, s, path, "accounts were put back", func(*boltstore.Store) { lose(t, path) })
 		})
 	}
 }
@@ -162,10 +169,7 @@ func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (fre
 
 func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 	s, path, full := onFullDisk(t)
-	c := clients{acked: make(map[store.ID]store.Account)}
-	for range rounds() {
-		c.start(t, s)
-		c.more(t, 50)
+	loseUnderLoad(t, s, path, "accounts were put back", func(s *boltstore.Store) {
 		free := full()
 		must(t, os.Remove(path))
 		awaitUnsaved(t, s, "free some space")
@@ -173,10 +177,7 @@ func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 			t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
 		}
 		free()
-		awaitFailure(t, s, "accounts were put back")
-		s = c.restarted(t, s, path)
-	}
-	t.Logf("%d acknowledged accounts, none lost", len(c.acked))
+	})
 }
 
 const awayFor = 600 * time.Millisecond
@@ -184,16 +185,11 @@ const awayFor = 600 * time.Millisecond
 // The file comes back over the copy that was put at its path.
 func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	s, path := seeded(t, 1000)
-	c := clients{acked: make(map[store.ID]store.Account)}
-	for range rounds() {
-		c.start(t, s)
-		c.more(t, 50)
+	loseUnderLoad(t, s, path, "stopped at", func(*boltstore.Store) {
 		must(t, os.Rename(path, path+".moved"))
 		<-time.After(awayFor)
 		must(t, os.Rename(path+".moved", path))
-		awaitFailure(t, s, "stopped at")
-		s = c.restarted(t, s, path)
-	}
+	})
 }
 
 // The file comes back before there was room for a copy.

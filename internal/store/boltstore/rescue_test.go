@@ -21,7 +21,9 @@ var (
 
 	must, openAt, refused, seeded = boltstore.Must, boltstore.OpenAt, boltstore.Refused, boltstore.Seeded
 
-	smallDisk, tryOpen, writeFile = boltstore.SmallDisk, boltstore.TryOpen, boltstore.WriteFile
+	smallDisk, tryOpen = boltstore.SmallDisk, boltstore.TryOpen
+
+	unusable, writeFile = boltstore.Unusable, boltstore.WriteFile
 )
 
 // logged is a new store of 10 accounts, and its log.
@@ -54,12 +56,9 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitFailure(t, s, "deleted or moved away; all 10 accounts were put back at the path; a restart serves them")
-	_, getErr := s.Get(t.Context(), "10000")
-	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{})
-	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "CheckRecords": s.CheckRecords(t.Context()), "Failure": s.Failure()} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s = %v, want ErrUnavailable", call, err)
-		}
+	unusable(t, s)
+	if err := s.Failure(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Failure = %v, want ErrUnavailable", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
 		t.Errorf("%v, %v; want the mode that the file had", info.Mode(), err)

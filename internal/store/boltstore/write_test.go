@@ -30,10 +30,8 @@ func unusable(t *testing.T, s *Store) {
 	defer cancel()
 	_, getErr := s.Get(ctx, "10000")
 	_, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"}, store.Preconditions{})
-	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "Check": s.Check(ctx)} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s of a latched store = %v, want ErrUnavailable", call, err)
-		}
+	for _, err := range []error{getErr, putErr, s.Check(ctx), s.CheckRecords(ctx)} {
+		wantErr(t, err, store.ErrUnavailable)
 	}
 }
 
@@ -199,13 +197,8 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	long := time.Now().Add(-hangAfter - time.Second)
 	s.watch.checkStarted.Store(&long) // as of a Check whose pread hangs
 	s.watch.hungSince.Store(&long)
-	_, getErr := s.Get(t.Context(), "10000")
-	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
-	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s = %v, want ErrUnavailable", call, err)
-		}
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable)
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
 	s.watch.checkStarted.Store(nil)
 	must(t, errOf(s.Get(t.Context(), "10000")))
 }
