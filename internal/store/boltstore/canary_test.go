@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 )
 
@@ -41,10 +39,7 @@ func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
 
 func TestTestWriteObeysItsDeadline(t *testing.T) {
 	s, _ := seeded(t, 10)
-	hold, held := make(chan struct{}), make(chan struct{})
-	go s.update(t.Context(), nil, func(*bbolt.Tx) error { close(held); <-hold; return store.ErrNotFound })
-	<-held
-	defer close(hold)
+	defer blocked(t, s)()
 	idle(s)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -69,7 +69,7 @@ func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Wr
 func (p *putting) touch(snap boltfile.Snapshot) error {
 	err := inAccounts(func(t boltfile.Tree) error { _, err := t.Get([]byte(p.id)); return err })(snap)
 	if p.pre.Idempotency != nil {
-		err = errors.Join(err, touchAnswers(snap, p.pre.Idempotency.Key, p.now()))
+		err = errors.Join(err, touchAnswers(snap, boltfile.AnswerKey(p.pre.Idempotency.Key), p.now()))
 	}
 	return err
 }

@@ -29,8 +29,8 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return acc, nil
 }
 
-// view calls f with the accounts that a read transaction sees, on a goroutine of its own: the caller gets an answer when ctx ends,
-// whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
+// view calls f with the accounts that a read transaction sees, on a goroutine of its own: the caller gets an answer
+// when ctx ends, whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
 func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {

@@ -41,9 +41,7 @@ func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 		s.h.file.Close() // what follows of this commit fails as a broken disk does
 		return putName("1", "x")(tx)
 	})
-	if !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
+	wantErr(t, err, store.ErrOutcomeUnknown)
 	unusable(t, s)
 }
 
@@ -63,9 +61,7 @@ func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 				must(t, c.lose(path))
 				return putName("1", "x")(tx)
 			})
-			if !errors.Is(err, store.ErrOutcomeUnknown) {
-				t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-			}
+			wantErr(t, err, store.ErrOutcomeUnknown)
 			await(t, "the latch", func() bool { return s.latch.err() != nil })
 			unusable(t, s)
 			storetest.Close(t, s)
@@ -81,9 +77,7 @@ func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 		must(t, os.Rename(path, path+".old"))
 		lost := s.h.atPath()
 		must(t, os.Rename(path+".old", path))
-		if !errors.Is(lost, errReplaced) {
-			t.Errorf("atPath = %v, want that it was moved away", lost)
-		}
+		wantErr(t, lost, errReplaced)
 		s.rescue.try(lost, false)
 		return putName("10000", "after")(tx)
 	}))

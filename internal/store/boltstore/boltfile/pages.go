@@ -80,7 +80,8 @@ func parsePage(b []byte, id uint64) (Page, error) {
 	return p, nil
 }
 
-// pack finds the end of the elements. It says whether they lie within the page, without gaps and in order of their keys.
+// pack finds the end of the elements. It says whether they lie within the page, without gaps and in order of their
+// keys.
 func (p *Page) pack() (ok bool) {
 	size := uint64(len(p.b))
 	if p.end = uint64(HeaderSize + p.Count*elementSize); p.end > size {
