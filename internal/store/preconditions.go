@@ -50,24 +50,17 @@ func (p Preconditions) AllowExisting(old *Account) error {
 	return p.Allow(old)
 }
 
-// DecidePut is the first step of every Put. It returns the answer to repeat, or
-// nil if the write is to be made, or why it is not. old is the stored account, or
-// nil; kept is the record of the idempotency key, or nil.
-func (p Preconditions) DecidePut(old *Account, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
-	return p.decide(p.Allow, old, kept, now)
-}
-
-// DecideUpdate is the first step of every Update, as DecidePut of every Put.
-func (p Preconditions) DecideUpdate(old *Account, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
-	return p.decide(p.AllowExisting, old, kept, now)
-}
-
-func (p Preconditions) decide(allow func(*Account) error, old *Account, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
+// Decide is the first step of every Put and Update. It returns the answer to repeat, or nil if the write is to be
+// made, or why it is not. old is the stored account, or nil; kept is the record of the idempotency key, or nil. allow
+// is Preconditions.Allow for a Put, and Preconditions.AllowExisting for an Update.
+func (p Preconditions) Decide(
+	allow func(Preconditions, *Account) error, old *Account, kept *IdempotencyRecord, now time.Time,
+) (replay []byte, err error) {
 	if p.Idempotency != nil {
 		replay, err := kept.Lookup(p.Idempotency.Fingerprint, now)
 		if err != ErrNotFound {
 			return replay, err
 		}
 	}
-	return nil, allow(old)
+	return nil, allow(p, old)
 }

@@ -55,13 +55,13 @@ func TestPreconditionsDecide(t *testing.T) {
 		{"once, too old, and exists", Preconditions{Idempotency: once, Absent: true}, three, kept(1, IdempotencyRetention), "", ErrExists},
 		{"once, from the future", Preconditions{Idempotency: once}, three, kept(1, -time.Hour), "answer", nil},
 	} {
-		replay, err := c.terms.DecidePut(c.old, c.was, now)
+		replay, err := c.terms.Decide(Preconditions.Allow, c.old, c.was, now)
 		if string(replay) != c.replay || (replay != nil) != (c.replay != "") || !errors.Is(err, c.err) || (err != nil) != (c.err != nil) {
 			t.Errorf("%s: Decide = %q, %v; want %q, %v", c.name, replay, err, c.replay, c.err)
 		}
 	}
 	empty := &IdempotencyRecord{Fingerprint: once.Fingerprint, At: now}
-	if replay, err := (Preconditions{Idempotency: once}).DecidePut(nil, empty, now); replay == nil || err != nil {
+	if replay, err := (Preconditions{Idempotency: once}).Decide(Preconditions.Allow, nil, empty, now); replay == nil || err != nil {
 		t.Errorf("an empty answer is none: %v, %v", replay, err)
 	}
 }

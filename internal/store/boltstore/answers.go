@@ -24,7 +24,11 @@ func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 func remember(
 	tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time,
 ) error {
-	answer, err := answerTo(once, written)
+	var answer []byte
+	err := callersOwn("making the answer", func() error { answer = once.Answer(written); return nil })
+	if err == nil && len(answer) > store.MaxAnswer {
+		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
+	}
 	if err != nil {
 		return err
 	}
@@ -49,17 +53,8 @@ func remember(
 		ages.Put(age, boltfile.Seal(age, nil)))
 }
 
-// answerTo asks for the answer.
-func answerTo(once *store.Idempotency, written store.Written) (answer []byte, err error) {
-	err = callersOwn("making the answer", func() error { answer = once.Answer(written); return nil })
-	if err == nil && len(answer) > store.MaxAnswer {
-		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
-	}
-	return answer, err
-}
-
 // touchAnswers reads the pages that remember will read.
-func touchAnswers(snap boltfile.Snapshot, key string, now time.Time) error {
+func touchAnswers(snap boltfile.Snapshot, key []byte, now time.Time) error {
 	answers, err := snap.Bucket(boltfile.AnswerBucket)
 	if errors.Is(err, boltfile.ErrNoBucket) {
 		return nil
@@ -71,13 +66,13 @@ func touchAnswers(snap boltfile.Snapshot, key string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	record, err := answers.Get(boltfile.AnswerKey(key))
+	record, err := answers.Get(key)
 	if err != nil {
 		return err
 	}
-	_, err = ages.Get(boltfile.AgeKey(boltfile.AnswerKey(key), now))
-	if was, damage := decodeAnswer(boltfile.AnswerKey(key), record); err == nil && damage == nil && was != nil {
-		err = ages.Around(boltfile.AgeKey(boltfile.AnswerKey(key), was.At))
+	_, err = ages.Get(boltfile.AgeKey(key, now))
+	if was, damage := decodeAnswer(key, record); err == nil && damage == nil && was != nil {
+		err = ages.Around(boltfile.AgeKey(key, was.At))
 	}
 	return err
 }

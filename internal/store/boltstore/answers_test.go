@@ -52,6 +52,14 @@ func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 	return w
 }
 
+// wantReplay wants a write under this key to repeat this answer.
+func wantReplay(t *testing.T, s *Store, id store.ID, key, answer string) {
+	t.Helper()
+	if w := putOnce(t, s, id, key); string(w.Replay) != answer {
+		t.Errorf("Put = %+v, want the answer %q again", w, answer)
+	}
+}
+
 // kept counts the records of both buckets of answers.
 func kept(t *testing.T, s *Store) (answers, ages int) {
 	t.Helper()
@@ -110,7 +118,7 @@ func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
 	}
 }
 
-func TestClockSetBackHoldsUpNoPurge(t *testing.T) {
+func TestClockSetBackKeepsAnswersAndHoldsUpNoPurge(t *testing.T) {
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
 	putOnce(t, s, "1", "old")
@@ -120,7 +128,9 @@ func TestClockSetBackHoldsUpNoPurge(t *testing.T) {
 	wantKept(t, s, 0)
 	c.set(now)
 	putOnce(t, s, "1", "old")
-	c.advance(store.IdempotencyRetention)
+	c.set(now.Add(-1000 * time.Hour))
+	wantReplay(t, s, "1", "old", "2 old")
+	c.set(now.Add(store.IdempotencyRetention))
 	put(t, s)
 	wantKept(t, s, 0)
 }
@@ -168,54 +178,32 @@ func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 		t.Errorf("Put = %+v, want a new write", w)
 	}
 	wantKept(t, s, 1)
-	if w := putOnce(t, s, "1", "key"); string(w.Replay) != "3 key" {
-		t.Errorf("Put = %+v, want the second answer", w)
-	}
+	wantReplay(t, s, "1", "key", "3 key")
 }
-
-func TestAClockSetBackKeepsAnswers(t *testing.T) {
-	c := newClock()
-	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
-	putOnce(t, s, "1", "key")
-	c.advance(-1000 * time.Hour)
-	if w := putOnce(t, s, "1", "key"); string(w.Replay) != "1 key" {
-		t.Errorf("Put = %+v, want the answer again", w)
-	}
-}
-
-// transactions are how many the file has seen.
-func transactions(s *Store) uint64 { return s.h.committed.Load() }
 
 func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	s, _ := seeded(t, 10)
 	putOnce(t, s, "1", "key")
 	acc, err := s.Get(t.Context(), "10001")
 	must(t, err)
-	before := transactions(s)
-	for name, do := range map[string]func() error{
-		"replay":     func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); return err },
-		"import":     func() error { _, err := s.Import(t.Context(), []store.Account{acc}); return err },
-		"of nothing": func() error { _, err := s.Import(t.Context(), nil); return err },
-	} {
-		if err := do(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
+	before := s.h.committed.Load()
 	other := once("key")
 	other.Idempotency.Fingerprint[0] ^= 1
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		id    store.ID
 		terms store.Preconditions
 		want  error
 	}{
-		"exists":  {store.Preconditions{Absent: true}, store.ErrExists},
-		"version": {store.Preconditions{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
-		"reused":  {other, store.ErrKeyReused},
+		{"1", once("key"), nil},
+		{"10001", store.Preconditions{Absent: true}, store.ErrExists},
+		{"10001", store.Preconditions{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
+		{"10001", other, store.ErrKeyReused},
 	} {
-		if _, err := s.Put(t.Context(), "10001", store.Draft{Name: "x"}, c.terms); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
-		}
+		wantErr(t, errOf(s.Put(t.Context(), c.id, store.Draft{Name: "x"}, c.terms)), c.want)
 	}
-	if after := transactions(s); after != before {
+	must(t, errOf(s.Import(t.Context(), []store.Account{acc})))
+	must(t, errOf(s.Import(t.Context(), nil)))
+	if after := s.h.committed.Load(); after != before {
 		t.Errorf("%d transactions were committed", after-before)
 	}
 }
@@ -228,11 +216,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	errs := make(chan error, 3)
 	enqueue := func(n int, do func() error) {
 		go func() { errs <- do() }()
-		for deadline := time.Now().Add(10 * time.Second); len(s.committer.writes) < n; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("the write never came into the queue")
-			}
-		}
+		await(t, "the write in the queue", func() bool { return len(s.committer.writes) >= n })
 	}
 	put := func(terms store.Preconditions) func() error {
 		return func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); return err }
@@ -245,9 +229,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	})
 	release()
 	for range 4 {
-		if err := <-errs; !errors.Is(err, store.ErrOutcomeUnknown) {
-			t.Errorf("answer = %v, want ErrOutcomeUnknown", err)
-		}
+		wantErr(t, <-errs, store.ErrOutcomeUnknown)
 	}
 }
 
@@ -262,9 +244,7 @@ func TestAnswerThatCannotBeMadeChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v, want an error of the caller's own", name, err)
 		}
 	}
-	if _, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Get = %v, want ErrNotFound", err)
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "1")), store.ErrNotFound)
 	putOnce(t, s, "1", "k") // the store goes on
 }
 
@@ -298,45 +278,6 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 	}
 }
 
-func TestDamagedAnswersAreFound(t *testing.T) {
-	for name, c := range map[string]struct {
-		do   func(tx *bbolt.Tx, key []byte) error
-		want string
-	}{
-		"answer": {func(tx *bbolt.Tx, key []byte) error { return flip(tx.Bucket(boltfile.AnswerBucket), key) }, "wrong checksum"},
-		"short answer": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(boltfile.AnswerBucket).Put(key, boltfile.Seal(key, []byte("short")))
-		}, "too short"},
-		"JSON as answer": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(boltfile.AnswerBucket).Put(key, bytes.Repeat([]byte("{"), 90))
-		}, "unknown format"},
-		"answer gone": {func(tx *bbolt.Tx, key []byte) error { return tx.Bucket(boltfile.AnswerBucket).Delete(key) }, "answers has 9 records and answers by age 10"},
-		"age of nothing": {func(tx *bbolt.Tx, key []byte) error {
-			return tx.Bucket(boltfile.AgeBucket).Put(key, boltfile.Seal(key, nil))
-		}, "unknown format"},
-		"ages gone":    {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(boltfile.AgeBucket) }, "answers has 10 records and answers by age 0"},
-		"only answers": {func(tx *bbolt.Tx, _ []byte) error { return tx.DeleteBucket(boltfile.MetaBucket) }, "accountservice is gone"},
-		"bucket in there": {func(tx *bbolt.Tx, _ []byte) error {
-			_, err := tx.Bucket(boltfile.AnswerBucket).CreateBucket([]byte("in"))
-			return err
-		}, `"in" is no record`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, path := seeded(t, 1)
-			for i := range 10 {
-				putOnce(t, s, "1", fmt.Sprint(i))
-			}
-			storetest.Close(t, s)
-			db, err := bbolt.Open(path, 0, nil)
-			must(t, err)
-			must(t, errors.Join(db.Update(func(tx *bbolt.Tx) error { return c.do(tx, boltfile.AnswerKey("5")) }), db.Close()))
-			if report, err := verified(t, path); err != nil || report.Intact || !strings.Contains(fmt.Sprint(report.Findings), c.want) {
-				t.Errorf("verify: %v, %v; want %q", report.Findings, err, c.want)
-			}
-		})
-	}
-}
-
 // flip changes a bit of a record.
 func flip(b *bbolt.Bucket, key []byte) error {
 	record := bytes.Clone(b.Get(key))
@@ -349,26 +290,9 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	putOnce(t, s, "1", "key")
 	putOnce(t, s, "2", "other")
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key")); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
-	if _, err := storetest.Lookup(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Lookup = %v, want ErrUnavailable", err)
-	}
-	if w := putOnce(t, s, "2", "other"); string(w.Replay) != "1 other" {
-		t.Errorf("Put under another key = %+v, want its answer", w)
-	}
-}
-
-func TestARescuedCopyWithDamagedAnswersIsNotServedUnseen(t *testing.T) {
-	s, path := seeded(t, 5)
-	putOnce(t, s, "1", "key")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
-	must(t, os.Remove(path))
-	await(t, "the accounts kept", func() bool {
-		err := s.Check(t.Context())
-		return err != nil && strings.Contains(err.Error(), "accounts are kept in "+path+".rescued-")
-	})
+	wantErr(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key"))), store.ErrUnavailable)
+	wantErr(t, errOf(storetest.Lookup(t, s, "key", fingerprint("key"))), store.ErrUnavailable)
+	wantReplay(t, s, "2", "other", "1 other")
 }
 
 // TestDatabaseFromBeforeAnswersOpens opens a file that the version before
@@ -391,9 +315,7 @@ func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	if err != nil || acc.Name != "Zoë 5" || acc.Version != 2 || acc.Email != "" || acc.Labels != nil || !acc.CreatedAt.Before(acc.UpdatedAt) {
 		t.Errorf("account = %+v, %v", acc, err)
 	}
-	if _, err := storetest.Lookup(t, s, "key", fingerprint("key")); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Lookup = %v, want ErrNotFound", err)
-	}
+	wantErr(t, errOf(storetest.Lookup(t, s, "key", fingerprint("key"))), store.ErrNotFound)
 	if done, err := s.Import(t.Context(), []store.Account{{ID: "10015", Draft: store.Draft{Name: "Zoë 5"}}, {ID: "9", Draft: store.Draft{Name: "Tutorial"}}}); err != nil || done.Unchanged != 2 {
 		t.Errorf("Import = %+v, %v; want both left alone", done, err)
 	}

@@ -29,24 +29,20 @@ func tutorialFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucket([]byte("AccountBucket"))
-		for i := 0; i < 100 && err == nil; i++ {
-			id := fmt.Sprint(10000 + i)
-			value := fmt.Sprintf(`{"id":"%s","name":"Person_%d"}`, id, i)
+		for i := range 100 {
+			servedBy := ""
 			if i%2 == 1 {
-				value = fmt.Sprintf(`{"id":"%s","name":"Person_%d","servedBy":"10.0.0.%d"}`, id, i, i)
+				servedBy = fmt.Sprintf(`,"servedBy":"10.0.0.%d"`, i)
 			}
-			err = b.Put([]byte(id), []byte(value))
+			value := fmt.Appendf(nil, `{"id":"%d","name":"Person_%d"%s}`, 10000+i, i, servedBy)
+			err = errors.Join(err, b.Put(fmt.Append(nil, 10000+i), value))
 		}
 		return err
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	}))
+	must(t, db.Close())
 	return path
 }
 
@@ -67,9 +63,7 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 	if err != nil || created || changed.Version != 2 || !changed.CreatedAt.IsZero() || changed.UpdatedAt.IsZero() {
 		t.Errorf("Put = %+v, %v, %v; want version 2, no created_at, an updated_at", changed, created, err)
 	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check: %v", err)
-	}
+	must(t, s.Check(t.Context()))
 	storetest.Close(t, s)
 	if got, err := openAt(t, path).Get(t.Context(), "10007"); !got.Equal(changed) || err != nil {
 		t.Errorf("after reopening %+v, %v, want %+v", got, err, changed)
@@ -100,28 +94,8 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "folder", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
 			c.make(t, path)
-			before, _ := os.ReadFile(path)
-			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second})
-			if err == nil {
-				storetest.Close(t, s)
-			}
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
-				t.Errorf("Open = %v, want the path and %q", err, c.want)
-			}
-			if after, _ := os.ReadFile(path); string(after) != string(before) {
-				t.Errorf("the refused file was changed")
-			}
+			refused(t, path, Options{}, c.want)
 		})
-	}
-}
-
-func TestMissingFileIsAnErrorWhenItMustExist(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, MustExist: true}); err == nil || !strings.Contains(err.Error(), "store.bolt.create") {
-		t.Errorf("Open = %v, want the setting to change", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("file: %v, want none", err)
 	}
 }
 
@@ -134,18 +108,10 @@ func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
 }
 
 func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
-	for name, path := range map[string]string{"made here": "", "of the tutorial": tutorialFile(t)} {
-		if path == "" {
-			path = filepath.Join(t.TempDir(), "accounts.db")
-		}
+	for _, path := range []string{filepath.Join(t.TempDir(), "accounts.db"), tutorialFile(t)} {
 		storetest.Close(t, openAt(t, path))
 		must(t, os.Remove(path))
-		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), witness(path)) {
-			t.Errorf("%s: Open = %v, want the witness's name", name, err)
-		}
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s: a new database was made: %v", name, err)
-		}
+		refused(t, path, Options{}, witness(path))
 		must(t, os.Remove(witness(path))) // as the error said
 		openAt(t, path)
 	}
@@ -154,18 +120,13 @@ func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
 func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
 	_, path := seeded(t, 1)
 	start := time.Now()
-	_, err := Open(t.Context(), Options{Path: path, OpenTimeout: 200 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), "stop-first") || !strings.Contains(err.Error(), path) {
-		t.Errorf("Open = %v, want file, cause and cure", err)
-	}
+	refused(t, path, Options{OpenTimeout: 200 * time.Millisecond}, "another process", "stop-first")
 	if waited := time.Since(start); waited < 200*time.Millisecond {
 		t.Errorf("gave up after %s, want 200ms", waited)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, Options{Path: path, OpenTimeout: time.Hour}); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled Open = %v", err)
-	}
+	wantErr(t, errOf(Open(ctx, Options{Path: path, OpenTimeout: time.Hour})), context.Canceled)
 }
 
 // cut makes a good database and keeps a part of what it uses.

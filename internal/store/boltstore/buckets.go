@@ -49,6 +49,8 @@ func (h *handle) rewriteMeta() error {
 	return err
 }
 
+var errOtherProgram = errors.New("is another program's database; check store.bolt.path")
+
 // isOurs reports whether this service made the file. A file that is neither ours nor new nor the tutorial's is an
 // error.
 func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
@@ -63,7 +65,7 @@ func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 		return true, nil
 	}
 	if first, _ := tx.Cursor().First(); accounts == nil && first != nil {
-		return false, errors.New("is another program's database; check store.bolt.path")
+		return false, errOtherProgram
 	}
 	if tx.Bucket(boltfile.AnswerBucket) != nil {
 		return false, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.MetaBucket)

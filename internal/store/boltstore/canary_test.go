@@ -10,15 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 )
 
 // idle makes it long ago that anything was written.
 func idle(s *Store) {
-	then := time.Now().Add(-canaryAfter)
-	s.committer.lastCommit.Store(&then)
+	s.committer.lastCommit.Store(new(time.Now().Add(-canaryAfter)))
 }
 
 func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
@@ -42,10 +39,7 @@ func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
 
 func TestTestWriteObeysItsDeadline(t *testing.T) {
 	s, _ := seeded(t, 10)
-	hold, held := make(chan struct{}), make(chan struct{})
-	go s.update(t.Context(), nil, func(*bbolt.Tx) error { close(held); <-hold; return store.ErrNotFound })
-	<-held
-	defer close(hold)
+	defer blocked(t, s)()
 	idle(s)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -72,9 +66,7 @@ func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
 	before := s.h.committed.Load()
 	for range 50 {
 		idle(s)
-		if err := s.CheckWrite(t.Context()); err != nil {
-			t.Fatalf("CheckWrite on a full disk = %v", err)
-		}
+		must(t, s.CheckWrite(t.Context()))
 	}
 	if n := s.h.committed.Load() - before; n == 50 {
 		t.Fatal("the disk was not full")
@@ -89,9 +81,7 @@ func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
 	must(t, err)
 	defer syscall.Close(readOnly)
 	must(t, syscall.Dup3(readOnly, int(s.h.file.Fd()), 0))
-	if err := s.CheckWrite(t.Context()); !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("CheckWrite = %v, want ErrOutcomeUnknown", err)
-	}
+	wantErr(t, s.CheckWrite(t.Context()), store.ErrOutcomeUnknown)
 	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "it stopped at") {
 		t.Errorf("Check afterwards = %v, want the store stopped", err)
 	}

@@ -57,8 +57,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
 		return err
 	}
-	_, err = s.ask(func(snap boltfile.Snapshot) (store.ID, error) { return "", checkBuckets(snap) })
-	return err
+	return s.ask(checkBuckets)
 }
 
 // CheckRecords decodes the next records, verifies their checksums and the pages that lead to them, and goes on from
@@ -73,13 +72,9 @@ func (s *Store) CheckRecords(context.Context) error {
 	if err := s.h.atPath(); err != nil {
 		return err
 	}
-	walked, err := s.ask(func(snap boltfile.Snapshot) (store.ID, error) {
-		return walk(snap, s.watch.walked)
-	})
-	if err != nil { // with damage, the next walk begins where this one did
+	if err := s.ask(s.watch.walk); err != nil {
 		return err
 	}
-	s.watch.walked = walked
 	if s.watch.olderMeta.Load() {
 		return warning{fmt.Errorf("%s %w", s.path, boltfile.ErrOlderMeta)}
 	}
@@ -120,19 +115,16 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 }
 
 // ask is view for checks, whose goroutines may hang: they take no place from the requests.
-func (s *Store) ask(f func(boltfile.Snapshot) (store.ID, error)) (id store.ID, err error) {
-	err = s.h.read(func(tx *bbolt.Tx) (err error) {
-		id, err = f(s.h.snapshot(tx))
-		return err
-	})
+func (s *Store) ask(f func(boltfile.Snapshot) error) error {
+	err := s.h.read(func(tx *bbolt.Tx) error { return f(s.h.snapshot(tx)) })
 	var broken *fault
 	if errors.As(err, &broken) {
 		s.latch.set(err)
 	}
 	if err != nil {
-		return id, fmt.Errorf("read transaction: %w", err)
+		return fmt.Errorf("read transaction: %w", err)
 	}
-	return id, nil
+	return nil
 }
 
 // writing fails when a commit has been under way for too long: the disk takes no writes, and every client waits for
@@ -147,15 +139,16 @@ func (s *Store) writing(ctx context.Context) error {
 		time.Since(*begun).Round(100*time.Millisecond))
 }
 
-// walk decodes the next walkStep records after from and returns the id of the last, or "" at the end.
-func walk(snap boltfile.Snapshot, from store.ID) (last store.ID, err error) {
+// walk decodes the next walkStep records. After damage the next walk begins where this one did.
+func (w *watch) walk(snap boltfile.Snapshot) error {
 	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err != nil {
-		return from, err
+		return err
 	}
 	n := 0
+	var last store.ID
 	var damage error
-	err = accounts.After([]byte(from), func(k, v []byte) bool {
+	err = accounts.After([]byte(w.walked), func(k, v []byte) bool {
 		acc, err := decode(k, v)
 		if err != nil && damage == nil { // the first is enough to act on
 			damage = err
@@ -164,8 +157,12 @@ func walk(snap boltfile.Snapshot, from store.ID) (last store.ID, err error) {
 		n++
 		return n < walkStep
 	})
+	if err := errors.Join(err, damage); err != nil {
+		return err
+	}
 	if n < walkStep {
 		last = "" // begin again
 	}
-	return last, errors.Join(err, damage)
+	w.walked = last
+	return nil
 }

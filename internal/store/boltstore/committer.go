@@ -71,7 +71,7 @@ type committer struct {
 func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time) *committer {
 	c := &committer{h: h, latch: l, rescue: r, now: now,
 		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
-	c.noteCommit()
+	c.lastCommit.Store(new(time.Now()))
 	return c
 }
 
@@ -148,14 +148,7 @@ func (c *committer) commit(batch []*write) error {
 // progress notes that the disk answered the commit under way just now. A large commit takes its time, and only one
 // that stands still is a failure.
 func (c *committer) progress() {
-	now := time.Now()
-	c.commitStarted.Store(&now)
-}
-
-// noteCommit notes that the disk took a commit just now.
-func (c *committer) noteCommit() {
-	now := time.Now()
-	c.lastCommit.Store(&now)
+	c.commitStarted.Store(new(time.Now()))
 }
 
 // transact is the body of commit. An error of one write is its answer alone; an error of the transaction is returned,
@@ -177,9 +170,13 @@ func (c *committer) transact(batch []*write, answers []error) error {
 	changed := false
 	for i, w := range batch {
 		c.progress()
-		if answers[i] = warm(snap, w.touch); answers[i] == nil {
-			answers[i] = w.apply(tx)
+		if w.touch != nil {
+			if err := w.touch(snap); err != nil {
+				answers[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+				continue
+			}
 		}
+		answers[i] = w.apply(tx)
 		changed = changed || answers[i] == nil
 	}
 	if !changed {
@@ -191,20 +188,9 @@ func (c *committer) transact(batch []*write, answers []error) error {
 		return c.commitFailed(err, txid)
 	}
 	c.h.committed.Store(txid)
-	c.noteCommit()
+	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); errors.Is(err, errReplaced) {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
-	}
-	return nil
-}
-
-// warm reads the pages of a write by pread before the transaction reads them through the map.
-func warm(snap boltfile.Snapshot, touch func(boltfile.Snapshot) error) error {
-	if touch == nil {
-		return nil
-	}
-	if err := touch(snap); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 
@@ -13,54 +12,26 @@ import (
 	"accountservice/internal/store/boltstore/boltverify"
 )
 
-// copyTo writes the database, as one read transaction sees it, to w, until ctx ends. It asks room first, with the
-// size in bytes.
-func (h *handle) copyTo(ctx context.Context, w io.Writer, room func(size int64) error) error {
-	return h.read(func(tx *bbolt.Tx) error {
-		if err := room(tx.Size()); err != nil {
-			return err
-		}
-		_, err := tx.WriteTo(writerUntil{ctx, w})
-		return err
-	})
-}
-
-// writerUntil writes until ctx ends.
-type writerUntil struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (u writerUntil) Write(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.w.Write(p)
-}
-
 // roomOn fails if the disk of f has no room for so many bytes: to find that out by writing would take from others
 // what is left.
-func roomOn(f *os.File) func(size int64) error {
-	return func(size int64) error {
-		var disk syscall.Statfs_t
-		if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
-			return err
-		}
-		free := int64(disk.Bavail)
-		if os.Geteuid() == 0 {
-			free = int64(disk.Bfree) // root may take what is kept from others
-		}
-		if free *= int64(disk.Bsize); free < size {
-			return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w",
-				(size+1<<20-1)>>20, free>>20, syscall.ENOSPC)
-		}
-		return nil
+func roomOn(f *os.File, size int64) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+		return err
 	}
+	free := int64(disk.Bavail)
+	if os.Geteuid() == 0 {
+		free = int64(disk.Bfree) // root may take what is kept from others
+	}
+	if free *= int64(disk.Bsize); free < size {
+		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w", (size+1<<20-1)>>20, free>>20, syscall.ENOSPC)
+	}
+	return nil
 }
 
 // copyFile makes a copy in a new file of the folder, with mode and owner of the open one, and on its disk. On an
 // error it leaves none.
-func (h *handle) copyFile(ctx context.Context, dir, pattern string) (_ *os.File, err error) {
+func (h *handle) copyFile(dir, pattern string) (_ *os.File, err error) {
 	info, err := h.file.Stat()
 	if err != nil {
 		return nil, err
@@ -70,7 +41,13 @@ func (h *handle) copyFile(ctx context.Context, dir, pattern string) (_ *os.File,
 		return nil, fmt.Errorf("cannot create a file for the copy: %w", err)
 	}
 	if err = c.Chmod(info.Mode().Perm()); err == nil {
-		err = h.copyTo(ctx, c, roomOn(c))
+		err = h.read(func(tx *bbolt.Tx) error {
+			if err := roomOn(c, tx.Size()); err != nil {
+				return err
+			}
+			_, err := tx.WriteTo(c)
+			return err
+		})
 	}
 	if err == nil {
 		err = c.Sync()

@@ -2,7 +2,7 @@ package boltstore
 
 // For the tests of behaviour, which are in package boltstore_test.
 var (
-	All, Await, Fill, Long, Must, OpenAt, Seeded, SmallDisk, WriteFile = all, await, fill, long, must, openAt, seeded, smallDisk, writeFile
-)
+	All, Await, Fill, Long, Must, OpenAt, Refused, Seeded = all, await, fill, long, must, openAt, refused, seeded
 
-const LeftoverAge = leftoverAge
+	SmallDisk, TryOpen, Unusable, WriteFile = smallDisk, tryOpen, unusable, writeFile
+)

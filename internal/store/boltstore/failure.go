@@ -16,19 +16,14 @@ import (
 
 // latch ends a store: its first reason stays, and every request from then on is refused with it.
 type latch struct {
-	first atomic.Pointer[failure]
+	first atomic.Pointer[error]
 	stuck chan struct{} // closed when bbolt's locks may be held for ever
 	once  sync.Once
 }
 
-// failure is why a store does nothing any more, and since when.
-type failure struct {
-	err error
-	at  time.Time
-}
-
 func (l *latch) set(err error) {
-	l.first.CompareAndSwap(nil, &failure{err: err, at: time.Now()})
+	why := fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, time.Now().UTC().Format(time.RFC3339), err)
+	l.first.CompareAndSwap(nil, &why)
 	var broken *fault
 	if errors.As(err, &broken) {
 		l.once.Do(func() { close(l.stuck) })
@@ -37,11 +32,10 @@ func (l *latch) set(err error) {
 
 // err is nil until the latch is set, and then ErrUnavailable with the reason.
 func (l *latch) err() error {
-	f := l.first.Load()
-	if f == nil {
-		return nil
+	if why := l.first.Load(); why != nil {
+		return *why
 	}
-	return fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, f.at.UTC().Format(time.RFC3339), f.err)
+	return nil
 }
 
 // fault is a panic turned into an error.

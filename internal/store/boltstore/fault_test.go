@@ -49,9 +49,7 @@ func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 2000)
-			if err := s.Check(t.Context()); err != nil {
-				t.Fatalf("Check of a good file: %v", err)
-			}
+			must(t, s.Check(t.Context()))
 			fault.do(t, s, path)
 			var err error // a file that is gone is saved first
 			await(t, "a failing Check", func() bool { err = s.Check(t.Context()); return err != nil })
@@ -85,9 +83,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if err := s.Close(ctx); err != nil {
-				t.Errorf("Close: %v", err)
-			}
+			must(t, s.Close(ctx))
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check of a store that failed says nothing")
 			}
@@ -111,41 +107,26 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	before, _, err := accounts.Leaf([]byte("10000"))
 	must(t, err)
 	spoil(t, path, int64(damaged.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
-	for id := string(next); id < "10999"; id = nextID(t, id) { // all of the page behind it
-		if err := s.Delete(t.Context(), store.ID(id), store.Preconditions{}); err != nil && !errors.Is(err, store.ErrUnavailable) {
-			t.Fatalf("Delete %s = %v", id, err)
+	first, err := strconv.Atoi(string(next))
+	must(t, err)
+	for id := first; id < 10999; id++ { // all of the page behind it
+		err := s.Delete(t.Context(), store.ID(strconv.Itoa(id)), store.Preconditions{})
+		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("Delete %d = %v", id, err)
 		}
 	}
 	must(t, s.Check(t.Context()))
-	if _, err := s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{}); err != nil {
-		t.Errorf("Put elsewhere = %v", err)
-	}
+	must(t, errOf(s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{})))
 	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("Delete beside it = %v, want the damaged page", err)
 	}
 }
 
-func nextID(t *testing.T, id string) string {
-	t.Helper()
-	n, err := strconv.Atoi(id)
-	must(t, err)
-	return strconv.Itoa(n + 1)
-}
-
 func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	s, _ := seeded(t, 5000)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(boltfile.AccountBucket)
-		record := append([]byte(nil), b.Get([]byte("14500"))...)
-		record[len(record)-3] ^= 0x04
-		return b.Put([]byte("14500"), record)
-	}))
-	if _, err := s.Get(t.Context(), "14500"); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Get of a damaged record = %v, want ErrUnavailable", err)
-	}
-	if err := s.CheckRecords(t.Context()); err != nil {
-		t.Errorf("the first records are good: %v", err)
-	}
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AccountBucket), []byte("14500")) }))
+	wantErr(t, errOf(s.Get(t.Context(), "14500")), store.ErrUnavailable)
+	must(t, s.CheckRecords(t.Context()))
 	var err error
 	for n := 0; n <= 5000/walkStep && err == nil; n++ {
 		err = s.CheckRecords(t.Context())
@@ -156,13 +137,9 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	if again := s.CheckRecords(t.Context()); again == nil {
 		t.Errorf("the next walk passes: it left the damage behind")
 	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check = %v; a damage at rest is no reason to restart", err)
-	}
+	must(t, s.Check(t.Context())) // a damage at rest is no reason to restart
 	must(t, s.Delete(t.Context(), "14500", store.Preconditions{}))
-	if err := s.CheckRecords(t.Context()); err != nil {
-		t.Errorf("after the record was removed: %v", err)
-	}
+	must(t, s.CheckRecords(t.Context()))
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
@@ -235,20 +212,13 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	if refused != 10 {
 		t.Fatalf("the disk never filled")
 	}
-	if _, err := s.Get(t.Context(), "10500"); err != nil {
-		t.Errorf("Get on a full disk: %v", err)
-	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check on a full disk: %v; a full disk is no reason to restart", err)
-	}
+	must(t, errOf(s.Get(t.Context(), "10500")))
+	must(t, s.Check(t.Context())) // a full disk is no reason to restart
 	must(t, os.Remove(filler))
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-		t.Errorf("Put with space again: %v", err)
-	}
+	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
 	for id := range acked {
-		if _, err := s.Get(t.Context(), id); err != nil {
-			t.Errorf("%s was acknowledged: %v", id, err)
-		}
+		_, err := s.Get(t.Context(), id)
+		must(t, err)
 	}
 }
 
@@ -263,21 +233,39 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 }
 
 // Every page of a copy counts, also those that no account needs.
-func TestCopyWithADamagedListOfFreePagesIsKeptAndNotServed(t *testing.T) {
-	s, path := seeded(t, 3000)
-	for i := range 20 { // so that pages are free
-		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i*100)), store.Preconditions{}))
+func TestDamagedCopyIsKeptAndNotServed(t *testing.T) {
+	flipIn := func(bucket, key []byte) func(*testing.T, *Store, string) {
+		return func(t *testing.T, s *Store, _ string) {
+			must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(bucket), key) }))
+		}
 	}
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
-	spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
-	must(t, os.Remove(path))
-	await(t, "the latch", func() bool { return s.Failure() != nil })
-	if err := s.Failure(); !strings.Contains(err.Error(), "are kept in "+path+".rescued-") ||
-		!strings.Contains(err.Error(), "the copy is damaged: page") {
-		t.Errorf("Failure = %v, want the damage", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("at the path: %v, want nothing", err)
+	for name, c := range map[string]struct {
+		damage func(t *testing.T, s *Store, path string)
+		want   string
+	}{
+		"an account": {flipIn(boltfile.AccountBucket, []byte("10005")), `account "10005"`},
+		"an answer":  {flipIn(boltfile.AnswerBucket, boltfile.AnswerKey("key")), "answer "},
+		"the list of free pages": {func(t *testing.T, s *Store, path string) {
+			m, err := boltfile.InspectFile(s.h.file)
+			must(t, err)
+			spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
+		}, "page"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 3000)
+			putOnce(t, s, "10000", "key")
+			for i := range 20 { // so that pages are free
+				must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(11000+i*100)), store.Preconditions{}))
+			}
+			c.damage(t, s, path)
+			must(t, os.Remove(path))
+			await(t, "the latch", func() bool { return s.Failure() != nil })
+			for _, want := range []string{"are kept in " + path + ".rescued-", "the copy is damaged: ", c.want} {
+				if err := s.Failure(); !strings.Contains(err.Error(), want) {
+					t.Errorf("Failure = %v, want %q", err, want)
+				}
+			}
+			wantErr(t, errOf(os.Stat(path)), os.ErrNotExist)
+		})
 	}
 }

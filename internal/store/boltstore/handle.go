@@ -33,16 +33,13 @@ type handle struct {
 	hasName bool
 }
 
-// openHandle has bbolt map the locked file that openFile returns, calls prepare, and closes everything again if that
-// fails.
-func openHandle(path string, openFile func() (*os.File, error), prepare func(*handle) error) (*handle, error) {
-	h := &handle{path: path}
+// openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
+// bbolt may hold its locks.
+func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
+	h := &handle{path: path, file: f}
 	err := guard(func() (err error) {
 		h.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			OpenFile: func(string, int, os.FileMode) (f *os.File, err error) {
-				h.file, err = openFile()
-				return h.file, err
-			},
+			OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 			InitialMmapSize: mapSize,
 			FreelistType:    bbolt.FreelistMapType,
 			NoStatistics:    true,
@@ -117,7 +114,7 @@ func errForeign(found, ours uint64) error {
 }
 
 func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
-	return boltfile.NewSnapshot(h.file, h.pageSize, uint64(tx.Cursor().Bucket().Root()))
+	return boltfile.Snapshot{File: h.file, PageSize: h.pageSize, Root: uint64(tx.Cursor().Bucket().Root())}
 }
 
 // read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not
@@ -154,11 +151,7 @@ func (h *handle) touchMetas() error {
 // begin begins the write transaction that follows the last one of this process. Any other one means that something
 // else wrote into the file.
 func (h *handle) begin() (*bbolt.Tx, error) {
-	info, err := h.file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	m, err := h.inspect(h.file, info.Size())
+	m, err := h.inspect(h.file)
 	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
 		return nil, err
 	}
@@ -180,12 +173,8 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 func (h *handle) complete() (err error) {
 	for range 3 {
 		committed := h.committed.Load()
-		info, statErr := h.file.Stat()
-		if statErr != nil {
-			return statErr
-		}
 		var best boltfile.Meta
-		best, err = h.inspect(h.disk, info.Size())
+		best, err = h.inspect(h.disk)
 		if err == nil && (best.TxID < committed || best.TxID > h.committed.Load()+1) {
 			err = errForeign(best.TxID, committed)
 		}
@@ -196,10 +185,14 @@ func (h *handle) complete() (err error) {
 	return fmt.Errorf("%s %w", h.path, err)
 }
 
-// inspect is inspect of the open file, and knows which transaction is the newest.
-func (h *handle) inspect(f io.ReaderAt, size int64) (boltfile.Meta, error) {
+// inspect is boltfile.Inspect of the open file, read by f, and knows which transaction is the newest.
+func (h *handle) inspect(f io.ReaderAt) (boltfile.Meta, error) {
+	info, err := h.file.Stat()
+	if err != nil {
+		return boltfile.Meta{}, err
+	}
 	committed := h.committed.Load()
-	m, err := boltfile.Inspect(f, size)
+	m, err := boltfile.Inspect(f, info.Size())
 	if errors.Is(err, boltfile.ErrNewestMeta) && m.TxID >= committed {
 		err = boltfile.ErrOlderMeta
 	}

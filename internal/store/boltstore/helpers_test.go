@@ -1,20 +1,47 @@
 package boltstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
 )
+
+// long says whether the tests do all of their work, for minutes, or as much as suits every change.
+func long() bool { return os.Getenv("STORE_TEST_LONG") != "" }
 
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// errOf is the error of a call.
+func errOf[T any](_ T, err error) error { return err }
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+// wantName wants the account of this id to have this name.
+func wantName(t *testing.T, s *Store, id store.ID, name string) {
+	t.Helper()
+	if acc, err := s.Get(t.Context(), id); err != nil || acc.Name != name {
+		t.Errorf("Get = %+v, %v; want the name %s", acc, err, name)
 	}
 }
 
@@ -40,6 +67,34 @@ func openWith(t testing.TB, path string, now func() time.Time) *Store {
 		s.Close(ctx)
 	})
 	return s
+}
+
+// tryOpen opens the database at path as opts say, and returns its log too.
+func tryOpen(t *testing.T, path string, opts Options) (*Store, *bytes.Buffer, error) {
+	t.Helper()
+	var log bytes.Buffer
+	opts.Path, opts.OpenTimeout = path, cmp.Or(opts.OpenTimeout, time.Second)
+	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, err := Open(t.Context(), opts)
+	return s, &log, err
+}
+
+// refused fails the test unless Open refuses the database with its path and these words, and leaves it as it was.
+func refused(t *testing.T, path string, opts Options, words ...string) {
+	t.Helper()
+	before, missing := os.ReadFile(path)
+	s, _, err := tryOpen(t, path, opts)
+	if err == nil {
+		storetest.Close(t, s)
+	}
+	for _, want := range append(words, path) {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open = %v, want %q", err, want)
+		}
+	}
+	if after, still := os.ReadFile(path); !bytes.Equal(after, before) || (missing == nil) != (still == nil) {
+		t.Errorf("the refused file was changed")
+	}
 }
 
 // seeded returns an open store with n accounts, and its path.

@@ -23,13 +23,9 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	for i, acc := range in {
 		keys[i] = []byte(acc.ID)
 	}
-	touch := func(snap boltfile.Snapshot) error {
-		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err != nil {
-			return err
-		}
-		return accounts.Each(keys, func(_, _ []byte) bool { s.committer.progress(); return true })
-	}
+	touch := inAccounts(func(t boltfile.Tree) error {
+		return t.Each(keys, func(_, _ []byte) bool { s.committer.progress(); return true })
+	})
 	var done store.Imported
 	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
 		done, err = s.putAll(tx.Bucket(boltfile.AccountBucket), in, keys)

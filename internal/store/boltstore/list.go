@@ -23,7 +23,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	err := q.Validate()
 	var page store.Page
 	if err == nil {
-		page, err = view(ctx, s, func(snap boltfile.Snapshot) (store.Page, error) { return list(snap, q) })
+		page, err = view(ctx, s, func(accounts boltfile.Tree) (store.Page, error) { return list(accounts, q) })
 	}
 	if err != nil {
 		return store.Page{}, fmt.Errorf("bolt list: %w", err)
@@ -31,11 +31,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return page, nil
 }
 
-func list(snap boltfile.Snapshot, q store.Query) (page store.Page, err error) {
-	accounts, err := snap.Bucket(boltfile.AccountBucket)
-	if err != nil {
-		return page, err
-	}
+func list(accounts boltfile.Tree, q store.Query) (page store.Page, err error) {
 	var damage error
 	var last store.ID
 	scanned, size := 0, 0
@@ -70,15 +66,11 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, e
 		keys[i] = []byte(id)
 	}
 	slices.SortFunc(keys, bytes.Compare)
-	found, err := view(ctx, s, func(snap boltfile.Snapshot) (map[store.ID]store.Account, error) {
-		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err != nil {
-			return nil, err
-		}
+	found, err := view(ctx, s, func(accounts boltfile.Tree) (map[store.ID]store.Account, error) {
 		found := make(map[store.ID]store.Account)
 		var failure error
 		size := 0
-		err = accounts.Each(keys, func(k, v []byte) bool {
+		err := accounts.Each(keys, func(k, v []byte) bool {
 			if size += len(v); size > maxScanBytes && len(found) > 0 {
 				failure = store.ErrTooMuch
 			} else {

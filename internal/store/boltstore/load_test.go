@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,22 +125,29 @@ var losses = map[string]func(t *testing.T, path string){
 	},
 }
 
+// loseUnderLoad lets lose take the file away from a store under load, again and again, each time until Check fails with
+// these words, and then restarts it.
+func loseUnderLoad(t *testing.T, s *boltstore.Store, path, words string, lose func(*boltstore.Store)) {
+	t.Helper()
+	c := clients{acked: make(map[store.ID]store.Account)}
+	for range rounds() {
+		c.start(t, s)
+		c.more(t, 50)
+		lose(s)
+		awaitFailure(t, s, words)
+		s = c.restarted(t, s, path)
+	}
+	t.Logf("%d acknowledged accounts, none lost", len(c.acked))
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q %v", left, err)
+	}
+}
+
 func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 1000)
-			c := clients{acked: make(map[store.ID]store.Account)}
-			for range rounds() {
-				c.start(t, s)
-				c.more(t, 50)
-				lose(t, path)
-				awaitFailure(t, s, "accounts were put back")
-				s = c.restarted(t, s, path)
-			}
-			t.Logf("%d acknowledged accounts, none lost", len(c.acked))
-			if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %q %v", left, err)
-			}
+			loseUnderLoad(t, s, path, "accounts were put back", func(*boltstore.Store) { lose(t, path) })
 		})
 	}
 }
@@ -162,10 +170,7 @@ func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (fre
 
 func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 	s, path, full := onFullDisk(t)
-	c := clients{acked: make(map[store.ID]store.Account)}
-	for range rounds() {
-		c.start(t, s)
-		c.more(t, 50)
+	loseUnderLoad(t, s, path, "accounts were put back", func(s *boltstore.Store) {
 		free := full()
 		must(t, os.Remove(path))
 		awaitUnsaved(t, s, "free some space")
@@ -173,10 +178,7 @@ func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 			t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
 		}
 		free()
-		awaitFailure(t, s, "accounts were put back")
-		s = c.restarted(t, s, path)
-	}
-	t.Logf("%d acknowledged accounts, none lost", len(c.acked))
+	})
 }
 
 const awayFor = 600 * time.Millisecond
@@ -220,31 +222,27 @@ func TestFileMovedAwayAndBackOnAFullDiskIsServedOn(t *testing.T) {
 // awaitFailure waits until Check fails with these words.
 func awaitFailure(t *testing.T, s *boltstore.Store, words string) {
 	t.Helper()
-	var err error
-	defer func() {
-		if t.Failed() {
-			t.Logf("Check = %v", err)
-		}
-	}()
-	await(t, "Check to say "+words, func() bool {
-		err = s.Check(t.Context())
-		return err != nil && strings.Contains(err.Error(), words)
-	})
+	awaitError(t, func() error { return s.Check(t.Context()) }, words)
 }
 
-// awaitUnsaved waits until the accounts could not be saved, which is no reason to
-// end the process.
+// awaitUnsaved waits until the accounts could not be saved, which is no reason to end the process.
 func awaitUnsaved(t *testing.T, s *boltstore.Store, words string) {
 	t.Helper()
-	var err error
+	awaitError(t, func() error { must(t, s.Check(t.Context())); return s.CheckRecords(t.Context()) },
+		words, "do not stop this process")
+}
+
+// awaitError waits until f gives an error with all these words.
+func awaitError(t *testing.T, f func() error, words ...string) {
+	t.Helper()
+	var last string
 	defer func() {
 		if t.Failed() {
-			t.Logf("CheckRecords = %v", err)
+			t.Logf("the last error was %s", last)
 		}
 	}()
-	await(t, "CheckRecords to say "+words, func() bool {
-		must(t, s.Check(t.Context()))
-		err = s.CheckRecords(t.Context())
-		return err != nil && strings.Contains(err.Error(), words) && strings.Contains(err.Error(), "do not stop this process")
+	await(t, fmt.Sprintf("an error with %q", words), func() bool {
+		last = fmt.Sprint(f())
+		return !slices.ContainsFunc(words, func(want string) bool { return !strings.Contains(last, want) })
 	})
 }

@@ -6,13 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 )
-
-// leftoverAge is how old a half-made file must be to be removed: another process that starts may be making one at
-// this moment.
-const leftoverAge = time.Minute
 
 // location is where a database and the files beside it are.
 type location struct {
@@ -27,32 +23,21 @@ func (l location) temporary(kind string) string { return "." + filepath.Base(l.p
 // rescuedName is how the name of a copy that was kept begins.
 func (l location) rescuedName() string { return filepath.Base(l.path) + ".rescued-" }
 
-// tidy removes what a crash left half made beside the open database, while the lock is held. A copy of a lost
-// database may be the last one, and stays; only its temporary name goes if the copy was put at the path.
+// tidy removes the temporary name of a copy that is the open database: a crash came after it was put at the path. All
+// other copies stay, because each may be the last one; the log names them.
 func (l location) tidy(open *os.File) {
 	here, err := open.Stat()
 	if err != nil {
 		return
 	}
-	for _, name := range l.made(filepath.Dir(l.path), "new-", "witness-") {
-		if info, err := os.Lstat(name); err == nil && time.Since(info.ModTime()) > leftoverAge {
-			l.remove(name)
-		}
-	}
-	for _, name := range l.made(l.rescueDir, "rescue-") {
-		if info, err := os.Lstat(name); err == nil && os.SameFile(info, here) {
-			l.remove(name)
-		}
-	}
-	if copies := l.copies(); len(copies) > 0 {
+	copies := slices.DeleteFunc(l.copies(), func(path string) bool {
+		info, err := os.Lstat(path)
+		return err == nil && os.SameFile(info, here) &&
+			strings.HasPrefix(filepath.Base(path), l.temporary("rescue-")) && os.Remove(path) == nil
+	})
+	if len(copies) > 0 {
 		l.log.Warn("accounts of a lost database were saved in these files and are not served; they may be newer than the database: check each with accountservice verify, and remove it when you need it no more",
 			"copies", copies)
-	}
-}
-
-func (l location) remove(name string) {
-	if err := os.Remove(name); err == nil {
-		l.log.Info("removed what a crash left half made", "file", name)
 	}
 }
 
@@ -72,32 +57,13 @@ func (l location) usableFolder() error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// copies are the files in which accounts of a lost database may be.
-func (l location) copies() []string {
-	kept := files(l.rescueDir, func(name string) bool { return strings.HasPrefix(name, l.rescuedName()) })
-	return append(kept, l.made(l.rescueDir, "rescue-")...)
-}
-
-// made lists the files that os.CreateTemp made for this database: their names are of one of these kinds and end in
-// digits.
-func (l location) made(dir string, kinds ...string) []string {
-	return files(dir, func(name string) bool {
-		for _, kind := range kinds {
-			digits, ours := strings.CutPrefix(name, l.temporary(kind))
-			if ours && digits != "" && strings.Trim(digits, "0123456789") == "" {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-// files lists the regular files of a folder whose names match.
-func files(dir string, match func(name string) bool) (paths []string) {
-	entries, _ := os.ReadDir(dir)
+// copies are the files in which accounts of a lost database may be, whole or half made.
+func (l location) copies() (paths []string) {
+	entries, _ := os.ReadDir(l.rescueDir)
 	for _, entry := range entries {
-		if entry.Type().IsRegular() && match(entry.Name()) {
-			paths = append(paths, filepath.Join(dir, entry.Name()))
+		ours := strings.HasPrefix(entry.Name(), l.rescuedName()) || strings.HasPrefix(entry.Name(), l.temporary("rescue-"))
+		if ours && entry.Type().IsRegular() {
+			paths = append(paths, filepath.Join(l.rescueDir, entry.Name()))
 		}
 	}
 	return paths

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -22,9 +20,7 @@ import (
 func closedWith(t *testing.T, name string) (path string, newest int64) {
 	t.Helper()
 	s, path := seeded(t, 10)
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
 	newest = int64(s.h.committed.Load() % 2)
 	storetest.Close(t, s)
 	return path, newest
@@ -44,23 +40,11 @@ func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, newest := closedWith(t, "Last")
 			spoil(t, path, newest*4096+at, []byte{0xa5, 0xa5})
-			before, err := os.ReadFile(path)
+			refused(t, path, Options{}, "store.bolt.accept_older_meta")
+			s, log, err := tryOpen(t, path, Options{AcceptOlderMeta: true})
 			must(t, err)
-			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "store.bolt.accept_older_meta") {
-				t.Fatalf("Open = %v, want the setting to change", err)
-			}
-			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
-				t.Errorf("the refused file was changed")
-			}
-			var log bytes.Buffer
-			s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, AcceptOlderMeta: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
-			must(t, err)
-			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
-				t.Errorf("account = %+v, %v; want it as before its last change", acc, err)
-			}
-			if err := s.Check(t.Context()); err != nil {
-				t.Errorf("Check of the mended file: %v", err)
-			}
+			wantName(t, s, "10000", "Person_0")
+			must(t, s.Check(t.Context()))
 			if !strings.Contains(log.String(), "damaged") {
 				t.Errorf("log %q says nothing", log.String())
 			}
@@ -74,12 +58,8 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 	path, newest := closedWith(t, "Last")
 	spoil(t, path, (1-newest)*4096+boltfile.HeaderSize, []byte{0})
 	s := openAt(t, path)
-	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Last" {
-		t.Errorf("account = %+v, %v; want its last change", acc, err)
-	}
-	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check of the mended file: %v", err)
-	}
+	wantName(t, s, "10000", "Last")
+	must(t, s.Check(t.Context()))
 }
 
 // Garbage does not say which transaction it was.
@@ -87,21 +67,15 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 	for older := range int64(2) {
 		path, newest := closedWith(t, "Last")
 		spoil(t, path, (newest+older)%2*4096+boltfile.HeaderSize, bytes.Repeat([]byte{0xa5}, 64))
-		if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
-			t.Errorf("Open = %v, want it refused", err)
-		}
+		refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
 	}
 }
 
 func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 	s, path := seeded(t, 10)
 	spoilMeta(t, s, path, 0, []byte{0xa5})
-	if err := s.Check(t.Context()); !errors.Is(err, boltfile.ErrNewestMeta) {
-		t.Errorf("Check = %v, want the newest meta page", err)
-	}
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
+	wantErr(t, s.Check(t.Context()), boltfile.ErrNewestMeta)
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
 }
 
 // spoilMeta damages a meta page of a running store, the newest or the one before.
@@ -135,9 +109,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 				must(t, errors.Join(err, s.Check(t.Context()), s.CheckRecords(t.Context())))
 			}
 			storetest.Close(t, s)
-			if acc, err := openAt(t, path).Get(t.Context(), "10000"); err != nil || acc.Name != "before" {
-				t.Errorf("account = %+v, %v", acc, err)
-			}
+			wantName(t, openAt(t, path), "10000", "before")
 		})
 	}
 }
@@ -152,9 +124,7 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	last := s.h.committed.Load()
 	storetest.Close(t, s)
 	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); !errors.Is(err, boltfile.ErrNewestMeta) {
-		t.Errorf("Open = %v, want it refused", err)
-	}
+	refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
 }
 
 // A bound that only the newer page gives must be kept.
@@ -163,17 +133,14 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	old, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
 	for i := range 500 {
-		if _, err := s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), store.Draft{Name: strings.Repeat("y", 256)}, store.Preconditions{}); err != nil {
-			t.Fatal(err)
-		}
+		draft := store.Draft{Name: strings.Repeat("y", 256)}
+		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), draft, store.Preconditions{})))
 		now, err := boltfile.InspectFile(s.h.file)
 		must(t, err)
 		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
 			storetest.Close(t, s)
 			must(t, os.Truncate(path, now.Size()-1))
-			if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), "is cut short") {
-				t.Errorf("Open = %v, want it refused by the second page's bound", err)
-			}
+			refused(t, path, Options{}, "is cut short") // by the second page's bound
 			return
 		}
 		if now.TxID%2 == 0 {
@@ -183,37 +150,11 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	t.Fatal("the file never grew by a transaction of the second page")
 }
 
-func TestRestoredDatabaseIsSaidInTheLog(t *testing.T) {
-	path, _ := closedWith(t, "Mine")
-	restored, _ := closedWith(t, "Restored")
-	must(t, os.Rename(restored, path))
-	var log bytes.Buffer
-	open := func() {
-		log.Reset()
-		s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		must(t, err)
-		if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Restored" {
-			t.Errorf("account = %+v, %v", acc, err)
-		}
-		storetest.Close(t, s)
-	}
-	open()
-	if !strings.Contains(log.String(), "taken as a restore") {
-		t.Errorf("log %q does not say that it is another database", log.String())
-	}
-	open()
-	if strings.Contains(log.String(), "restore") {
-		t.Errorf("said again: %q", log.String())
-	}
-}
-
 func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 	s, path := seeded(t, 3)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(boltfile.MetaBucket) }))
 	storetest.Close(t, s)
-	if _, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second}); err == nil || !strings.Contains(err.Error(), string(boltfile.MetaBucket)) {
-		t.Errorf("Open = %v, want the bucket that is gone", err)
-	}
+	refused(t, path, Options{}, string(boltfile.MetaBucket))
 }
 
 func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
@@ -223,15 +164,12 @@ func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
 	must(t, err)
 	s = openAt(t, path)
 	for range 3 {
-		if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{})))
 	}
 	storetest.Close(t, s)
 	must(t, os.WriteFile(path, backup, 0o600))
 	for _, said := range []bool{true, false} {
-		var log bytes.Buffer
-		s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		s, log, err := tryOpen(t, path, Options{})
 		must(t, err)
 		storetest.Close(t, s)
 		if got := strings.Contains(log.String(), "older state"); got != said {

@@ -45,19 +45,17 @@ type Options struct {
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
 func (l location) open(ctx context.Context, opts Options) (*handle, error) {
-	var damage error // that nothing is lost by, or that is accepted
-	return openHandle(l.path, func() (*os.File, error) {
-		f, err := openLocked(ctx, l.path, opts)
-		if err != nil {
-			return nil, err
-		}
-		l.forgetUnwritten(f)
-		if damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
-			f.Close()
-			return nil, err
-		}
-		return f, nil
-	}, func(h *handle) error {
+	f, err := openLocked(ctx, l.path, opts)
+	if err != nil {
+		return nil, err
+	}
+	l.forgetUnwritten(f)
+	damage, err := acceptable(f, opts.AcceptOlderMeta)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return openHandle(l.path, f, func(h *handle) error {
 		if err := h.prepare(); err != nil {
 			return err
 		}
@@ -89,18 +87,15 @@ var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store
 func acceptable(f *os.File, acceptOlderMeta bool) (damage, err error) {
 	best, err := boltfile.InspectFile(f)
 	lossless, lossy := errors.Is(err, boltfile.ErrOlderMeta), errors.Is(err, boltfile.ErrNewestMeta)
-	if err == nil || lossless || lossy {
-		if foreign := unlisted(f, best); foreign != nil {
-			return nil, foreign
-		}
-	}
 	switch {
-	case lossless, lossy && acceptOlderMeta:
-		return err, nil
-	case lossy:
+	case err != nil && !lossless && !lossy:
+		return nil, err
+	case best.Freelist == boltfile.NoFreelist: // never of a file of ours or of the tutorial; bbolt would write one
+		return nil, errOtherProgram
+	case lossy && !acceptOlderMeta:
 		return nil, errNewestRefused
 	}
-	return nil, err
+	return err, nil
 }
 
 // create makes a new database at the path if nothing is there and that is allowed. The file appears at the path
@@ -220,15 +215,4 @@ func (l location) forgetUnwritten(f *os.File) {
 	err = boltfile.DropCache(f)
 	l.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", l.path,
 		"transaction", there.TxID, "not_written", known.TxID, "err", err)
-}
-
-// unlisted refuses a database without a list of free pages if it is not ours: bbolt writes one when it opens it.
-func unlisted(f *os.File, m boltfile.Meta) error {
-	if m.Freelist != boltfile.NoFreelist {
-		return nil
-	}
-	if _, err := m.Snapshot(f).Bucket(boltfile.AccountBucket); err != nil {
-		return errors.New("is another program's database; check store.bolt.path")
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +18,8 @@ import (
 	"accountservice/internal/store/storetest"
 )
 
-// The work of the process that loses power: each writer changes keys of its
-// own, one after another, and notes each acknowledgement. What a writer's keys
-// are after n acknowledgements is known, so an image can be judged.
+// The work of the process that loses power or is killed: each writer changes keys of its own, one after another, and
+// notes each acknowledgement. What a writer's keys are after n acknowledgements is known, so an image can be judged.
 const (
 	powerWriters = 8
 	powerWrites  = 60 // of each
@@ -49,17 +49,22 @@ func powerState(writer, n int) map[store.ID]string {
 }
 
 func init() {
-	childProcesses["write until the power fails"] = func(args []string) {
+	childProcesses["write"] = func(args []string) { // path, file of the acknowledgements, sync, last write, last acknowledged ones
 		s, err := Open(context.Background(), Options{Path: args[0], OpenTimeout: 5 * time.Second})
 		acks, ackErr := os.OpenFile(args[1], os.O_WRONLY|os.O_APPEND, 0)
-		if err := errors.Join(err, ackErr); err != nil {
+		last, lastErr := strconv.Atoi(args[3])
+		var done [powerWriters]int
+		for w, n := range strings.Fields(strings.Trim(args[4], "[]")) {
+			done[w], _ = strconv.Atoi(n)
+		}
+		if err := errors.Join(err, ackErr, lastErr); err != nil {
 			panic(err)
 		}
 		s.h.db.NoSync = args[2] == "without sync"
 		var writers sync.WaitGroup
 		for w := range powerWriters {
 			writers.Go(func() {
-				for n := 1; n <= powerWrites; n++ {
+				for n := done[w] + 1; n <= last; n++ {
 					var err error
 					if name := powerName(w, n); name != "" {
 						_, err = s.Put(context.Background(), powerKey(w, n), store.Draft{Name: name}, store.Preconditions{})
@@ -144,7 +149,7 @@ func (l powerLog) lose(n int, random *rand.Rand) (d disk, acks [powerWriters]int
 	return d, acks, air
 }
 
-// judge says what is wrong with the database that a loss of power left at path.
+// judge says what is wrong with the database that a loss of power or a kill left at path.
 func judge(t *testing.T, path string, acks [powerWriters]int) error {
 	t.Helper()
 	if report, err := verified(t, path); err != nil || !report.Intact {

@@ -22,13 +22,8 @@ func (s *Store) Put(
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecidePut,
-		next: func(*store.Account) (store.Draft, error) { return draft, nil }}
-	w, err := s.put(ctx, &put)
-	if err != nil {
-		return store.Written{}, fmt.Errorf("bolt put: %w", err)
-	}
-	return w, nil
+	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.Allow,
+		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
 // Update implements store.Store.
@@ -42,12 +37,8 @@ func (s *Store) Update(
 		}
 		return draft, err
 	}
-	put := putting{id: id, pre: pre, now: s.now, decide: store.Preconditions.DecideUpdate, next: next}
-	w, err := s.put(ctx, &put)
-	if err != nil {
-		return store.Written{}, fmt.Errorf("bolt update: %w", err)
-	}
-	return w, nil
+	return s.put(ctx, "update",
+		&putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowExisting, next: next})
 }
 
 // putting is one Put or Update on its way.
@@ -55,30 +46,30 @@ type putting struct {
 	id      store.ID
 	pre     store.Preconditions
 	now     func() time.Time
-	decide  func(store.Preconditions, *store.Account, *store.IdempotencyRecord, time.Time) (replay []byte, err error)
+	allow   func(store.Preconditions, *store.Account) error
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
 }
 
-func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
+func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
+	_, err := store.ParseID(string(p.id))
 	if p.pre.Idempotency != nil && p.pre.Idempotency.Key == "" {
-		return store.Written{}, &store.Invalid{Field: "key", Reason: "must not be empty"}
+		err = &store.Invalid{Field: "key", Reason: "must not be empty"}
 	}
-	if _, err := store.ParseID(string(p.id)); err != nil {
-		return store.Written{}, err
+	if err == nil {
+		p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
+		err = s.update(ctx, p.touch, p.apply)
 	}
-	p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
-	err := s.update(ctx, p.touch, p.apply)
 	if err != nil {
-		return store.Written{}, err
+		return store.Written{}, fmt.Errorf("bolt %s: %w", operation, err)
 	}
 	return p.written, nil
 }
 
 func (p *putting) touch(snap boltfile.Snapshot) error {
-	err := touchAccount(p.id)(snap)
+	err := inAccounts(func(t boltfile.Tree) error { _, err := t.Get([]byte(p.id)); return err })(snap)
 	if p.pre.Idempotency != nil {
-		err = errors.Join(err, touchAnswers(snap, p.pre.Idempotency.Key, p.now()))
+		err = errors.Join(err, touchAnswers(snap, boltfile.AnswerKey(p.pre.Idempotency.Key), p.now()))
 	}
 	return err
 }
@@ -96,7 +87,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	replay, err := p.decide(p.pre, old, was, now)
+	replay, err := p.pre.Decide(p.allow, old, was, now)
 	if err != nil {
 		return err
 	}
@@ -124,7 +115,8 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
-	err := s.update(ctx, touchAround(id), func(tx *bbolt.Tx) error {
+	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
+	err := s.update(ctx, touch, func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(boltfile.AccountBucket)
 		var old *store.Account
 		if pre.Revisions != nil {
@@ -156,24 +148,13 @@ func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	return &acc, err
 }
 
-// touchAround is the touch of a removal.
-func touchAround(id store.ID) func(boltfile.Snapshot) error {
+// inAccounts is a touch of the accounts alone.
+func inAccounts(read func(boltfile.Tree) error) func(boltfile.Snapshot) error {
 	return func(snap boltfile.Snapshot) error {
 		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err == nil {
-			err = accounts.Around([]byte(id))
+		if err != nil {
+			return err
 		}
-		return err
-	}
-}
-
-// touchAccount is the touch of a change of one account.
-func touchAccount(id store.ID) func(boltfile.Snapshot) error {
-	return func(snap boltfile.Snapshot) error {
-		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err == nil {
-			_, err = accounts.Get([]byte(id))
-		}
-		return err
+		return read(accounts)
 	}
 }

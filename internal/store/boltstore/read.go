@@ -13,11 +13,7 @@ import (
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	acc, err := view(ctx, s, func(snap boltfile.Snapshot) (store.Account, error) {
-		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err != nil {
-			return store.Account{}, err
-		}
+	acc, err := view(ctx, s, func(accounts boltfile.Tree) (store.Account, error) {
 		record, err := accounts.Get([]byte(id))
 		if err != nil {
 			return store.Account{}, err
@@ -33,9 +29,9 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return acc, nil
 }
 
-// view calls f with what a read transaction sees, on a goroutine of its own: the caller gets an answer when ctx ends,
-// whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
-func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, error)) (T, error) {
+// view calls f with the accounts that a read transaction sees, on a goroutine of its own: the caller gets an answer
+// when ctx ends, whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
+func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
 		return none, err
@@ -58,8 +54,11 @@ func view[T any](ctx context.Context, s *Store, f func(boltfile.Snapshot) (T, er
 	go func() {
 		defer func() { <-s.readers }()
 		var v T
-		err := s.h.read(func(tx *bbolt.Tx) (err error) {
-			v, err = f(s.h.snapshot(tx))
+		err := s.h.read(func(tx *bbolt.Tx) error {
+			accounts, err := s.h.snapshot(tx).Bucket(boltfile.AccountBucket)
+			if err == nil {
+				v, err = f(accounts)
+			}
 			return err
 		})
 		var broken *fault

@@ -55,7 +55,7 @@ func record(t *testing.T, sync string) powerLog {
 		t.Skipf("needs the right to trace a process (ptrace): %v: %s", err, out)
 	}
 	writeFile(t, acks, nil)
-	cmd := child("write until the power fails", path, acks, sync)
+	cmd := child("write", path, acks, sync, fmt.Sprint(powerWrites), "")
 	cmd.Path, cmd.Args = strace, append([]string{"strace", "-f", "-qq", "-xx", "-y", "-s", "16777216", "-o", trace,
 		"-e", "signal=none", "-e", "trace=" + strings.Join(traced, ",")}, cmd.Args...)
 	if out, err := cmd.CombinedOutput(); err != nil {

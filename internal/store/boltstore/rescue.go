@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -129,7 +128,7 @@ func (r *rescue) save() *rescueResult {
 	if hiddenByMount && r.rescueDir == filepath.Dir(r.path) {
 		return &rescueResult{err: elsewhere}
 	}
-	c, err := r.h.copyFile(context.Background(), r.rescueDir, r.temporary("rescue-"))
+	c, err := r.h.copyFile(r.rescueDir, r.temporary("rescue-"))
 	if err != nil {
 		return &rescueResult{err: err}
 	}

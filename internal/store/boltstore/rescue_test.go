@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,16 +19,18 @@ import (
 var (
 	all, await, fill, long = boltstore.All, boltstore.Await, boltstore.Fill, boltstore.Long
 
-	must, openAt, seeded = boltstore.Must, boltstore.OpenAt, boltstore.Seeded
-	smallDisk, writeFile = boltstore.SmallDisk, boltstore.WriteFile
+	must, openAt, refused, seeded = boltstore.Must, boltstore.OpenAt, boltstore.Refused, boltstore.Seeded
+
+	smallDisk, tryOpen = boltstore.SmallDisk, boltstore.TryOpen
+
+	unusable, writeFile = boltstore.Unusable, boltstore.WriteFile
 )
 
 // logged is a new store of 10 accounts, and its log.
 func logged(t *testing.T, opts boltstore.Options) (s *boltstore.Store, path string, log *bytes.Buffer) {
 	t.Helper()
-	path, log = filepath.Join(t.TempDir(), "accounts.db"), new(bytes.Buffer)
-	opts.Path, opts.OpenTimeout, opts.Log = path, time.Second, slog.New(slog.NewTextHandler(log, nil))
-	s, err := boltstore.Open(t.Context(), opts)
+	path = filepath.Join(t.TempDir(), "accounts.db")
+	s, log, err := tryOpen(t, path, opts)
 	must(t, err)
 	t.Cleanup(func() { s.Close(context.Background()) })
 	_, err = s.Seed(t.Context(), store.Fakes(10))
@@ -55,12 +56,9 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitFailure(t, s, "deleted or moved away; all 10 accounts were put back at the path; a restart serves them")
-	_, getErr := s.Get(t.Context(), "10000")
-	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{})
-	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "CheckRecords": s.CheckRecords(t.Context()), "Failure": s.Failure()} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s = %v, want ErrUnavailable", call, err)
-		}
+	unusable(t, s)
+	if err := s.Failure(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Failure = %v, want ErrUnavailable", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
 		t.Errorf("%v, %v; want the mode that the file had", info.Mode(), err)
@@ -75,22 +73,12 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 	}
 }
 
-func TestLossIsFoundWithoutAnyRequest(t *testing.T) {
-	s, path := seeded(t, 10)
-	must(t, os.Remove(path))
-	await(t, "the database at its path", func() bool { _, err := os.Stat(path); return err == nil })
-	awaitFailure(t, s, "put back")
-}
-
 // The process that saved the accounts would save them again, over what another one wrote.
 func TestCopyAtThePathHasOneOwnerToo(t *testing.T) {
 	s, path := seeded(t, 10)
 	must(t, os.Remove(path))
 	awaitFailure(t, s, "all 10 accounts were put back")
-	_, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: 50 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("Open = %v, want that another process holds it", err)
-	}
+	refused(t, path, boltstore.Options{OpenTimeout: 50 * time.Millisecond}, "another process")
 	storetest.Close(t, s)
 	wantAccounts(t, path, 10)
 }
@@ -135,32 +123,6 @@ func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
 			wantAccounts(t, copies[0], 20)
 			wantAccounts(t, path, 3)
 		})
-	}
-}
-
-func TestDamagedLastCopyIsKeptAndNotServed(t *testing.T) {
-	s, path := seeded(t, 20)
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	must(t, err)
-	defer f.Close()
-	b, err := os.ReadFile(path)
-	must(t, err)
-	for at := 0; ; at++ { // in all pages, used or free
-		next := bytes.Index(b[at:], []byte("Person_5"))
-		if next < 0 {
-			break
-		}
-		at += next
-		_, err = f.WriteAt([]byte("?"), int64(at))
-		must(t, err)
-	}
-	must(t, os.Remove(path))
-	awaitFailure(t, s, "are kept in "+path+".rescued-")
-	if err := s.Failure(); !strings.Contains(err.Error(), "the copy is damaged: account \"10005\"") {
-		t.Errorf("Failure = %v, want the damage", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("at the path: %v, want nothing", err)
 	}
 }
 
@@ -264,16 +226,6 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 				t.Errorf("left behind: %q, %v", left, err)
 			}
 		})
-	}
-}
-
-func TestStopWithoutRoomForTheAccountsIsAFailure(t *testing.T) {
-	s, path, full := onFullDisk(t)
-	full()
-	must(t, os.Remove(path))
-	storetest.Close(t, s)
-	if err := s.Failure(); err == nil || !strings.Contains(err.Error(), "could not be saved") || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("Failure = %v, want that the accounts are lost", err)
 	}
 }
 

@@ -1,14 +1,11 @@
 package boltstore_test
 
 import (
-	"bytes"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
@@ -56,10 +53,7 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 				t.Fatalf("copies %q, %v", copies, err)
 			}
 			if c.device { // the folder with the witness is there
-				_, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, RescueDir: dir})
-				if err == nil || !strings.Contains(err.Error(), copies[0]) {
-					t.Errorf("Open = %v, want the copy named", err)
-				}
+				refused(t, path, boltstore.Options{RescueDir: dir}, copies[0])
 			}
 			wantAccounts(t, copies[0], 10)
 		})
@@ -68,56 +62,28 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 
 func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	_, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, RescueDir: filepath.Join(t.TempDir(), "none")})
-	if err == nil || !strings.Contains(err.Error(), "store.bolt.rescue_dir") {
-		t.Errorf("Open = %v, want the setting named", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a database was made: %v", err)
-	}
+	refused(t, path, boltstore.Options{RescueDir: filepath.Join(t.TempDir(), "none")}, "store.bolt.rescue_dir")
 }
 
-func TestLeftoversOfACrashAreRemovedAndCopiesAreNot(t *testing.T) {
+func TestCopiesOfALostDatabaseStayAndAreNamed(t *testing.T) {
 	s, path := seeded(t, 10)
 	storetest.Close(t, s)
 	dir := filepath.Dir(path)
-	old := time.Now().Add(-2 * boltstore.LeftoverAge)
-	stays := map[string]bool{
-		".accounts.db.new-123":          false,
-		".accounts.db.witness-9":        false,
-		".accounts.db.rescue-7":         true,
-		"accounts.db.rescued-2026":      true,
-		".accounts.db.new-":             true,
-		".accounts.db.new-12x":          true,
-		".accounts.db.newer-12":         true,
-		".other.db.new-123":             true,
-		".accounts.db.witness-9.backup": true,
+	stays := map[string]bool{".accounts.db.rescue-7": true, "accounts.db.rescued-2026": true, ".accounts.db.rescue-8": false}
+	for name, stay := range stays {
+		if stay {
+			writeFile(t, filepath.Join(dir, name), []byte("x"))
+		} else { // it was put back, and then came the crash
+			must(t, os.Link(path, filepath.Join(dir, name)))
+		}
 	}
-	for name := range stays {
-		writeFile(t, filepath.Join(dir, name), []byte("x"))
-		must(t, os.Chtimes(filepath.Join(dir, name), old, old))
-	}
-	must(t, os.Mkdir(filepath.Join(dir, ".accounts.db.new-1"), 0o700))
-	stays[".accounts.db.new-1"] = true
-	must(t, os.Link(path, filepath.Join(dir, ".accounts.db.rescue-8"))) // it was put back, and then came the crash
-	stays[".accounts.db.rescue-8"] = false
-	writeFile(t, filepath.Join(dir, ".accounts.db.new-5"), nil) // made just now, perhaps by another process
-	stays[".accounts.db.new-5"] = true
-	var log bytes.Buffer
-	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, log, err := tryOpen(t, path, boltstore.Options{})
 	must(t, err)
-	defer storetest.Close(t, s)
 	for name, want := range stays {
-		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want {
-			t.Errorf("%s: %v, want it there: %v", name, err, want)
+		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want || strings.Contains(log.String(), name) != want {
+			t.Errorf("%s: %v, want it there and in the log: %v\n%s", name, err, want, log)
 		}
 	}
-	for _, copied := range []string{".accounts.db.rescue-7", "accounts.db.rescued-2026"} {
-		if !strings.Contains(log.String(), copied) {
-			t.Errorf("the log does not name %s:\n%s", copied, &log)
-		}
-	}
-	if n := len(all(t, s)); n != 10 {
-		t.Errorf("%d accounts, want 10", n)
-	}
+	storetest.Close(t, s)
+	wantAccounts(t, path, 10)
 }

@@ -25,10 +25,6 @@ type witnessRecord struct {
 	txid uint64
 }
 
-func (k witnessRecord) String() string {
-	return fmt.Sprintf("%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
-}
-
 // readWitness returns the record of the witness. A missing or malformed one yields zero values.
 func readWitness(path string) (k witnessRecord, err error) {
 	text, err := os.ReadFile(witness(path))
@@ -61,7 +57,7 @@ func replaceWitness(h *handle, temporary string) error {
 		return fmt.Errorf("cannot create a file in its folder: %w", err)
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(k.String())
+	_, err = fmt.Fprintf(f, "%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -89,13 +85,8 @@ func (l location) compareWitness(h *handle) (older bool, err error) {
 // the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
 func (l location) writeWitness(h *handle) error {
 	err := replaceWitness(h, l.temporary("witness-"))
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		l.log.Warn("no witness can be left beside the database: if the file is lost, a new one will be made",
-			"path", l.path, "err", err)
-		return nil
-	case noSpace(err):
-		l.log.Warn("the witness beside the database can't be written anew: the disk is full",
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || noSpace(err) {
+		l.log.Warn("the witness beside the database can't be written: without one, a lost file is taken for a first start",
 			"path", l.path, "err", err)
 		return nil
 	}

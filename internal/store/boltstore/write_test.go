@@ -30,10 +30,8 @@ func unusable(t *testing.T, s *Store) {
 	defer cancel()
 	_, getErr := s.Get(ctx, "10000")
 	_, putErr := s.Put(ctx, "10000", store.Draft{Name: "x"}, store.Preconditions{})
-	for call, err := range map[string]error{"Get": getErr, "Put": putErr, "Check": s.Check(ctx)} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s of a latched store = %v, want ErrUnavailable", call, err)
-		}
+	for _, err := range []error{getErr, putErr, s.Check(ctx), s.CheckRecords(ctx)} {
+		wantErr(t, err, store.ErrUnavailable)
 	}
 }
 
@@ -43,39 +41,33 @@ func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 		s.h.file.Close() // what follows of this commit fails as a broken disk does
 		return putName("1", "x")(tx)
 	})
-	if !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
+	wantErr(t, err, store.ErrOutcomeUnknown)
 	unusable(t, s)
 }
 
-func TestFileReplacedDuringACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
-	s, path := seeded(t, 10)
-	_, other := seeded(t, 3)
-	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		must(t, os.Rename(other, path))
-		return putName("1", "x")(tx)
-	})
-	if !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
-	await(t, "the latch", func() bool { return s.latch.err() != nil })
-	unusable(t, s)
-}
-
-func TestFileMovedAwayDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
-	s, path := seeded(t, 10)
-	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		must(t, os.Rename(path, path+".old"))
-		return putName("1", "x")(tx)
-	})
-	if !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
-	await(t, "the latch", func() bool { return s.latch.err() != nil })
-	storetest.Close(t, s)
-	if acc, err := openAt(t, path).Get(t.Context(), "1"); err != nil || acc.Name != "x" {
-		t.Errorf("Get = %+v, %v; want what was committed", acc, err)
+func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
+	closed, other := seeded(t, 3)
+	storetest.Close(t, closed)
+	for name, c := range map[string]struct {
+		lose func(path string) error
+		want string // account at the path afterwards
+	}{
+		"replaced":   {func(path string) error { return os.Rename(other, path) }, "10000"},
+		"moved away": {func(path string) error { return os.Rename(path, path+".old") }, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+				must(t, c.lose(path))
+				return putName("1", "x")(tx)
+			})
+			wantErr(t, err, store.ErrOutcomeUnknown)
+			await(t, "the latch", func() bool { return s.latch.err() != nil })
+			unusable(t, s)
+			storetest.Close(t, s)
+			_, err = openAt(t, path).Get(t.Context(), store.ID(c.want))
+			must(t, err)
+		})
 	}
 }
 
@@ -85,15 +77,11 @@ func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 		must(t, os.Rename(path, path+".old"))
 		lost := s.h.atPath()
 		must(t, os.Rename(path+".old", path))
-		if !errors.Is(lost, errReplaced) {
-			t.Errorf("atPath = %v, want that it was moved away", lost)
-		}
+		wantErr(t, lost, errReplaced)
 		s.rescue.try(lost, false)
 		return putName("10000", "after")(tx)
 	}))
-	if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "after" {
-		t.Errorf("Get = %+v, %v", acc, err)
-	}
+	wantName(t, s, "10000", "after")
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q %v", left, err)
 	}
@@ -113,15 +101,11 @@ func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 
 func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
-	if err := s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }); !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown", err)
-	}
+	wantErr(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
 	unusable(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := s.Close(ctx); err != nil {
-		t.Errorf("Close: %v", err)
-	}
+	must(t, s.Close(ctx))
 }
 
 // blocked holds the committer inside a change until release is called.
@@ -154,11 +138,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Preconditions{})
 		answer <- err
 	}()
-	for deadline := time.Now().Add(10 * time.Second); len(s.committer.writes) == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the write never came into the queue")
-		}
-	}
+	await(t, "the write in the queue", func() bool { return len(s.committer.writes) == 1 })
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
@@ -167,9 +147,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil { // the queue is worked off
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), "cancelled"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Get = %v, want ErrNotFound", err)
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "cancelled")), store.ErrNotFound)
 }
 
 func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
@@ -190,12 +168,8 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 		t.Errorf("update = %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	close(gate)
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-		t.Errorf("the store goes on: %v", err)
-	}
-	if _, err := s.Get(t.Context(), "made"); err != nil {
-		t.Errorf("it happened after all: %v", err)
-	}
+	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, errOf(s.Get(t.Context(), "made")))
 }
 
 func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
@@ -208,9 +182,7 @@ func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Close = %v, want the deadline", err)
-	}
+	wantErr(t, s.Close(ctx), context.DeadlineExceeded)
 	release()
 }
 
@@ -219,17 +191,10 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	long := time.Now().Add(-hangAfter - time.Second)
 	s.watch.checkStarted.Store(&long) // as of a Check whose pread hangs
 	s.watch.hungSince.Store(&long)
-	_, getErr := s.Get(t.Context(), "10000")
-	_, putErr := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
-	for call, err := range map[string]error{"Get": getErr, "Put": putErr} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s = %v, want ErrUnavailable", call, err)
-		}
-	}
+	wantErr(t, errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable)
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
 	s.watch.checkStarted.Store(nil)
-	if _, err := s.Get(t.Context(), "10000"); err != nil {
-		t.Errorf("Get after the disk answered: %v", err)
-	}
+	must(t, errOf(s.Get(t.Context(), "10000")))
 }
 
 func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
@@ -238,14 +203,10 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			s, path := seeded(t, 10)
 			other, otherPath := seeded(t, 10)
 			for range 20 {
-				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-					t.Fatal(err)
-				}
+				put(t, s)
 			}
 			for range writes {
-				if _, err := other.Put(t.Context(), "10000", store.Draft{Name: "y"}, store.Preconditions{}); err != nil {
-					t.Fatal(err)
-				}
+				put(t, other)
 			}
 			content, err := os.ReadFile(otherPath)
 			must(t, err)

@@ -212,35 +212,55 @@ func answersAreKeptForTheirTime(t *testing.T, open Opener) {
 	}
 }
 
-// If two had won the same version, the last one would be lower.
+// Each version has one winner. A Get sees no older version than the last one that was acknowledged before it began or
+// that its racer saw. A write is refused only when another one has replaced the version.
 func oneOfManyWinsEachVersion(t *testing.T, open Opener) {
 	s := open.Open(t)
 	put(t, s, "shared", "x")
-	const racers, each = 16, 5
+	const racers, versions = 64, 60
+	var mu sync.Mutex
+	winners := make(map[int64]int)
+	var acked atomic.Int64 // at least so far
 	var wg sync.WaitGroup
 	for range racers {
 		wg.Go(func() {
-			for won := 0; won < each; {
+			for seen := int64(1); ; {
+				least := max(acked.Load(), seen)
 				acc, err := s.Get(t.Context(), "shared")
-				if err != nil {
-					t.Errorf("Get = %v", err)
+				if err != nil || acc.Version < least {
+					t.Errorf("Get = %+v, %v; want version %d or later", acc, err, least)
 					return
 				}
-				terms := store.Preconditions{Revisions: []store.Revision{acc.Revision()}}
-				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, terms)
+				if seen = acc.Version; seen >= versions {
+					return
+				}
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Preconditions{Revisions: []store.Revision{acc.Revision()}})
 				switch {
-				case err == nil && w.Account.Version == acc.Version+1:
-					won++
-				case !errors.Is(err, store.ErrVersion):
-					t.Errorf("Put = version %d after %d, %v", w.Account.Version, acc.Version, err)
+				case err == nil && w.Account.Version != acc.Version+1:
+					t.Errorf("version %d after %d", w.Account.Version, acc.Version)
+				case err == nil:
+					mu.Lock()
+					winners[w.Account.Version]++
+					acked.Store(max(acked.Load(), w.Account.Version))
+					mu.Unlock()
+				case errors.Is(err, store.ErrVersion):
+					seen++
+				default:
+					t.Errorf("Put = %v", err)
 					return
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if last := get(t, s, "shared").Version; last != 1+racers*each {
-		t.Errorf("last version %d, want %d", last, 1+racers*each)
+	last := get(t, s, "shared").Version
+	for v := int64(2); v <= last; v++ {
+		if winners[v] != 1 {
+			t.Errorf("version %d has %d winners", v, winners[v])
+		}
+	}
+	if last < versions || int64(len(winners)) != last-1 {
+		t.Errorf("last version %d, %d had winners", last, len(winners))
 	}
 }
 

@@ -55,6 +55,7 @@ type Page struct {
 	Count int // of elements: 1 to 65,535 of a branch page, 0 to 65,535 of a leaf page
 	Pages int // that it takes in the file: 1, and those that follow as part of it
 	b     []byte
+	end   uint64 // where the last element ends in b
 }
 
 // parsePage checks all that the methods of Page rely on. It holds pages to more than bbolt does: bbolt packs elements
@@ -73,24 +74,25 @@ func parsePage(b []byte, id uint64) (Page, error) {
 		return damaged("its header says that it is page %d", h.ID)
 	case h.Flags != BranchPage && h.Flags != LeafPage:
 		return damaged("its header says type %#x, neither branch nor leaf", h.Flags)
-	case !p.Leaf && p.Count == 0 || !p.packed():
+	case !p.Leaf && p.Count == 0 || !p.pack():
 		return damaged("its elements don't fit together: their count, places, lengths or order are damaged")
 	}
 	return p, nil
 }
 
-// packed says whether the elements lie within the page, without gaps and in order of their keys.
-func (p Page) packed() bool {
-	next := uint64(HeaderSize + p.Count*elementSize)
-	if uint64(len(p.b)) < next {
+// pack finds the end of the elements. It says whether they lie within the page, without gaps and in order of their
+// keys.
+func (p *Page) pack() (ok bool) {
+	size := uint64(len(p.b))
+	if p.end = uint64(HeaderSize + p.Count*elementSize); p.end > size {
 		return false
 	}
 	for i := range p.Count {
 		from, keyLen, valueLen := p.place(i)
-		if from != next || from+keyLen+valueLen > uint64(len(p.b)) {
+		if from != p.end || from+keyLen+valueLen > size {
 			return false
 		}
-		next = from + keyLen + valueLen
+		p.end = from + keyLen + valueLen
 		if i > 0 && bytes.Compare(p.Key(i-1), p.Key(i)) >= 0 {
 			return false
 		}
@@ -156,32 +158,23 @@ func (p Page) Bucket(i int) (root uint64, inline Page, err error) {
 		damaged.What += ": " + inside.What
 		return 0, Page{}, damaged
 	}
-	if !inline.Leaf || inline.Pages != 1 || inline.end() != len(inline.b) {
+	if !inline.Leaf || inline.Pages != 1 || inline.end != uint64(len(inline.b)) {
 		return 0, Page{}, damaged
 	}
 	inline.ID = p.ID
 	return 0, inline, nil
 }
 
-// end returns where the last element ends.
-func (p Page) end() int {
-	if p.Count == 0 {
-		return HeaderSize
-	}
-	from, keyLen, valueLen := p.place(p.Count - 1)
-	return int(from + keyLen + valueLen)
-}
-
 // childOf returns the element of a branch page that leads to key.
 func (p Page) childOf(key []byte) int {
-	i := p.search(key)
-	if i == p.Count || !bytes.Equal(p.Key(i), key) {
+	i, exact := p.find(key)
+	if !exact {
 		i = max(i-1, 0) // a branch's key is the first of its child
 	}
 	return i
 }
 
-// search returns the first element whose key is not less than key, or Count.
-func (p Page) search(key []byte) int {
-	return sort.Search(p.Count, func(i int) bool { return bytes.Compare(p.Key(i), key) >= 0 })
+// find returns the first element whose key is not less than key, or Count, and whether it is the element of key.
+func (p Page) find(key []byte) (i int, found bool) {
+	return sort.Find(p.Count, func(i int) int { return bytes.Compare(key, p.Key(i)) })
 }

@@ -22,29 +22,24 @@ var ErrNoBucket = errors.New("bucket is gone")
 // Snapshot is the database as one transaction sees it. It is stable as long as that transaction lives, which keeps
 // its pages from being used again.
 type Snapshot struct {
-	file     io.ReaderAt
-	pageSize int64
-	root     uint64
-}
-
-// NewSnapshot returns the snapshot whose bucket of buckets begins at the page root. pageSize is in bytes.
-func NewSnapshot(f io.ReaderAt, pageSize int64, root uint64) Snapshot {
-	return Snapshot{file: f, pageSize: pageSize, root: root}
+	File     io.ReaderAt
+	PageSize int64  // in bytes
+	Root     uint64 // page id of the bucket that holds all other buckets
 }
 
 // Page reads a page of a tree with those that follow as part of it. An error is a *Damage, or that of a read.
 func (s Snapshot) Page(id uint64) (Page, error) {
-	b := make([]byte, s.pageSize)
-	if _, err := s.file.ReadAt(b, int64(id)*s.pageSize); err != nil {
+	b := make([]byte, s.PageSize)
+	if _, err := s.File.ReadAt(b, int64(id)*s.PageSize); err != nil {
 		return Page{}, fmt.Errorf("page %d: %w", id, err)
 	}
 	h := ParseHeader(b)
-	if more := int64(h.Overflow) * s.pageSize; h.ID == id && more > 0 {
+	if more := int64(h.Overflow) * s.PageSize; h.ID == id && more > 0 {
 		if more > maxOverflow {
 			return Page{}, &Damage{id, fmt.Sprintf("its header says that %d pages follow as part of it", h.Overflow)}
 		}
 		b = append(b, make([]byte, more)...)
-		if _, err := s.file.ReadAt(b[s.pageSize:], (int64(id)+1)*s.pageSize); err != nil {
+		if _, err := s.File.ReadAt(b[s.PageSize:], (int64(id)+1)*s.PageSize); err != nil {
 			return Page{}, fmt.Errorf("page %d: %w", id, err)
 		}
 	}
@@ -60,12 +55,12 @@ type Tree struct {
 
 // Bucket returns the top-level bucket of this name, or ErrNoBucket.
 func (s Snapshot) Bucket(name []byte) (Tree, error) {
-	leaf, _, err := Tree{snapshot: s, root: s.root}.Leaf(name)
+	leaf, _, err := Tree{snapshot: s, root: s.Root}.Leaf(name)
 	if err != nil {
 		return Tree{}, err
 	}
-	i := leaf.search(name)
-	if i == leaf.Count || !bytes.Equal(leaf.Key(i), name) || !leaf.IsBucket(i) {
+	i, found := leaf.find(name)
+	if !found || !leaf.IsBucket(i) {
 		return Tree{}, fmt.Errorf("%w: %s", ErrNoBucket, name)
 	}
 	t := Tree{snapshot: s}
@@ -79,7 +74,7 @@ func (t Tree) Get(key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := leaf.search(key); i < leaf.Count && bytes.Equal(leaf.Key(i), key) {
+	if i, found := leaf.find(key); found {
 		return leaf.Value(i), nil
 	}
 	return nil, nil
@@ -92,7 +87,7 @@ func (t Tree) After(key []byte, f func(k, v []byte) bool) error {
 		if err != nil {
 			return err
 		}
-		for i := leaf.search(at); i < leaf.Count; i++ {
+		for i, _ := leaf.find(at); i < leaf.Count; i++ {
 			if k := leaf.Key(i); !bytes.Equal(k, key) && !f(k, leaf.Value(i)) {
 				return nil
 			}
@@ -114,8 +109,7 @@ func (t Tree) Each(keys [][]byte, f func(k, v []byte) bool) error {
 				return err
 			}
 		}
-		i := leaf.search(key)
-		if i < leaf.Count && bytes.Equal(leaf.Key(i), key) && !f(key, leaf.Value(i)) {
+		if i, found := leaf.find(key); found && !f(key, leaf.Value(i)) {
 			return nil
 		}
 	}

@@ -42,7 +42,7 @@ func must(t testing.TB, err error) {
 
 // snapshot is the database as tx sees it.
 func snapshot(f *os.File, tx *bbolt.Tx) boltfile.Snapshot {
-	return boltfile.NewSnapshot(f, int64(tx.DB().Info().PageSize), uint64(tx.Cursor().Bucket().Root()))
+	return boltfile.Snapshot{File: f, PageSize: int64(tx.DB().Info().PageSize), Root: uint64(tx.Cursor().Bucket().Root())}
 }
 
 // TestPagesReadAsBboltReads compares every lookup and walk with bbolt's own, on
@@ -121,7 +121,7 @@ func TestMissingBucketIsToldFromDamage(t *testing.T) {
 		return nil
 	}))
 	var damage *boltfile.Damage
-	zeros := boltfile.NewSnapshot(bytes.NewReader(make([]byte, 1<<16)), 4096, 3)
+	zeros := boltfile.Snapshot{File: bytes.NewReader(make([]byte, 1<<16)), PageSize: 4096, Root: 3}
 	if _, err := zeros.Bucket(bucket); !errors.As(err, &damage) || damage.Page != 3 {
 		t.Errorf("Bucket in a page of zeros = %v, want damage of page 3", err)
 	}
@@ -155,7 +155,7 @@ func FuzzPages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, at uint32, value uint64) {
 		content := bytes.Clone(good)
 		binary.NativeEndian.PutUint64(content[int(at)%(len(content)-8):], value)
-		b, err := boltfile.NewSnapshot(bytes.NewReader(content), 4096, top).Bucket(bucket)
+		b, err := boltfile.Snapshot{File: bytes.NewReader(content), PageSize: 4096, Root: top}.Bucket(bucket)
 		if err != nil {
 			return
 		}

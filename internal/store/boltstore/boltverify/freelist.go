@@ -22,7 +22,7 @@ func (w *walker) freelist() bool {
 		w.find(where, "%v", err)
 		return false
 	}
-	if !w.claim(theMeta, id, 1+uint64(h.Overflow)) {
+	if !w.claimTree(theMeta, id, 1+uint64(h.Overflow)) {
 		return false
 	}
 	size := (1+int64(h.Overflow))*w.meta.PageSize - boltfile.HeaderSize
@@ -65,7 +65,7 @@ func (w *walker) free(where string, id uint64) {
 	if !w.inBounds(where, id, 1) {
 		return
 	}
-	switch w.uses.claim(id, onFreelist) {
+	switch w.claim(id, onFreelist) {
 	case unused:
 		w.report.FreePages++
 	case inTree:

@@ -10,22 +10,17 @@ import (
 
 func TestVerifiedFileIsLockedForServicesAndNotForReaders(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	if err := os.WriteFile(path, make([]byte, 1<<16), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := open(path)
-	if err != nil {
+	writeErr := os.WriteFile(path, make([]byte, 1<<16), 0o600)
+	f, openErr := open(path)
+	service, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err := errors.Join(writeErr, openErr, err); err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	defer service.Close()
 	if report, err := Verify(t.Context(), path); err != nil || report.Intact {
 		t.Errorf("Verify beside another one: %+v, %v", report, err)
 	}
-	service, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer service.Close()
 	lock := func() error { return syscall.Flock(int(service.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) } // as bbolt does
 	if err := lock(); !errors.Is(err, syscall.EWOULDBLOCK) {
 		t.Errorf("a service locks the file while it is read: %v", err)

@@ -1,6 +1,7 @@
 package boltverify_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -103,7 +104,8 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsWrongBuckets(t *testing.T) {
+func TestVerifyFindsWrongBucketsAndAnswers(t *testing.T) {
+	answer := boltfile.AnswerKey("5")
 	for name, c := range map[string]struct {
 		do   func(tx *bbolt.Tx) error
 		want string
@@ -122,8 +124,36 @@ func TestVerifyFindsWrongBuckets(t *testing.T) {
 		"nothing at all": {func(tx *bbolt.Tx) error {
 			return errors.Join(tx.DeleteBucket(boltfile.AccountBucket), tx.DeleteBucket(boltfile.MetaBucket))
 		}, "another program's"},
+		"answer changed": {func(tx *bbolt.Tx) error {
+			record := bytes.Clone(tx.Bucket(boltfile.AnswerBucket).Get(answer))
+			record[len(record)-1] ^= 1
+			return tx.Bucket(boltfile.AnswerBucket).Put(answer, record)
+		}, "wrong checksum"},
+		"answer too short": {func(tx *bbolt.Tx) error {
+			return tx.Bucket(boltfile.AnswerBucket).Put(answer, boltfile.Seal(answer, []byte("short")))
+		}, "too short"},
+		"answer in JSON": {func(tx *bbolt.Tx) error {
+			return tx.Bucket(boltfile.AnswerBucket).Put(answer, bytes.Repeat([]byte("{"), 90))
+		}, "unknown format"},
+		"answer gone": {func(tx *bbolt.Tx) error { return tx.Bucket(boltfile.AnswerBucket).Delete(answer) }, "answers has 9 records and answers by age 10"},
+		"age of nothing": {func(tx *bbolt.Tx) error {
+			return tx.Bucket(boltfile.AgeBucket).Put(answer, boltfile.Seal(answer, nil))
+		}, "unknown format"},
+		"ages gone": {func(tx *bbolt.Tx) error { return tx.DeleteBucket(boltfile.AgeBucket) }, "answers has 10 records and answers by age 0"},
+		"a bucket among answers": {func(tx *bbolt.Tx) error {
+			_, err := tx.Bucket(boltfile.AnswerBucket).CreateBucket([]byte("in"))
+			return err
+		}, `"in" is no record`},
 	} {
 		path := closedFile(t, 300)
+		s := openAt(t, path)
+		for i := range 10 {
+			_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{Idempotency: &store.Idempotency{
+				Key: fmt.Sprint(i), Answer: func(store.Written) []byte { return []byte("answer") },
+			}})
+			must(t, err)
+		}
+		storetest.Close(t, s)
 		db, err := bbolt.Open(path, 0, nil)
 		must(t, err)
 		must(t, errors.Join(db.Update(c.do), db.Close()))

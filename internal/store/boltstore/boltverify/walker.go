@@ -19,13 +19,39 @@ type walker struct {
 	meta   boltfile.Meta
 	report *Report
 
-	uses  *uses
-	depth int // of the page at hand below the first, through all buckets
+	uses    map[uint64]*[usesBlock]use // of the blocks of pages that have one: the holes of a sparse file take no memory
+	claimed int64                      // how many pages have a use
+	depth   int                        // of the page at hand below the first, through all buckets
 
 	answers, ages int
 	names         map[string]bool // of buckets: ours that were found
 	others        []string        // the first of those that are not ours
 	sentinel      bool
+}
+
+// use says what a page is used for.
+type use uint8
+
+const (
+	unused use = iota
+	inTree     // or a meta page, or a part of the list of free pages itself
+	onFreelist
+)
+
+const usesBlock = 64 // pages
+
+// claim gives a page its use, and returns the one it had. Only the first claim counts.
+func (w *walker) claim(id uint64, as use) (before use) {
+	block, known := w.uses[id/usesBlock]
+	if !known {
+		block = new([usesBlock]use)
+		w.uses[id/usesBlock] = block
+	}
+	if before = block[id%usesBlock]; before == unused {
+		block[id%usesBlock] = as
+		w.claimed++
+	}
+	return before
 }
 
 // maxOthers bounds how many buckets that are not ours a finding names.
@@ -34,7 +60,9 @@ const maxOthers = 10
 // walk reads all that hangs on the newest meta page: the bucket of buckets and the list of free pages. After the end
 // of ctx it returns early.
 func (w *walker) walk() {
-	w.uses, w.names = newUses(), make(map[string]bool)
+	w.uses, w.names = make(map[uint64]*[usesBlock]use), make(map[string]bool)
+	w.claim(0, inTree) // the meta pages
+	w.claim(1, inTree)
 	w.bucket(theMeta, w.meta.Root, w.topLevel)
 	if w.ended() {
 		return
@@ -43,8 +71,12 @@ func (w *walker) walk() {
 	if w.meta.Freelist == boltfile.NoFreelist || !w.freelist() {
 		return
 	}
-	if n := uint64(w.meta.HighWater) - w.uses.claimed; n > 0 {
-		w.find(at(w.uses.firstUnused()), "is neither in use nor free, one of %d such pages", n)
+	if n := w.meta.HighWater - w.claimed; n > 0 {
+		first := uint64(0)
+		for w.claim(first, inTree) != unused {
+			first++
+		}
+		w.find(at(first), "is neither in use nor free, one of %d such pages", n)
 	}
 }
 
@@ -124,7 +156,7 @@ func (w *walker) tree(from string, id uint64, isRoot bool, each visit) (first []
 
 // page claims and reads a page of a tree with those that follow as part of it.
 func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
-	if w.ended() || !w.claim(from, id, 1) {
+	if w.ended() || !w.claimTree(from, id, 1) {
 		return boltfile.Page{}, false
 	}
 	if w.depth == boltfile.MaxDepth {
@@ -136,7 +168,7 @@ func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
 		w.damage(id, err)
 		return boltfile.Page{}, false
 	}
-	return p, w.claim(at(id), id+1, uint64(p.Pages-1))
+	return p, w.claimTree(at(id), id+1, uint64(p.Pages-1))
 }
 
 // damage notes the error of reading a page.
@@ -152,8 +184,8 @@ func (w *walker) damage(id uint64, err error) {
 	w.find(at(id), "cannot be read: %v", err)
 }
 
-// claim notes that n pages from id belong to a tree or to the list of free pages itself, and says whether they can.
-func (w *walker) claim(from string, id, n uint64) (ok bool) {
+// claimTree notes that n pages from id belong to a tree or to the list of free pages itself, and says whether they can.
+func (w *walker) claimTree(from string, id, n uint64) (ok bool) {
 	if n == 0 {
 		return true
 	}
@@ -162,7 +194,7 @@ func (w *walker) claim(from string, id, n uint64) (ok bool) {
 	}
 	ok = true
 	for i := id; i < id+n; i++ {
-		if w.uses.claim(i, inTree) != unused {
+		if w.claim(i, inTree) != unused {
 			w.find(from, "leads to page %d, which is in use already", i)
 			ok = false
 		}
