@@ -22,9 +22,10 @@ import (
 // proxies and trusted certificates from the environment only once.
 func TestMain(m *testing.M) {
 	if url := os.Getenv("DEPENDENCY_TEST_URL"); url != "" {
-		run, err := New(url, brief, 3)
+		timeout, _ := time.ParseDuration(os.Getenv("DEPENDENCY_TEST_TIMEOUT"))
+		run, err := New(url, timeout, 3)
 		if err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), brief)
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			err = run(ctx)
 		}
@@ -35,10 +36,10 @@ func TestMain(m *testing.M) {
 }
 
 // askElsewhere asks url in a process with env, and returns its error; "<nil>" is healthy.
-func askElsewhere(t *testing.T, url string, env ...string) string {
+func askElsewhere(t *testing.T, url string, timeout time.Duration, env ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(env, "DEPENDENCY_TEST_URL="+url, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(env, "DEPENDENCY_TEST_URL="+url, "DEPENDENCY_TEST_TIMEOUT="+timeout.String(), "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -51,7 +52,7 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer proxy.Close()
 	// an address for documents (RFC 5737): to one of our own Go uses no proxy
-	got := askElsewhere(t, "http://192.0.2.1/", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "ALL_PROXY="+proxy.URL)
+	got := askElsewhere(t, "http://192.0.2.1/", brief, "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "ALL_PROXY="+proxy.URL)
 	if n := asked.Load(); n != 0 || got == "<nil>" {
 		t.Errorf("the proxy was asked %d times and the run gave %q; want none, and no success", n, got)
 	}
@@ -61,7 +62,7 @@ func TestTheAuthoritiesOfTheSystemAreTrusted(t *testing.T) {
 	ca := newAuthority(t)
 	server := newH2Server(t, ca.server(t, 1000*time.Hour, "localhost"))
 	url := "https://localhost:" + server[strings.LastIndexByte(server, ':')+1:]
-	if got := askElsewhere(t, url, "SSL_CERT_FILE="+ca.file); got != "<nil>" {
+	if got := askElsewhere(t, url, ample, "SSL_CERT_FILE="+ca.file); got != "<nil>" {
 		t.Errorf("%q, want it healthy", got)
 	}
 }
