@@ -14,6 +14,7 @@ type Loaded struct {
 	Config
 	Warnings []string // unknown names that were ignored
 	Hidden   []string // keys of the file that the environment sets to another value, and where both stand
+	Notes    []string // what the caller wants Print to say of the machine; Load leaves it empty
 	origins  map[string]source
 }
 

@@ -34,18 +34,27 @@ func plainValue(value any) any {
 	return format(value)
 }
 
-func (l Loaded) printYAML(w io.Writer) error {
+// comments are the notes, each on a line.
+func (l Loaded) comments() *strings.Builder {
 	var b strings.Builder
+	for _, note := range l.Notes {
+		fmt.Fprintf(&b, "# %s\n", note)
+	}
+	return &b
+}
+
+func (l Loaded) printYAML(w io.Writer) error {
+	b := l.comments()
 	open := "" // the section of the line before
 	for _, r := range rowsOf(l.Config) {
 		path := strings.Split(r.key, ".")
 		for i, name := range path {
 			if section := strings.Join(path[:i+1], "."); !strings.HasPrefix(open+".", section+".") {
-				fmt.Fprintf(&b, "\n%s%s:", strings.Repeat("  ", i), yamlText(name))
+				fmt.Fprintf(b, "\n%s%s:", strings.Repeat("  ", i), yamlText(name))
 			}
 		}
 		open = parent(r.key)
-		fmt.Fprintf(&b, " %s # %s", yamlText(plainValue(r.value)), l.origins[r.key])
+		fmt.Fprintf(b, " %s # %s", yamlText(plainValue(r.value)), l.origins[r.key])
 	}
 	b.WriteByte('\n')
 	_, err := io.WriteString(w, strings.TrimPrefix(b.String(), "\n"))
@@ -77,6 +86,9 @@ func (l Loaded) printJSON(w io.Writer) error {
 		origins[r.key] = l.origins[r.key].String()
 	}
 	root["origins"] = origins
+	if len(l.Notes) > 0 {
+		root["notes"] = l.Notes
+	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -84,14 +96,14 @@ func (l Loaded) printJSON(w io.Writer) error {
 }
 
 func (l Loaded) printEnv(w io.Writer) error {
-	var b strings.Builder
+	b := l.comments()
 	for _, r := range rowsOf(l.Config) {
 		name, from := variable(r.key), l.origins[r.key]
 		if strings.Contains(name, "-") {
-			fmt.Fprintf(&b, "# %s can only be set in a file (%s)\n", r.key, from)
+			fmt.Fprintf(b, "# %s can only be set in a file (%s)\n", r.key, from)
 			continue
 		}
-		fmt.Fprintf(&b, "# %s\n%s=%s\n", from, name, format(r.value))
+		fmt.Fprintf(b, "# %s\n%s=%s\n", from, name, format(r.value))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

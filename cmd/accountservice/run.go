@@ -111,7 +111,7 @@ func newConfigCommand(p program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(p.stderr, "memory limit of the Go runtime:", limitMemory())
+			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+limitMemory())
 			return cfg.Print(p.stdout, format)
 		},
 	}
