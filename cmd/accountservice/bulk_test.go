@@ -180,7 +180,7 @@ func TestFaultyLinesAreNamedAndStopAnImport(t *testing.T) {
 	if strings.Contains(r.Stderr, "hunter2") {
 		t.Errorf("a value is repeated: %s", r.Stderr)
 	}
-	runs(t, command(path, "import", "--dry-run", file)).is(t, 1, "2000 created, 0 replaced, 10000 unchanged", ":12003: ")
+	runs(t, command(path, "import", "--dry-run", file)).is(t, 1, "2000 would be created, 0 replaced, 10000 unchanged", ":12003: ")
 	runs(t, command(path, "export")).is(t, 0, line(0), "exported 10000 accounts")
 }
 

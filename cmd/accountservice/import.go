@@ -68,7 +68,7 @@ func (i importing) run(ctx context.Context, url string) error {
 	i.shown.clear()
 	format := "imported %d lines in %s: %d created, %d replaced, %d unchanged\n"
 	if i.dryRun {
-		format = "checked %d lines in %s: without faults, %d would be created, %d replaced, %d left alone\n"
+		format = "checked %d lines in %s: of those without faults %d would be created, %d replaced, %d unchanged\n"
 	}
 	fmt.Fprintf(i.stdout, format, stored.Lines, i.shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
 	var ended *transfer.Error
