@@ -63,7 +63,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.rescueDir == "" {
 		s.rescueDir = filepath.Dir(s.path)
 	}
-	err := s.usableFolder()
+	err := s.absolute()
+	if err == nil {
+		err = s.usableFolder()
+	}
 	if err == nil {
 		err = s.create(opts.MustExist)
 	}

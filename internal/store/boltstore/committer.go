@@ -92,16 +92,23 @@ func (c *committer) run(stop <-chan struct{}) {
 		case <-look.C:
 			c.rescue.look(false)
 		case w := <-c.writes:
-			if err := c.commit(c.collect(w)); errors.Is(err, errReplaced) && c.alive() {
+			if err := c.commit(c.collect(w)); errors.Is(err, errReplaced) {
 				c.rescue.look(false)
 			}
 		}
 	}
 }
 
-// alive is true until the store fails. A store that was latched because its file was lost still has the accounts, and
-// they may be lost again where they were saved.
-func (c *committer) alive() bool { return c.latch.err() == nil || c.rescue.result.Load() != nil }
+// alive is true as long as the accounts can be read. A latched store still has them, and its file may be lost, or lost
+// again where it was saved.
+func (c *committer) alive() bool {
+	select {
+	case <-c.latch.stuck:
+		return false
+	default:
+		return true
+	}
+}
 
 func (c *committer) collect(first *write) []*write {
 	batch := []*write{first}

@@ -6,3 +6,8 @@ var (
 
 	SmallDisk, TryOpen, Unusable, WriteFile = smallDisk, tryOpen, unusable, writeFile
 )
+
+// LatchForTest ends the store as a failed commit does.
+func (s *Store) LatchForTest(err error) { s.latch.set(err) }
+
+var WantName = wantName

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 
@@ -30,7 +31,8 @@ type handle struct {
 	committed atomic.Uint64 // the last transaction
 	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
 	// nothing.
-	hasName bool
+	hasName   bool
+	folderDev uint64 // the device of the file's folder when it was opened
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
@@ -64,6 +66,9 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 	if info, err := h.file.Stat(); err == nil {
 		h.hasName = links(info) > 0
 	}
+	if folder, err := os.Stat(filepath.Dir(path)); err == nil {
+		h.folderDev = device(folder)
+	}
 	return h, nil
 }
 
@@ -87,8 +92,8 @@ func (h *handle) atPath() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
-	case err != nil:
-		return err
+	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
+		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)
 	case !os.SameFile(open, there):
 		return fmt.Errorf("%w: another file was put at %s", errReplaced, h.path)
 	case h.deleted(open):
@@ -101,6 +106,8 @@ func (h *handle) atPath() error {
 // deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
 // file, whose original was deleted.
 func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
+
+func device(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }
 
 func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
 

@@ -23,6 +23,14 @@ func (l location) temporary(kind string) string { return "." + filepath.Base(l.p
 // rescuedName is how the name of a copy that was kept begins.
 func (l location) rescuedName() string { return filepath.Base(l.path) + ".rescued-" }
 
+// absolute makes the paths independent of the working folder, which can be moved while the store is open.
+func (l *location) absolute() (err error) {
+	if l.path, err = filepath.Abs(l.path); err == nil {
+		l.rescueDir, err = filepath.Abs(l.rescueDir)
+	}
+	return err
+}
+
 // tidy removes the temporary name of a copy that is the open database: a crash came after it was put at the path. All
 // other copies stay, because each may be the last one; the log names them.
 func (l location) tidy(open *os.File) {

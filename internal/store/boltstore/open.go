@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,12 +60,8 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 		if err := h.prepare(); err != nil {
 			return err
 		}
-		older, err := l.compareWitness(h)
-		if err == nil && older && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older
-			err = errNewestRefused
-		}
-		if err != nil {
-			return err
+		if l.compareWitness(h) && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older
+			return errNewestRefused
 		}
 		if damage != nil {
 			if err := h.rewriteMeta(); err != nil {
@@ -108,13 +105,14 @@ func (l location) create(mustExist bool) error {
 	case mustExist:
 		return errors.New("no such file, and store.bolt.create is never; check the path and that its volume is mounted")
 	}
-	if _, err := os.Lstat(witness(l.path)); !errors.Is(err, fs.ErrNotExist) {
-		backup := "a backup"
-		if copies := l.copies(); len(copies) > 0 {
-			backup += fmt.Sprintf(" or a copy that was rescued (%s)", strings.Join(copies, ", "))
-		}
-		return fmt.Errorf("the file is gone, and %s says that there was one; "+
-			"restore %s, or remove that file too to begin anew", witness(l.path), backup)
+	_, err = os.Lstat(witness(l.path))
+	switch copies := strings.Join(l.copies(), ", "); {
+	case !errors.Is(err, fs.ErrNotExist) && copies == "":
+		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup, "+
+			"or remove %[1]s to begin with a new database", witness(l.path))
+	case copies != "":
+		return fmt.Errorf("the file is gone, and a copy that was rescued is there (%s); verify it and put it at the path, "+
+			"or remove it and %s to begin with a new database", copies, witness(l.path))
 	}
 	dir := filepath.Dir(l.path)
 	tmp, err := os.CreateTemp(dir, l.temporary("new-"))
@@ -166,6 +164,12 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 	if err := lock(ctx, f, opts); err != nil {
 		f.Close()
 		return nil, err
+	}
+	// the process that held it may have put another file at the path
+	open, err := f.Stat()
+	if there, gone := os.Stat(path); err != nil || gone != nil || !os.SameFile(open, there) {
+		f.Close()
+		return nil, cmp.Or(err, gone, errors.New("another file was put there while it was opened; start again"))
 	}
 	return f, nil
 }

@@ -81,7 +81,7 @@ func (r *rescue) try(lost error, last bool) {
 		now.err = before.err
 	}
 	r.state.Store(&now)
-	result := r.save()
+	result := r.save(last)
 	r.next = time.Now().Add(rescuePause + 4*time.Since(begun))
 	var broken *fault
 	switch {
@@ -122,10 +122,11 @@ func (r *rescue) conclude(lost error, result *rescueResult, last bool) {
 }
 
 // save makes a copy of the open database and puts it at the path if nothing stands there; else it keeps the copy
-// where it made it. It returns nil if the file came back meanwhile.
-func (r *rescue) save() *rescueResult {
-	elsewhere, hiddenByMount := r.otherFileSystem()
-	if hiddenByMount && r.rescueDir == filepath.Dir(r.path) {
+// where it made it. It returns nil if the file came back meanwhile. What may pass, such as a file system that is
+// unmounted or a folder that takes no files, is waited for, unless this is the last try.
+func (r *rescue) save(last bool) *rescueResult {
+	elsewhere, whole := r.elsewhere()
+	if whole && (!last || r.rescueDir == filepath.Dir(r.path)) {
 		return &rescueResult{err: elsewhere}
 	}
 	c, err := r.h.copyFile(r.rescueDir, r.temporary("rescue-"))
@@ -156,6 +157,10 @@ func (r *rescue) save() *rescueResult {
 		os.Remove(c.Name())
 		return nil
 	}
+	if !last && r.rescueDir == filepath.Dir(r.path) && damage == nil && !errors.Is(result.err, fs.ErrExist) {
+		os.Remove(c.Name())
+		return &rescueResult{err: result.err}
+	}
 	if result.at = r.keep(c.Name()); !result.there() { // as after an unmount
 		return &rescueResult{err: fmt.Errorf("%w; and its copy is gone", result.err)}
 	}
@@ -173,9 +178,14 @@ func (r *rescue) keep(name string) string {
 	return kept
 }
 
-// putAt gives a file one more name, never one that is taken.
+// putAt gives a file the name path, never one that is taken. Its old name may be gone then.
 func putAt(name, path string) error {
 	err := os.Link(name, path)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) { // a file system without hard links
+		if _, taken := os.Lstat(path); errors.Is(taken, fs.ErrNotExist) {
+			err = os.Rename(name, path)
+		}
+	}
 	switch {
 	case err == nil:
 		return syncDir(filepath.Dir(path))
@@ -187,21 +197,24 @@ func putAt(name, path string) error {
 	return err
 }
 
-// otherFileSystem is an error if the folder of the path is not on the file system of the open file. hiddenByMount is
-// true if the file still exists on an unmounted file system: a copy in the empty mount point would be served, and
-// hidden when the file system is mounted again.
-func (r *rescue) otherFileSystem() (err error, hiddenByMount bool) {
-	dir := filepath.Dir(r.path)
-	folder, err := os.Stat(dir)
-	if err != nil {
-		return nil, false // the copy, or putting it there, fails for it
-	}
+// elsewhere is an error if a copy in the folder of the path would not replace the file. whole is true if the file still
+// exists where no process can open it by the path: it cannot be seen there, or its file system is unmounted, and a copy
+// in the empty mount point would be hidden by the next mount.
+func (r *rescue) elsewhere() (err error, whole bool) {
 	file, err := r.h.file.Stat()
 	if err != nil {
 		return err, true
 	}
+	_, unseen := os.Stat(r.path)
+	if unseen != nil && !errors.Is(unseen, fs.ErrNotExist) && !errors.Is(unseen, syscall.ENOTDIR) && !r.h.deleted(file) {
+		return unseen, true
+	}
+	dir := filepath.Dir(r.path)
+	folder, err := os.Stat(dir)
 	switch {
-	case folder.Sys().(*syscall.Stat_t).Dev == file.Sys().(*syscall.Stat_t).Dev:
+	case err != nil: // the copy, or putting it there, fails for it
+		return nil, false
+	case device(folder) == r.h.folderDev:
 		return nil, false
 	case r.h.deleted(file):
 		return fmt.Errorf("%s is on another file system than the file was", dir), false
@@ -210,13 +223,14 @@ func (r *rescue) otherFileSystem() (err error, hiddenByMount bool) {
 		"mount that again", dir), true
 }
 
-// there reports whether the copy is still where it was saved.
+// there reports whether the copy is still where it was saved, as it was saved.
 func (k *rescueResult) there() bool {
 	if k == nil || k.at == "" {
 		return false
 	}
 	info, err := os.Stat(k.at)
-	return err == nil && os.SameFile(info, k.file)
+	return err == nil && os.SameFile(info, k.file) &&
+		info.Size() == k.file.Size() && info.ModTime().Equal(k.file.ModTime())
 }
 
 // explain adds to the reason of a failure what became of the accounts, if that is the question. It asks the disk: a
@@ -228,10 +242,12 @@ func (r *rescue) explain(failure error) error {
 	}
 	var words string
 	switch {
+	case r.h.atPath() == nil:
+		words = "the file is back at its path; a restart serves it"
 	case k.at == "":
 		words = fmt.Sprintf("its accounts could not be saved: %v", k.err)
 	case !k.there():
-		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone again", k.accounts, k.at)
+		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone or changed since", k.accounts, k.at)
 	case k.at == r.path:
 		words = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
 	default:
@@ -253,7 +269,7 @@ func (r *rescue) unsaved() error {
 		return fmt.Errorf("%w: %w; free some space, and it is put back; %s: %w",
 			store.ErrNoSpace, now.reason, keep, now.err)
 	default:
-		return fmt.Errorf("%w: %w; it cannot be copied: %w; mend that, and it is put back; %s",
+		return fmt.Errorf("%w: %w; it cannot be copied: %w; when that is mended, the service puts it back by itself; %s",
 			store.ErrUnavailable, now.reason, now.err, keep)
 	}
 }

@@ -21,7 +21,7 @@ var (
 
 	must, openAt, refused, seeded = boltstore.Must, boltstore.OpenAt, boltstore.Refused, boltstore.Seeded
 
-	smallDisk, tryOpen = boltstore.SmallDisk, boltstore.TryOpen
+	smallDisk, tryOpen, wantName = boltstore.SmallDisk, boltstore.TryOpen, boltstore.WantName
 
 	unusable, writeFile = boltstore.Unusable, boltstore.WriteFile
 )
@@ -275,4 +275,72 @@ func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T)
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitFailure(t, s, "its 10 accounts are kept in "+path+".rescued-")
+}
+
+// The path can stop leading to the file in ways that say nothing of it.
+func TestPathThatCannotBeSeenTakesNoWritesAndEndsNobody(t *testing.T) {
+	s, path := seeded(t, 10)
+	must(t, os.Rename(path, path+".moved"))
+	must(t, os.Symlink(path, path)) // a loop
+	await(t, "no writes", func() bool {
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
+		return errors.Is(err, store.ErrUnavailable)
+	})
+	awaitUnsaved(t, s, "too many levels of symbolic links")
+	wantName(t, s, "10000", "Person_0")
+	must(t, os.Remove(path))
+	must(t, os.Rename(path+".moved", path))
+	await(t, "writes", func() bool {
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
+		return err == nil
+	})
+}
+
+func TestDeletedFileBehindALoopIsSaved(t *testing.T) {
+	s, path := seeded(t, 10)
+	must(t, os.Remove(path))
+	must(t, os.Symlink(path, path))
+	awaitFailure(t, s, "its 10 accounts are kept in "+path+".rescued-")
+}
+
+func TestCopyThatIsChangedInPlaceIsSavedAgain(t *testing.T) {
+	s, path := seeded(t, 10)
+	must(t, os.Remove(path))
+	awaitFailure(t, s, "were put back at the path")
+	must(t, os.Truncate(path, 0))
+	awaitFailure(t, s, "its 10 accounts are kept in "+path+".rescued-")
+}
+
+func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {
+	s, path := seeded(t, 10)
+	s.LatchForTest(errors.New("a commit failed"))
+	must(t, os.Remove(path))
+	await(t, "the file at its path", func() bool { _, err := os.Stat(path); return err == nil })
+	storetest.Close(t, s)
+	wantAccounts(t, path, 10)
+}
+
+func TestWitnessThatCannotBeReadStopsNoStart(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"a FIFO":   func(p string) error { return syscall.Mkfifo(p, 0o600) },
+		"a folder": func(p string) error { return os.Mkdir(p, 0o700) },
+		"a loop":   func(p string) error { return os.Symlink(p, p) },
+		"3 GiB": func(p string) error {
+			return errors.Join(os.WriteFile(p, nil, 0o600), os.Truncate(p, 3<<30))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			storetest.Close(t, s)
+			must(t, os.RemoveAll(path+".witness"))
+			must(t, spoil(path+".witness"))
+			wantAccounts(t, path, 10)
+		})
+	}
+}
+
+func TestLostDatabaseWithARescuedCopyIsNoFirstStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	writeFile(t, path+".rescued-2026", []byte("x"))
+	refused(t, path, boltstore.Options{}, path+".rescued-2026")
 }

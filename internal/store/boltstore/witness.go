@@ -1,8 +1,10 @@
 package boltstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +15,9 @@ import (
 // witness is the file beside a database that says there is one, and which. With it a lost database is never taken for
 // a first start, and a restored one is noticed.
 func witness(path string) string { return path + ".witness" }
+
+// maxWitness is how many bytes of a witness are read: one of ours has some 300.
+const maxWitness = 4 << 10
 
 const witnessText = `accountservice keeps accounts in the file of this name without ".witness".
 If that one is missing, it was lost: restore a backup. To begin anew instead, remove this file too.
@@ -27,10 +32,18 @@ type witnessRecord struct {
 
 // readWitness returns the record of the witness. A missing or malformed one yields zero values.
 func readWitness(path string) (k witnessRecord, err error) {
-	text, err := os.ReadFile(witness(path))
+	f, err := os.OpenFile(witness(path), os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block it
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
+	if err != nil {
+		return k, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return k, cmp.Or(err, fmt.Errorf("%s is no regular file", f.Name()))
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxWitness))
 	if err != nil {
 		return k, err
 	}
@@ -44,8 +57,8 @@ func readWitness(path string) (k witnessRecord, err error) {
 // database.
 func replaceWitness(h *handle, temporary string) error {
 	k := witnessRecord{h.id, h.committed.Load()}
-	if known, err := readWitness(h.path); err != nil || known == k {
-		return err
+	if known, err := readWitness(h.path); err == nil && known == k {
+		return nil
 	}
 	info, err := h.file.Stat()
 	if err != nil {
@@ -66,11 +79,13 @@ func replaceWitness(h *handle, temporary string) error {
 
 // compareWitness says in the log if another or an older database is at the path than the witness knows, and reports
 // the latter.
-func (l location) compareWitness(h *handle) (older bool, err error) {
+func (l location) compareWitness(h *handle) (older bool) {
 	known, err := readWitness(l.path)
 	here := h.committed.Load()
 	switch {
 	case err != nil:
+		l.log.Warn("the witness beside the database can't be read: a database that was replaced is not noticed",
+			"path", l.path, "err", err)
 	case known.id != "" && known.id != h.id:
 		l.log.Warn("another database than before is at the path: taken as a restore", "path", l.path)
 	case known.txid > here:
@@ -78,14 +93,14 @@ func (l location) compareWitness(h *handle) (older bool, err error) {
 		l.log.Warn("an older state of the database is at the path: taken as a restore", "path", l.path,
 			"transaction", here, "before", known.txid)
 	}
-	return older, err
+	return older
 }
 
 // writeWitness makes the witness know the database as it is now. A folder that cannot be written has no witness, for
 // the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
 func (l location) writeWitness(h *handle) error {
 	err := replaceWitness(h, l.temporary("witness-"))
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || noSpace(err) {
+	if err != nil && !errors.Is(err, syscall.EIO) {
 		l.log.Warn("the witness beside the database can't be written: without one, a lost file is taken for a first start",
 			"path", l.path, "err", err)
 		return nil
