@@ -139,6 +139,7 @@ func TestServiceWithoutProcServesAndSaysThatTheProbeNeedsItsPort(t *testing.T) {
 func TestOnlyHealthIsServedToTheProbe(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t))
+	p.Await(t, "/health?strict", 200) // every check has a result
 	name, err := probesocket.Name(p.Cmd.Env)
 	harness.Must(t, err)
 	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {

@@ -121,8 +121,8 @@ type lossy struct {
 	fail *atomic.Pointer[storetest.Fault]
 }
 
-func (l lossy) Put(ctx context.Context, id store.ID, draft store.Draft, terms store.Preconditions) (store.Written, error) {
-	w, err := l.Store.Put(ctx, id, draft, terms)
+func (l lossy) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
+	w, err := l.Store.Put(ctx, id, draft, pre)
 	if fault := l.fail.Swap(nil); fault != nil && err == nil {
 		return store.Written{}, (*fault)(ctx)
 	}

@@ -22,14 +22,14 @@ func TestPreconditionsDecide(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		terms  Preconditions
+		pre    Preconditions
 		old    *Account
 		was    *IdempotencyRecord
 		replay string
 		err    error
 	}{
-		{"no terms, none there", Preconditions{}, nil, nil, "", nil},
-		{"no terms, one there", Preconditions{}, three, nil, "", nil},
+		{"no pre, none there", Preconditions{}, nil, nil, "", nil},
+		{"no pre, one there", Preconditions{}, three, nil, "", nil},
 		{"absent, none there", Preconditions{Absent: true}, nil, nil, "", nil},
 		{"absent, one there", Preconditions{Absent: true}, three, nil, "", ErrExists},
 		{"present, none there", Preconditions{Present: true}, nil, nil, "", ErrVersion},
@@ -55,7 +55,7 @@ func TestPreconditionsDecide(t *testing.T) {
 		{"once, too old, and exists", Preconditions{Idempotency: once, Absent: true}, three, kept(1, IdempotencyRetention), "", ErrExists},
 		{"once, from the future", Preconditions{Idempotency: once}, three, kept(1, -time.Hour), "answer", nil},
 	} {
-		replay, err := c.terms.Decide(Preconditions.Allow, c.old, c.was, now)
+		replay, err := c.pre.Decide(Preconditions.Allow, c.old, c.was, now)
 		if string(replay) != c.replay || (replay != nil) != (c.replay != "") || !errors.Is(err, c.err) || (err != nil) != (c.err != nil) {
 			t.Errorf("%s: Decide = %q, %v; want %q, %v", c.name, replay, err, c.replay, c.err)
 		}

@@ -33,7 +33,7 @@ func (c *clock) now() time.Time          { return *c.Load() }
 func (c *clock) set(t time.Time)         { c.Store(&t) }
 func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
 
-// once is the terms of a write under this key, which leaves its version and key.
+// once returns the preconditions of a write under this key, whose answer is its version and key.
 func once(key string) store.Preconditions {
 	return store.Preconditions{Idempotency: &store.Idempotency{Key: key, Fingerprint: fingerprint(key), Answer: func(w store.Written) []byte {
 		return fmt.Appendf(nil, "%d %s", w.Account.Version, key)
@@ -190,16 +190,16 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	other := once("key")
 	other.Idempotency.Fingerprint[0] ^= 1
 	for _, c := range []struct {
-		id    store.ID
-		terms store.Preconditions
-		want  error
+		id   store.ID
+		pre  store.Preconditions
+		want error
 	}{
 		{"1", once("key"), nil},
 		{"10001", store.Preconditions{Absent: true}, store.ErrExists},
 		{"10001", store.Preconditions{Revisions: []store.Revision{"9-none"}}, store.ErrVersion},
 		{"10001", other, store.ErrKeyReused},
 	} {
-		wantErr(t, errOf(s.Put(t.Context(), c.id, store.Draft{Name: "x"}, c.terms)), c.want)
+		wantErr(t, errOf(s.Put(t.Context(), c.id, store.Draft{Name: "x"}, c.pre)), c.want)
 	}
 	must(t, errOf(s.Import(t.Context(), []store.Account{acc})))
 	must(t, errOf(s.Import(t.Context(), nil)))
@@ -218,8 +218,8 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 		go func() { errs <- do() }()
 		await(t, "the write in the queue", func() bool { return len(s.committer.writes) >= n })
 	}
-	put := func(terms store.Preconditions) func() error {
-		return func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); return err }
+	put := func(pre store.Preconditions) func() error {
+		return func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, pre); return err }
 	}
 	enqueue(1, put(once("key")))
 	enqueue(2, put(once("key")))                       // would replay
@@ -258,9 +258,9 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 	}
 	answer := bytes.Repeat([]byte("a"), store.MaxAnswer)
 	for i := range 12 {
-		terms := once(fmt.Sprint(i))
-		terms.Idempotency.Answer = func(store.Written) []byte { return answer }
-		_, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), draft, terms)
+		pre := once(fmt.Sprint(i))
+		pre.Idempotency.Answer = func(store.Written) []byte { return answer }
+		_, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), draft, pre)
 		must(t, err)
 	}
 	for i := range 12 {

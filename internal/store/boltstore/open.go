@@ -111,7 +111,7 @@ func (l location) create(mustExist bool) error {
 		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup, "+
 			"or remove %[1]s to begin with a new database", witness(l.path))
 	case copies != "":
-		return fmt.Errorf("the file is gone, and a copy that was rescued is there (%s); verify it and put it at the path, "+
+		return fmt.Errorf("the file is gone; a copy that was rescued (%s) is there: verify it and put it at the path, "+
 			"or remove it and %s to begin with a new database", copies, witness(l.path))
 	}
 	dir := filepath.Dir(l.path)

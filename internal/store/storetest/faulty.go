@@ -52,19 +52,19 @@ func (f Faulty) List(ctx context.Context, q store.Query) (store.Page, error) {
 }
 
 // Put implements store.Store.
-func (f Faulty) Put(ctx context.Context, id store.ID, d store.Draft, terms store.Preconditions) (store.Written, error) {
-	return or(ctx, f.OnPut, func() (store.Written, error) { return f.Store.Put(ctx, id, d, terms) })
+func (f Faulty) Put(ctx context.Context, id store.ID, d store.Draft, pre store.Preconditions) (store.Written, error) {
+	return or(ctx, f.OnPut, func() (store.Written, error) { return f.Store.Put(ctx, id, d, pre) })
 }
 
 // Update implements store.Store.
-func (f Faulty) Update(ctx context.Context, id store.ID, terms store.Preconditions,
+func (f Faulty) Update(ctx context.Context, id store.ID, pre store.Preconditions,
 	change func(store.Account) (store.Draft, error)) (store.Written, error) {
-	return or(ctx, f.OnUpdate, func() (store.Written, error) { return f.Store.Update(ctx, id, terms, change) })
+	return or(ctx, f.OnUpdate, func() (store.Written, error) { return f.Store.Update(ctx, id, pre, change) })
 }
 
 // Delete implements store.Store.
-func (f Faulty) Delete(ctx context.Context, id store.ID, terms store.Preconditions) error {
-	_, err := or(ctx, f.OnDelete, func() (struct{}, error) { return struct{}{}, f.Store.Delete(ctx, id, terms) })
+func (f Faulty) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
+	_, err := or(ctx, f.OnDelete, func() (struct{}, error) { return struct{}{}, f.Store.Delete(ctx, id, pre) })
 	return err
 }
 

@@ -24,8 +24,8 @@ func newClock() *clock {
 func (c *clock) now() time.Time          { return time.Unix(0, c.at.Load()) }
 func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 
-// once are the terms of a write that is to happen once, whose answer tells what
-// it did.
+// once returns the preconditions of a write that happens once, whose answer tells
+// what it did.
 func once(key string, fingerprint byte) store.Preconditions {
 	return store.Preconditions{Idempotency: &store.Idempotency{Key: key, Fingerprint: store.Fingerprint{fingerprint}, Answer: answer}}
 }
@@ -38,8 +38,8 @@ func answer(w store.Written) []byte {
 // if there is none: it asks for a write that no account allows.
 func Lookup(t *testing.T, s store.Store, key string, fingerprint store.Fingerprint) ([]byte, error) {
 	t.Helper()
-	terms := store.Preconditions{Revisions: []store.Revision{}, Idempotency: &store.Idempotency{Key: key, Fingerprint: fingerprint, Answer: answer}}
-	w, err := s.Put(t.Context(), "recall", store.Draft{Name: "x"}, terms)
+	pre := store.Preconditions{Revisions: []store.Revision{}, Idempotency: &store.Idempotency{Key: key, Fingerprint: fingerprint, Answer: answer}}
+	w, err := s.Put(t.Context(), "recall", store.Draft{Name: "x"}, pre)
 	if errors.Is(err, store.ErrVersion) {
 		return nil, store.ErrNotFound
 	}
@@ -66,7 +66,7 @@ func revisions(list []store.Revision, accounts map[store.Revision]store.Account)
 // preconditionCases say what comes of a write on an account in version 2, and
 // of a Put where none is. Update and Delete then find none.
 var preconditionCases = []struct {
-	terms       store.Preconditions
+	pre         store.Preconditions
 	there, none error
 }{
 	{store.Preconditions{}, nil, nil},
@@ -82,51 +82,51 @@ func preconditionsDecide(t *testing.T, open Opener) {
 	s := open.Open(t)
 	asked := false // the change of an Update
 	for kind, write := range map[string]func(store.ID, store.Preconditions) (store.Written, error){
-		"Put": func(id store.ID, terms store.Preconditions) (store.Written, error) {
-			return s.Put(t.Context(), id, store.Draft{Name: "three"}, terms)
+		"Put": func(id store.ID, pre store.Preconditions) (store.Written, error) {
+			return s.Put(t.Context(), id, store.Draft{Name: "three"}, pre)
 		},
-		"Update": func(id store.ID, terms store.Preconditions) (store.Written, error) {
-			return s.Update(t.Context(), id, terms, func(acc store.Account) (store.Draft, error) {
+		"Update": func(id store.ID, pre store.Preconditions) (store.Written, error) {
+			return s.Update(t.Context(), id, pre, func(acc store.Account) (store.Draft, error) {
 				asked = true
 				return renamed("three")(acc)
 			})
 		},
-		"Delete": func(id store.ID, terms store.Preconditions) (store.Written, error) {
-			return store.Written{}, s.Delete(t.Context(), id, terms)
+		"Delete": func(id store.ID, pre store.Preconditions) (store.Written, error) {
+			return store.Written{}, s.Delete(t.Context(), id, pre)
 		},
 	} {
 		for i, c := range preconditionCases {
 			id, none := store.ID(fmt.Sprint(kind, "-there-", i)), store.ID(fmt.Sprint(kind, "-none-", i))
 			first := put(t, s, id, "one")
 			before := put(t, s, id, "two")
-			terms := c.terms
-			terms.Revisions = revisions(terms.Revisions, map[store.Revision]store.Account{now: before, old: first})
+			pre := c.pre
+			pre.Revisions = revisions(pre.Revisions, map[store.Revision]store.Account{now: before, old: first})
 			asked = false
-			w, err := write(id, terms)
+			w, err := write(id, pre)
 			if !errors.Is(err, c.there) || kind == "Update" && asked != (err == nil) {
-				t.Errorf("%+v, one there: %s = %v, want %v; change asked for: %t", terms, kind, err, c.there, asked)
+				t.Errorf("%+v, one there: %s = %v, want %v; change asked for: %t", pre, kind, err, c.there, asked)
 			}
 			got, getErr := s.Get(t.Context(), id)
 			switch {
 			case err != nil && !got.Equal(before):
-				t.Errorf("%+v: %+v is stored after a refused %s", terms, got, kind)
+				t.Errorf("%+v: %+v is stored after a refused %s", pre, got, kind)
 			case err == nil && kind == "Delete" && !errors.Is(getErr, store.ErrNotFound):
-				t.Errorf("%+v: Get = %v after Delete", terms, getErr)
+				t.Errorf("%+v: Get = %v after Delete", pre, getErr)
 			case err != nil || kind == "Delete":
 			case !got.Equal(w.Account) || got.Version != 3 || got.Name != "three" || w.Created:
-				t.Errorf("%+v: %+v is stored after %s = %+v", terms, got, kind, w)
+				t.Errorf("%+v: %+v is stored after %s = %+v", pre, got, kind, w)
 			}
 			want := c.none
 			if kind != "Put" {
 				want = store.ErrNotFound
 			}
 			asked = false
-			w, err = write(none, terms)
+			w, err = write(none, pre)
 			if !errors.Is(err, want) || asked || w.Created != (err == nil) {
-				t.Errorf("%+v, none there: %s = %+v, %v, want %v; change asked for: %t", terms, kind, w, err, want, asked)
+				t.Errorf("%+v, none there: %s = %+v, %v, want %v; change asked for: %t", pre, kind, w, err, want, asked)
 			}
 			if _, getErr := s.Get(t.Context(), none); (err == nil) != (getErr == nil) {
-				t.Errorf("%+v, none there: Get = %v after %s = %v", terms, getErr, kind, err)
+				t.Errorf("%+v, none there: Get = %v after %s = %v", pre, getErr, kind, err)
 			}
 		}
 	}
@@ -141,9 +141,9 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	put(t, s, "1", "changed since")
 	again := func() {
 		t.Helper()
-		terms := once("key", 1)
-		terms.Absent = true // the key comes first
-		w, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, terms)
+		pre := once("key", 1)
+		pre.Absent = true // the key comes first
+		w, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, pre)
 		if err != nil || string(w.Replay) != string(answer(first)) || w.Created || !w.Account.Equal(store.Account{}) {
 			t.Errorf("Put again = %+v, %v; want the answer %q alone", w, err, answer(first))
 		}
@@ -174,9 +174,9 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 func refusedWriteLeavesItsKeyFree(t *testing.T, open Opener) {
 	s := open.Open(t)
 	put(t, s, "1", "one")
-	terms := once("key", 1)
-	terms.Absent = true
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, terms); !errors.Is(err, store.ErrExists) {
+	pre := once("key", 1)
+	pre.Absent = true
+	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, pre); !errors.Is(err, store.ErrExists) {
 		t.Fatalf("Put = %v, want ErrExists", err)
 	}
 	if _, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {

@@ -92,9 +92,9 @@ func updateThatFailsChangesNothing(t *testing.T, open Opener) {
 func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	s := open.Open(t)
 	before := put(t, s, "1", "one")
-	terms := once("key", 1)
-	terms.Revisions = []store.Revision{before.Revision()}
-	first, err := s.Update(t.Context(), "1", terms, renamed("two"))
+	pre := once("key", 1)
+	pre.Revisions = []store.Revision{before.Revision()}
+	first, err := s.Update(t.Context(), "1", pre, renamed("two"))
 	if err != nil || first.Account.Version != 2 {
 		t.Fatalf("Update = %+v, %v", first, err)
 	}
@@ -102,7 +102,7 @@ func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
 		if gone {
 			remove(t, s, "1")
 		}
-		w, err := s.Update(t.Context(), "1", terms, unasked(t))
+		w, err := s.Update(t.Context(), "1", pre, unasked(t))
 		if err != nil || string(w.Replay) != string(answer(first)) || !w.Account.Equal(store.Account{}) {
 			t.Errorf("Update again, account gone: %t = %+v, %v; want the answer %q alone", gone, w, err, answer(first))
 		}
