@@ -1,6 +1,6 @@
 // Package checks watches what the service needs and publishes what it found. It owns probing, thresholds, staleness
-// and the answers of /health and /ready, and is the only package that knows health-go. It knows no store, no HTTP and
-// no configuration.
+// and the answers of /health and /ready, and is the only package that knows health-go. It knows no store, no
+// route and no configuration.
 package checks
 
 import (

@@ -124,7 +124,7 @@ func (c *committer) collect(first *write) []*write {
 	return batch
 }
 
-// commit applies a batch in one transaction, answers each of its writes, and returns the error of the transaction.
+// commit applies a batch in one transaction, sends each write its result, and returns the error of the transaction.
 // After one that leaves the outcome open it latches the store, unless it is only that the file is no longer at its
 // path.
 func (c *committer) commit(batch []*write) error {
@@ -134,20 +134,19 @@ func (c *committer) commit(batch []*write) error {
 	}
 	c.progress()
 	defer c.commitStarted.Store(nil)
-	answers := make([]error, len(batch))
-	err := guard(func() error { return c.transact(batch, answers) })
+	results := make([]error, len(batch))
+	err := guard(func() error { return c.transact(batch, results) })
 	var broken *fault
 	if errors.As(err, &broken) {
 		c.latch.set(err)
 		err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
 	for i, w := range batch {
-		// an answer that is an error holds if the batch does: what a condition met may have been written by another
-		// one in it
-		if err != nil || errors.Is(answers[i], errUnchanged) {
-			answers[i] = err
+		// a result that is an error holds only if the batch commits: apply may have seen another write of the batch
+		if err != nil || errors.Is(results[i], errUnchanged) {
+			results[i] = err
 		}
-		w.done <- answers[i]
+		w.done <- results[i]
 	}
 	return err
 }
@@ -160,7 +159,7 @@ func (c *committer) progress() {
 
 // transact is the body of commit. An error of one write is its answer alone; an error of the transaction is returned,
 // for all others.
-func (c *committer) transact(batch []*write, answers []error) error {
+func (c *committer) transact(batch []*write, results []error) error {
 	if err := errors.Join(c.latch.err(), c.rescue.unsaved()); err != nil {
 		return err
 	}
@@ -179,12 +178,12 @@ func (c *committer) transact(batch []*write, answers []error) error {
 		c.progress()
 		if w.touch != nil {
 			if err := w.touch(snap); err != nil {
-				answers[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+				results[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 				continue
 			}
 		}
-		answers[i] = w.apply(tx)
-		changed = changed || answers[i] == nil
+		results[i] = w.apply(tx)
+		changed = changed || results[i] == nil
 	}
 	if !changed {
 		return tx.Rollback()

@@ -62,7 +62,7 @@ type rescueResult struct {
 // the try of a stop, after which there is none.
 func (r *rescue) look(last bool) {
 	switch lost := r.h.atPath(); {
-	case lost == nil, r.result.Load().there():
+	case lost == nil, r.result.Load().stillThere():
 		if r.state.Swap(nil) != nil {
 			r.log.Warn("the database is at its path again", "path", r.path)
 		}
@@ -161,7 +161,7 @@ func (r *rescue) save(last bool) *rescueResult {
 		os.Remove(c.Name())
 		return &rescueResult{err: result.err}
 	}
-	if result.at = r.keep(c.Name()); !result.there() { // as after an unmount
+	if result.at = r.keep(c.Name()); !result.stillThere() { // as after an unmount
 		return &rescueResult{err: fmt.Errorf("%w; and its copy is gone", result.err)}
 	}
 	return result
@@ -223,8 +223,8 @@ func (r *rescue) elsewhere() (err error, whole bool) {
 		"mount that again", dir), true
 }
 
-// there reports whether the copy is still where it was saved, as it was saved.
-func (k *rescueResult) there() bool {
+// stillThere reports whether the copy is still where it was saved, as it was saved.
+func (k *rescueResult) stillThere() bool {
 	if k == nil || k.at == "" {
 		return false
 	}
@@ -246,7 +246,7 @@ func (r *rescue) explain(failure error) error {
 		words = "the file is back at its path; a restart serves it"
 	case k.at == "":
 		words = fmt.Sprintf("its accounts could not be saved: %v", k.err)
-	case !k.there():
+	case !k.stillThere():
 		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone or changed since", k.accounts, k.at)
 	case k.at == r.path:
 		words = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
