@@ -137,7 +137,7 @@ var problems = []struct {
 		Detail: "Other imports and exports are under way. Nothing was changed."}},
 	{errStopping, Problem{Status: 503, Type: "/problems/stopping", Title: "Stopping", retryAfter: "1",
 		Detail: "The service is stopping."}},
-	{errStarting, Problem{Status: 503, Title: http.StatusText(503), retryAfter: "1",
+	{errStarting, Problem{Status: 503, Title: "Service Unavailable", retryAfter: "1",
 		Detail: "The service is starting."}},
 	{store.ErrNotFound, Problem{Status: 404, Type: "/problems/account-not-found", Title: "Account not found",
 		Detail: "There is no account with this id."}},
@@ -150,7 +150,8 @@ var problems = []struct {
 	{store.ErrTooMuch, Problem{Status: 422, Type: "/problems/too-much", Title: "Too much at once",
 		Detail: "The accounts are too large for one answer. Ask for fewer ids at a time."}},
 	{store.ErrOutcomeUnknown, Problem{Status: 503, Type: "/problems/outcome-unknown", Title: "Outcome unknown",
-		retryAfter: "5", Detail: "The change may or may not have been made. Repeat the request with the same Idempotency-Key, or read the account first."}},
+		retryAfter: "5", Detail: "The change may or may not have been made. " +
+			"Repeat the request with the same Idempotency-Key, or read the account first."}},
 	{store.ErrNoSpace, Problem{Status: 507, Type: "/problems/no-space", Title: "No space left", retryAfter: "60",
 		Detail: "The disk is full. Nothing was changed; reading goes on."}},
 	{store.ErrUnavailable, Problem{Status: 503, Type: "/problems/unavailable", Title: "Store unavailable", retryAfter: "5",
