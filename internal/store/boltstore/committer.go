@@ -163,7 +163,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 	if err := errors.Join(c.latch.err(), c.rescue.unsaved()); err != nil {
 		return err
 	}
-	if err := c.h.atPath(); errors.Is(err, errReplaced) {
+	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	tx, err := c.h.begin()
@@ -195,7 +195,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 	}
 	c.h.committed.Store(txid)
 	c.lastCommit.Store(new(time.Now()))
-	if err := c.h.atPath(); errors.Is(err, errReplaced) {
+	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
 	return nil

@@ -82,7 +82,8 @@ func (h *handle) close() error {
 // with the process.
 var errReplaced = errors.New("the open database is no longer the file at its path")
 
-// atPath is nil if the open file is the one at its path, and errReplaced if not.
+// atPath is nil if the open file is the one at its path, and errReplaced if not, or if that cannot be seen. Another
+// error is of the disk.
 func (h *handle) atPath() error {
 	open, err := h.file.Stat()
 	if err != nil {
@@ -92,6 +93,8 @@ func (h *handle) atPath() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
+	case errors.Is(err, syscall.EIO):
+		return err
 	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
 		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)
 	case !os.SameFile(open, there):
