@@ -72,13 +72,14 @@ func checksum(key, content []byte) uint32 {
 
 // account is store.Account without its id, which is the record's key.
 type account struct {
-	ID *struct{} `json:"id,omitempty"` // hides that of Account
+	ID      *struct{} `json:"id,omitempty"` // hides that of Account
+	Version int64     `json:"version"`      // is never omitted: a record without one has version 1
 	store.Account
 }
 
 // EncodeAccount returns the record of an account, to be put under its id.
 func EncodeAccount(acc store.Account) ([]byte, error) {
-	content, err := json.Marshal(account{Account: acc})
+	content, err := json.Marshal(account{Account: acc, Version: acc.Version})
 	if err != nil {
 		return nil, err
 	}
