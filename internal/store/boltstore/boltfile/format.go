@@ -72,9 +72,9 @@ func checksum(key, content []byte) uint32 {
 
 // account is store.Account without its id, which is the record's key.
 type account struct {
-	ID      *struct{} `json:"id,omitempty"` // hides that of Account
-	Version int64     `json:"version"`      // is never omitted: a record without one has version 1
+	ID *struct{} `json:"id,omitempty"` // hides that of Account
 	store.Account
+	Version int64 `json:"version"` // is never omitted: a record without one has version 1
 }
 
 // EncodeAccount returns the record of an account, to be put under its id.
