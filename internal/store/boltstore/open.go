@@ -154,12 +154,8 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 		return nil, fmt.Errorf("no permission: give the file to user %d, "+
 			"or let that user read and write it (it has mode %s): %w", os.Geteuid(), info.Mode(), err)
 	}
-	if errors.Is(err, syscall.EROFS) {
-		return nil, fmt.Errorf("its file system is read-only; remount it for writing, "+
-			"and look for disk errors in the kernel's log: %w", err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, readOnly(err)
 	}
 	if err := lock(ctx, f, opts); err != nil {
 		f.Close()
@@ -172,6 +168,14 @@ func openLocked(ctx context.Context, path string, opts Options) (*os.File, error
 		return nil, cmp.Or(err, gone, errors.New("another file was put there while it was opened; start again"))
 	}
 	return f, nil
+}
+
+// readOnly adds the cure to an error of opening a file for writing.
+func readOnly(err error) error {
+	if !errors.Is(err, syscall.EROFS) {
+		return err
+	}
+	return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
 }
 
 // lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, so that the file can be inspected while no
