@@ -71,8 +71,17 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 				l.log.Warn("the database was damaged and is mended", "path", l.path, "damage", damage)
 			}
 		}
-		return l.writeWitness(h)
+		return cmp.Or(l.writeWitness(h), l.writable())
 	})
+}
+
+// writable fails if the file system has become read-only since the file was opened: by the first write after an error.
+func (l location) writable() error {
+	f, err := os.OpenFile(l.path, os.O_WRONLY, 0)
+	if err != nil {
+		return readOnly(err)
+	}
+	return f.Close()
 }
 
 // errNewestRefused is boltfile.ErrNewestMeta with the cure.

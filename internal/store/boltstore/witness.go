@@ -100,13 +100,6 @@ func (l location) compareWitness(h *handle) (older bool) {
 // the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
 func (l location) writeWitness(h *handle) error {
 	err := replaceWitness(h, l.temporary("witness-"))
-	if errors.Is(err, syscall.EROFS) { // of the folder, or also of the file, since an error just now
-		f, open := os.OpenFile(l.path, os.O_WRONLY, 0)
-		if open != nil {
-			return readOnly(open)
-		}
-		f.Close()
-	}
 	if err != nil && !errors.Is(err, syscall.EIO) {
 		l.log.Warn("the witness beside the database can't be written: without one, a lost file is taken for a first start",
 			"path", l.path, "err", err)
