@@ -85,7 +85,7 @@ func (s *scene) watchStopped() {
 		go func() { answers <- s.svc.askWith(&client, "/health") }()
 	}
 	<-time.After(500 * time.Millisecond)
-	continued := time.Now()
+	continued := time.Now().Truncate(time.Millisecond) // answers have milliseconds
 	s.kill(syscall.SIGCONT)
 	for range cap(answers) {
 		a := <-answers
