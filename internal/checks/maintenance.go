@@ -46,17 +46,17 @@ func (m *maintenance) expire() {
 
 // Maintain makes the service not ready for so long, or until EndMaintenance, and has published that when it returns.
 // /health is not affected. A second call replaces the reason and the end. The reason is shown to everybody as one
-// printable line and must not be empty. lasts is above 0 and at most MaxMaintenance.
-func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, error) {
+// printable line and must not be empty. duration is above 0 and at most MaxMaintenance.
+func (r *Runner) Maintain(reason string, duration time.Duration) (Maintenance, error) {
 	switch reason = strings.TrimSpace(printable(reason)); {
 	case reason == "":
 		return Maintenance{}, errors.New("maintenance needs a reason")
-	case lasts <= 0 || lasts > MaxMaintenance:
+	case duration <= 0 || duration > MaxMaintenance:
 		return Maintenance{}, fmt.Errorf("maintenance must last more than 0 and at most %s", MaxMaintenance)
 	}
 	r.maintenance.expire() // an old one is logged as ended, and not continued
 	now := time.Now()
-	m := Maintenance{Reason: reason, Since: now, Until: now.Add(lasts)}
+	m := Maintenance{Reason: reason, Since: now, Until: now.Add(duration)}
 	if old := r.maintenance.at(now); old != nil {
 		m.Since = old.Since
 	}
@@ -71,7 +71,7 @@ func (r *Runner) Maintain(reason string, lasts time.Duration) (Maintenance, erro
 func (r *Runner) EndMaintenance() {
 	if old := r.maintenance.current.Swap(nil); old != nil {
 		r.publish()
-		r.maintenance.log.Info("maintenance ended", "by", "order", "reason", old.Reason)
+		r.maintenance.log.Info("maintenance ended", "by", "operator", "reason", old.Reason)
 	}
 }
 

@@ -80,10 +80,10 @@ func TestServiceInMaintenanceFromTheStartWasReady(t *testing.T) {
 func TestMaintenanceNeedsAReasonAndAnEnd(t *testing.T) {
 	r := byHand(t)
 	for name, c := range map[string]struct {
-		reason string
-		lasts  time.Duration
+		reason   string
+		duration time.Duration
 	}{"no reason": {"", time.Minute}, "a blank": {" \n", time.Minute}, "no time": {"x", 0}, "negative": {"x", -1}, "for ever": {"x", 25 * time.Hour}} {
-		if m, err := r.Maintain(c.reason, c.lasts); err == nil {
+		if m, err := r.Maintain(c.reason, c.duration); err == nil {
 			t.Errorf("%s: accepted until %s", name, m.Until)
 		}
 	}

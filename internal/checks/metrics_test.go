@@ -86,7 +86,7 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 // again is the error of a run that asked nothing.
 type again struct{ error }
 
-func (again) Unasked() {}
+func (again) Skipped() {}
 
 func TestMetricsFollowEachRun(t *testing.T) {
 	var sick switchable

@@ -18,11 +18,11 @@ type Warner interface {
 	Warning() string // one line for operators, without secrets
 }
 
-// Unasked is the error of a run that asked nothing and repeats the last error. It counts as a failure, and its time
+// Skipped is the error of a run that asked nothing and repeats the last error. It counts as a failure, and its time
 // is not measured.
-type Unasked interface {
+type Skipped interface {
 	error
-	Unasked()
+	Skipped()
 }
 
 // outcome is how one run ended.

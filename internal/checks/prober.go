@@ -97,7 +97,7 @@ func (p *prober) probe(ctx context.Context) {
 // finish records a run. An answer after the deadline is never a pass.
 func (p *prober) finish(took time.Duration, err error, late, answered bool) {
 	o := outcomeOf(err, took)
-	if _, is := err.(Unasked); !is {
+	if _, is := err.(Skipped); !is {
 		p.metrics.duration.WithLabelValues(p.check.Name).Observe(took.Seconds())
 	}
 	switch {

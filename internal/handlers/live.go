@@ -15,7 +15,7 @@ type Health interface {
 
 // Maintainer sends the traffic away for a while.
 type Maintainer interface {
-	Maintain(reason string, lasts time.Duration) (checks.Maintenance, error)
+	Maintain(reason string, duration time.Duration) (checks.Maintenance, error)
 	EndMaintenance()
 	Maintenance() (checks.Maintenance, bool)
 }

@@ -19,15 +19,15 @@ type backoff struct {
 // held returns the last error while no attempt is due.
 func (b *backoff) held() error {
 	if time.Now().Before(b.next) {
-		return unasked{b.last}
+		return skipped{b.last}
 	}
 	return nil
 }
 
-// unasked is the error of a run that asked nothing.
-type unasked struct{ error }
+// skipped is the error of a run that asked nothing.
+type skipped struct{ error }
 
-func (unasked) Unasked() {}
+func (skipped) Skipped() {}
 
 // note takes the result of a run; opening is true if the run did not come beyond opening a connection. A warning
 // is a success that may end in an opening phase: tls asks nothing more.

@@ -49,7 +49,7 @@ func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
 // Its errors start with the phase that failed, and hold no password and nothing that the service sent. An error
 // with a method Warning() string means that the service is healthy and says what will end that. When connecting
 // has failed more than failAfter times in a row, the next attempts wait up to maxBackoff, and the runs between
-// return the last error again, with a method Unasked.
+// return the last error again, with a method Skipped.
 //
 // New opens no connection. Its error lists every fault of the URL and its options; it repeats no values.
 func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Context) error, error) {

@@ -232,7 +232,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 			if run(true, refuse); asked != want {
 				t.Errorf("after %d s it was asked %d times, want %d", i, asked, want)
 			}
-			if held := wait.held(); held != nil && held != (unasked{refuse}) {
+			if held := wait.held(); held != nil && held != (skipped{refuse}) {
 				t.Errorf("held back with %v", held)
 			}
 			time.Sleep(time.Second)
