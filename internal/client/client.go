@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -63,6 +64,15 @@ func New(address string) (*Client, error) {
 // noRedirect makes a redirect the answer: the request may carry accounts and a
 // password, which another host must not get.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// reached adds the cure to the error of a request if there is no such service.
+func (c *Client) reached(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens on %s: check the address, and that the service runs: %w", c.base.Host,
+			syscall.ECONNREFUSED)
+	}
+	return err
+}
 
 // failure is why a request did not do what was asked, as far as the client knows.
 type failure struct {

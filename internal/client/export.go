@@ -27,7 +27,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return &failure{err: err}
+		return &failure{err: c.reached(err)}
 	}
 	body := &watchedBody{resp.Body, c.silence, time.AfterFunc(c.silence, func() { cancel(errSilent) })}
 	defer body.Close()
