@@ -10,8 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -46,8 +44,9 @@ var _ store.Store = (*Store)(nil)
 // Open opens the database, creating it if Options allow. It looks at the file before bbolt does and leaves a file
 // that it refuses as it was. An error names the file, the cause and the cure.
 func Open(ctx context.Context, opts Options) (*Store, error) {
+	l, err := newLocation(opts)
 	s := &Store{
-		location: location{opts.Path, opts.RescueDir, opts.Log},
+		location: l,
 		now:      opts.Now,
 		latch:    &latch{stuck: make(chan struct{})},
 		readers:  make(chan struct{}, maxReaders),
@@ -57,13 +56,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.rescueDir == "" {
-		s.rescueDir = filepath.Dir(s.path)
-	}
-	err := s.absolute()
 	if err == nil {
 		err = s.usableFolder()
 	}

@@ -24,17 +24,31 @@ func (h *handle) prepare() error {
 	if err != nil {
 		return err
 	}
-	var id []byte
-	err = h.db.View(func(tx *bbolt.Tx) (err error) {
+	return h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
-		id, err = boltfile.Unseal(boltfile.IdentityKey, tx.Bucket(boltfile.MetaBucket).Get(boltfile.IdentityKey))
+		h.id, err = identity(h.snapshot(tx))
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("its identity: %w; restore a backup", err)
+}
+
+// identity is which database this is, "" if it is the tutorial's.
+func identity(snap boltfile.Snapshot) (string, error) {
+	ours, err := snap.Bucket(boltfile.MetaBucket)
+	if errors.Is(err, boltfile.ErrNoBucket) {
+		return "", nil
 	}
-	h.id = string(id)
-	return nil
+	var record []byte
+	if err == nil {
+		record, err = ours.Get(boltfile.IdentityKey)
+	}
+	var id []byte
+	if err == nil {
+		id, err = boltfile.Unseal(boltfile.IdentityKey, record)
+	}
+	if err != nil {
+		return "", fmt.Errorf("its identity: %w; restore a backup", err)
+	}
+	return string(id), nil
 }
 
 // rewriteMeta commits, which writes a damaged meta page anew. On a full disk that is for a later commit.

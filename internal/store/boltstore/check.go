@@ -66,7 +66,11 @@ func (s *Store) Check(ctx context.Context) error {
 // an error with a method Warning: nothing is lost, and the next commit writes it anew. It is not to be called while
 // another CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
-	if err := cmp.Or(s.rescue.unsaved(), s.usable()); err != nil {
+	unsaved := s.rescue.unsaved()
+	if unsaved == nil && s.latch.err() != nil {
+		return fmt.Errorf("%w: skipped, because it has failed", store.ErrUnavailable) // Check says why
+	}
+	if err := cmp.Or(unsaved, s.usable()); err != nil {
 		return err
 	}
 	if err := s.h.atPath(); err != nil {

@@ -57,38 +57,53 @@ func list(accounts boltfile.Tree, q store.Query) (page store.Page, err error) {
 
 // GetMany implements store.Store.
 func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
-	if len(ids) > store.MaxMany {
-		most := &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
-		return nil, fmt.Errorf("bolt get many: %w", most)
+	get, err := getMany(ids)
+	var found []store.Account
+	if err == nil {
+		found, err = view(ctx, s, get)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("bolt get many: %w", err)
+	}
+	return found, nil
+}
+
+// getMany returns the function that gets the accounts of these ids from a tree.
+func getMany(ids []store.ID) (get func(boltfile.Tree) ([]store.Account, error), err error) {
+	if len(ids) > store.MaxMany {
+		return nil, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
+	}
+	ids = slices.Clone(ids)          // the caller may be gone, and change what it gave, before this is done
 	keys := make([][]byte, len(ids)) // in order of the tree, each leaf is read once
 	for i, id := range ids {
 		keys[i] = []byte(id)
 	}
 	slices.SortFunc(keys, bytes.Compare)
-	found, err := view(ctx, s, func(accounts boltfile.Tree) (map[store.ID]store.Account, error) {
-		found := make(map[store.ID]store.Account)
-		var failure error
-		size := 0
-		err := accounts.Each(keys, func(k, v []byte) bool {
-			if size += len(v); size > maxScanBytes && len(found) > 0 {
-				failure = store.ErrTooMuch
-			} else {
-				found[store.ID(k)], failure = decode(k, v)
-			}
-			return failure == nil
-		})
-		return found, errors.Join(err, failure)
+	return func(accounts boltfile.Tree) ([]store.Account, error) { return getAll(accounts, ids, keys) }, nil
+}
+
+// getAll returns the accounts of ids, in their order; keys are the ids, sorted.
+func getAll(accounts boltfile.Tree, ids []store.ID, keys [][]byte) ([]store.Account, error) {
+	found := make(map[store.ID]store.Account)
+	var failure error
+	size := 0
+	err := accounts.Each(keys, func(k, v []byte) bool {
+		if size += len(v); size > maxScanBytes && len(found) > 0 {
+			failure = store.ErrTooMuch
+		} else {
+			found[store.ID(k)], failure = decode(k, v)
+		}
+		return failure == nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("bolt get many: %w", err)
+	if err := errors.Join(err, failure); err != nil {
+		return nil, err
 	}
-	accounts := make([]store.Account, 0, len(found))
+	list := make([]store.Account, 0, len(found))
 	for _, id := range ids {
 		if acc, is := found[id]; is {
-			accounts = append(accounts, acc)
+			list = append(list, acc)
 			delete(found, id)
 		}
 	}
-	return accounts, nil
+	return list, nil
 }

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,19 +18,24 @@ type location struct {
 	log       *slog.Logger
 }
 
+// newLocation takes the places and the log of opts. The paths become independent of the working folder, which can be
+// moved while the store is open.
+func newLocation(opts Options) (l location, err error) {
+	l.log = opts.Log
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.path, err = filepath.Abs(opts.Path); err == nil {
+		l.rescueDir, err = filepath.Abs(cmp.Or(opts.RescueDir, filepath.Dir(l.path)))
+	}
+	return l, err
+}
+
 // temporary is the os.CreateTemp pattern, without its digits, of a file of this kind.
 func (l location) temporary(kind string) string { return "." + filepath.Base(l.path) + "." + kind }
 
 // rescuedName is how the name of a copy that was kept begins.
 func (l location) rescuedName() string { return filepath.Base(l.path) + ".rescued-" }
-
-// absolute makes the paths independent of the working folder, which can be moved while the store is open.
-func (l *location) absolute() (err error) {
-	if l.path, err = filepath.Abs(l.path); err == nil {
-		l.rescueDir, err = filepath.Abs(l.rescueDir)
-	}
-	return err
-}
 
 // tidy removes the temporary name of a copy that is the open database: a crash came after it was put at the path. All
 // other copies stay, because each may be the last one; the log names them.

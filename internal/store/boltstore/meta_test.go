@@ -125,6 +125,7 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	storetest.Close(t, s)
 	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
 	refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
+	wantErr(t, errOf(OpenReader(t.Context(), Options{Path: path})), boltfile.ErrNewestMeta)
 }
 
 // A bound that only the newer page gives must be kept.

@@ -18,11 +18,11 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// lockRetry is how often a file that another process holds is asked again.
-const lockRetry = 50 * time.Millisecond
-
 // onlyOne is the cure for a file that two processes want.
 const onlyOne = "let only one run at a time (in a Swarm: one replica, and stop-first for updates and rollbacks)"
+
+// ErrLocked: another process has the database open.
+var ErrLocked = boltfile.ErrLocked
 
 // Options says which file, and how to open it.
 type Options struct {
@@ -46,21 +46,16 @@ type Options struct {
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
 func (l location) open(ctx context.Context, opts Options) (*handle, error) {
-	f, err := openLocked(ctx, l.path, opts)
+	f, _, damage, err := l.inspected(ctx, opts, os.O_RDWR)
 	if err != nil {
-		return nil, err
-	}
-	l.forgetUnwritten(f)
-	damage, err := acceptable(f, opts.AcceptOlderMeta)
-	if err != nil {
-		f.Close()
 		return nil, err
 	}
 	return openHandle(l.path, f, func(h *handle) error {
 		if err := h.prepare(); err != nil {
 			return err
 		}
-		if l.compareWitness(h) && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older
+		here := witnessRecord{h.id, h.committed.Load()}
+		if l.compareWitness(here) && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older
 			return errNewestRefused
 		}
 		if damage != nil {
@@ -75,9 +70,24 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 	})
 }
 
+// inspected opens, locks and inspects the file for how: os.O_RDWR, or os.O_RDONLY with a lock that readers share. meta
+// is what the database is read by.
+func (l location) inspected(ctx context.Context, opts Options, how int) (f *os.File, meta boltfile.Meta,
+	damage, err error) {
+	if f, err = openLocked(ctx, l.path, opts, how); err != nil {
+		return nil, meta, nil, err
+	}
+	l.forgetUnwritten(f)
+	if meta, damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
+		f.Close()
+		return nil, meta, nil, err
+	}
+	return f, meta, damage, nil
+}
+
 // writable fails if the file system has become read-only since the file was opened: by the first write after an error.
 func (l location) writable() error {
-	f, err := os.OpenFile(l.path, os.O_WRONLY, 0)
+	f, err := boltfile.Open(l.path, os.O_WRONLY|syscall.O_NOFOLLOW)
 	if err != nil {
 		return readOnly(err)
 	}
@@ -90,48 +100,61 @@ var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store
 
 // acceptable inspects a file before bbolt does. It refuses what bbolt would overwrite, misread or panic on. It
 // returns a damaged meta page that nothing is lost by, or whose loss is accepted, as damage.
-func acceptable(f *os.File, acceptOlderMeta bool) (damage, err error) {
-	best, err := boltfile.InspectFile(f)
+func acceptable(f *os.File, acceptOlderMeta bool) (best boltfile.Meta, damage, err error) {
+	best, err = boltfile.InspectFile(f)
 	lossless, lossy := errors.Is(err, boltfile.ErrOlderMeta), errors.Is(err, boltfile.ErrNewestMeta)
 	switch {
 	case err != nil && !lossless && !lossy:
-		return nil, err
+		return best, nil, err
 	case best.Freelist == boltfile.NoFreelist: // never of a file of ours or of the tutorial; bbolt would write one
-		return nil, errOtherProgram
+		return best, nil, errOtherProgram
 	case lossy && !acceptOlderMeta:
-		return nil, errNewestRefused
+		return best, nil, errNewestRefused
 	}
-	return err, nil
+	return best, err, nil
 }
 
-// create makes a new database at the path if nothing is there and that is allowed. The file appears at the path
-// whole, or not at all: a crash on the way leaves no empty file that a later start must take for a lost database.
-func (l location) create(mustExist bool) error {
-	_, err := os.Stat(l.path)
+// missing is nil if something is at the path, fs.ErrNotExist if a new database may be made there, and else why not.
+func (l location) missing(mustExist bool) error {
+	_, err := os.Lstat(l.path)
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	case mustExist:
 		return errors.New("no such file, and store.bolt.create is never; check the path and that its volume is mounted")
 	}
-	_, err = os.Lstat(witness(l.path))
+	_, noWitness := os.Lstat(witness(l.path))
 	switch copies := strings.Join(l.copies(), ", "); {
-	case !errors.Is(err, fs.ErrNotExist) && copies == "":
+	case !errors.Is(noWitness, fs.ErrNotExist) && copies == "":
 		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup, "+
 			"or remove %[1]s to begin with a new database", witness(l.path))
 	case copies != "":
 		return fmt.Errorf("the file is gone; a copy that was rescued (%s) is there: verify it and put it at the path, "+
 			"or remove it and %s to begin with a new database", copies, witness(l.path))
 	}
-	dir := filepath.Dir(l.path)
-	tmp, err := os.CreateTemp(dir, l.temporary("new-"))
-	if err != nil {
-		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+
-			"and that its volume is mounted and writable: %w", err)
+	return fmt.Errorf("%w; check store.bolt.path", err)
+}
+
+// create makes a new database at the path if nothing is there and that is allowed. The file appears at the path
+// whole, or not at all: a crash on the way leaves no empty file that a later start must take for a lost database.
+func (l location) create(mustExist bool) error {
+	if err := l.missing(mustExist); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	tmp.Close()
+	dir := filepath.Dir(l.path)
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return newFolder(err)
+	}
+	tmp, err := createFor(folder, dir, l.temporary("new-"))
+	if err != nil {
+		return newFolder(err)
+	}
 	defer os.Remove(tmp.Name())
-	db, err := bbolt.Open(tmp.Name(), 0o600, nil)
+	// bbolt gets the open file: what is at its name by now may be another one
+	db, err := bbolt.Open(tmp.Name(), 0o600, &bbolt.Options{
+		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return tmp, nil },
+	})
 	if err != nil {
 		return err
 	}
@@ -149,30 +172,32 @@ func (l location) create(mustExist bool) error {
 	return syncDir(dir)
 }
 
-// openLocked opens an existing file and waits until no other process holds it.
-func openLocked(ctx context.Context, path string, opts Options) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("is no regular file (%s); check store.bolt.path", info.Mode())
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("no permission: give the file to user %d, "+
-			"or let that user read and write it (it has mode %s): %w", os.Geteuid(), info.Mode(), err)
-	}
-	if err != nil {
+// newFolder is an error of making a new database, with the cure.
+func newFolder(err error) error {
+	return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+
+		"and that its volume is mounted and writable: %w", err)
+}
+
+// openLocked opens an existing file and waits until no other process holds it. It follows no link: in a folder that
+// others may write, they decide where it leads.
+func openLocked(ctx context.Context, path string, opts Options, how int) (*os.File, error) {
+	f, err := boltfile.Open(path, how|syscall.O_NOFOLLOW)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("no permission: give the file to user %d, or let that user read it and, to serve it, "+
+			"write it: %w", os.Geteuid(), err)
+	case errors.Is(err, syscall.EROFS):
 		return nil, readOnly(err)
+	case err != nil:
+		return nil, fmt.Errorf("%w; check store.bolt.path", err)
 	}
-	if err := lock(ctx, f, opts); err != nil {
+	if err := lock(ctx, f, opts, how); err != nil {
 		f.Close()
 		return nil, err
 	}
 	// the process that held it may have put another file at the path
 	open, err := f.Stat()
-	if there, gone := os.Stat(path); err != nil || gone != nil || !os.SameFile(open, there) {
+	if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(open, there) {
 		f.Close()
 		return nil, cmp.Or(err, gone, errors.New("another file was put there while it was opened; start again"))
 	}
@@ -187,32 +212,22 @@ func readOnly(err error) error {
 	return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
 }
 
-// lock takes bbolt's own lock of f (flock, exclusive) before bbolt does, so that the file can be inspected while no
-// other process writes it.
-func lock(ctx context.Context, f *os.File, opts Options) error {
-	waiting := opts.Waiting
-	patience := time.NewTimer(opts.OpenTimeout)
-	defer patience.Stop()
-	again := time.NewTicker(lockRetry)
-	defer again.Stop()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return err
-		}
-		if waiting != nil {
-			waiting(fmt.Sprintf("another process holds %s locked; waiting up to %s for it; %s",
-				opts.Path, opts.OpenTimeout, onlyOne))
-			waiting = nil
-		}
-		select {
-		case <-again.C:
-		case <-patience.C:
-			return fmt.Errorf("another process has held it locked for %s; %s", opts.OpenTimeout, onlyOne)
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the process that holds it: %w", ctx.Err())
-		}
+// lock takes bbolt's own lock of f before bbolt does, so that the file can be inspected while no other process writes it.
+func lock(ctx context.Context, f *os.File, opts Options, how int) error {
+	kind, cure := syscall.LOCK_EX, onlyOne
+	if how == os.O_RDONLY {
+		kind, cure = syscall.LOCK_SH, "it is in use"
 	}
+	err := boltfile.Lock(ctx, f, kind, opts.OpenTimeout, func() {
+		if opts.Waiting != nil {
+			opts.Waiting(fmt.Sprintf("another process holds %s locked; waiting up to %s for it; %s",
+				opts.Path, opts.OpenTimeout, onlyOne))
+		}
+	})
+	if errors.Is(err, boltfile.ErrLocked) {
+		return fmt.Errorf("%w; %s", err, cure)
+	}
+	return err
 }
 
 // forgetUnwritten drops the page cache if it holds a newer meta page than the disk. That commit was answered

@@ -321,21 +321,46 @@ func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {
 	wantAccounts(t, path, 10)
 }
 
-func TestWitnessThatCannotBeReadStopsNoStart(t *testing.T) {
-	for name, spoil := range map[string]func(path string) error{
-		"a FIFO":   func(p string) error { return syscall.Mkfifo(p, 0o600) },
-		"a folder": func(p string) error { return os.Mkdir(p, 0o700) },
-		"a loop":   func(p string) error { return os.Symlink(p, p) },
-		"3 GiB": func(p string) error {
+func TestOddWitnessStopsNoStartAndIsMadeAnew(t *testing.T) {
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	for name, c := range map[string]struct {
+		spoil func(path string) error
+		warns string
+	}{
+		"a FIFO":              {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "is no regular file (p"},
+		"a folder":            {func(p string) error { return os.Mkdir(p, 0o700) }, "is no regular file (d"},
+		"a loop":              {func(p string) error { return os.Symlink(p, p) }, "is a symbolic link"},
+		"a link to nowhere":   {func(p string) error { return os.Symlink("/nowhere/none", p) }, "is a symbolic link"},
+		"a link to elsewhere": {func(p string) error { return os.Symlink(elsewhere, p) }, "is a symbolic link"},
+		"another program's":   {func(p string) error { return os.WriteFile(p, []byte("hello"), 0o600) }, ""},
+		"another database's": {func(p string) error {
+			return os.WriteFile(p, []byte("database: ANOTHER\ntransaction: 7\n"), 0o600)
+		}, "another database than before"},
+		"3 GiB": {func(p string) error {
 			return errors.Join(os.WriteFile(p, nil, 0o600), os.Truncate(p, 3<<30))
-		},
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			writeFile(t, elsewhere, []byte("theirs"))
 			s, path := seeded(t, 10)
 			storetest.Close(t, s)
-			must(t, os.RemoveAll(path+".witness"))
-			must(t, spoil(path+".witness"))
-			wantAccounts(t, path, 10)
+			must(t, os.Remove(path+".witness"))
+			must(t, c.spoil(path+".witness"))
+			s, log, err := tryOpen(t, path, boltstore.Options{})
+			must(t, err)
+			storetest.Close(t, s)
+			if !strings.Contains(log.String(), c.warns) {
+				t.Errorf("the log has no %q: %s", c.warns, log)
+			}
+			if text, err := os.ReadFile(elsewhere); string(text) != "theirs" || err != nil {
+				t.Errorf("where the link leads is %q, %v", text, err)
+			}
+			if name == "a folder" { // which no rename replaces
+				return
+			}
+			if info, err := os.Lstat(path + ".witness"); err != nil || !info.Mode().IsRegular() || info.Size() > 1000 {
+				t.Errorf("it is %v, %v", info, err)
+			}
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // witness is the file beside a database that says there is one, and which. With it a lost database is never taken for
@@ -32,7 +33,7 @@ type witnessRecord struct {
 
 // readWitness returns the record of the witness. A missing or malformed one yields zero values.
 func readWitness(path string) (k witnessRecord, err error) {
-	f, err := os.OpenFile(witness(path), os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block it
+	f, err := boltfile.Open(witness(path), os.O_RDONLY|syscall.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
@@ -40,9 +41,6 @@ func readWitness(path string) (k witnessRecord, err error) {
 		return k, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return k, cmp.Or(err, fmt.Errorf("%s is no regular file", f.Name()))
-	}
 	text, err := io.ReadAll(io.LimitReader(f, maxWitness))
 	if err != nil {
 		return k, err
@@ -77,21 +75,20 @@ func replaceWitness(h *handle, temporary string) error {
 	return errors.Join(os.Rename(f.Name(), witness(h.path)), syncDir(dir))
 }
 
-// compareWitness says in the log if another or an older database is at the path than the witness knows, and reports
-// the latter.
-func (l location) compareWitness(h *handle) (older bool) {
+// compareWitness says in the log if another or an older database is here than the witness knows, and reports the
+// latter.
+func (l location) compareWitness(here witnessRecord) (older bool) {
 	known, err := readWitness(l.path)
-	here := h.committed.Load()
 	switch {
 	case err != nil:
 		l.log.Warn("the witness beside the database can't be read: a database that was replaced is not noticed",
 			"path", l.path, "err", err)
-	case known.id != "" && known.id != h.id:
+	case known.id != "" && known.id != here.id:
 		l.log.Warn("another database than before is at the path: taken as a restore", "path", l.path)
-	case known.txid > here:
+	case known.txid > here.txid:
 		older = true
 		l.log.Warn("an older state of the database is at the path: taken as a restore", "path", l.path,
-			"transaction", here, "before", known.txid)
+			"transaction", here.txid, "before", known.txid)
 	}
 	return older
 }

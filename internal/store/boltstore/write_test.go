@@ -103,6 +103,9 @@ func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
 	wantErr(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
 	unusable(t, s)
+	if err := s.CheckRecords(t.Context()); err == nil || err.Error() != "store unavailable: skipped, because it has failed" {
+		t.Errorf("CheckRecords = %v, want no second telling of what Check says", err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	must(t, s.Close(ctx))

@@ -155,7 +155,12 @@ func sum(a, b store.Imported) store.Imported {
 
 // DryRun is a Target that counts what Import would do to the store as it is
 // now, and changes nothing.
-type DryRun struct{ Store store.Store }
+type DryRun struct {
+	Store interface {
+		// GetMany is as in store.Store.
+		GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error)
+	}
+}
 
 // Import implements Target.
 func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.Imported, err error) {

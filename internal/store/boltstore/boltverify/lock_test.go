@@ -11,7 +11,7 @@ import (
 func TestVerifiedFileIsLockedForServicesAndNotForReaders(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeErr := os.WriteFile(path, make([]byte, 1<<16), 0o600)
-	f, openErr := open(path)
+	f, openErr := open(t.Context(), path)
 	service, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err := errors.Join(writeErr, openErr, err); err != nil {
 		t.Fatal(err)

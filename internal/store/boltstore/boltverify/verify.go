@@ -62,7 +62,7 @@ func (r *Report) find(where, format string, args ...any) {
 // found. If ctx ended later, the last finding says so. ctx is asked between two reads: one that a disk does not answer
 // returns when the disk does.
 func Verify(ctx context.Context, path string) (Report, error) {
-	f, err := open(path)
+	f, err := open(ctx, path)
 	if err != nil {
 		return Report{File: path, Findings: []Finding{}}, fmt.Errorf("bolt verify %s: %w", path, err)
 	}
@@ -142,44 +142,23 @@ func hasHeader(f *os.File, id uint64, pageSize int64) bool {
 	return err == nil && h.ID == id && h.Flags == boltfile.MetaPage
 }
 
-const (
-	// lockPatience is how long Verify waits for a process that holds the file: one that is about to end may.
-	lockPatience = time.Second
-	// lockRetry is how often it asks.
-	lockRetry = 50 * time.Millisecond
-)
+// lockPatience is how long Verify waits for a process that holds the file: one that is about to end may.
+const lockPatience = time.Second
 
 // open opens the file for reading alone and locks it as bbolt's readers do.
-func open(path string) (*os.File, error) {
-	info, err := os.Stat(path)
+func open(ctx context.Context, path string) (*os.File, error) {
+	f, err := boltfile.Open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // to open a FIFO would wait for its writer
-		return nil, fmt.Errorf("is not a regular file but %s", info.Mode().Type())
+	err = boltfile.Lock(ctx, f, syscall.LOCK_SH, lockPatience, nil)
+	if errors.Is(err, boltfile.ErrLocked) {
+		err = errors.New("a running service holds it; verify a copy. Take it while the service is stopped, or from " +
+			"a snapshot of the volume: what cp makes of a file in use is damaged more often than not")
 	}
-	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
-	}
-	if err := lock(f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
-}
-
-func lock(f *os.File) error {
-	for begun := time.Now(); ; time.Sleep(lockRetry) {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, syscall.EWOULDBLOCK):
-			return fmt.Errorf("cannot lock it: %w", err)
-		case time.Since(begun) >= lockPatience:
-			return errors.New("a running service holds it; verify a copy. Take it while the service is stopped, or from " +
-				"a snapshot of the volume: what cp makes of a file in use is damaged more often than not")
-		}
-	}
 }

@@ -176,9 +176,9 @@ func TestVerifyGivesNoVerdictOfWhatItCannotRead(t *testing.T) {
 	for path, want := range map[string]string{
 		"":                         "no such file",
 		filepath.Join(dir, "none"): "no such file",
-		fifo:                       "is not a regular file but p",
-		dir:                        "is not a regular file but d",
-		"/dev/zero":                "is not a regular file but D",
+		fifo:                       "is no regular file (p",
+		dir:                        "is no regular file (d",
+		"/dev/zero":                "is no regular file (D",
 		locked:                     "a running service holds it; verify a copy",
 	} {
 		report, err := boltverify.Verify(t.Context(), path)

@@ -1,0 +1,74 @@
+package boltfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// ErrLocked: another process held the file for longer than Lock was told to wait.
+var ErrLocked = errors.New("another process has held it locked")
+
+// lockRetry is how often a file that another process holds is asked again.
+const lockRetry = 50 * time.Millisecond
+
+// Open opens a regular file with the flags of os.OpenFile. It does not wait for the writer of a FIFO. With O_NOFOLLOW a
+// symbolic link is an error.
+func Open(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("is a symbolic link, and none is followed: name the file itself: %w", err)
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, errors.New("is no regular file (a folder)")
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("is no regular file (%s)", info.Mode())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Lock takes bbolt's lock of f: syscall.LOCK_EX for a process that writes, syscall.LOCK_SH for one of several that read. It
+// waits for another process until patience is over, and then returns ErrLocked, or until ctx ends. waiting, if not nil,
+// is called once before it waits. Closing f releases the lock.
+func Lock(ctx context.Context, f *os.File, kind int, patience time.Duration, waiting func()) error {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	again := time.NewTicker(lockRetry)
+	defer again.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), kind|syscall.LOCK_NB)
+		switch {
+		case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
+			return fmt.Errorf("its file system has no locks, without which two processes would destroy it: mount it with "+
+				"locks (NFS without nolock), or put the file on a local disk: %w", err)
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			if waiting != nil {
+				waiting()
+				waiting = nil
+			}
+		case errors.Is(err, syscall.EINTR):
+			continue
+		default:
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			return fmt.Errorf("%w for %s", ErrLocked, patience)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the process that holds it: %w", ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+)
+
+// Reader reads the accounts of a database that no service has open. It changes nothing, neither the file nor its
+// witness, and needs no right to write. While it is open, no service can open the file. Its methods are those of
+// store.Store and may be called concurrently.
+type Reader struct {
+	file     *os.File
+	accounts boltfile.Tree
+}
+
+// OpenReader opens the database for reading. The error is fs.ErrNotExist if there is none and Open would make it, and
+// boltfile.ErrLocked if a service has it open.
+func OpenReader(ctx context.Context, opts Options) (*Reader, error) {
+	l, err := newLocation(opts)
+	if err == nil {
+		err = l.missing(opts.MustExist)
+	}
+	var r *Reader
+	if err == nil {
+		r, err = l.openReader(ctx, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
+	}
+	return r, nil
+}
+
+func (l location) openReader(ctx context.Context, opts Options) (_ *Reader, err error) {
+	f, meta, damage, err := l.inspected(ctx, opts, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	snap := boltfile.Snapshot{File: f, PageSize: meta.PageSize, Root: meta.Root}
+	id, err := identity(snap)
+	if err != nil {
+		return nil, err
+	}
+	if l.compareWitness(witnessRecord{id, meta.TxID}) && damage != nil && !opts.AcceptOlderMeta {
+		return nil, errNewestRefused
+	}
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
+	if errors.Is(err, boltfile.ErrNoBucket) && id == "" {
+		err = errOtherProgram
+	}
+	return &Reader{f, accounts}, err
+}
+
+// List is as in store.Store.
+func (r *Reader) List(ctx context.Context, q store.Query) (store.Page, error) {
+	if err := q.Validate(); err != nil {
+		return store.Page{}, err
+	}
+	return read(ctx, r, func(accounts boltfile.Tree) (store.Page, error) { return list(accounts, q) })
+}
+
+// GetMany is as in store.Store.
+func (r *Reader) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+	get, err := getMany(ids)
+	if err != nil {
+		return nil, err
+	}
+	return read(ctx, r, get)
+}
+
+// Close closes the file.
+func (r *Reader) Close() error { return r.file.Close() }
+
+// read calls f on a goroutine of its own: the caller gets an answer when ctx ends, whatever the disk does.
+func read[T any](ctx context.Context, r *Reader, f func(boltfile.Tree) (T, error)) (T, error) {
+	var value T
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		value, err = f(r.accounts)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return value, err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}

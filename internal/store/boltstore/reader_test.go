@@ -1,0 +1,80 @@
+package boltstore
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+func openReader(t *testing.T, path string) *Reader {
+	t.Helper()
+	r, err := OpenReader(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+	must(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func TestReaderReadsWhatTheStoreDoes(t *testing.T) {
+	s, path := seeded(t, 3000)
+	q := store.Query{After: "10100", Limit: 2000, NamePrefix: "Person_1"}
+	ids := []store.ID{"12999", "none", "10000", "10000"}
+	page, err := s.List(t.Context(), q)
+	must(t, err)
+	many, err := s.GetMany(t.Context(), ids)
+	must(t, err)
+	storetest.Close(t, s)
+	r := openReader(t, path)
+	got, err := r.List(t.Context(), q)
+	if err != nil || got.Next != page.Next || len(got.Accounts) != len(page.Accounts) ||
+		!got.Accounts[7].Equal(page.Accounts[7]) {
+		t.Errorf("List = %d accounts, next %q, %v; want %d, %q", len(got.Accounts), got.Next, err,
+			len(page.Accounts), page.Next)
+	}
+	found, err := r.GetMany(t.Context(), ids)
+	if err != nil || len(found) != 2 || !found[0].Equal(many[0]) || !found[1].Equal(many[1]) {
+		t.Errorf("GetMany = %v, %v; want %v", found, err, many)
+	}
+	tutorial := openReader(t, tutorialFile(t))
+	if page, err := tutorial.List(t.Context(), store.Query{Limit: 1000}); err != nil || len(page.Accounts) != 100 {
+		t.Errorf("of the tutorial's: %d accounts, %v", len(page.Accounts), err)
+	}
+}
+
+func TestReaderSharesTheFileWithReadersAlone(t *testing.T) {
+	s, path := seeded(t, 1)
+	opts := Options{Path: path, OpenTimeout: 100 * time.Millisecond}
+	wantErr(t, errOf(OpenReader(t.Context(), opts)), ErrLocked)
+	storetest.Close(t, s)
+	openReader(t, path)
+	openReader(t, path)
+	wantErr(t, errOf(Open(t.Context(), opts)), ErrLocked)
+}
+
+func TestReaderRefusesWhatOpenDoes(t *testing.T) {
+	s, path := seeded(t, 1)
+	storetest.Close(t, s)
+	folder := t.TempDir()
+	wantErr(t, errOf(OpenReader(t.Context(), Options{Path: filepath.Join(folder, "none")})), fs.ErrNotExist)
+	link := filepath.Join(folder, "link")
+	must(t, os.Symlink(path, link))
+	other := filepath.Join(folder, "other")
+	foreign(t, other, nil)
+	empty := filepath.Join(folder, "empty")
+	writeFile(t, empty, nil)
+	must(t, os.Remove(path))
+	for path, want := range map[string]string{
+		link: "is a symbolic link", other: "another program's database", empty: "is empty", path: witness(path),
+	} {
+		_, err := OpenReader(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("OpenReader = %v, want %q", err, want)
+		}
+		refused(t, path, Options{OpenTimeout: time.Second}, want)
+	}
+}
