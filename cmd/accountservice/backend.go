@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,35 +21,14 @@ type backend struct {
 	Failure func() error // why the store has failed for good, or nil
 }
 
-// opening says how to open a store.
-type opening struct {
-	create  bool                // a new database, if there is none and the configuration allows it
-	waiting func(reason string) // called once if another process holds the database; may be nil
-	log     *slog.Logger
-}
-
-// errNoDatabase: there is no database, and opening.create is false.
-var errNoDatabase = errors.New("no database")
-
-// openBackend opens the store of the configuration.
-func openBackend(ctx context.Context, cfg config.Config, how opening) (backend, error) {
-	return openBolt(ctx, cfg, how)
-}
-
-// openDatabase opens the store for a command that works on it instead of a
-// service. It seeds nothing. done closes it.
-func (p program) openDatabase(ctx context.Context, create bool) (b backend, done func(), err error) {
+// prepared is the configuration and the log of a command that works on the database instead of a service.
+func (p program) prepared() (config.Config, *slog.Logger, error) {
 	cfg, err := p.load()
 	if err != nil {
-		return backend{}, nil, err
+		return config.Config{}, nil, err
 	}
 	limitMemory()
-	log := newLogger(cfg.Log, p.stderr, isTerminal(p.stderr))
-	b, err = openBackend(ctx, cfg.Config, opening{create: create, log: log})
-	if err != nil {
-		return backend{}, nil, fmt.Errorf("%w\nIf a service serves this database, give its address with --url", err)
-	}
-	return b, func() { b.close(log) }, nil
+	return cfg.Config, newLogger(cfg.Log, p.stderr, isTerminal(p.stderr)), nil
 }
 
 // close closes the store within closeTimeout and logs an error of it.

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"log/slog"
 	"path/filepath"
 
 	"accountservice/config"
@@ -13,36 +12,69 @@ import (
 	"accountservice/internal/store/boltstore"
 )
 
-// openBolt opens the embedded store.
-func openBolt(ctx context.Context, cfg config.Config, how opening) (backend, error) {
+// openBolt opens the embedded store. waiting, if not nil, is called once if another process holds the database.
+func openBolt(ctx context.Context, cfg config.Config, waiting func(reason string), log *slog.Logger) (backend, error) {
 	bolt := cfg.Store.Bolt
-	_, err := os.Stat(bolt.Path)
-	if errors.Is(err, fs.ErrNotExist) && !how.create && bolt.Create != "never" {
-		return backend{}, fmt.Errorf("store.bolt.path: %w; there is %w", err, errNoDatabase)
-	}
-	if bolt.Volume == "require" && how.create {
-		if err := checks.Volume(filepath.Dir(bolt.Path))(ctx); err != nil {
-			return backend{}, fmt.Errorf("store.bolt.volume is require: %w", err)
-		}
-	}
-	accounts, err := boltstore.Open(ctx, boltstore.Options{
-		Path:            bolt.Path,
-		OpenTimeout:     bolt.OpenTimeout,
-		Waiting:         how.waiting,
-		MustExist:       bolt.Create == "never" || !how.create,
-		RescueDir:       bolt.RescueDir,
-		AcceptOlderMeta: bolt.AcceptOlderMeta,
-		Log:             how.log,
-	})
+	folder, err := filepath.Abs(filepath.Dir(bolt.Path)) // checks name it, and the working folder says nothing to a reader
 	if err != nil {
 		return backend{}, err
 	}
-	return backend{Store: accounts, Checks: boltChecks(accounts, cfg), Failure: accounts.Failure}, nil
+	if bolt.Volume == "require" {
+		if err := checks.Volume(folder)(ctx); err != nil {
+			return backend{}, fmt.Errorf("store.bolt.volume is require: %w", err)
+		}
+	}
+	opts := boltOptions(bolt, log)
+	opts.Waiting = waiting
+	accounts, err := boltstore.Open(ctx, opts)
+	if err != nil {
+		return backend{}, err
+	}
+	return backend{Store: accounts, Checks: boltChecks(accounts, folder, cfg), Failure: accounts.Failure}, nil
+}
+
+func boltOptions(bolt config.Bolt, log *slog.Logger) boltstore.Options {
+	return boltstore.Options{
+		Path:            bolt.Path,
+		OpenTimeout:     bolt.OpenTimeout,
+		MustExist:       bolt.Create == "never",
+		RescueDir:       bolt.RescueDir,
+		AcceptOlderMeta: bolt.AcceptOlderMeta,
+		Log:             log,
+	}
+}
+
+// openStore opens the database for a command that writes it instead of a service. It seeds nothing.
+func (p program) openStore(ctx context.Context) (b backend, done func() error, err error) {
+	cfg, log, err := p.prepared()
+	if err != nil {
+		return backend{}, nil, err
+	}
+	b, err = openBolt(ctx, cfg, nil, log)
+	return b, func() error { return b.close(log) }, inUse(err)
+}
+
+// openReader opens the database for a command that changes nothing.
+func (p program) openReader(ctx context.Context) (*boltstore.Reader, error) {
+	cfg, log, err := p.prepared()
+	if err != nil {
+		return nil, err
+	}
+	r, err := boltstore.OpenReader(ctx, boltOptions(cfg.Store.Bolt, log))
+	return r, inUse(err)
+}
+
+// inUse adds the cure to the error of a command whose database a service has open.
+func inUse(err error) error {
+	if errors.Is(err, boltstore.ErrLocked) {
+		return fmt.Errorf("%w\nIf a service serves this database, give its address with --url", err)
+	}
+	return err
 }
 
 // boltChecks are the checks of the open file and of the folder that it is in.
-func boltChecks(accounts *boltstore.Store, cfg config.Config) []checks.Check {
-	all, folder := cfg.Checks, filepath.Dir(cfg.Store.Bolt.Path)
+func boltChecks(accounts *boltstore.Store, folder string, cfg config.Config) []checks.Check {
+	all := cfg.Checks
 	ask := accounts.Check
 	if all.Bolt.WriteCanary {
 		ask = func(ctx context.Context) error {

@@ -193,14 +193,14 @@ func TestBulkCommandsWithoutWhatTheyNeed(t *testing.T) {
 		code int
 		want string
 	}{
-		"no input":            {[]string{"import"}, 2, "accepts 1 arg"},
+		"no input":            {[]string{"import"}, 2, "name the file with the accounts, or - for standard input"},
 		"missing input":       {[]string{"import", folder + "/none"}, 1, "no such file"},
 		"a folder":            {[]string{"import", folder}, 1, "is a folder"},
 		"no place to store":   {[]string{"import", file}, 1, "cannot create a file in its folder"},
-		"no database":         {[]string{"export"}, 1, "store.bolt.path: stat "},
+		"no database":         {[]string{"export"}, 1, "no such file or directory; check store.bolt.path"},
 		"bad address":         {[]string{"export", "--url", "ftp://u:hunter2@h"}, 2, "--url: must be the address of a service"},
 		"bad address to fill": {[]string{"import", "--url", "localhost:6767", file}, 2, "--url: must be the address of a service"},
-		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", harness.Port(t))}, 1, "connection refused"},
+		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", harness.Port(t))}, 1, ": check the address, and that the service runs: connection refused\n"},
 	} {
 		r := runs(t, command(none, c.args...))
 		if r.is(t, c.code, "", c.want); strings.Contains(r.Stderr, "hunter2") {
@@ -233,7 +233,13 @@ func TestExportFileAppearsWholeOrStaysAsItWas(t *testing.T) {
 			t.Errorf("%v, %v, want %s", info, err, mode)
 		}
 	}
-	runs(t, command(path, "export", "--output", "/dev/null")).is(t, 1, "", "is no regular file")
+	link := filepath.Join(t.TempDir(), "link")
+	harness.Must(t, os.Symlink(out, link))
+	for to, want := range map[string]string{link: "is no regular file", folder: "is no regular file", folder + "/none/x": "its folder is not there"} {
+		r := runs(t, command(path, "export", "--output", to))
+		r.is(t, 1, "", want)
+		r.is(t, 1, "", "accountservice export: --output "+to)
+	}
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
 		t.Errorf("%v, %v", entries, err)
 	}

@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"accountservice/internal/store/transfer"
 )
 
-// pageTimeout bounds each read of the database in an export.
-const pageTimeout = 30 * time.Second
+const (
+	// pageTimeout bounds each read of the database in an export.
+	pageTimeout = 30 * time.Second
+	// readerRetry is how often a FIFO is opened again until it has a reader.
+	readerRetry = 50 * time.Millisecond
+)
 
 // newExportCommand writes all accounts as lines.
 func newExportCommand(p program) *cobra.Command {
@@ -24,21 +29,17 @@ func newExportCommand(p program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all accounts as lines of JSON; exit 0, 1, 2 or 4",
 		Long: "Writes all accounts, one JSON object a line in the order of their ids, to standard output, or with\n" +
-			"--output to a file. The file appears whole or not at all. A new one can be read by its owner only, a replaced\n" +
-			"one keeps its mode. The accounts come from the database of the configuration, which no service may have open\n" +
-			"meanwhile, or with --url from a running service. A change during the export is in it or not.\n\n" +
+			"--output to a file, which appears whole or not at all. A new file can be read by its owner only, who is the\n" +
+			"folder's if root exports; a replaced one keeps owner and mode. A FIFO or device is written as it comes. The\n" +
+			"accounts come from the database of the configuration, which no service may have open meanwhile and which is\n" +
+			"not changed, or with --url from a running service. A change during the export is in it or not.\n\n" +
 			"Exit codes: 0 all accounts are written; 1 failed; 2 configuration or usage; 4 told to stop before it was done.\n" +
 			"After another code than 0, what was written to standard output is not whole.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.export(cmd.Context(), url, output); err != nil {
-				return p.failed(cmd.Context(), "export", err)
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.export(cmd.Context(), url, output) },
 	}
 	cmd.Flags().StringVar(&url, "url", "", urlHelp)
-	cmd.Flags().StringVar(&output, "output", "", "file to write, replaced if it is there; default: standard output")
+	cmd.Flags().StringVar(&output, "output", "-", "file to write, replaced if it is there; - is standard output")
 	return cmd
 }
 
@@ -48,52 +49,100 @@ func (p program) export(ctx context.Context, url, output string) error {
 		return err
 	}
 	defer done()
-	shown := newMeter(p.stderr, "accounts", 0)
-	shown.live = shown.live && (output != "" || !isTerminal(p.stdout)) // the lines would run through the meter's
-	err = writeOut(output, p.stdout, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, shown)) })
-	shown.clear()
-	if err != nil {
-		return err
+	shown := newProgress(p.stderr, "accounts", 0)
+	err = p.writeOut(ctx, output, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, shown)) })
+	if err == nil {
+		fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", shown.count, shown.elapsed())
 	}
-	fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", shown.count, shown.elapsed())
-	return nil
+	return err
 }
 
-// source writes all accounts as lines.
-type source func(context.Context, io.Writer) error
-
-// openSource returns the source of the service at url, or else of the database.
-func (p program) openSource(ctx context.Context, url string) (from source, done func(), err error) {
+// openSource returns what writes all accounts as lines: those of the service at url, or else of the database.
+func (p program) openSource(ctx context.Context, url string) (from func(context.Context, io.Writer) error,
+	done func() error, err error) {
 	if url != "" {
 		service, err := newClient(url)
-		return service.Export, func() {}, err
+		return service.Export, func() error { return nil }, err
 	}
-	accounts, done, err := p.openDatabase(ctx, false)
-	return func(ctx context.Context, w io.Writer) error {
-		return transfer.Export(ctx, accounts, w, pageTimeout)
-	}, done, err
+	accounts, err := p.openReader(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context, w io.Writer) error { return transfer.Export(ctx, accounts, w, pageTimeout) },
+		accounts.Close, nil
 }
 
-// writeOut lets write fill the file at path, which appears whole or stays as it
-// was; "" is stdout. A new file is for its owner alone, as accounts are private;
-// a replaced one keeps its mode.
-func writeOut(path string, stdout io.Writer, write func(io.Writer) error) error {
-	if path == "" {
-		return write(stdout)
+// writeOut lets write fill what is at path: "-" or any other name of standard output, a FIFO or device, or a file.
+func (p program) writeOut(ctx context.Context, path string, write func(io.Writer) error) error {
+	there, err := os.Stat(path)
+	switch {
+	case path == "-", err == nil && isOpenAs(p.stdout, there):
+		return write(p.stdout)
+	case err == nil && there.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0:
+		return writeThrough(ctx, path, write)
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file (%s); write to standard output", path, info.Mode())
+	if there, err = os.Lstat(path); err == nil && !there.Mode().IsRegular() {
+		return fmt.Errorf("--output %s is no regular file (%s): name another, or write to standard output", path, there.Mode())
 	}
-	folder := filepath.Dir(path)
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(folder), renameio.WithExistingPermissions())
+	return replaceFile(path, there, write)
+}
+
+// isOpenAs says whether w is open on this file.
+func isOpenAs(w io.Writer, file fs.FileInfo) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && os.SameFile(info, file)
+}
+
+// writeThrough lets write fill a FIFO, once it has a reader, or a device. It ends when ctx does.
+func writeThrough(ctx context.Context, path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	for errors.Is(err, syscall.ENXIO) {
+		select {
+		case <-time.After(readerRetry):
+			f, err = os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		case <-ctx.Done():
+			return fmt.Errorf("nothing reads %s: %w", path, ctx.Err())
+		}
+	}
 	if err != nil {
 		return err
 	}
-	defer f.Cleanup()
+	defer context.AfterFunc(ctx, func() { f.Close() })()
+	return errors.Join(write(f), f.Close())
+}
+
+// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil. A
+// new file is for its owner alone, as accounts are private.
+func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
+	folder := filepath.Dir(path)
+	like, err := os.Stat(folder)
+	if err != nil {
+		return fmt.Errorf("--output %s: its folder is not there: make it, or name another: %w", path, err)
+	}
+	f, err := os.CreateTemp(folder, ".export-*")
+	if err != nil {
+		return fmt.Errorf("--output %s: cannot create a file in its folder: %w", path, err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if old != nil {
+		like = old
+	}
+	owner := like.Sys().(*syscall.Stat_t)
+	f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
+	if old != nil {
+		if err := f.Chmod(old.Mode().Perm()); err != nil {
+			return err
+		}
+	}
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := errors.Join(f.Sync(), f.Close(), os.Rename(f.Name(), path)); err != nil {
 		return err
 	}
 	dir, err := os.Open(folder)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -29,15 +30,14 @@ func newImportCommand(p program) *cobra.Command {
 			"The import stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing,\n" +
 			"reads on, and counts what it would do.\n\n" +
 			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before it was done.",
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("the file with the accounts, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			in, err := openInput(ctx, args[0])
+			in, err := openInput(cmd.Context(), args[0])
 			if err != nil {
-				return p.failed(ctx, "import", err)
+				return err
 			}
 			defer in.Close()
-			return importing{p, in, dryRun, newMeter(p.stderr, "lines", in.size)}.run(ctx, url)
+			return importing{p, in, dryRun}.run(cmd.Context(), url)
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", urlHelp)
@@ -50,65 +50,74 @@ type importing struct {
 	program
 	in     input
 	dryRun bool
-	shown  *meter
 }
 
-// run imports all lines and prints what it did, why it ended, and what it left
-// behind.
+// run imports all lines and prints what it did, why it ended, and what it left behind.
 func (i importing) run(ctx context.Context, url string) error {
 	to, batch, done, err := i.openTarget(ctx, url)
 	if err != nil {
-		return i.failed(ctx, "import", err)
+		return err
 	}
 	defer done()
+	shown := newProgress(i.stderr, "lines", i.in.size)
 	stored, err := transfer.Import(ctx, transfer.NewReader(i.in, batch), to, transfer.Options{
 		ReadOn: i.dryRun,
-		Done:   func(p transfer.Progress) { i.shown.show(p.Lines, p.Bytes) },
+		Done:   func(p transfer.Progress) { shown.reached(p.Lines, p.Bytes) },
 	})
-	i.shown.clear()
 	format := "imported %d lines in %s: %d created, %d replaced, %d unchanged\n"
 	if i.dryRun {
 		format = "checked %d lines in %s: of those without faults %d would be created, %d replaced, %d unchanged\n"
 	}
-	fmt.Fprintf(i.stdout, format, stored.Lines, i.shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
+	_, unsaid := fmt.Fprintf(i.stdout, format, stored.Lines, shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
 	var ended *transfer.Error
 	if !errors.As(err, &ended) {
-		return err
+		return errors.Join(err, unsaid)
 	}
+	i.explain(ended)
+	if ctx.Err() != nil {
+		return &exit{code: exitCutShort}
+	}
+	return &exit{code: exitFailed}
+}
+
+// explain prints why an import ended before its input did.
+func (i importing) explain(ended *transfer.Error) {
 	for _, f := range ended.Faults {
-		i.shown.say("%s:%d: %s: %s", i.in.name, f.Line, f.Pointer, f.Detail)
+		i.say("%s:%d: %s: %s", i.in.name, f.Line, f.Pointer, f.Detail)
 	}
 	switch {
 	case errors.Is(ended.Err, context.Canceled):
-		i.shown.say("accountservice import: told to stop before it was done")
+		i.say("accountservice import: told to stop before it was done")
 	case ended.Err != nil:
-		i.shown.say("accountservice import: %s, lines %d to %d: %v", i.in.name, ended.First, ended.Last, ended.Err)
+		i.say("accountservice import: %s, lines %d to %d: %v", i.in.name, ended.First, ended.Last, ended.Err)
 	}
 	if !i.dryRun {
-		i.shown.say("%s Run the whole import again to go on.", ended.Stored())
+		i.say("%s Run the whole import again to go on.", ended.Stored())
 	}
-	if ctx.Err() != nil {
-		return &exit{exitCutShort, err}
-	}
-	return &exit{exitFailed, err}
 }
 
-// openTarget opens what the lines go to, in batches of at most so many: the
-// service at url, or else the database.
-func (i importing) openTarget(ctx context.Context, url string) (to transfer.Target, batch int, done func(), err error) {
-	if url != "" {
-		service, err := newClient(url)
-		retrying := func(cause error, wait time.Duration) { i.shown.say("%v; trying again in %s", cause, wait) }
-		to = client.Importer{Client: service, DryRun: i.dryRun, Stop: ctx.Done(), Retrying: retrying}
-		return to, client.MaxBatch, func() {}, err
-	}
-	accounts, done, err := i.openDatabase(ctx, !i.dryRun)
+func (i importing) say(format string, args ...any) { fmt.Fprintf(i.stderr, format+"\n", args...) }
+
+// openTarget opens what the lines go to, in batches of at most so many: the service at url, or else the database.
+func (i importing) openTarget(ctx context.Context, url string) (to transfer.Target, batch int, done func() error,
+	err error) {
 	switch {
-	case i.dryRun && errors.Is(err, errNoDatabase):
-		return emptyTarget{}, store.MaxMany, func() {}, nil
+	case url != "":
+		service, err := newClient(url)
+		retrying := func(cause error, wait time.Duration) { i.say("%v; trying again in %s", cause, wait) }
+		to = client.Importer{Client: service, DryRun: i.dryRun, Stop: ctx.Done(), Retrying: retrying}
+		return to, client.MaxBatch, func() error { return nil }, err
 	case i.dryRun:
-		return transfer.DryRun{Store: accounts}, store.MaxMany, done, err
+		accounts, err := i.openReader(ctx)
+		if errors.Is(err, fs.ErrNotExist) {
+			return emptyTarget{}, store.MaxMany, func() error { return nil }, nil
+		}
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		return transfer.DryRun{Store: accounts}, store.MaxMany, accounts.Close, nil
 	}
+	accounts, done, err := i.openStore(ctx)
 	return accounts, store.MaxMany, done, err
 }
 
@@ -143,9 +152,8 @@ func openInput(ctx context.Context, name string) (input, error) {
 	return input{f, name, info.Size()}, err
 }
 
-// stoppable reads until ctx ends from the file that open returns. Opening a FIFO
-// and reading from a pipe or a terminal can wait for ever: that goroutine then
-// ends with the process.
+// stoppable reads until ctx ends from the file that open returns. Opening a FIFO and reading from a pipe or a terminal
+// can wait for ever: that goroutine then ends with the process.
 func stoppable(ctx context.Context, open func() (*os.File, error)) io.ReadCloser {
 	out, in := io.Pipe()
 	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
 
 	"accountservice/config"
 	"accountservice/internal/client"
@@ -31,10 +30,10 @@ const (
 // exit is an error with the exit code of the process.
 type exit struct {
 	code int
-	err  error
+	err  error // what to print, nil if all is said
 }
 
-func (e *exit) Error() string { return e.err.Error() }
+func (e *exit) Error() string { return fmt.Sprint("exit code ", e.code, ": ", e.err) }
 func (e *exit) Unwrap() error { return e.err }
 
 // program is what every command gets.
@@ -44,19 +43,14 @@ type program struct {
 	stdout, stderr io.Writer
 }
 
-// failed prints the error of the command with this name and returns it with its
-// exit code.
-func (p program) failed(ctx context.Context, name string, err error) error {
-	var known *exit
-	switch {
-	case errors.As(err, &known):
-		return err
-	case ctx.Err() != nil:
-		fmt.Fprintf(p.stderr, "accountservice %s: told to stop before it was done: %v\n", name, err)
-		return &exit{exitCutShort, err}
+// oneArgument wants one argument of a command, which is what.
+func oneArgument(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("name %s, and nothing else: %s", what, cmd.UseLine())
+		}
+		return nil
 	}
-	fmt.Fprintf(p.stderr, "accountservice %s: %v\n", name, err)
-	return &exit{exitFailed, err}
 }
 
 const urlHelp = "of a running service, such as http://localhost:6767; default: the file of store.bolt.path"

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // against serves h and returns what a command said against it.
@@ -105,32 +104,5 @@ func TestAnswerThatDoesNotCountTheAccountsIsNoSuccess(t *testing.T) {
 		if r.is(t, 1, "", "The lines to 2 may be stored"); calls != 1 {
 			t.Errorf("%s: asked %d times", answer, calls)
 		}
-	}
-}
-
-func TestMeterShowsABarAndWhatIsLeft(t *testing.T) {
-	t.Parallel()
-	m := &meter{what: "lines", size: 1000}
-	want := "[######------------------]  25 %  50 lines, 25/s, 6s left"
-	if got := m.line(2*time.Second, 50, 250); got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	m.size = 0
-	if got := m.line(2*time.Second, 50, 250); got != "50 lines, 25/s" {
-		t.Errorf("%q", got)
-	}
-	var said strings.Builder
-	m = newMeter(&said, "lines", 10)
-	m.show(1, 1)
-	m.clear()
-	if said.Len() > 0 {
-		t.Errorf("on no terminal: %q", said.String())
-	}
-	m.live = true
-	m.show(1, 1)
-	m.show(2, 2) // too soon
-	m.say("why %d", 1)
-	if got := said.String(); strings.Count(got, "\r\x1b[K") != 2 || !strings.HasSuffix(got, "\r\x1b[Kwhy 1\n") {
-		t.Errorf("%q", got)
 	}
 }

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	stdlog "log"
 	"log/slog"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,21 +27,40 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 	}()
 	root := newRootCommand(environ, stdout, stderr)
+	begun := false // cobra takes the command line as right
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !begun {
+		fmt.Fprintf(stderr, "%s: %v\nSee %[1]s --help.\n", cmd.CommandPath(), err)
+		return exitUsage
+	}
+	code, why := exitCode(ctx, cmd.CommandPath(), err)
+	if why != "" {
+		fmt.Fprintln(stderr, why)
+	}
+	return code
+}
+
+// exitCode returns the exit code of a command that ended with err, and what to print.
+func exitCode(ctx context.Context, command string, err error) (code int, why string) {
 	var known *exit
+	var file *fs.PathError
 	switch {
 	case err == nil:
-		return exitOK
-	case !errors.As(err, &known): // cobra's own: the command line is wrong
-		fmt.Fprintf(stderr, "accountservice: %v\nSee accountservice --help.\n", err)
-		return exitUsage
-	case known.code == exitUsage:
-		fmt.Fprintln(stderr, err)
+		return exitOK, ""
+	case errors.As(err, &known) && known.err == nil:
+		return known.code, ""
+	case errors.As(err, &known):
+		return known.code, known.err.Error()
+	case errors.As(err, &file) && errors.Is(file.Err, syscall.EPIPE): // what reads the output wants no more of it
+		return exitFailed, ""
+	case ctx.Err() != nil:
+		return exitCutShort, fmt.Sprintf("%s: told to stop before it was done: %v", command, err)
 	}
-	return known.code
+	return exitFailed, fmt.Sprintf("%s: %v", command, err)
 }
 
 // newRootCommand is the command line. Without a command the program serves.
@@ -98,7 +120,7 @@ func newConfigCommand(p program) *cobra.Command {
 				fmt.Fprintln(p.stdout, "warning:", warning)
 			}
 			if err == nil {
-				fmt.Fprintln(p.stdout, "configuration is valid")
+				_, err = fmt.Fprintln(p.stdout, "configuration is valid")
 			}
 			return err
 		},
@@ -112,7 +134,12 @@ func newConfigCommand(p program) *cobra.Command {
 				return err
 			}
 			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+limitMemory())
-			return cfg.Print(p.stdout, format)
+			var text bytes.Buffer
+			if err := cfg.Print(&text, format); err != nil {
+				return &exit{exitUsage, err}
+			}
+			_, err = text.WriteTo(p.stdout)
+			return err
 		},
 	}
 	show.Flags().StringVar(&format, "format", "yaml", "yaml, json or env")

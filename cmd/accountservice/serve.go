@@ -85,7 +85,7 @@ func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log
 		log.Warn("waiting for the database", "reason", reason)
 		live.SetHealth(pending("opening the database: " + reason))
 	}
-	accounts, err := openBackend(ctx, cfg, opening{create: true, waiting: waiting, log: log})
+	accounts, err := openBolt(ctx, cfg, waiting, log)
 	if err != nil {
 		return backend{}, err
 	}
@@ -163,8 +163,8 @@ func ended(err error, log *slog.Logger) error {
 	default:
 		known = &exit{exitFailed, err}
 	}
-	log.Error("stopped", "exit_code", known.code, "err", err)
-	return known
+	log.Error("stopped", "exit_code", known.code, "err", known.err)
+	return &exit{code: known.code}
 }
 
 // newRegistry has the metrics of the process: version, log, Go runtime, system.

@@ -24,7 +24,7 @@ func newVerifyCommand(p program) *cobra.Command {
 			"while the service was stopped or from a snapshot of its volume.\n\n" +
 			"Exit codes: 0 intact; 1 damaged, with a line for each finding; 2 no verdict: wrong usage, no such file,\n" +
 			"a service has it open, or the time was up before anything was found.",
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("the database file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": showText, "json": showJSON}[format]
 			if !known || timeout <= 0 {
@@ -38,11 +38,11 @@ func newVerifyCommand(p program) *cobra.Command {
 			if err == nil {
 				err = show(p.stdout, report)
 			}
-			if err != nil {
+			switch {
+			case err == nil && !report.Intact:
+				return &exit{code: exitFailed}
+			case err != nil:
 				return &exit{exitUsage, err}
-			}
-			if !report.Intact {
-				return &exit{exitFailed, errors.New("the database is damaged")}
 			}
 			return nil
 		},
@@ -85,7 +85,11 @@ func showText(w io.Writer, r boltverify.Report) error {
 	if r.Omitted > 0 {
 		fmt.Fprintf(w, "  and %d more\n", r.Omitted)
 	}
-	_, err := fmt.Fprintln(w, "Restore a backup, and keep this file: what can be read of it may be newer.")
+	cure := "Restore a backup, and keep this file: what can be read of it may be newer."
+	if r.Size == 0 {
+		cure = "Restore a backup. To begin with a new database instead, remove this file and its witness."
+	}
+	_, err := fmt.Fprintln(w, cure)
 	return err
 }
 

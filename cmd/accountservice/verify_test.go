@@ -64,6 +64,14 @@ func TestVerifySaysEachDamageOnALine(t *testing.T) {
 	}
 }
 
+func TestVerifyOfAnEmptyFileGivesAnAdviceThatFits(t *testing.T) {
+	code, stdout, _ := verify(t, write(t, ""))
+	if code != 1 || !strings.Contains(stdout, "is empty (0 bytes)") || !strings.Contains(stdout, "remove this file and its witness") ||
+		strings.Contains(stdout, "what can be read") {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
+}
+
 func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 	t.Parallel()
 	running := ready(t, newPath(t))
@@ -73,8 +81,8 @@ func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no file":           {nil, "accepts 1 arg"},
-		"two files":         {[]string{free, free}, "accepts 1 arg"},
+		"no file":           {nil, "name the database file, and nothing else: accountservice verify FILE"},
+		"two files":         {[]string{free, free}, "name the database file, and nothing else: accountservice verify FILE"},
 		"missing file":      {[]string{dash}, dash + ": "},
 		"other format":      {[]string{"--format", "xml", free}, `"xml"`},
 		"no time":           {[]string{"--timeout", "0s", free}, "above 0"},

@@ -34,7 +34,6 @@ var owners = map[string][]string{
 	"github.com/go-json-experiment/json":    {"internal/store/transfer"},
 	"github.com/google/uuid":                {"internal/handlers"},
 	"github.com/swaggest/swgui":             {"internal/handlers"},
-	"github.com/google/renameio":            {"cmd/accountservice"},
 	// a metric belongs to the package that sees the event
 	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/checks", "internal/handlers"},
 }
