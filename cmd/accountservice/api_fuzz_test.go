@@ -28,8 +28,8 @@ const (
 	fuzzSteps = 12
 )
 
-// TestAnyRequestGetsADocumentedAnswer drives the running service with requests
-// made of its own OpenAPI document, valid and invalid. make fuzz-api is the long run.
+// TestAnyRequestGetsADocumentedAnswer drives the running service with requests made of its own OpenAPI document, valid
+// and invalid. make fuzz-api is the long run.
 func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	t.Parallel()
 	openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.FileBodyDecoder) // as text
@@ -82,8 +82,7 @@ func newJudge(t *testing.T, p *harness.Process) *judge {
 	}}
 }
 
-// walk is some requests about a few accounts of its own, so that it knows what
-// each must be.
+// walk is some requests about a few accounts of its own, so that it knows what each must be.
 func (j *judge) walk(t *rapid.T) {
 	w := &world{doc: j.doc, prefix: fmt.Sprintf("w%d.", j.walks.Add(1)), etags: make(map[string]string)}
 	for i := range fuzzSteps {
@@ -113,8 +112,8 @@ type answer struct {
 	body []byte
 }
 
-// passes says whether the answer is that of a machine that was busy for a while
-// and changed nothing. It has one more try: a second one is a failure.
+// passes says whether the answer is that of a machine that was busy for a while and changed nothing. It has one more
+// try: a second one is a failure.
 func (a answer) passes() bool {
 	var p struct{ Type string }
 	return a.StatusCode == http.StatusServiceUnavailable && json.Unmarshal(a.body, &p) == nil &&
@@ -152,8 +151,8 @@ func (j *judge) ask(r request) (answer, error) {
 	return answer{req, resp, text}, nil
 }
 
-// judge fails the test unless the answer is one that the document has for the
-// request. What the document forbids must be refused, what it allows taken.
+// judge fails the test unless the answer is one that the document has for the request. What the document forbids must
+// be refused, what it allows taken.
 func (j *judge) judge(t *rapid.T, r request, a answer) {
 	if a.StatusCode == 431 && a.Close && a.Header.Get("Content-Type") == "text/plain; charset=utf-8" {
 		return // by net/http, before there is an operation
@@ -195,8 +194,7 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 	}
 }
 
-// learn compares the answer with what the walk knows of its accounts: what was
-// refused changed nothing.
+// learn compares the answer with what the walk knows of its accounts: what was refused changed nothing.
 func (w *world) learn(t *rapid.T, r request, a answer) {
 	if cursor := nextCursor(a.body); cursor != "" && a.StatusCode == 200 {
 		w.cursor = cursor

@@ -15,8 +15,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// create posts an account under a key, and returns the whole answer, "" if
-// there was none.
+// create posts an account under a key, and returns the whole answer, "" if there was none.
 func create(p *harness.Process, key string) (answer string, replayed bool) {
 	req, err := http.NewRequest(http.MethodPost, p.URL+"/accounts", strings.NewReader(`{"name":"`+key+`"}`))
 	if err != nil {
@@ -44,8 +43,8 @@ func often(check, long int) int {
 	return check
 }
 
-// A client whose answer was lost with the service repeats its request: what was
-// done stays done once, whether it was told so or not.
+// A client whose answer was lost with the service repeats its request: what was done stays done once, whether it was
+// told so or not.
 func TestKilledServiceKnowsWhatItDid(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

@@ -13,8 +13,7 @@ import (
 // closeTimeout bounds the closing of the store, after all requests have ended.
 const closeTimeout = 2 * time.Second
 
-// backend is an open store with the checks of it. Only the file that opens a
-// kind of store knows more of it.
+// backend is an open store with the checks of it. Only the file that opens a kind of store knows more of it.
 type backend struct {
 	store.Store
 	Checks  []checks.Check
@@ -42,8 +41,7 @@ func (b backend) close(log *slog.Logger) error {
 	return err
 }
 
-// ownCheck is a check without settings of its own. Its failure degrades: a new
-// container would find the same.
+// ownCheck is a check without settings of its own. Its failure degrades: a new container would find the same.
 func ownCheck(name string, all config.Checks, run func(context.Context) error) checks.Check {
 	return newCheck(name, config.Check{
 		Interval: all.Interval, Timeout: all.Timeout, StaleAfter: all.StaleAfter,

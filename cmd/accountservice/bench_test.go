@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkStart is the time from the start of the process to its first 200 on
-// /health, with 100,000 accounts in the database.
+// BenchmarkStart is the time from the start of the process to its first 200 on /health, with 100,000 accounts in the
+// database.
 func BenchmarkStart(b *testing.B) {
 	path := newPath(b)
 	p := ready(b, path, "ACCOUNTSERVICE_STORE_SEED=100000")

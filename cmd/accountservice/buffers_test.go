@@ -11,17 +11,15 @@ import (
 	"accountservice/tests/harness"
 )
 
-// What a stream of handlers writes at once, how fast it must move on the whole,
-// and how long it may stand still.
+// What a stream of handlers writes at once, how fast it must move on the whole, and how long it may stand still.
 const (
 	streamChunk   = 16 << 10
 	streamRate    = 8 << 10
 	streamTimeout = 10 * time.Second
 )
 
-// What a client takes shows soon, as pace has to see that it moves: at 32 kB/s
-// within the time that it may stand still. Slower ones need segments smaller
-// than the 64 kB of the loopback.
+// What a client takes shows soon, as pace has to see that it moves: at 32 kB/s within the time that it may stand still.
+// Slower ones need segments smaller than the 64 kB of the loopback.
 func TestSlowClientIsSeenToMove(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)

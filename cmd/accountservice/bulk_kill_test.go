@@ -16,8 +16,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// bulk has the tests of a kill move a million accounts; else it is just enough
-// for some batches before and after.
+// bulk has the tests of a kill move a million accounts; else it is just enough for some batches before and after.
 var bulk = os.Getenv("BULK_TEST") == "1"
 
 func bulkSize() int {
@@ -30,8 +29,7 @@ func bulkSize() int {
 // maxAnon bounds the memory of a process, mapped pages of files apart, in bytes.
 const maxAnon = 256 << 20
 
-// accountsFile writes n accounts, out of order unless they are a million, and
-// returns the hash of their export.
+// accountsFile writes n accounts, out of order unless they are a million, and returns the hash of their export.
 func accountsFile(t *testing.T, n int) (path string, hash []byte) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "accounts.ndjson")
@@ -62,8 +60,8 @@ func hashOf(t *testing.T, path string) []byte {
 	return sum.Sum(nil)
 }
 
-// watchMemory returns a function that wants that the process never had more than
-// maxAnon. One of which nothing could be read fails the test.
+// watchMemory returns a function that wants that the process never had more than maxAnon. One of which nothing could be
+// read fails the test.
 func watchMemory(t *testing.T, pid int) (bounded func(who string)) {
 	peak, stop := make(chan int64, 1), make(chan struct{})
 	go func() {
@@ -89,8 +87,8 @@ func watchMemory(t *testing.T, pid int) (bounded func(who string)) {
 	}
 }
 
-// killedMidway runs an import that reads most of the file from a pipe, and
-// kills it then: something is stored, and not all.
+// killedMidway runs an import that reads most of the file from a pipe, and kills it then: something is stored, and not
+// all.
 func killedMidway(t *testing.T, cmd *exec.Cmd, file string, n int) {
 	t.Helper()
 	f, err := os.Open(file)
@@ -148,8 +146,8 @@ func TestImportIsResumedAfterAKill(t *testing.T) {
 	})
 }
 
-// importedInTwoRuns kills an import, resumes it, and wants that an export is what the
-// file has, which it returns. url is the flag for a service.
+// importedInTwoRuns kills an import, resumes it, and wants that an export is what the file has, which it returns. url
+// is the flag for a service.
 func importedInTwoRuns(t *testing.T, path string, url []string, n int) (file string) {
 	t.Helper()
 	file, hash := accountsFile(t, n)

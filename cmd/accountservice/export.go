@@ -115,8 +115,8 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 	return errors.Join(write(f), f.Close())
 }
 
-// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil. A
-// new file is for its owner alone, as accounts are private.
+// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil.
+// A new file is for its owner alone, as accounts are private.
 func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
 	folder := filepath.Dir(path)
 	like, err := os.Stat(folder)

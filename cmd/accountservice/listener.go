@@ -31,9 +31,8 @@ type listener struct {
 	err    error         // why, after ended
 }
 
-// listen takes addr and serves on it until close. The caller sets the server's
-// handler and timeouts. An error names the address as what, and the settings that
-// decide it.
+// listen takes addr and serves on it until close. The caller sets the server's handler and timeouts. An error names the
+// address as what, and the settings that decide it.
 func listen(addr, what, settings string, server *http.Server, log *slog.Logger) (*listener, error) {
 	taken, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -57,9 +56,8 @@ func serveOn(taken net.Listener, server *http.Server, log *slog.Logger) *listene
 	return l
 }
 
-// smallBuffers bounds what the kernel holds of an answer that the client has not
-// taken yet. The kernel's own bound grows to megabytes: a slow client needs longer
-// for these than a stream may stand still.
+// smallBuffers bounds what the kernel holds of an answer that the client has not taken yet. The kernel's own bound
+// grows to megabytes: a slow client needs longer for these than a stream may stand still.
 type smallBuffers struct{ net.Listener }
 
 // Accept implements net.Listener.
@@ -71,8 +69,7 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// close cuts what is under way and waits for the server's goroutine. On nil it
-// does nothing.
+// close cuts what is under way and waits for the server's goroutine. On nil it does nothing.
 func (l *listener) close() {
 	if l != nil {
 		l.server.Close()
@@ -80,8 +77,7 @@ func (l *listener) close() {
 	}
 }
 
-// listenAdmin serves api to operators on their own address, or returns nil if
-// there is none.
+// listenAdmin serves api to operators on their own address, or returns nil if there is none.
 func listenAdmin(cfg config.Admin, api http.Handler, log *slog.Logger) (*listener, error) {
 	if cfg.Off() {
 		return nil, nil
@@ -99,8 +95,8 @@ func listenAdmin(cfg config.Admin, api http.Handler, log *slog.Logger) (*listene
 	return l, err
 }
 
-// front is the server for clients and probes. It listens before the store is
-// opened, so that a probe gets an answer from the start.
+// front is the server for clients and probes. It listens before the store is opened, so that a probe gets an answer
+// from the start.
 type front struct {
 	*listener
 	cfg      config.HTTP
@@ -124,8 +120,8 @@ func listenFront(cfg config.HTTP, api http.Handler, log *slog.Logger) (f *front,
 	return f, err
 }
 
-// ServeHTTP implements http.Handler. While draining, every answer closes its
-// connection: the client's next one leads to another replica.
+// ServeHTTP implements http.Handler. While draining, every answer closes its connection: the client's next one leads to
+// another replica.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.requests.Add(1)
 	defer f.requests.Add(-1)
@@ -135,8 +131,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.api.ServeHTTP(w, r)
 }
 
-// serveUntil serves until ctx ends and drains then, or until the listener
-// fails. It returns nil if the service was healthy and drained in time.
+// serveUntil serves until ctx ends and drains then, or until the listener fails. It returns nil if the service was
+// healthy and drained in time.
 func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	select {
 	case <-f.ended:

@@ -13,15 +13,13 @@ import (
 const (
 	// maxQueuedLog is how many bytes of log wait for a slow reader.
 	maxQueuedLog = 1 << 20
-	// logStuckAfter is how long one write of the log may take until the check
-	// fails.
+	// logStuckAfter is how long one write of the log may take until the check fails.
 	logStuckAfter = 2 * time.Second
 )
 
-// logQueue is an io.Writer that never waits for the log's reader. A write to a
-// full pipe blocks, and Docker's log delivery blocks by default; without the queue
-// each goroutine that logs would stop with it. Lines beyond maxQueuedLog, and
-// lines that cannot be written, are dropped and counted.
+// logQueue is an io.Writer that never waits for the log's reader. A write to a full pipe blocks, and Docker's log
+// delivery blocks by default; without the queue each goroutine that logs would stop with it. Lines beyond maxQueuedLog,
+// and lines that cannot be written, are dropped and counted.
 type logQueue struct {
 	out     io.Writer
 	wake    chan struct{} // has room for one: there are lines to write
@@ -91,8 +89,7 @@ func (q *logQueue) flush() {
 	q.mu.Unlock()
 }
 
-// close writes what waits and ends the goroutine. It waits for that no longer than
-// limit.
+// close writes what waits and ends the goroutine. It waits for that no longer than limit.
 func (q *logQueue) close(limit time.Duration) {
 	close(q.closing)
 	select {

@@ -23,8 +23,8 @@ func main() {
 	os.Exit(run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// forgetPostgresVariables removes PGHOST, PGSERVICE and the like, which pgconn
-// would read for every dependency: settings come from our own variables alone.
+// forgetPostgresVariables removes PGHOST, PGSERVICE and the like, which pgconn would read for every dependency:
+// settings come from our own variables alone.
 func forgetPostgresVariables() {
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
@@ -33,11 +33,10 @@ func forgetPostgresVariables() {
 	}
 }
 
-// untilToldToStop returns a context that the first signal to stop ends: SIGTERM,
-// SIGINT, or SIGHUP and SIGQUIT, which would otherwise kill the process at once. A
-// second SIGTERM changes nothing, because orchestrators can send it twice. A
-// second SIGINT comes from a person who does not want to wait: the process exits.
-// SIGPIPE is ignored: a log without a reader must not end the service.
+// untilToldToStop returns a context that the first signal to stop ends: SIGTERM, SIGINT, or SIGHUP and SIGQUIT, which
+// would otherwise kill the process at once. A second SIGTERM changes nothing, because orchestrators can send it twice.
+// A second SIGINT comes from a person who does not want to wait: the process exits. SIGPIPE is ignored: a log without a
+// reader must not end the service.
 func untilToldToStop() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 8)

@@ -18,8 +18,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// buildProbe builds the probe once, as the image has it: static, so that it needs
-// no /proc.
+// buildProbe builds the probe once, as the image has it: static, so that it needs no /proc.
 var buildProbe = sync.OnceValues(func() (folder string, err error) {
 	if folder, err = os.MkdirTemp("", "probe"); err == nil {
 		err = harness.Build(folder)
@@ -27,8 +26,8 @@ var buildProbe = sync.OnceValues(func() (folder string, err error) {
 	return folder, err
 })
 
-// probe runs the probe as the engine does, with the environment of the service. The
-// port in it makes the name of the socket the service's own.
+// probe runs the probe as the engine does, with the environment of the service. The port in it makes the name of the
+// socket the service's own.
 func probe(t *testing.T, p *harness.Process, args ...string) harness.Result {
 	t.Helper()
 	folder, err := buildProbe()
@@ -98,8 +97,7 @@ func TestProbeSaysWhyTheServiceIsNotHealthyAndThatItIsGone(t *testing.T) {
 	}
 }
 
-// needsPort wants that the service is healthy at its port, and one warning that the
-// probe can't ask its socket.
+// needsPort wants that the service is healthy at its port, and one warning that the probe can't ask its socket.
 func needsPort(t *testing.T, p *harness.Process) {
 	t.Helper()
 	probeSays(t, p, 0, "", fmt.Sprint("-port=", p.Port))

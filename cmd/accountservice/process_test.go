@@ -18,8 +18,8 @@ import (
 	"accountservice/tests/harness"
 )
 
-// TestMain lets this binary be the service: the tests start it as a process of
-// its own, with its real signals, exit codes and files.
+// TestMain lets this binary be the service: the tests start it as a process of its own, with its real signals, exit
+// codes and files.
 func TestMain(m *testing.M) {
 	if os.Getenv("ACCOUNTSERVICE_TEST_MAIN") == "1" {
 		os.Unsetenv("ACCOUNTSERVICE_TEST_MAIN")
@@ -28,12 +28,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// quick has a fault seen soon. On a busy machine it can be seen where there is
-// none, so it is for tests that want one.
+// quick has a fault seen soon. On a busy machine it can be seen where there is none, so it is for tests that want one.
 var quick = []string{"ACCOUNTSERVICE_CHECKS_INTERVAL=300ms", "ACCOUNTSERVICE_CHECKS_TIMEOUT=200ms"}
 
-// start runs the service on a free port, with checks that a busy machine does
-// not turn; env adds to that or overrides it.
+// start runs the service on a free port, with checks that a busy machine does not turn; env adds to that or overrides
+// it.
 func start(t testing.TB, path string, env ...string) *harness.Process {
 	t.Helper()
 	return harness.Start(t, exec.Command(os.Args[0]), path, append([]string{

@@ -82,9 +82,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// limitMemory gives the Go runtime nine tenths of the container's memory limit,
-// unless GOMEMLIMIT is set, and returns the limit in force and its origin. The
-// rest is for the database's mapped pages, which the kernel can take back.
+// limitMemory gives the Go runtime nine tenths of the container's memory limit, unless GOMEMLIMIT is set, and returns
+// the limit in force and its origin. The rest is for the database's mapped pages, which the kernel can take back.
 func limitMemory() string {
 	limit, err := memlimit.Set()
 	switch _, set := os.LookupEnv("GOMEMLIMIT"); {

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// conditional sends a request under If-Match, if not "", and returns the status
-// and the ETag of the answer.
+// conditional sends a request under If-Match, if not "", and returns the status and the ETag of the answer.
 func conditional(client *http.Client, method, url, match, body string) (status int, tag string, err error) {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
@@ -31,8 +30,8 @@ func conditional(client *http.Client, method, url, match, body string) (status i
 	return resp.StatusCode, resp.Header.Get("ETag"), err
 }
 
-// 64 writers, by PUT and by PATCH, race for each version of one account: each
-// version has one who wrote it, and nobody's write is under another's.
+// 64 writers, by PUT and by PATCH, race for each version of one account: each version has one who wrote it, and
+// nobody's write is under another's.
 func TestEachVersionHasOneWinner(t *testing.T) {
 	t.Parallel()
 	const writers = 64

@@ -17,8 +17,7 @@ import (
 	"accountservice/config"
 )
 
-// run is the program: it takes all that the process gets and returns its exit
-// code.
+// run is the program: it takes all that the process gets and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if v := recover(); v != nil { // Go's exit code of a panic is 2, which means usage here

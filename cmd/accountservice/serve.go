@@ -20,9 +20,8 @@ import (
 	"accountservice/internal/store"
 )
 
-// serve is the life of the service: each defer undoes the line above it, so
-// that shutdown is startup read upwards. It logs its error and returns it with
-// the exit code.
+// serve is the life of the service: each defer undoes the line above it, so that shutdown is startup read upwards. It
+// logs its error and returns it with the exit code.
 func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQueue, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
 	memory := limitMemory()
@@ -114,8 +113,8 @@ func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registe
 	return runner, runner.Register(metrics)
 }
 
-// dependencyChecks are the checks of the configured dependencies in the order of
-// their names, and for the key of each URL that cannot be checked its fault.
+// dependencyChecks are the checks of the configured dependencies in the order of their names, and for the key of each
+// URL that cannot be checked its fault.
 func dependencyChecks(cfg config.Config) (list []checks.Check, faults map[string]error) {
 	faults = make(map[string]error)
 	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
@@ -139,8 +138,8 @@ func pending(reason string) checks.Pending {
 	return checks.Pending{Component: component(), Reason: reason}
 }
 
-// closeJudged closes the store after the last request. A stop that would have
-// been a good one is not if the store failed during it.
+// closeJudged closes the store after the last request. A stop that would have been a good one is not if the store
+// failed during it.
 func closeJudged(err error, accounts backend, log *slog.Logger) error {
 	lost := errors.Join(accounts.close(log), accounts.Failure())
 	var known *exit

@@ -15,8 +15,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// writtenLast returns the path of a database that a service made and closed, with
-// one account, written last.
+// writtenLast returns the path of a database that a service made and closed, with one account, written last.
 func writtenLast(t *testing.T, id string) string {
 	t.Helper()
 	p := ready(t, newPath(t))

@@ -52,8 +52,7 @@ func newVerifyCommand(p program) *cobra.Command {
 	return cmd
 }
 
-// verifyWithin waits for a read 2 seconds longer than it may take: a disk that hangs
-// may never end it.
+// verifyWithin waits for a read 2 seconds longer than it may take: a disk that hangs may never end it.
 func verifyWithin(ctx context.Context, path string, timeout time.Duration) (boltverify.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A missing volume is a check that fails, said in the log once, or no start at
-// all. The folder of this test is made one that ends with its container: memory.
+// A missing volume is a check that fails, said in the log once, or no start at all. The folder of this test is made one
+// that ends with its container: memory.
 func TestMissingVolumeIsSaid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,6 +1,5 @@
-// Package client owns how the service is asked over HTTP: its address, the
-// timeouts, which answers are believed, and when a request is sent again. It
-// knows the lines of accounts and the errors of the store contract, nothing of
+// Package client owns how the service is asked over HTTP: its address, the timeouts, which answers are believed, and
+// when a request is sent again. It knows the lines of accounts and the errors of the store contract, nothing of
 // commands, files or terminals.
 //
 // A server may send anything: the text of every error is one printable line.
@@ -43,8 +42,8 @@ type Client struct {
 	silence time.Duration // silenceTimeout
 }
 
-// New returns a client of the service at address, an http or https URL. Its
-// error does not repeat the address, which may hold a password.
+// New returns a client of the service at address, an http or https URL. Its error does not repeat the address, which
+// may hold a password.
 func New(address string) (*Client, error) {
 	base, err := url.Parse(address)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
@@ -61,8 +60,8 @@ func New(address string) (*Client, error) {
 	return &Client{base, &http.Client{Transport: transport, CheckRedirect: noRedirect}, silenceTimeout}, nil
 }
 
-// noRedirect makes a redirect the answer: the request may carry accounts and a
-// password, which another host must not get.
+// noRedirect makes a redirect the answer: the request may carry accounts and a password, which another host must not
+// get.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // reached adds the cure to the error of a request if there is no such service.

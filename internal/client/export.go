@@ -16,8 +16,7 @@ import (
 // errSilent ends an export of which no more bytes come.
 var errSilent = errors.New("the service sends nothing any more")
 
-// Export writes all accounts of the service to w as lines. After an error, what
-// was written is not whole.
+// Export writes all accounts of the service to w as lines. After an error, what was written is not whole.
 func (c *Client) Export(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -51,8 +50,8 @@ func (c *Client) Export(ctx context.Context, w io.Writer) error {
 	return whole(resp.Trailer.Get("Content-Digest"), digest.Sum(nil))
 }
 
-// whole proves by the trailer that all lines arrived. The end of the body is no
-// proof: a proxy can turn a broken connection into one.
+// whole proves by the trailer that all lines arrived. The end of the body is no proof: a proxy can turn a broken
+// connection into one.
 func whole(want string, sum []byte) error {
 	got := "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
 	switch {
@@ -64,8 +63,7 @@ func whole(want string, sum []byte) error {
 	return nil
 }
 
-// onlyLines fails at a control character: valid JSON has none, and a terminal may
-// obey it.
+// onlyLines fails at a control character: valid JSON has none, and a terminal may obey it.
 type onlyLines struct{}
 
 func (onlyLines) Write(p []byte) (int, error) {
@@ -75,8 +73,7 @@ func (onlyLines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// watchedBody runs its timer while a Read waits for the server, and not while
-// what was read is written.
+// watchedBody runs its timer while a Read waits for the server, and not while what was read is written.
 type watchedBody struct {
 	io.ReadCloser
 	wait  time.Duration

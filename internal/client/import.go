@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// MaxBatch is how many accounts one request should have: the service stores
-	// them in one transaction.
+	// MaxBatch is how many accounts one request should have: the service stores them in one transaction.
 	MaxBatch = 1000
 
 	// requestTimeout bounds one request, and retryTimeout all tries of it.
@@ -38,8 +37,8 @@ type Importer struct {
 
 var _ transfer.Target = Importer{}
 
-// Import implements transfer.Target. The accounts are one request, which is sent
-// again while the service is busy or cannot be reached.
+// Import implements transfer.Target. The accounts are one request, which is sent again while the service is busy or
+// cannot be reached.
 func (i Importer) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
 	lines, err := transfer.Encode(accounts)
 	if err != nil {
