@@ -49,10 +49,10 @@ func (p program) export(ctx context.Context, url, output string) error {
 		return err
 	}
 	defer done()
-	shown := newProgress(p.stderr, "accounts", 0)
+	shown := newProgress(p.stderr)
 	err = p.writeOut(ctx, output, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, shown)) })
 	if err == nil {
-		fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", shown.count, shown.elapsed())
+		fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", shown.lines, shown.elapsed())
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"accountservice/internal/client"
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/transfer"
 )
 
@@ -59,10 +60,10 @@ func (i importing) run(ctx context.Context, url string) error {
 		return err
 	}
 	defer done()
-	shown := newProgress(i.stderr, "lines", i.in.size)
+	shown := newProgress(i.stderr)
 	stored, err := transfer.Import(ctx, transfer.NewReader(i.in, batch), to, transfer.Options{
 		ReadOn: i.dryRun,
-		Done:   func(p transfer.Progress) { shown.reached(p.Lines, p.Bytes) },
+		Done:   func(p transfer.Progress) { shown.reached(p.Lines) },
 	})
 	format := "imported %d lines in %s: %d created, %d replaced, %d unchanged\n"
 	if i.dryRun {
@@ -110,34 +111,23 @@ func (i importing) openTarget(ctx context.Context, url string) (to transfer.Targ
 	case i.dryRun:
 		accounts, err := i.openReader(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
-			return emptyTarget{}, store.MaxMany, func() error { return nil }, nil
+			accounts, err = &boltstore.Reader{}, nil
 		}
-		if err != nil {
-			return nil, 0, nil, err
-		}
-		return transfer.DryRun{Store: accounts}, store.MaxMany, accounts.Close, nil
+		return transfer.DryRun{Store: accounts}, store.MaxMany, accounts.Close, err
 	}
 	accounts, done, err := i.openStore(ctx)
 	return accounts, store.MaxMany, done, err
-}
-
-// emptyTarget is the target of a dry run for a database that does not exist yet.
-type emptyTarget struct{}
-
-func (emptyTarget) Import(_ context.Context, accounts []store.Account) (store.Imported, error) {
-	return store.Imported{Created: len(accounts)}, nil
 }
 
 // input is what an import reads.
 type input struct {
 	io.ReadCloser
 	name string
-	size int64 // in bytes, 0 if not known
 }
 
 func openInput(ctx context.Context, name string) (input, error) {
 	if name == "-" {
-		return input{stoppable(ctx, func() (*os.File, error) { return os.Stdin, nil }), "standard input", 0}, nil
+		return input{stoppable(ctx, func() (*os.File, error) { return os.Stdin, nil }), "standard input"}, nil
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -146,10 +136,10 @@ func openInput(ctx context.Context, name string) (input, error) {
 	case info.IsDir():
 		return input{}, fmt.Errorf("%s is a folder", name)
 	case !info.Mode().IsRegular():
-		return input{stoppable(ctx, func() (*os.File, error) { return os.Open(name) }), name, 0}, nil
+		return input{stoppable(ctx, func() (*os.File, error) { return os.Open(name) }), name}, nil
 	}
 	f, err := os.Open(name)
-	return input{f, name, info.Size()}, err
+	return input{f, name}, err
 }
 
 // stoppable reads until ctx ends from the file that open returns. Opening a FIFO and reading from a pipe or a terminal

@@ -5,96 +5,76 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// maxQueuedLog is how many bytes of log wait for a slow reader.
-	maxQueuedLog = 1 << 20
+	// maxQueuedLog is how many lines of log wait for a slow reader.
+	maxQueuedLog = 4096
 	// logStuckAfter is how long one write of the log may take until the check fails.
 	logStuckAfter = 2 * time.Second
 )
 
-// logQueue is an io.Writer that never waits for the log's reader. A write to a full pipe blocks, and Docker's log
-// delivery blocks by default; without the queue each goroutine that logs would stop with it. Lines beyond maxQueuedLog,
-// and lines that cannot be written, are dropped and counted.
+// logQueue is an io.Writer that never waits for the log's reader. A write to a full pipe blocks, and Docker's log delivery
+// blocks by default; without the queue each goroutine that logs would stop with it. Lines beyond maxQueuedLog, and lines
+// that cannot be written, are dropped and counted.
 type logQueue struct {
-	out     io.Writer
-	wake    chan struct{} // has room for one: there are lines to write
-	closing chan struct{}
-	done    chan struct{}
-
-	mu      sync.Mutex
-	waiting []byte
-	failed  error // of the last write, nil after one that succeeded
+	out   io.Writer
+	lines chan []byte // nil is the end
+	done  chan struct{}
 
 	dropped      atomic.Uint64
+	failed       atomic.Pointer[error]     // of the last write, nil after one that succeeded
 	writingSince atomic.Pointer[time.Time] // nil while no write is under way
 }
 
-// newLogQueue starts the goroutine that writes to out. Call close to flush and end it.
+// newLogQueue starts the goroutine that writes to out. Call close to write what waits and to end it.
 func newLogQueue(out io.Writer) *logQueue {
-	q := &logQueue{out: out, wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
+	q := &logQueue{out: out, lines: make(chan []byte, maxQueuedLog), done: make(chan struct{})}
 	go q.run()
 	return q
 }
 
 // Write queues one line. It never blocks and never fails.
 func (q *logQueue) Write(line []byte) (int, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting)+len(line) > maxQueuedLog {
-		q.dropped.Add(1)
-		return len(line), nil
-	}
-	q.waiting = append(q.waiting, line...)
 	select {
-	case q.wake <- struct{}{}:
+	case q.lines <- bytes.Clone(line):
 	default:
+		q.dropped.Add(1)
 	}
 	return len(line), nil
 }
 
 func (q *logQueue) run() {
 	defer close(q.done)
-	for {
-		select {
-		case <-q.wake:
-			q.flush()
-		case <-q.closing:
-			q.flush()
+	for line := range q.lines {
+		if line == nil {
 			return
+		}
+		begun := time.Now()
+		q.writingSince.Store(&begun)
+		_, err := q.out.Write(line)
+		q.writingSince.Store(nil)
+		if err != nil {
+			q.dropped.Add(1)
+			q.failed.Store(&err)
+		} else {
+			q.failed.Store(nil)
 		}
 	}
 }
 
-// flush writes what waits now.
-func (q *logQueue) flush() {
-	q.mu.Lock()
-	lines := q.waiting
-	q.waiting = nil
-	q.mu.Unlock()
-	if len(lines) == 0 {
-		return
-	}
-	begun := time.Now()
-	q.writingSince.Store(&begun)
-	n, err := q.out.Write(lines)
-	q.writingSince.Store(nil)
-	q.dropped.Add(uint64(bytes.Count(lines[n:], []byte("\n"))))
-	q.mu.Lock()
-	q.failed = err
-	q.mu.Unlock()
-}
-
-// close writes what waits and ends the goroutine. It waits for that no longer than limit.
+// close writes what waits and ends the goroutine. It waits for that no longer than limit. Later lines are not written.
 func (q *logQueue) close(limit time.Duration) {
-	close(q.closing)
+	late := time.After(limit)
 	select {
-	case <-q.done:
-	case <-time.After(limit):
+	case q.lines <- nil:
+		select {
+		case <-q.done:
+		case <-late:
+		}
+	case <-late:
 	}
 }
 
@@ -104,10 +84,8 @@ func (q *logQueue) check(context.Context) error {
 		return fmt.Errorf("the reader of the log has taken nothing for %s; %d lines were dropped; look at the log driver",
 			time.Since(*begun).Round(time.Second), q.dropped.Load())
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.failed != nil {
-		return fmt.Errorf("the log can't be written; %d lines were dropped: %w", q.dropped.Load(), q.failed)
+	if err := q.failed.Load(); err != nil {
+		return fmt.Errorf("the log can't be written; %d lines were dropped: %w", q.dropped.Load(), *err)
 	}
 	return nil
 }

@@ -30,18 +30,17 @@ func TestLogNeverWaitsForItsReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stoppedReader{goOn: make(chan struct{})}
 		q := newLogQueue(out)
-		line := []byte(strings.Repeat("x", 1<<10-1) + "\n")
 		fmt.Fprintln(q, "first")
 		synctest.Wait() // it is being written, and stands
-		const sent = 3 * maxQueuedLog >> 10
+		const sent = 3 * maxQueuedLog
 		for range sent {
-			q.Write(line)
+			fmt.Fprintln(q, "x")
 		}
 		if err := q.check(t.Context()); err != nil {
 			t.Errorf("check before the bound = %v", err)
 		}
 		time.Sleep(logStuckAfter + time.Second)
-		if err := q.check(t.Context()); err == nil || !strings.Contains(err.Error(), "has taken nothing for 3s; 2048 lines were dropped") {
+		if err := q.check(t.Context()); err == nil || !strings.Contains(err.Error(), "has taken nothing for 3s; 8192 lines were dropped") {
 			t.Errorf("check = %v", err)
 		}
 		close(out.goOn)

@@ -6,6 +6,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,9 +27,7 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second // of TCP, and of TLS after it
-	// answerTimeout bounds the wait for an answer after a request was sent.
-	answerTimeout = 30 * time.Second
-	// silenceTimeout bounds the wait for the next bytes of an export.
+	// silenceTimeout bounds the wait for the first and for the next bytes of an answer.
 	silenceTimeout = time.Minute
 
 	maxAnswer = 1 << 20 // bytes; not of an export
@@ -37,27 +37,50 @@ const (
 
 // Client asks one service. It may be used by several goroutines.
 type Client struct {
-	base    *url.URL
-	http    *http.Client
-	silence time.Duration // silenceTimeout
+	base *url.URL
+	http *http.Client
 }
 
 // New returns a client of the service at address, an http or https URL. Its error does not repeat the address, which
 // may hold a password.
-func New(address string) (*Client, error) {
+func New(address string) (*Client, error) { return newClient(address, silenceTimeout) }
+
+func newClient(address string, silence time.Duration) (*Client, error) {
 	base, err := url.Parse(address)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
 		base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("must be the address of a service, such as http://localhost:6767")
 	}
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout:   dialTimeout,
-		ResponseHeaderTimeout: answerTimeout,
-		DisableCompression:    true,
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+			return watchedConn{conn, silence}, err
+		},
+		TLSHandshakeTimeout: dialTimeout,
+		DisableCompression:  true,
 	}
-	return &Client{base, &http.Client{Transport: transport, CheckRedirect: noRedirect}, silenceTimeout}, nil
+	return &Client{base, &http.Client{Transport: transport, CheckRedirect: noRedirect}}, nil
+}
+
+// watchedConn fails when nothing comes for so long while it is read. What was read may be used as slowly as one likes.
+type watchedConn struct {
+	net.Conn
+	silence time.Duration
+}
+
+func (c watchedConn) Read(p []byte) (int, error) {
+	c.SetReadDeadline(time.Now().Add(c.silence)) // an error is that of the read too
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("the service sends nothing any more, for %s: %w", c.silence, os.ErrDeadlineExceeded)
+	}
+	return n, err
+}
+
+func (c watchedConn) Write(p []byte) (int, error) {
+	c.SetReadDeadline(time.Now().Add(c.silence)) // of the read that waits already for the answer
+	return c.Conn.Write(p)
 }
 
 // noRedirect makes a redirect the answer: the request may carry accounts and a password, which another host must not

@@ -10,16 +10,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"time"
 )
-
-// errSilent ends an export of which no more bytes come.
-var errSilent = errors.New("the service sends nothing any more")
 
 // Export writes all accounts of the service to w as lines. After an error, what was written is not whole.
 func (c *Client) Export(ctx context.Context, w io.Writer) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("accounts:export").String(), nil)
 	if err != nil {
 		return err
@@ -28,9 +22,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return &failure{err: c.reached(err)}
 	}
-	body := &watchedBody{resp.Body, c.silence, time.AfterFunc(c.silence, func() { cancel(errSilent) })}
-	defer body.Close()
-	resp.Body = body
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp)
 	}
@@ -40,10 +32,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer) error {
 			resp.Request.URL.Redacted(), kind, linesType)
 	}
 	digest := sha256.New()
-	_, err = io.Copy(io.MultiWriter(onlyLines{}, digest, w), body)
-	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
-		err = fmt.Errorf("%w, for %s", errSilent, c.silence)
-	}
+	_, err = io.Copy(io.MultiWriter(onlyLines{}, digest, w), resp.Body)
 	if err != nil {
 		return fmt.Errorf("the export was cut: %w", &failure{err: err})
 	}
@@ -71,22 +60,4 @@ func (onlyLines) Write(p []byte) (int, error) {
 		return 0, fmt.Errorf("a line has the control character %q, so it is not JSON", p[i])
 	}
 	return len(p), nil
-}
-
-// watchedBody runs its timer while a Read waits for the server, and not while what was read is written.
-type watchedBody struct {
-	io.ReadCloser
-	wait  time.Duration
-	timer *time.Timer
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	b.timer.Reset(b.wait)
-	defer b.timer.Stop()
-	return b.ReadCloser.Read(p)
-}
-
-func (b *watchedBody) Close() error {
-	b.timer.Stop()
-	return b.ReadCloser.Close()
 }

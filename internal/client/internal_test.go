@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 )
@@ -23,19 +24,19 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 	}))
 	defer server.Close()
 	defer close(quiet)
-	service, err := New(server.URL)
+	const silence = time.Second // it begins before the first byte comes, and a busy machine is not silent
+	service, err := newClient(server.URL, silence)
 	if err != nil {
 		t.Fatal(err)
 	}
-	service.silence = time.Second // it is armed before the first byte comes, and a busy machine is not silent
 	var got bytes.Buffer
 	slow := writerFunc(func(p []byte) (int, error) {
-		time.Sleep(2 * service.silence)
+		time.Sleep(2 * silence)
 		return got.Write(p)
 	})
 	begun := time.Now()
 	err = service.Export(t.Context(), slow)
-	if took := time.Since(begun); !errors.Is(err, errSilent) || got.String() != line || took < 3*service.silence {
+	if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || got.String() != line || took < 3*silence {
 		t.Errorf("%v after %s, %q", err, took, got.String())
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // Reader reads the accounts of a database that no service has open. It changes nothing, neither the file nor its
 // witness, and needs no right to write. While it is open, no service can open the file. Its methods are those of
-// store.Store and may be called concurrently.
+// store.Store and may be called concurrently. The zero Reader is of an empty database.
 type Reader struct {
 	file     *os.File
 	accounts boltfile.Tree
