@@ -44,32 +44,27 @@ func newExportCommand(p program) *cobra.Command {
 }
 
 func (p program) export(ctx context.Context, url, output string) error {
-	from, done, err := p.openSource(ctx, url)
-	if err != nil {
-		return err
+	var from func(context.Context, io.Writer) error
+	if url != "" {
+		service, err := newClient(url)
+		if err != nil {
+			return err
+		}
+		from = service.Export
+	} else {
+		accounts, err := p.openReader(ctx)
+		if err != nil {
+			return err
+		}
+		defer accounts.Close()
+		from = func(ctx context.Context, w io.Writer) error { return transfer.Export(ctx, accounts, w, pageTimeout) }
 	}
-	defer done()
 	shown := newProgress(p.stderr)
-	err = p.writeOut(ctx, output, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, shown)) })
+	err := p.writeOut(ctx, output, func(w io.Writer) error { return from(ctx, io.MultiWriter(w, shown)) })
 	if err == nil {
 		fmt.Fprintf(p.stderr, "exported %d accounts in %s\n", shown.lines, shown.elapsed())
 	}
 	return err
-}
-
-// openSource returns what writes all accounts as lines: those of the service at url, or else of the database.
-func (p program) openSource(ctx context.Context, url string) (from func(context.Context, io.Writer) error,
-	done func() error, err error) {
-	if url != "" {
-		service, err := newClient(url)
-		return service.Export, func() error { return nil }, err
-	}
-	accounts, err := p.openReader(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return func(ctx context.Context, w io.Writer) error { return transfer.Export(ctx, accounts, w, pageTimeout) },
-		accounts.Close, nil
 }
 
 // writeOut lets write fill what is at path: "-" or any other name of standard output, a FIFO or device, or a file.
@@ -81,7 +76,8 @@ func (p program) writeOut(ctx context.Context, path string, write func(io.Writer
 	case err == nil && there.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0:
 		return writeThrough(ctx, path, write)
 	}
-	if there, err = os.Lstat(path); err == nil && !there.Mode().IsRegular() {
+	there, err = os.Lstat(path) // nil with an error
+	if err == nil && !there.Mode().IsRegular() {
 		return fmt.Errorf("--output %s is no regular file (%s): name another, or write to standard output", path, there.Mode())
 	}
 	return replaceFile(path, there, write)
@@ -115,39 +111,36 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 	return errors.Join(write(f), f.Close())
 }
 
-// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil.
-// A new file is for its owner alone, as accounts are private.
+// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil: a
+// new file has the folder's owner, and is for that one alone, as accounts are private.
 func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
-	folder := filepath.Dir(path)
-	like, err := os.Stat(folder)
+	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return fmt.Errorf("--output %s: its folder is not there: make it, or name another: %w", path, err)
+		return fmt.Errorf("--output %s: its folder can't be opened; is it there? %w", path, err)
 	}
-	f, err := os.CreateTemp(folder, ".export-*")
+	defer folder.Close()
+	like, mode := old, fs.FileMode(0o600)
+	if old != nil {
+		mode = old.Mode().Perm()
+	} else if like, err = folder.Stat(); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder.Name(), ".export-*")
 	if err != nil {
 		return fmt.Errorf("--output %s: cannot create a file in its folder: %w", path, err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if old != nil {
-		like = old
-	}
 	owner := like.Sys().(*syscall.Stat_t)
 	f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
-	if old != nil {
-		if err := f.Chmod(old.Mode().Perm()); err != nil {
-			return err
-		}
-	}
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close(), os.Rename(f.Name(), path)); err != nil {
+	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	dir, err := os.Open(folder)
-	if err != nil {
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close()) // the new name survives a loss of power
+	return folder.Sync() // the new name survives a loss of power
 }

@@ -57,20 +57,6 @@ func TestLogNeverWaitsForItsReader(t *testing.T) {
 	})
 }
 
-func TestLogWithoutReaderIsReportedAndCounted(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	q := newLogQueue(w)
-	fmt.Fprintln(q, "nobody reads this")
-	q.close(time.Second)
-	if err := q.check(t.Context()); err == nil || q.dropped.Load() != 1 {
-		t.Errorf("check = %v, dropped %d", err, q.dropped.Load())
-	}
-}
-
 func TestCloseOfTheLogWaitsNoLongerThanItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stoppedReader{goOn: make(chan struct{})}

@@ -20,8 +20,7 @@ type Target interface {
 // Progress is how far an import went.
 type Progress struct {
 	store.Imported
-	Lines int   // read and done with, empty ones included
-	Bytes int64 // of the input
+	Lines int // read and done with, empty ones included
 }
 
 // Options of an Import.
@@ -90,7 +89,7 @@ func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress,
 	for len(faults) < MaxFaults {
 		batch, err := in.Next()
 		if errors.Is(err, io.EOF) {
-			done.Lines, done.Bytes = in.line, in.bytes // empty ones at the end are in no batch
+			done.Lines = in.line // empty ones at the end are in no batch
 			break
 		}
 		if err == nil {
@@ -108,7 +107,7 @@ func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress,
 			return done, &Error{First: batch.First, Last: batch.Last, Faults: placed(err, batch.Lines), Err: err}
 		}
 		done.Imported = sum(done.Imported, n)
-		done.Lines, done.Bytes = batch.Last, batch.Bytes
+		done.Lines = batch.Last
 		if opts.Done != nil {
 			opts.Done(done)
 		}

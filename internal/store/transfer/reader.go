@@ -33,7 +33,6 @@ type Batch struct {
 	Lines    []int           // where each of them stands, from 1
 	First    int             // the line where the batch begins
 	Last     int             // and where it ends
-	Bytes    int64           // of the input, to its end
 	Faults   []Fault         // of lines that are in no batch, at most MaxFaults
 }
 
@@ -42,7 +41,6 @@ type Reader struct {
 	in      *bufio.Reader
 	most    int
 	line    int   // read last
-	bytes   int64 // read
 	held    *held // what begins the next batch
 	endless bool  // a line was too long, and what follows it is not read
 }
@@ -83,7 +81,7 @@ func (r *Reader) Next() (Batch, error) {
 			seen[acc.ID] = true
 			b.Accounts, b.Lines = append(b.Accounts, acc), append(b.Lines, r.line)
 		}
-		b.Last, b.Bytes, size = r.line, r.bytes, size+n
+		b.Last, size = r.line, size+n
 	}
 	return b, nil
 }
@@ -96,7 +94,6 @@ func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
 	}
 	for !r.endless {
 		text, err := r.in.ReadSlice('\n')
-		r.bytes += int64(len(text))
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			r.line++
