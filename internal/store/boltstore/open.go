@@ -143,14 +143,19 @@ func (l location) create(mustExist bool) error {
 	}
 	dir := filepath.Dir(l.path)
 	folder, err := os.Stat(dir)
-	if err != nil {
-		return newFolder(err)
+	var tmp *os.File
+	if err == nil {
+		tmp, err = createFor(folder, dir, l.temporary("new-"))
 	}
-	tmp, err := createFor(folder, dir, l.temporary("new-"))
 	if err != nil {
-		return newFolder(err)
+		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+
+			"and that its volume is mounted and writable: %w", err)
 	}
 	defer os.Remove(tmp.Name())
+	if err := boltfile.Lock(context.Background(), tmp, syscall.LOCK_EX, time.Second, nil); err != nil {
+		tmp.Close()
+		return err
+	}
 	// bbolt gets the open file: what is at its name by now may be another one
 	db, err := bbolt.Open(tmp.Name(), 0o600, &bbolt.Options{
 		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return tmp, nil },
@@ -170,12 +175,6 @@ func (l location) create(mustExist bool) error {
 		return err
 	}
 	return syncDir(dir)
-}
-
-// newFolder is an error of making a new database, with the cure.
-func newFolder(err error) error {
-	return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+
-		"and that its volume is mounted and writable: %w", err)
 }
 
 // openLocked opens an existing file and waits until no other process holds it. It follows no link: in a folder that

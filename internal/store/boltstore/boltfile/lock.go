@@ -20,7 +20,7 @@ const lockRetry = 50 * time.Millisecond
 func Open(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, fmt.Errorf("is a symbolic link, and none is followed: name the file itself: %w", err)
+		return nil, errors.New("is a symbolic link, and none is followed: name the file itself")
 	}
 	if errors.Is(err, syscall.EISDIR) {
 		return nil, errors.New("is no regular file (a folder)")
