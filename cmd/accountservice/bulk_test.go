@@ -188,7 +188,7 @@ func TestBulkCommandsWithoutWhatTheyNeed(t *testing.T) {
 		"no database":         {[]string{"export"}, 1, "no such file or directory; check store.bolt.path"},
 		"bad address":         {[]string{"export", "--url", "ftp://u:hunter2@h"}, 2, "--url: must be the address of a service"},
 		"bad address to fill": {[]string{"import", "--url", "localhost:6767", file}, 2, "--url: must be the address of a service"},
-		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", harness.Port(t))}, 1, ": check the address, and that the service runs: connection refused\n"},
+		"nobody there":        {[]string{"export", "--url", fmt.Sprint("http://u:hunter2@127.0.0.1:", harness.Port(t))}, 1, ": check the address, and that the service runs: connect: connection refused\n"},
 	} {
 		r := runs(t, command(none, c.args...))
 		if r.is(t, c.code, "", c.want); strings.Contains(r.Stderr, "hunter2") {

@@ -47,14 +47,15 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 func exitCode(ctx context.Context, command string, err error) (code int, why string) {
 	var known *exit
 	var file *fs.PathError
+	unread := errors.As(err, &file) && errors.Is(file.Err, syscall.EPIPE) // what reads the output wants no more of it
 	switch {
 	case err == nil:
 		return exitOK, ""
-	case errors.As(err, &known) && known.err == nil:
+	case errors.As(err, &known) && (known.err == nil || unread):
 		return known.code, ""
 	case errors.As(err, &known):
 		return known.code, known.err.Error()
-	case errors.As(err, &file) && errors.Is(file.Err, syscall.EPIPE): // what reads the output wants no more of it
+	case unread:
 		return exitFailed, ""
 	case ctx.Err() != nil:
 		return exitCutShort, fmt.Sprintf("%s: told to stop before it was done: %v", command, err)

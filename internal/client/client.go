@@ -88,10 +88,10 @@ func (c watchedConn) Write(p []byte) (int, error) {
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // reached adds the cure to the error of a request if there is no such service.
-func (c *Client) reached(err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("nothing listens on %s: check the address, and that the service runs: %w", c.base.Host,
-			syscall.ECONNREFUSED)
+func reached(err error) error {
+	var dial *net.OpError
+	if errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens on %s: check the address, and that the service runs: %w", dial.Addr, dial.Err)
 	}
 	return err
 }

@@ -20,7 +20,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return &failure{err: c.reached(err)}
+		return &failure{err: reached(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

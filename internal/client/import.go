@@ -85,7 +85,7 @@ func (i Importer) try(ctx context.Context, lines []byte, accounts int) (store.Im
 	req.Header.Set("Content-Type", linesType)
 	resp, err := i.Client.http.Do(req)
 	if err != nil {
-		return store.Imported{}, &failure{err: i.Client.reached(err), unknown: connected, again: true}
+		return store.Imported{}, &failure{err: reached(err), unknown: connected, again: true}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
