@@ -15,7 +15,7 @@ import (
 // openBolt opens the embedded store. waiting, if not nil, is called once if another process holds the database.
 func openBolt(ctx context.Context, cfg config.Config, waiting func(reason string), log *slog.Logger) (backend, error) {
 	bolt := cfg.Store.Bolt
-	folder, err := filepath.Abs(filepath.Dir(bolt.Path)) // checks name it, and the working folder says nothing to a reader
+	folder, err := filepath.Abs(filepath.Dir(bolt.Path)) // checks name it
 	if err != nil {
 		return backend{}, err
 	}

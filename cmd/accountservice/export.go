@@ -29,11 +29,10 @@ func newExportCommand(p program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all accounts as lines of JSON; exit 0, 1, 2 or 4",
 		Long: "Writes all accounts, one JSON object a line in the order of their ids, to standard output, or with\n" +
-			"--output to a file, which appears whole or not at all. A new file can be read by its owner only, who is the\n" +
-			"folder's if root exports; a replaced one keeps owner and mode. A FIFO or device is written as it comes. The\n" +
-			"accounts come from the database of the configuration, which no service may have open meanwhile and which is\n" +
-			"not changed, or with --url from a running service. A change during the export is in it or not.\n\n" +
-			"Exit codes: 0 all accounts are written; 1 failed; 2 configuration or usage; 4 told to stop before it was done.\n" +
+			"--output to a file, which appears whole or not at all. A new file can be read by its owner only; a replaced\n" +
+			"one keeps owner and mode. A FIFO or device is written as it comes. The accounts come from the database of the\n" +
+			"configuration, which is not changed and which no service may have open, or with --url from a service.\n\n" +
+			"Exit codes: 0 all accounts are written; 1 failed; 2 configuration or usage; 4 told to stop before that.\n" +
 			"After another code than 0, what was written to standard output is not whole.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.export(cmd.Context(), url, output) },
@@ -78,7 +77,7 @@ func (p program) writeOut(ctx context.Context, path string, write func(io.Writer
 	}
 	there, err = os.Lstat(path) // nil with an error
 	if err == nil && !there.Mode().IsRegular() {
-		return fmt.Errorf("--output %s is no regular file (%s): name another, or write to standard output", path, there.Mode())
+		return fmt.Errorf("--output %s is no regular file (%s): name another", path, there.Mode())
 	}
 	return replaceFile(path, there, write)
 }
@@ -111,8 +110,8 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 	return errors.Join(write(f), f.Close())
 }
 
-// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil: a
-// new file has the folder's owner, and is for that one alone, as accounts are private.
+// replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil:
+// a new file has the folder's owner, and is for that one alone, as accounts are private.
 func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -23,14 +23,12 @@ func newImportCommand(p program) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "import FILE|-", Short: "Store accounts from lines of JSON; exit 0, 1, 2 or 4",
-		Long: "Reads accounts from FILE, or from standard input, one JSON object a line. Stores them in the database of\n" +
-			"the configuration, which no service may have open meanwhile, or with --url through a running service. An\n" +
-			"account that is already stored with the same name, email and labels is left alone. So an import that was cut\n" +
-			"off is resumed by running it again, and a second run changes nothing, unless the file has an id twice: the\n" +
-			"later line wins, and each run replaces that account again.\n\n" +
-			"The import stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing,\n" +
-			"reads on, and counts what it would do.\n\n" +
-			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before it was done.",
+		Long: "Reads accounts from FILE, or from standard input, one JSON object a line, and stores them in the database\n" +
+			"of the configuration, which no service may have open, or with --url through a service. What is stored already\n" +
+			"is left alone, so that an import that was cut off is resumed by running it again.\n\n" +
+			"It stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing, reads\n" +
+			"on, and counts what it would do.\n\n" +
+			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before that.",
 		Args: oneArgument("the file with the accounts, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := openInput(cmd.Context(), args[0])
@@ -69,7 +67,8 @@ func (i importing) run(ctx context.Context, url string) error {
 	if i.dryRun {
 		format = "checked %d lines in %s: of those without faults %d would be created, %d replaced, %d unchanged\n"
 	}
-	_, unsaid := fmt.Fprintf(i.stdout, format, stored.Lines, shown.elapsed(), stored.Created, stored.Replaced, stored.Unchanged)
+	_, unsaid := fmt.Fprintf(i.stdout, format, stored.Lines, shown.elapsed(),
+		stored.Created, stored.Replaced, stored.Unchanged)
 	var ended *transfer.Error
 	if !errors.As(err, &ended) {
 		return errors.Join(err, unsaid)

@@ -16,9 +16,9 @@ const (
 	logStuckAfter = 2 * time.Second
 )
 
-// logQueue is an io.Writer that never waits for the log's reader. A write to a full pipe blocks, and Docker's log delivery
-// blocks by default; without the queue each goroutine that logs would stop with it. Lines beyond maxQueuedLog, and lines
-// that cannot be written, are dropped and counted.
+// logQueue is an io.Writer that never waits for the log's reader. A write to a full pipe blocks, and Docker's log
+// delivery blocks by default; without the queue each goroutine that logs would stop with it. Lines beyond maxQueuedLog,
+// and lines that cannot be written, are dropped and counted.
 type logQueue struct {
 	out   io.Writer
 	lines chan []byte // nil is the end

@@ -50,7 +50,7 @@ func untilToldToStop() context.Context {
 				interrupts++
 			}
 			if interrupts == 2 {
-				fmt.Fprintln(os.Stderr, "accountservice: stopped at once by a second interrupt: requests may have been cut off")
+				fmt.Fprintln(os.Stderr, "accountservice: stopped by a second interrupt: requests may have been cut off")
 				os.Exit(exitCutShort)
 			}
 		}

@@ -207,11 +207,3 @@ func TestSlowConnectionsAreLetGo(t *testing.T) {
 		})
 	}
 }
-
-func TestHeaderIsLimited(t *testing.T) {
-	t.Parallel()
-	p := ready(t, newPath(t))
-	if status, body := harness.Ask("GET", p.URL+"/health", "", "X-Long", strings.Repeat("x", 64<<10)); status != 431 {
-		t.Errorf("%d %s, want 431", status, body)
-	}
-}

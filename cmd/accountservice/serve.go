@@ -177,7 +177,8 @@ func newRegistry(lines *logQueue) *prometheus.Registry {
 	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "accountservice_log_lines_dropped_total", Help: "Lines of the log that its reader did not take.",
 	}, func() float64 { return float64(lines.dropped.Load()) })
-	reg.MustRegister(build, dropped, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(build, dropped, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return reg
 }
 

@@ -19,17 +19,17 @@ func newVerifyCommand(p program) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use: "verify FILE", Short: "Check a database file that no service has open; exit 0, 1 or 2",
-		Long: "Reads every page and every record of a database file and reports all damage that it finds. It never\n" +
-			"changes the file; while it reads, no service can open it. To check a database in use, give it a copy, made\n" +
-			"while the service was stopped or from a snapshot of its volume.\n\n" +
+		Long: "Reads every page and every record of a database file and reports all damage that it finds. It changes\n" +
+			"nothing; while it reads, no service can open the file. To check a database in use, give it a copy, made while\n" +
+			"the service was stopped or from a snapshot of its volume.\n\n" +
 			"Exit codes: 0 intact; 1 damaged, with a line for each finding; 2 no verdict: wrong usage, no such file,\n" +
 			"a service has it open, or the time was up before anything was found.",
 		Args: oneArgument("the database file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": showText, "json": showJSON}[format]
 			if !known || timeout <= 0 {
-				err := fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s", format, timeout)
-				return &exit{exitUsage, err}
+				return &exit{exitUsage, fmt.Errorf("--format must be text or json, and --timeout above 0: they are %q and %s",
+					format, timeout)}
 			}
 			report, err := verifyWithin(cmd.Context(), args[0], timeout)
 			if errors.Is(err, context.DeadlineExceeded) {

@@ -98,8 +98,8 @@ func (l location) writable() error {
 var errNewestRefused = fmt.Errorf("%w; restore a backup, or accept that by store.bolt.accept_older_meta",
 	boltfile.ErrNewestMeta)
 
-// acceptable inspects a file before bbolt does. It refuses what bbolt would overwrite, misread or panic on. It
-// returns a damaged meta page that nothing is lost by, or whose loss is accepted, as damage.
+// acceptable inspects a file before bbolt does. It refuses what bbolt would overwrite, misread or panic on. It returns
+// a damaged meta page that nothing is lost by, or whose loss is accepted, as damage.
 func acceptable(f *os.File, acceptOlderMeta bool) (best boltfile.Meta, damage, err error) {
 	best, err = boltfile.InspectFile(f)
 	lossless, lossy := errors.Is(err, boltfile.ErrOlderMeta), errors.Is(err, boltfile.ErrNewestMeta)
@@ -135,8 +135,8 @@ func (l location) missing(mustExist bool) error {
 	return fmt.Errorf("%w; check store.bolt.path", err)
 }
 
-// create makes a new database at the path if nothing is there and that is allowed. The file appears at the path
-// whole, or not at all: a crash on the way leaves no empty file that a later start must take for a lost database.
+// create makes a new database at the path if nothing is there and that is allowed. The file appears at the path whole,
+// or not at all: a crash on the way leaves no empty file that a later start must take for a lost database.
 func (l location) create(mustExist bool) error {
 	if err := l.missing(mustExist); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -211,7 +211,8 @@ func readOnly(err error) error {
 	return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
 }
 
-// lock takes bbolt's own lock of f before bbolt does, so that the file can be inspected while no other process writes it.
+// lock takes bbolt's own lock of f before bbolt does, so that the file can be inspected while no other process writes
+// it.
 func lock(ctx context.Context, f *os.File, opts Options, how int) error {
 	kind, cure := syscall.LOCK_EX, onlyOne
 	if how == os.O_RDONLY {

@@ -13,8 +13,8 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// witness is the file beside a database that says there is one, and which. With it a lost database is never taken for
-// a first start, and a restored one is noticed.
+// witness is the file beside a database that says there is one, and which. With it a lost database is never taken for a
+// first start, and a restored one is noticed.
 func witness(path string) string { return path + ".witness" }
 
 // maxWitness is how many bytes of a witness are read: one of ours has some 300.

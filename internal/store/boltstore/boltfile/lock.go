@@ -39,9 +39,9 @@ func Open(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// Lock takes bbolt's lock of f: syscall.LOCK_EX for a process that writes, syscall.LOCK_SH for one of several that read. It
-// waits for another process until patience is over, and then returns ErrLocked, or until ctx ends. waiting, if not nil,
-// is called once before it waits. Closing f releases the lock.
+// Lock takes bbolt's lock of f: syscall.LOCK_EX for a process that writes, syscall.LOCK_SH for one of several that
+// read. It waits for another process until patience is over, and then returns ErrLocked, or until ctx ends. waiting, if
+// not nil, is called once before it waits. Closing f releases the lock.
 func Lock(ctx context.Context, f *os.File, kind int, patience time.Duration, waiting func()) error {
 	late := time.NewTimer(patience)
 	defer late.Stop()
