@@ -106,8 +106,12 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { f.Close() })()
-	return errors.Join(write(f), f.Close())
+	defer context.AfterFunc(ctx, func() { f.Close() })() // ends a write that waits for the reader
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
 }
 
 // replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil:
