@@ -93,7 +93,7 @@ func (w warning) Warning() string { return w.Error() }
 // CheckWritable asks whether the file system still takes writes, by opening the file for it: an error of the file
 // system can have made it read-only, which its statistics do not show. A file that is gone is for Check to tell.
 func (s *Store) CheckWritable(context.Context) error {
-	f, err := os.OpenFile(s.path, os.O_WRONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block it
+	f, err := boltfile.Open(s.path, os.O_WRONLY|syscall.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
