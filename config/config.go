@@ -12,43 +12,39 @@ const EnvPrefix = "ACCOUNTSERVICE_"
 // Config is everything an operator can set. Load returns it complete and checked;
 // nothing changes it afterwards.
 //
-// Only the tags describe a setting:
-//   - key is its name in its section, doc its meaning;
-//   - min, max and below are its range, oneof its words, scheme its URL schemes;
-//   - required means that it can't be empty;
-//   - inherit is the key whose value it takes when it is not set.
-//
-// A new setting is a field here, its default below, and a line in
-// configs/accountservice.yaml: nothing else in this package.
+// A field is a setting. Its key is its name in lower case: stop_grace_period of StopGracePeriod. Its tags are min and
+// max, or oneof, the words it can be, and required, if it can't be empty. On an embedded struct, inherit is the section
+// whose values its fields take when they are not set, and a key there narrows its oneof. A new setting is a field here,
+// its default below, and a line with its meaning in configs/accountservice.yaml.
 type Config struct {
-	HTTP   HTTP   `key:"http"`
-	Admin  Admin  `key:"admin"`
-	Store  Store  `key:"store"`
-	Checks Checks `key:"checks"`
-	Log    Log    `key:"log"`
+	HTTP   HTTP
+	Admin  Admin
+	Store  Store
+	Checks Checks
+	Log    Log
 }
 
 // HTTP is the listener that serves accounts and health.
 type HTTP struct {
-	Host string `key:"host" doc:"address to listen on; empty for all"`
-	Port int    `key:"port" min:"1" max:"65535" doc:"TCP port"`
+	Host string
+	Port int `min:"1" max:"65535"`
 
-	DrainDelay      time.Duration `key:"drain_delay" min:"0s" max:"58s" doc:"after a stop signal, how long /ready answers 503 before the listener closes"`
-	ShutdownTimeout time.Duration `key:"shutdown_timeout" min:"100ms" max:"58s" doc:"how long requests in flight may take to end"`
-	StopGracePeriod time.Duration `key:"stop_grace_period" min:"1s" below:"58s" doc:"what the orchestrator grants before it kills; drain_delay + shutdown_timeout + 2s must fit in it"`
+	DrainDelay      time.Duration `min:"0s" max:"58s"`
+	ShutdownTimeout time.Duration `min:"100ms" max:"58s"`
+	StopGracePeriod time.Duration `min:"1s" max:"57s"`
 
-	MaxBody           Bytes         `key:"max_body" min:"1KiB" max:"64MiB" doc:"largest request body, but for imports; the largest account is about 110 KiB"`
-	ReadHeaderTimeout time.Duration `key:"read_header_timeout" min:"100ms" max:"10m" doc:"time for a request's header to arrive"`
-	ReadTimeout       time.Duration `key:"read_timeout" min:"100ms" max:"10m" doc:"time for a whole request to arrive"`
-	IdleTimeout       time.Duration `key:"idle_timeout" min:"100ms" max:"1h" doc:"how long a kept-alive connection may be silent"`
+	MaxBody           Bytes         `min:"1KiB" max:"64MiB"`
+	ReadHeaderTimeout time.Duration `min:"100ms" max:"10m"`
+	ReadTimeout       time.Duration `min:"100ms" max:"10m"`
+	IdleTimeout       time.Duration `min:"100ms" max:"1h"`
 
-	MaxConcurrent        int  `key:"max_concurrent" min:"1" max:"100000" doc:"requests for accounts under way at once; more are answered 503. Each can hold max_body in memory"`
-	RequirePreconditions bool `key:"require_preconditions" doc:"refuse PUT, PATCH and DELETE without If-Match (or If-None-Match: * to create) with 428"`
+	MaxConcurrent        int `min:"1" max:"100000"`
+	RequirePreconditions bool
 }
 
 // Admin is the listener for operators.
 type Admin struct {
-	Addr string `key:"addr" doc:"host:port for /metrics, /maintenance and /debug/pprof/, which ask for no password; port 0 for any, off for none"`
+	Addr string
 }
 
 // Off is true if there is no such listener.
@@ -56,69 +52,67 @@ func (a Admin) Off() bool { return a.Addr == "" || a.Addr == "off" }
 
 // Store says where accounts are kept.
 type Store struct {
-	Seed int  `key:"seed" min:"0" max:"1000000" doc:"accounts put into a new, empty database; 0 for none"`
-	Bolt Bolt `key:"bolt"`
+	Seed int `min:"0" max:"1000000"`
+	Bolt Bolt
 }
 
 // Bolt is the embedded store: one file.
 type Bolt struct {
-	Path            string        `key:"path" required:"true" doc:"the database file"`
-	OpenTimeout     time.Duration `key:"open_timeout" min:"100ms" max:"10m" doc:"how long to wait for another process to let go of the file"`
-	Create          string        `key:"create" oneof:"auto never" doc:"auto: a missing file is created; never: it is an error"`
-	Volume          string        `key:"volume" oneof:"ignore warn require" doc:"when the file's folder is no volume and ends with its container: ignore that, warn (the check volume fails; so in the image) or require one to start"`
-	RescueDir       string        `key:"rescue_dir" doc:"where the accounts go when the file is deleted while it is served; empty: beside it"`
-	AcceptOlderMeta bool          `key:"accept_older_meta" doc:"open a file whose newest meta page is damaged, without its last change"`
+	Path            string        `required:"true"`
+	OpenTimeout     time.Duration `min:"100ms" max:"10m"`
+	Create          string        `oneof:"auto never"`
+	Volume          string        `oneof:"ignore warn require"`
+	RescueDir       string
+	AcceptOlderMeta bool
 }
 
-// Checks is when and how health is measured. The first five settings are the
-// defaults of every check.
+// Checks is when and how health is measured. Its Schedule is the default of every check.
 type Checks struct {
-	Interval   time.Duration `key:"interval" min:"100ms" max:"1h" doc:"time between two runs of a check"`
-	Timeout    time.Duration `key:"timeout" min:"10ms" max:"1h" doc:"deadline of one run; below the interval"`
-	FailAfter  int           `key:"fail_after" min:"1" max:"100" doc:"failures in a row that turn a healthy check"`
-	PassAfter  int           `key:"pass_after" min:"1" max:"100" doc:"successes in a row that turn a failing check"`
-	StaleAfter time.Duration `key:"stale_after" min:"200ms" max:"24h" doc:"age at which the last result no longer counts; at least interval x fail_after + timeout"`
-
-	Bolt         BoltCheck             `key:"bolt"`
-	Records      Check                 `key:"records"`
-	Disk         Disk                  `key:"disk"`
-	Dependencies map[string]Dependency `key:"dependencies"`
+	Schedule
+	Bolt         BoltCheck
+	Records      Check
+	Disk         Disk
+	Dependencies map[string]Dependency
 }
 
-// Check is the schedule of one check and what its failure means. What is not set
-// comes from Checks.
+// Schedule is when a check runs, and when its result turns.
+type Schedule struct {
+	Interval   time.Duration `min:"100ms" max:"1h"`
+	Timeout    time.Duration `min:"10ms" max:"1h"`
+	FailAfter  int           `min:"1" max:"100"`
+	PassAfter  int           `min:"1" max:"100"`
+	StaleAfter time.Duration `min:"200ms" max:"24h"`
+}
+
+// Check is the schedule of one check and what its failure means.
 type Check struct {
-	Interval   time.Duration `key:"interval" inherit:"checks.interval" min:"100ms" max:"1h"`
-	Timeout    time.Duration `key:"timeout" inherit:"checks.timeout" min:"10ms" max:"1h"`
-	FailAfter  int           `key:"fail_after" inherit:"checks.fail_after" min:"1" max:"100"`
-	PassAfter  int           `key:"pass_after" inherit:"checks.pass_after" min:"1" max:"100"`
-	StaleAfter time.Duration `key:"stale_after" inherit:"checks.stale_after" min:"200ms" max:"24h"`
-	OnFailure  string        `key:"on_failure" oneof:"restart unroute degrade" doc:"what its failure means: restart (503 on /health), unroute (503 on /ready only), degrade (still served)"`
+	Schedule  `inherit:"checks"`
+	OnFailure string `oneof:"restart unroute degrade"`
 }
 
 // BoltCheck is the check of the database file.
 type BoltCheck struct {
-	Check       `key:",squash"`
-	WriteCanary bool `key:"write_canary" doc:"commit a test write, too, when no client has written for 30s"`
+	Check
+	WriteCanary bool
 }
 
 // Disk watches the free space of the database's directory.
 type Disk struct {
-	Check   `key:",squash"`
-	MinFree Bytes `key:"min_free" min:"0" max:"1PiB" doc:"free space below which the check fails"`
+	Check
+	MinFree Bytes `min:"0" max:"1PiB"`
 }
 
 // Dependency is another service this one needs, checked by its URL. All replicas
 // share it, so its failure never restarts one: it would restart all of them.
 type Dependency struct {
-	Check `key:",squash" on_failure:"unroute degrade"`
-	URL   URL `key:"url" required:"true" scheme:"http https tcp tls dns grpc grpcs postgres postgresql redis rediss amqp amqps nats" doc:"what to ask; the scheme picks the check, options are in the query: see docs/dependencies.md"`
+	Check `on_failure:"unroute degrade"`
+	URL   URL `required:"true"`
 }
 
 // Log is what is logged, and in which format.
 type Log struct {
-	Level  string `key:"level" oneof:"debug info warn error" doc:"least severe line written"`
-	Format string `key:"format" oneof:"auto json text" doc:"auto: text on a terminal, else json"`
+	Level  string `oneof:"debug info warn error"`
+	Format string `oneof:"auto json text"`
 }
 
 // Default is the configuration of no file and an empty environment, before Load
@@ -141,14 +135,16 @@ func Default() Config {
 			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore"},
 		},
 		Checks: Checks{
-			Interval:   2 * time.Second,
-			Timeout:    time.Second,
-			FailAfter:  2,
-			PassAfter:  1,
-			StaleAfter: 15 * time.Second,
-			Bolt:       BoltCheck{Check: Check{OnFailure: "restart"}},
-			Records:    Check{OnFailure: "degrade"},
-			Disk:       Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
+			Schedule: Schedule{
+				Interval:   2 * time.Second,
+				Timeout:    time.Second,
+				FailAfter:  2,
+				PassAfter:  1,
+				StaleAfter: 15 * time.Second,
+			},
+			Bolt:    BoltCheck{Check: Check{OnFailure: "restart"}},
+			Records: Check{OnFailure: "degrade"},
+			Disk:    Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
 		},
 		Log: Log{Level: "info", Format: "auto"},
 	}

@@ -32,7 +32,8 @@ func (l *loader) decode(file, environ layer) Config {
 		l.checkRequired(r, v.Get(r.key))
 	}
 	exact := func(d *mapstructure.DecoderConfig) {
-		d.TagName, d.WeaklyTypedInput, d.DecodeHook = "key", false, nil
+		d.Squash, d.WeaklyTypedInput, d.DecodeHook = true, false, nil
+		d.MatchName = func(key, field string) bool { return key == keyOf(field) }
 	}
 	var c Config
 	if err := v.UnmarshalExact(&c, exact); err != nil {

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
+
+	"accountservice/configs"
 )
 
 // docsNotes is what holds for every row of the table.
@@ -24,9 +27,13 @@ func Docs(w io.Writer) error {
 		doc = strings.ReplaceAll(doc, "|", `\|`)
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(key), code(name), byDefault, span, doc)
 	}
-	s := newSchema()
+	s, means := newSchema(), meanings(configs.Sample)
 	for _, r := range s.rows {
-		line(r.key, variable(r.key), r.docsDefault(), r.docsRange(), r.doc)
+		meaning := means[r.key]
+		if r.inherit != "" {
+			meaning = "as " + r.inherit + ", for this check"
+		}
+		line(r.key, variable(r.key), r.docsDefault(), r.docsRange(), meaning)
 	}
 	line("", fileVariable, "none", "", "the YAML file with the settings above; variables go before it")
 	line("", unknownVariable, code("error"), code("error", "warn"),
@@ -34,6 +41,34 @@ func Docs(w io.Writer) error {
 	fmt.Fprintf(&b, docsNotes, code(s.reservedNames()...))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// sampleLine is a setting or a section, with or without a # that takes it out of force, and the comment behind it; or
+// the comment alone.
+var sampleLine = regexp.MustCompile(`^( *)(?:#?(\w+):[^#]*)?(?:# (.*))?$`)
+
+// commentColumn is where a comment begins that goes on with the one above.
+const commentColumn = 20
+
+// meanings returns what the comments of the sample file say of each key.
+func meanings(sample string) map[string]string {
+	found := map[string]string{}
+	var path []string
+	for line := range strings.SplitSeq(sample, "\n") {
+		parts := sampleLine.FindStringSubmatch(line)
+		if parts == nil {
+			continue
+		}
+		indent, name, comment := len(parts[1]), parts[2], parts[3]
+		if name != "" {
+			path = append(path[:indent/2], name)
+		}
+		key := strings.Replace(strings.Join(path, "."), dependenciesKey+".users", dependenciesKey+"."+anyName, 1)
+		if name != "" || indent > commentColumn {
+			found[key] = strings.TrimSpace(found[key] + " " + comment)
+		}
+	}
+	return found
 }
 
 // code is a list of texts as Markdown code; an empty text is none.
@@ -63,8 +98,6 @@ func (r row) docsRange() string {
 		return code("true", "false")
 	case len(r.oneof) > 0:
 		return code(r.oneof...)
-	case len(r.scheme) > 0:
-		return code(r.schemes()...)
 	}
 	return r.span()
 }

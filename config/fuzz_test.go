@@ -55,12 +55,12 @@ func checkLoaded(t *testing.T, loaded Loaded) {
 		}
 	}
 	c := loaded.Checks
-	all := []Check{c.Bolt.Check, c.Disk.Check, {c.Interval, c.Timeout, c.FailAfter, c.PassAfter, c.StaleAfter, ""}}
+	all := []Schedule{c.Schedule, c.Bolt.Schedule, c.Records.Schedule, c.Disk.Schedule}
 	for name, d := range c.Dependencies {
 		if !dependencyName.MatchString(name) {
 			t.Errorf("got a dependency %q", name)
 		}
-		all = append(all, d.Check)
+		all = append(all, d.Schedule)
 	}
 	for _, check := range all {
 		if check.Timeout >= check.Interval || check.StaleAfter < check.Interval*time.Duration(check.FailAfter)+check.Timeout {

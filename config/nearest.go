@@ -41,7 +41,7 @@ func nearest(name string, candidates []string, separator string) string {
 // nearestKey returns the key or section that an unknown key was probably meant
 // to be, or "". It takes and returns keys with NAME in them.
 func (s schema) nearestKey(pattern string) string {
-	return nearest(pattern, slices.AppendSeq(slices.Clone(s.keys), maps.Keys(s.sections)), ".")
+	return nearest(pattern, slices.Concat(slices.Sorted(maps.Keys(s.byKey)), slices.Sorted(maps.Keys(s.sections))), ".")
 }
 
 // nearestVariable returns the variable that an unknown one was probably meant to
@@ -52,9 +52,9 @@ func (s schema) nearestVariable(name string) string {
 		return base
 	}
 	candidates := []string{fileVariable, unknownVariable}
-	for _, key := range s.keys {
-		if !strings.Contains(key, anyName) {
-			candidates = append(candidates, variable(key))
+	for _, r := range s.rows {
+		if !strings.Contains(r.key, anyName) {
+			candidates = append(candidates, variable(r.key))
 		}
 	}
 	found := nearest(base, candidates, "_")

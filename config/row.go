@@ -5,19 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // row is one setting: its name, its value and what the tags say about it.
 type row struct {
-	key   string
-	value any // the default in the table, the value in force in rowsOf a loaded Config
-
-	min, max, below string
-	oneof, scheme   []string
-	required        bool
-	inherit, doc    string
+	key      string
+	value    any // the default in the table, the value in force in rowsOf a loaded Config
+	min, max string
+	oneof    []string
+	required bool
+	inherit  string // the key whose value it takes when it is not set, or ""
 }
 
 // rowsOf returns every setting of c, in the order of the structs, names sorted.
@@ -25,54 +25,41 @@ func rowsOf(c Config) []row {
 	return appendRows(nil, "", reflect.ValueOf(c), "")
 }
 
-// appendRows adds the rows of one struct. outer are the tags of the field that
-// embeds it: on_failure:"a b" there narrows the words of on_failure in here.
+// appendRows adds the rows of one struct. outer are the tags of the field that embeds it.
 func appendRows(rows []row, section string, v reflect.Value, outer reflect.StructTag) []row {
 	for field, value := range v.Fields() {
-		name, option, _ := strings.Cut(field.Tag.Get("key"), ",")
+		name := keyOf(field.Name)
 		key := join(section, name)
 		switch {
-		case option == "squash":
+		case field.Anonymous:
 			rows = appendRows(rows, section, value, field.Tag)
 		case value.Kind() == reflect.Map:
 			for _, name := range slices.SortedFunc(slices.Values(value.MapKeys()), byName) {
 				rows = appendRows(rows, key+"."+name.String(), value.MapIndex(name), "")
 			}
-		case isSection(value.Type()):
+		case value.Kind() == reflect.Struct && parsers[value.Type()] == nil: // a section
 			rows = appendRows(rows, key, value, "")
 		default:
-			rows = append(rows, newRow(key, value.Interface(), field.Tag, outer.Get(name)))
+			r := row{key: key, value: value.Interface(), min: field.Tag.Get("min"), max: field.Tag.Get("max"),
+				oneof:    strings.Fields(cmp.Or(outer.Get(name), field.Tag.Get("oneof"))),
+				required: field.Tag.Get("required") == "true"}
+			if from := outer.Get("inherit"); from != "" {
+				r.inherit = join(from, name)
+			}
+			rows = append(rows, r)
 		}
 	}
 	return rows
 }
 
+var wordBegin = regexp.MustCompile(`([a-z])([A-Z])`)
+
+// keyOf is the key of a field in its section: stop_grace_period of StopGracePeriod, url of URL.
+func keyOf(field string) string { return strings.ToLower(wordBegin.ReplaceAllString(field, "${1}_$2")) }
+
 func join(section, name string) string { return strings.TrimPrefix(section+"."+name, ".") }
 
 func byName(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) }
-
-// isSection is true for a struct that holds settings and is none itself.
-func isSection(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && parsers[t] == nil
-}
-
-func newRow(key string, value any, tag reflect.StructTag, oneof string) row {
-	if oneof == "" {
-		oneof = tag.Get("oneof")
-	}
-	return row{
-		key:      key,
-		value:    value,
-		min:      tag.Get("min"),
-		max:      tag.Get("max"),
-		below:    tag.Get("below"),
-		oneof:    strings.Fields(oneof),
-		scheme:   strings.Fields(tag.Get("scheme")),
-		required: tag.Get("required") == "true",
-		inherit:  tag.Get("inherit"),
-		doc:      cmp.Or(tag.Get("doc"), "as "+tag.Get("inherit")+", for this check"),
-	}
-}
 
 // parse turns text into a value that the tags allow.
 func (r row) parse(text string) (any, error) {
@@ -85,15 +72,13 @@ func (r row) parse(text string) (any, error) {
 
 // check returns an error if the tags do not allow a value.
 func (r row) check(value any) error {
-	switch u, isURL := value.(URL); {
+	switch {
 	case r.required && reflect.ValueOf(value).IsZero():
 		return errors.New("must not be empty")
 	case r.outside(value):
 		return errors.New("must be " + r.span())
 	case len(r.oneof) > 0 && !slices.Contains(r.oneof, value.(string)):
 		return errors.New("must be " + words(r.oneof))
-	case isURL && !slices.Contains(r.scheme, u.scheme()):
-		return errors.New("must start with " + words(r.schemes()))
 	}
 	return nil
 }
@@ -103,10 +88,7 @@ func (r row) outside(value any) bool {
 	if !v.CanInt() {
 		return false
 	}
-	n := v.Int()
-	return r.min != "" && n < r.limit(r.min) ||
-		r.max != "" && n > r.limit(r.max) ||
-		r.below != "" && n >= r.limit(r.below)
+	return r.min != "" && v.Int() < r.limit(r.min) || r.max != "" && v.Int() > r.limit(r.max)
 }
 
 // limit reads a tag with the parser of the setting: its bounds carry units too.
@@ -120,22 +102,8 @@ func (r row) limit(tag string) int64 {
 
 // span is the range of a number, for a sentence and for the table.
 func (r row) span() string {
-	switch {
-	case r.below != "":
-		return "at least " + r.min + " and below " + r.below
-	case r.max != "":
-		return "between " + r.min + " and " + r.max
-	case r.min != "":
-		return "at least " + r.min
+	if r.min == "" {
+		return ""
 	}
-	return ""
-}
-
-// schemes returns how the URLs of this setting may start.
-func (r row) schemes() []string {
-	var starts []string
-	for _, scheme := range r.scheme {
-		starts = append(starts, scheme+"://")
-	}
-	return starts
+	return "between " + r.min + " and " + r.max
 }

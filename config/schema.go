@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,7 +20,6 @@ const secretSuffix = "_FILE"
 type schema struct {
 	rows     []row // in the order of the structs
 	byKey    map[string]row
-	keys     []string // the longest first
 	sections map[string]bool
 }
 
@@ -29,14 +27,10 @@ func newSchema() schema {
 	s := schema{rows: rowsOf(defaultWith(anyName)), byKey: map[string]row{}, sections: map[string]bool{}}
 	for _, r := range s.rows {
 		s.byKey[r.key] = r
-		s.keys = append(s.keys, r.key)
 		for section := parent(r.key); section != ""; section = parent(section) {
 			s.sections[section] = true
 		}
 	}
-	slices.SortFunc(s.keys, func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
-	})
 	return s
 }
 
@@ -74,19 +68,18 @@ func variable(key string) string {
 // variables of one dependency, and most shells can't set a variable with a "-".
 var capitals = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_]*$`)
 
-// ofVariable returns the row that a variable sets and the dependency it is about.
-// The longest option wins and what is before it is the name, so a name can hold
-// "_".
+// ofVariable returns the row that a variable sets and the dependency it is about. No option ends with "_" and the name
+// of another, so what is before it is the dependency's name, which can hold "_".
 func (s schema) ofVariable(name string) (r row, dependency string, ok bool) {
-	for _, key := range s.keys {
-		before, after, open := strings.Cut(variable(key), "_"+anyName+"_")
+	for _, r := range s.rows {
+		before, after, open := strings.Cut(variable(r.key), "_"+anyName+"_")
 		if !open && name == before {
-			return s.byKey[key], "", true
+			return r, "", true
 		}
 		rest, isPrefix := strings.CutPrefix(name, before+"_")
 		dependency, isSuffix := strings.CutSuffix(rest, "_"+after)
 		if open && isPrefix && isSuffix && capitals.MatchString(dependency) {
-			return s.byKey[key], strings.ToLower(dependency), true
+			return r, strings.ToLower(dependency), true
 		}
 	}
 	return row{}, "", false

@@ -86,12 +86,6 @@ func (u URL) String() string {
 	return parsed.String()
 }
 
-// scheme is the part before the colon, in lower case.
-func (u URL) scheme() string {
-	scheme, _, _ := strings.Cut(u.Reveal(), ":")
-	return strings.ToLower(scheme)
-}
-
 // queryPair is one name=value; some servers still split at semicolons.
 var queryPair = regexp.MustCompile(`([^&;=]*)=([^&;]*)`)
 

@@ -43,10 +43,7 @@ func (b backend) close(log *slog.Logger) error {
 
 // ownCheck is a check without settings of its own. Its failure degrades: a new container would find the same.
 func ownCheck(name string, all config.Checks, run func(context.Context) error) checks.Check {
-	return newCheck(name, config.Check{
-		Interval: all.Interval, Timeout: all.Timeout, StaleAfter: all.StaleAfter,
-		FailAfter: all.FailAfter, PassAfter: all.PassAfter, OnFailure: string(checks.Degrade),
-	}, run)
+	return newCheck(name, config.Check{Schedule: all.Schedule, OnFailure: string(checks.Degrade)}, run)
 }
 
 func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {

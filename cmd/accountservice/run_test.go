@@ -3,13 +3,9 @@ package main
 import (
 	"bytes"
 	"os"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
-	"accountservice/config"
-	"accountservice/internal/checks/dependency"
 	"accountservice/tests/harness"
 )
 
@@ -57,14 +53,6 @@ func TestDevNullIsNoTerminal(t *testing.T) {
 	}
 }
 
-// The list of config is for its table and its faults; dependency's is the truth.
-func TestSchemesOfTheSettingAreThoseOfTheChecks(t *testing.T) {
-	field, found := reflect.TypeFor[config.Dependency]().FieldByName("URL")
-	if got := slices.Sorted(strings.FieldsSeq(field.Tag.Get("scheme"))); !found || !slices.Equal(got, dependency.Schemes()) {
-		t.Errorf("config.Dependency takes %v, the checks are %v", got, dependency.Schemes())
-	}
-}
-
 func TestConfigCheckSaysEveryFaultOfEveryDependency(t *testing.T) {
 	const prefix = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"
 	environ := []string{
@@ -81,7 +69,7 @@ func TestConfigCheckSaysEveryFaultOfEveryDependency(t *testing.T) {
 		"checks.dependencies.cache.url: the value (from " + prefix + "CACHE_URL) must have the number of a database as its path, or none",
 		"checks.dependencies.db.url: must be set, as " + prefix + "DB_INTERVAL names it: set " + prefix + "DB_URL, or checks.dependencies.db.url in the file",
 		"checks.dependencies.rates.timeout: 9s (from " + prefix + "RATES_TIMEOUT) does not fit: checks.dependencies.rates.timeout 9s must be below checks.interval 2s",
-		"checks.dependencies.rates.url: the value (from " + prefix + "RATES_URL) must start with http://, ",
+		"checks.dependencies.rates.url: the value (from " + prefix + "RATES_URL) has an unknown scheme: there are amqp, ",
 		"checks.dependencies.users.url: the value (from " + prefix + "USERS_URL) names a file in option ca_file that can't be found: is it mounted, and the name right?; has an unknown option, did you mean expect_status?",
 	}
 	for _, args := range [][]string{{"config", "check"}, nil} {

@@ -24,7 +24,8 @@ import (
 func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	settings := func(n int, on string) config.Check {
 		d := time.Duration(n) * time.Second
-		return config.Check{Interval: 3 * d, Timeout: d, FailAfter: n + 4, PassAfter: n + 2, StaleAfter: 100 * d, OnFailure: on}
+		return config.Check{OnFailure: on,
+			Schedule: config.Schedule{Interval: 3 * d, Timeout: d, FailAfter: n + 4, PassAfter: n + 2, StaleAfter: 100 * d}}
 	}
 	sick := httptest.NewServer(http.NotFoundHandler())
 	defer sick.Close()
@@ -32,8 +33,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	t.Chdir(folder) // the checks name it, not "."
 	var cfg config.Config
 	cfg.Store.Bolt = config.Bolt{Path: "accounts.db", OpenTimeout: time.Second, Create: "auto", Volume: "warn"}
-	all := settings(6, "")
-	cfg.Checks.Interval, cfg.Checks.Timeout, cfg.Checks.FailAfter, cfg.Checks.PassAfter, cfg.Checks.StaleAfter = all.Interval, all.Timeout, all.FailAfter, all.PassAfter, all.StaleAfter
+	cfg.Checks.Schedule = settings(6, "").Schedule
 	cfg.Checks.Bolt.Check, cfg.Checks.Records = settings(1, "unroute"), settings(2, "restart")
 	cfg.Checks.Disk = config.Disk{Check: settings(3, "degrade"), MinFree: 1 << 50}
 	loaded, err := config.Load("", []string{"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=" + sick.URL})
@@ -72,7 +72,8 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 	}
 	for _, c := range list {
 		w := want[c.Name]
-		got := config.Check{Interval: c.Interval, Timeout: c.Timeout, FailAfter: c.FailAfter, PassAfter: c.PassAfter, StaleAfter: c.StaleAfter, OnFailure: string(c.OnFailure)}
+		got := config.Check{OnFailure: string(c.OnFailure), Schedule: config.Schedule{Interval: c.Interval, Timeout: c.Timeout,
+			FailAfter: c.FailAfter, PassAfter: c.PassAfter, StaleAfter: c.StaleAfter}}
 		if got != w.settings {
 			t.Errorf("%s has %+v, want %+v", c.Name, got, w.settings)
 		}

@@ -40,9 +40,6 @@ var kinds = map[string]kind{
 	"tls":        {newTCP, "what was expected", "", true},
 }
 
-// Schemes returns the schemes that New knows, sorted.
-func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
-
 // New returns a function that asks the service at rawURL once. It stops when ctx is done. timeout is the usual
 // length of a run; the addresses of a name share it. The function must not be called twice at once.
 //
@@ -59,7 +56,7 @@ func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Cont
 	}
 	k, known := kinds[u.Scheme]
 	if !known {
-		return nil, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(Schemes(), ", "))
+		return nil, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	}
 	t := &target{url: u, timeout: timeout, port: k.port, options: newOptions(u.RawQuery)}
 	var badTLS error
