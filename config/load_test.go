@@ -165,18 +165,6 @@ func TestDependencyNamesInVariables(t *testing.T) {
 	}
 }
 
-// A name that is free today and a built-in check's tomorrow would break whoever
-// uses it for a dependency.
-func TestNamesOfTheServicesOwnChecksAreReserved(t *testing.T) {
-	for _, name := range []string{
-		"auth", "backup", "bolt", "disk", "drain", "log", "maintenance", "postgres", "records", "stale", "starting", "store", "tls", "volume",
-	} {
-		variable := "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_" + strings.ToUpper(name) + "_URL"
-		_, err := Load("", []string{variable + "=http://a/"})
-		wantFaults(t, err, "checks.dependencies."+name+": ("+variable+") is reserved for a check of the service itself: choose another")
-	}
-}
-
 func TestOtherVariablesAreIgnored(t *testing.T) {
 	load(t, "PATH=/bin", "HTTP_PORT=x", "ACCOUNTSERVICE=x", "HOSTNAME=a", "DOCKER_NODE={{.Node}}", "no equals sign", "")
 }
