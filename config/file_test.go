@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 var update = flag.Bool("update", false, "write what Load says of each bad file; read the difference before it is believed")
@@ -24,9 +26,7 @@ func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
 			}
 			wanted := strings.TrimSuffix(file, ".yaml") + ".want"
 			if *update {
-				if err := os.WriteFile(wanted, []byte(err.Error()+"\n"), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				harness.Must(t, os.WriteFile(wanted, []byte(err.Error()+"\n"), 0o644))
 			}
 			want, readErr := os.ReadFile(wanted)
 			if readErr != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // FuzzLoad gives Load any file and any environment, one variable a line. It
@@ -15,9 +17,7 @@ import (
 // load again from what Print writes of it.
 func FuzzLoad(f *testing.F) {
 	content, err := os.ReadFile(sampleFile)
-	if err != nil {
-		f.Fatal(err)
-	}
+	harness.Must(f, err)
 	f.Add(content, "HTTP_PORT=7000\nCHECKS_DEPENDENCIES_USERS_URL=http://u:p@users/?token=x")
 	f.Add([]byte("http: {port: 0777}"), "HTTP_PROT=1\nHTTP=x\nCONFIG_UNKNOWN=warn")
 	f.Add([]byte("checks: {interval: 5s, stale_after: 1m, dependencies: {a-b: {url: 'https://a', on_failure: unroute}}}"), "CHECKS_DISK_TIMEOUT=2s\nHTTP_HOST=%")
@@ -30,9 +30,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "a.yaml")
 	f.Fuzz(func(t *testing.T, content []byte, lines string) {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.WriteFile(path, content, 0o600))
 		var environ []string
 		for line := range strings.SplitSeq(lines, "\n") {
 			environ = append(environ, EnvPrefix+line)
@@ -76,9 +74,7 @@ func checkLoaded(t *testing.T, loaded Loaded) {
 // checkPrint loads what Print wrote and compares what can be seen.
 func checkPrint(t *testing.T, loaded Loaded) {
 	var b bytes.Buffer
-	if err := loaded.Print(&b, "yaml"); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, loaded.Print(&b, "yaml"))
 	again, err := Load(writeFile(t, "b.yaml", b.String()), nil)
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, b.String())
@@ -90,9 +86,7 @@ func checkPrint(t *testing.T, loaded Loaded) {
 		}
 	}
 	b.Reset()
-	if err := loaded.Print(&b, "env"); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, loaded.Print(&b, "env"))
 	var environ []string
 	for line := range strings.Lines(b.String()) {
 		environ = append(environ, strings.TrimSuffix(line, "\n"))

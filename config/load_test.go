@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // load loads environ alone, and fails the test at a fault.
@@ -36,9 +38,7 @@ func wantFaults(t *testing.T, err error, want ...string) {
 func writeFile(t *testing.T, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(path, []byte(content), 0o644))
 	return path
 }
 
@@ -67,9 +67,7 @@ func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) 
 	secret := writeFile(t, "dir", "/elsewhere\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db", "ACCOUNTSERVICE_STORE_BOLT_CREATE=auto",
 		"ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	want := []string{
 		"store.bolt.path (" + file + ":3) is set otherwise by ACCOUNTSERVICE_STORE_BOLT_PATH",
 		"store.bolt.rescue_dir (" + file + ":3) is set otherwise by secret file " + secret + ", named by ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE",
@@ -86,9 +84,7 @@ func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
 		"ACCOUNTSERVICE_HTTP_PORT=7002",
 		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://env/",
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	users := loaded.Checks.Dependencies["users"]
 	if loaded.HTTP.Port != 7002 || loaded.HTTP.MaxBody != 2<<20 || loaded.Store.Seed != 100 ||
 		users.URL.Reveal() != "http://env/" || users.Timeout != 300*time.Millisecond {
@@ -172,9 +168,7 @@ func TestOtherVariablesAreIgnored(t *testing.T) {
 func TestUnknownNamesCanBeWarnings(t *testing.T) {
 	file := writeFile(t, "a.yaml", "http: {prot: 1}\nnew: {section: 1}\nchecks: {dependencies: {users: {url: 'http://u/', path: x}}}\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_CONFIG_UNKNOWN=warn", "ACCOUNTSERVICE_HTTP_PROT=1", "ACCOUNTSERVICE_NEW_THING_FILE=/x"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	want := strings.Join([]string{
 		"http.prot: unknown key (" + file + ":1), did you mean http.port? (ignored)",
 		"new: unknown key (" + file + ":2): accountservice config docs lists all (ignored)",

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 const sampleFile = "../configs/accountservice.yaml"
@@ -14,9 +16,7 @@ const sampleFile = "../configs/accountservice.yaml"
 // The file as it is, and with the settings in it that are commented out: # and no space.
 func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 	content, err := os.ReadFile(sampleFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	text := regexp.MustCompile(`(?m)^( *)#(\w)`).ReplaceAllString(string(content), "$1$2")
 	text = strings.Replace(text, "dependencies: {}", "dependencies:", 1)
 	for _, c := range []struct {
@@ -28,9 +28,7 @@ func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 		{writeFile(t, "a.yaml", text), true, load(t, usersURL+"=http://users:8080/health")},
 	} {
 		loaded, err := Load(c.file, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		if !reflect.DeepEqual(loaded.Config, c.want.Config) {
 			t.Errorf("got:\n%+v\nwant:\n%+v", loaded.Config, c.want.Config)
 		}
@@ -46,9 +44,7 @@ func TestPrintSaysWhereEachValueCameFrom(t *testing.T) {
 	file := writeFile(t, "a.yaml", "http: {max_body: 2MiB}\nchecks: {interval: 3s, dependencies: {user-api: {url: 'http://u:pw@a/'}}}\n")
 	secret := writeFile(t, "port", "7000\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + secret, "ACCOUNTSERVICE_LOG_LEVEL=warn"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for format, lines := range map[string][]string{
 		"yaml": {
 			"  host: \"\" # default", "  port: 7000 # secret file " + secret + ", named by ACCOUNTSERVICE_HTTP_PORT_FILE",
@@ -65,9 +61,7 @@ func TestPrintSaysWhereEachValueCameFrom(t *testing.T) {
 		},
 	} {
 		var b bytes.Buffer
-		if err := loaded.Print(&b, format); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, loaded.Print(&b, format))
 		for _, line := range lines {
 			if !strings.Contains("\n"+b.String(), "\n"+line+"\n") {
 				t.Errorf("%s: got no %q in:\n%s", format, line, b.String())

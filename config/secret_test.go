@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"accountservice/tests/harness"
 )
 
 const usersURL = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL"
@@ -45,9 +47,7 @@ func TestSecretFileThatIsNoValueIsAnError(t *testing.T) {
 		strings.Repeat("1", (64<<10)+1): "http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) is larger than 64KiB",
 	} {
 		path := filepath.Join(dir, "port")
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.WriteFile(path, []byte(content), 0o600))
 		_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
 		wantFaults(t, err, fmt.Sprintf(want, path))
 	}
@@ -56,9 +56,7 @@ func TestSecretFileThatIsNoValueIsAnError(t *testing.T) {
 func TestSecretFileThatCannotBeReadIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, syscall.Mkfifo(pipe, 0o600))
 	for path, want := range map[string]string{
 		"/nowhere/port":            "does not exist: is it mounted, and the name right?",
 		dir:                        "is a directory: name a file in it",
@@ -74,9 +72,7 @@ func TestSecretFileThatCannotBeReadIsAnError(t *testing.T) {
 
 func TestUnreadableSecretFileNamesUidAndMode(t *testing.T) {
 	path := writeFile(t, "port", "hunter2")
-	if err := os.Chmod(path, 0o000); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.Chmod(path, 0o000))
 	_, err := loadAsNobody(t, path, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
 	uid := os.Geteuid()
 	wantFaults(t, err, fmt.Sprintf("http.port: (secret file %s, named by ACCOUNTSERVICE_HTTP_PORT_FILE) can't be read: "+
@@ -90,9 +86,7 @@ func loadAsNobody(t *testing.T, path string, environ []string) (loaded Loaded, e
 	if os.Geteuid() != 0 {
 		return Load("", environ)
 	}
-	if err := os.Chmod(filepath.Join(path, "../.."), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.Chmod(filepath.Join(path, "../.."), 0o755))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -137,15 +131,11 @@ func TestNothingPrintsAPassword(t *testing.T) {
 	}
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		content, err := marshal(loaded)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		b.Write(content)
 	}
 	for _, format := range []string{"yaml", "json", "env"} {
-		if err := loaded.Print(&b, format); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, loaded.Print(&b, format))
 	}
 	hexed := fmt.Sprintf("%x", "hunter2")
 	for line := range strings.Lines(b.String()) {

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 var me = checks.Component{Name: "accountservice", Version: "test"}
@@ -43,9 +44,7 @@ func (s *switchable) run(context.Context) error {
 func start(t *testing.T, log *slog.Logger, list ...checks.Check) *checks.Runner {
 	t.Helper()
 	r, err := checks.New(me, log, list...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { r.Run(ctx); close(done) }()
@@ -98,9 +97,7 @@ func body(r *checks.Runner) string {
 func one(t *testing.T, r *checks.Runner, form checks.Form, name string) checks.Answer {
 	t.Helper()
 	answer, err := r.Snapshot().AnswerCheck(form, name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return answer
 }
 
@@ -138,9 +135,7 @@ func TestHungCheckCostsOneGoroutine(t *testing.T) {
 		hang := func(context.Context) error { runs.Add(1); <-release; return nil }
 		reg := prometheus.NewRegistry()
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, hang))
-		if err := r.Register(reg); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, r.Register(reg))
 		pass(time.Millisecond)
 		before := runtime.NumGoroutine()
 		pass(2 * time.Minute)
@@ -176,17 +171,13 @@ func TestAnswerDecodesAsHealthGosOwn(t *testing.T) {
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Degrade, sick.run))
 		pass(time.Millisecond)
 		var own health.Check
-		if err := json.Unmarshal([]byte(body(r)), &own); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, json.Unmarshal([]byte(body(r)), &own))
 		if own.Status != health.StatusPartiallyAvailable || own.Failures["a"] != "ill" || own.Component.Name != me.Name ||
 			own.Component.Version != me.Version || time.Since(own.Timestamp) > time.Second {
 			t.Errorf("decoded %+v", own)
 		}
 		var alone map[string]any
-		if err := json.Unmarshal(one(t, r, checks.JSON, "a").Body, &alone); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, json.Unmarshal(one(t, r, checks.JSON, "a").Body, &alone))
 		for _, field := range []string{"status", "on_failure", "latency_ms", "consecutive_failures", "since", "interval", "timeout", "error", "last_failure", "changes"} {
 			if _, ok := alone[field]; !ok {
 				t.Errorf("check lacks %s: %v", field, alone)

@@ -7,14 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
 	dir := t.TempDir()
 	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, unix.Statfs(dir, &fs))
 	ours, all := int64(fs.Bavail)*int64(fs.Bsize), int64(fs.Bfree)*int64(fs.Bsize)
 	if all-ours < 64<<20 {
 		t.Skipf("needs a file system that keeps space for root: %d bytes free, %d for us", all, ours)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 // probeAll makes one run for each letter, a second apart: p passes, f fails.
@@ -148,9 +149,7 @@ func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 		var out bytes.Buffer
 		var sick switchable
 		r, err := checks.New(me, slog.New(slog.NewTextHandler(&out, nil)), check("a", checks.Restart, sick.run))
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		r.ProbeCheck(t.Context(), 0)
 		time.Sleep(16 * time.Second)
 		r.Publish()

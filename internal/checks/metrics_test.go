@@ -10,15 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 // scrape returns all values by name and labels; of a histogram its count.
 func scrape(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := g.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	values := make(map[string]float64)
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
@@ -39,9 +38,7 @@ func TestMetricsTellWhatIsKnownAndRunNothing(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		a := check("a", checks.Unroute, sick.run)
 		r := byHand(t, a, check("b", checks.Degrade, func(context.Context) error { runs++; return certificate{1} }))
-		if err := r.Register(reg); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, r.Register(reg))
 		for name, want := range map[string]float64{"accountservice_check_healthy a unroute": 0, "accountservice_ready": 0,
 			"accountservice_check_changes_total a failing": 0, "accountservice_check_last_success_timestamp_seconds a": 0} {
 			if got, is := scrape(t, reg)[name]; !is || got != want {
@@ -92,9 +89,7 @@ func TestMetricsFollowEachRun(t *testing.T) {
 	var sick switchable
 	reg := prometheus.NewRegistry()
 	r := byHand(t, check("a", checks.Restart, sick.run))
-	if err := r.Register(reg); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, r.Register(reg))
 	ended := errors.New("the certificate has ended")
 	for i, c := range []struct {
 		err                         error

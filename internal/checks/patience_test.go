@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 const starvedEnv = "CHECKS_TEST_STARVED"
@@ -40,12 +42,8 @@ func TestTimeWithoutCPUIsNotCounted(t *testing.T) {
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTimeWithoutCPUIsNotCounted$")
 	child.Env = append(os.Environ(), starvedEnv+"=1")
 	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
+	harness.Must(t, child.Start())
 	defer child.Wait()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		switch line := lines.Text(); {

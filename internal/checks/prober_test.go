@@ -16,33 +16,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 // byHand returns a Runner that probes and publishes only as the test tells it.
 func byHand(t *testing.T, list ...checks.Check) *checks.Runner {
 	t.Helper()
 	r, err := checks.New(me, slog.New(slog.DiscardHandler), list...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return r
 }
 
 // Without debug.SetPanicOnFault this fault ends the process.
 func TestFaultOnMappedMemoryIsAFailure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mapped")
-	if err := os.WriteFile(path, make([]byte, 2*os.Getpagesize()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(path, make([]byte, 2*os.Getpagesize()), 0o600))
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer f.Close()
 	mapped, err := unix.Mmap(int(f.Fd()), 0, 2*os.Getpagesize(), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer unix.Munmap(mapped)
 	r := byHand(t, check("a", checks.Restart, func(context.Context) error {
 		if mapped[os.Getpagesize()] != 0 {
@@ -55,9 +48,7 @@ func TestFaultOnMappedMemoryIsAFailure(t *testing.T) {
 	if got := r.Snapshot().Checks[0]; got.Status != checks.OK {
 		t.Fatalf("whole file: %s, %s; want ok", got.Status, got.Error)
 	}
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.Truncate(path, 0))
 	r.ProbeCheck(t.Context(), 0)
 	r.Publish()
 	if got := r.Snapshot().Checks[0]; !strings.Contains(got.Error, "the check panicked") || got.ConsecutiveFailures != 1 {

@@ -13,6 +13,7 @@ import (
 	health "github.com/hellofresh/health-go/v5"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 // read returns a body as a client reads it.
@@ -64,9 +65,7 @@ func TestRunReturnsWhenTheLastProberHasStopped(t *testing.T) {
 		log := hangingLog{make(chan struct{})} // holds the prober up
 		time.AfterFunc(time.Second, func() { close(log.read) })
 		r, err := checks.New(me, slog.New(log), check("a", checks.Restart, (&switchable{}).run))
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		begin, ended := time.Now(), make(chan time.Duration, 1)
 		go func() { r.Run(ctx); ended <- time.Since(begin) }()

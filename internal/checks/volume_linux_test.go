@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"accountservice/tests/harness"
 )
 
 // The mount is that of the folder itself, however a path leads to it.
@@ -16,9 +18,7 @@ func TestVolumeAsksTheKernelForTheMount(t *testing.T) {
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	link := filepath.Join(t.TempDir(), "link")
-	if err := unix.Symlink(dir, link); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, unix.Symlink(dir, link))
 	for _, path := range []string{dir, link} {
 		err := Volume(path)(t.Context())
 		if err == nil || !strings.Contains(err.Error(), path+" is in memory (tmpfs)") {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"accountservice/config"
+	"accountservice/tests/harness"
 )
 
 const (
@@ -21,25 +22,19 @@ var update = flag.Bool("update", false, "write the table of settings")
 
 func TestSettingsTableIsTheCodes(t *testing.T) {
 	text, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	head, rest, found := strings.Cut(string(text), begin)
 	table, tail, closed := strings.Cut(rest, end)
 	if !found || !closed {
 		t.Fatal("docs/settings.md has no place for the table")
 	}
 	var want bytes.Buffer
-	if err := config.Docs(&want); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, config.Docs(&want))
 	if table == want.String() {
 		return
 	}
 	if !*update {
 		t.Fatal("the table of settings is old: run make settings")
 	}
-	if err := os.WriteFile(document, []byte(head+begin+want.String()+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(document, []byte(head+begin+want.String()+end+tail), 0o644))
 }

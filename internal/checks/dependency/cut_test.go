@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // What is plausible and never ends is ended all the same.
@@ -34,9 +36,7 @@ func TestAConversationWithoutAnEndIsEnded(t *testing.T) {
 func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 	p := newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "INFO {}\r\n-ERR 'Authorization Violation'\r\n") })
 	run, err := New(fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for range 20 {
 		if err := run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "authentication: ") {
 			t.Errorf("%v", err)
@@ -90,12 +90,8 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 				var way broken
 				p := way.to(t, server)
 				run, err := New(fmt.Sprintf(url, p.Addr()), ample, 1000)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := within(t, run, ample); err != nil {
-					t.Fatal(err)
-				}
+				harness.Must(t, err)
+				harness.Must(t, within(t, run, ample))
 				c.now(&way)
 				for i, want := range c.want {
 					timeout, got := ample, ""

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // Package net alone would give all the time to the first address.
@@ -21,9 +23,7 @@ func TestAnAddressThatLeadsNowhereLeavesTimeForTheNext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*brief) // so much as makes package net wait longest
 	defer cancel()
 	conn, err := reach(ctx, []net.IPAddr{hole, nobody, {IP: good.IP}}, strconv.Itoa(good.Port), 2*brief)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer conn.Close()
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		t.Error(err)
@@ -50,9 +50,7 @@ func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
 	}
 	for _, url := range urls {
 		run, err := New(url, time.Nanosecond, 3) // it has been over for long
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		for range 2 {
 			if err := run(t.Context()); err != nil {
 				t.Errorf("%.30s: %v, want it healthy", url, err)

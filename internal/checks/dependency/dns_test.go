@@ -9,15 +9,15 @@ import (
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"accountservice/tests/harness"
 )
 
 // newNameServer answers each question over UDP with what answer makes of it.
 func newNameServer(t *testing.T, answer func(dnsmessage.Question) []byte) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	go func() {
 		for packet := make([]byte, 4096); ; {

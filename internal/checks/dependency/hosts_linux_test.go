@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"accountservice/tests/harness"
 )
 
 const hostsEnv = "DEPENDENCY_TEST_HOSTS"
@@ -28,9 +30,7 @@ func TestAServerIsAskedAlsoForWhatTheHostsFileKnows(t *testing.T) {
 	}
 	t.Parallel()
 	hosts := filepath.Join(t.TempDir(), "hosts")
-	if err := os.WriteFile(hosts, []byte("10.0.0.1 users.test\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(hosts, []byte("10.0.0.1 users.test\n"), 0o644))
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	child.Env = append(os.Environ(), hostsEnv+"="+hosts)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // speaks answers PING of Redis, and logins.
@@ -264,16 +266,12 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 func TestEndOfOneRunDoesNotEndTheNext(t *testing.T) {
 	p := newPeer(t, speaks)
 	run, err := New(fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for range 500 {
 		ctx, cancel := context.WithTimeout(t.Context(), ample)
 		time.AfterFunc(20*time.Microsecond, cancel)
 		run(ctx)
 		cancel()
-		if err := run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, run(t.Context()))
 	}
 }

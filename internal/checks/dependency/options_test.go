@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 func TestWhatIsWrongWithAURLIsSaidWhenItIsRead(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
-	if err := os.WriteFile(empty, []byte("hunter2"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(empty, []byte("hunter2"), 0o600))
 	for url, want := range map[string]string{
 		"http://u:hunter2@%zz/":                           "is no URL",
 		"ftp://u:hunter2@a/":                              "has an unknown scheme: there are amqp, amqps, dns, grpc, grpcs, http, https, nats, postgres",

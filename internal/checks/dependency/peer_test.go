@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // peer is a server that misbehaves, and counts who is connected.
@@ -33,9 +35,7 @@ type peer struct {
 func newPeer(t *testing.T, behave func(c net.Conn, n int)) *peer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	p := &peer{Listener: l, conns: make(map[net.Conn]bool), markers: make(map[string]chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() { cancel(); l.Close() })
@@ -108,9 +108,7 @@ func (p *peer) settles(t *testing.T) {
 	accepted := make(chan struct{})
 	p.mu.Lock()
 	marker, err := net.Dial("tcp", p.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer marker.Close()
 	p.markers[marker.LocalAddr().String()] = accepted
 	p.mu.Unlock()
@@ -175,9 +173,7 @@ func newAuthority(t *testing.T) *authority {
 		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(1000 * time.Hour)}
 	a.cert, a.key = a.sign(t, template)
 	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-	if err := os.WriteFile(a.file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(a.file, content, 0o600))
 	return a
 }
 
@@ -185,22 +181,16 @@ func newAuthority(t *testing.T) *authority {
 func (a *authority) sign(t *testing.T, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = template, key
 	}
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
 	raw, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	cert, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return cert, key
 }
 

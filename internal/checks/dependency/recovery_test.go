@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // TestMain lets this binary be a process that asks one URL, since Go reads
@@ -72,18 +74,12 @@ func TestTheAuthoritiesOfTheSystemAreTrusted(t *testing.T) {
 func newBlackHole(t *testing.T, at syscall.SockaddrInet4) net.Listener {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	file := os.NewFile(uintptr(fd), "listener")
 	defer file.Close()
-	if err := errors.Join(syscall.Bind(fd, &at), syscall.Listen(fd, 0)); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, errors.Join(syscall.Bind(fd, &at), syscall.Listen(fd, 0)))
 	listener, err := net.FileListener(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() { listener.Close() })
 	for range 20 {
 		c, err := net.DialTimeout("tcp", listener.Addr().String(), 100*time.Millisecond)
