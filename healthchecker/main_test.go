@@ -147,26 +147,6 @@ func portOf(t *testing.T, a net.Addr) string {
 	return port
 }
 
-// peer lets handle speak on every connection to a new loopback listener, and
-// closes it when handle returns or the test ends.
-func peer(t *testing.T, handle func(net.Conn)) net.Addr {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	harness.Must(t, err)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			go func() { defer c.Close(); handle(c) }()
-		}
-	}()
-	return l.Addr()
-}
-
 // says is a peer that reads a request and answers with text, then hangs up.
 func says(text string) func(net.Conn) {
 	return func(c net.Conn) {
@@ -174,9 +154,6 @@ func says(text string) func(net.Conn) {
 		io.WriteString(c, text)
 	}
 }
-
-// silent is a peer that takes everything and says nothing.
-func silent(c net.Conn) { io.Copy(io.Discard, c) }
 
 // drips sends text a byte at a time, for ever.
 func drips(head, text string) func(net.Conn) {
@@ -196,16 +173,6 @@ func drips(head, text string) func(net.Conn) {
 
 // refusedPort is a TCP port on which nothing listens, nor will while the test runs.
 func refusedPort(t *testing.T) string { t.Helper(); return strconv.Itoa(harness.Port(t)) }
-
-// emptyQueue makes the queue of a listener that never accepts as short as it can be.
-func emptyQueue(t *testing.T, l net.Listener) {
-	t.Helper()
-	t.Cleanup(func() { l.Close() })
-	raw, err := l.(syscall.Conn).SyscallConn()
-	harness.Must(t, err)
-	harness.Must(t, raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), 0) }))
-	harness.Must(t, err)
-}
 
 // listen6 listens on ::1 at a port that refuses on 127.0.0.1.
 func listen6(t *testing.T) (net.Listener, string) {

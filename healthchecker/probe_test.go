@@ -108,7 +108,7 @@ func TestAnswerIsReadWithinItsBounds(t *testing.T) {
 		"upgrade":                   {says("HTTP/1.1 101 Switching Protocols\r\n\r\n"), []string{"answers 101 Switching Protocols"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := probed(t, 10*limit, []string{"-port", portOf(t, peer(t, row.handle))}, nil)
+			code, out := probed(t, 10*limit, []string{"-port", portOf(t, harness.Serve(t, row.handle))}, nil)
 			wantVerdict(t, code, out, row.words)
 		})
 	}
@@ -137,13 +137,13 @@ func endless(head, more string) func(net.Conn) {
 }
 
 func TestOneDeadlineForEverything(t *testing.T) {
-	full := fullListener(t)
+	full := harness.FullQueue(t, "tcp4", "127.0.0.1:0")
 	own := []string{"ACCOUNTSERVICE_CONFIG=" + t.TempDir()} // no other test has it
 	l, err := net.Listen("unix", socketOf(t, own))          // accepts nothing
 	harness.Must(t, err)
 	defer l.Close()
 	at := func(scheme string, handle func(net.Conn)) []string {
-		return []string{"-url", scheme + "://" + peer(t, handle).String()}
+		return []string{"-url", scheme + "://" + harness.Serve(t, handle).String()}
 	}
 	t.Run("steps", func(t *testing.T) {
 		for name, row := range map[string]struct {
@@ -151,10 +151,10 @@ func TestOneDeadlineForEverything(t *testing.T) {
 			words string
 		}{
 			"connection":      {[]string{"-url", "http://" + full}, "no connection to " + full + " within 300ms\n"},
-			"silent peer":     {at("http", silent), "no answer from 127.0.0.1:"},
+			"silent peer":     {at("http", harness.Silent), "no answer from 127.0.0.1:"},
 			"dripping header": {at("http", drips("HTTP/1.1 200 OK\r\nX: ", "x")), "no answer from 127.0.0.1:"},
 			"dripping body":   {at("http", drips("HTTP/1.1 200 OK\r\n\r\n", " ")), "no end of the answer from 127.0.0.1:"},
-			"silent at TLS":   {at("https", silent), "no TLS handshake with 127.0.0.1:"},
+			"silent at TLS":   {at("https", harness.Silent), "no TLS handshake with 127.0.0.1:"},
 			"own socket":      {nil, "no answer from @accountservice/pid:["},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -168,25 +168,6 @@ func TestOneDeadlineForEverything(t *testing.T) {
 			})
 		}
 	})
-}
-
-// fullListener never accepts and its queue is full: the kernel drops the next
-// SYN, so that connect hangs.
-func fullListener(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	harness.Must(t, err)
-	emptyQueue(t, l)
-	address := l.Addr().String()
-	for range 20 {
-		c, err := net.DialTimeout("tcp4", address, soon)
-		if err != nil {
-			return address
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-	t.Skip("this kernel's queue does not fill")
-	return ""
 }
 
 func TestHangThatKnowsNoDeadlineEndsToo(t *testing.T) {
@@ -264,16 +245,7 @@ func TestPeerThatCannotBeAsked(t *testing.T) {
 	harness.Must(t, err)
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	l, err = net.ListenUnix("unix", &net.UnixAddr{Name: full, Net: "unix"})
-	harness.Must(t, err)
-	emptyQueue(t, l)
-	for range 20 {
-		c, err := net.Dial("unix", full)
-		if err != nil {
-			break
-		}
-		defer c.Close()
-	}
+	harness.FullQueue(t, "unix", full)
 	plain := serve(t, 200, healthy)
 	plain.Config.ErrorLog = quiet()
 	port := refusedPort(t)
@@ -287,7 +259,7 @@ func TestPeerThatCannotBeAsked(t *testing.T) {
 		"its owner died":          {[]string{"-url", "unix://" + dead}, []string{"nothing listens on " + dead}},
 		"its queue is full":       {[]string{"-url", "unix://" + full}, []string{full + " takes no more connections: its queue is full"}},
 		"no TLS":                  {[]string{"-url", strings.Replace(plain.URL, "http", "https", 1)}, []string{"does not look like a TLS handshake"}},
-		"an end of the handshake": {[]string{"-url", "https://" + peer(t, says("")).String()}, []string{"no TLS handshake with 127.0.0.1:", ": it closed the connection"}},
+		"an end of the handshake": {[]string{"-url", "https://" + harness.Serve(t, says("")).String()}, []string{"no TLS handshake with 127.0.0.1:", ": it closed the connection"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := probed(t, limit, row.args, nil)

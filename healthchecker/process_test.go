@@ -134,7 +134,7 @@ func serveOn(t *testing.T, socket string, handle http.HandlerFunc) {
 
 func TestTwoSecondsAreTheLimit(t *testing.T) {
 	t.Parallel()
-	addr := peer(t, drips("HTTP/1.1 200 OK\r\n\r\n", " "))
+	addr := harness.Serve(t, drips("HTTP/1.1 200 OK\r\n\r\n", " "))
 	start := time.Now()
 	code, out := executed(t, nil, "-port="+portOf(t, addr))
 	wantSick(t, code, out, addr.String()+" within 2s\n")
@@ -160,7 +160,7 @@ func TestProxyIsNotUsed(t *testing.T) {
 }
 
 func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
-	leaf, ca := harness.Certificate(t)
+	ca := harness.NewAuthority(t)
 	at := func(addr string, auth tls.ClientAuthType) (url string) {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.ProtoMajor != 1 {
@@ -172,12 +172,12 @@ func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 		l, err := net.Listen("tcp4", addr)
 		harness.Must(t, err)
 		s.Listener, s.EnableHTTP2, s.Config.ErrorLog = l, true, quiet()
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: auth}
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Own()}, ClientAuth: auth}
 		s.StartTLS()
 		t.Cleanup(s.Close)
 		return s.URL + "/health"
 	}
-	roots, none := []string{"SSL_CERT_FILE=" + ca}, []string{"SSL_CERT_FILE=" + os.DevNull}
+	roots, none := []string{"SSL_CERT_FILE=" + ca.File}, []string{"SSL_CERT_FILE=" + os.DevNull}
 	for name, row := range map[string]struct {
 		environ []string
 		url     string
@@ -207,10 +207,10 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			asked := make(chan struct{}, 1)
-			addr := peer(t, func(c net.Conn) {
+			addr := harness.Serve(t, func(c net.Conn) {
 				c.Read(make([]byte, 4096))
 				asked <- struct{}{}
-				silent(c)
+				harness.Silent(c)
 			})
 			var stdout bytes.Buffer
 			cmd := exec.Command(binary, "-port="+portOf(t, addr))
@@ -268,7 +268,7 @@ func TestStdoutThatHangsOrPanicsIsExitCodeOne(t *testing.T) {
 
 func TestOneConnectionAndNoRetry(t *testing.T) {
 	var hits atomic.Int32
-	addr := peer(t, func(c net.Conn) { hits.Add(1); c.Read(make([]byte, 4096)) })
+	addr := harness.Serve(t, func(c net.Conn) { hits.Add(1); c.Read(make([]byte, 4096)) })
 	code, out := probed(t, limit, []string{"-port=" + portOf(t, addr)}, nil)
 	wantSick(t, code, out, "it closed the connection")
 	if hits.Load() != 1 {

@@ -97,7 +97,7 @@ func TestFaultsOfRealServers(t *testing.T) {
 
 func TestRealServersOverTLS(t *testing.T) {
 	needServers(t)
-	_, ca := harness.Certificate(t)
+	ca := harness.NewAuthority(t).File
 	for name, k := range map[string]struct {
 		make func(*testing.T, string) *program
 		url  string

@@ -46,8 +46,8 @@ const (
 // Ten kinds, declared by environment variables alone: no file, no code.
 func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 	needServers(t)
-	certificate, ca := harness.Certificate(t)
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}
+	authority := harness.NewAuthority(t)
+	ca, config := authority.File, &tls.Config{Certificates: []tls.Certificate{authority.Own()}, NextProtos: []string{"h2", "http/1.1"}}
 	kinds := []struct {
 		name, url string // %s is the address
 		make      func(t *testing.T) (server, string)

@@ -1,23 +1,14 @@
 package harness
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // Port returns a TCP port on which nothing listens, and reserves it for the test. A socket is bound to it that never
@@ -88,25 +79,3 @@ func Fill(tb testing.TB, folder string) (path string) {
 	}
 	return path
 }
-
-// Certificate is for 127.0.0.1 and signed by itself. file has it as PEM, for those who are to trust it, and key.pem
-// beside that file its key.
-func Certificate(tb testing.TB) (certificate tls.Certificate, file string) {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	Must(tb, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	Must(tb, err)
-	secret, err := x509.MarshalECPrivateKey(key)
-	Must(tb, err)
-	file = filepath.Join(tb.TempDir(), "ca.pem")
-	Must(tb, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
-	Must(tb, os.WriteFile(KeyOf(file), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, file
-}
-
-// KeyOf is the file of the key that belongs to a file of Certificate.
-func KeyOf(file string) string { return filepath.Join(filepath.Dir(file), "key.pem") }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 func TestAnAddressThatLeadsNowhereLeavesTimeForTheNext(t *testing.T) {
 	p := newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "hello") })
 	good := p.Addr().(*net.TCPAddr)
-	newBlackHole(t, syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 2}, Port: good.Port})
+	harness.FullQueue(t, "tcp4", fmt.Sprint("127.0.0.2:", good.Port))
 	hole, nobody := net.IPAddr{IP: net.IPv4(127, 0, 0, 2)}, net.IPAddr{IP: net.IPv4(127, 0, 0, 3)}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*brief) // so much as makes package net wait longest
 	defer cancel()
@@ -34,8 +33,8 @@ func TestAnAddressThatLeadsNowhereLeavesTimeForTheNext(t *testing.T) {
 }
 
 func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
-	ca := newAuthority(t)
-	config := ca.server(t, 1000*time.Hour, "svc.test")
+	ca := harness.NewAuthority(t)
+	config := ca.Server(t, 1000*time.Hour, "svc.test")
 	redis := newPeer(t, speaks).Addr().String()
 	urls := []string{
 		"tcp://" + redis,
@@ -46,7 +45,7 @@ func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
 		urls = append(urls, fmt.Sprintf(url, server))
 	}
 	for kind, serve := range secureServers {
-		urls = append(urls, fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.file)+"&server_name=svc.test")
+		urls = append(urls, fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File)+"&server_name=svc.test")
 	}
 	for _, url := range urls {
 		run, err := New(url, time.Nanosecond, 3) // it has been over for long

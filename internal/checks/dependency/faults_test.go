@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // spoken is how each kind is asked and how a server of it begins: enough for a
@@ -203,9 +205,9 @@ var overTLS = map[string]struct{ url, before string }{
 }
 
 func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	ended, misnamed := ca.server(t, -time.Hour, "svc.test"), ca.server(t, time.Hour, "other.test")
-	foreign, good := other.server(t, time.Hour, "svc.test"), ca.server(t, 1000*time.Hour, "svc.test")
+	ca, other := harness.NewAuthority(t), harness.NewAuthority(t)
+	ended, misnamed := ca.Server(t, -time.Hour, "svc.test"), ca.Server(t, time.Hour, "other.test")
+	foreign, good := other.Server(t, time.Hour, "svc.test"), ca.Server(t, 1000*time.Hour, "svc.test")
 	var all together
 	defer all.Wait()
 	for kind, s := range overTLS {
@@ -234,7 +236,7 @@ func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 						tls.Server(c, config).Handshake()
 					}
 				})
-				url := fmt.Sprintf(s.url, p.Addr(), ca.file) + "&server_name=svc.test"
+				url := fmt.Sprintf(s.url, p.Addr(), ca.File) + "&server_name=svc.test"
 				if kind == "tls" && name == "then none" {
 					url += "&expect=hello"
 				}
@@ -253,7 +255,7 @@ func TestNoGoroutineIsLeftAfterManyFailingRuns(t *testing.T) {
 			all = append(all, fmt.Sprintf(s.url, p.Addr()))
 		}
 		for _, s := range overTLS {
-			all = append(all, fmt.Sprintf(s.url, p.Addr(), newAuthority(t).file))
+			all = append(all, fmt.Sprintf(s.url, p.Addr(), harness.NewAuthority(t).File))
 		}
 		all = append(all, fmt.Sprintf("dns://%s/name", p.Addr()), fmt.Sprintf("tcp://%s", p.Addr()))
 	}

@@ -65,12 +65,12 @@ func TestOneConnectionServesManyRuns(t *testing.T) {
 }
 
 func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
-	ca := newAuthority(t)
+	ca := harness.NewAuthority(t)
 	servers := plainServers(t)
 	servers["tcp://%s?expect=220"] = newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String()
 	for kind, serve := range secureServers {
-		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.file, 1)
-		servers[url] = serve(t, ca.server(t, 1000*time.Hour, "svc.test"))
+		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.File, 1)
+		servers[url] = serve(t, ca.Server(t, 1000*time.Hour, "svc.test"))
 	}
 	for url, server := range servers {
 		t.Run(url[:strings.IndexByte(url, ':')], func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 }
 
 func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
-	ca := newAuthority(t)
+	ca := harness.NewAuthority(t)
 	const days = 24 * time.Hour
 	for name, c := range map[string]struct {
 		left    time.Duration
@@ -109,8 +109,8 @@ func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
 		for kind, serve := range secureServers {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
-				p := new(broken).to(t, serve(t, ca.server(t, c.left, "svc.test")))
-				url := fmt.Sprintf(overTLS[kind].url, p.Addr(), ca.file) + "&server_name=svc.test" + c.options
+				p := new(broken).to(t, serve(t, ca.Server(t, c.left, "svc.test")))
+				url := fmt.Sprintf(overTLS[kind].url, p.Addr(), ca.File) + "&server_name=svc.test" + c.options
 				run := runs(t, url, ample)
 				for range 2 { // with a new connection and with a kept one
 					err := run()
@@ -156,7 +156,7 @@ var secureServers = map[string]func(*testing.T, *tls.Config) (addr string){
 
 // In TLS 1.3 a server says at the first read what it thinks of the client.
 func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
-	ca := newAuthority(t)
+	ca := harness.NewAuthority(t)
 	for name, c := range map[string]struct {
 		change func(*tls.Config)
 		want   string
@@ -171,9 +171,9 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 		for kind, serve := range secureServers {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
-				config := ca.server(t, 1000*time.Hour, "svc.test")
+				config := ca.Server(t, 1000*time.Hour, "svc.test")
 				c.change(config)
-				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.file) + "&server_name=svc.test"
+				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File) + "&server_name=svc.test"
 				if kind == "tls" {
 					url += "&expect=hello" // else it does not read
 				}

@@ -2,18 +2,8 @@ package dependency
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -157,46 +147,4 @@ type together struct{ sync.WaitGroup }
 
 func (g *together) run(t *testing.T, name string, f func(t *testing.T)) {
 	g.Go(func() { t.Run(name, f) })
-}
-
-// authority signs certificates for 127.0.0.1 and svc.test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string // its own certificate
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{file: filepath.Join(t.TempDir(), "ca.pem")}
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(1000 * time.Hour)}
-	a.cert, a.key = a.sign(t, template)
-	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-	harness.Must(t, os.WriteFile(a.file, content, 0o600))
-	return a
-}
-
-// sign completes a template; the first is signed by itself.
-func (a *authority) sign(t *testing.T, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	harness.Must(t, err)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	raw, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	harness.Must(t, err)
-	cert, err := x509.ParseCertificate(raw)
-	harness.Must(t, err)
-	return cert, key
-}
-
-// server is the configuration of a server whose certificate lasts this long.
-func (a *authority) server(t *testing.T, left time.Duration, name string) *tls.Config {
-	t.Helper()
-	cert, key := a.sign(t, &x509.Certificate{DNSNames: []string{name}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(left)})
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}, NextProtos: []string{"h2", "http/1.1"}}
 }

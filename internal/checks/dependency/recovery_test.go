@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,7 +12,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -61,35 +59,12 @@ func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 }
 
 func TestTheAuthoritiesOfTheSystemAreTrusted(t *testing.T) {
-	ca := newAuthority(t)
-	server := newH2Server(t, ca.server(t, 1000*time.Hour, "localhost"))
+	ca := harness.NewAuthority(t)
+	server := newH2Server(t, ca.Server(t, 1000*time.Hour, "localhost"))
 	url := "https://localhost:" + server[strings.LastIndexByte(server, ':')+1:]
-	if got := askElsewhere(t, url, ample, "SSL_CERT_FILE="+ca.file); got != "<nil>" {
+	if got := askElsewhere(t, url, ample, "SSL_CERT_FILE="+ca.File); got != "<nil>" {
 		t.Errorf("%q, want it healthy", got)
 	}
-}
-
-// newBlackHole listens and has a full queue of one: the kernel drops whoever
-// knocks, until the listener accepts.
-func newBlackHole(t *testing.T, at syscall.SockaddrInet4) net.Listener {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	harness.Must(t, err)
-	file := os.NewFile(uintptr(fd), "listener")
-	defer file.Close()
-	harness.Must(t, errors.Join(syscall.Bind(fd, &at), syscall.Listen(fd, 0)))
-	listener, err := net.FileListener(file)
-	harness.Must(t, err)
-	t.Cleanup(func() { listener.Close() })
-	for range 20 {
-		c, err := net.DialTimeout("tcp", listener.Addr().String(), 100*time.Millisecond)
-		if err != nil {
-			return listener
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-	t.Skip("needs a kernel that drops connections beyond a full queue")
-	return nil
 }
 
 func TestWhatIsNoHTTPIsNeverRepeated(t *testing.T) {
