@@ -23,7 +23,7 @@ import (
 var root string
 
 func TestMain(m *testing.M) {
-	if os.Getenv("FAULT_TABLE") != "1" && os.Getenv(quietFor) == "" {
+	if os.Getenv("FAULT_TABLE") != "1" && os.Getenv(quietFor)+os.Getenv(soakFor) == "" {
 		os.Exit(m.Run())
 	}
 	code, err := 1, setUp()
