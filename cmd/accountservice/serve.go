@@ -119,11 +119,17 @@ func dependencyChecks(cfg config.Config) (list []checks.Check, faults map[string
 	faults = make(map[string]error)
 	for _, name := range slices.Sorted(maps.Keys(cfg.Checks.Dependencies)) {
 		dep := cfg.Checks.Dependencies[name]
-		ask, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
-		if err != nil && dep.URL != (config.URL{}) { // config reports a missing URL
-			faults["checks.dependencies."+name+".url"] = err
+		if dep.URL == (config.URL{}) { // config reports it
+			continue
 		}
-		list = append(list, newCheck(name, dep.Check, ask))
+		asker, err := dependency.New(dep.URL.Reveal(), dep.Timeout, dep.FailAfter)
+		if err != nil {
+			faults["checks.dependencies."+name+".url"] = err
+			continue
+		}
+		check := newCheck(name, dep.Check, asker.Ask)
+		check.Close = asker.Close
+		list = append(list, check)
 	}
 	return list, faults
 }

@@ -77,6 +77,9 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		if got != w.settings {
 			t.Errorf("%s has %+v, want %+v", c.Name, got, w.settings)
 		}
+		if _, other := cfg.Checks.Dependencies[c.Name]; other != (c.Close != nil) {
+			t.Errorf("%s ends its connection: %v, want %v", c.Name, c.Close != nil, other)
+		}
 		if err := c.Run(t.Context()); !says(err, w.healthy) {
 			t.Errorf("%s = %v, want %q", c.Name, err, w.healthy)
 		}

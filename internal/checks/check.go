@@ -36,6 +36,8 @@ type Check struct {
 	// it fails. ctx ends at the timeout, and has no Deadline. Run changes nothing. Its error is shown to operators
 	// and holds no secret. If Run hangs, it costs one goroutine, and no second run begins.
 	Run func(ctx context.Context) error
+	// Close ends what Run keeps, or is nil. It is called when the check is stopped, unless a run hangs.
+	Close func()
 
 	Interval time.Duration // from the start of one run to that of the next, shortened by up to 10 % at random
 	Timeout  time.Duration // of one run, at most Interval

@@ -48,6 +48,9 @@ func (p *prober) run(ctx context.Context) {
 		case <-next.C:
 		case <-ctx.Done():
 			next.Stop()
+			if p.hanging == nil && p.check.Close != nil {
+				p.check.Close()
+			}
 			return
 		}
 	}
@@ -83,7 +86,6 @@ func (p *prober) probe(ctx context.Context) {
 		case err = <-f.done:
 			answered = true
 		case <-time.After(graceTime):
-		case <-ctx.Done():
 		}
 	}
 	if answered {

@@ -142,3 +142,30 @@ func TestAGoodResultNeverGrowsStaleByChance(t *testing.T) {
 		}
 	})
 }
+
+func TestAStoppedCheckIsClosedUnlessItsRunHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Int32
+		release := make(chan struct{})
+		obedient := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		for name, c := range map[string]struct {
+			run  func(context.Context) error
+			want int32
+		}{
+			"between two runs": {(&switchable{}).run, 1},
+			"in a run":         {obedient, 1},
+			"hangs":            {func(context.Context) error { <-release; return nil }, 0},
+		} {
+			a := check("a", checks.Restart, c.run)
+			a.Close = func() { closed.Add(1) }
+			r := byHand(t, a)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			r.Run(ctx)
+			cancel()
+			if n := closed.Swap(0); n != c.want {
+				t.Errorf("%s: closed %d times, want %d", name, n, c.want)
+			}
+		}
+		close(release)
+	})
+}

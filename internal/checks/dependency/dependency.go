@@ -40,16 +40,19 @@ var kinds = map[string]kind{
 	"tls":        {newTCP, "what was expected", "", true},
 }
 
-// New returns a function that asks the service at rawURL once. It stops when ctx is done. timeout is the usual
-// length of a run; the addresses of a name share it. The function must not be called twice at once.
-//
-// Its errors start with the phase that failed, and hold no password and nothing that the service sent. An error
-// with a method Warning() string means that the service is healthy and says what will end that. When connecting
-// has failed more than failAfter times in a row, the next attempts wait up to maxBackoff, and the runs between
-// return the last error again, with a method Skipped.
+// Asker asks one service, over a connection that it keeps between runs where the kind allows that.
+type Asker struct {
+	*target
+	ask      question
+	protocol string
+	wait     backoff
+}
+
+// New returns what asks the service at rawURL. timeout is the usual length of a run; the addresses of a name share it.
+// When connecting has failed more than failAfter times in a row, the next attempts wait up to maxBackoff.
 //
 // New opens no connection. Its error lists every fault of the URL and its options; it repeats no values.
-func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Context) error, error) {
+func New(rawURL string, timeout time.Duration, failAfter int) (*Asker, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, errors.New("is no URL") // the parser's error repeats it, with the password
@@ -58,7 +61,7 @@ func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Cont
 	if !known {
 		return nil, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	}
-	t := &target{url: u, timeout: timeout, port: k.port, options: newOptions(u.RawQuery)}
+	t := &target{url: u, timeout: timeout, port: k.port, options: newOptions(u.RawQuery), hangUp: func() {}}
 	var badTLS error
 	if k.tls {
 		t.tls, badTLS = t.tlsOptions()
@@ -67,14 +70,23 @@ func New(rawURL string, timeout time.Duration, failAfter int) (func(context.Cont
 	if err := errors.Join(err, badTLS, t.options.unknown(u.Scheme)); err != nil {
 		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	wait := backoff{failAfter: failAfter, first: timeout}
-	return func(ctx context.Context) error {
-		if err := wait.held(); err != nil {
-			return err
-		}
-		var at phase
-		err := describe(ask(ctx, &at), &at, k.protocol)
-		wait.note(err, at.opening())
-		return err
-	}, nil
+	return &Asker{t, ask, k.protocol, backoff{failAfter: failAfter, first: timeout}}, nil
 }
+
+// Ask asks once, and stops when ctx is done. It must not be called twice at once.
+//
+// Its errors start with the phase that failed, and hold no password and nothing that the service sent. An error
+// with a method Warning() string means that the service is healthy and says what will end that. A run that waits to
+// connect returns the last error again, with a method Skipped.
+func (a *Asker) Ask(ctx context.Context) error {
+	if err := a.wait.held(); err != nil {
+		return err
+	}
+	var at phase
+	err := describe(a.ask(ctx, &at), &at, a.protocol)
+	a.wait.note(err, at.opening())
+	return err
+}
+
+// Close ends the connection that is kept. No run may be under way, and none may follow.
+func (a *Asker) Close() { a.hangUp() }

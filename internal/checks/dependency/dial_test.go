@@ -51,7 +51,7 @@ func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
 		run, err := New(url, time.Nanosecond, 3) // it has been over for long
 		harness.Must(t, err)
 		for range 2 {
-			if err := run(t.Context()); err != nil {
+			if err := run.Ask(t.Context()); err != nil {
 				t.Errorf("%.30s: %v, want it healthy", url, err)
 			}
 		}

@@ -42,6 +42,7 @@ func (t *target) keep(login func(context.Context, *phase, *session) (link, error
 		}
 		return s, l, err
 	}}
+	t.hangUp = k.close
 	return k.ask
 }
 
@@ -75,9 +76,11 @@ func (k *keeper) use(ctx context.Context, at *phase) error {
 }
 
 func (k *keeper) close() {
-	k.link.close()
-	k.s.Close()
-	k.s, k.link = nil, nil
+	if k.s != nil {
+		k.link.close()
+		k.s.Close()
+		k.s, k.link = nil, nil
+	}
 }
 
 // old is true if the connection is to be replaced before it is used again.

@@ -64,6 +64,22 @@ func TestOneConnectionServesManyRuns(t *testing.T) {
 	}
 }
 
+// Libraries have goroutines for a connection: all end with it.
+func TestNothingOfAClosedConnectionIsLeft(t *testing.T) {
+	for url, server := range plainServers(t) {
+		p, before := new(broken).to(t, server), settled()
+		asker := newAsker(t, fmt.Sprintf(url, p.Addr()))
+		asker.Close() // of nothing
+		harness.Must(t, asker.Ask(t.Context()))
+		if open, _, _ := p.counted(); open != 1 {
+			t.Errorf("%s: %d connections are kept, want 1", url, open)
+		}
+		asker.Close()
+		p.settles(t)
+		noneLeft(t, before)
+	}
+}
+
 func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 	ca := harness.NewAuthority(t)
 	servers := plainServers(t)
@@ -270,8 +286,8 @@ func TestEndOfOneRunDoesNotEndTheNext(t *testing.T) {
 	for range 500 {
 		ctx, cancel := context.WithTimeout(t.Context(), ample)
 		time.AfterFunc(20*time.Microsecond, cancel)
-		run(ctx)
+		run.Ask(ctx)
 		cancel()
-		harness.Must(t, run(t.Context()))
+		harness.Must(t, run.Ask(t.Context()))
 	}
 }

@@ -120,14 +120,21 @@ const (
 	ample = 10 * time.Second
 )
 
-// runs makes a check of url that never waits to connect, and returns one run of it with its deadline.
+// newAsker never waits to connect.
+func newAsker(t *testing.T, url string) *Asker {
+	t.Helper()
+	asker, err := New(url, ample, 1000)
+	harness.Must(t, err)
+	t.Cleanup(asker.Close)
+	return asker
+}
+
+// runs returns one run of a check of url with its deadline.
 func runs(t *testing.T, url string, timeout time.Duration) func() error {
 	t.Helper()
-	run, err := New(url, timeout, 1000)
-	if err != nil {
-		t.Fatalf("New(%s): %v", url, err)
-	}
-	return func() error { return within(t, run, timeout) }
+	asker, err := New(url, timeout, 1000)
+	harness.Must(t, err)
+	return func() error { return within(t, asker.Ask, timeout) }
 }
 
 // within is one run with this deadline.

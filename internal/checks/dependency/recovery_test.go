@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
-			err = run(ctx)
+			err = run.Ask(ctx)
 		}
 		fmt.Print(err)
 		return

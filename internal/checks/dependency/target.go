@@ -15,6 +15,7 @@ type target struct {
 	port    string        // where the URL has none
 	options *options
 	tls     *tlsSettings // nil unless the connection begins with a TLS handshake
+	hangUp  func()       // ends the connection that is kept
 }
 
 // question asks once and sets at to the phase it has reached. Its errors are a verdict, a warning, or an error of
