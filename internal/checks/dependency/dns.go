@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// newDNS asks for records, as RFC 4501 writes it: dns://server/name?type=A, or dns:///name for what this machine
-// resolves, with its name servers, its search domains and its hosts file. One record is healthy; with expect, one
-// of them must be that.
+// newDNS asks for records, as RFC 4501 writes it: dns://server/name?type=A, or dns:///name for the name servers and
+// search domains of this machine. Its hosts file is not read: what it has can't fail. One record is healthy; with
+// expect, one of them must be that.
 func newDNS(t *target) (question, error) {
 	kind, badType := t.options.word("type", "A", "AAAA", "MX", "NS", "SRV", "TXT")
 	expect, badExpect := t.options.text("expect")
@@ -71,30 +71,12 @@ func (t *target) byServer(ctx context.Context, at *phase, kind, name string) ([]
 	return lookup(ctx, servers, kind, []string{name}, t.timeout)
 }
 
-// bySystem resolves a name as this machine does.
+// bySystem asks the name servers of this machine, with its search domains.
 func (t *target) bySystem(ctx context.Context, at *phase, kind, name string) ([]string, error) {
 	*at = query
-	if found := inHostsFile(ctx, kind, name); len(found) > 0 {
-		return found, nil
-	}
 	content, _ := os.ReadFile("/etc/resolv.conf") // without it, its defaults hold
 	servers, names := parseResolvConf(string(content), name)
 	return lookup(ctx, servers, kind, names, t.timeout)
-}
-
-// inHostsFile is what /etc/hosts has for a name. Go's resolver reads nothing else if it reaches no name server.
-func inHostsFile(ctx context.Context, kind, host string) (found []string) {
-	network, is := map[string]string{"A": "ip4", "AAAA": "ip6"}[kind]
-	if !is {
-		return nil
-	}
-	unreachable := func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
-	r := &net.Resolver{PreferGo: true, Dial: unreachable}
-	addrs, _ := r.LookupIP(ctx, network, host) // an error means none
-	for _, addr := range addrs {
-		found = append(found, addr.String())
-	}
-	return found
 }
 
 // parseResolvConf returns the name servers of a resolv.conf(5), and the names to ask them for host, in their order.
