@@ -11,18 +11,17 @@ import (
 )
 
 // newAMQP logs in to a virtual host, opens a channel and closes it again: amqp://user:password@host:5672/vhost.
-func newAMQP(t *target) (question, error) {
+func newAMQP(t *target) question {
 	user, password := t.login()
 	if t.url.User == nil {
 		user, password = "guest", "guest" // the default of RabbitMQ's own clients
 	}
-	var badVhost error
 	vhost := strings.TrimPrefix(t.url.Path, "/")
 	switch {
 	case strings.Contains(strings.TrimPrefix(t.url.EscapedPath(), "/"), "/"):
-		badVhost = errors.New("must have one virtual host as its path: write a / in its name as %2F")
+		t.fault("must have one virtual host as its path: write a / in its name as %%2F")
 	case len(vhost) > 255:
-		badVhost = errors.New("has too long a virtual host")
+		t.fault("has too long a virtual host")
 	case vhost == "":
 		vhost = "/"
 	}
@@ -37,7 +36,7 @@ func newAMQP(t *target) (question, error) {
 			FrameSize: maxAnswer, Locale: "en_US", Properties: properties})
 		return a, a.failure(err, *at)
 	}
-	return t.keep(login), errors.Join(t.needHost(), badVhost)
+	return t.keep(login)
 }
 
 // amqp is a connection to an AMQP broker.

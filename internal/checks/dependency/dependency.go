@@ -16,36 +16,45 @@ import (
 
 // kind is one way to ask.
 type kind struct {
-	make     func(*target) (question, error)
+	make     func(*target) question
 	protocol string // for "it is not ..."
-	port     string // where the URL has none
-	tls      bool   // the connection begins with a TLS handshake
+	port     string // where the URL has none; "" if it must have one
+	takes    parts
+	overTLS  bool // the connection begins with a TLS handshake
 }
+
+// parts are what a URL of a kind may have.
+type parts int
+
+const (
+	withPath    parts = 1 << iota
+	withUser          // and a password, or none
+	withoutHost       // or with one
+)
 
 // kinds are all schemes. A new kind is a file and a line here.
 var kinds = map[string]kind{
-	"amqp":       {newAMQP, "AMQP", "5672", false},
-	"amqps":      {newAMQP, "AMQP", "5671", true},
-	"dns":        {newDNS, "DNS", "53", false},
-	"grpc":       {newGRPC, "gRPC", "", false},
-	"grpcs":      {newGRPC, "gRPC", "", true},
-	"http":       {newHTTP, "HTTP", "80", false},
-	"https":      {newHTTP, "HTTP", "443", true},
-	"nats":       {newNATS, "NATS", "4222", false},
-	"postgres":   {newPostgres, "PostgreSQL", "5432", false},
-	"postgresql": {newPostgres, "PostgreSQL", "5432", false},
-	"redis":      {newRedis, "Redis", "6379", false},
-	"rediss":     {newRedis, "Redis", "6379", true},
-	"tcp":        {newTCP, "what was expected", "", false},
-	"tls":        {newTCP, "what was expected", "", true},
+	"amqp":       {newAMQP, "AMQP", "5672", withPath | withUser, false},
+	"amqps":      {newAMQP, "AMQP", "5671", withPath | withUser, true},
+	"dns":        {newDNS, "DNS", "53", withPath | withoutHost, false},
+	"grpc":       {newGRPC, "gRPC", "", 0, false},
+	"grpcs":      {newGRPC, "gRPC", "", 0, true},
+	"http":       {newHTTP, "HTTP", "80", withPath | withUser, false},
+	"https":      {newHTTP, "HTTP", "443", withPath | withUser, true},
+	"nats":       {newNATS, "NATS", "4222", withUser, false},
+	"postgres":   {newPostgres, "PostgreSQL", "5432", withPath | withUser, false},
+	"postgresql": {newPostgres, "PostgreSQL", "5432", withPath | withUser, false},
+	"redis":      {newRedis, "Redis", "6379", withPath | withUser, false},
+	"rediss":     {newRedis, "Redis", "6379", withPath | withUser, true},
+	"tcp":        {newTCP, "what was expected", "", 0, false},
+	"tls":        {newTCP, "what was expected", "", 0, true},
 }
 
 // Asker asks one service, over a connection that it keeps between runs where the kind allows that.
 type Asker struct {
 	*target
-	ask      question
-	protocol string
-	wait     backoff
+	ask  question
+	wait backoff
 }
 
 // New returns what asks the service at rawURL. timeout is the usual length of a run; the addresses of a name share it.
@@ -61,16 +70,17 @@ func New(rawURL string, timeout time.Duration, failAfter int) (*Asker, error) {
 	if !known {
 		return nil, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	}
-	t := &target{url: u, timeout: timeout, port: k.port, options: newOptions(u.RawQuery), hangUp: func() {}}
-	var badTLS error
-	if k.tls {
-		t.tls, badTLS = t.tlsOptions()
+	t := &target{kind: k, url: u, timeout: timeout, options: newOptions(u.RawQuery), hangUp: func() {}}
+	t.checkParts()
+	if k.overTLS {
+		t.tls = t.tlsOptions()
 	}
-	ask, err := k.make(t)
-	if err := errors.Join(err, badTLS, t.options.unknown(u.Scheme)); err != nil {
-		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	ask := k.make(t)
+	t.unknown(u.Scheme)
+	if len(t.faults) > 0 {
+		return nil, errors.New(strings.Join(t.faults, "; "))
 	}
-	return &Asker{t, ask, k.protocol, backoff{failAfter: failAfter, first: timeout}}, nil
+	return &Asker{t, ask, backoff{failAfter: failAfter, first: timeout}}, nil
 }
 
 // Ask asks once, and stops when ctx is done. It must not be called twice at once.

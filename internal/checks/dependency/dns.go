@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -14,11 +13,11 @@ import (
 // newDNS asks for records, as RFC 4501 writes it: dns://server/name?type=A, or dns:///name for the name servers and
 // search domains of this machine. Its hosts file is not read: what it has can't fail. One record is healthy; with
 // expect, one of them must be that.
-func newDNS(t *target) (question, error) {
-	kind, badType := t.options.word("type", "A", "AAAA", "MX", "NS", "SRV", "TXT")
-	expect, badExpect := t.options.text("expect")
+func newDNS(t *target) question {
+	kind, expect := t.word("type", "A", "AAAA", "MX", "NS", "SRV", "TXT"), t.text("expect")
 	host := strings.TrimPrefix(t.url.Path, "/")
-	ask := func(ctx context.Context, at *phase) error {
+	t.checkName(host)
+	return func(ctx context.Context, at *phase) error {
 		name, records := host, t.bySystem
 		if t.url.Host != "" {
 			name, records = absolute(host), t.byServer
@@ -34,24 +33,22 @@ func newDNS(t *target) (question, error) {
 		}
 		return nil
 	}
-	return ask, errors.Join(t.noUser(), checkName(host), badType, badExpect)
 }
 
-func checkName(host string) error {
+func (t *target) checkName(host string) {
 	badLabel := func(label string) bool { return label == "" || len(label) > 63 }
 	plain := strings.TrimSuffix(host, ".")
 	_, notAddress := netip.ParseAddr(plain)
 	switch {
 	case host == "" || strings.Contains(host, "/") || len(host) > 253:
-		return errors.New("has no name to ask for: write it as dns://server/name, " +
+		t.fault("has no name to ask for: write it as dns://server/name, " +
 			"or dns:///name for the system's name servers")
 	case notAddress == nil:
-		return errors.New("has an address to ask for: dns asks for a name")
+		t.fault("has an address to ask for: dns asks for a name")
 	case slices.ContainsFunc(strings.Split(plain, "."), badLabel):
-		return errors.New("has a name to ask for that can be none: " +
+		t.fault("has a name to ask for that can be none: " +
 			"between its dots are 1 to 63 characters (RFC 1035, 2.3.4)")
 	}
-	return nil
 }
 
 // byServer asks the name server of the URL, whose own name the system resolves.

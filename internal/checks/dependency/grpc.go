@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -15,7 +14,7 @@ import (
 
 // newGRPC asks the standard health service (grpc.health.v1, Check) for the server, or for what service names, and
 // takes SERVING as healthy. The two messages are a dozen bytes, so net/http's HTTP/2 is enough.
-func newGRPC(t *target) (question, error) {
+func newGRPC(t *target) question {
 	e := exchange{protocols: new(http.Protocols), judge: readHealth}
 	u := url.URL{Scheme: "http", Host: t.url.Host, Path: "/grpc.health.v1.Health/Check"}
 	if t.tls != nil {
@@ -25,11 +24,7 @@ func newGRPC(t *target) (question, error) {
 	} else {
 		e.protocols.SetUnencryptedHTTP2(true)
 	}
-	service, badService := t.options.text("service")
-	if len(service) > 1000 {
-		badService = errors.New("has too long an option service")
-	}
-	message := healthRequest(service)
+	message := healthRequest(t.text("service"))
 	timeout := strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"
 	e.request = func(ctx context.Context) (*http.Request, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(message))
@@ -38,7 +33,7 @@ func newGRPC(t *target) (question, error) {
 		}
 		return req, err
 	}
-	return t.keep(e.open), errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badService)
+	return t.keep(e.open)
 }
 
 // healthRequest is HealthCheckRequest{service} with the prefix of gRPC: not compressed, and the length.

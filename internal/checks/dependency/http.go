@@ -1,8 +1,8 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,10 +16,10 @@ const maxPage = 1 << 20
 
 // newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says, after the whole answer has come.
 // Redirects are not followed and proxies not used. Parameters that are no options are sent to the service.
-func newHTTP(t *target) (question, error) {
-	wanted, badStatus := t.statuses()
+func newHTTP(t *target) question {
+	wanted := t.statuses()
 	u := *t.url
-	u.User, u.RawQuery = nil, t.options.passOn()
+	u.User, u.RawQuery = nil, t.passOn()
 	user, password := t.login()
 	e := exchange{protocols: new(http.Protocols)}
 	e.protocols.SetHTTP1(true)
@@ -44,7 +44,7 @@ func newHTTP(t *target) (question, error) {
 		}
 		return err
 	}
-	return t.keep(e.open), errors.Join(t.needHost(), badStatus)
+	return t.keep(e.open)
 }
 
 // exchange is one request and what its answer means.
@@ -114,13 +114,9 @@ func (l *httpLink) cause(ctx context.Context, err error) error {
 func (l *httpLink) close() { l.ClientConn.Close() }
 
 // statuses reads expect_status: codes and ranges of them, such as 200-299,401.
-func (t *target) statuses() (wanted func(code int) bool, err error) {
-	text, err := t.options.text("expect_status")
-	if text == "" || err != nil {
-		text = "200-299"
-	}
+func (t *target) statuses() (wanted func(code int) bool) {
 	var ranges [][2]int
-	for part := range strings.SplitSeq(text, ",") {
+	for part := range strings.SplitSeq(cmp.Or(t.text("expect_status"), "200-299"), ",") {
 		from, to, isRange := strings.Cut(part, "-")
 		if !isRange {
 			to = from
@@ -128,12 +124,12 @@ func (t *target) statuses() (wanted func(code int) bool, err error) {
 		first, err1 := strconv.Atoi(from)
 		last, err2 := strconv.Atoi(to)
 		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
-			err = errors.New("must have codes from 200 to 599 as its option expect_status, or ranges of them, " +
-				"such as 200-299,401")
+			t.fault("must have codes from 200 to 599 as its option expect_status, or ranges of them, such as 200-299,401")
+			break
 		}
 		ranges = append(ranges, [2]int{first, last})
 	}
 	return func(code int) bool {
 		return slices.ContainsFunc(ranges, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
-	}, err
+	}
 }

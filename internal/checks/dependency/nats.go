@@ -3,7 +3,6 @@ package dependency
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"strings"
 )
@@ -11,14 +10,14 @@ import (
 // newNATS logs in and asks PING, which the server answers after everything it was sent before:
 // nats://user:password@host:4222, or nats://token@host. TLS is spoken where the server requires it, or an option
 // of TLS is set.
-func newNATS(t *target) (question, error) {
-	settings, badTLS := t.tlsOptions()
+func newNATS(t *target) question {
+	settings := t.tlsOptions()
 	user, password := t.login()
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
 		n := nats{s}
 		return n, n.login(at, settings, user, password)
 	}
-	return t.keep(login), errors.Join(t.needHost(), t.noPath(), badTLS)
+	return t.keep(login)
 }
 
 // nats is a connection to a NATS server.

@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -12,11 +11,12 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// options are the parameters of a URL. A kind takes those it knows; what is not taken is unknown.
+// options are the parameters of a URL, and what is wrong with it. A kind takes those it knows; what is not taken is
+// unknown.
 type options struct {
-	pairs []option
-	known []string
-	fault error // in the encoding
+	pairs  []option
+	known  []string
+	faults []string
 }
 
 type option struct {
@@ -33,78 +33,83 @@ func newOptions(query string) *options {
 		name, value, _ := strings.Cut(raw, "=")
 		plain, err := url.QueryUnescape(value)
 		if err != nil {
-			o.fault = errors.New("has an option with a broken %: write %25 for the sign itself")
-			plain = value
+			o.fault("has an option with a broken %%: write %%25 for the sign itself")
 		}
-		o.pairs = append(o.pairs, option{raw: raw, name: name, value: plain})
+		o.pairs = append(o.pairs, option{raw: raw, name: name, value: cmp.Or(plain, value)})
 	}
 	return o
 }
 
-// take returns the value of an option and whether it is set. An empty one is an error, as in every setting.
-func (o *options) take(name string) (value string, set bool, err error) {
+// fault notes what is wrong with the URL. It must repeat no value.
+func (o *options) fault(format string, args ...any) {
+	o.faults = append(o.faults, fmt.Sprintf(format, args...))
+}
+
+// take returns the value of an option and whether it has one. An empty one is a fault, as in every setting.
+func (o *options) take(name string) (value string, set bool) {
 	o.known = append(o.known, name)
 	for i, pair := range o.pairs {
 		switch {
 		case pair.name != name:
 			continue
 		case set:
-			err = fmt.Errorf("sets option %s twice: keep one", name)
+			o.fault("sets option %s twice: keep one", name)
 		case pair.value == "":
-			err = fmt.Errorf("has an empty option %s: give it a value or leave it out", name)
+			o.fault("has an empty option %s: give it a value or leave it out", name)
 		}
-		value, set = pair.value, true
+		value, set = pair.value, pair.value != ""
 		o.pairs[i].taken = true
 	}
-	return value, set, err
+	return value, set
 }
 
-// text is an option that is any text; "" when it is not set.
-func (o *options) text(name string) (string, error) {
-	value, _, err := o.take(name)
-	return value, err
+// text is an option of at most 1024 bytes; "" when it is not set.
+func (o *options) text(name string) string {
+	value, _ := o.take(name)
+	if len(value) > 1024 {
+		o.fault("has too long an option %s", name)
+	}
+	return value
 }
 
 // word is an option that is one of these words, the first when it is not set.
-func (o *options) word(name string, words ...string) (string, error) {
-	value, set, err := o.take(name)
-	switch {
-	case !set:
-		return words[0], nil
-	case err == nil && !slices.Contains(words, value):
-		err = fmt.Errorf("must have %s as its option %s", strings.Join(words, " or "), name)
+func (o *options) word(name string, words ...string) string {
+	value, set := o.take(name)
+	if !set {
+		return words[0]
 	}
-	return value, err
+	if !slices.Contains(words, value) {
+		o.fault("must have %s as its option %s", strings.Join(words, " or "), name)
+	}
+	return value
 }
 
 // duration is an option with a unit, not below zero.
-func (o *options) duration(name string, byDefault time.Duration) (time.Duration, error) {
-	value, set, err := o.take(name)
-	if !set || err != nil {
-		return byDefault, err
+func (o *options) duration(name string, byDefault time.Duration) time.Duration {
+	value, set := o.take(name)
+	if !set {
+		return byDefault
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("must have a duration with units as its option %s, such as 336h", name)
+		o.fault("must have a duration with units as its option %s, such as 336h", name)
 	}
-	return d, nil
+	return d
 }
 
-// unknown is an error for each parameter that was not taken. It is called last.
-func (o *options) unknown(scheme string) error {
-	faults := []error{o.fault}
+// unknown notes each parameter that was not taken. It is called last.
+func (o *options) unknown(scheme string) {
 	for _, pair := range o.pairs {
 		if pair.taken {
 			continue
 		}
-		takes := cmp.Or(strings.Join(slices.Sorted(slices.Values(o.known)), ", "), "none")
-		hint := fmt.Sprintf(": %s takes %s", scheme, takes)
 		if near := nearest(pair.name, o.known); near != "" {
-			hint = fmt.Sprintf(", did you mean %s?", near)
+			o.fault("has an unknown option, did you mean %s?", near)
+		} else {
+			takes := cmp.Or(strings.Join(slices.Sorted(slices.Values(o.known)), ", "), "none")
+			o.fault("has an unknown option: %s takes %s", scheme, takes)
 		}
-		faults = append(faults, errors.New("has an unknown option"+hint))
 	}
-	return errors.Join(faults...)
 }
 
 // passOn takes the parameters that are not ours and returns them as they are, for a protocol whose URLs have some of

@@ -15,19 +15,17 @@ import (
 // newPostgres logs in and asks SELECT 1: postgres://user:password@host/database. sslmode is libpq's, and like there
 // TLS is preferred, but not verified, where the URL says nothing; options of TLS mean verify-full. Nothing is read
 // from PG* variables or ~/.pgpass.
-func newPostgres(t *target) (question, error) {
-	settings, badTLS := t.tlsOptions()
-	mode, badMode := t.options.word("sslmode", "prefer", "disable", "require", "verify-full")
+func newPostgres(t *target) question {
+	settings, mode := t.tlsOptions(), t.word("sslmode", "prefer", "disable", "require", "verify-full")
 	if mode == "prefer" && settings.set {
 		mode = "verify-full"
 	}
 	// libpq's require, too, is for a server without a CA
 	settings.config.InsecureSkipVerify = mode != "verify-full"
-	var badUser error
 	if t.url.User.Username() == "" {
-		badUser = errors.New("has no user: write it as postgres://user:password@host/database")
+		t.fault("has no user: write it as postgres://user:password@host/database")
 	}
-	config, badConfig := t.pgconn()
+	config := t.pgconn()
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
 		if mode != "disable" {
 			if err := encryptPostgres(s, at, settings, mode == "prefer"); err != nil {
@@ -38,15 +36,16 @@ func newPostgres(t *target) (question, error) {
 		conn, err := loginPostgres(s, config.Copy())
 		return postgres{conn}, err
 	}
-	return t.keep(login), errors.Join(t.needHost(), badUser, badTLS, badMode, badConfig)
+	return t.keep(login)
 }
 
 // pgconn is the configuration of pgconn: everything from the URL, nothing from the environment. The connection and
 // TLS are there before pgconn is called.
-func (t *target) pgconn() (*pgconn.Config, error) {
+func (t *target) pgconn() *pgconn.Config {
 	settings, err := pgconn.ParseConfig("host=localhost user=nobody sslmode=disable passfile=/dev/null")
 	if err != nil {
-		return nil, errors.New("can't be used: a PG variable in the environment is wrong")
+		t.fault("can't be used: a PG variable in the environment is wrong")
+		return nil
 	}
 	settings.User, settings.Password = t.login()
 	settings.Database = strings.TrimPrefix(t.url.Path, "/")
@@ -57,7 +56,7 @@ func (t *target) pgconn() (*pgconn.Config, error) {
 	settings.RuntimeParams = map[string]string{"application_name": "accountservice-health"}
 	settings.MaxProtocolMessageBodyLen = maxAnswer
 	settings.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
-	return settings, nil
+	return settings
 }
 
 // loginPostgres gives pgconn the session, and no second one: that would be to cancel a query, which ends with ours.

@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,18 +11,17 @@ import (
 
 // newRedis logs in, picks the database of the path if there is one, and asks PING, in RESP2:
 // redis://user:password@host:6379/0. A server that loads its data, or lost its primary, does not answer PONG.
-func newRedis(t *target) (question, error) {
-	var badPath error
+func newRedis(t *target) question {
 	database := strings.TrimPrefix(t.url.Path, "/")
 	if _, err := strconv.ParseUint(database, 10, 16); database != "" && err != nil {
-		badPath = errors.New("must have the number of a database as its path, or none")
+		t.fault("must have the number of a database as its path, or none")
 	}
 	user, password := t.login()
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
 		r := redis{s}
 		return r, r.login(at, user, password, database)
 	}
-	return t.keep(login), errors.Join(t.needHost(), badPath)
+	return t.keep(login)
 }
 
 // redis is a connection to a Redis server.

@@ -1,8 +1,8 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"net"
 	"net/url"
 	"time"
@@ -10,12 +10,12 @@ import (
 
 // target is what a URL says: where a service is, and how to ask it.
 type target struct {
+	kind
+	*options
 	url     *url.URL
 	timeout time.Duration // of one run
-	port    string        // where the URL has none
-	options *options
-	tls     *tlsSettings // nil unless the connection begins with a TLS handshake
-	hangUp  func()       // ends the connection that is kept
+	tls     *tlsSettings  // nil unless the connection begins with a TLS handshake
+	hangUp  func()        // ends the connection that is kept
 }
 
 // question asks once and sets at to the phase it has reached. Its errors are a verdict, a warning, or an error of
@@ -24,39 +24,24 @@ type question func(ctx context.Context, at *phase) error
 
 // addr is host:port.
 func (t *target) addr() string {
-	port := t.url.Port()
-	if port == "" {
-		port = t.port
-	}
-	return net.JoinHostPort(t.url.Hostname(), port)
+	return net.JoinHostPort(t.url.Hostname(), cmp.Or(t.url.Port(), t.port))
 }
 
-func (t *target) needHost() error {
-	if t.url.Hostname() == "" {
-		return errors.New("has no host: write it as scheme://host")
+// checkParts notes each part that the URL lacks, or that its kind does not take.
+func (t *target) checkParts() {
+	for _, rule := range []struct {
+		broken bool
+		says   string
+	}{
+		{t.url.Hostname() == "" && t.takes&withoutHost == 0, "has no host: write it as scheme://host"},
+		{t.port+t.url.Port() == "", "has no port: write it as scheme://host:port"},
+		{t.url.Path != "" && t.url.Path != "/" && t.takes&withPath == 0, "must have no path"},
+		{t.url.User != nil && t.takes&withUser == 0, "must have no user and no password"},
+	} {
+		if rule.broken {
+			t.fault("%s", rule.says)
+		}
 	}
-	return nil
-}
-
-func (t *target) needPort() error {
-	if t.url.Port() == "" {
-		return errors.New("has no port: write it as scheme://host:port")
-	}
-	return nil
-}
-
-func (t *target) noPath() error {
-	if t.url.Path != "" && t.url.Path != "/" {
-		return errors.New("must have no path")
-	}
-	return nil
-}
-
-func (t *target) noUser() error {
-	if t.url.User != nil {
-		return errors.New("must have no user and no password")
-	}
-	return nil
 }
 
 // login is user and password; both may be empty.

@@ -2,23 +2,18 @@ package dependency
 
 import (
 	"context"
-	"errors"
 	"io"
 )
 
 // newTCP connects, and for tls verifies the certificate; that is healthy. With expect, the answer must start with
 // it, after send was sent, if given: so a process that hangs behind an open port is found. Each run is a new
 // connection, for only that shows that the service still accepts.
-func newTCP(t *target) (question, error) {
-	send, badSend := t.options.text("send")
-	expect, badExpect := t.options.text("expect")
-	switch {
-	case len(send) > 1024 || len(expect) > 1024:
-		badSend = errors.New("must have at most 1024 bytes in options send and expect")
-	case send != "" && expect == "" && badExpect == nil:
-		badExpect = errors.New("has option send without expect, what the answer starts with")
+func newTCP(t *target) question {
+	send, expect := t.text("send"), t.text("expect")
+	if send != "" && expect == "" {
+		t.fault("has option send without expect, what the answer starts with")
 	}
-	ask := func(ctx context.Context, at *phase) error {
+	return func(ctx context.Context, at *phase) error {
 		s, err := t.connect(ctx, at)
 		if err != nil {
 			return err
@@ -29,7 +24,6 @@ func newTCP(t *target) (question, error) {
 		}
 		return s.warning()
 	}
-	return ask, errors.Join(t.needHost(), t.needPort(), t.noPath(), t.noUser(), badSend, badExpect)
 }
 
 // converse sends, and wants an answer that starts as expected.

@@ -1,9 +1,9 @@
 package dependency
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,38 +19,35 @@ type tlsSettings struct {
 
 // tlsOptions reads the options of TLS. Certificates are always verified; server_name is the name they are verified
 // for, ca_file who signs them, and cert_warn how long before their end to warn.
-func (t *target) tlsOptions() (*tlsSettings, error) {
-	file, named, badFile := t.options.take("ca_file")
-	server, renamed, badName := t.options.take("server_name")
-	warn, badWarn := t.options.duration("cert_warn", 14*24*time.Hour)
-	s := &tlsSettings{config: &tls.Config{ServerName: t.url.Hostname()}, set: named || renamed, warn: warn}
-	if renamed {
-		s.config.ServerName = server
+func (t *target) tlsOptions() *tlsSettings {
+	file, named := t.take("ca_file")
+	server, renamed := t.take("server_name")
+	s := &tlsSettings{config: &tls.Config{ServerName: cmp.Or(server, t.url.Hostname())}, set: named || renamed,
+		warn: t.duration("cert_warn", 14*24*time.Hour)}
+	if named {
+		s.config.RootCAs = t.readRoots(file)
 	}
-	if named && badFile == nil {
-		s.config.RootCAs, badFile = readRoots(file)
-	}
-	return s, errors.Join(badFile, badName, badWarn)
+	return s
 }
 
 // readRoots reads PEM certificates, at most 1 MiB of them.
-func readRoots(file string) (*x509.CertPool, error) {
+func (t *target) readRoots(file string) *x509.CertPool {
+	roots := x509.NewCertPool()
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return nil, errors.New("names a file in option ca_file that can't be found: is it mounted, and the name right?")
+		t.fault("names a file in option ca_file that can't be found: is it mounted, and the name right?")
+		return nil
 	case !info.Mode().IsRegular() || info.Size() > 1<<20:
-		return nil, errors.New("names in option ca_file what is no regular file of at most 1 MiB")
+		t.fault("names in option ca_file what is no regular file of at most 1 MiB")
+		return nil
 	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, errors.New("names a file in option ca_file that can't be read: see its owner and mode")
+	if content, err := os.ReadFile(file); err != nil {
+		t.fault("names a file in option ca_file that can't be read: see its owner and mode")
+	} else if !roots.AppendCertsFromPEM(content) {
+		t.fault("names a file in option ca_file without a PEM certificate")
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(content) {
-		return nil, errors.New("names a file in option ca_file without a PEM certificate")
-	}
-	return roots, nil
+	return roots
 }
 
 // validUntil is the first end in the chain that is valid longest.
