@@ -8,6 +8,24 @@ import (
 	"time"
 )
 
+// kind is one way to ask.
+type kind struct {
+	make     func(*target) question
+	protocol string // for "it is not ..."
+	port     string // where the URL has none; "" if it must have one
+	takes    parts
+	overTLS  bool // the connection begins with a TLS handshake
+}
+
+// parts are what a URL of a kind may have.
+type parts int
+
+const (
+	withPath    parts = 1 << iota
+	withUser          // and a password, or none
+	withoutHost       // or with one
+)
+
 // target is what a URL says: where a service is, and how to ask it.
 type target struct {
 	kind
