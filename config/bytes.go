@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Bytes is a size in bytes. Its text is 64MiB or the like: powers of 1024 only,
-// because MB can mean two sizes.
+// Bytes is a size in bytes. Its text is 64MiB or the like: powers of 1024 only, because MB can mean two sizes.
 type Bytes int64
 
 // byteUnits goes from the largest down, so that String finds the shortest form.

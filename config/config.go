@@ -1,16 +1,13 @@
-// Package config owns every setting of the service: its name, its default, its
-// range and where its value came from. It knows Viper and YAML, and nothing of
-// the packages that use the values.
+// Package config owns every setting of the service: its name, its default, its range and where its value came from. It
+// knows Viper and YAML, and nothing of the packages that use the values.
 package config
 
 import "time"
 
-// EnvPrefix starts the name of every environment variable the service reads:
-// http.port is ACCOUNTSERVICE_HTTP_PORT.
+// EnvPrefix starts the name of every environment variable the service reads: http.port is ACCOUNTSERVICE_HTTP_PORT.
 const EnvPrefix = "ACCOUNTSERVICE_"
 
-// Config is everything an operator can set. Load returns it complete and checked;
-// nothing changes it afterwards.
+// Config is everything an operator can set. Load returns it complete and checked; nothing changes it afterwards.
 //
 // A field is a setting. Its key is its name in lower case: stop_grace_period of StopGracePeriod. Its tags are min and
 // max, or oneof, the words it can be, and required, if it can't be empty. On an embedded struct, inherit is the section
@@ -156,8 +153,7 @@ const anyName = "NAME"
 // dependenciesKey is the section whose names are the operator's.
 const dependenciesKey = "checks.dependencies"
 
-// defaultWith is Default and dependencies of these names, so that rowsOf has
-// their rows too.
+// defaultWith is Default and dependencies of these names, so that rowsOf has their rows too.
 func defaultWith(names ...string) Config {
 	c := Default()
 	c.Checks.Dependencies = map[string]Dependency{}
@@ -167,9 +163,8 @@ func defaultWith(names ...string) Config {
 	return c
 }
 
-// reservedChecks are the names of checks that have no section in Checks, of this
-// version or a later one. No dependency can have such a name or that of a section
-// of Checks.
+// reservedChecks are the names of checks that have no section in Checks, of this version or a later one. No dependency
+// can have such a name or that of a section of Checks.
 var reservedChecks = []string{
 	"auth", "backup", "drain", "log", "maintenance", "postgres", "stale", "starting", "store", "tls", "volume",
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/spf13/viper"
 )
 
-// decode lays the file over the defaults and the environment over both, fills
-// what is inherited, and returns the values. Viper gets only parsed values of
-// known keys: it would guess at anything else.
+// decode lays the file over the defaults and the environment over both, fills what is inherited, and returns the
+// values. Viper gets only parsed values of known keys: it would guess at anything else.
 func (l *loader) decode(file, environ layer) Config {
 	rows := rowsOf(defaultWith(slices.Collect(maps.Keys(l.declared))...))
 	v := viper.New()

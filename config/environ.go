@@ -13,9 +13,8 @@ import (
 // maxSecret bounds a secret file: a larger file is the wrong one.
 const maxSecret = 64 << 10
 
-// injected matches what Kubernetes sets for a Service accountservice or
-// accountservice-NAME, and Docker for a link of that name. The shape of the value
-// tells it from a misspelt setting: ACCOUNTSERVICE_PORT=7000 does not match.
+// injected matches what Kubernetes sets for a Service accountservice or accountservice-NAME, and Docker for a link of
+// that name. The shape of the value tells it from a misspelt setting: ACCOUNTSERVICE_PORT=7000 does not match.
 var injected = regexp.MustCompile(`(?s)^` + EnvPrefix + `(ENV_.*|([A-Z0-9_]+_)?(` +
 	`NAME=/[^/]+/[^/]+|` +
 	`SERVICE_HOST=[0-9a-f.:]+|SERVICE_PORT(_[A-Z0-9_]+)?=\d+|` +

@@ -6,16 +6,14 @@ import (
 	"unicode"
 )
 
-// Faults are the mistakes that the operator has to correct, sorted: each the setting
-// (the variable or the file where there is none), its value unless it may be secret,
-// its source, what is wrong, and the cure. It is the error of Load.
+// Faults are the mistakes that the operator has to correct, sorted: each the setting (the variable or the file where
+// there is none), its value unless it may be secret, its source, what is wrong, and the cure. It is the error of Load.
 type Faults []string
 
 // Error has one line a fault.
 func (f Faults) Error() string { return strings.Join(f, "\n") }
 
-// newFault is one line, even if a name from a file has line breaks: it must not look
-// like another fault.
+// newFault is one line, even if a name from a file has line breaks: it must not look like another fault.
 func newFault(key, message string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -25,8 +23,7 @@ func newFault(key, message string) string {
 	}, show(key)+": "+message)
 }
 
-// source is where a value came from. It must not hold the value: Loaded keeps it
-// and can be printed.
+// source is where a value came from. It must not hold the value: Loaded keeps it and can be printed.
 type source struct {
 	place     string // file:line, variable, or secret file; empty for a default
 	secret    bool   // read from a secret file: the value is not to be shown

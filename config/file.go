@@ -174,8 +174,7 @@ func (f *fileReader) unknownKey(p place) {
 	f.unknown(p.key(), "unknown key ("+p.at+")"+cure)
 }
 
-// usable refuses YAML that a configuration does not need: anchors and aliases,
-// tags, and keys without a value.
+// usable refuses YAML that a configuration does not need: anchors and aliases, tags, and keys without a value.
 func usable(node *yaml.Node) error {
 	switch {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":

@@ -12,9 +12,8 @@ import (
 	"accountservice/tests/harness"
 )
 
-// FuzzLoad gives Load any file and any environment, one variable a line. It
-// must not panic, and what it lets pass must be within every range and rule, and
-// load again from what Print writes of it.
+// FuzzLoad gives Load any file and any environment, one variable a line. It must not panic, and what it lets pass must
+// be within every range and rule, and load again from what Print writes of it.
 func FuzzLoad(f *testing.F) {
 	content, err := os.ReadFile(sampleFile)
 	harness.Must(f, err)

@@ -18,16 +18,14 @@ type Loaded struct {
 	origins  map[string]source
 }
 
-// Rule finds what is wrong with the values of a configuration by what this
-// package does not know. It returns an error by key, whose text goes on after the
-// value ("must be ...") and repeats nothing of it. A faulty value is zero already.
+// Rule finds what is wrong with the values of a configuration by what this package does not know. It returns an error
+// by key, whose text goes on after the value ("must be ...") and repeats nothing of it. A faulty value is zero already.
 type Rule func(Config) map[string]error
 
-// Load reads the file, then the environment over it, and checks the result.
-// An empty file means the one that ACCOUNTSERVICE_CONFIG names, and if that is
-// unset too, none. environ is as os.Environ gives it. The error is Faults, with
-// every fault there is; Warnings are set with it too. Load opens only the files
-// that it is told to read; a rule may open more.
+// Load reads the file, then the environment over it, and checks the result. An empty file means the one that
+// ACCOUNTSERVICE_CONFIG names, and if that is unset too, none. environ is as os.Environ gives it. The error is Faults,
+// with every fault there is; Warnings are set with it too. Load opens only the files that it is told to read; a rule
+// may open more.
 func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	l := newLoader()
 	variables := l.ours(environ)
@@ -51,8 +49,7 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	return Loaded{Config: c, Warnings: l.warnings, Hidden: hidden(fromFile, fromEnviron), origins: l.origins}, nil
 }
 
-// hidden returns the keys of the file that have no effect: who edits the file may
-// not know what the image sets.
+// hidden returns the keys of the file that have no effect: who edits the file may not know what the image sets.
 func hidden(file, environ layer) (keys []string) {
 	for _, key := range slices.Sorted(maps.Keys(file)) {
 		if over, both := environ[key]; both && over.text != file[key].text {

@@ -58,8 +58,7 @@ func (l *loader) fault(key, format string, args ...any) {
 	l.faults = append(l.faults, newFault(key, fmt.Sprintf(format, args...)))
 }
 
-// badFault notes a fault that leaves a key without its value, or a section
-// without what may be in it.
+// badFault notes a fault that leaves a key without its value, or a section without what may be in it.
 func (l *loader) badFault(key, format string, args ...any) {
 	l.bad[key] = true
 	l.fault(key, format, args...)

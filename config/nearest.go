@@ -8,13 +8,11 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// longestName is longer than any name of a setting. A longer name is no typing
-// error, and comparing it would be slow.
+// longestName is longer than any name of a setting. A longer name is no typing error, and comparing it would be slow.
 const longestName = 200
 
-// nearest returns the candidate that name was probably meant to be, or "": the
-// one with the fewest typing errors, else the only one that ends like name, as
-// http.port ends like port.
+// nearest returns the candidate that name was probably meant to be, or "": the one with the fewest typing errors, else
+// the only one that ends like name, as http.port ends like port.
 func nearest(name string, candidates []string, separator string) string {
 	if len(name) > longestName {
 		return ""

@@ -12,9 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Every source gives text, and each type has one parser, so that 0777 means the
-// same in a file, a variable and a secret. An error of a parser continues the
-// value and its source ("must be ...") and never quotes the text.
+// Every source gives text, and each type has one parser, so that 0777 means the same in a file, a variable and a
+// secret. An error of a parser continues the value and its source ("must be ...") and never quotes the text.
 
 // parsers has a row for every type a setting can have.
 var parsers = map[reflect.Type]func(text string) (any, error){

@@ -9,9 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Print writes every value in force and where it came from. "yaml" is a file
-// that Load takes, with the origins as comments; "json" is the same tree with
-// the origins beside it, by key; "env" is the file of docker run --env-file.
+// Print writes every value in force and where it came from. "yaml" is a file that Load takes, with the origins as
+// comments; "json" is the same tree with the origins beside it, by key; "env" is the file of docker run --env-file.
 // Secrets are masked.
 func (l Loaded) Print(w io.Writer, format string) error {
 	printers := map[string]func(io.Writer) error{"yaml": l.printYAML, "json": l.printJSON, "env": l.printEnv}

@@ -48,8 +48,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// unreadable names owner, mode and uid: the stack file sets uid and mode where it
-// grants a secret to the service.
+// unreadable names owner, mode and uid: the stack file sets uid and mode where it grants a secret to the service.
 func unreadable(info fs.FileInfo) error {
 	owner := "another user"
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {

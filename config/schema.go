@@ -15,8 +15,7 @@ const (
 // secretSuffix ends a variable that names a file with the value.
 const secretSuffix = "_FILE"
 
-// schema finds settings by key and by variable. In its keys, NAME stands for
-// the name of any dependency.
+// schema finds settings by key and by variable. In its keys, NAME stands for the name of any dependency.
 type schema struct {
 	rows     []row // in the order of the structs
 	byKey    map[string]row

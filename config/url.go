@@ -12,9 +12,8 @@ import (
 // masked stands where a secret was; net/url's Redacted writes the same.
 const masked = "xxxxx"
 
-// URL is the address of a dependency. It may hold a password: no verb of fmt and
-// no encoder shows that, and only Reveal returns it. Two URLs with the same text
-// are ==.
+// URL is the address of a dependency. It may hold a password: no verb of fmt and no encoder shows that, and only Reveal
+// returns it. Two URLs with the same text are ==.
 type URL struct {
 	// A handle, not a string: where fmt does not call String, it prints a pointer.
 	text unique.Handle[string]
@@ -61,8 +60,7 @@ func checkURL(u *url.URL) error {
 	return nil
 }
 
-// Reveal returns the URL as it was set, with its password: for the check that
-// connects to it, never for a log.
+// Reveal returns the URL as it was set, with its password: for the check that connects to it, never for a log.
 func (u URL) Reveal() string {
 	if u == (URL{}) {
 		return ""
@@ -70,8 +68,7 @@ func (u URL) Reveal() string {
 	return u.text.Value()
 }
 
-// String masks the password, and a user name that stands alone: some services take
-// a token there.
+// String masks the password, and a user name that stands alone: some services take a token there.
 func (u URL) String() string {
 	parsed, err := url.Parse(u.Reveal())
 	if err != nil {
@@ -100,8 +97,7 @@ func maskQuery(query string) string {
 	})
 }
 
-// secretName is true for too many names rather than too few: for "monkey" too, and
-// for what a tcp check sends.
+// secretName is true for too many names rather than too few: for "monkey" too, and for what a tcp check sends.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
 	for _, word := range []string{"pass", "pwd", "token", "secret", "key", "auth", "sig", "cred", "send"} {

@@ -42,9 +42,8 @@ func (l *loader) validate(c Config) {
 	}
 }
 
-// fits is a rule between values that concerns a section. relation has a place for
-// each key. The section's own keys are reported first; if it has none of them, the
-// rule is checked where they are set.
+// fits is a rule between values that concerns a section. relation has a place for each key. The section's own keys are
+// reported first; if it has none of them, the rule is checked where they are set.
 func (v validator) fits(section string, holds bool, relation string, keys ...string) {
 	var terms []any
 	for _, key := range keys {
@@ -71,8 +70,7 @@ func (v validator) rule(holds bool, says string, keys ...string) {
 // hostName needs a letter in the last label: 256.1.1.1 is no name.
 var hostName = regexp.MustCompile(`^(\w[\w-]*\.)*[\w-]*[A-Za-z_][\w-]*\.?$`)
 
-// listenHost returns host without the brackets of [::], and false if no listener
-// can have it. It resolves no name.
+// listenHost returns host without the brackets of [::], and false if no listener can have it. It resolves no name.
 func listenHost(host string) (string, bool) {
 	inner := strings.Trim(host, "[]")
 	ip, err := netip.ParseAddr(inner)
@@ -95,8 +93,7 @@ func (v validator) adminIsApart(a Admin, h HTTP) {
 	v.fits("admin", int(n) != h.Port, "%s and %s must have different ports", "admin.addr", "http.port")
 }
 
-// schedule checks that the times of one check fit together. It names an inherited
-// value by the key it comes from.
+// schedule checks that the times of one check fit together. It names an inherited value by the key it comes from.
 func (v validator) schedule(section string) {
 	key := func(name string) string {
 		own := section + "." + name

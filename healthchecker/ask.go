@@ -25,13 +25,11 @@ type answer struct {
 	body []byte
 }
 
-// ask makes one connection, sends one GET and reads the whole answer before
-// ctx's deadline, however slowly the peer sends it. Its errors are written for
-// operators; after the deadline they are of type late.
+// ask makes one connection, sends one GET and reads the whole answer before ctx's deadline, however slowly the peer
+// sends it. Its errors are written for operators; after the deadline they are of type late.
 //
-// It writes and reads HTTP/1.1 itself. An http.Client would need to be told to
-// use no proxy, follow no redirect, keep nothing alive and retry nothing, and
-// a panic in one of its goroutines would be exit code 2.
+// It writes and reads HTTP/1.1 itself. An http.Client would need to be told to use no proxy, follow no redirect, keep
+// nothing alive and retry nothing, and a panic in one of its goroutines would be exit code 2.
 func ask(ctx context.Context, to target) (answer, error) {
 	conn, addr, err := dial(ctx, to)
 	if err != nil {
@@ -55,8 +53,7 @@ func ask(ctx context.Context, to target) (answer, error) {
 	return read(conn, addr)
 }
 
-// dial connects to the first address that can be reached. Its error is that of the
-// first address tried.
+// dial connects to the first address that can be reached. Its error is that of the first address tried.
 func dial(ctx context.Context, to target) (conn net.Conn, addr string, first error) {
 	for _, addr := range to.addrs {
 		conn, err := (&net.Dialer{}).DialContext(ctx, to.network, addr)

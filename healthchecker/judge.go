@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// report is the part of /health that judge reads. health-go's own JSON has the same
-// form, without checks.
+// report is the part of /health that judge reads. health-go's own JSON has the same form, without checks.
 type report struct {
 	Status    string            `json:"status"`
 	Failures  map[string]string `json:"failures"`
@@ -25,9 +24,8 @@ type report struct {
 	} `json:"checks"`
 }
 
-// judge returns nil for a healthy answer, else an error that says what is wrong.
-// With a component, the answer must be the report of that component; without,
-// any 2xx is healthy.
+// judge returns nil for a healthy answer, else an error that says what is wrong. With a component, the answer must be
+// the report of that component; without, any 2xx is healthy.
 func judge(got answer, component string, hidden secrets) error {
 	status := fmt.Sprintf("%d %s", got.code, http.StatusText(got.code))
 	good := got.code >= 200 && got.code < 300

@@ -8,15 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine is the longest output in bytes, with its newline. Docker keeps the
-// first 4096 of a probe.
+// maxLine is the longest output in bytes, with its newline. Docker keeps the first 4096 of a probe.
 const maxLine = 1024
 
 // secrets are the texts that must not be printed, even as part of an answer.
 type secrets []string
 
-// passwords returns every form of PASSWORD in SCHEME://USER:PASSWORD@ in a command
-// line, even in one that is wrong.
+// passwords returns every form of PASSWORD in SCHEME://USER:PASSWORD@ in a command line, even in one that is wrong.
 func passwords(args []string) secrets {
 	var found secrets
 	for _, arg := range args {
@@ -69,8 +67,7 @@ func (s secrets) short(text string, size int) string {
 	return text[:cut] + ellipsis
 }
 
-// printable replaces what does not print: newlines, escape sequences and changes
-// of the direction of writing.
+// printable replaces what does not print: newlines, escape sequences and changes of the direction of writing.
 func printable(r rune) rune {
 	if unicode.IsPrint(r) {
 		return r

@@ -6,20 +6,17 @@
 //	healthchecker -url URL               any service: http, https or unix:///run/app.sock:/health
 //	healthchecker -url URL -component N  the same, and the answer must be health-go's JSON of component N
 //
-// The exit code is 0 (healthy) or 1 (anything else), never 2, which Docker
-// reserves. A healthy service costs no output; otherwise stdout gets one line
-// of at most 1 KiB, which `docker inspect` shows. Everything together has two
-// seconds, so the timeout of HEALTHCHECK must be longer.
+// The exit code is 0 (healthy) or 1 (anything else), never 2, which Docker reserves. A healthy service costs no output;
+// otherwise stdout gets one line of at most 1 KiB, which `docker inspect` shows. Everything together has two seconds,
+// so the timeout of HEALTHCHECK must be longer.
 //
-// It is static and needs neither a shell nor accountservice, so other images
-// can copy it:
+// It is static and needs neither a shell nor accountservice, so other images can copy it:
 //
 //	COPY --from=accountservice /healthchecker /healthchecker
 //	HEALTHCHECK --timeout=3s CMD ["/healthchecker", "-url", "http://127.0.0.1:8080/health"]
 //
-// It knows net/http and the form of /health, and nothing of the checks behind it.
-// It reads no configuration: what is edited after the start of the service must
-// not change the verdict on it.
+// It knows net/http and the form of /health, and nothing of the checks behind it. It reads no configuration: what is
+// edited after the start of the service must not change the verdict on it.
 package main
 
 import (

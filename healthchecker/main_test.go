@@ -28,8 +28,7 @@ const (
 		"bolt":{"status":"failing","on_failure":"restart","error":"file replaced"},"calm":{"status":"ok","on_failure":"restart"}}}`
 )
 
-// These make the test binary the probe, as a process with a real exit code, and
-// one that panics.
+// These make the test binary the probe, as a process with a real exit code, and one that panics.
 const (
 	asProbe          = "HEALTHCHECKER_TEST_PROBE=1"
 	asPanickingProbe = "HEALTHCHECKER_TEST_PANIC=1"
@@ -49,9 +48,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// processEnv is the environment of a probe in a process of its own: as one of
-// the above, without the race detector's own second at each exit, and with a
-// folder that the test binary wants under -cover.
+// processEnv is the environment of a probe in a process of its own: as one of the above, without the race detector's
+// own second at each exit, and with a folder that the test binary wants under -cover.
 func processEnv(t *testing.T, as string, more ...string) []string {
 	t.Helper()
 	return append([]string{as, "GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir()}, more...)
@@ -86,9 +84,8 @@ func ended(t *testing.T, cmd *exec.Cmd) (int, string) {
 	return r.Code, r.Stdout
 }
 
-// wantHealthy and wantSick state the contract of the output: silence, or one
-// printable line of at most 1 KiB that says everything in words. wantVerdict is
-// wantHealthy without words.
+// wantHealthy and wantSick state the contract of the output: silence, or one printable line of at most 1 KiB that says
+// everything in words. wantVerdict is wantHealthy without words.
 func wantHealthy(t *testing.T, code int, out string) {
 	t.Helper()
 	if code != 0 || out != "" {

@@ -74,8 +74,7 @@ func checkPort(text string) error {
 	return nil
 }
 
-// nonEmpty refuses an empty value: an unset variable in a command line must not
-// switch a check off.
+// nonEmpty refuses an empty value: an unset variable in a command line must not switch a check off.
 func nonEmpty(to *string) func(string) error {
 	return func(value string) error {
 		if value == "" {

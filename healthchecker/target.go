@@ -22,8 +22,7 @@ type target struct {
 	component  string   // who must answer; empty: anyone
 }
 
-// target returns what the options name or, without them, where the service of this
-// container answers.
+// target returns what the options name or, without them, where the service of this container answers.
 func (o options) target(environ []string) (to target, err error) {
 	switch {
 	case o.url != "":
@@ -54,8 +53,7 @@ func healthAt(port string) target {
 	return target{network: "tcp", addrs: []string{"127.0.0.1:" + port, "[::1]:" + port}, path: health}
 }
 
-// fromURL returns the target of -url. Its errors repeat nothing of it: any part may
-// be a password.
+// fromURL returns the target of -url. Its errors repeat nothing of it: any part may be a password.
 func fromURL(raw string) (target, error) {
 	if rest, ok := strings.CutPrefix(raw, "unix://"); ok {
 		return fromSocket(rest)

@@ -20,14 +20,12 @@ type late struct{ what string }
 
 func (l late) Error() string { return l.what + " in time" }
 
-// within runs f with a deadline and always returns: an error if f panics, a signal
-// comes, or f ignores its deadline. It does not wait for such an f: the process
-// ends next.
+// within runs f with a deadline and always returns: an error if f panics, a signal comes, or f ignores its deadline. It
+// does not wait for such an f: the process ends next.
 //
-// Some faults end a Go process with exit code 2 all the same: a fatal error of the
-// runtime (out of memory, no new thread, stack overflow, malformed GOMEMLIMIT), and
-// a panic in an init or in a goroutine that is not ours. ask starts no such
-// goroutine that outlives a connect.
+// Some faults end a Go process with exit code 2 all the same: a fatal error of the runtime (out of memory, no new
+// thread, stack overflow, malformed GOMEMLIMIT), and a panic in an init or in a goroutine that is not ours. ask starts
+// no such goroutine that outlives a connect.
 func within(limit time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -105,8 +105,7 @@ func (s *Snapshot) failures() map[string]string {
 	return all
 }
 
-// readyWithout is whether the service is ready without what is excluded. If strict, a check that degrades counts
-// too.
+// readyWithout is whether the service is ready without what is excluded. If strict, a check that degrades counts too.
 func (s *Snapshot) readyWithout(strict bool, exclude ...string) bool {
 	fails := func(c CheckHistory) bool {
 		return c.failing() && (strict || c.OnFailure != Degrade) && !slices.Contains(exclude, c.Name)

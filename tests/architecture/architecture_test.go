@@ -1,5 +1,4 @@
-// Package architecture holds the code to the paragraph of docs/design.md that
-// says who may import what.
+// Package architecture holds the code to the paragraph of docs/design.md that says who may import what.
 package architecture
 
 import (

@@ -167,8 +167,7 @@ func newRun(t *testing.T, url string) run {
 	}
 }
 
-// wants makes one run that must give this error, or none. It has ample time
-// where it is not to use it up.
+// wants makes one run that must give this error, or none. It has ample time where it is not to use it up.
 func wants(t *testing.T, run run, want string) {
 	t.Helper()
 	patience := ample

@@ -1,8 +1,7 @@
 //go:build linux
 
-// Package dependencies watches real servers with the real service. It knows
-// the service by its environment variables and its answers, and the checks of
-// dependencies by their URLs.
+// Package dependencies watches real servers with the real service. It knows the service by its environment variables
+// and its answers, and the checks of dependencies by their URLs.
 package dependencies
 
 import (
@@ -35,8 +34,7 @@ type server interface {
 	stop()
 }
 
-// The published defaults of every check, and how far attempts to connect are
-// spaced while a server is away.
+// The published defaults of every check, and how far attempts to connect are spaced while a server is away.
 const (
 	interval, timeout, failAfter = 2 * time.Second, time.Second, 2
 	backoff                      = 5 * time.Second

@@ -16,8 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// own is a server of this process, which can be stopped and started like a
-// program.
+// own is a server of this process, which can be stopped and started like a program.
 type own struct {
 	*testing.T
 	addr  string

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// dependencyFaults are of another service that this one watches. They are said,
-// and cost this container nothing.
+// dependencyFaults are of another service that this one watches. They are said, and cost this container nothing.
 var dependencyFaults = []fault{
 	dependency("a dependency hangs", "", func(r *http.Request) int {
 		<-r.Context().Done()
@@ -35,8 +34,7 @@ func flap() func(*http.Request) int {
 	}
 }
 
-// dependency answers 200 until it falls ill, and then what ill says; nil: it
-// takes no connection.
+// dependency answers 200 until it falls ill, and then what ill says; nil: it takes no connection.
 func dependency(name, unseen string, ill func(*http.Request) (status int)) fault {
 	f := fault{name: name, want: want{health: 200, check: "users", restart: serves, unseen: unseen}}
 	var isIll atomic.Bool

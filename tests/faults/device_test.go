@@ -18,9 +18,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// device is a file in a FUSE file system of this process, made to stand under a
-// loop device: a disk that fails or hangs when it is told to. It dies with this
-// process, and what hangs in it then ends with an I/O error.
+// device is a file in a FUSE file system of this process, made to stand under a loop device: a disk that fails or hangs
+// when it is told to. It dies with this process, and what hangs in it then ends with an I/O error.
 type device struct {
 	fs.Inode
 	image *os.File

@@ -1,9 +1,8 @@
 //go:build linux
 
-// Package faults is the fault table: real faults of files, disks, time and
-// surroundings under the real binaries, what these said and did, and what was
-// lost. It writes docs/faults.md. It knows the service by its HTTP answers, its
-// log, its exit codes and the layout of its file, and no package of it.
+// Package faults is the fault table: real faults of files, disks, time and surroundings under the real binaries, what
+// these said and did, and what was lost. It writes docs/faults.md. It knows the service by its HTTP answers, its log,
+// its exit codes and the layout of its file, and no package of it.
 package faults
 
 import (
@@ -88,8 +87,7 @@ func TestFaultTable(t *testing.T) {
 	writeDocument(t, running, starts)
 }
 
-// onlyRows is FAULT_TABLE_ONLY, a regular expression: the rows to play. The
-// document is not written then.
+// onlyRows is FAULT_TABLE_ONLY, a regular expression: the rows to play. The document is not written then.
 var onlyRows = os.Getenv("FAULT_TABLE_ONLY")
 
 func only[F any](all []F, name func(F) string) []F {

@@ -18,8 +18,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// requestLimit is the request deadline of the service and a second more: a
-// request that takes longer hangs.
+// requestLimit is the request deadline of the service and a second more: a request that takes longer hangs.
 const requestLimit = 6 * time.Second
 
 // seedsRead is how many of the seeded accounts the reader asks for. The others

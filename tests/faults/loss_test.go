@@ -33,8 +33,7 @@ func (l loss) String() string {
 	return text
 }
 
-// compare holds the accounts of a service to what this load wrote and to the
-// seeds.
+// compare holds the accounts of a service to what this load wrote and to the seeds.
 func (l *load) compare(url string, seeds int) (lost loss) {
 	want := make(map[string]account, seeds+len(l.acked))
 	for n := range seeds {
@@ -65,8 +64,7 @@ func (l *load) compare(url string, seeds int) (lost loss) {
 	return lost
 }
 
-// each asks for these accounts one by one, some at once. What can't be read is
-// counted and left out of there.
+// each asks for these accounts one by one, some at once. What can't be read is counted and left out of there.
 func (l *load) each(url string, want map[string]account) (there map[string]account, lost loss) {
 	at := newLoad(url) // what it is told is no answer to a client
 	defer at.client.CloseIdleConnections()

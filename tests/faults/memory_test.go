@@ -12,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pageOut drops the file's pages from the map of the process and from the
-// caches, as a machine short of memory does: what is read next comes from the
-// device. Dropping the caches alone leaves every mapped page where it is.
+// pageOut drops the file's pages from the map of the process and from the caches, as a machine short of memory does:
+// what is read next comes from the device. Dropping the caches alone leaves every mapped page where it is.
 func (s *scene) pageOut() {
 	f, err := os.Open(s.path)
 	s.must(err)

@@ -45,8 +45,7 @@ func start(t *testing.T, path string, as *syscall.Credential, limit time.Duratio
 	return r
 }
 
-// restart starts the service again where it was, and after the repair if there
-// is one, and counts what is lost.
+// restart starts the service again where it was, and after the repair if there is one, and counts what is lost.
 func (s *scene) restart() {
 	if s.svc.Running() && !s.want.stuck {
 		s.row.restart = "not tried: the first process is still there"

@@ -160,8 +160,7 @@ func (s *scene) watchHealth() {
 	}
 }
 
-// others asks /ready and the probe, which follow /health, and returns the exit
-// code of the probe.
+// others asks /ready and the probe, which follow /health, and returns the exit code of the probe.
 func (s *scene) others() (code int) {
 	s.row.ready = s.svc.ask("/ready").String()
 	code, line := s.svc.probe()

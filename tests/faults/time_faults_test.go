@@ -121,8 +121,7 @@ func (s *scene) limitFiles(n int) {
 	s.must(unix.Prlimit(s.svc.Cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
 
-// watchExhausted holds more connections than the process may have and looks
-// whether it comes back when they are gone.
+// watchExhausted holds more connections than the process may have and looks whether it comes back when they are gone.
 func (s *scene) watchExhausted() {
 	var conns []net.Conn
 	for range 200 {

@@ -24,8 +24,7 @@ const (
 	burstRate = 5000 // requests a second
 )
 
-// noRestart does to two services what a restart can't mend, all at once, and
-// wants the same containers in the end.
+// noRestart does to two services what a restart can't mend, all at once, and wants the same containers in the end.
 func noRestart(d docker, i image) {
 	needRoot(d.t)
 	peers := newPeers(d)
@@ -107,8 +106,7 @@ func (s *stack) wantCheck(check string, want int) {
 	})
 }
 
-// wantNoRoom writes until it is told that the disk is full: the first writes can
-// still find room in the file itself.
+// wantNoRoom writes until it is told that the disk is full: the first writes can still find room in the file itself.
 func (s *stack) wantNoRoom() {
 	s.t.Helper()
 	n := 0
@@ -127,8 +125,7 @@ func (s *stack) wantNoRoom() {
 	s.wantAccount(s.url, "10000", "Kept")
 }
 
-// wantSameTask wants that a task is the only one ever: one that was unhealthy
-// would have been replaced.
+// wantSameTask wants that a task is the only one ever: one that was unhealthy would have been replaced.
 func (s *stack) wantSameTask(k task) {
 	s.t.Helper()
 	all, err := s.tasks()
@@ -153,8 +150,7 @@ func (s *stack) wantNoRights(k task) {
 	}
 }
 
-// peers are two dependencies on this machine: one that goes down, and one that
-// is slow.
+// peers are two dependencies on this machine: one that goes down, and one that is slow.
 type peers struct {
 	down, slow *http.Server
 	isSlow     atomic.Bool
@@ -195,8 +191,7 @@ func serve(d docker, address string, handle http.HandlerFunc) *http.Server {
 
 func freeAddress(d docker) string { return net.JoinHostPort(gateway(d), fmt.Sprint(harness.Port(d.t))) }
 
-// gateway is this machine's address that tasks can reach, and that is not
-// served by the engine's proxy.
+// gateway is this machine's address that tasks can reach, and that is not served by the engine's proxy.
 func gateway(d docker) string {
 	d.t.Helper()
 	return d.run("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "docker_gwbridge")
@@ -212,8 +207,7 @@ func (d docker) secret(value string) string {
 	return name
 }
 
-// burst asks url at burstRate, and returns the rate that came true and how many
-// answers were missing or not 200.
+// burst asks url at burstRate, and returns the rate that came true and how many answers were missing or not 200.
 func (d docker) burst(url string) (rate float64, bad int64) {
 	const clients = 100
 	var asked, failed atomic.Int64

@@ -10,8 +10,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// compose is the command that this machine has: the engine's plugin, or the
-// older program of its own.
+// compose is the command that this machine has: the engine's plugin, or the older program of its own.
 func (d docker) compose() []string {
 	if _, err := d.try("compose", "version"); err == nil {
 		return []string{"docker", "compose"}
@@ -22,8 +21,7 @@ func (d docker) compose() []string {
 	return []string{"docker-compose"}
 }
 
-// composeOneMachine is the way of a machine without a Swarm: up, down, and up
-// again with the accounts that were there.
+// composeOneMachine is the way of a machine without a Swarm: up, down, and up again with the accounts that were there.
 func composeOneMachine(d docker, i image) {
 	project, port := unique("compose"), fmt.Sprint(harness.Port(d.t))
 	words := append(d.compose(), "--file", filepath.Join(root, "configs", "compose.yml"), "--project-name", project)

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// twoTasksOnOneVolume starts a second service on the volume of the first, as an
-// update with start-first would.
+// twoTasksOnOneVolume starts a second service on the volume of the first, as an update with start-first would.
 func twoTasksOnOneVolume(d docker, i image) {
 	s := newStack(d)
 	s.deploy(i.name)

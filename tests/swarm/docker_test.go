@@ -1,6 +1,5 @@
-// Package swarm proves the way into production: the image that the Dockerfile
-// makes, the stack file, and Swarm replacing a container that went unhealthy.
-// It knows the docker command and the service's HTTP answers, nothing else.
+// Package swarm proves the way into production: the image that the Dockerfile makes, the stack file, and Swarm
+// replacing a container that went unhealthy. It knows the docker command and the service's HTTP answers, nothing else.
 // The tests on the text of the files need no engine and always run.
 package swarm
 
@@ -48,9 +47,8 @@ type docker struct {
 	ctx context.Context
 }
 
-// needDocker gives the engine to a test that was asked for by SWARM_TEST=1,
-// and skips it otherwise. Asked for and not there is a failure, so that a CI
-// machine that lost its engine does not stay green.
+// needDocker gives the engine to a test that was asked for by SWARM_TEST=1, and skips it otherwise. Asked for and not
+// there is a failure, so that a CI machine that lost its engine does not stay green.
 func needDocker(t *testing.T) docker {
 	t.Helper()
 	if os.Getenv("SWARM_TEST") != "1" {
@@ -116,8 +114,7 @@ func (d docker) undo(args ...string) {
 	})
 }
 
-// logs is all that the docker command says, which gives a container's standard
-// error as its own.
+// logs is all that the docker command says, which gives a container's standard error as its own.
 func (d docker) logs(args ...string) string {
 	d.t.Helper()
 	out, err := d.tryLogs(args...)
@@ -153,8 +150,7 @@ func tail(b *bytes.Buffer) string {
 	return b.String()
 }
 
-// initSwarm makes this engine a Swarm of one, on loopback, if it is in none,
-// and undoes exactly that after the test.
+// initSwarm makes this engine a Swarm of one, on loopback, if it is in none, and undoes exactly that after the test.
 func (d docker) initSwarm() {
 	if state := d.run("info", "--format", "{{.Swarm.LocalNodeState}}"); state != "inactive" {
 		d.t.Logf("the engine is in a Swarm already (%s): it stays there", state)
@@ -182,8 +178,7 @@ func unique(what string) string {
 	return fmt.Sprintf("accountservice-test-%s-%06x", what, rand.N(1<<24))
 }
 
-// eventually asks until ok holds, the limit is over or the test is interrupted.
-// What ok says last is in the failure.
+// eventually asks until ok holds, the limit is over or the test is interrupted. What ok says last is in the failure.
 func (d docker) eventually(limit time.Duration, what string, ok func() (bool, string)) {
 	d.t.Helper()
 	harness.Must(d.t, waitFor(d.ctx, limit, what, ok))

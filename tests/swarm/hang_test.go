@@ -16,9 +16,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// hangingDisk is a folder in a FUSE file system of this process where fsync
-// never returns while it is told to hang, as with a storage that went away: who
-// commits then waits until it is killed.
+// hangingDisk is a folder in a FUSE file system of this process where fsync never returns while it is told to hang, as
+// with a storage that went away: who commits then waits until it is killed.
 type hangingDisk struct {
 	dir   string
 	hangs atomic.Bool

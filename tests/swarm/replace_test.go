@@ -208,8 +208,7 @@ func (s *stack) onVolume(script string, more ...string) {
 	s.run(append(args, baseName(s.t), "sh", "-c", script)...)
 }
 
-// shutListener shuts down the listening socket of the service: there is nothing
-// in the container that could do it.
+// shutListener shuts down the listening socket of the service: there is nothing in the container that could do it.
 func (s *stack) shutListener(k task) {
 	needRoot(s.t)
 	harness.Must(s.t, harness.ShutListener(s.containerOf(k).State.Pid))
@@ -222,8 +221,7 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// dataFrom is a piece of stack file that puts a folder of this machine where
-// the volume is.
+// dataFrom is a piece of stack file that puts a folder of this machine where the volume is.
 func dataFrom(dir string) string {
 	return fmt.Sprintf("services:\n  accountservice:\n    volumes:\n      - {type: bind, source: %q, target: /data}\n", dir)
 }

@@ -125,8 +125,7 @@ func (s *stack) tasks() (all []task, err error) {
 	return all, err
 }
 
-// healthyTask waits until a task that is not among these runs, and its
-// container is healthy.
+// healthyTask waits until a task that is not among these runs, and its container is healthy.
 func (s *stack) healthyTask(not ...string) (found task) {
 	s.t.Helper()
 	s.eventually(patience, "a healthy task", func() (bool, string) {
@@ -167,8 +166,7 @@ func (s *stack) unhealthyAt(k task, since time.Time) (at time.Time) {
 	return at
 }
 
-// end waits until Swarm has seen the end of a task, and returns it with the
-// time at which its process ended.
+// end waits until Swarm has seen the end of a task, and returns it with the time at which its process ended.
 func (s *stack) end(k task) (task, time.Time) {
 	s.t.Helper()
 	var now task
@@ -191,8 +189,7 @@ func (s *stack) containerOf(k task) container {
 	return s.container(k.Status.ContainerStatus.ContainerID)
 }
 
-// probeLine is what the last probe that failed said, the one line that docker
-// inspect shows.
+// probeLine is what the last probe that failed said, the one line that docker inspect shows.
 func (s *stack) probeLine(k task) string {
 	s.t.Helper()
 	for _, p := range slices.Backward(s.containerOf(k).State.Health.Log) {

@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// TestSwarm plays the stories of a deployment on a real Swarm. Most of them
-// wait most of the time, and so go beside each other; those that measure load
-// have the machine for themselves.
+// TestSwarm plays the stories of a deployment on a real Swarm. Most of them wait most of the time, and so go beside
+// each other; those that measure load have the machine for themselves.
 func TestSwarm(t *testing.T) {
 	d := needDocker(t)
 	i := builtImage(d)

@@ -17,8 +17,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// serviceFile is the part of a stack or compose file whose values depend on
-// each other or on other files.
+// serviceFile is the part of a stack or compose file whose values depend on each other or on other files.
 type serviceFile struct {
 	Image       string
 	User        string

@@ -84,9 +84,8 @@ func (s *stack) serves(image string, n int) (bool, string) {
 	return n == 0, fmt.Sprint(all, err)
 }
 
-// wantRolledBack waits until Swarm has taken a release back, and wants the old
-// one to serve what it had. It measures how long that took since a moment, and
-// wants docker service ps to say why of the task that was the release.
+// wantRolledBack waits until Swarm has taken a release back, and wants the old one to serve what it had. It measures
+// how long that took since a moment, and wants docker service ps to say why of the task that was the release.
 func (s *stack) wantRolledBack(i image, bad string, since time.Time, name, which, want string) {
 	s.t.Helper()
 	s.eventually(patience, "a rollback that begins", func() (bool, string) {
@@ -142,8 +141,7 @@ func sickRelease(d docker, i image) {
 		func(s *stack, _ task) { s.onVolume("truncate -s 0 /to/next.db") })
 }
 
-// hungRelease hangs: after the probes all of its grace period passes before
-// Swarm sees a task that failed.
+// hungRelease hangs: after the probes all of its grace period passes before Swarm sees a task that failed.
 func hungRelease(d docker, i image) { lateRelease(d, i, "hangs", "LABEL release=hangs", (*stack).hang) }
 
 // lateRelease is healthy at first, and harmed ten seconds later.
@@ -171,8 +169,7 @@ func (i image) deployBad(d docker, instruction string) (s *stack, bad string, ol
 	return s, bad, old
 }
 
-// updateReplicas updates two replicas behind HAProxy under steady load:
-// not one request may fail, or need a second try.
+// updateReplicas updates two replicas behind HAProxy under steady load: not one request may fail, or need a second try.
 func updateReplicas(d docker, i image) {
 	balancer, next := d.haproxyImage(), d.release(i, "LABEL release=next")
 	config := d.strictConfig()
@@ -221,8 +218,7 @@ func (d docker) strictConfig() (file string) {
 	return file
 }
 
-// haproxyImage puts this machine's HAProxy into an image: Debian's own is not
-// to be had without a registry.
+// haproxyImage puts this machine's HAProxy into an image: Debian's own is not to be had without a registry.
 func (d docker) haproxyImage() string {
 	d.t.Helper()
 	program, err := exec.LookPath("haproxy")

@@ -69,8 +69,7 @@ func (w *watch) seen(health bool, after time.Time) (all []sight) {
 	return all
 }
 
-// slowestHealth is the longest that an answer of /health took, and how many of
-// all were not 200.
+// slowestHealth is the longest that an answer of /health took, and how many of all were not 200.
 func (w *watch) slowestHealth() (slowest time.Duration, all, bad int) {
 	for _, s := range w.seen(true, time.Time{}) {
 		all++
@@ -101,8 +100,7 @@ func every(pause time.Duration, f func()) (stop func()) {
 	return sync.OnceFunc(func() { close(end); <-ended })
 }
 
-// load is steady: each client has a connection of its own that it keeps, and a
-// pause between two requests.
+// load is steady: each client has a connection of its own that it keeps, and a pause between two requests.
 type load struct {
 	url          string
 	asked, wrong atomic.Int64
@@ -113,8 +111,7 @@ type load struct {
 	lastWrong    time.Time
 }
 
-// run starts clients of which writers put new accounts and the others read one.
-// stop ends and waits for them.
+// run starts clients of which writers put new accounts and the others read one. stop ends and waits for them.
 func (l *load) run(t *testing.T, readers, writers int, pause time.Duration) (stop func()) {
 	t.Helper()
 	var stops []func()

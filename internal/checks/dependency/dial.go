@@ -23,8 +23,7 @@ func (t *target) connect(ctx context.Context, at *phase) (*session, error) {
 	return s, nil
 }
 
-// resolver asks the system's name servers and closes their sockets when ctx ends: Go's own would keep them
-// for its 5 s.
+// resolver asks the system's name servers and closes their sockets when ctx ends: Go's own would keep them for its 5 s.
 func resolver(ctx context.Context) *net.Resolver {
 	return &net.Resolver{
 		PreferGo: true,

@@ -14,8 +14,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// spoken is how each kind is asked and how a server of it begins: enough for a
-// peer to misbehave at each place.
+// spoken is how each kind is asked and how a server of it begins: enough for a peer to misbehave at each place.
 var spoken = map[string]struct {
 	url      string // with one %s for the address
 	silent   string // the phase in which it waits for the first byte
@@ -87,8 +86,7 @@ func TestFaultsOfEachKind(t *testing.T) {
 	}
 }
 
-// failing makes some runs that must all fail, in time, with one of these words,
-// no password, and one connection.
+// failing makes some runs that must all fail, in time, with one of these words, no password, and one connection.
 func failing(t *testing.T, p *peer, url, want string) {
 	t.Helper()
 	timeout, times := ample, 3
@@ -119,8 +117,7 @@ func failing(t *testing.T, p *peer, url, want string) {
 	}
 }
 
-// settled counts the goroutines once those that are about to end have ended, as
-// those of the tests before.
+// settled counts the goroutines once those that are about to end have ended, as those of the tests before.
 func settled() int {
 	least := runtime.NumGoroutine()
 	for quiet := 0; quiet < 20; quiet++ {
