@@ -1,7 +1,6 @@
 package config
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +8,6 @@ import (
 
 	"accountservice/tests/harness"
 )
-
-var update = flag.Bool("update", false, "write what Load says of each bad file; read the difference before it is believed")
 
 // Each testdata/NAME.yaml is a mistake; NAME.want is all that Load says of it.
 func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
@@ -25,7 +22,7 @@ func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
 				t.Fatal("got no fault")
 			}
 			wanted := strings.TrimSuffix(file, ".yaml") + ".want"
-			if *update {
+			if *harness.Update {
 				harness.Must(t, os.WriteFile(wanted, []byte(err.Error()+"\n"), 0o644))
 			}
 			want, readErr := os.ReadFile(wanted)

@@ -3,7 +3,6 @@ package docs
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -18,8 +17,6 @@ const (
 	end      = "<!-- /settings -->"
 )
 
-var update = flag.Bool("update", false, "write the table of settings")
-
 func TestSettingsTableIsTheCodes(t *testing.T) {
 	text, err := os.ReadFile(document)
 	harness.Must(t, err)
@@ -33,7 +30,7 @@ func TestSettingsTableIsTheCodes(t *testing.T) {
 	if table == want.String() {
 		return
 	}
-	if !*update {
+	if !*harness.Update {
 		t.Fatal("the table of settings is old: run make settings")
 	}
 	harness.Must(t, os.WriteFile(document, []byte(head+begin+want.String()+end+tail), 0o644))
