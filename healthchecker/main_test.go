@@ -21,9 +21,8 @@ import (
 )
 
 const (
-	healthy  = `{"status":"OK","component":{"name":"accountservice","version":"1"},"ready":true,"checks":{"bolt":{"status":"ok","on_failure":"restart"}}}`
-	degraded = `{"status":"Partially Available","failures":{"disk":"nearly full"},"component":{"name":"accountservice"},"checks":{"disk":{"status":"failing","on_failure":"degrade"}}}`
-	sick     = `{"status":"Unavailable","failures":{"bolt":"file replaced","another":"refused","disk":"nearly full"},"component":{"name":"accountservice"},
+	healthy = `{"status":"OK","component":{"name":"accountservice","version":"1"},"ready":true,"checks":{"bolt":{"status":"ok","on_failure":"restart"}}}`
+	sick    = `{"status":"Unavailable","failures":{"bolt":"file replaced","another":"refused","disk":"nearly full"},"component":{"name":"accountservice"},
 		"checks":{"another":{"status":"failing","on_failure":"degrade","error":"refused"},"disk":{"status":"failing","on_failure":"degrade"},
 		"bolt":{"status":"failing","on_failure":"restart","error":"file replaced"},"calm":{"status":"ok","on_failure":"restart"}}}`
 )

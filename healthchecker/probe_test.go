@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,56 +16,25 @@ import (
 	"accountservice/tests/harness"
 )
 
+// A case is how the service is asked, and the code and the body of its answer.
 func TestVerdictOnAnAnswer(t *testing.T) {
-	anyURL, named := []string{"-url"}, []string{"-component=vip", "-url"}
-	for name, row := range map[string]struct {
-		args  []string // before the URL; none: -port
-		code  int
-		body  string
-		words []string // none: healthy
-	}{
-		"ok":                         {nil, 200, healthy, nil},
-		"partially available":        {nil, 200, degraded, nil},
-		"other 2xx":                  {nil, 206, healthy, nil},
-		"unavailable":                {nil, 503, sick, []string{"Unavailable: bolt (restart): file replaced; another (degrade): refused; disk (degrade): nearly full\n"}},
-		"unavailable with 200":       {nil, 200, sick, []string{"Unavailable: bolt (restart): file replaced"}},
-		"unknown status":             {nil, 200, strings.Replace(healthy, "OK", "Fine", 1), []string{`its status is "Fine"`}},
-		"ok with 503":                {nil, 503, healthy, []string{"answers 503 Service Unavailable"}},
-		"health-go alone":            {nil, 503, `{"status":"Unavailable","failures":{"b":"two","a":"one"},"component":{"name":"accountservice"}}`, []string{"Unavailable: a: one; b: two\n"}},
-		"text only at the check":     {nil, 503, `{"status":"Unavailable","component":{"name":"accountservice"},"checks":{"bolt":{"status":"hung","on_failure":"restart"}}}`, []string{"bolt (restart): hung"}},
-		"other component":            {nil, 200, `{"status":"OK","component":{"name":"vipservice"}}`, []string{`answer is from "vipservice", not accountservice`}},
-		"other component, sick":      {nil, 503, `{"status":"Unavailable","component":{"name":"vipservice"}}`, []string{`answer is from "vipservice", not accountservice`}},
-		"no component":               {nil, 200, `{"status":"OK"}`, []string{"names no component"}},
-		"not JSON":                   {nil, 200, "<html>It works!</html>", []string{"answers 200 OK, but not with accountservice's health JSON"}},
-		"JSON and more":              {nil, 200, healthy + "x", []string{"not with accountservice's health JSON"}},
-		"no object":                  {nil, 200, "[]", []string{"not with accountservice's health JSON"}},
-		"null":                       {nil, 200, "null", []string{"names no component"}},
-		"nothing":                    {nil, 204, "", []string{"answers 204 No Content"}},
-		"not found":                  {nil, 404, "no such page", []string{"answers 404 Not Found\n"}},
-		"problem details":            {nil, 503, `{"title":"Unavailable","status":503,"detail":"starting"}`, []string{"answers 503 Service Unavailable: starting\n"}},
-		"control characters":         {nil, 503, `{"status":"Unavailable","failures":{"a\nb":"x\r\n\u001b[31my\u202e\u0000z"},"component":{"name":"accountservice"}}`, []string{"a b: x [31my z\n"}},
-		"unauthorized, without JSON": {nil, 401, "", []string{"answers 401 Unauthorized"}},
-
-		"any url":                     {anyURL, 200, "pong", nil},
-		"any url, nothing":            {anyURL, 204, "", nil},
-		"any url, sick":               {anyURL, 200, sick, nil},
-		"any url, 500":                {anyURL, 500, "", []string{"answers 500 Internal Server Error"}},
-		"any url, 503":                {anyURL, 503, sick, []string{"Unavailable: bolt (restart): file replaced"}},
-		"any url, problem":            {anyURL, 503, `{"status":503}`, []string{"answers 503 Service Unavailable"}},
-		"named component":             {named, 200, `{"status":"OK","component":{"name":"vip"}}`, nil},
-		"named component, not JSON":   {named, 200, "pong", []string{"not with vip's health JSON"}},
-		"named component, other name": {named, 200, healthy, []string{`answer is from "accountservice", not vip`}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t, row.code, row.body)
-			args := append(row.args, s.URL+"/health")
-			if row.args == nil {
-				args = []string{"-port=" + portOf(t, s.Listener.Addr())}
-			}
-			code, out := probed(t, limit, args, nil)
-			wantVerdict(t, code, out, row.words)
-		})
-	}
+	harness.Cases(t, "testdata/answers.txt", func(t *testing.T, lines []string) string {
+		code, err := strconv.Atoi(lines[1])
+		harness.Must(t, err)
+		s := serve(t, code, lines[2])
+		addr := s.Listener.Addr()
+		args := append(strings.Fields(lines[0]), s.URL+"/health")
+		if lines[0] == "-port" {
+			args[1] = portOf(t, addr)
+		}
+		exit, out := probed(t, limit, args, nil)
+		if exit == 0 {
+			wantHealthy(t, exit, out)
+			return ""
+		}
+		wantSick(t, exit, out)
+		return strings.ReplaceAll(strings.TrimSuffix(out, "\n"), addr.String(), "ADDR")
+	})
 }
 
 func TestURLIsAskedAsItStands(t *testing.T) {

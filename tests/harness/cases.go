@@ -11,8 +11,8 @@ import (
 // Update is true if a test is to write what it would compare; read the difference before it is believed.
 var Update = flag.Bool("update", false, "write what tests compare: cases, tables, expected faults")
 
-// Cases plays each case of a file. Cases have an empty line between them: # and a name, lines, in Go's quotes if they do
-// not print, and, behind a tab, what play must make of them.
+// Cases plays each case of a file. Cases have an empty line between them: # and a name, unless the first line is that,
+// lines, in Go's quotes if they do not print, and, behind a tab, what play must make of them.
 func Cases(t *testing.T, file string, play func(t *testing.T, lines []string) string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -20,9 +20,12 @@ func Cases(t *testing.T, file string, play func(t *testing.T, lines []string) st
 	var played []string
 	for text := range strings.SplitSeq(strings.TrimSuffix(string(content), "\n"), "\n\n") {
 		asked, want, _ := strings.Cut(text, "\n\t")
-		name, rest, _ := strings.Cut(asked, "\n")
-		t.Run(strings.TrimPrefix(name, "# "), func(t *testing.T) {
-			lines := strings.Split(rest, "\n")
+		lines := strings.Split(asked, "\n")
+		name, named := strings.CutPrefix(lines[0], "# ")
+		if named {
+			lines = lines[1:]
+		}
+		t.Run(name, func(t *testing.T) {
 			for i, line := range lines {
 				if plain, err := strconv.Unquote(line); err == nil {
 					lines[i] = plain
