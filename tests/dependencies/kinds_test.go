@@ -83,7 +83,7 @@ func TestTenKindsByEnvironmentVariablesAlone(t *testing.T) {
 		if red > bound {
 			t.Errorf("%s: red %v after its stop, want %v", name, red, bound)
 		}
-		why := s.checks()[name].Error
+		why := s.Health().Checks[name].Error
 		servers[i].start()
 		back := s.await(name, "ok", 30*time.Second+backoff+2*interval)
 		lines[i] = fmt.Sprintf("%-13s %6.2f %6.2f %6.2f   %s", name, green.Seconds(), red.Seconds(), back.Seconds(), why)

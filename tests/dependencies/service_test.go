@@ -3,9 +3,7 @@
 package dependencies
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,36 +19,14 @@ type service struct {
 	*harness.Process
 }
 
-// check is what /health says of one.
-type check struct {
-	Status string `json:"status"`
-	Error  string `json:"error"`
-}
+// built is the folder of the programs.
+var built string
 
-// binaries is the folder of what is built, once for all tests.
-var binaries string
-
-func TestMain(m *testing.M) {
-	if !wanted {
-		os.Exit(m.Run())
-	}
-	var err error
-	if binaries, err = os.MkdirTemp("", "dependencies-"); err == nil {
-		err = harness.Build(binaries)
-	}
-	code := 1
-	if err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.RemoveAll(binaries)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Main(m, wanted, "dependencies-", &built) }
 
 func startService(t *testing.T, env ...string) *service {
 	t.Helper()
-	p := harness.Start(t, exec.Command(filepath.Join(binaries, "accountservice")), filepath.Join(t.TempDir(), "accounts.db"), env...)
+	p := harness.Start(t, exec.Command(filepath.Join(built, "bin/accountservice")), t.TempDir()+"/accounts.db", env...)
 	t.Cleanup(func() {
 		if strings.Contains(p.Log.String(), "hunter2") {
 			t.Error("a password is in the log")
@@ -59,23 +35,12 @@ func startService(t *testing.T, env ...string) *service {
 	return &service{t, p}
 }
 
-// checks is what /health says now, or nothing.
-func (s *service) checks() map[string]check {
-	var answer struct {
-		Checks map[string]check `json:"checks"`
-	}
-	if _, body := s.Get("/health"); json.Unmarshal([]byte(body), &answer) != nil {
-		return nil
-	}
-	return answer.Checks
-}
-
 // await returns how long it took until a check had this status.
 func (s *service) await(name, status string, limit time.Duration) time.Duration {
 	s.Helper()
 	began := time.Now()
 	if err := harness.Eventually(limit, func() error {
-		if now := s.checks()[name]; now.Status != status {
+		if now := s.Health().Checks[name]; now.Status != status {
 			return fmt.Errorf("%s is %q (%s), want %s within %v", name, now.Status, now.Error, status, limit)
 		}
 		return nil

@@ -8,7 +8,6 @@ package faults
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
@@ -22,31 +21,11 @@ import (
 var root string
 
 func TestMain(m *testing.M) {
-	if os.Getenv("FAULT_TABLE") != "1" && os.Getenv(quietFor)+os.Getenv(soakFor) == "" {
-		os.Exit(m.Run())
+	wanted := os.Getenv("FAULT_TABLE") == "1" || os.Getenv(quietFor)+os.Getenv(soakFor) != ""
+	if wanted {
+		removeLeftovers()
 	}
-	code, err := 1, setUp()
-	if err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.RemoveAll(root)
-	os.Exit(code)
-}
-
-// setUp clears what an earlier run left and builds the programs.
-func setUp() (err error) {
-	removeLeftovers()
-	if root, err = os.MkdirTemp("", fmt.Sprint(prefix, os.Getpid(), "-")); err != nil {
-		return err
-	}
-	// one row runs the service as another user, who must be able to come here
-	if err := os.Chmod(root, 0o755); err != nil {
-		return err
-	}
-	binaries = filepath.Join(root, "bin")
-	return harness.Build(binaries)
+	harness.Main(m, wanted, fmt.Sprint(prefix, os.Getpid(), "-"), &root)
 }
 
 // atOnce is how many rows are played side by side. Each one mostly waits.

@@ -21,9 +21,6 @@ import (
 	"accountservice/tests/harness"
 )
 
-// binaries is the folder of the two programs, built once by TestMain.
-var binaries string
-
 // service is a running accountservice.
 type service struct{ *harness.Process }
 
@@ -31,7 +28,7 @@ type service struct{ *harness.Process }
 // only the address differs, and what env says. as, if not nil, is its user.
 func startService(t *testing.T, path string, as *syscall.Credential, env ...string) *service {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries, "accountservice"))
+	cmd := exec.Command(filepath.Join(root, "bin/accountservice"))
 	cmd.Dir = "/" // a working directory in the place would keep it mounted
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	return &service{harness.Start(t, cmd, path, env...)}
@@ -39,18 +36,9 @@ func startService(t *testing.T, path string, as *syscall.Credential, env ...stri
 
 // answer is what /health or /ready said, or why it said nothing.
 type answer struct {
-	code      int    // 0 when there was no answer
-	silence   string // why not
-	Status    string
-	Timestamp time.Time
-	Failures  map[string]string
-	Checks    map[string]struct {
-		Status      string
-		OnFailure   string    `json:"on_failure"`
-		LastSuccess time.Time `json:"last_success"`
-		Error       string
-		Warning     string
-	}
+	code    int    // 0 when there was no answer
+	silence string // why not
+	harness.Health
 }
 
 // probeLimit is the probe's own: an answer that comes later is none.
@@ -130,7 +118,7 @@ func (s *service) healthy(limit time.Duration) error {
 func (s *service) probe() (code int, line string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "healthchecker"), fmt.Sprint("-port=", s.Port))
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin/healthchecker"), fmt.Sprint("-port=", s.Port))
 	out, err := cmd.Output()
 	if err != nil && cmd.ProcessState == nil {
 		return -1, err.Error()

@@ -4,9 +4,11 @@ package harness
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +31,26 @@ func Build(folder string) error {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// Main runs the tests of a package. If they are wanted, it makes a folder before, whose name begins so, and builds both
+// programs into its bin; all users can come there. It is removed after.
+func Main(m *testing.M, wanted bool, name string, folder *string) {
+	os.Exit(func() int {
+		if !wanted {
+			return m.Run()
+		}
+		var err error
+		if *folder, err = os.MkdirTemp("", name); err == nil {
+			defer os.RemoveAll(*folder)
+			err = errors.Join(os.Chmod(*folder, 0o755), Build(filepath.Join(*folder, "bin")))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
 }
 
 // Process is a running service.

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -69,4 +70,27 @@ func Ask(method, url, body string, header ...string) (status int, text string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(content)
+}
+
+// Health is the part of the answer of /health that tests look at.
+type Health struct {
+	Status    string
+	Ready     bool
+	Timestamp time.Time
+	Failures  map[string]string
+	Component struct{ Name, Version string }
+	Checks    map[string]struct {
+		Status, Error, Warning string
+		OnFailure              string    `json:"on_failure"`
+		LastSuccess            time.Time `json:"last_success"`
+		ConsecutiveFailures    int       `json:"consecutive_failures"`
+	}
+}
+
+// Health is what /health says now, or nothing.
+func (p *Process) Health() (h Health) {
+	if _, body := p.Get("/health"); json.Unmarshal([]byte(body), &h) != nil {
+		return Health{}
+	}
+	return h
 }

@@ -45,22 +45,9 @@ func (d docker) rename(url, id, name string) {
 	d.wantAccount(url, id, name)
 }
 
-// health is the part of /health that the tests look at.
-type health struct {
-	Status    string
-	Ready     bool
-	Failures  map[string]string
-	Component struct{ Name, Version string }
-	Checks    map[string]struct {
-		OnFailure           string    `json:"on_failure"`
-		LastSuccess         time.Time `json:"last_success"`
-		ConsecutiveFailures int       `json:"consecutive_failures"`
-	}
-}
-
 func (d docker) wantDetailedHealth(url, version string) {
 	d.t.Helper()
-	var got health
+	var got harness.Health
 	status, body := d.ask(http.MethodGet, url+"/health", "", &got)
 	if status != http.StatusOK || got.Status != "OK" || !got.Ready || len(got.Failures) != 0 {
 		d.t.Errorf("/health: status %d, %s, want 200, OK and ready", status, body)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // twoTasksOnOneVolume starts a second service on the volume of the first, as an update with start-first would.
@@ -123,7 +125,7 @@ func missingVolume(d docker, i image) {
 		d.run(append(append([]string{"run", "--detach", "--name", name, "--publish", "127.0.0.1::6767"}, test.args...), i.name)...)
 		url := "http://" + d.run("port", name, "6767/tcp")
 		d.eventually(patience, "healthy with "+test.how, func() (bool, string) { return d.healthy(name) })
-		var got health
+		var got harness.Health
 		status, body := d.ask(http.MethodGet, url+"/health", "", &got)
 		said, consequence := got.Failures["volume"], got.Checks["volume"].OnFailure
 		if status != http.StatusOK || !strings.Contains(said, test.reason) || consequence != "degrade" {
