@@ -6,18 +6,18 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"accountservice/tests/harness"
+
+	"go.etcd.io/bbolt"
 )
 
 // The layout of bbolt's file, version 2, as its internal/common has it: pages
 // begin with id u64, flags u16, count u16, overflow u32; elements follow.
 const (
 	headerSize  = 16
-	elementSize = 16
-	flagBranch  = 0x01
-	flagLeaf    = 0x02
 	rootField   = 16 // in a meta
 	accountsKey = "AccountBucket"
 )
@@ -124,128 +124,97 @@ func (d *dbFile) flipNewest()     { d.t.Helper(); d.flip(d.newest().at+rootField
 func (d *dbFile) flipOlder()      { d.t.Helper(); d.flip(d.older().at+rootField, 0x01) }
 func (d *dbFile) garbleRoot()     { d.t.Helper(); d.garblePage(d.newest().root) }
 func (d *dbFile) garbleFreelist() { d.t.Helper(); d.garblePage(d.newest().freelist) }
-func (d *dbFile) garbleAccounts() { d.t.Helper(); d.garblePage(d.accountsRoot()) }
 
 // cutInHalf leaves half of the pages that are in use.
 func (d *dbFile) cutInHalf() { d.t.Helper(); d.cut(int64(d.newest().high) / 2 * d.size) }
 
-// page is a page of a tree, whole.
-type page struct {
-	id    uint64
-	flags uint16
-	count int
-	b     []byte
-	at    int64 // its offset in the file
-}
-
-func (d *dbFile) page(id uint64) page {
+// view shows a transaction of bbolt on a copy: the service may have locked the file itself.
+func (d *dbFile) view(f func(tx *bbolt.Tx, accounts *bbolt.Bucket)) {
 	d.t.Helper()
-	at := int64(id) * d.size
-	head := d.read(at, headerSize)
-	order := binary.NativeEndian
-	overflow := int64(order.Uint32(head[12:]))
-	return page{
-		id:    order.Uint64(head),
-		flags: order.Uint16(head[8:]),
-		count: int(order.Uint16(head[10:])),
-		b:     d.read(at, int((1+overflow)*d.size)),
-		at:    at,
-	}
+	path := filepath.Join(d.t.TempDir(), "copy.db")
+	harness.Must(d.t, os.WriteFile(path, d.read(0, int(d.length())), 0o600))
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
+	harness.Must(d.t, err)
+	defer db.Close()
+	harness.Must(d.t, db.View(func(tx *bbolt.Tx) error { f(tx, tx.Bucket([]byte(accountsKey))); return nil }))
 }
 
-// element is one key of a page: with the page below it, or a value.
-type element struct {
-	key, value     []byte
-	keyAt, valueAt int64  // offsets in the file
-	child          uint64 // of a branch
-}
-
-func (p page) element(i int) element {
-	order := binary.NativeEndian
-	start := headerSize + i*elementSize
-	b := p.b[start:]
-	if p.flags&flagBranch != 0 {
-		pos, n := start+int(order.Uint32(b)), int(order.Uint32(b[4:]))
-		return element{key: p.b[pos : pos+n], keyAt: p.at + int64(pos), child: order.Uint64(b[8:])}
-	}
-	pos, n, size := start+int(order.Uint32(b[4:])), int(order.Uint32(b[8:])), int(order.Uint32(b[12:]))
-	return element{
-		key: p.b[pos : pos+n], keyAt: p.at + int64(pos),
-		value: p.b[pos+n : pos+n+size], valueAt: p.at + int64(pos+n),
-	}
-}
-
-// accountsRoot is the root page of the tree of accounts.
-func (d *dbFile) accountsRoot() uint64 {
+func (d *dbFile) garbleAccounts() {
 	d.t.Helper()
-	path := d.descend(d.newest().root, accountsKey)
-	return binary.NativeEndian.Uint64(d.find(path[len(path)-1], accountsKey).value)
+	d.view(func(_ *bbolt.Tx, accounts *bbolt.Bucket) { d.garblePage(uint64(accounts.Root())) })
 }
 
-// descend returns the pages from root to the leaf that holds key.
-func (d *dbFile) descend(root uint64, key string) (path []page) {
+// record is where an account stands.
+type record struct {
+	page     int64 // begins here in the file
+	count    int   // of the page's records
+	key, end int64 // begin of its key and end of its value in the file
+}
+
+// record finds the account far.
+func (d *dbFile) record() (r record) {
 	d.t.Helper()
-	for id := root; ; {
-		p := d.page(id)
-		path = append(path, p)
-		switch {
-		case p.id != id || p.count == 0:
-			d.t.Fatalf("page %d is no page of a tree", id)
-		case p.flags&flagLeaf != 0:
-			return path
-		}
-		for i := range p.count {
-			if e := p.element(i); i == 0 || string(e.key) <= key {
-				id = e.child
+	whole := d.read(0, int(d.length()))
+	d.view(func(tx *bbolt.Tx, accounts *bbolt.Bucket) {
+		content := append([]byte(d.far), accounts.Get([]byte(d.far))...)
+		for r.count == 0 { // pages that are free may have it, too
+			next := bytes.Index(whole[r.end:], content)
+			if next < 0 {
+				d.t.Fatalf("no leaf page has the account %s", d.far)
+			}
+			r.key = r.end + int64(next)
+			r.end = r.key + int64(len(content))
+			info, err := tx.Page(int(r.key / d.size))
+			harness.Must(d.t, err)
+			if info.Type == "leaf" {
+				r.page, r.count = r.key/d.size*d.size, info.Count
 			}
 		}
-	}
-}
-
-// find returns the element of a leaf that has this key.
-func (d *dbFile) find(leaf page, key string) element {
-	d.t.Helper()
-	for i := range leaf.count {
-		if e := leaf.element(i); string(e.key) == key {
-			return e
-		}
-	}
-	d.t.Fatalf("page %d has no key %s", leaf.id, key)
-	return element{}
-}
-
-// leaf returns the page that holds the account far, and its element.
-func (d *dbFile) leaf() (page, element) {
-	d.t.Helper()
-	path := d.descend(d.accountsRoot(), d.far)
-	leaf := path[len(path)-1]
-	return leaf, d.find(leaf, d.far)
+	})
+	return r
 }
 
 // What leads to the account far, damaged.
-func (d *dbFile) garbleLeaf() { d.t.Helper(); leaf, _ := d.leaf(); d.garblePage(leaf.id) }
-func (d *dbFile) flipType()   { d.t.Helper(); leaf, _ := d.leaf(); d.flip(leaf.at+8, 0x04) }
-func (d *dbFile) flipKey()    { d.t.Helper(); _, e := d.leaf(); d.flip(e.keyAt+4, 0x01) }
-func (d *dbFile) flipValue() {
-	d.t.Helper()
-	_, e := d.leaf()
-	d.flip(e.valueAt+int64(len(e.value))-8, 0x01)
-}
+func (d *dbFile) garbleLeaf() { d.t.Helper(); d.garble(d.record().page, d.size) }
+func (d *dbFile) flipType()   { d.t.Helper(); d.flip(d.record().page+8, 0x04) }
+func (d *dbFile) flipKey()    { d.t.Helper(); d.flip(d.record().key+4, 0x01) }
+func (d *dbFile) flipValue()  { d.t.Helper(); d.flip(d.record().end-8, 0x01) }
 
 // flipCount clears the lowest bit of a page's number of records that is set.
 func (d *dbFile) flipCount() {
 	d.t.Helper()
-	leaf, _ := d.leaf()
-	d.flip(leaf.at+10, byte(leaf.count&-leaf.count))
+	r := d.record()
+	d.flip(r.page+10, byte(r.count&-r.count))
 }
 
+// garbleBranch damages the page between the root and the leaf of the account far: of those with its first key or one
+// before it, the last.
 func (d *dbFile) garbleBranch() {
 	d.t.Helper()
-	path := d.descend(d.accountsRoot(), d.far)
-	if len(path) < 3 {
-		d.t.Fatalf("the tree has %d levels", len(path))
+	var branch int64
+	d.view(func(tx *bbolt.Tx, accounts *bbolt.Bucket) {
+		last := ""
+		for id := 2; ; id++ {
+			info, err := tx.Page(id)
+			harness.Must(d.t, err)
+			if info == nil {
+				return
+			}
+			if info.Type != "branch" || id == int(accounts.Root()) {
+				continue
+			}
+			first := int64(id)*d.size + headerSize // element: where its key is from here, and how long
+			element := d.read(first, 8)
+			at, n := binary.NativeEndian.Uint32(element), binary.NativeEndian.Uint32(element[4:])
+			if key := string(d.read(first+int64(at), int(n))); last <= key && key <= d.far {
+				branch, last = int64(id), key
+			}
+		}
+	})
+	if branch == 0 {
+		d.t.Fatal("the tree has fewer than three levels")
 	}
-	d.garblePage(path[1].id)
+	d.garblePage(uint64(branch))
 }
 
 // renameBucket leaves the page of the bucket's name whole, and the bucket another.
