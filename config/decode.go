@@ -41,7 +41,6 @@ func (l *loader) decode(file, environ layer) Config {
 	return c
 }
 
-// parseInto gives the values of a layer to Viper.
 func (l *loader) parseInto(v *viper.Viper, from layer) {
 	for _, key := range slices.Sorted(maps.Keys(from)) {
 		s := from[key]

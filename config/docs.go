@@ -10,7 +10,6 @@ import (
 	"accountservice/configs"
 )
 
-// docsNotes is what holds for every row of the table.
 const docsNotes = "\n`NAME` is a dependency's name: lower-case letters, digits, `_` and `-` in the file. In a variable it\n" +
 	"is in capitals, without `-`: `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USER_API_URL` is the `url` of\n" +
 	"`user_api`. These names are reserved for checks of the service itself, of this version or a later one:\n%s.\n\n" +

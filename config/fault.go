@@ -10,7 +10,6 @@ import (
 // there is none), its value unless it may be secret, its source, what is wrong, and the cure. It is the error of Load.
 type Faults []string
 
-// Error has one line a fault.
 func (f Faults) Error() string { return strings.Join(f, "\n") }
 
 // newFault is one line, even if a name from a file has line breaks: it must not look like another fault.

@@ -104,7 +104,6 @@ func (f *fileReader) broken(line int, message string) {
 	f.fault(fmt.Sprintf("%s:%d", f.path, line), "%s", message)
 }
 
-// place is a key of the file.
 type place struct {
 	pattern    string // the key in the schema: checks.dependencies.NAME.url
 	dependency string // users
@@ -114,7 +113,6 @@ type place struct {
 // key is the key as the file has it: checks.dependencies.users.url.
 func (p place) key() string { return named(p.pattern, p.dependency) }
 
-// section reads one mapping.
 func (f *fileReader) section(mapping *yaml.Node, in place) {
 	first := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {

@@ -43,7 +43,6 @@ func newLoader() *loader {
 	}
 }
 
-// add puts a setting into its layer, which can have only one for each key.
 func (l *loader) add(to layer, s setting) {
 	key := s.key()
 	if before, twice := to[key]; twice {

@@ -86,7 +86,6 @@ func (u URL) String() string {
 // queryPair is one name=value; some servers still split at semicolons.
 var queryPair = regexp.MustCompile(`([^&;=]*)=([^&;]*)`)
 
-// maskQuery masks the values whose names may be secret.
 func maskQuery(query string) string {
 	return queryPair.ReplaceAllStringFunc(query, func(pair string) string {
 		name, _, _ := strings.Cut(pair, "=")

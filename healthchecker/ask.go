@@ -18,7 +18,6 @@ const (
 	maxBody = 1 << 20
 )
 
-// answer is a complete answer.
 type answer struct {
 	from string // the address, for people
 	code int

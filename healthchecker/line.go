@@ -48,7 +48,6 @@ func (s secrets) hide(text string) string {
 	return text
 }
 
-// line returns text as the one line of output.
 func (s secrets) line(text string) string {
 	return s.short(text, maxLine-1) + "\n"
 }

@@ -27,7 +27,6 @@ says why. It takes at most two seconds, follows no redirect and uses no proxy.
 // service is the component that /health names when it is ours.
 const service = "accountservice"
 
-// options are the command line, checked.
 type options struct {
 	port      string // empty: not given
 	url       string // empty: not given

@@ -11,7 +11,6 @@ import (
 	"accountservice/internal/probesocket"
 )
 
-// target is one place to ask.
 type target struct {
 	network    string   // tcp or unix
 	addrs      []string // tried in turn

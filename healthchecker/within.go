@@ -60,7 +60,6 @@ func fatalSignals() []os.Signal {
 	}
 }
 
-// recovered calls f and returns its panic as an error.
 func recovered(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -25,7 +25,6 @@ type Skipped interface {
 	Skipped()
 }
 
-// outcome is how one run ended.
 type outcome struct {
 	failure string // why it failed, as one printable line; empty if it passed
 	warning string // of a run that passed, or empty

@@ -27,7 +27,6 @@ type prober struct {
 	result   atomic.Pointer[result]
 }
 
-// flight is one run of a check.
 type flight struct {
 	began time.Time
 	done  chan error // has room for the one answer

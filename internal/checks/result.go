@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-// maxChanges is how many changes of a check are kept.
 const maxChanges = 20
 
 // Status is what a check counts as.
@@ -50,7 +49,6 @@ type result struct {
 	changes        []Change  // newest first, at most maxChanges; never changed in place
 }
 
-// counts returns the status that r counts as.
 func (r result) counts() Status {
 	if r.stale {
 		return Failing
@@ -72,5 +70,4 @@ func (r *result) addChange(was result, now time.Time) {
 	r.since, r.changes = now, slices.Insert(slices.Clone(kept), 0, change)
 }
 
-// instant returns t as it is shown.
 func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -105,7 +105,6 @@ func (r *Runner) publishSoon() {
 	}
 }
 
-// publish makes a snapshot of the last results.
 func (r *Runner) publish() {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()

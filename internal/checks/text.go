@@ -30,7 +30,6 @@ func (s *Snapshot) text(ready bool) []byte {
 	return []byte(b.String())
 }
 
-// writeLine writes the check as one line, with its name padded to width.
 func (c CheckState) writeLine(b *strings.Builder, now time.Time, width int) {
 	run := "no run yet"
 	if c.Finished != nil {

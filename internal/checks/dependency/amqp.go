@@ -39,7 +39,6 @@ func newAMQP(t *target) question {
 	return t.keep(login)
 }
 
-// amqp is a connection to an AMQP broker.
 type amqp struct {
 	*session
 	conn *amqp091.Connection

@@ -72,7 +72,6 @@ func records(ctx context.Context, server, kind, name string) ([]string, error) {
 	return found, nil
 }
 
-// exchangeDNS sends a question and waits for its answer.
 func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Question) (m dnsmessage.Message, err error) {
 	var edns dnsmessage.ResourceHeader
 	if err := edns.SetEDNS0(maxPacket, dnsmessage.RCodeSuccess, false); err != nil {

@@ -47,14 +47,12 @@ func newHTTP(t *target) question {
 	return t.keep(e.open)
 }
 
-// exchange is one request and what its answer means.
 type exchange struct {
 	protocols *http.Protocols
 	request   func(context.Context) (*http.Request, error)
 	judge     func(*http.Response) error
 }
 
-// httpLink is a connection to an HTTP server.
 type httpLink struct {
 	*exchange
 	*http.ClientConn

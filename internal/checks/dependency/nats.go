@@ -20,7 +20,6 @@ func newNATS(t *target) question {
 	return t.keep(login)
 }
 
-// nats is a connection to a NATS server.
 type nats struct{ *session }
 
 // natsInfo is what a server sends first.

@@ -98,7 +98,6 @@ func encryptPostgres(s *session, at *phase, settings *tlsSettings, orPlain bool)
 	return s.encrypt(at, settings)
 }
 
-// postgres is a connection to a PostgreSQL server.
 type postgres struct{ conn *pgconn.PgConn }
 
 func (p postgres) ask(_ context.Context, at *phase) error {

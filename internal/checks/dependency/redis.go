@@ -24,7 +24,6 @@ func newRedis(t *target) question {
 	return t.keep(login)
 }
 
-// redis is a connection to a Redis server.
 type redis struct{ *session }
 
 func (r redis) login(at *phase, user, password, database string) error {

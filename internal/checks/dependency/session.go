@@ -90,7 +90,6 @@ func (s *session) during(ctx context.Context, run func() error) error {
 	return err
 }
 
-// encrypt makes the TLS handshake.
 func (s *session) encrypt(at *phase, settings *tlsSettings) error {
 	if s.r.Buffered() > 0 {
 		return errNotSpoken // somebody on the way may have added it to be taken for encrypted

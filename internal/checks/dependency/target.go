@@ -8,7 +8,6 @@ import (
 	"time"
 )
 
-// kind is one way to ask.
 type kind struct {
 	make     func(*target) question
 	protocol string // for "it is not ..."
@@ -40,7 +39,6 @@ type target struct {
 // the network, the TLS package or a library: describe turns those into text of ours.
 type question func(ctx context.Context, at *phase) error
 
-// addr is host:port.
 func (t *target) addr() string {
 	return net.JoinHostPort(t.url.Hostname(), cmp.Or(t.url.Port(), t.port))
 }

@@ -26,7 +26,6 @@ func newTCP(t *target) question {
 	}
 }
 
-// converse sends, and wants an answer that starts as expected.
 func (s *session) converse(at *phase, send, expect string) error {
 	if expect == "" {
 		return nil

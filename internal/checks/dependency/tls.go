@@ -10,7 +10,6 @@ import (
 	"time"
 )
 
-// tlsSettings is how TLS is spoken with a service.
 type tlsSettings struct {
 	config *tls.Config
 	set    bool // by an option of the URL
@@ -61,7 +60,6 @@ func validUntil(chains [][]*x509.Certificate) (end time.Time) {
 	return end
 }
 
-// endsSoon warns of the end of a certificate.
 func endsSoon(end time.Time, warn time.Duration) error {
 	left := time.Until(end)
 	switch {
