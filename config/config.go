@@ -9,10 +9,11 @@ const EnvPrefix = "ACCOUNTSERVICE_"
 
 // Config is everything an operator can set. Load returns it complete and checked; nothing changes it afterwards.
 //
-// A field is a setting. Its key is its name in lower case: stop_grace_period of StopGracePeriod. Its tags are min and
-// max, or oneof, the words it can be, and required, if it can't be empty. On an embedded struct, inherit is the section
-// whose values its fields take when they are not set, and a key there narrows its oneof. A new setting is a field here,
-// its default below, and a line with its meaning in configs/accountservice.yaml.
+// A field is a setting. Its key is its name in lower case: stop_grace_period of StopGracePeriod. Its tags are default,
+// min and max, or oneof, the words it can be, and required, if it can't be empty. Without a default it is the first of
+// its words, or zero. On an embedded struct, inherit is the section whose values its fields take when they are not set,
+// and a key there replaces its oneof. A new setting is a field here, and a line with its default and its meaning in
+// configs/accountservice.yaml.
 type Config struct {
 	HTTP   HTTP
 	Admin  Admin
@@ -24,24 +25,24 @@ type Config struct {
 // HTTP is the listener that serves accounts and health.
 type HTTP struct {
 	Host string
-	Port int `min:"1" max:"65535"`
+	Port int `default:"6767" min:"1" max:"65535"`
 
 	DrainDelay      time.Duration `min:"0s" max:"58s"`
-	ShutdownTimeout time.Duration `min:"100ms" max:"58s"`
-	StopGracePeriod time.Duration `min:"1s" max:"57s"`
+	ShutdownTimeout time.Duration `default:"20s" min:"100ms" max:"58s"`
+	StopGracePeriod time.Duration `default:"30s" min:"1s" max:"57s"`
 
-	MaxBody           Bytes         `min:"1KiB" max:"64MiB"`
-	ReadHeaderTimeout time.Duration `min:"100ms" max:"10m"`
-	ReadTimeout       time.Duration `min:"100ms" max:"10m"`
-	IdleTimeout       time.Duration `min:"100ms" max:"1h"`
+	MaxBody           Bytes         `default:"256KiB" min:"1KiB" max:"64MiB"`
+	ReadHeaderTimeout time.Duration `default:"5s" min:"100ms" max:"10m"`
+	ReadTimeout       time.Duration `default:"10s" min:"100ms" max:"10m"`
+	IdleTimeout       time.Duration `default:"1m" min:"100ms" max:"1h"`
 
-	MaxConcurrent        int `min:"1" max:"100000"`
+	MaxConcurrent        int `default:"128" min:"1" max:"100000"`
 	RequirePreconditions bool
 }
 
 // Admin is the listener for operators.
 type Admin struct {
-	Addr string
+	Addr string `default:"127.0.0.1:6768"`
 }
 
 // Off is true if there is no such listener.
@@ -49,14 +50,14 @@ func (a Admin) Off() bool { return a.Addr == "" || a.Addr == "off" }
 
 // Store says where accounts are kept.
 type Store struct {
-	Seed int `min:"0" max:"1000000"`
+	Seed int `default:"100" min:"0" max:"1000000"`
 	Bolt Bolt
 }
 
 // Bolt is the embedded store: one file.
 type Bolt struct {
-	Path            string        `required:"true"`
-	OpenTimeout     time.Duration `min:"100ms" max:"10m"`
+	Path            string        `default:"accounts.db" required:"true"`
+	OpenTimeout     time.Duration `default:"5s" min:"100ms" max:"10m"`
 	Create          string        `oneof:"auto never"`
 	Volume          string        `oneof:"ignore warn require"`
 	RescueDir       string
@@ -74,77 +75,42 @@ type Checks struct {
 
 // Schedule is when a check runs, and when its result turns.
 type Schedule struct {
-	Interval   time.Duration `min:"100ms" max:"1h"`
-	Timeout    time.Duration `min:"10ms" max:"1h"`
-	FailAfter  int           `min:"1" max:"100"`
-	PassAfter  int           `min:"1" max:"100"`
-	StaleAfter time.Duration `min:"200ms" max:"24h"`
+	Interval   time.Duration `default:"2s" min:"100ms" max:"1h"`
+	Timeout    time.Duration `default:"1s" min:"10ms" max:"1h"`
+	FailAfter  int           `default:"2" min:"1" max:"100"`
+	PassAfter  int           `default:"1" min:"1" max:"100"`
+	StaleAfter time.Duration `default:"15s" min:"200ms" max:"24h"`
 }
 
 // Check is the schedule of one check and what its failure means.
 type Check struct {
 	Schedule  `inherit:"checks"`
-	OnFailure string `oneof:"restart unroute degrade"`
+	OnFailure string `oneof:"degrade unroute restart"`
 }
 
 // BoltCheck is the check of the database file.
 type BoltCheck struct {
-	Check
+	Check       `on_failure:"restart unroute degrade"`
 	WriteCanary bool
 }
 
 // Disk watches the free space of the database's directory.
 type Disk struct {
 	Check
-	MinFree Bytes `min:"0" max:"1PiB"`
+	MinFree Bytes `default:"64MiB" min:"0" max:"1PiB"`
 }
 
 // Dependency is another service this one needs, checked by its URL. All replicas
 // share it, so its failure never restarts one: it would restart all of them.
 type Dependency struct {
-	Check `on_failure:"unroute degrade"`
+	Check `on_failure:"degrade unroute"`
 	URL   URL `required:"true"`
 }
 
 // Log is what is logged, and in which format.
 type Log struct {
-	Level  string `oneof:"debug info warn error"`
+	Level  string `default:"info" oneof:"debug info warn error"`
 	Format string `oneof:"auto json text"`
-}
-
-// Default is the configuration of no file and an empty environment, before Load
-// fills what is inherited. A test holds configs/accountservice.yaml to it.
-func Default() Config {
-	return Config{
-		HTTP: HTTP{
-			Port:              6767,
-			ShutdownTimeout:   20 * time.Second,
-			StopGracePeriod:   30 * time.Second,
-			MaxBody:           256 << 10,
-			ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout:       10 * time.Second,
-			IdleTimeout:       60 * time.Second,
-			MaxConcurrent:     128,
-		},
-		Admin: Admin{Addr: "127.0.0.1:6768"},
-		Store: Store{
-			Seed: 100,
-			Bolt: Bolt{Path: "accounts.db", OpenTimeout: 5 * time.Second, Create: "auto", Volume: "ignore"},
-		},
-		Checks: Checks{
-			Schedule: Schedule{
-				Interval:   2 * time.Second,
-				Timeout:    time.Second,
-				FailAfter:  2,
-				PassAfter:  1,
-				StaleAfter: 15 * time.Second,
-			},
-			Bolt:    BoltCheck{Check: Check{OnFailure: "restart"}},
-			Records: Check{OnFailure: "degrade"},
-			Disk:    Disk{Check: Check{OnFailure: "degrade"}, MinFree: 64 << 20},
-		},
-		Log: Log{Level: "info", Format: "auto"},
-	}
 }
 
 // anyName stands, in the keys of the schema, for a name the operator chooses.
@@ -153,12 +119,11 @@ const anyName = "NAME"
 // dependenciesKey is the section whose names are the operator's.
 const dependenciesKey = "checks.dependencies"
 
-// defaultWith is Default and dependencies of these names, so that rowsOf has their rows too.
-func defaultWith(names ...string) Config {
-	c := Default()
+// withDependencies has dependencies of these names, so that rowsOf has their rows too.
+func withDependencies(names ...string) (c Config) {
 	c.Checks.Dependencies = map[string]Dependency{}
 	for _, name := range names {
-		c.Checks.Dependencies[name] = Dependency{Check: Check{OnFailure: "degrade"}}
+		c.Checks.Dependencies[name] = Dependency{}
 	}
 	return c
 }

@@ -12,11 +12,11 @@ import (
 // decode lays the file over the defaults and the environment over both, fills what is inherited, and returns the
 // values. Viper gets only parsed values of known keys: it would guess at anything else.
 func (l *loader) decode(file, environ layer) Config {
-	rows := rowsOf(defaultWith(slices.Collect(maps.Keys(l.declared))...))
+	rows := rowsOf(withDependencies(slices.Collect(maps.Keys(l.declared))...))
 	v := viper.New()
 	for _, r := range rows {
 		if r.inherit == "" {
-			v.SetDefault(r.key, r.value)
+			v.SetDefault(r.key, r.byDefault())
 		}
 	}
 	l.parseInto(v, file)

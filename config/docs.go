@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io"
-	"reflect"
 	"regexp"
 	"strings"
 
@@ -82,12 +81,12 @@ func (r row) docsDefault() string {
 	switch {
 	case r.inherit != "":
 		return "as " + code(r.inherit)
-	case r.required && reflect.ValueOf(r.value).IsZero():
+	case r.required && r.initial == "":
 		return "must be set"
-	case format(r.value) == "":
+	case format(r.byDefault()) == "":
 		return "empty"
 	}
-	return code(format(r.value))
+	return code(format(r.byDefault()))
 }
 
 func (r row) docsRange() string {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,26 +39,6 @@ func writeFile(t *testing.T, name, content string) string {
 	path := filepath.Join(t.TempDir(), name)
 	harness.Must(t, os.WriteFile(path, []byte(content), 0o644))
 	return path
-}
-
-func TestNothingSetGivesTheDefaults(t *testing.T) {
-	loaded := load(t)
-	defaults := map[string]any{}
-	for _, r := range rowsOf(Default()) {
-		defaults[r.key] = r.value
-	}
-	rows := rowsOf(loaded.Config)
-	for _, r := range rows {
-		if want := defaults[cmp.Or(r.inherit, r.key)]; r.value != want {
-			t.Errorf("%s: got %v, want %v", r.key, r.value, want)
-		}
-	}
-	if len(rows) != len(defaults) {
-		t.Errorf("got %d settings, want %d", len(rows), len(defaults))
-	}
-	if len(loaded.Warnings) > 0 {
-		t.Errorf("got warnings %q", loaded.Warnings)
-	}
 }
 
 func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // row is one setting: its name, its value and what the tags say about it.
 type row struct {
 	key      string
-	value    any // the default in the table, the value in force in rowsOf a loaded Config
+	value    any    // in force, in rowsOf a loaded Config
+	initial  string // the text of its default; "" for zero
 	min, max string
 	oneof    []string
 	required bool
@@ -43,6 +44,7 @@ func appendRows(rows []row, section string, v reflect.Value, outer reflect.Struc
 			r := row{key: key, value: value.Interface(), min: field.Tag.Get("min"), max: field.Tag.Get("max"),
 				oneof:    strings.Fields(cmp.Or(outer.Get(name), field.Tag.Get("oneof"))),
 				required: field.Tag.Get("required") == "true"}
+			r.initial = cmp.Or(field.Tag.Get("default"), append(r.oneof, "")[0])
 			if from := outer.Get("inherit"); from != "" {
 				r.inherit = join(from, name)
 			}
@@ -88,17 +90,23 @@ func (r row) outside(value any) bool {
 	if !v.CanInt() {
 		return false
 	}
-	return r.min != "" && v.Int() < r.limit(r.min) || r.max != "" && v.Int() > r.limit(r.max)
+	return r.min != "" && v.Int() < r.read(r.min).Int() || r.max != "" && v.Int() > r.read(r.max).Int()
 }
 
-// limit reads a tag with the parser of the setting: its bounds carry units too.
-func (r row) limit(tag string) int64 {
+// read reads a tag with the parser of the setting: defaults and bounds carry units too.
+func (r row) read(tag string) reflect.Value {
+	if tag == "" {
+		return reflect.Zero(reflect.TypeOf(r.value))
+	}
 	value, err := parse(tag, r.value)
 	if err != nil {
 		panic(fmt.Sprintf("config: a tag of %s %v", r.key, err)) // a tag is code: any test finds it
 	}
-	return reflect.ValueOf(value).Int()
+	return reflect.ValueOf(value)
 }
+
+// byDefault is the value of a setting that is not set and inherits none.
+func (r row) byDefault() any { return r.read(r.initial).Interface() }
 
 // span is the range of a number, for a sentence and for the table.
 func (r row) span() string {

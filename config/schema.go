@@ -23,7 +23,7 @@ type schema struct {
 }
 
 func newSchema() schema {
-	s := schema{rows: rowsOf(defaultWith(anyName)), byKey: map[string]row{}, sections: map[string]bool{}}
+	s := schema{rows: rowsOf(withDependencies(anyName)), byKey: map[string]row{}, sections: map[string]bool{}}
 	for _, r := range s.rows {
 		s.byKey[r.key] = r
 		for section := parent(r.key); section != ""; section = parent(section) {

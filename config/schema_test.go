@@ -26,7 +26,7 @@ func TestEveryRowOfTheTableIsComplete(t *testing.T) {
 		if _, ok := s.byKey[r.inherit]; r.inherit != "" && !ok {
 			t.Errorf("%s: inherits from %s, which there is not", r.key, r.inherit)
 		}
-		text := format(r.value)
+		text := format(r.byDefault())
 		if value, err := r.parse(text); r.inherit == "" && !(r.required && text == "") && (err != nil || format(value) != text) {
 			t.Errorf("%s: the default %q gives %v, %v", r.key, text, value, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"accountservice/config"
 	"accountservice/tests/harness"
 )
 
@@ -35,7 +34,7 @@ func TestStackFileSaysWhyBeforeItsTaskIsKilled(t *testing.T) {
 	s := service(t, "configs/stack.yml")
 	h, open := s.Healthcheck, s.setting(t, "STORE_BOLT_OPEN_TIMEOUT")
 	promises(t, "configs/stack.yml", map[string]bool{
-		"the grace period is what the service reckons with":                  s.StopGrace.Duration == config.Default().HTTP.StopGracePeriod,
+		"the grace period is what the service reckons with":                  s.StopGrace.Duration == defaults(t).HTTP.StopGracePeriod,
 		"and the service is told it":                                         s.setting(t, "HTTP_STOP_GRACE_PERIOD") == s.StopGrace.Duration,
 		"grace period + 2s < 60s, where the engine's stop-first is no more":  s.StopGrace.Duration+2*time.Second < time.Minute,
 		"a rollback replaces tasks in the order of an update":                s.Deploy.Rollback.Order == s.Deploy.Update.Order,

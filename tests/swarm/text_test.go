@@ -68,6 +68,14 @@ func service(t *testing.T, path string) serviceFile {
 	return s
 }
 
+// defaults is the configuration of an empty environment.
+func defaults(t *testing.T) config.Loaded {
+	t.Helper()
+	loaded, err := config.Load("", nil)
+	harness.Must(t, err)
+	return loaded
+}
+
 // promises fails for each one that is not kept.
 func promises(t *testing.T, file string, kept map[string]bool) {
 	t.Helper()
@@ -93,7 +101,7 @@ func TestStackFileAndDockerfileAgree(t *testing.T) {
 	if got := path.Dir(image.environ()["ACCOUNTSERVICE_STORE_BOLT_PATH"]); got != s.Volumes[0].Target {
 		t.Errorf("the image keeps its database in %s, and configs/stack.yml mounts its volume at %s", got, s.Volumes[0].Target)
 	}
-	if got, want := image.last("EXPOSE"), strconv.Itoa(config.Default().HTTP.Port); got != want {
+	if got, want := image.last("EXPOSE"), strconv.Itoa(defaults(t).HTTP.Port); got != want {
 		t.Errorf("EXPOSE %s, and the service listens on %s", got, want)
 	}
 }
