@@ -58,11 +58,7 @@ func run(limit time.Duration, args, environ []string, stdout io.Writer) int {
 
 // probe asks once; nil means healthy.
 func probe(ctx context.Context, args, environ []string, hidden secrets) error {
-	opts, err := parse(args)
-	if err != nil {
-		return err
-	}
-	to, err := opts.target(environ)
+	to, err := parse(args, environ)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestExitCodes(t *testing.T) {
 		"port 0":                     {nil, []string{"-port=0"}, []string{"-port: want a number"}},
 		"port too large":             {nil, []string{"-port=65536"}, []string{"-port: want a number"}},
 		"port without a value":       {nil, []string{"-port"}, []string{"flag needs an argument: -port"}},
-		"empty port":                 {nil, []string{"-port="}, []string{"-port: want a number"}},
+		"empty port":                 {nil, []string{"-port="}, []string{"-port: want a value"}},
 		"empty url":                  {nil, []string{"-url", ""}, []string{"-url: want a value"}},
 		"empty component":            {nil, []string{"-port", port, "-component="}, []string{"-component: want a value"}},
 		"extra argument":             {nil, []string{"-port=" + port, "extra"}, []string{"an argument that is no flag"}},

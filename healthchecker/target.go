@@ -21,20 +21,6 @@ type target struct {
 	component  string   // who must answer; empty: anyone
 }
 
-// target returns what the options name or, without them, where the service of this container answers.
-func (o options) target(environ []string) (to target, err error) {
-	switch {
-	case o.url != "":
-		to, err = fromURL(o.url)
-	case o.port != "":
-		to = healthAt(o.port)
-	default:
-		to, err = ownSocket(environ)
-	}
-	to.component = o.component
-	return to, err
-}
-
 // ownSocket returns /health on the socket of the service with this environment.
 func ownSocket(environ []string) (target, error) {
 	name, err := probesocket.Name(environ)
@@ -46,10 +32,12 @@ func ownSocket(environ []string) (target, error) {
 
 var health = &url.URL{Path: "/health"}
 
-// healthAt returns /health on a port of this machine. It does not ask localhost: a
-// resolver may give any address for it.
-func healthAt(port string) target {
-	return target{network: "tcp", addrs: []string{"127.0.0.1:" + port, "[::1]:" + port}, path: health}
+// healthAt returns /health on a port of this machine. It does not ask localhost: a resolver may give any address for it.
+func healthAt(port string) (target, error) {
+	if err := checkPort(port); err != nil {
+		return target{}, fmt.Errorf("wrong command line: -port: %w; see -help", err)
+	}
+	return target{network: "tcp", addrs: []string{"127.0.0.1:" + port, "[::1]:" + port}, path: health}, nil
 }
 
 // fromURL returns the target of -url. Its errors repeat nothing of it: any part may be a password.

@@ -27,43 +27,44 @@ says why. It takes at most two seconds, follows no redirect and uses no proxy.
 // service is the component that /health names when it is ours.
 const service = "accountservice"
 
-type options struct {
-	port      string // empty: not given
-	url       string // empty: not given
-	component string // empty: any
-}
-
-// parse reads the command line. Its errors repeat no argument that may hold a
-// password. flag.ErrHelp means that the usage is wanted.
-func parse(args []string) (options, error) {
-	var o options
+// parse returns what the command line names or, without that, where the service with this environment answers. Its
+// errors repeat no argument that may hold a password. flag.ErrHelp means that the usage is wanted.
+func parse(args, environ []string) (to target, err error) {
 	flags := flag.NewFlagSet("healthchecker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are our one line
-	flags.Func("port", "", func(value string) error {
-		o.port = value
-		return checkPort(value)
+	port, url := flags.String("port", "", ""), flags.String("url", "", "")
+	component := flags.String("component", "", "") // empty: any
+	err = flags.Parse(args)
+	empty := "" // an unset variable in a command line must not switch a check off
+	flags.Visit(func(f *flag.Flag) {
+		if f.Value.String() == "" {
+			empty = f.Name
+		}
 	})
-	flags.Func("url", "", nonEmpty(&o.url))
-	flags.Func("component", "", nonEmpty(&o.component))
-
-	switch err := flags.Parse(args); {
+	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return options{}, err
 	case err != nil && strings.ContainsAny(err.Error(), "/@"):
-		return options{}, errors.New("wrong command line; see -help") // flag repeats the argument, perhaps a URL
+		err = errors.New("wrong command line; see -help") // flag repeats the argument, perhaps a URL
 	case err != nil:
-		return options{}, fmt.Errorf("wrong command line: %w; see -help", err)
+		err = fmt.Errorf("wrong command line: %w; see -help", err)
 	case flags.NArg() > 0:
-		return options{}, errors.New("wrong command line: an argument that is no flag; see -help")
+		err = errors.New("wrong command line: an argument that is no flag; see -help")
+	case empty != "":
+		err = fmt.Errorf("wrong command line: -%s: want a value; see -help", empty)
+	case *port != "" && *url != "":
+		err = errors.New("wrong command line: only one of -port and -url; see -help")
+	case *url != "":
+		to, err = fromURL(*url)
+	case *port != "":
+		to, err = healthAt(*port)
+	default:
+		to, err = ownSocket(environ)
 	}
-
-	if o.port != "" && o.url != "" {
-		return options{}, errors.New("wrong command line: only one of -port and -url; see -help")
+	if *component == "" && *url == "" {
+		*component = service
 	}
-	if o.component == "" && o.url == "" {
-		o.component = service
-	}
-	return o, nil
+	to.component = *component
+	return to, err
 }
 
 func checkPort(text string) error {
@@ -71,15 +72,4 @@ func checkPort(text string) error {
 		return errors.New("want a number from 1 to 65535")
 	}
 	return nil
-}
-
-// nonEmpty refuses an empty value: an unset variable in a command line must not switch a check off.
-func nonEmpty(to *string) func(string) error {
-	return func(value string) error {
-		if value == "" {
-			return errors.New("want a value")
-		}
-		*to = value
-		return nil
-	}
 }
