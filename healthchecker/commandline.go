@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 )
 
@@ -65,11 +64,4 @@ func parse(args, environ []string) (to target, err error) {
 	}
 	to.component = *component
 	return to, err
-}
-
-func checkPort(text string) error {
-	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
-		return errors.New("want a number from 1 to 65535")
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"accountservice/internal/probesocket"
@@ -38,6 +39,13 @@ func healthAt(port string) (target, error) {
 		return target{}, fmt.Errorf("wrong command line: -port: %w; see -help", err)
 	}
 	return target{network: "tcp", addrs: []string{"127.0.0.1:" + port, "[::1]:" + port}, path: health}, nil
+}
+
+func checkPort(text string) error {
+	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
+		return errors.New("want a number from 1 to 65535")
+	}
+	return nil
 }
 
 // fromURL returns the target of -url. Its errors repeat nothing of it: any part may be a password.
