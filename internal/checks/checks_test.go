@@ -101,33 +101,6 @@ func one(t *testing.T, r *checks.Runner, form checks.Form, name string) checks.A
 	return answer
 }
 
-func TestEachConsequenceGivesItsStatus(t *testing.T) {
-	for _, c := range []struct {
-		on            checks.Consequence
-		health, ready int
-		status        health.Status
-	}{
-		{checks.Restart, 503, 503, health.StatusUnavailable},
-		{checks.Unroute, 200, 503, health.StatusPartiallyAvailable},
-		{checks.Degrade, 200, 200, health.StatusPartiallyAvailable},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			var sick switchable
-			r := start(t, slog.New(slog.DiscardHandler), check("a", c.on, sick.run), check("b", checks.Restart, (&switchable{}).run))
-			pass(time.Millisecond)
-			expect(t, r, 200, 200, `"status":"OK"`)
-			sick.set(errors.New("it is ill"))
-			pass(2200 * time.Millisecond)
-			expect(t, r, 200, 200) // one failure is below fail_after
-			pass(2200 * time.Millisecond)
-			expect(t, r, c.health, c.ready, "it is ill", string(c.status))
-			sick.set(nil)
-			pass(2200 * time.Millisecond)
-			expect(t, r, 200, 200, `"status":"OK"`, `"ready":true`)
-		})
-	}
-}
-
 func TestHungCheckCostsOneGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -10,6 +10,14 @@ var Jitter = jitter
 // ProbeCheck makes one run of the i-th check.
 func (r *Runner) ProbeCheck(ctx context.Context, i int) { r.probers[i].probe(ctx) }
 
+// ProbeAll makes one run of each check, and a snapshot.
+func (r *Runner) ProbeAll(ctx context.Context) {
+	for _, p := range r.probers {
+		p.probe(ctx)
+	}
+	r.publish()
+}
+
 // Record takes err as the outcome of a run of the i-th check.
 func (r *Runner) Record(i int, err error) { r.probers[i].record(outcomeOf(err, 0)) }
 

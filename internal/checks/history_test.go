@@ -135,8 +135,7 @@ func TestWarningIsAPassWithAText(t *testing.T) {
 func TestAWarningInAFailureIsNoPass(t *testing.T) {
 	for _, err := range []error{errors.Join(certificate{1}, errors.New("ill")), fmt.Errorf("ill: %w", certificate{1})} {
 		r := byHand(t, check("a", checks.Restart, func(context.Context) error { return err }))
-		r.ProbeCheck(t.Context(), 0)
-		r.Publish()
+		r.ProbeAll(t.Context())
 		if got := r.Snapshot().Checks[0]; got.Status != checks.Failing || got.Warning != "" {
 			t.Errorf("%q: %s, warning %q; want a failure", err, got.Status, got.Warning)
 		}
@@ -160,12 +159,10 @@ func TestGrowingStaleIsLoggedOnceAndEndsWithAPass(t *testing.T) {
 		r.Publish()
 		expect(t, r, 503, 503, "stale: no result for 16s")
 		sick.set(errors.New("ill"))
-		r.ProbeCheck(t.Context(), 0) // below fail_after, and yet no pass
-		r.Publish()
+		r.ProbeAll(t.Context()) // below fail_after, and yet no pass
 		expect(t, r, 503, 503, `"failures":{"a":"ill"}`)
 		sick.set(nil)
-		r.ProbeCheck(t.Context(), 0)
-		r.Publish()
+		r.ProbeAll(t.Context())
 		expect(t, r, 200, 200)
 		lines := regexp.MustCompile(`health changed.*`).FindAllString(out.String(), -1)
 		if len(lines) != 3 || !strings.Contains(lines[1], `from=ok to=failing`) || !strings.Contains(lines[1], "stale: no result for 16s") ||

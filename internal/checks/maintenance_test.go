@@ -68,8 +68,7 @@ func TestServiceInMaintenanceFromTheStartWasReady(t *testing.T) {
 			t.Errorf("ready before its check had an answer")
 		}
 		expect(t, r, 503, 503)
-		r.ProbeCheck(t.Context(), 0)
-		r.Publish()
+		r.ProbeAll(t.Context())
 		expect(t, r, 200, 503)
 		if !r.WasReady() {
 			t.Errorf("it was never ready, but for the maintenance it was")

@@ -43,14 +43,12 @@ func TestFaultOnMappedMemoryIsAFailure(t *testing.T) {
 		}
 		return nil
 	}))
-	r.ProbeCheck(t.Context(), 0)
-	r.Publish()
+	r.ProbeAll(t.Context())
 	if got := r.Snapshot().Checks[0]; got.Status != checks.OK {
 		t.Fatalf("whole file: %s, %s; want ok", got.Status, got.Error)
 	}
 	harness.Must(t, os.Truncate(path, 0))
-	r.ProbeCheck(t.Context(), 0)
-	r.Publish()
+	r.ProbeAll(t.Context())
 	if got := r.Snapshot().Checks[0]; !strings.Contains(got.Error, "the check panicked") || got.ConsecutiveFailures != 1 {
 		t.Errorf("cut file: %q and %d failures; want a panic's words and 1", got.Error, got.ConsecutiveFailures)
 	}
@@ -74,8 +72,7 @@ func TestErrorIsShownAsOneShortPrintableLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := byHand(t, check("a", checks.Restart, func(context.Context) error { return errors.New(c.err) }))
-			r.ProbeCheck(t.Context(), 0)
-			r.Publish()
+			r.ProbeAll(t.Context())
 			got := read(t, []byte(body(r)))
 			if got.Failures["a"] != c.want || got.Checks["a"].Error != c.want {
 				t.Errorf("failures say %q, checks %q; want %q", got.Failures["a"], got.Checks["a"].Error, c.want)

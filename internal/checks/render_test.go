@@ -27,10 +27,7 @@ func sickRunner(t *testing.T, ill ...string) *checks.Runner {
 		list = append(list, check(c.name, c.on, sick.run))
 	}
 	r := byHand(t, list...)
-	for i := range list {
-		r.ProbeCheck(t.Context(), i)
-	}
-	r.Publish()
+	r.ProbeAll(t.Context())
 	return r
 }
 

@@ -81,8 +81,7 @@ func TestRunReturnsWhenTheLastProberHasStopped(t *testing.T) {
 func TestAnAnswerStandsForFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := byHand(t, check("a", checks.Restart, (&switchable{}).run))
-		r.ProbeCheck(t.Context(), 0)
-		r.Publish()
+		r.ProbeAll(t.Context())
 		pass(5 * time.Second)
 		expect(t, r, 200, 200, `"ready":true`)
 		pass(100 * time.Millisecond)
@@ -96,10 +95,7 @@ func TestResultFromBeforeAStandstillIsStale(t *testing.T) {
 		seldom := check("seldom", checks.Restart, (&switchable{}).run)
 		seldom.Interval, seldom.StaleAfter = time.Hour, 3*time.Hour
 		r := byHand(t, check("often", checks.Restart, (&switchable{}).run), seldom, check("minor", checks.Degrade, (&switchable{}).run))
-		for i := range 3 {
-			r.ProbeCheck(t.Context(), i)
-		}
-		r.Publish()
+		r.ProbeAll(t.Context())
 		expect(t, r, 200, 200)
 		pass(8 * time.Second)
 		r.Publish()
@@ -121,8 +117,7 @@ func TestDrainHasPublishedWhenItReturns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for range 200 {
 				r := byHand(t, check("a", checks.Restart, (&switchable{}).run))
-				r.ProbeCheck(t.Context(), 0)
-				r.Publish()
+				r.ProbeAll(t.Context())
 				expect(t, r, 200, 200)
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
