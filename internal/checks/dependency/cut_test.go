@@ -93,17 +93,8 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 				harness.Must(t, err)
 				harness.Must(t, within(t, run.Ask, ample))
 				c.now(&way)
-				for i, want := range c.want {
-					timeout, got := ample, ""
-					if strings.HasSuffix(want, "in time") {
-						timeout = brief
-					}
-					if err := within(t, run.Ask, timeout); err != nil {
-						got = err.Error()
-					}
-					if got != want {
-						t.Errorf("run %d: %q, want %q", i, got, want)
-					}
+				for _, want := range c.want {
+					says(t, within(t, run.Ask, enough(want)), want)
 				}
 				if _, _, total := p.counted(); total != 2 {
 					t.Errorf("%d connections, want 2", total)

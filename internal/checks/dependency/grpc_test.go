@@ -53,25 +53,15 @@ func TestGRPCAnswers(t *testing.T) {
 				w.Header().Set("Grpc-Status", c.status)
 			}
 		})
-		got := ""
-		if err := ask(t, "grpc://"+addr+"?service=users", ample); err != nil {
-			got = err.Error()
-		}
-		if got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) { says(t, ask(t, "grpc://"+addr+"?service=users", ample), c.want) })
 	}
 }
 
 func TestGRPCOfAWebServerIsNone(t *testing.T) {
 	addr := newGRPCServer(t, http.NotFound)
-	if err := ask(t, "grpc://"+addr, ample); err == nil || err.Error() != "answer: it answers 404 Not Found, and no gRPC" {
-		t.Errorf("%v", err)
-	}
+	says(t, ask(t, "grpc://"+addr, ample), "answer: it answers 404 Not Found, and no gRPC")
 	addr = newGRPCServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })
-	if err := ask(t, "grpc://"+addr, ample); err == nil || err.Error() != "answer: it is not gRPC" {
-		t.Errorf("%v", err)
-	}
+	says(t, ask(t, "grpc://"+addr, ample), "answer: it is not gRPC")
 }
 
 // newH2Server is a health service over HTTP/2, without TLS if config is nil.

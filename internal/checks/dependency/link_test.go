@@ -54,9 +54,7 @@ func TestOneConnectionServesManyRuns(t *testing.T) {
 		p := new(broken).to(t, server)
 		run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
 		for range 50 {
-			if err := run(); err != nil {
-				t.Fatal(url, err)
-			}
+			says(t, run(), "")
 		}
 		if _, most, total := p.counted(); most != 1 || total != 1 {
 			t.Errorf("%s: %d connections, %d at once", url, total, most)
@@ -195,9 +193,7 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 				}
 				run := runs(t, url, ample)
 				for range 3 {
-					if err := run(); err == nil || err.Error() != c.want {
-						t.Errorf("%v, want %s", err, c.want)
-					}
+					says(t, run(), c.want)
 				}
 			})
 		}
@@ -227,9 +223,7 @@ func TestAUserOfRedisMayNotDoAll(t *testing.T) {
 		})
 		run := runs(t, fmt.Sprintf("redis://u:hunter2@%s/1", p.Addr()), ample)
 		for range 2 {
-			if err := run(); err == nil || err.Error() != want {
-				t.Errorf("%v, want %s", err, want)
-			}
+			says(t, run(), want)
 			p.settles(t)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -147,6 +148,26 @@ func within(t *testing.T, run func(context.Context) error, d time.Duration) erro
 func ask(t *testing.T, url string, timeout time.Duration) error {
 	t.Helper()
 	return runs(t, url, timeout)()
+}
+
+// enough is the time for a run that says this.
+func enough(want string) time.Duration {
+	if strings.Contains(want, "no answer in time") {
+		return brief
+	}
+	return ample
+}
+
+// says wants this error; "" is none.
+func says(t *testing.T, err error, want string) {
+	t.Helper()
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		t.Errorf("%.300q, want %q", got, want)
+	}
 }
 
 // together runs subtests all at once: most only wait.
