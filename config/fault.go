@@ -12,16 +12,6 @@ type Faults []string
 
 func (f Faults) Error() string { return strings.Join(f, "\n") }
 
-// newFault is one line, even if a name from a file has line breaks: it must not look like another fault.
-func newFault(key, message string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, show(key)+": "+message)
-}
-
 // source is where a value came from. It must not hold the value: Loaded keeps it and can be printed.
 type source struct {
 	place     string // file:line, variable, or secret file; empty for a default

@@ -27,7 +27,7 @@ type Rule func(Config) map[string]error
 // with every fault there is; Warnings are set with it too. Load opens only the files that it is told to read; a rule
 // may open more.
 func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
-	l := newLoader()
+	l := &loader{schema: newSchema(), bad: map[string]bool{}, declared: map[string]string{}, origins: map[string]source{}}
 	variables := l.ours(environ)
 	control, namedBy := l.controls(variables), ""
 	if file == "" {
@@ -39,7 +39,11 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	c := l.decode(fromFile, fromEnviron)
 	l.validate(c)
 	for _, rule := range rules {
-		l.ask(rule, c)
+		for key, err := range rule(c) {
+			if !l.isBad(key) {
+				l.fault(key, "the value %s %v", l.origins[key].from(), err)
+			}
+		}
 	}
 	c.HTTP.Host, _ = listenHost(c.HTTP.Host)
 	if len(l.faults) > 0 {
@@ -57,15 +61,6 @@ func hidden(file, environ layer) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// ask notes what a rule finds, of values that have no fault yet.
-func (l *loader) ask(rule Rule, c Config) {
-	for key, err := range rule(c) {
-		if !l.isBad(key) {
-			l.fault(key, "the value %s %v", l.origins[key].from(), err)
-		}
-	}
 }
 
 // dependencyName is what can be a label, a key and, in capitals, a variable.

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // setting is the text that one source gives to one key.
 type setting struct {
@@ -34,15 +38,6 @@ type loader struct {
 	origins     map[string]source
 }
 
-func newLoader() *loader {
-	return &loader{
-		schema:   newSchema(),
-		bad:      map[string]bool{},
-		declared: map[string]string{},
-		origins:  map[string]source{},
-	}
-}
-
 func (l *loader) add(to layer, s setting) {
 	key := s.key()
 	if before, twice := to[key]; twice {
@@ -52,9 +47,15 @@ func (l *loader) add(to layer, s setting) {
 	to[key] = s
 }
 
-// fault notes a fault. key may be any text; the message must be fit to show.
+// fault notes a fault. key may be any text; the message must be fit to show. A fault is one line, even if a name from a
+// file has line breaks: it must not look like another.
 func (l *loader) fault(key, format string, args ...any) {
-	l.faults = append(l.faults, newFault(key, fmt.Sprintf(format, args...)))
+	l.faults = append(l.faults, strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, show(key)+": "+fmt.Sprintf(format, args...)))
 }
 
 // badFault notes a fault that leaves a key without its value, or a section without what may be in it.

@@ -41,20 +41,16 @@ func unescape(text string) string {
 	return text
 }
 
-func (s secrets) hide(text string) string {
-	for _, secret := range s {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
-	return text
-}
-
 func (s secrets) line(text string) string {
 	return s.short(text, maxLine-1) + "\n"
 }
 
 // short returns text on one printable line of at most size bytes, cut between characters.
 func (s secrets) short(text string, size int) string {
-	text = strings.Join(strings.Fields(strings.Map(printable, s.hide(text))), " ")
+	for _, secret := range s {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	text = strings.Join(strings.Fields(strings.Map(printable, text)), " ")
 	if len(text) <= size {
 		return text
 	}

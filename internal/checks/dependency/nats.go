@@ -22,17 +22,19 @@ func newNATS(t *target) question {
 
 type nats struct{ *session }
 
-// natsInfo is what a server sends first.
-type natsInfo struct {
-	TLSRequired  bool `json:"tls_required"`
-	TLSAvailable bool `json:"tls_available"`
-}
-
 func (n nats) login(at *phase, settings *tlsSettings, user, password string) error {
 	*at = greeting
-	info, err := n.info()
+	line, err := n.line()
 	if err != nil {
 		return err
+	}
+	var info struct {
+		TLSRequired  bool `json:"tls_required"`
+		TLSAvailable bool `json:"tls_available"`
+	}
+	text, is := strings.CutPrefix(line, "INFO ")
+	if !is || json.Unmarshal([]byte(text), &info) != nil {
+		return errNotSpoken
 	}
 	encrypted := info.TLSRequired || settings.set
 	if encrypted {
@@ -52,24 +54,11 @@ func (n nats) login(at *phase, settings *tlsSettings, user, password string) err
 	case user != "":
 		hello["auth_token"] = user
 	}
-	text, err := json.Marshal(hello)
+	connect, err := json.Marshal(hello)
 	if err != nil {
 		return err
 	}
-	return n.pong("CONNECT " + string(text) + "\r\n")
-}
-
-func (n nats) info() (natsInfo, error) {
-	var info natsInfo
-	line, err := n.line()
-	if err != nil {
-		return info, err
-	}
-	text, is := strings.CutPrefix(line, "INFO ")
-	if !is || json.Unmarshal([]byte(text), &info) != nil {
-		return info, errNotSpoken
-	}
-	return info, nil
+	return n.pong("CONNECT " + string(connect) + "\r\n")
 }
 
 func (n nats) ask(_ context.Context, at *phase) error {
