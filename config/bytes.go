@@ -10,26 +10,16 @@ import (
 // Bytes is a size in bytes. Its text is 64MiB or the like: powers of 1024 only, because MB can mean two sizes.
 type Bytes int64
 
-// byteUnits goes from the largest down, so that String finds the shortest form.
-var byteUnits = []struct {
-	name string
-	size Bytes
-}{
-	{"PiB", 1 << 50},
-	{"TiB", 1 << 40},
-	{"GiB", 1 << 30},
-	{"MiB", 1 << 20},
-	{"KiB", 1 << 10},
-}
+// byteUnits are KiB, MiB and so on.
+const byteUnits = "KMGTP"
 
 // String is exact: the largest unit that divides b, or a plain number.
 func (b Bytes) String() string {
-	for _, unit := range byteUnits {
-		if b != 0 && b%unit.size == 0 {
-			return strconv.FormatInt(int64(b/unit.size), 10) + unit.name
-		}
+	unit := ""
+	for i := 0; b != 0 && b%1024 == 0 && i < len(byteUnits); i++ {
+		b, unit = b/1024, byteUnits[i:i+1]+"iB"
 	}
-	return strconv.FormatInt(int64(b), 10)
+	return strconv.FormatInt(int64(b), 10) + unit
 }
 
 // MarshalText is String, for JSON and YAML.
@@ -37,23 +27,21 @@ func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 // parseBytes takes whole numbers only: 1.5GiB has an exact spelling, 1536MiB.
 func parseBytes(text string) (Bytes, error) {
-	digits, size := text, Bytes(1)
-	for _, unit := range byteUnits {
-		if rest, ok := strings.CutSuffix(text, unit.name); ok {
-			digits, size = rest, unit.size
-			break
+	digits, size := text, int64(1)
+	for i := range byteUnits {
+		if rest, ok := strings.CutSuffix(text, byteUnits[i:i+1]+"iB"); ok {
+			digits, size = rest, 1024<<(10*i)
 		}
 	}
 	n, err := parseDecimal(digits)
-	if errors.Is(err, errNotDecimal) {
+	switch {
+	case errors.Is(err, errNotDecimal):
 		return 0, errors.New("must be a size: a decimal number of bytes without leading zeros, 0x, _ or e, " +
 			"or of KiB, MiB, GiB, TiB or PiB, such as 64MiB")
-	}
-	if err != nil {
+	case err != nil:
 		return 0, err
-	}
-	if n > math.MaxInt64/int64(size) || n < math.MinInt64/int64(size) {
+	case n > math.MaxInt64/size || n < math.MinInt64/size:
 		return 0, errTooLarge
 	}
-	return Bytes(n) * size, nil
+	return Bytes(n * size), nil
 }
