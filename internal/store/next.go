@@ -1,19 +1,24 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 	"time"
 )
 
 // Next returns the account that a Put of draft at the time now leaves behind,
-// and whether Put creates it: old is what is stored now, or nil.
+// and whether Put creates it: old is what is stored now, or nil. Equal content is
+// no change, so that old and its Revision stay.
 func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created bool) {
 	now = whole(now)
 	draft.Labels = cloned(draft.Labels)
 	acc = Account{ID: id, Draft: draft, Version: 1, CreatedAt: now, UpdatedAt: now}
-	if old == nil {
+	switch {
+	case old == nil:
 		return acc, true
+	case old.Draft.Equal(draft):
+		return *old, false
 	}
 	acc.CreatedAt = old.CreatedAt
 	return after(*old, acc), false
@@ -79,15 +84,23 @@ func cloned(labels map[string]string) map[string]string {
 
 // Match reports whether acc passes the filters of q. It ignores After and Limit.
 func (q Query) Match(acc Account) bool {
+	label, labelled := acc.Labels[q.LabelKey]
 	return (q.Name == "" || acc.Name == q.Name) &&
+		(q.Email == "" || acc.Email == q.Email) &&
+		(q.LabelKey == "" || labelled && label == q.LabelValue) &&
 		strings.HasPrefix(acc.Name, q.NamePrefix) &&
 		(q.UpdatedSince.IsZero() || !acc.UpdatedAt.IsZero() && !acc.UpdatedAt.Before(q.UpdatedSince))
 }
 
-// Validate returns nil or *Invalid.
+// Validate returns nil or *Invalid, whose Field is a filter in words of the API. It
+// allows what accounts from before narrower limits have.
 func (q Query) Validate() error {
-	if q.Limit < 1 {
+	switch {
+	case q.Limit < 1:
 		return &Invalid{"limit", "must be at least 1"}
+	case q.LabelKey != "" && !validLabelKey(q.LabelKey):
+		return &Invalid{"label", "is KEY=VALUE, and its key " + labelKeyRule}
 	}
-	return nil
+	return cmp.Or(validText("name", q.Name, 0, MaxNameLength), validText("name_prefix", q.NamePrefix, 0, MaxNameLength),
+		validText("email", q.Email, 0, MaxEmailLength), validText("label", q.LabelValue, 0, MaxLabelLength))
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ func TestVersionStandsStillAtItsMaximumAndTheRevisionDoesNot(t *testing.T) {
 			first := Account{ID: "a", Draft: Draft{Name: "one"}, Version: version, CreatedAt: day, UpdatedAt: day}
 			seen := map[Revision]bool{first.Revision(): true}
 			for acc := first; len(seen) < 6; {
-				draft := Draft{Name: []string{"two", "one"}[len(seen)%2]}
+				draft := Draft{Name: fmt.Sprint("name ", len(seen))}
 				next, _ := Next(&acc, "a", draft, now)
 				if len(seen) > 3 {
 					next, _ = NextImported(&acc, Account{ID: "a", Draft: Draft{Name: draft.Name}, Version: 1, CreatedAt: now, UpdatedAt: now}, now)

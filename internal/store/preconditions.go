@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -28,7 +29,7 @@ func (r *IdempotencyRecord) Lookup(fingerprint Fingerprint, now time.Time) (answ
 }
 
 // Allow returns nil if the stored account, or nil for none, meets p; else
-// ErrExists or ErrVersion. It ignores p.Idempotency.
+// ErrExists, ErrVersion or *Invalid. It ignores p.Idempotency.
 func (p Preconditions) Allow(old *Account) error {
 	switch {
 	case p.Absent && old != nil:
@@ -38,7 +39,30 @@ func (p Preconditions) Allow(old *Account) error {
 	case p.Revisions != nil && !slices.Contains(p.Revisions, old.Revision()):
 		return ErrVersion
 	}
-	return nil
+	given, stored := p.ReadOnly, Account{}
+	if old != nil {
+		stored = *old
+	}
+	given.Version = cmp.Or(given.Version, stored.Version)
+	given.CreatedAt, given.UpdatedAt = cmp.Or(given.CreatedAt, stored.CreatedAt), cmp.Or(given.UpdatedAt, stored.UpdatedAt)
+	return given.CheckReadOnly(stored)
+}
+
+// CheckReadOnly returns *Invalid for the first of version and times in which a differs
+// from the stored account, or nil. Times are compared in whole microseconds.
+func (a Account) CheckReadOnly(stored Account) error {
+	field := ""
+	switch {
+	case a.Version != stored.Version:
+		field = "version"
+	case !whole(a.CreatedAt).Equal(whole(stored.CreatedAt)):
+		field = "created_at"
+	case !whole(a.UpdatedAt).Equal(whole(stored.UpdatedAt)):
+		field = "updated_at"
+	default:
+		return nil
+	}
+	return &Invalid{field, "is read-only: it must be that of the stored account, or absent"}
 }
 
 // AllowExisting is Allow for writes that need an account, Update and Delete:

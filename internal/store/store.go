@@ -57,15 +57,18 @@ type Store interface {
 	List(ctx context.Context, q Query) (Page, error)
 
 	// Put stores draft as the content of the account with this id, if pre holds. A
-	// new account has version 1; each later Put adds 1, up to MaxVersion, and keeps
-	// CreatedAt. ErrKeyReused, ErrExists and ErrVersion name the precondition that
+	// new account has version 1; each later Put of other content adds 1, up to
+	// MaxVersion, and keeps CreatedAt. Next says so. A Put of the content that is
+	// stored changes no member, and it returns nil only after a commit, like every
+	// write: the stored content may be that of a write that is not durable yet.
+	// ErrKeyReused, ErrExists, ErrVersion and *Invalid name the precondition that
 	// failed; the idempotency key is looked up first.
 	Put(ctx context.Context, id ID, draft Draft, pre Preconditions) (Written, error)
 
-	// Update reads the account, calls change and writes the result atomically. A
-	// missing account is ErrNotFound, whatever pre says; only the idempotency key
-	// is looked up before that. An error of change is returned, wrapped, and nothing
-	// is changed.
+	// Update reads the account, calls change and writes the result atomically, as Put
+	// does. A missing account is ErrNotFound, whatever pre says; only the idempotency
+	// key is looked up before that. An error of change is returned, wrapped, and
+	// nothing is changed. Content that change leaves as it was is not validated.
 	//
 	// The store calls change inside its transaction, after it has checked pre. So
 	// change must be quick, use only its argument, which it owns, and give the same
@@ -103,8 +106,9 @@ type Query struct {
 	Limit int // most accounts in the page, at least 1
 
 	// Filters; "" and the zero time match every account.
-	Name, NamePrefix string
-	UpdatedSince     time.Time // updated at this time or later; an unknown time does not match
+	Name, NamePrefix, Email string
+	LabelKey, LabelValue    string    // the label has this value, which may be empty
+	UpdatedSince            time.Time // updated at this time or later; an unknown time does not match
 }
 
 // Page is one page of a list.
@@ -121,6 +125,7 @@ type Preconditions struct {
 	Absent      bool         // no account may have the id, else ErrExists
 	Present     bool         // an account must have the id, else ErrVersion
 	Revisions   []Revision   // if not nil, the account must have one of these, else ErrVersion
+	ReadOnly    Account      // of a Put: its version and times, if not zero, must be those of the account, else *Invalid
 	Idempotency *Idempotency // if not nil, the write happens once
 }
 

@@ -9,15 +9,21 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
-// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters.
-// An email is empty or an address as in local@domain, of at most MaxEmailLength
-// bytes, without display name, comment or quotes. There are at most MaxLabels
-// labels. All is valid UTF-8 without control characters.
+// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters, one
+// of them visible. An email is empty or an address as in local@domain, of at most
+// MaxEmailLength bytes, without display name, comment, quotes or invisible
+// characters; the DNS could hold its domain. There are at most MaxLabels labels.
+// All is valid UTF-8 without control characters, in any normalization form.
 func (d Draft) Validate() error {
 	if err := validText("name", d.Name, 1, MaxNameLength); err != nil {
 		return err
+	}
+	if !strings.ContainsFunc(d.Name, func(r rune) bool { return !invisible(r) }) {
+		return &Invalid{"name", "must have a visible character"}
 	}
 	if err := validEmail(d.Email); err != nil {
 		return err
@@ -26,14 +32,29 @@ func (d Draft) Validate() error {
 		return &Invalid{"labels", fmt.Sprintf("must be at most %d", MaxLabels)}
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.Labels)) { // of many faults always the same one
-		if len(key) > MaxLabelKeyLength || !labelKeyGrammar.MatchString(key) {
-			return &Invalid{"labels", fmt.Sprintf("keys must have 1 to %d of A-Z, a-z, 0-9 and . _ -, the first a letter or digit", MaxLabelKeyLength)}
+		if !validLabelKey(key) {
+			return &Invalid{"labels", "keys " + labelKeyRule}
 		}
 		if err := validText("labels/"+key, d.Labels[key], 0, MaxLabelLength); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ValidateChange is Validate for what is not the same in old: content that was
+// stored under wider limits may stay.
+func (d Draft) ValidateChange(old Draft) error {
+	if d.Name == old.Name {
+		d.Name = "unchanged"
+	}
+	if d.Email == old.Email {
+		d.Email = ""
+	}
+	if maps.Equal(d.Labels, old.Labels) {
+		d.Labels = nil
+	}
+	return d.Validate()
 }
 
 // Validate returns nil or *Invalid: an account that is imported has an id and
@@ -74,6 +95,26 @@ func validText(field, s string, least, most int) error {
 	return nil
 }
 
+const labelKeyRule = "must have 1 to 63 of A-Z, a-z, 0-9 and . _ -, the first a letter or digit"
+
+func validLabelKey(key string) bool {
+	return len(key) <= MaxLabelKeyLength && labelKeyGrammar.MatchString(key)
+}
+
+// blank are the characters that Unicode calls letters, marks or symbols and that
+// have no shape, beside those that it lists as ignorable.
+const blank = "\u2800\U0001d159"
+
+// invisible reports whether r shows nothing: spaces, control and format characters,
+// fillers and variation selectors.
+func invisible(r rune) bool {
+	return unicode.In(r, unicode.Z, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point,
+		unicode.Variation_Selector) || strings.ContainsRune(blank, r)
+}
+
+// domains are those that the DNS could hold (RFC 1035, RFC 5891).
+var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true))
+
 func validEmail(s string) error {
 	if s == "" {
 		return nil
@@ -88,6 +129,13 @@ func validEmail(s string) error {
 	// returns another address then
 	if a, err := mail.ParseAddress(s); err != nil || a.Address != s || a.Name != "" || strings.LastIndexByte(s, '@') > 64 {
 		return &Invalid{"email", "must be an address as in local@domain (RFC 5322, addr-spec)"}
+	}
+	if strings.ContainsFunc(s, invisible) {
+		return &Invalid{"email", "must not have spaces or invisible characters"}
+	}
+	domain := s[strings.LastIndexByte(s, '@')+1:]
+	if _, err := domains.ToASCII(domain); err != nil && domain[0] != '[' { // an address literal has no name
+		return &Invalid{"email", "must have a domain that the DNS can hold"}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ var owners = map[string][]string{
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
 	"golang.org/x/sys":                      {"internal/checks"},
-	"golang.org/x/net":                      {"internal/checks/dependency"},
+	"golang.org/x/net":                      {"internal/checks/dependency", "internal/store"}, // HTTP/2; names of the DNS
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
 	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
 	"github.com/agnivade/levenshtein":       {"config", "internal/checks/dependency"},

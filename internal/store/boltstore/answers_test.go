@@ -45,9 +45,12 @@ func fingerprint(key string) (f store.Fingerprint) {
 	return f
 }
 
+// writes makes the content of each write another one.
+var writes atomic.Int64
+
 func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 	t.Helper()
-	w, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, once(key))
+	w, err := s.Put(t.Context(), id, store.Draft{Name: fmt.Sprint("write ", writes.Add(1))}, once(key))
 	must(t, err)
 	return w
 }

@@ -31,9 +31,11 @@ func (s *Store) Update(
 	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
 ) (store.Written, error) {
 	next := func(old *store.Account) (draft store.Draft, err error) {
-		err = callersOwn("making the change", func() error { draft, err = change(*old); return err })
+		own := *old
+		own.Labels = maps.Clone(old.Labels)
+		err = callersOwn("making the change", func() error { draft, err = change(own); return err })
 		if err == nil {
-			err = draft.Validate()
+			err = draft.ValidateChange(old.Draft)
 		}
 		return draft, err
 	}

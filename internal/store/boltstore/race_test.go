@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func race(t *testing.T, s *Store, id store.ID, writers int, until int64) (histor
 					break
 				}
 				call = time.Since(begin)
-				put, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, store.Preconditions{Revisions: []store.Revision{acc.Revision()}})
+				put, err := s.Put(t.Context(), id, store.Draft{Name: fmt.Sprint("writer ", w, " over ", acc.Version)}, store.Preconditions{Revisions: []store.Revision{acc.Revision()}})
 				if err != nil && !errors.Is(err, store.ErrVersion) {
 					t.Errorf("Put: %v", err)
 					break

@@ -56,8 +56,15 @@ func listFilters(t *testing.T, open Opener) {
 	names := []string{"Zoë", "Zoë Quinn", "zoë", "Bob", "Zo"}
 	var times []time.Time
 	for i := range 100 {
-		acc := put(t, s, store.ID(fmt.Sprintf("%03d", i)), names[i%len(names)])
-		times = append(times, acc.UpdatedAt)
+		draft := store.Draft{Name: names[i%len(names)]}
+		if i%4 == 0 {
+			draft.Email, draft.Labels = fmt.Sprintf("p%d@example.org", i%8), map[string]string{"team": fmt.Sprint(i % 3), "odd": ""}
+		}
+		w, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%03d", i)), draft, store.Preconditions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, w.Account.UpdatedAt)
 		c.advance(time.Second)
 	}
 	for _, f := range []struct {
@@ -71,6 +78,13 @@ func listFilters(t *testing.T, open Opener) {
 		{store.Query{UpdatedSince: times[40].Add(time.Nanosecond)}, func(i int) bool { return i > 40 }},
 		{store.Query{After: "050", Name: "Bob", UpdatedSince: times[30]}, func(i int) bool { return i > 50 && i%5 == 3 }},
 		{store.Query{Name: "nobody"}, func(int) bool { return false }},
+		{store.Query{Name: "Zoe\u0308"}, func(int) bool { return false }}, // not normalized
+		{store.Query{Email: "p4@example.org"}, func(i int) bool { return i%8 == 4 }},
+		{store.Query{Email: "P4@example.org"}, func(int) bool { return false }},
+		{store.Query{LabelKey: "team", LabelValue: "1"}, func(i int) bool { return i%4 == 0 && i%3 == 1 }},
+		{store.Query{LabelKey: "team"}, func(int) bool { return false }},
+		{store.Query{LabelKey: "odd"}, func(i int) bool { return i%4 == 0 }},
+		{store.Query{LabelKey: "odd", Name: "Bob", Email: "p0@example.org"}, func(i int) bool { return i%8 == 0 && i%5 == 3 }},
 	} {
 		var want []store.ID
 		for i := range 100 {
@@ -85,9 +99,10 @@ func listFilters(t *testing.T, open Opener) {
 			}
 		}
 	}
-	for _, limit := range []int{0, -1} {
-		if _, err := s.List(t.Context(), store.Query{Limit: limit}); !isInvalid(err, "limit") {
-			t.Errorf("List of %d = %v, want *Invalid", limit, err)
+	for field, q := range map[string]store.Query{"limit": {}, "name": {Limit: 1, Name: "\x00"}, "name_prefix": {Limit: 1, NamePrefix: "\xff"},
+		"email": {Limit: 1, Email: strings.Repeat("e", store.MaxEmailLength+1)}, "label": {Limit: 1, LabelKey: "a/b"}} {
+		if _, err := s.List(t.Context(), q); !isInvalid(err, field) {
+			t.Errorf("List(%+v) = %v, want *Invalid of %s", q, err, field)
 		}
 	}
 }

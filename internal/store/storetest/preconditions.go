@@ -222,7 +222,7 @@ func oneOfManyWinsEachVersion(t *testing.T, open Opener) {
 	winners := make(map[int64]int)
 	var acked atomic.Int64 // at least so far
 	var wg sync.WaitGroup
-	for range racers {
+	for racer := range racers {
 		wg.Go(func() {
 			for seen := int64(1); ; {
 				least := max(acked.Load(), seen)
@@ -234,7 +234,8 @@ func oneOfManyWinsEachVersion(t *testing.T, open Opener) {
 				if seen = acc.Version; seen >= versions {
 					return
 				}
-				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Preconditions{Revisions: []store.Revision{acc.Revision()}})
+				w, err := s.Put(t.Context(), "shared", store.Draft{Name: fmt.Sprint(racer, " ", acc.Version)},
+					store.Preconditions{Revisions: []store.Revision{acc.Revision()}})
 				switch {
 				case err == nil && w.Account.Version != acc.Version+1:
 					t.Errorf("version %d after %d", w.Account.Version, acc.Version)

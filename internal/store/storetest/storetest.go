@@ -26,6 +26,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for name, test := range map[string]func(*testing.T, Opener){
 		"GetReturnsWhatPutStored":            getReturnsWhatPutStored,
 		"PutReplacesAndCountsVersions":       putReplacesAndCountsVersions,
+		"SameContentChangesNoMember":         sameContentChangesNoMember,
+		"ReadOnlyMembersAreCompared":         readOnlyMembersAreCompared,
 		"InvalidInputChangesNothing":         invalidInputChangesNothing,
 		"DeleteRemovesOnce":                  deleteRemovesOnce,
 		"ListPagesInOrder":                   listPagesInOrder,
@@ -182,6 +184,79 @@ func putReplacesAndCountsVersions(t *testing.T, open Opener) {
 	}
 }
 
+// Content that is stored already is no change, whoever writes it and how: the ETag that
+// others have of the account stays good.
+func sameContentChangesNoMember(t *testing.T, open Opener) {
+	c := newClock()
+	s := open(t, c.now)
+	draft := store.Draft{Name: "one", Email: "a@example.org", Labels: map[string]string{"a": "1"}}
+	bare := put(t, s, "2", "two")
+	first, err := s.Put(t.Context(), "1", draft, store.Preconditions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unchanged := func(store.Account) (store.Draft, error) { return draft, nil }
+	current := store.Preconditions{Revisions: []store.Revision{first.Account.Revision()}}
+	for name, write := range map[string]func() (store.Written, error){
+		"Put":           func() (store.Written, error) { return s.Put(t.Context(), "1", draft, store.Preconditions{}) },
+		"Put, if match": func() (store.Written, error) { return s.Put(t.Context(), "1", draft, current) },
+		"Update":        func() (store.Written, error) { return s.Update(t.Context(), "1", store.Preconditions{}, unchanged) },
+		"Update, key":   func() (store.Written, error) { return s.Update(t.Context(), "1", once("key", 1), unchanged) },
+	} {
+		c.advance(time.Hour)
+		if w, err := write(); err != nil || w.Created || w.Replay != nil || !w.Account.Equal(first.Account) {
+			t.Errorf("%s of the same content = %+v, %v; want %+v", name, w, err, first.Account)
+		}
+	}
+	if got, err := Lookup(t, s, "key", store.Fingerprint{1}); err != nil || string(got) != "1 one 1 false" {
+		t.Errorf("Lookup = %q, %v; want the answer to the Update", got, err)
+	}
+	empty := store.Draft{Name: "two", Labels: map[string]string{}}
+	if w, err := s.Put(t.Context(), "2", empty, store.Preconditions{}); err != nil || !w.Account.Equal(bare) {
+		t.Errorf("Put of no labels = %+v, %v; want %+v", w, err, bare)
+	}
+	Close(t, s)
+	if got := all(t, open.Open(t)); !same(got, []store.Account{first.Account, bare}) {
+		t.Errorf("after reopening %+v, want %+v", got, first.Account)
+	}
+}
+
+// What a caller says of the members that the store decides must be true when it writes.
+func readOnlyMembersAreCompared(t *testing.T, open Opener) {
+	c := newClock()
+	s := open.OpenAt(t, c.now)
+	put(t, s, "1", "one")
+	c.advance(time.Hour)
+	stored := put(t, s, "1", "two")
+	for name, bad := range map[string]struct {
+		given store.Account
+		field string
+	}{
+		"version":    {store.Account{Version: 1}, "version"},
+		"created_at": {store.Account{Version: 2, CreatedAt: stored.UpdatedAt}, "created_at"},
+		"updated_at": {store.Account{CreatedAt: stored.CreatedAt, UpdatedAt: stored.CreatedAt}, "updated_at"},
+	} {
+		if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{ReadOnly: bad.given}); !isInvalid(err, bad.field) {
+			t.Errorf("Put with another %s = %v, want *Invalid", name, err)
+		}
+	}
+	if _, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{ReadOnly: stored}); !isInvalid(err, "version") {
+		t.Errorf("Put of a new account with a version = %v, want *Invalid", err)
+	}
+	stale := store.Preconditions{ReadOnly: store.Account{Version: 1}, Revisions: []store.Revision{"1-none"}}
+	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, stale); !errors.Is(err, store.ErrVersion) {
+		t.Errorf("Put with another version and revision = %v, want ErrVersion", err)
+	}
+	if got := all(t, s); !same(got, []store.Account{stored}) {
+		t.Errorf("store has %+v, want %+v alone", got, stored)
+	}
+	near := stored
+	near.UpdatedAt = near.UpdatedAt.Add(time.Nanosecond).In(time.FixedZone("", 3600))
+	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "three"}, store.Preconditions{ReadOnly: near}); err != nil || w.Account.Version != 3 {
+		t.Errorf("Put with the members that are stored = %+v, %v", w, err)
+	}
+}
+
 func invalidInputChangesNothing(t *testing.T, open Opener) {
 	s := open.Open(t)
 	before := put(t, s, "1", "one")
@@ -221,7 +296,9 @@ var badAccounts = []struct {
 	{"ä", store.Draft{Name: "x"}, "id"},
 	{"..", store.Draft{Name: "x"}, "id"},
 	{store.ID(strings.Repeat("a", store.MaxIDLength+1)), store.Draft{Name: "x"}, "id"},
+	{"1", store.Draft{Name: "\u200b"}, "name"},
 	{"1", store.Draft{Name: "x", Email: "nobody"}, "email"},
+	{"1", store.Draft{Name: "x", Email: "a@b_c"}, "email"},
 	{"1", store.Draft{Name: "x", Labels: map[string]string{"": "x"}}, "labels"},
 	{"1", store.Draft{Name: "x", Labels: map[string]string{"a": "a\nb"}}, "labels/a"},
 }
@@ -234,7 +311,7 @@ func isInvalid(err error, field string) bool {
 // largest is a draft at every limit, of characters that JSON makes longest.
 func largest() store.Draft {
 	d := store.Draft{
-		Name:   strings.Repeat("\u2028", store.MaxNameLength),
+		Name:   "x" + strings.Repeat("\u2028", store.MaxNameLength-1),
 		Email:  strings.Repeat("e", 64) + "@" + strings.Repeat("d.", 94) + "x",
 		Labels: make(map[string]string),
 	}
@@ -303,10 +380,11 @@ func parallelWritersLoseNothing(t *testing.T, open Opener) {
 	const writers, each = 16, 20
 	var versions sync.Map
 	var wg sync.WaitGroup
-	for range writers {
+	for n := range writers {
 		wg.Go(func() {
-			for range each {
-				w, err := s.Put(t.Context(), "shared", store.Draft{Name: "x"}, store.Preconditions{})
+			for i := range each {
+				draft := store.Draft{Name: fmt.Sprint(n, " ", i)}
+				w, err := s.Put(t.Context(), "shared", draft, store.Preconditions{})
 				if _, twice := versions.LoadOrStore(w.Account.Version, true); err != nil || twice {
 					t.Errorf("Put = version %d, %v, given before: %t", w.Account.Version, err, twice)
 				}
