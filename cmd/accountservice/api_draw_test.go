@@ -91,6 +91,9 @@ func (w *world) drawTarget(t *rapid.T, r *request, path string, op *openapi3.Ope
 			continue
 		}
 		value := w.drawParameter(t, p, r.tame)
+		if r.tame && value == "" {
+			continue // empty ones are refused
+		}
 		query = append(query, p.Name+"="+url.QueryEscape(value))
 		if !r.tame && chance(t, "twice", 10) {
 			query = append(query, query[len(query)-1])
@@ -141,7 +144,7 @@ func (w *world) drawHeader(t *rapid.T, r *request, op *openapi3.Operation) {
 		add("Accept", pick(t, "Accept", "text/html", "*/*", "application/json;q=0", "application/*;q=0.1", ",", "application/problem+json", poison))
 	}
 	if chance(t, "odd header", 15) {
-		h := pick(t, "odd", [2]string{"X-Request-Id", "walk.1"}, [2]string{"X-Request-Id", "a b"}, [2]string{"Expect", "100-continue"}, [2]string{"If-Modified-Since", "x"},
+		h := pick(t, "odd", [2]string{"X-Request-Id", "walk.1"}, [2]string{"X-Request-Id", "a b"}, [2]string{"Expect", "100-continue"}, [2]string{"If-Modified-Since", "x"}, [2]string{"If-Unmodified-Since", "Fri, 31 Dec 9999 23:59:59 GMT"},
 			[2]string{"X-Long", strings.Repeat("x", 15<<10)}, [2]string{"X-HTTP-Method-Override", "DELETE"}, [2]string{"Content-Encoding", "gzip"}, [2]string{"Content-Encoding", "identity"},
 			[2]string{"If-Match", ""}, [2]string{"If-None-Match", " , "}, [2]string{"Idempotency-Key", ""}, [2]string{"Range", "bytes=0-1"}, [2]string{"Connection", "close"})
 		add(h[0], h[1])
@@ -193,7 +196,7 @@ func (w *world) drawBody(t *rapid.T, r *request, op *openapi3.Operation) {
 		r.body = spoilText(t, r.body)
 	}
 	if !r.tame && chance(t, "other media", 8) {
-		contentType = pick(t, "bad media", "", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;charset=latin1",
+		contentType = pick(t, "bad media", "", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;charset=latin1", "Application/JSON ; charset=utf8",
 			"application/merge-patch+json", "application/"+poison+"+json", "application/json-patch+json", ";", "APPLICATION/JSON")
 	}
 	if contentType != "" {
@@ -237,6 +240,9 @@ func tameValue(t *rapid.T, s *openapi3.Schema) any {
 	case s.Type.Includes("object"):
 		object := make(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+			if s.Properties[name].Value.ReadOnly {
+				continue // refused but for the values of the account
+			}
 			if slices.Contains(s.Required, name) || rapid.Bool().Draw(t, "with "+name) {
 				object[name] = tameValue(t, s.Properties[name].Value)
 			}
@@ -277,7 +283,8 @@ func tameString(t *rapid.T, s *openapi3.Schema) string {
 		return text[:min(len(text), most)]
 	}
 	printable := rapid.SampledFrom([]rune("abcXYZ019 .-_~/\\\"'<>&%{}[]|é日本語😀\u2028"))
-	return rapid.StringOfN(printable, int(s.MinLength), most, -1).Draw(t, "text")
+	visible := strings.Repeat("n", int(s.MinLength)) // a name needs one such character
+	return visible + rapid.StringOfN(printable, 0, most-len(visible), -1).Draw(t, "text")
 }
 
 // spoil makes one place of a value another one.

@@ -74,6 +74,7 @@ func newJudge(t *testing.T, p *harness.Process) *judge {
 	_, text := p.Get("/openapi.json")
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
 	harness.Must(t, err)
+	doc.Servers = nil // the router takes no relative ones
 	router, err := gorillamux.NewRouter(doc)
 	harness.Must(t, err)
 	return &judge{url: p.URL, doc: doc, router: router, statuses: make(map[int]int), client: &http.Client{
@@ -174,7 +175,8 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 		return
 	}
 	a.request.Body = io.NopCloser(bytes.NewReader(r.body))
-	in := &openapi3filter.RequestValidationInput{Request: a.request, PathParams: params, Route: route}
+	in := &openapi3filter.RequestValidationInput{Request: a.request, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{ExcludeReadOnlyValidations: true}} // taken if they are the account's
 	err = openapi3filter.ValidateRequest(t.Context(), in)
 	if err != nil && a.StatusCode < 400 {
 		t.Fatalf("%s\n= %d, though the document forbids it: %v", r, a.StatusCode, err)

@@ -23,8 +23,8 @@ func newImportCommand(p program) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "import FILE|-", Short: "Store accounts from lines of JSON; exit 0, 1, 2 or 4",
-		Long: "Reads accounts from FILE, or from standard input, one JSON object a line, and stores them in the database\n" +
-			"of the configuration, which no service may have open, or with --url through a service. What is stored already\n" +
+		Long: "Reads accounts from FILE, or from standard input, one JSON object a line, also in gzip, and stores them in the\n" +
+			"database of the configuration, which no service may have open, or with --url through a service. What is stored already\n" +
 			"is left alone, so that an import that was cut off is resumed by running it again.\n\n" +
 			"It stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing, reads\n" +
 			"on, and counts what it would do.\n\n" +

@@ -28,10 +28,16 @@ type accountOutput struct {
 }
 
 func newOutput(status int, acc store.Account) *accountOutput {
-	out := &accountOutput{Status: status, ETag: etag(acc), Body: acc}
-	if status == http.StatusCreated {
-		out.Location = "/accounts/" + string(acc.ID)
+	return &accountOutput{Status: status, ETag: etag(acc), Body: acc}
+}
+
+// written is the answer to a Put or Update. Its Location is relative to /accounts.
+func written(w store.Written) *accountOutput {
+	if !w.Created {
+		return newOutput(http.StatusOK, w.Account)
 	}
+	out := newOutput(http.StatusCreated, w.Account)
+	out.Location = "accounts/" + string(w.Account.ID)
 	return out
 }
 

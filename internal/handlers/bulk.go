@@ -35,7 +35,14 @@ func countOf(p transfer.Progress) *ImportCount {
 }
 
 type importInput struct {
-	DryRun bool `query:"dry_run" doc:"Check every line and count what would be done, without doing it"`
+	DryRun bool `query:"dry_run" doc:"Check every line and count what would be done, without doing it; present is enough"`
+}
+
+// Resolve implements huma.Resolver: huma takes a parameter without a value for absent.
+func (in *importInput) Resolve(ctx huma.Context) []error {
+	target := ctx.URL()
+	in.DryRun = isSet(target.Query(), "dry_run")
+	return nil
 }
 
 // registerBulk describes the operations that are streams. They have no limit of

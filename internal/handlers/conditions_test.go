@@ -15,7 +15,7 @@ func TestConditionsDecideAboutEveryMethod(t *testing.T) {
 	if !strings.HasPrefix(first, `"1-`) {
 		t.Fatalf("ETag %s", first)
 	}
-	const body = `{"name":"x"}`
+	const body, future = `{"name":"x"}`, "Fri, 31 Dec 9999 23:59:59 GMT"
 	for i, c := range []struct {
 		method, path, header, value string
 		status                      int
@@ -56,6 +56,16 @@ func TestConditionsDecideAboutEveryMethod(t *testing.T) {
 		{"DELETE", "10000", "If-None-Match", `"1-other"`, 400},
 		{"POST", "", "If-Match", "*", 400},
 		{"POST", "", "If-None-Match", `"1-other"`, 400},
+		{"PUT", "10000", "If-Unmodified-Since", future, 400},
+		{"PATCH", "10000", "If-Unmodified-Since", future, 400},
+		{"DELETE", "10000", "If-Unmodified-Since", future, 400},
+		{"DELETE", "10000", "If-Unmodified-Since", "", 400},
+		{"POST", "", "If-Unmodified-Since", future, 400},
+		{"PUT", "10000", "If-Modified-Since", future, 400},
+		{"PATCH", "10000", "If-Range", first, 400},
+		{"GET", "10000", "If-Unmodified-Since", "Sat, 01 Jan 2000 00:00:00 GMT", 200}, // a read has no dates to compare
+		{"GET", "10000", "If-Modified-Since", future, 200},
+		{"GET", "10000", "If-Range", first, 200},
 		// and these change something
 		{"PUT", "10000", "If-Match", `"1-other", ` + first, 200},
 		{"PUT", "10000", "If-Match", first, 412},

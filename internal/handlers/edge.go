@@ -13,8 +13,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
-
-	"accountservice/internal/store"
 )
 
 // requestTimeout bounds the work on one request; its answer is 503 then.
@@ -135,6 +133,9 @@ func (op operation) refusals() []int {
 // answer, and HEAD beside GET.
 func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 	d.RequestBody = op.body // only now, or huma would read it
+	for _, p := range d.Parameters {
+		p.AllowEmptyValue = p.AllowEmptyValue || p.In == "query" && p.Schema.Type == huma.TypeBoolean
+	}
 	for status, response := range d.Responses {
 		headers := []string{requestIDHeader}
 		for _, row := range problems {
@@ -160,8 +161,8 @@ func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 
 // received is what was read of a request before its work begins.
 type received struct {
-	body        []byte
-	idempotency *store.Idempotency // nil without a key
+	body []byte
+	key  string // for idempotency, or ""
 }
 
 type receivedKey struct{}
@@ -184,11 +185,11 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			defer leave()
 			in, err = e.receive(c, op, ctx.Operation())
 		}
-		if key := in.idempotency; err == nil && key != nil {
-			if _, taken := e.keys.LoadOrStore(key.Key, true); taken {
+		if err == nil && in.key != "" {
+			if _, taken := e.keys.LoadOrStore(in.key, true); taken {
 				err = errInFlight
 			} else {
-				defer e.keys.Delete(key.Key) // whatever way it ends, the next one learns from the store what it did
+				defer e.keys.Delete(in.key) // whatever way it ends, the next one learns from the store what it did
 			}
 		}
 		if err == nil && op.list {
@@ -213,15 +214,15 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 // wrong with the request.
 func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) (in received, err error) {
 	r := c.Request
-	err = cmp.Or(checkHead(r, cmp.Or(op.media, "application/json")), checkTaken(r, described))
+	err = cmp.Or(checkHead(r, described, cmp.Or(op.media, "application/json")), checkTaken(r, described))
 	if err != nil || op.body == nil {
 		return in, err
 	}
-	if err := cmp.Or(checkLength(r, op.stream), checkMedia(r, op.body)); err != nil || op.stream {
+	if err := cmp.Or(checkLength(r, op.stream), checkMedia(r, op.body, op.stream)); err != nil || op.stream {
 		return in, err
 	}
 	if in.body, err = readBody(c.Writer, r, e.maxBody); err == nil && op.key {
-		in.idempotency, err = idempotencyOf(r, in.body)
+		in.key, err = callersKey(r)
 	}
 	return in, err
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
+
+	"accountservice/internal/store/transfer"
 )
 
 // newEngine returns a router whose every refusal is a problem. before sees each
@@ -64,6 +67,13 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 func newAPI(engine *gin.Engine, version string) huma.API {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	registry.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
+	format := huma.Format{Marshal: func(w io.Writer, v any) error {
+		text, err := transfer.Marshal(v)
+		if err == nil {
+			_, err = w.Write(append(text, '\n'))
+		}
+		return err
+	}}
 	return huma.NewAPI(huma.Config{ // without what adds $schema to bodies, or serves a page from a CDN
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -72,9 +82,10 @@ func newAPI(engine *gin.Engine, version string) huma.API {
 				Description: "Keeps accounts and tells the truth about its own health.",
 				Version:     version,
 			},
+			Servers:    []*huma.Server{{URL: "."}}, // where the document is, also below the prefix of a proxy
 			Components: &huma.Components{Schemas: registry},
 		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		Formats:       map[string]huma.Format{"application/json": format, "json": format},
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{fromHuma},
 	}, adapter{engine})

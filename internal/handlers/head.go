@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,9 +24,9 @@ const (
 // acceptPatch are the media types that PATCH takes.
 const acceptPatch = "application/merge-patch+json, application/json"
 
-// checkHead returns what is wrong with the target or the header of r, which is
-// answered with this media type, or nil.
-func checkHead(r *http.Request, answer string) error {
+// checkHead returns what is wrong with the target or the header of a request for
+// op, which is answered with this media type, or nil.
+func checkHead(r *http.Request, op *huma.Operation, answer string) error {
 	if len(r.RequestURI) > maxURI {
 		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target is longer than %d bytes.", maxURI))
 	}
@@ -38,18 +39,8 @@ func checkHead(r *http.Request, answer string) error {
 	if size > maxHeader {
 		return problem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The header is longer than %d bytes.", maxHeader))
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return problem(http.StatusBadRequest, "The query of the URL is malformed.")
-	}
-	var twice []InvalidField
-	for name, values := range query {
-		if len(values) > 1 {
-			twice = append(twice, InvalidField{Parameter: name, Detail: "stands twice"})
-		}
-	}
-	if twice != nil {
-		return unprocessable(twice...)
+	if err := checkQuery(r.URL.RawQuery, op); err != nil {
+		return err
 	}
 	if quality(strings.Join(r.Header.Values("Accept"), ","), answer) == 0 {
 		return problem(http.StatusNotAcceptable, "There is only "+answer+" here.")
@@ -57,14 +48,44 @@ func checkHead(r *http.Request, answer string) error {
 	return joinConditions(r.Header)
 }
 
+// checkQuery refuses what huma would take for absent, or read in part: an empty
+// parameter that is not boolean, and one that stands twice.
+func checkQuery(raw string, op *huma.Operation) error {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return problem(http.StatusBadRequest, "The query of the URL is malformed.")
+	}
+	var wrong []InvalidField
+	for name, values := range query {
+		known := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
+		switch {
+		case len(values) > 1:
+			wrong = append(wrong, InvalidField{Parameter: name, Detail: "stands twice"})
+		case known >= 0 && values[0] == "" && op.Parameters[known].Schema.Type != huma.TypeBoolean:
+			wrong = append(wrong, InvalidField{Parameter: name, Detail: "is empty; leave it out to not use it"})
+		}
+	}
+	if wrong != nil {
+		return unprocessable(wrong...)
+	}
+	return nil
+}
+
+// isSet reports whether a boolean parameter is true: it is by its presence, unless
+// its value says false.
+func isSet(query url.Values, name string) bool {
+	value, err := strconv.ParseBool(query.Get(name))
+	return query.Has(name) && (value || err != nil)
+}
+
 // conditions are the headers that an operation must not be performed against
-// (RFC 9110, 13.1), whether it knows them or not.
-var conditions = []string{"If-Match", "If-None-Match"}
+// (RFC 9110, 13.1), whether it knows them or not. The first two are lists.
+var conditions = []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "If-Range"}
 
 // joinConditions makes one line of a condition that stands in several, because
 // huma reads one, and refuses an empty one, which would be taken for absent.
 func joinConditions(header http.Header) error {
-	for _, name := range conditions {
+	for _, name := range conditions[:2] {
 		lines, there := header[name]
 		if all := strings.Join(lines, ","); there {
 			if strings.Trim(all, ", \t") == "" {
@@ -79,9 +100,14 @@ func joinConditions(header http.Header) error {
 // checkTaken refuses a change with a condition, or of a part, that its operation
 // does not support.
 func checkTaken(r *http.Request, op *huma.Operation) error {
-	for _, name := range notTaken(op) {
+	names := notTaken(op)
+	cure := ""
+	if names != nil && !slices.Contains(names, "If-Match") {
+		cure = "; use If-Match"
+	}
+	for _, name := range names {
 		if _, there := r.Header[name]; there {
-			return malformed(name, "is not supported by this operation")
+			return malformed(name, "is not supported by this operation"+cure)
 		}
 	}
 	return nil
@@ -118,12 +144,25 @@ func checkLength(r *http.Request, stream bool) error {
 	return nil
 }
 
+// mediaType returns the type of a body in UTF-8, in lower case, or "" if the header
+// is absent, malformed, stands twice or names another charset.
+func mediaType(header http.Header) string {
+	lines := header.Values("Content-Type")
+	if len(lines) != 1 {
+		return ""
+	}
+	media, params, err := mime.ParseMediaType(lines[0])
+	charset := strings.ToLower(cmp.Or(params["charset"], "utf-8"))
+	if err != nil || charset != "utf-8" && charset != "utf8" {
+		return ""
+	}
+	return media
+}
+
 // checkMedia refuses a body of a media type or coding that the operation does not
 // take.
-func checkMedia(r *http.Request, expected *huma.RequestBody) error {
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if charset := cmp.Or(params["charset"], "utf-8"); err != nil || expected.Content[media] == nil ||
-		len(r.Header.Values("Content-Type")) > 1 || !strings.EqualFold(charset, "utf-8") {
+func checkMedia(r *http.Request, expected *huma.RequestBody, stream bool) error {
+	if expected.Content[mediaType(r.Header)] == nil {
 		p := problem(http.StatusUnsupportedMediaType,
 			"The body must be "+strings.Join(mediaTypes(expected), " or ")+".")
 		if r.Method == http.MethodPatch {
@@ -131,11 +170,14 @@ func checkMedia(r *http.Request, expected *huma.RequestBody) error {
 		}
 		return p
 	}
-	coding := cmp.Or(strings.Join(r.Header.Values("Content-Encoding"), ","), "identity")
-	if !strings.EqualFold(coding, "identity") {
-		return problem(http.StatusUnsupportedMediaType, "A body must not be encoded.")
+	coding := strings.ToLower(cmp.Or(strings.Join(r.Header.Values("Content-Encoding"), ","), "identity"))
+	switch {
+	case coding == "identity", stream && (coding == "gzip" || coding == "x-gzip"):
+		return nil
+	case stream:
+		return problem(http.StatusUnsupportedMediaType, "The body must not be encoded, or be gzip.")
 	}
-	return nil
+	return problem(http.StatusUnsupportedMediaType, "The body must not be encoded.")
 }
 
 // mediaTypes returns those that an operation takes, merge-patch+json before json.

@@ -42,7 +42,7 @@ func (a *asked) Resolve(ctx huma.Context) []error {
 	}
 	query, err := url.ParseQuery(target.RawQuery)
 	a.malformed = err != nil
-	a.strict = query.Has("strict") && query.Get("strict") != "false" && query.Get("strict") != "0"
+	a.strict = isSet(query, "strict")
 	for _, list := range query["exclude"] {
 		for name := range strings.SplitSeq(list, ",") {
 			if name != "" {
@@ -63,8 +63,10 @@ func (a *asked) respond(r checks.Answer) *published {
 }
 
 var (
-	strictParameter = &huma.Param{Name: "strict", In: "query", AllowEmptyValue: true, Schema: &huma.Schema{Type: huma.TypeString},
-		Description: "503 for any failing check, whatever it means; not for draining and maintenance on /health. Present is enough; false and 0 are no."}
+	strictParameter = &huma.Param{Name: "strict", In: "query", AllowEmptyValue: true,
+		Schema: &huma.Schema{Type: huma.TypeString},
+		Description: "503 for any failing check, whatever it means; not for draining and maintenance on /health. " +
+			"Present is enough; false and 0 are no"}
 	excludeParameter = &huma.Param{Name: "exclude", In: "query", Schema: &huma.Schema{Type: huma.TypeString}, Example: "users",
 		Description: "Checks to leave out of the verdict, with commas between or the parameter repeated; also drain and maintenance."}
 )

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -25,51 +26,45 @@ func idempotencyParameter() *huma.Param {
 	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }
 
-// idempotencyOf returns the key of a request and its fingerprint, or nil if it
-// has no key. The key holds the caller too, the fingerprint all else that makes
-// a request another one.
-func idempotencyOf(r *http.Request, body []byte) (*store.Idempotency, error) {
+// callersKey returns the idempotency key of a request, with its caller, or "" if it has
+// none.
+func callersKey(r *http.Request) (string, error) {
 	keys, given := r.Header[idempotencyHeader]
 	if !given {
-		return nil, nil
+		return "", nil
 	}
 	if len(keys) != 1 || !wellFormedKey.MatchString(keys[0]) {
-		return nil, malformed(idempotencyHeader, "must be one of 1 to 255 printable ASCII characters")
+		return "", malformed(idempotencyHeader, "must be one of 1 to 255 printable ASCII characters")
 	}
-	var caller [][]byte
-	for _, line := range r.Header.Values("Authorization") {
-		caller = append(caller, []byte(line))
+	caller := digest(r.Header.Values("Authorization")...)
+	return base64.RawURLEncoding.EncodeToString(caller[:]) + ":" + keys[0], nil
+}
+
+// idempotency returns what makes a write happen once, or nil if its request has no
+// key. The parts are all that makes a request another one, in decoded form.
+func idempotency(ctx context.Context, parts ...string) *store.Idempotency {
+	key := receivedOf(ctx).key
+	if key == "" {
+		return nil
 	}
-	name := digest(caller...)
-	request := digest([]byte(r.Method), []byte(r.URL.EscapedPath()), []byte(r.URL.RawQuery),
-		[]byte(r.Header.Get("Content-Type")), []byte(r.Header.Get("If-Match")), body)
-	key := base64.RawURLEncoding.EncodeToString(name[:]) + ":" + keys[0]
-	return &store.Idempotency{Key: key, Fingerprint: request, Answer: remembered}, nil
+	return &store.Idempotency{Key: key, Fingerprint: digest(parts...), Answer: remembered}
 }
 
 // digest hashes each part behind its length, so that no two lists of parts are
 // one text.
-func digest(parts ...[]byte) (sum [sha256.Size]byte) {
+func digest(parts ...string) (sum [sha256.Size]byte) {
 	hash := sha256.New()
 	for _, part := range parts {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		hash.Write(length[:])
-		hash.Write(part)
+		hash.Write([]byte(part))
 	}
 	hash.Sum(sum[:0])
 	return sum
 }
 
-// written is the answer to a Put or Update.
-func written(w store.Written) *accountOutput {
-	if w.Created {
-		return newOutput(http.StatusCreated, w.Account)
-	}
-	return newOutput(http.StatusOK, w.Account)
-}
-
-// remembered is what the store keeps of the answer to a write.
+// remembered is what the store keeps of the answer to a write under a key.
 func remembered(w store.Written) []byte {
 	text, err := json.Marshal(written(w))
 	if err != nil {

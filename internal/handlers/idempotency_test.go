@@ -52,18 +52,31 @@ func TestKeyBelongsToOneRequestOfOneCaller(t *testing.T) {
 	patch := func(path, body string, headers ...string) reply {
 		return s.do(t, "PATCH", path, body, append([]string{"Idempotency-Key", "k"}, headers...)...)
 	}
-	patch(path, body).is(t, 200, &store.Account{})
+	first := patch(path, body)
+	first.is(t, 200, &store.Account{})
 	tag := s.do(t, "GET", path, "").Header.Get("ETag")
 	for name, r := range map[string]reply{
 		"body":      patch(path, `{"name":"y"}`),
-		"space":     patch(path, body+" "),
+		"member":    patch(path, `{"name":"x","email":null}`),
 		"path":      patch("/accounts/10001", body),
-		"media":     patch(path, body, "Content-Type", "application/merge-patch+json"),
 		"condition": patch(path, body, "If-Match", "*"),
 		"method":    s.do(t, "POST", "/accounts", body, "Idempotency-Key", "k"),
 	} {
 		if p := r.isProblem(t, 422); p.Type != "/problems/idempotency-key-reused" {
 			t.Errorf("other %s: %s", name, r.body)
+		}
+	}
+	for name, r := range map[string]reply{ // the same request in other bytes
+		"space":   patch(path, " { \"name\" :\t\"x\"}\n"),
+		"escape":  patch(path, `{"n\u0061me":"\u0078"}`),
+		"mark":    patch(path, "\ufeff"+body),
+		"media":   patch(path, body, "Content-Type", "application/merge-patch+json"),
+		"charset": patch(path, body, "Content-Type", "Application/JSON; charset=utf8"),
+		"length":  patch(path, body, "Transfer-Encoding", "chunked"),
+		"path":    patch("/accounts/%310000", body),
+	} {
+		if r.StatusCode != 200 || r.body != first.body || r.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("same request, other %s = %d %s, want the first answer", name, r.StatusCode, r.body)
 		}
 	}
 	if after := s.do(t, "GET", path, "").Header.Get("ETag"); after != tag {
@@ -73,6 +86,18 @@ func TestKeyBelongsToOneRequestOfOneCaller(t *testing.T) {
 	if other.StatusCode != 200 || other.Header.Get("Idempotency-Replayed") != "" {
 		t.Errorf("another caller's key: %d %s", other.StatusCode, other.body)
 	}
+}
+
+func TestPostIsComparedInDecodedForm(t *testing.T) {
+	s := serve(t, nil)
+	first := s.do(t, "POST", "/accounts", `{"name":"x","labels":{"a":"1","b":"2"}}`, "Idempotency-Key", "k")
+	for _, same := range []string{`{"labels":{"b":"2","a":"1"},"name":"x"}`, `{"name":"x","email":null,"labels":{"b":"2", "a":"1"}}`,
+		`{"name":"x","email":"","labels":{"b":"\u0032","a":"1"}}`} {
+		if r := s.do(t, "POST", "/accounts", same, "Idempotency-Key", "k"); r.body != first.body || r.Header.Get("Location") != first.Header.Get("Location") {
+			t.Errorf("%s = %d %s, want the first answer", same, r.StatusCode, r.body)
+		}
+	}
+	s.do(t, "POST", "/accounts", `{"name":"x","labels":{"a":"2","b":"1"}}`, "Idempotency-Key", "k").isProblem(t, 422)
 }
 
 func TestMalformedKeyIs400(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,17 +17,19 @@ import (
 type listInput struct {
 	Limit        int       `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Accounts in a page, at most"`
 	Cursor       string    `query:"cursor" maxLength:"4096" doc:"next_cursor of the page before, with the same filters"`
-	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name"`
+	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name, character by character"`
 	NamePrefix   string    `query:"name_prefix" maxLength:"256" doc:"Only accounts whose name begins so"`
+	Email        string    `query:"email" maxLength:"254" doc:"Only accounts of this email, character by character"`
+	Label        string    `query:"label" maxLength:"320" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=" doc:"KEY=VALUE"`
 	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339, + as %2B)"`
 
-	asked url.Values // the query as the client wrote it
+	query url.Values // as the client wrote it
 }
 
 // Resolve implements huma.Resolver.
 func (in *listInput) Resolve(ctx huma.Context) []error {
 	target := ctx.URL()
-	in.asked = target.Query()
+	in.query = target.Query()
 	return nil
 }
 
@@ -53,24 +56,26 @@ func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if page.Next != "" {
 		query.After = page.Next
 		out.Body.NextCursor = cursor(query)
-		in.asked.Set("cursor", out.Body.NextCursor)
-		out.Link = "</accounts?" + in.asked.Encode() + `>; rel="next"` // RFC 8288
+		in.query.Set("cursor", out.Body.NextCursor)
+		// relative to the request's URL (RFC 8288, RFC 3986, 5), which a proxy may have changed
+		out.Link = "<?" + in.query.Encode() + `>; rel="next"`
 	}
 	return out, nil
 }
 
 func parseQuery(in *listInput) (store.Query, error) {
-	q := store.Query{Limit: in.Limit, Name: in.Name, NamePrefix: in.NamePrefix, UpdatedSince: in.UpdatedSince}
-	for parameter, text := range map[string]string{"name": in.Name, "name_prefix": in.NamePrefix} {
-		var invalid *store.Invalid
-		if err := (store.Draft{Name: text}).Validate(); text != "" && errors.As(err, &invalid) {
-			return q, unprocessable(InvalidField{Parameter: parameter, Detail: invalid.Reason})
-		}
+	q := store.Query{
+		Limit: in.Limit, Name: in.Name, NamePrefix: in.NamePrefix, Email: in.Email, UpdatedSince: in.UpdatedSince,
 	}
-	if in.Cursor == "" {
-		return q, nil
+	q.LabelKey, q.LabelValue, _ = strings.Cut(in.Label, "=")
+	err := q.Validate()
+	var invalid *store.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		return q, unprocessable(InvalidField{Parameter: invalid.Field, Detail: invalid.Reason})
+	case in.Cursor == "":
+		return q, err
 	}
-	var err error
 	q.After, err = parseCursor(in.Cursor, q)
 	return q, err
 }
@@ -97,6 +102,6 @@ func parseCursor(text string, q store.Query) (store.ID, error) {
 
 // filterHash covers the filters alone: the limit may change from page to page.
 func filterHash(q store.Query) []byte {
-	sum := digest([]byte(q.Name), []byte(q.NamePrefix), []byte(q.UpdatedSince.UTC().Format(time.RFC3339Nano)))
+	sum := digest(q.Name, q.NamePrefix, q.Email, q.LabelKey, q.LabelValue, q.UpdatedSince.UTC().Format(time.RFC3339Nano))
 	return sum[:filterHashSize]
 }

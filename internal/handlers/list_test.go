@@ -14,6 +14,18 @@ import (
 	"accountservice/tests/harness"
 )
 
+// linked is the path and query of the next page, relative to the service.
+func (s service) linked(t *testing.T, r reply) string {
+	t.Helper()
+	link := r.Header.Get("Link")
+	target, ok := strings.CutSuffix(link, `>; rel="next"`)
+	next, err := r.Request.URL.Parse(strings.TrimPrefix(target, "<"))
+	if !ok || err != nil || !strings.HasPrefix(next.String(), s.URL+"/") {
+		t.Fatalf("link %q of %s", link, r.Request.URL)
+	}
+	return strings.TrimPrefix(next.String(), s.URL)
+}
+
 // follow reads all pages from path on by their links, and returns the ids.
 func (s service) follow(t *testing.T, path string) (ids []string) {
 	t.Helper()
@@ -31,10 +43,7 @@ func (s service) follow(t *testing.T, path string) (ids []string) {
 		if link == "" {
 			return ids
 		}
-		target, ok := strings.CutSuffix(link, `>; rel="next"`)
-		if path = strings.TrimPrefix(target, "<"); !ok || !strings.HasPrefix(path, "/accounts?") {
-			t.Fatalf("link %q", link)
-		}
+		path = s.linked(t, r)
 	}
 	t.Fatal("no end of pages")
 	return nil
@@ -43,8 +52,9 @@ func (s service) follow(t *testing.T, path string) (ids []string) {
 func TestLinksLeadThroughAllThatTheFiltersLetPass(t *testing.T) {
 	s := serve(t, nil)
 	since := time.Now().UTC()
-	for _, name := range []string{"Zoë & Co", "Zoë & Sons", "zoë"} {
-		s.do(t, "POST", "/accounts", fmt.Sprintf(`{"name":%q}`, name)).is(t, 201, &store.Account{})
+	for i, name := range []string{"Zoë & Co", "Zoë & Sons", "zoë"} {
+		body := fmt.Sprintf(`{"name":%q,"email":"p%d+x@example.org","labels":{"team":"a=%d","odd":""}}`, name, i%2, i)
+		s.do(t, "POST", "/accounts", body).is(t, 201, &store.Account{})
 	}
 	zone := since.In(time.FixedZone("", 2*3600)).Format(time.RFC3339Nano)
 	for query, want := range map[string]int{
@@ -54,6 +64,14 @@ func TestLinksLeadThroughAllThatTheFiltersLetPass(t *testing.T) {
 		"name_prefix=Person_1":        11,
 		"name_prefix=Zo%C3%AB+%26":    2,
 		"name_prefix=Person&name=zoë": 0,
+		"name=Zoe%CC%88+%26+Co":       0, // not normalized
+		"email=p0%2Bx@example.org":    2,
+		"email=p0+x@example.org":      0,
+		"label=team=a%3D1":            1,
+		"label=team=a=1":              1,
+		"label=team=a":                0,
+		"label=odd=":                  3,
+		"label=odd%3D&email=p1%2Bx%40example.org":                                     1,
 		"updated_since=" + url.QueryEscape(since.Format(time.RFC3339Nano)):            3,
 		"updated_since=" + url.QueryEscape(zone) + "&name_prefix=Z":                   2,
 		"updated_since=" + url.QueryEscape(since.Add(time.Hour).Format(time.RFC3339)): 0,

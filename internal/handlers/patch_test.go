@@ -18,7 +18,9 @@ func TestPatchChangesWhatItNamesAndNothingElse(t *testing.T) {
 		{"application/json; charset=UTF-8", `{"labels":null}`, `"name":"Zoë","version":5`},
 		{"application/merge-patch+json", `{"labels":{"a":""}}`, `"name":"Zoë","labels":{"a":""},"version":6`},
 		{"application/merge-patch+json", `{"labels":{"a":null}}`, `"name":"Zoë","version":7`},
-		{"application/merge-patch+json", `{}`, `"name":"Zoë","version":8`},
+		{"application/merge-patch+json", `{}`, `"name":"Zoë","version":7`},
+		{"application/merge-patch+json", `{"name":"Zoë","email":null,"labels":{"b":null},"id":"p","version":7}`, `"name":"Zoë","version":7`},
+		{"application/merge-patch+json; charset=utf8", `{"name":"Zoe"}`, `"name":"Zoe","version":8`},
 	} {
 		r := s.do(t, "PATCH", "/accounts/p", c.patch, "Content-Type", c.media)
 		var acc store.Account
@@ -29,7 +31,8 @@ func TestPatchChangesWhatItNamesAndNothingElse(t *testing.T) {
 	}
 	for patch, pointer := range map[string]string{
 		`{"name":null}`: "#/name", `{"email":"no"}`: "#/email", `{"labels":{"a":3}}`: "#/labels/a", `{"labels":{"a":"\u0000"}}`: "#/labels/a",
-		`{"labels":{"":null}}`: "#/labels", `{"id":"q"}`: "#/id", `[]`: "#", `{"labels":{"l0":""` + manyLabels(64) + `}}`: "#/labels",
+		`{"labels":{"":null}}`: "#/labels", `{"id":"q"}`: "#/id", `{"id":null}`: "#/id", `{"version":7}`: "#/version", `{"version":null}`: "#/version",
+		`{"created_at":null}`: "#/created_at", `{"updated_at":"2026-01-01T00:00:00Z"}`: "#/updated_at", `[]`: "#", `{"labels":{"l0":""` + manyLabels(64) + `}}`: "#/labels",
 	} {
 		p := s.do(t, "PATCH", "/accounts/p", patch, "Content-Type", "application/merge-patch+json").isProblem(t, 422)
 		if len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {

@@ -30,7 +30,7 @@ type Problem struct {
 // InvalidField is one part of a request that was refused. Its value is never
 // repeated.
 type InvalidField struct {
-	Line      int    `json:"line,omitempty" doc:"Which line of an import, from 1"`
+	Line      int    `json:"line,omitzero" doc:"Which line of an import, from 1"`
 	Pointer   string `json:"pointer,omitempty" doc:"Where in the body, as a JSON Pointer (RFC 6901) in a fragment"`
 	Parameter string `json:"parameter,omitempty" doc:"Which parameter of path, query or header"`
 	Detail    string `json:"detail" doc:"What is wrong with it"`

@@ -167,10 +167,10 @@ func TestCursorOfAForeignIDPagesOn(t *testing.T) {
 	next := ""
 	for i := range ids { // one by one: each cursor holds one of the ids
 		var page accountPage
-		s.do(t, "GET", "/accounts?limit=1&cursor="+next, "").is(t, 200, &page)
+		s.do(t, "GET", "/accounts?limit=1"+next, "").is(t, 200, &page)
 		if want := fmt.Sprint("Person_", i); len(page.Items) != 1 || page.Items[0].Name != want || (page.NextCursor == "") != (i == len(ids)-1) {
 			t.Errorf("page %d holds %+v, want %s", i, page, want)
 		}
-		next = page.NextCursor
+		next = "&cursor=" + page.NextCursor
 	}
 }

@@ -50,13 +50,14 @@ func registerWrites(e *edge, a accounts) {
 	put["201"] = answers[store.Account](e.api, 201, "ETag", "Location")["201"]
 	register(e, operation{
 		id: "put-account", method: http.MethodPut, path: oneAccount, summary: "Create or replace an account",
-		description: "With If-None-Match: * it only creates, with If-Match it only replaces what the client has seen.",
-		scope:       scopeWrite, body: bodyOf(draftShape, "application/json"), answers: put, errors: []int{412, 428},
+		description: "With If-None-Match: * it only creates, with If-Match it only replaces what the client has seen. " +
+			"What GET gave is taken. The content that is stored already leaves version, times and ETag as they are.",
+		scope: scopeWrite, body: bodyOf(putShape, "application/json"), answers: put, errors: []int{412, 428},
 	}, a.put)
 	register(e, operation{
 		id: "patch-account", method: http.MethodPatch, path: oneAccount, summary: "Change parts of an account",
 		description: "The body is a JSON Merge Patch (RFC 7396) of what PUT takes: what is absent stays, null removes. " +
-			"It is taken as application/json too.",
+			"It is taken as application/json too. A patch that changes nothing leaves version, times and ETag as they are.",
 		scope: scopeWrite, key: true, body: bodyOf(patchShape, strings.Split(acceptPatch, ", ")...),
 		answers: answers[store.Account](e.api, 200, "ETag", "Idempotency-Replayed"), errors: []int{404, 412, 428},
 	}, a.patch)

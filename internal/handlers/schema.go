@@ -12,10 +12,11 @@ import (
 
 // The shapes of an account in the document.
 const (
-	accountShape = "Account"      // in answers
-	draftShape   = "AccountDraft" // in bodies that create or replace it
-	patchShape   = "AccountPatch" // in bodies that change it
-	lineShape    = "AccountLine"  // in imports and exports
+	accountShape = "Account"            // in answers
+	draftShape   = "AccountDraft"       // in bodies that create it
+	putShape     = "AccountReplacement" // in bodies that create it under an id, or replace it
+	patchShape   = "AccountPatch"       // in bodies that change it
+	lineShape    = "AccountLine"        // in imports and exports
 	idsShape     = "AccountIDs"
 )
 
@@ -32,9 +33,9 @@ func shapeOf(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/
 func describeAccounts(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[store.Account](), reflect.TypeFor[shape]())
 	content := map[string]*huma.Schema{
-		"name": text(1, store.MaxNameLength, "1 to 256 characters, no control characters", "Person_0"),
+		"name": text(1, store.MaxNameLength, "1 to 256 characters, one of them visible, no control characters; kept as it comes, in any normalization form", "Person_0"),
 		"email": {Type: huma.TypeString, MaxLength: new(store.MaxEmailLength), Format: "email", Nullable: true,
-			Description: "Absent if there is none; null or empty is none", Examples: []any{"ada@example.org"}},
+			Description: "Absent if there is none; null or empty is none. No spaces or invisible characters; the DNS can hold its domain", Examples: []any{"ada@example.org"}},
 		"labels": labelsSchema(store.MaxLabels, "Absent if there are none; null is none"),
 	}
 	patched := maps.Clone(content)
@@ -45,9 +46,19 @@ func describeAccounts(registry huma.Registry) {
 		"version": {Type: huma.TypeInteger, Format: "int64", Minimum: new(1.0), Maximum: new(float64(store.MaxVersion)),
 			Nullable: true, Description: "1 when created, one more at each change. " +
 				"An import keeps it if the account is new, and is above it if it is replaced"},
-		"created_at": timeSchema("UTC, in microseconds; absent if it is not known"),
-		"updated_at": timeSchema("UTC, in microseconds, not before created_at; absent if it is not known"),
+		"created_at": timeSchema("UTC, with six digits of a second; absent if it is not known"),
+		"updated_at": timeSchema("UTC, with six digits of a second, not before created_at; absent if it is not known"),
 	}
+	readOnly := make(map[string]*huma.Schema)
+	for name, property := range line {
+		same := *property
+		same.ReadOnly, same.Nullable = true, false
+		same.Description = "Read-only: taken if it is that of the stored account, else refused"
+		readOnly[name] = &same
+	}
+	put := maps.Clone(readOnly)
+	maps.Copy(put, content)
+	maps.Copy(patched, readOnly)
 	maps.Copy(line, content)
 	answered := make(map[string]*huma.Schema)
 	for name, property := range line {
@@ -56,6 +67,7 @@ func describeAccounts(registry huma.Registry) {
 	shapes := registry.Map()
 	shapes[accountShape] = object(answered, "id", "name", "version")
 	shapes[draftShape] = object(content, "name")
+	shapes[putShape] = object(put, "name")
 	shapes[patchShape] = object(patched)
 	shapes[lineShape] = object(line, "id", "name")
 	shapes[idsShape] = object(map[string]*huma.Schema{"ids": {Type: huma.TypeArray, Items: idSchema(), MinItems: new(1),

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
@@ -19,14 +20,25 @@ func (a accounts) change(t Target, absent bool) (store.ID, store.Preconditions, 
 }
 
 func (a accounts) create(ctx context.Context, in *jsonBody[store.Draft]) (*accountOutput, error) {
-	pre := store.Preconditions{Absent: true, Idempotency: receivedOf(ctx).idempotency}
+	draft, err := json.Marshal(in.value)
+	if err != nil {
+		return nil, err
+	}
+	pre := store.Preconditions{Absent: true, Idempotency: idempotency(ctx, "create-account", string(draft))}
 	return output(a.live.accounts().Put(ctx, store.ID(newUUID()), in.value, pre))
 }
+
+// replacement is the body of a PUT: the content, and read-only members as the account
+// has them, so that what GET gave can be sent back.
+type replacement store.Account
+
+// Validate returns nil or what is wrong with the content. The store compares the rest.
+func (r replacement) Validate() error { return r.Draft.Validate() }
 
 type putInput struct {
 	Target
 	IfNoneMatch string `header:"If-None-Match" doc:"* alone is taken: only if there is no such account"`
-	jsonBody[store.Draft]
+	jsonBody[replacement]
 }
 
 func (a accounts) put(ctx context.Context, in *putInput) (*accountOutput, error) {
@@ -37,7 +49,15 @@ func (a accounts) put(ctx context.Context, in *putInput) (*accountOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	return output(a.live.accounts().Put(ctx, id, in.value, pre))
+	if given := in.value.ID; given != "" && given != id {
+		return nil, otherID()
+	}
+	pre.ReadOnly = store.Account(in.value)
+	out, err := output(a.live.accounts().Put(ctx, id, in.value.Draft, pre))
+	if err == nil && out.Location != "" {
+		out.Location = string(id) // relative to /accounts/{id}
+	}
+	return out, err
 }
 
 type patchInput struct {
@@ -49,15 +69,27 @@ type patchInput struct {
 // account as it is then.
 func (in *patchInput) decode(text []byte) error {
 	in.patch = text
-	_, err := in.apply(store.Account{Draft: store.Draft{Name: "any"}})
-	return err
+	acc := store.Account{Draft: store.Draft{Name: "any"}}
+	if fault := transfer.Merge(in.patch, &acc); fault != nil {
+		return fault
+	}
+	return acc.Draft.Validate()
 }
 
+// apply merges the patch into an account. The store validates the result.
 func (in *patchInput) apply(acc store.Account) (store.Draft, error) {
-	if fault := transfer.Merge(in.patch, &acc.Draft); fault != nil {
+	stored := acc
+	if fault := transfer.Merge(in.patch, &acc); fault != nil {
 		return acc.Draft, fault
 	}
-	return acc.Draft, acc.Draft.Validate()
+	if acc.ID != stored.ID {
+		return acc.Draft, otherID()
+	}
+	return acc.Draft, acc.CheckReadOnly(stored)
+}
+
+func otherID() error {
+	return unprocessable(InvalidField{Pointer: "#/id", Detail: "must be that of the URL, or absent"})
 }
 
 func (a accounts) patch(ctx context.Context, in *patchInput) (*accountOutput, error) {
@@ -65,7 +97,8 @@ func (a accounts) patch(ctx context.Context, in *patchInput) (*accountOutput, er
 	if err != nil {
 		return nil, err
 	}
-	pre.Idempotency = receivedOf(ctx).idempotency
+	pre.Idempotency = idempotency(ctx, "patch-account", string(id), fmt.Sprintf("%t %q", pre.Present, pre.Revisions),
+		string(transfer.Canonical(in.patch)))
 	return output(a.live.accounts().Update(ctx, id, pre, in.apply))
 }
 

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -31,12 +32,26 @@ func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s: %s", f.Line, f
 
 // Decode reads one JSON text (RFC 8259) into a struct. It refuses invalid UTF-8,
 // names that stand twice or are unknown, and data behind the text. A member that is
-// null is as good as absent. What it needs of memory has a bound, whatever the text.
+// null is as good as absent. A byte-order mark before the text is skipped. What it
+// needs of memory has a bound, whatever the text.
 func Decode(text []byte, into any) *Fault { return decode(text, into, decoding) }
 
-// Merge changes draft as a JSON Merge Patch (RFC 7396) says: what is absent stays,
+// Merge changes acc as a JSON Merge Patch (RFC 7396) says: what is absent stays,
 // null removes. It is as strict as Decode.
-func Merge(patch []byte, draft *store.Draft) *Fault { return decode(patch, draft, merging) }
+func Merge(patch []byte, acc *store.Account) *Fault { return decode(patch, acc, merging) }
+
+// Canonical returns the canonical form (RFC 8785) of a text that Decode or Merge
+// takes: two texts that differ in spaces, escapes or the order of members have one.
+func Canonical(text []byte) []byte {
+	value := jsontext.Value(bytes.TrimPrefix(text, byteOrderMark)).Clone()
+	if err := value.Canonicalize(); err != nil {
+		panic(err) // not a text that Decode or Merge takes
+	}
+	return value
+}
+
+// byteOrderMark is U+FEFF in UTF-8, which some editors and shells put before a text.
+var byteOrderMark = []byte("\ufeff")
 
 var decoding, merging = strictly(labelReader(false)), strictly(labelReader(true))
 
@@ -46,7 +61,11 @@ func strictly(labels func(*jsontext.Decoder, *map[string]string) error) json.Opt
 }
 
 func decode(text []byte, into any, opts json.Options) *Fault {
-	if !utf8.Valid(text) {
+	text = bytes.TrimPrefix(text, byteOrderMark)
+	switch {
+	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")):
+		return &Fault{Pointer: "#", Detail: "is UTF-16; it must be UTF-8", Malformed: true}
+	case !utf8.Valid(text):
 		return &Fault{Pointer: "#", Detail: "is not valid UTF-8", Malformed: true}
 	}
 	if err := json.Unmarshal(text, into, opts); err != nil {
@@ -179,6 +198,7 @@ func readVersion(dec *jsontext.Decoder, version *int64) error {
 	const want = "must be a whole number from 1 to %d"
 	n, err := strconv.ParseInt(token.String(), 10, 64)
 	if token.Kind() != '0' || err != nil || n < 1 || n > store.MaxVersion {
+		*version = 0
 		return orNull(token, dec.StackPointer(), fmt.Sprintf(want, int64(store.MaxVersion)))
 	}
 	*version = n

@@ -2,11 +2,8 @@ package transfer
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"accountservice/internal/store"
 )
@@ -41,18 +38,4 @@ func Export(ctx context.Context, from Source, w io.Writer, timeout time.Duration
 		}
 		query.After = page.Next
 	}
-}
-
-// Encode returns the accounts as lines. They have no version or times if an account
-// has none.
-func Encode(accounts []store.Account) (lines []byte, err error) {
-	for _, acc := range accounts {
-		acc.Version = min(acc.Version, store.MaxVersion) // a file from before that limit may have more
-		text, err := json.Marshal(acc, json.Deterministic(true))
-		if err != nil {
-			return nil, fmt.Errorf("account %q: %w", acc.ID, err) // of a file that another program wrote
-		}
-		lines = append(append(lines, text...), '\n')
-	}
-	return lines, nil
 }

@@ -57,6 +57,12 @@ func TestLineNeedsIDAndNameAlone(t *testing.T) {
 			t.Errorf("%s: %+v, %v", line, acc, fault)
 		}
 	}
+	short := want
+	short.CreatedAt, short.UpdatedAt = time.Unix(0, 0), time.Unix(1, 500_000_000).In(time.FixedZone("", 3600))
+	line, err = transfer.Encode([]store.Account{short})
+	if !strings.Contains(string(line), `"created_at":"1970-01-01T00:00:00.000000Z","updated_at":"1970-01-01T00:00:01.500000Z"`) || err != nil {
+		t.Errorf("%s, %v: want six digits of each second, in UTC", line, err)
+	}
 	acc, fault := parse(t, []byte(`{"id":"ada","name":"Ada","created_at":"2026-01-01T01:00:00.1234567+01:00"}`))
 	kept, _ := store.NextImported(nil, acc, time.Now())
 	if want := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC); fault != nil || kept.CreatedAt != want {
@@ -102,12 +108,13 @@ func TestBadLineIsToldByItsPlaceAndNeverItsValue(t *testing.T) {
 		`{"id":"a","name":"x","created_at":"hunter2"}`:                       "#/created_at: must be a time as in RFC 3339",
 		`{"id":"a","name":"x","updated_at":1}`:                               "#/updated_at: must be a time as in RFC 3339",
 		`{"id":"a","name":"x","created_at":"2026-01-02T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}`: "#/updated_at: must not be before created_at",
-		`{"id":"a","name":"x"} hunter2`:    "#: is not valid JSON at byte 22",
-		`{"id":"a","name":"x"}{}`:          "#: is not valid JSON",
-		`{"id":"a","name":"x"`:             "#: is not valid JSON",
-		`["hunter2"]`:                      "#: must be an object",
-		`hunter2`:                          "#: is not valid JSON at byte 0",
-		"\ufeff" + `{"id":"a","name":"x"}`: "#: is not valid JSON at byte 0",
+		`{"id":"a","name":"x"} hunter2`:          "#: is not valid JSON at byte 22",
+		`{"id":"a","name":"x"}{}`:                "#: is not valid JSON",
+		`{"id":"a","name":"x"`:                   "#: is not valid JSON",
+		`["hunter2"]`:                            "#: must be an object",
+		`hunter2`:                                "#: is not valid JSON at byte 0",
+		"\ufeff\ufeff" + `{"id":"a","name":"x"}`: "#: is not valid JSON at byte 0",
+		"\xff\xfe{\x00":                          "#: is UTF-16; it must be UTF-8",
 	} {
 		_, fault := parse(t, []byte(line))
 		if fault == nil || !strings.HasPrefix(fault.Pointer+": "+fault.Detail, want) {
@@ -178,11 +185,11 @@ func TestMergeChangesWhatThePatchNames(t *testing.T) {
 		`"bar"`:                                  "#: must be an object",
 		`{"name":{"a":"b"}}`:                     "#/name: must be a string",
 	} {
-		draft := store.Draft{Name: "n", Email: "a@b.c", Labels: map[string]string{"a": "b"}}
+		acc := store.Account{ID: "a", Draft: store.Draft{Name: "n", Email: "a@b.c", Labels: map[string]string{"a": "b"}}}
 		got := ""
-		if fault := transfer.Merge([]byte(patch), &draft); fault != nil {
+		if fault := transfer.Merge([]byte(patch), &acc); fault != nil {
 			got = fault.Pointer + ": " + fault.Detail
-		} else if line, err := transfer.Encode([]store.Account{{ID: "a", Draft: draft}}); err == nil {
+		} else if line, err := transfer.Encode([]store.Account{acc}); err == nil {
 			got = string(line)
 		}
 		if !strings.HasPrefix(got, want) {
@@ -206,7 +213,7 @@ func TestTextCostsLittleMoreMemoryThanItHas(t *testing.T) {
 	} {
 		for kind, decode := range map[string]func() *transfer.Fault{
 			"draft": func() *transfer.Fault { return transfer.Decode([]byte(text), new(store.Draft)) },
-			"patch": func() *transfer.Fault { return transfer.Merge([]byte(text), new(store.Draft)) },
+			"patch": func() *transfer.Fault { return transfer.Merge([]byte(text), new(store.Account)) },
 			"ids": func() *transfer.Fault {
 				return transfer.Decode([]byte(text), new(struct {
 					IDs []store.ID `json:"ids"`

@@ -5,7 +5,7 @@
 //
 // A line is one JSON object with id and name, and if there are any email,
 // labels, version, created_at and updated_at. Empty lines mean nothing. Where an
-// id stands twice the later line wins.
+// id stands twice the later line wins. An input in gzip is decompressed.
 package transfer
 
 import (
@@ -38,11 +38,11 @@ type Batch struct {
 
 // Reader cuts an input into batches.
 type Reader struct {
-	in      *bufio.Reader
-	most    int
-	line    int   // read last
-	held    *held // what begins the next batch
-	endless bool  // a line was too long, and what follows it is not read
+	in    *bufio.Reader
+	most  int
+	line  int   // read last
+	held  *held // what begins the next batch
+	ended bool  // by a fault that leaves no next line
 }
 
 // held is an account whose id is in the batch before already.
@@ -53,7 +53,7 @@ type held struct {
 
 // NewReader returns a Reader of batches of at most so many accounts.
 func NewReader(in io.Reader, most int) *Reader {
-	return &Reader{in: bufio.NewReaderSize(in, MaxLine), most: min(most, store.MaxMany)}
+	return &Reader{in: bufio.NewReaderSize(&source{input: in}, MaxLine), most: min(most, store.MaxMany)}
 }
 
 // Next returns the next batch, or io.EOF after the last. After another error,
@@ -92,19 +92,22 @@ func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
 		r.held = nil
 		return h.acc, h.size, nil, nil
 	}
-	for !r.endless {
+	for !r.ended {
 		text, err := r.in.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			r.line++
-			r.endless = true
 			detail := fmt.Sprintf("is longer than %d bytes; nothing after it was read", MaxLine)
-			return acc, len(text), &Fault{Pointer: "#", Detail: detail}, nil
+			fault = &Fault{Pointer: "#", Detail: detail}
+			fallthrough
+		case errors.As(err, &fault):
+			r.line++
+			r.ended = true
+			return acc, len(text), fault, nil
 		case err != nil && (!errors.Is(err, io.EOF) || len(text) == 0):
 			return acc, 0, nil, err
 		}
 		r.line++
-		if len(bytes.TrimSpace(text)) > 0 {
+		if len(bytes.TrimSpace(bytes.TrimPrefix(text, byteOrderMark))) > 0 {
 			acc, fault = parseLine(text)
 			return acc, len(text), fault, nil
 		}

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"accountservice/internal/store"
@@ -238,5 +240,66 @@ func TestDryRunOverLargeAccountsCountsThemAll(t *testing.T) {
 	n, err := transfer.DryRun{Store: s}.Import(t.Context(), sent)
 	if want := (store.Imported{Created: 100, Replaced: 299, Unchanged: 1}); n != want || err != nil {
 		t.Errorf("%+v, %v; want %+v", n, err, want)
+	}
+}
+
+// pack compresses text in members of gzip, as files that were joined have.
+func pack(t *testing.T, texts ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, text := range texts {
+		z := gzip.NewWriter(&b)
+		_, err := io.WriteString(z, text)
+		harness.Must(t, err)
+		harness.Must(t, z.Close())
+	}
+	return b.Bytes()
+}
+
+func TestGzipIsReadAsItsLines(t *testing.T) {
+	varied := strings.NewReplacer("Person 1", "Piet 1", "p3", "q3").Replace(lines(20_000))
+	for name, c := range map[string]struct {
+		input []byte
+		lines int    // that are taken
+		fault string // or none
+	}{
+		"one member":        {pack(t, varied), 20_000, ""},
+		"two members":       {pack(t, line("a", "1"), line("b", "2")), 2, ""},
+		"marks":             {pack(t, "\ufeff"+line("a", "1"), "\ufeff"+line("b", "2")), 2, ""},
+		"nothing":           {pack(t, ""), 0, ""},
+		"a mark alone":      {pack(t, "\ufeff\n"), 0, ""},
+		"cut":               {pack(t, varied)[:60], 0, "line 1: #: is damaged or cut gzip; nothing after it was read"},
+		"cut in its header": {pack(t, varied)[:5], 0, "line 1: #: is damaged or cut gzip"},
+		"cut at its end":    {pack(t, line("a", "1"))[:30], 0, "line 1: #: is damaged or cut gzip"},
+		"a tail":            {append(pack(t, line("a", "1")), "tail"...), 1, "line 2: #: is damaged or cut gzip"},
+		"a bomb":            {pack(t, line("a", "1"), strings.Repeat("\n", 64<<20)), 1, "is gzip that expands more than 256 times"},
+		"a bomb of a line":  {pack(t, strings.Repeat(" ", 64<<20)), 0, "is longer than 262144 bytes"},
+		"gzip in gzip":      {pack(t, string(pack(t, line("a", "1")))), 0, "line 1: #: is not valid"},
+		"UTF-16":            {[]byte("\xff\xfe{\x00"), 0, "line 1: #: is UTF-16; it must be UTF-8"},
+		"one byte":          {[]byte("\x1f"), 0, "line 1: #: is not valid JSON"},
+	} {
+		taken, faults := 0, ""
+		for r := transfer.NewReader(iotest.OneByteReader(bytes.NewReader(c.input)), store.MaxMany); ; {
+			batch, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			harness.Must(t, err)
+			taken += len(batch.Accounts)
+			for _, f := range batch.Faults {
+				faults += f.Error()
+			}
+		}
+		if taken != c.lines || !strings.Contains(faults, c.fault) || (faults == "") != (c.fault == "") {
+			t.Errorf("%s: %d lines, %s; want %d, %s", name, taken, faults, c.lines, c.fault)
+		}
+	}
+}
+
+func TestErrorOfTheInputIsNoFaultInItsGzip(t *testing.T) {
+	input, broken := pack(t, lines(5000)), errors.New("the connection is gone")
+	r := transfer.NewReader(io.MultiReader(bytes.NewReader(input[:len(input)/2]), iotest.ErrReader(broken)), 10_000)
+	if _, err := r.Next(); !errors.Is(err, broken) {
+		t.Errorf("Next = %v, want the input's error", err)
 	}
 }

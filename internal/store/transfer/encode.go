@@ -1,0 +1,41 @@
+package transfer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"accountservice/internal/store"
+)
+
+// timeLayout has the same number of digits for every time in UTC, so that texts sort
+// as the times do.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// encoding writes members in a fixed order and times in timeLayout.
+var encoding = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(
+	func(enc *jsontext.Encoder, t time.Time) error {
+		return enc.WriteToken(jsontext.String(t.UTC().Format(timeLayout)))
+	})))
+
+// Marshal returns v as JSON with times in microseconds, in UTC. Invalid UTF-8 becomes
+// U+FFFD, so that an account of another program can be read.
+func Marshal(v any) ([]byte, error) {
+	return json.Marshal(v, encoding, jsontext.AllowInvalidUTF8(true))
+}
+
+// Encode returns the accounts as lines. They have no version or times if an account
+// has none.
+func Encode(accounts []store.Account) (lines []byte, err error) {
+	for _, acc := range accounts {
+		acc.Version = min(acc.Version, store.MaxVersion) // a file from before that limit may have more
+		text, err := json.Marshal(acc, encoding)
+		if err != nil {
+			return nil, fmt.Errorf("account %q: %w", acc.ID, err) // of a file that another program wrote
+		}
+		lines = append(append(lines, text...), '\n')
+	}
+	return lines, nil
+}
