@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -18,7 +20,7 @@ import (
 )
 
 func line(i int) string {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 1000*(i%1_000_000), time.UTC).Format(time.RFC3339Nano)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 1000*(i%1_000_000), time.UTC).Format("2006-01-02T15:04:05.000000Z")
 	return fmt.Sprintf(`{"id":"acc-%07d","name":"Person <%d> Ü","email":"p%d@example.org","labels":{"team":"t%d"},"version":%d,"created_at":"%s","updated_at":"%s"}`+"\n",
 		i, i, i, i%97, i%9+1, at, at)
 }
@@ -111,6 +113,9 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	t.Parallel()
 	path, file := newPath(t), write(t, line(1)+"\n"+line(2))
 	runs(t, command(path, "import", file)).is(t, 0, "imported 3 lines", "")
+	runs(t, command(path, "import", zipped(t, file))).is(t, 0, "0 created, 0 replaced, 2 unchanged", "")
+	bomb := zipped(t, write(t, strings.Repeat("\n", 64<<20)))
+	runs(t, command(path, "import", bomb)).is(t, 1, "", "is gzip that expands more than 256 times")
 	p := ready(t, path)
 	if _, body := p.Get("/accounts:export"); body != line(1)+line(2) {
 		t.Errorf("%s", body)
@@ -148,6 +153,20 @@ func write(t *testing.T, content string) (path string) {
 	path = filepath.Join(t.TempDir(), "in.ndjson")
 	harness.Must(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
+}
+
+// zipped is a copy of the file in gzip.
+func zipped(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	harness.Must(t, err)
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err = z.Write(text)
+	harness.Must(t, err)
+	harness.Must(t, z.Close())
+	harness.Must(t, os.WriteFile(file+".gz", b.Bytes(), 0o600))
+	return file + ".gz"
 }
 
 func TestFaultyLinesAreNamedAndStopAnImport(t *testing.T) {
