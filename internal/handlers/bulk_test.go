@@ -171,7 +171,7 @@ func TestExportThatFailsIsNeverTakenAsWhole(t *testing.T) {
 	s.do(t, "GET", "/accounts:export", "").isProblem(t, 503)
 	s.do(t, "HEAD", "/accounts:export", "").isProblem(t, 503)
 	s.importLines(t, "", lines(3000, nil)).is(t, 200, &handlers.ImportCount{})
-	list = after(2, store.ErrUnavailable)
+	list = after(2, fmt.Errorf("%w: %w", store.ErrUnavailable, io.EOF)) // of the database file
 	resp, err := http.Get(s.URL + "/accounts:export")
 	harness.Must(t, err)
 	defer resp.Body.Close()

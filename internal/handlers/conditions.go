@@ -10,7 +10,7 @@ import (
 // be in. It is exported because huma can fill an embedded struct only then.
 type Target struct {
 	ID      string `path:"id" hidden:"true"` // the document has it from idSchema
-	IfMatch string `header:"If-Match" doc:"Only if the account has one of these ETags; * is any" example:"\"1-ZbYh0ySxPxYn9l2V\""`
+	IfMatch string `header:"If-Match" doc:"Only if the account has one of these ETags; * is any" example:"*"`
 }
 
 // parse reads If-Match as preconditions. Weak tags never match.

@@ -17,8 +17,8 @@ var headerDocs = map[string]string{
 	"Link":                 `The next page, as rel="next"; absent on the last`,
 	"Location":             "Where the account is",
 	"Retry-After":          "Seconds to wait before trying again",
-	requestIDHeader: "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one that the service " +
-		"made; it is in every line of the log",
+	requestIDHeader: "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one that the " +
+		"service made; it is in every line of the log",
 }
 
 func headersOf(names ...string) map[string]*huma.Param {
@@ -42,13 +42,13 @@ func contentOf(schema *huma.Schema, media ...string) map[string]*huma.MediaType 
 	return content
 }
 
-// bodyOf is a body of this shape.
-func bodyOf(shape string, media ...string) *huma.RequestBody {
-	return &huma.RequestBody{Required: true, Content: contentOf(shapeOf(shape), media...)}
+// bodyOf is a body of this schema.
+func bodyOf(schema string, media ...string) *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: contentOf(schemaRef(schema), media...)}
 }
 
-// answers is the one response of success with a T and these headers.
-func answers[T any](api huma.API, status int, headers ...string) map[string]*huma.Response {
+// success is the one response of success with a T and these headers.
+func success[T any](api huma.API, status int, headers ...string) map[string]*huma.Response {
 	return map[string]*huma.Response{fmt.Sprint(status): {
 		Description: http.StatusText(status), Headers: headersOf(headers...), Content: jsonOf[T](api),
 	}}

@@ -40,7 +40,7 @@ type operation struct {
 	summary, description string
 
 	scope   scope
-	answers map[string]*huma.Response // successes, if huma can't tell
+	success map[string]*huma.Response // if huma can't tell
 	errors  []int                     // beside those that the other fields bring
 	body    *huma.RequestBody         // nil if it takes none
 	query   []*huma.Param             // parameters that huma does not read
@@ -71,8 +71,11 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 	}
 	e.api.OpenAPI().OnAddOperation = []huma.AddOpFunc{op.finish}
 	huma.Register(e.api, described, func(ctx context.Context, in *I) (out *O, err error) {
-		ctx, cancel := context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
-		defer cancel()
+		if !op.stream {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
+			defer cancel()
+		}
 		if body, has := any(in).(withBody); has {
 			err = body.decode(receivedOf(ctx).body)
 		}
@@ -90,14 +93,14 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 func (op operation) describe() huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
-		Summary: op.summary, Description: op.description, Responses: op.answers, Errors: op.errors,
+		Summary: op.summary, Description: op.description, Responses: op.success, Errors: op.errors,
 		Parameters: op.query,
 	}
 	if strings.Contains(op.path, "{id}") { // store.ParseID alone judges it
 		id := idSchema()
 		d.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
 	}
-	if op.answers["200"] == nil && op.answers["201"] != nil {
+	if op.success["200"] == nil && op.success["201"] != nil {
 		d.DefaultStatus = http.StatusCreated
 	}
 	if op.scope == scopeHealth {
@@ -161,7 +164,8 @@ func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 
 // received is what was read of a request before its work begins.
 type received struct {
-	body []byte
+	gin  *gin.Context
+	body []byte // nil of a stream
 	key  string // for idempotency, or ""
 }
 
@@ -214,6 +218,7 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 // wrong with the request.
 func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) (in received, err error) {
 	r := c.Request
+	in.gin = c
 	err = cmp.Or(checkHead(r, described, cmp.Or(op.media, "application/json")), checkTaken(r, described))
 	if err != nil || op.body == nil {
 		return in, err

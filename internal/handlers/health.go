@@ -22,9 +22,9 @@ type published struct {
 	Body         []byte
 }
 
-// asked is what a request for health asks for. Unknown parameters are ignored:
+// healthRequest is what a request for health asks for. Unknown parameters are ignored:
 // what a probe or a cache buster adds must not make the service unhealthy.
-type asked struct {
+type healthRequest struct {
 	form        checks.Form
 	contentType string
 	strict      bool
@@ -34,7 +34,7 @@ type asked struct {
 
 // Resolve implements huma.Resolver. It reads the query itself, because strict
 // needs no value.
-func (a *asked) Resolve(ctx huma.Context) []error {
+func (a *healthRequest) Resolve(ctx huma.Context) []error {
 	a.form, a.contentType = healthForm(ctx.Header("Accept"))
 	target := ctx.URL()
 	if target.RawQuery == "" {
@@ -54,9 +54,9 @@ func (a *asked) Resolve(ctx huma.Context) []error {
 }
 
 // respond adds the header to an answer in the form that was asked for.
-func (a *asked) respond(r checks.Answer) *published {
-	p := &published{Status: http.StatusOK, ContentType: a.contentType, CacheControl: "no-store", Vary: "Accept", Body: r.Body}
-	if !r.OK {
+func (a *healthRequest) respond(r checks.Answer) *published {
+	p := &published{Status: http.StatusOK, ContentType: a.contentType, CacheControl: "no-store", Vary: "Accept"}
+	if p.Body = r.Body; !r.OK {
 		p.Status, p.RetryAfter = http.StatusServiceUnavailable, "1"
 	}
 	return p
@@ -67,57 +67,62 @@ var (
 		Schema: &huma.Schema{Type: huma.TypeString},
 		Description: "503 for any failing check, whatever it means; not for draining and maintenance on /health. " +
 			"Present is enough; false and 0 are no"}
-	excludeParameter = &huma.Param{Name: "exclude", In: "query", Schema: &huma.Schema{Type: huma.TypeString}, Example: "users",
-		Description: "Checks to leave out of the verdict, with commas between or the parameter repeated; also drain and maintenance."}
+	excludeParameter = &huma.Param{Name: "exclude", In: "query", Example: "users",
+		Schema: &huma.Schema{Type: huma.TypeString},
+		Description: "Checks to leave out of the verdict, with commas between or the parameter repeated; " +
+			"also drain and maintenance."}
 )
+
+const noSuchCheck = "There is no check of this name; /health lists them."
 
 // registerHealth describes the operations on health. They answer from the last
 // snapshot, in the form that Accept likes best; no probe gets 406.
 func registerHealth(e *edge, health Health) {
 	register(e, operation{
 		id: "get-health", method: http.MethodGet, path: "/health", scope: scopeHealth,
-		summary:     "Should this container live? For the orchestrator",
-		description: "503 means that this container can't do its work and a new one could. Other parameters are ignored, exclude too.",
-		query:       []*huma.Param{strictParameter},
-		answers:     either[checks.HealthDocument](e.api), errors: []int{500},
-	}, func(_ context.Context, in *asked) (*published, error) {
+		summary: "Should this container live? For the orchestrator",
+		description: "503 means that this container can't do its work and a new one could. " +
+			"Other parameters are ignored, exclude too.",
+		query:   []*huma.Param{strictParameter},
+		success: healthResponses[checks.HealthDocument](e.api), errors: []int{500},
+	}, func(_ context.Context, in *healthRequest) (*published, error) {
 		return in.respond(health.Snapshot().AnswerHealth(in.form, in.strict)), nil
 	})
 	register(e, operation{
 		id: "get-ready", method: http.MethodGet, path: "/ready", scope: scopeHealth,
 		summary: "Should it get traffic? For load balancers",
-		description: "503 means that it should get no traffic now: starting, draining, in maintenance, or without something it needs. " +
-			"An excluded name that no check has is 422; other parameters are ignored.",
+		description: "503 means that it should get no traffic now: starting, draining, in maintenance, or without " +
+			"something it needs. An excluded name that no check has is 422; other parameters are ignored.",
 		query:   []*huma.Param{strictParameter, excludeParameter},
-		answers: either[checks.HealthDocument](e.api), errors: []int{400, 422, 500},
-	}, func(_ context.Context, in *asked) (*published, error) {
+		success: healthResponses[checks.HealthDocument](e.api), errors: []int{400, 422, 500},
+	}, func(_ context.Context, in *healthRequest) (*published, error) {
 		if in.malformed { // it may have held an exclude
 			return nil, problem(http.StatusBadRequest, "The query of the URL is malformed.")
 		}
 		answer, err := health.Snapshot().AnswerReady(in.form, in.strict, in.exclude)
 		if errors.Is(err, checks.ErrUnknownCheck) {
-			return nil, unprocessable(InvalidField{Parameter: "exclude", Detail: "There is no check of this name; /health lists them."})
+			return nil, unprocessable(InvalidField{Parameter: "exclude", Detail: noSuchCheck})
 		}
 		return in.respond(answer), err
 	})
 	register(e, operation{
 		id: "get-health-check", method: http.MethodGet, path: "/health/checks/{name}", scope: scopeHealth,
 		summary: "One check", description: "503 while it fails, whatever that means for the container.",
-		answers: either[checks.CheckHistory](e.api), errors: []int{404, 500},
+		success: healthResponses[checks.CheckHistory](e.api), errors: []int{404, 500},
 	}, func(_ context.Context, in *struct {
-		asked
+		healthRequest
 		Name string `path:"name" maxLength:"64" example:"bolt"`
 	}) (*published, error) {
 		answer, err := health.Snapshot().AnswerCheck(in.form, in.Name)
 		if errors.Is(err, checks.ErrUnknownCheck) {
-			return nil, problem(http.StatusNotFound, "There is no check of this name; /health lists them.")
+			return nil, problem(http.StatusNotFound, noSuchCheck)
 		}
 		return in.respond(answer), err
 	})
 }
 
-// either describes the answers 200 and 503: a T as JSON, and the other forms.
-func either[T any](api huma.API) map[string]*huma.Response {
+// healthResponses describes the answers 200 and 503: a T as JSON, and the other forms.
+func healthResponses[T any](api huma.API) map[string]*huma.Response {
 	responses := make(map[string]*huma.Response)
 	for status, description := range map[string]string{"200": "Healthy", "503": "Not healthy"} {
 		content := jsonOf[T](api)

@@ -32,7 +32,7 @@ func newMaintenanceState(m checks.Maintenance, active bool) *maintenanceState {
 
 // maintenanceOrder is the body that begins a maintenance.
 type maintenanceOrder struct {
-	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Everybody sees it at /ready" example:"replacing the disk"`
+	Reason string `json:"reason" minLength:"1" maxLength:"200" doc:"Shown by /ready" example:"replacing the disk"`
 	TTL    string `json:"ttl" doc:"A number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
 }
 

@@ -20,8 +20,8 @@ type Problem struct {
 	Title    string         `json:"title" doc:"Short name of the kind"`
 	Status   int            `json:"status" doc:"HTTP status code"`
 	Detail   string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
-	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id; a name, not a place"`
-	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"Parts of the request that were refused, at most 50"`
+	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"A name: /requests/ and the X-Request-Id"`
+	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"Refused parts of the request, at most 50"`
 	Imported *ImportCount   `json:"imported,omitempty" doc:"How far an import went"`
 
 	retryAfter, acceptPatch string // headers
@@ -96,15 +96,11 @@ func writeProblem(c *gin.Context, err error) {
 		c.Writer.Header()[name] = values
 	}
 	c.Abort()
-	writeJSON(c, p.Status, problemType, p)
-}
-
-func writeJSON(c *gin.Context, status int, media string, body any) {
-	text, err := json.Marshal(body)
+	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // strings and numbers always encode
 	}
-	c.Data(status, media, append(text, '\n'))
+	c.Data(p.Status, problemType, append(text, '\n'))
 }
 
 // Errors that no store returns.

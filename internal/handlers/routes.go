@@ -17,23 +17,23 @@ const (
 
 // registerReads describes the operations that read accounts.
 func registerReads(e *edge, a accounts) {
-	get := answers[store.Account](e.api, 200, "ETag")
+	get := success[store.Account](e.api, 200, "ETag")
 	get["304"] = &huma.Response{Description: "Not Modified", Headers: headersOf("ETag")}
 	register(e, operation{
 		id: "get-account", method: http.MethodGet, path: oneAccount, summary: "One account",
-		scope: scopeRead, answers: get, errors: []int{404, 412},
+		scope: scopeRead, success: get, errors: []int{404, 412},
 	}, a.get)
 	register(e, operation{
 		id: "list-accounts", method: http.MethodGet, path: allAccounts, scope: scopeRead, list: true,
 		summary:     "Accounts in order of their ids, page by page",
 		description: "A page may be short, or even empty, and still have a next one: follow it until there is none.",
-		answers:     answers[accountPage](e.api, 200, "Link"),
+		success:     success[accountPage](e.api, 200, "Link"),
 	}, a.list)
 	register(e, operation{
 		id: "batch-get-accounts", method: http.MethodPost, path: "/accounts:batchGet", scope: scopeRead, list: true,
 		summary:     "Up to 1000 accounts by their ids",
 		description: "Accounts that have more than 8 MiB together are refused as too-much: ask for fewer at a time.",
-		body:        bodyOf(idsShape, "application/json"),
+		body:        bodyOf(idsSchema, "application/json"),
 	}, a.batchGet)
 }
 
@@ -43,23 +43,23 @@ func registerWrites(e *edge, a accounts) {
 		id: "create-account", method: http.MethodPost, path: allAccounts, scope: scopeWrite, key: true,
 		summary:     "Create an account under an id of the service's choice",
 		description: "Without an Idempotency-Key, a request that is repeated because its answer was lost makes a second one.",
-		body:        bodyOf(draftShape, "application/json"),
-		answers:     answers[store.Account](e.api, 201, "ETag", "Location", "Idempotency-Replayed"),
+		body:        bodyOf(draftSchema, "application/json"),
+		success:     success[store.Account](e.api, 201, "ETag", "Location", "Idempotency-Replayed"),
 	}, a.create)
-	put := answers[store.Account](e.api, 200, "ETag")
-	put["201"] = answers[store.Account](e.api, 201, "ETag", "Location")["201"]
+	put := success[store.Account](e.api, 200, "ETag")
+	put["201"] = success[store.Account](e.api, 201, "ETag", "Location")["201"]
 	register(e, operation{
 		id: "put-account", method: http.MethodPut, path: oneAccount, summary: "Create or replace an account",
 		description: "With If-None-Match: * it only creates, with If-Match it only replaces what the client has seen. " +
 			"What GET gave is taken. The content that is stored already leaves version, times and ETag as they are.",
-		scope: scopeWrite, body: bodyOf(putShape, "application/json"), answers: put, errors: []int{412, 428},
+		scope: scopeWrite, body: bodyOf(putSchema, "application/json"), success: put, errors: []int{412, 428},
 	}, a.put)
 	register(e, operation{
 		id: "patch-account", method: http.MethodPatch, path: oneAccount, summary: "Change parts of an account",
 		description: "The body is a JSON Merge Patch (RFC 7396) of what PUT takes: what is absent stays, null removes. " +
 			"It is taken as application/json too. A patch that changes nothing leaves version, times and ETag as they are.",
-		scope: scopeWrite, key: true, body: bodyOf(patchShape, strings.Split(acceptPatch, ", ")...),
-		answers: answers[store.Account](e.api, 200, "ETag", "Idempotency-Replayed"), errors: []int{404, 412, 428},
+		scope: scopeWrite, key: true, body: bodyOf(patchSchema, strings.Split(acceptPatch, ", ")...),
+		success: success[store.Account](e.api, 200, "ETag", "Idempotency-Replayed"), errors: []int{404, 412, 428},
 	}, a.patch)
 	register(e, operation{
 		id: "delete-account", method: http.MethodDelete, path: oneAccount, summary: "Remove an account",

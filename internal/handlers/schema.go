@@ -10,32 +10,34 @@ import (
 	"accountservice/internal/store/transfer"
 )
 
-// The shapes of an account in the document.
+// The schemas of an account in the document.
 const (
-	accountShape = "Account"            // in answers
-	draftShape   = "AccountDraft"       // in bodies that create it
-	putShape     = "AccountReplacement" // in bodies that create it under an id, or replace it
-	patchShape   = "AccountPatch"       // in bodies that change it
-	lineShape    = "AccountLine"        // in imports and exports
-	idsShape     = "AccountIDs"
+	accountSchema = "Account"            // in answers
+	draftSchema   = "AccountDraft"       // in bodies that create it
+	putSchema     = "AccountReplacement" // in bodies that create it under an id, or replace it
+	patchSchema   = "AccountPatch"       // in bodies that change it
+	lineSchema    = "AccountLine"        // in imports and exports
+	idsSchema     = "AccountIDs"
 )
 
-// shape is a type of Go whose schema is the one of this name.
-type shape struct{}
+// refToAccount stands for store.Account, whose schema is accountSchema.
+type refToAccount struct{}
 
 // Schema implements huma.SchemaProvider.
-func (shape) Schema(huma.Registry) *huma.Schema { return shapeOf(accountShape) }
+func (refToAccount) Schema(huma.Registry) *huma.Schema { return schemaRef(accountSchema) }
 
-func shapeOf(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/" + name} }
+func schemaRef(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/" + name} }
 
-// describeAccounts adds the shapes to the document. A new field of an account is a
+// describeAccounts adds the schemas to the document. A new field of an account is a
 // new property here: of content if clients decide it.
 func describeAccounts(registry huma.Registry) {
-	registry.RegisterTypeAlias(reflect.TypeFor[store.Account](), reflect.TypeFor[shape]())
+	registry.RegisterTypeAlias(reflect.TypeFor[store.Account](), reflect.TypeFor[refToAccount]())
 	content := map[string]*huma.Schema{
-		"name": text(1, store.MaxNameLength, "1 to 256 characters, one of them visible, no control characters; kept as it comes, in any normalization form", "Person_0"),
+		"name": text(1, store.MaxNameLength, "1 to 256 characters, one of them visible, no control characters; "+
+			"kept as it comes, in any normalization form", "Person_0"),
 		"email": {Type: huma.TypeString, MaxLength: new(store.MaxEmailLength), Format: "email", Nullable: true,
-			Description: "Absent if there is none; null or empty is none. No spaces or invisible characters; the DNS can hold its domain", Examples: []any{"ada@example.org"}},
+			Description: "Absent if there is none; null or empty is none. No spaces or invisible characters; " +
+				"the DNS can hold its domain", Examples: []any{"ada@example.org"}},
 		"labels": labelsSchema(store.MaxLabels, "Absent if there are none; null is none"),
 	}
 	patched := maps.Clone(content)
@@ -64,13 +66,13 @@ func describeAccounts(registry huma.Registry) {
 	for name, property := range line {
 		answered[name] = unlimited(property)
 	}
-	shapes := registry.Map()
-	shapes[accountShape] = object(answered, "id", "name", "version")
-	shapes[draftShape] = object(content, "name")
-	shapes[putShape] = object(put, "name")
-	shapes[patchShape] = object(patched)
-	shapes[lineShape] = object(line, "id", "name")
-	shapes[idsShape] = object(map[string]*huma.Schema{"ids": {Type: huma.TypeArray, Items: idSchema(), MinItems: new(1),
+	schemas := registry.Map()
+	schemas[accountSchema] = object(answered, "id", "name", "version")
+	schemas[draftSchema] = object(content, "name")
+	schemas[putSchema] = object(put, "name")
+	schemas[patchSchema] = object(patched)
+	schemas[lineSchema] = object(line, "id", "name")
+	schemas[idsSchema] = object(map[string]*huma.Schema{"ids": {Type: huma.TypeArray, Items: idSchema(), MinItems: new(1),
 		MaxItems: new(transfer.MaxIDs), Examples: []any{[]string{"10000"}}}}, "ids")
 }
 

@@ -17,25 +17,48 @@ type Source interface {
 	List(ctx context.Context, q store.Query) (store.Page, error)
 }
 
-// Export writes all accounts of the store to w as lines, in ascending byte order
-// of id, with one Write a page. The pages are read one after another, each
-// within the timeout, and nothing of the store is held while w is written: what
-// changes meanwhile is in the export or not.
+// Pages reads all accounts of a store as lines, in ascending byte order of id. The pages
+// are read one after another, each within the timeout, and nothing of the store is held
+// between them: what changes meanwhile is in them or not.
+type Pages struct {
+	from    Source
+	timeout time.Duration
+	query   store.Query
+	last    bool // was read
+}
+
+// NewPages returns the pages of this store, before the first.
+func NewPages(from Source, timeout time.Duration) *Pages {
+	return &Pages{from: from, timeout: timeout, query: store.Query{Limit: pageSize}}
+}
+
+// Next returns the lines of the next page, which may be none, or io.EOF after the last.
+func (p *Pages) Next(ctx context.Context) ([]byte, error) {
+	if p.last {
+		return nil, io.EOF
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	page, err := p.from.List(ctx, p.query)
+	if err != nil {
+		return nil, err
+	}
+	p.query.After, p.last = page.Next, page.Next == ""
+	return Encode(page.Accounts)
+}
+
+// Export writes all Pages of the store to w, with one Write a page.
 func Export(ctx context.Context, from Source, w io.Writer, timeout time.Duration) error {
-	for query := (store.Query{Limit: pageSize}); ; {
-		within, cancel := context.WithTimeout(ctx, timeout)
-		page, err := from.List(within, query)
-		cancel()
-		if err != nil {
-			return err
+	for pages := NewPages(from, timeout); ; {
+		lines, err := pages.Next(ctx)
+		if err == io.EOF { // itself: a store may have met the end of its file
+			return nil
 		}
-		lines, err := Encode(page.Accounts)
 		if err == nil && len(lines) > 0 {
 			_, err = w.Write(lines)
 		}
-		if err != nil || page.Next == "" {
+		if err != nil {
 			return err
 		}
-		query.After = page.Next
 	}
 }
