@@ -104,7 +104,7 @@ func (a accounts) batchGet(ctx context.Context, in *jsonBody[accountIDs]) (*batc
 		told[acc.ID] = true
 	}
 	out := &batchOutput{}
-	out.Body.Items, out.Body.Missing = append([]store.Account{}, found...), []store.ID{} // none is [], not null
+	out.Body.Items = found
 	for _, id := range in.value.IDs {
 		if !told[id] {
 			told[id] = true

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -38,16 +37,6 @@ func callersKey(r *http.Request) (string, error) {
 	}
 	caller := digest(r.Header.Values("Authorization")...)
 	return base64.RawURLEncoding.EncodeToString(caller[:]) + ":" + keys[0], nil
-}
-
-// idempotency returns what makes a write happen once, or nil if its request has no
-// key. The parts are all that makes a request another one, in decoded form.
-func idempotency(ctx context.Context, parts ...string) *store.Idempotency {
-	key := receivedOf(ctx).key
-	if key == "" {
-		return nil
-	}
-	return &store.Idempotency{Key: key, Fingerprint: digest(parts...), Answer: remembered}
 }
 
 // digest hashes each part behind its length, so that no two lists of parts are

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -170,38 +168,6 @@ func TestKeyIsFreeAfterEveryEndAndTellsTheOutcome(t *testing.T) {
 		if n := s.exported(t); n != before+1 || again.Header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%s: %d accounts more, replayed %q; want 1 and true", name, n-before, again.Header.Get("Idempotency-Replayed"))
 		}
-	}
-}
-
-func TestFailureIsNotRemembered(t *testing.T) {
-	s := serve(t, nil)
-	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").isProblem(t, 404)
-	s.do(t, "PUT", "/accounts/late", `{"name":"y"}`).is(t, 201, &store.Account{})
-	s.do(t, "PATCH", "/accounts/late", `{"name":"x"}`, "Idempotency-Key", "k").is(t, 200, &store.Account{})
-}
-
-// Many send the same request at once, as an impatient client does: one account
-// is made, and whoever got an answer got that one.
-func TestSameRequestManyTimesAtOnceMakesOneAccount(t *testing.T) {
-	s := serve(t, nil)
-	before := s.exported(t)
-	var bodies sync.Map
-	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() {
-			r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k")
-			if r.StatusCode == http.StatusCreated {
-				bodies.Store(r.body, true)
-			} else {
-				r.isProblem(t, 409)
-			}
-		})
-	}
-	wg.Wait()
-	different := 0
-	bodies.Range(func(any, any) bool { different++; return true })
-	if n := s.exported(t); n != before+1 || different != 1 {
-		t.Errorf("%d accounts more and %d answers, want 1 and 1", n-before, different)
 	}
 }
 

@@ -52,7 +52,7 @@ func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: accountPage{Items: append([]store.Account{}, page.Accounts...)}} // none is [], not null
+	out := &listOutput{Body: accountPage{Items: page.Accounts}}
 	if page.Next != "" {
 		query.After = page.Next
 		out.Body.NextCursor = cursor(query)

@@ -24,8 +24,7 @@ func newMaintenanceState(m checks.Maintenance, active bool) *maintenanceState {
 	s := &maintenanceState{}
 	if active {
 		s.Body.Active, s.Body.Reason = true, m.Reason
-		s.Body.Since = new(m.Since.UTC().Truncate(time.Millisecond))
-		s.Body.Until = new(m.Until.UTC().Truncate(time.Millisecond))
+		s.Body.Since, s.Body.Until = &m.Since, &m.Until
 	}
 	return s
 }

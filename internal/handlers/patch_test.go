@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -41,27 +40,4 @@ func TestPatchChangesWhatItNamesAndNothingElse(t *testing.T) {
 	}
 	s.do(t, "PATCH", "/accounts/nobody", `{"name":"x"}`).isProblem(t, 404)
 	s.do(t, "PATCH", "/accounts/nobody", `{"name":"x"}`, "If-Match", "*").isProblem(t, 404) // as without a condition (RFC 9110, 13.2.1)
-}
-
-// 32 clients patch another label each, at once and without conditions: what
-// one wrote, no other may undo.
-func TestPatchesAtOnceLoseNothing(t *testing.T) {
-	s := serve(t, nil)
-	const clients = 32
-	done := make(chan reply, clients)
-	for i := range clients {
-		go func() {
-			done <- s.do(t, "PATCH", "/accounts/10000", fmt.Sprintf(`{"labels":{"l%d":"x"}}`, i))
-		}()
-	}
-	for range clients {
-		if r := <-done; r.StatusCode != 200 {
-			t.Errorf("%d %s", r.StatusCode, r.body)
-		}
-	}
-	var acc store.Account
-	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &acc)
-	if len(acc.Labels) != clients || acc.Version != clients+1 {
-		t.Errorf("%d labels in version %d, want %d and %d", len(acc.Labels), acc.Version, clients, clients+1)
-	}
 }

@@ -20,11 +20,14 @@ func (a accounts) change(t Target, absent bool) (store.ID, store.Preconditions, 
 }
 
 func (a accounts) create(ctx context.Context, in *jsonBody[store.Draft]) (*accountOutput, error) {
-	draft, err := json.Marshal(in.value)
-	if err != nil {
-		return nil, err
+	pre := store.Preconditions{Absent: true, Idempotency: idempotency(ctx)}
+	if pre.Idempotency != nil {
+		draft, err := json.Marshal(in.value)
+		if err != nil {
+			return nil, err
+		}
+		pre.Idempotency.Fingerprint = digest("create-account", string(draft))
 	}
-	pre := store.Preconditions{Absent: true, Idempotency: idempotency(ctx, "create-account", string(draft))}
 	return output(a.live.accounts().Put(ctx, store.ID(newUUID()), in.value, pre))
 }
 
@@ -97,8 +100,10 @@ func (a accounts) patch(ctx context.Context, in *patchInput) (*accountOutput, er
 	if err != nil {
 		return nil, err
 	}
-	pre.Idempotency = idempotency(ctx, "patch-account", string(id), fmt.Sprintf("%t %q", pre.Present, pre.Revisions),
-		string(transfer.Canonical(in.patch)))
+	if pre.Idempotency = idempotency(ctx); pre.Idempotency != nil {
+		condition := fmt.Sprintf("%t %q", pre.Present, pre.Revisions)
+		pre.Idempotency.Fingerprint = digest("patch-account", string(id), condition, string(transfer.Canonical(in.patch)))
+	}
 	return output(a.live.accounts().Update(ctx, id, pre, in.apply))
 }
 
@@ -108,6 +113,15 @@ func (a accounts) delete(ctx context.Context, in *Target) (*struct{}, error) {
 		return nil, err
 	}
 	return nil, a.live.accounts().Delete(ctx, id, pre)
+}
+
+// idempotency returns what makes a write happen once, or nil if its request has no
+// key. Its fingerprint must be made of the decoded request: two texts can say the same.
+func idempotency(ctx context.Context) *store.Idempotency {
+	if key := receivedOf(ctx).key; key != "" {
+		return &store.Idempotency{Key: key, Answer: remembered}
+	}
+	return nil
 }
 
 // output turns what a Put or Update returned into an answer.

@@ -27,3 +27,9 @@ func TestVersionStandsStillAtItsMaximumAndTheRevisionDoesNot(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknownTimeMatchesNoTime(t *testing.T) {
+	if (Query{UpdatedSince: time.Unix(-1<<40, 0)}).Match(Account{ID: "1"}) {
+		t.Errorf("an account of unknown times matches a time")
+	}
+}

@@ -12,16 +12,16 @@ import (
 
 // timeLayout has the same number of digits for every time in UTC, so that texts sort
 // as the times do.
-const timeLayout = "2006-01-02T15:04:05.000000Z"
+const timeLayout = `"2006-01-02T15:04:05.000000Z"`
 
 // encoding writes members in a fixed order and times in timeLayout.
 var encoding = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(
 	func(enc *jsontext.Encoder, t time.Time) error {
-		return enc.WriteToken(jsontext.String(t.UTC().Format(timeLayout)))
+		return enc.WriteValue(t.UTC().AppendFormat(enc.AvailableBuffer(), timeLayout))
 	})))
 
-// Marshal returns v as JSON with times in microseconds, in UTC. Invalid UTF-8 becomes
-// U+FFFD, so that an account of another program can be read.
+// Marshal returns v as JSON with times in microseconds, in UTC. A list of nothing is [],
+// not null. Invalid UTF-8 becomes U+FFFD, so that an account of another program can be read.
 func Marshal(v any) ([]byte, error) {
 	return json.Marshal(v, encoding, jsontext.AllowInvalidUTF8(true))
 }

@@ -257,13 +257,13 @@ func pack(t *testing.T, texts ...string) []byte {
 }
 
 func TestGzipIsReadAsItsLines(t *testing.T) {
-	varied := strings.NewReplacer("Person 1", "Piet 1", "p3", "q3").Replace(lines(20_000))
+	varied := strings.NewReplacer("Person 1", "Piet 1", "p3", "q3").Replace(lines(3000))
 	for name, c := range map[string]struct {
 		input []byte
 		lines int    // that are taken
 		fault string // or none
 	}{
-		"one member":        {pack(t, varied), 20_000, ""},
+		"one member":        {pack(t, varied), 3000, ""},
 		"two members":       {pack(t, line("a", "1"), line("b", "2")), 2, ""},
 		"marks":             {pack(t, "\ufeff"+line("a", "1"), "\ufeff"+line("b", "2")), 2, ""},
 		"nothing":           {pack(t, ""), 0, ""},
@@ -272,8 +272,8 @@ func TestGzipIsReadAsItsLines(t *testing.T) {
 		"cut in its header": {pack(t, varied)[:5], 0, "line 1: #: is damaged or cut gzip"},
 		"cut at its end":    {pack(t, line("a", "1"))[:30], 0, "line 1: #: is damaged or cut gzip"},
 		"a tail":            {append(pack(t, line("a", "1")), "tail"...), 1, "line 2: #: is damaged or cut gzip"},
-		"a bomb":            {pack(t, line("a", "1"), strings.Repeat("\n", 64<<20)), 1, "is gzip that expands more than 256 times"},
-		"a bomb of a line":  {pack(t, strings.Repeat(" ", 64<<20)), 0, "is longer than 262144 bytes"},
+		"a bomb":            {pack(t, line("a", "1"), strings.Repeat("\n", 16<<20)), 1, "is gzip that expands more than 256 times"},
+		"a bomb of a line":  {pack(t, strings.Repeat(" ", 16<<20)), 0, "is longer than 262144 bytes"},
 		"gzip in gzip":      {pack(t, string(pack(t, line("a", "1")))), 0, "line 1: #: is not valid"},
 		"UTF-16":            {[]byte("\xff\xfe{\x00"), 0, "line 1: #: is UTF-16; it must be UTF-8"},
 		"one byte":          {[]byte("\x1f"), 0, "line 1: #: is not valid JSON"},
