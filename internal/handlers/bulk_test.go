@@ -116,13 +116,6 @@ func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestImportOfNothingIsCounted(t *testing.T) {
-	var got handlers.ImportCount
-	if serve(t, nil).importLines(t, "", "\n\n").is(t, 200, &got); got != (handlers.ImportCount{Lines: 2}) {
-		t.Errorf("%+v", got)
-	}
-}
-
 // after fails with err when it was called n times.
 func after(n int64, err error) func() error {
 	left := &atomic.Int64{}
