@@ -274,7 +274,7 @@ func tameString(t *rapid.T, s *openapi3.Schema) string {
 	case s.Format == "email":
 		return pick(t, "email", "ada@example.org", "a.b+c@sub.example.com")
 	}
-	most := 40
+	most := 320
 	if s.MaxLength != nil {
 		most = min(most, int(*s.MaxLength))
 	}
@@ -282,6 +282,7 @@ func tameString(t *rapid.T, s *openapi3.Schema) string {
 		text := rapid.StringMatching(s.Pattern).Draw(t, "matching")
 		return text[:min(len(text), most)]
 	}
+	most = min(most, 40)
 	printable := rapid.SampledFrom([]rune("abcXYZ019 .-_~/\\\"'<>&%{}[]|é日本語😀\u2028"))
 	visible := strings.Repeat("n", int(s.MinLength)) // a name needs one such character
 	return visible + rapid.StringOfN(printable, 0, most-len(visible), -1).Draw(t, "text")

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -73,16 +72,10 @@ type accountIDs struct {
 	IDs []store.ID `json:"ids"`
 }
 
-// Validate returns nil or what is wrong with the ids.
+// Validate returns nil or what is wrong with the list; the decoder has read its ids.
 func (a accountIDs) Validate() error {
 	if len(a.IDs) == 0 {
 		return unprocessable(InvalidField{Pointer: "#/ids", Detail: fmt.Sprintf("must be 1 to %d", transfer.MaxIDs)})
-	}
-	for i, id := range a.IDs {
-		var invalid *store.Invalid
-		if _, err := store.ParseID(string(id)); errors.As(err, &invalid) {
-			return unprocessable(InvalidField{Pointer: fmt.Sprintf("#/ids/%d", i), Detail: invalid.Reason})
-		}
 	}
 	return nil
 }

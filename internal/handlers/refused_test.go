@@ -64,6 +64,7 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"name too long":       {"PUT", "/accounts/10000", `{"name":"` + strings.Repeat("secret7", 37) + `"}`, nil, 422, `"pointer":"#/name"`},
 		"pointer escaped":     {"PUT", "/accounts/10000", `{"name":"x","a/b.c~[0] é":"secret7"}`, nil, 422, `"pointer":"#/a~1b.c~0%5B0%5D%20%C3%A9"`},
 		"another id":          {"PUT", "/accounts/10000", `{"name":"x","id":"secret7"}`, nil, 422, `"pointer":"#/id"`},
+		"empty id":            {"PUT", "/accounts/10000", `{"name":"x","id":""}`, nil, 422, `"pointer":"#/id"`},
 		"another created_at":  {"PUT", "/accounts/10000", `{"name":"x","created_at":"2026-01-01T00:00:00Z"}`, nil, 422, `"pointer":"#/created_at"`},
 		"another updated_at":  {"PUT", "/accounts/10000", `{"name":"x","updated_at":"2026-01-01T00:00:00Z"}`, nil, 422, `"pointer":"#/updated_at"`},
 		"new, with a version": {"PUT", "/accounts/new", `{"name":"x","version":1}`, nil, 422, `"pointer":"#/version"`},

@@ -54,7 +54,7 @@ func describeAccounts(registry huma.Registry) {
 	readOnly := make(map[string]*huma.Schema)
 	for name, property := range line {
 		same := *property
-		same.ReadOnly, same.Nullable = true, false
+		same.ReadOnly, same.Nullable = true, true
 		same.Description = "Read-only: taken if it is that of the stored account, else refused"
 		readOnly[name] = &same
 	}

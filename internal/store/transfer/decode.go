@@ -57,7 +57,8 @@ var decoding, merging = strictly(labelReader(false)), strictly(labelReader(true)
 
 func strictly(labels func(*jsontext.Decoder, *map[string]string) error) json.Options {
 	return json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(json.JoinUnmarshalers(
-		json.UnmarshalFromFunc(labels), json.UnmarshalFromFunc(readIDs), json.UnmarshalFromFunc(readVersion))))
+		json.UnmarshalFromFunc(labels), json.UnmarshalFromFunc(readID), json.UnmarshalFromFunc(readIDs),
+		json.UnmarshalFromFunc(readVersion))))
 }
 
 func decode(text []byte, into any, opts json.Options) *Fault {
@@ -154,12 +155,33 @@ func labelReader(merge bool) func(*jsontext.Decoder, *map[string]string) error {
 // readIDs reads a list of ids.
 func readIDs(dec *jsontext.Decoder, ids *[]store.ID) error {
 	return readEach(dec, '[', MaxIDs, "must be a list of strings", func(id jsontext.Token) error {
-		if id.Kind() != '"' {
-			return faultAt(dec.StackPointer(), "must be a string")
-		}
-		*ids = append(*ids, store.ID(id.String()))
-		return nil
+		*ids = append(*ids, "")
+		return parseID(id, dec.StackPointer(), &(*ids)[len(*ids)-1])
 	})
+}
+
+// readID reads an id; null is none.
+func readID(dec *jsontext.Decoder, id *store.ID) error {
+	token, err := dec.ReadToken()
+	if err == nil && token.Kind() == 'n' {
+		*id = ""
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return parseID(token, dec.StackPointer(), id)
+}
+
+func parseID(token jsontext.Token, at jsontext.Pointer, id *store.ID) (err error) {
+	if token.Kind() != '"' {
+		return faultAt(at, "must be a string")
+	}
+	var invalid *store.Invalid
+	if *id, err = store.ParseID(token.String()); errors.As(err, &invalid) {
+		return faultAt(at, invalid.Reason)
+	}
+	return nil
 }
 
 // readEach calls read for each element of a list, or each name of an object. There
