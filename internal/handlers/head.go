@@ -101,13 +101,13 @@ func joinConditions(header http.Header) error {
 // does not support.
 func checkTaken(r *http.Request, op *huma.Operation) error {
 	names := notTaken(op)
-	cure := ""
-	if names != nil && !slices.Contains(names, "If-Match") {
-		cure = "; use If-Match"
-	}
 	for _, name := range names {
-		if _, there := r.Header[name]; there {
-			return malformed(name, "is not supported by this operation"+cure)
+		_, there := r.Header[name]
+		switch {
+		case there && slices.Contains(conditions, name) && !slices.Contains(names, "If-Match"):
+			return malformed(name, "is not supported by this operation; use If-Match")
+		case there:
+			return malformed(name, "is not supported by this operation")
 		}
 	}
 	return nil
