@@ -20,7 +20,7 @@ type Problem struct {
 	Title    string         `json:"title" doc:"Short name of the kind"`
 	Status   int            `json:"status" doc:"HTTP status code"`
 	Detail   string         `json:"detail,omitempty" doc:"What went wrong this time, and what to do"`
-	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"A name: /requests/ and the X-Request-Id"`
+	Instance string         `json:"instance,omitempty" format:"uri-reference" doc:"/requests/ and the X-Request-Id"`
 	Errors   []InvalidField `json:"errors,omitempty" maxItems:"50" doc:"Refused parts of the request, at most 50"`
 	Imported *ImportCount   `json:"imported,omitempty" doc:"How far an import went"`
 

@@ -42,7 +42,8 @@ func (s *source) Read(p []byte) (n int, err error) {
 	s.expanded += int64(n)
 	switch {
 	case s.expanded > freeExpansion+maxExpansion*s.read:
-		err = &Fault{Pointer: "#", Detail: fmt.Sprintf("is gzip that expands more than %d times; send it expanded", maxExpansion)}
+		detail := fmt.Sprintf("is gzip that expands more than %d times; send it expanded", maxExpansion)
+		err = &Fault{Pointer: "#", Detail: detail}
 	case err != nil && err != io.EOF && (s.err == nil || s.err == io.EOF):
 		err = &Fault{Pointer: "#", Detail: "is damaged or cut gzip; nothing after it was read"}
 	}
