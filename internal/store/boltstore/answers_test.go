@@ -209,6 +209,12 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	if after := s.h.committed.Load(); after != before {
 		t.Errorf("%d transactions were committed", after-before)
 	}
+	if w, err := s.Put(t.Context(), acc.ID, acc.Draft, store.Preconditions{}); err != nil || !w.Account.Equal(acc) {
+		t.Errorf("Put of the same content = %+v, %v", w, err)
+	}
+	if after := s.h.committed.Load(); after != before+1 { // it says that the content is on the disk
+		t.Errorf("%d transactions were committed, want that of the same content", after-before)
+	}
 }
 
 // A replay of a write that is in the same batch must not be acknowledged before
