@@ -96,20 +96,21 @@ func (l *load) each(url string, want map[string]account) (there map[string]accou
 // list reads all accounts by pages, as far as they can be read.
 func (l *load) list(url string) (there map[string]account, whole bool) {
 	there = make(map[string]account)
-	for cursor := ""; ; {
+	for query := "?limit=1000"; ; {
 		var page struct {
 			Items      []account
 			NextCursor string `json:"next_cursor"`
 		}
-		code, body, err := l.send("GET", url+"/accounts?limit=1000&cursor="+cursor, "")
+		code, body, err := l.send("GET", url+"/accounts"+query, "")
 		if err != nil || code != http.StatusOK || json.Unmarshal(body, &page) != nil {
 			return there, false
 		}
 		for _, acc := range page.Items {
 			there[acc.ID] = acc
 		}
-		if cursor = page.NextCursor; cursor == "" {
+		if page.NextCursor == "" {
 			return there, true
 		}
+		query = "?limit=1000&cursor=" + page.NextCursor
 	}
 }
