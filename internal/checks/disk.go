@@ -7,8 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk fails when the file system of dir has less than minFree bytes left for this user. It looks at the free space
-// alone: a full disk makes writes fail while reads go on.
+// minInodes is how many new files a file system must have room for: a copy of a lost database and what replaces the
+// witness are two.
+const minInodes = 8
+
+// Disk fails when the file system of dir has less than minFree bytes left for this user, or hardly room for new files.
+// It believes the statistics of the file system, which know nothing of a quota or of a full pool beneath it.
 func Disk(dir string, minFree int64) func(context.Context) error {
 	return func(context.Context) error {
 		var fs unix.Statfs_t
@@ -18,6 +22,9 @@ func Disk(dir string, minFree int64) func(context.Context) error {
 		free := int64(fs.Bavail) * int64(fs.Bsize)
 		if free < minFree {
 			return fmt.Errorf("%s has %s free, less than %s", dir, mib(free), mib(minFree))
+		}
+		if fs.Files > 0 && fs.Ffree < minInodes { // some file systems do not count them
+			return fmt.Errorf("%s has %d of its %d inodes free; remove files that are not needed", dir, fs.Ffree, fs.Files)
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package checks_test
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,6 +26,26 @@ func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
 	}
 	if err := checks.Disk(dir, ours-ours/2)(t.Context()); err != nil {
 		t.Errorf("Disk = %v with %d bytes for us", err, ours)
+	}
+}
+
+func TestDiskSeesThatInodesAreUsedUp(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=1m,nr_inodes=20"); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	disk := checks.Disk(dir, 1)
+	if err := disk(t.Context()); err != nil {
+		t.Errorf("Disk = %v with 19 free inodes", err)
+	}
+	for i := range 15 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := disk(t.Context()); err == nil || !strings.Contains(err.Error(), "4 of its 20 inodes free") {
+		t.Errorf("Disk = %v, want how many inodes are free", err)
 	}
 }
 

@@ -5,9 +5,12 @@ package faults
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,8 +28,10 @@ const canaryBound = 30*time.Second + interval + bound
 
 // diskFaults are of the file system and of the device under it.
 var diskFaults = []fault{
-	full("its tmpfs is full", ram),
-	full("its ext4 is full", disk),
+	noRoom("its tmpfs is full", ram, (*scene).fillPlace),
+	noRoom("its ext4 is full", disk, (*scene).fillPlace),
+	noRoom("a limit of the size of its files (ulimit -f) is reached", folder, (*scene).limitFileSize),
+	noRoom("every fsync is refused (ENOSPC) while the file system reports room", folder, (*scene).refuseSyncs),
 	{
 		name:  "remounted read-only by hand",
 		place: disk,
@@ -131,14 +136,15 @@ var hangFaults = []fault{
 	},
 }
 
-// full is a file system that a neighbour fills, and empties later: writes are
-// refused, reads go on, and writes resume by themselves.
-func full(name string, place kind) fault {
+// noRoom is a disk that takes no more until undo is called: writes are refused, reads go on, and writes resume by
+// themselves.
+func noRoom(name string, place kind, take func(*scene) (undo func())) fault {
+	var undo func()
 	return fault{
 		name:  name,
 		place: place,
 		long:  true,
-		do:    (*scene).fillPlace,
+		do:    func(s *scene) { undo = take(s) },
 		after: func(s *scene) {
 			if !harness.Until(15*time.Second, func() bool {
 				codes, _ := s.load.seen()
@@ -146,14 +152,17 @@ func full(name string, place kind) fault {
 			}) {
 				s.bad("no write is refused within 15 s")
 			}
-			s.must(os.Remove(s.filler()))
+			undo()
 			if !harness.Until(10*time.Second, func() bool { return s.load.put("resumed", "resumed")/100 == 2 }) {
 				s.bad("no write is taken after space came back")
 				return
 			}
 			s.row.words += "; with space again, writes go on"
-			if a := s.svc.ask("/health"); a.code != 200 {
-				s.bad("with space again /health = %s", a)
+			if !harness.Until(20*time.Second, func() bool {
+				a := s.svc.ask("/health")
+				return a.code == 200 && len(a.Failures) == 0
+			}) {
+				s.bad("with space again /health = %s", s.svc.ask("/health").words(""))
 			}
 		},
 		want: want{health: 200, check: "disk", codes: "507", restart: serves},
@@ -163,7 +172,32 @@ func full(name string, place kind) fault {
 // filler is the file that takes all space of the place.
 func (s *scene) filler() string { return filepath.Join(s.place.dir, "filler") }
 
-func (s *scene) fillPlace() { harness.Fill(s.T, s.place.dir) }
+func (s *scene) fillPlace() (undo func()) {
+	harness.Fill(s.T, s.place.dir)
+	return func() { s.must(os.Remove(s.filler())) }
+}
+
+// limitFileSize lets the service write no page behind the first ones of a file.
+func (s *scene) limitFileSize() (undo func()) {
+	limit := func(bytes uint64) {
+		s.must(unix.Prlimit(s.svc.Cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil))
+	}
+	limit(64 << 10)
+	return func() { limit(unix.RLIM_INFINITY) }
+}
+
+// refuseSyncs is a thin pool, a quota or a server that has no room, and does not say so before.
+func (s *scene) refuseSyncs() (undo func()) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		skip(s.T, "strace is not installed")
+	}
+	cmd := exec.Command("strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=ENOSPC",
+		"-p", fmt.Sprint(s.svc.Cmd.Process.Pid))
+	s.must(cmd.Start())
+	end := sync.OnceFunc(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
+	s.Cleanup(end)
+	return end
+}
 
 // breakExt4 makes the kernel find an error in the file system.
 func (s *scene) breakExt4() {

@@ -234,7 +234,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	enqueue(2, put(once("key")))                       // would replay
 	enqueue(3, put(store.Preconditions{Absent: true})) // would meet an account that never was
 	enqueue(4, func() error {                          // what follows fails as a broken disk does
-		return s.update(t.Context(), nil, func(*bbolt.Tx) error { s.h.file.Close(); return nil })
+		return s.update(t.Context(), nil, func(*bbolt.Tx) error { refuseWrites(t, s); return nil })
 	})
 	release()
 	for range 4 {

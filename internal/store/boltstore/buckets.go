@@ -55,6 +55,7 @@ func identity(snap boltfile.Snapshot) (string, error) {
 func (h *handle) rewriteMeta() error {
 	err := h.db.Update(makeBuckets)
 	if noSpace(err) {
+		h.unsettled = true
 		return nil
 	}
 	if err == nil {

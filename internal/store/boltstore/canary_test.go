@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -76,11 +75,7 @@ func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
 func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
 	s, _ := seeded(t, 10)
 	idle(s)
-	// a descriptor that refuses writes with EBADF stands for the disk
-	readOnly, err := syscall.Open(s.path, syscall.O_RDONLY, 0)
-	must(t, err)
-	defer syscall.Close(readOnly)
-	must(t, syscall.Dup3(readOnly, int(s.h.file.Fd()), 0))
+	refuseWrites(t, s)
 	wantErr(t, s.CheckWrite(t.Context()), store.ErrOutcomeUnknown)
 	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "it stopped at") {
 		t.Errorf("Check afterwards = %v, want the store stopped", err)

@@ -90,9 +90,13 @@ type warning struct{ error }
 
 func (w warning) Warning() string { return w.Error() }
 
-// CheckWritable asks whether the file system still takes writes, by opening the file for it: an error of the file
-// system can have made it read-only, which its statistics do not show. A file that is gone is for Check to tell.
+// CheckWritable fails while the last writes found no room, whatever the statistics of the file system say. It asks
+// whether the file system still takes writes, by opening the file for it: an error of the file system can have made it
+// read-only. A file that is gone is for Check to tell.
 func (s *Store) CheckWritable(context.Context) error {
+	if err := s.committer.room.err(); err != nil {
+		return err
+	}
 	f, err := boltfile.Open(s.path, os.O_WRONLY|syscall.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
@@ -112,7 +116,7 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 		return nil
 	}
 	err := s.update(ctx, checkSentinel, putSentinel)
-	if err == nil || errors.Is(err, store.ErrNoSpace) || errors.Is(err, errReplaced) && s.latch.err() == nil {
+	if err == nil || noSpace(err) || errors.Is(err, errReplaced) && s.latch.err() == nil {
 		return nil
 	}
 	return fmt.Errorf("test write after %s without any: %w", canaryAfter, err)

@@ -58,6 +58,7 @@ type committer struct {
 	h      *handle
 	latch  *latch
 	rescue *rescue
+	room   room
 	now    func() time.Time
 
 	writes  chan *write
@@ -91,6 +92,7 @@ func (c *committer) run(stop <-chan struct{}) {
 			return
 		case <-look.C:
 			c.rescue.look(false)
+			c.tryRoom()
 		case w := <-c.writes:
 			if err := c.commit(c.collect(w)); errors.Is(err, errReplaced) {
 				c.rescue.look(false)
@@ -166,6 +168,9 @@ func (c *committer) transact(batch []*write, results []error) error {
 	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
+	if err := c.settle(); err != nil {
+		return err
+	}
 	tx, err := c.h.begin()
 	if err != nil {
 		c.latch.set(err)
@@ -191,9 +196,12 @@ func (c *committer) transact(batch []*write, results []error) error {
 	c.purge(tx, snap)
 	c.progress()
 	if err := tx.Commit(); err != nil {
-		return c.commitFailed(err, txid)
+		if err := c.commitFailed(err, txid); err != nil {
+			return err
+		}
 	}
 	c.h.committed.Store(txid)
+	c.room.note(nil)
 	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
@@ -201,17 +209,48 @@ func (c *committer) transact(batch []*write, results []error) error {
 	return nil
 }
 
-// commitFailed is the answer to the writes of a failed commit. A full disk leaves everything as it was, unless the
-// failure came after the meta page was written.
+// commitFailed is the answer to the writes of a failed commit; nil if it could be completed. A disk without room leaves
+// everything as it was, unless the failure came after the meta page was written. After any other failure, memory and
+// disk differ.
 func (c *committer) commitFailed(err error, txid uint64) error {
 	if noSpace(err) {
-		after, _ := boltfile.InspectFile(c.h.file)
-		if after.TxID != 0 && after.TxID < txid {
+		c.room.note(err)
+		switch written, unknown := c.h.metaWritten(txid); {
+		case unknown == nil && !written:
 			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+		case unknown == nil:
+			c.h.unsettled = true
+			switch open := c.settle(); {
+			case open != nil:
+				return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+			case c.h.committed.Load() < txid:
+				return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+			}
+			return nil
 		}
 	}
 	c.latch.set(err)
 	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+}
+
+// settle finds out whether the last commit took place, if that is open.
+func (c *committer) settle() error {
+	if !c.h.unsettled {
+		return nil
+	}
+	before := c.h.committed.Load()
+	err := c.h.settle()
+	switch {
+	case err == nil:
+		c.rescue.log.Warn("a commit found no room for its last page, and what became of it is known now",
+			"path", c.h.path, "committed", c.h.committed.Load() > before)
+		return nil
+	case noSpace(err):
+		c.room.note(err)
+		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+	}
+	c.latch.set(err)
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
 // rewriteOlderMeta commits once more before the end if the older meta page is damaged. The next process could not

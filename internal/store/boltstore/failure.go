@@ -76,12 +76,13 @@ func callersOwn(doing string, f func() error) (err error) {
 	return f()
 }
 
-// noSpace reports whether the disk is full. bbolt keeps some causes as text only.
+// noSpace reports whether the disk has no room, or the process may take no more of it. bbolt keeps some causes as text
+// only.
 func noSpace(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -22,9 +23,14 @@ const mapSize = 1 << 30
 // handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
 	path string
-	db   *bbolt.DB
-	file *os.File        // bbolt's own, to ask what became of it
+	file *os.File        // holds the lock; bbolt has a duplicate
 	disk boltfile.Direct // the same file, past the page cache
+
+	mapped sync.RWMutex // held for writing by reopen, which replaces db
+	db     *bbolt.DB
+	// unsettled: the last commit found no room when its meta page was written, which may not be on the disk. Only the
+	// committer uses it.
+	unsettled bool
 
 	pageSize  int64
 	id        string        // which database this is
@@ -39,14 +45,8 @@ type handle struct {
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
 	h := &handle{path: path, file: f}
-	err := guard(func() (err error) {
-		h.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return f, nil },
-			InitialMmapSize: mapSize,
-			FreelistType:    bbolt.FreelistMapType,
-			NoStatistics:    true,
-		})
-		if err != nil {
+	err := guard(func() error {
+		if err := h.openDB(); err != nil {
 			return err
 		}
 		return prepare(h)
@@ -60,6 +60,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		if h.db != nil {
 			h.db.Close()
 		}
+		f.Close()
 		return nil, err
 	}
 	h.disk = boltfile.OpenDirect(h.file)
@@ -72,10 +73,50 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 	return h, nil
 }
 
+// openDB has bbolt map the file.
+func (h *handle) openDB() error {
+	db, err := bbolt.Open(h.path, 0o600, &bbolt.Options{
+		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return duplicate(h.file) },
+		InitialMmapSize: mapSize,
+		FreelistType:    bbolt.FreelistMapType,
+		NoStatistics:    true,
+	})
+	if err == nil {
+		h.db = db
+	}
+	return err
+}
+
+// duplicate is another descriptor of the same open file, and so of the same lock.
+func duplicate(f *os.File) (*os.File, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// reopen has bbolt map the file anew: what it knew of the free pages is forgotten. It waits for the reads under way.
+// bbolt lets go of the lock when it closes, so another process may take it; then reopen fails.
+func (h *handle) reopen() error {
+	h.mapped.Lock()
+	defer h.mapped.Unlock()
+	if err := h.db.Close(); err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("locking it again: %w", err)
+	}
+	return h.openDB()
+}
+
 // close waits for the reads under way.
 func (h *handle) close() error {
 	h.disk.Close()
-	return h.db.Close()
+	return errors.Join(h.db.Close(), h.file.Close())
 }
 
 // errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
@@ -135,7 +176,7 @@ func (h *handle) read(f func(*bbolt.Tx) error) error {
 		if err := h.touchMetas(); err != nil {
 			return err
 		}
-		tx, err := h.db.Begin(false)
+		tx, err := h.beginRead()
 		if err != nil {
 			return err
 		}
@@ -148,6 +189,12 @@ func (h *handle) read(f func(*bbolt.Tx) error) error {
 	})
 }
 
+func (h *handle) beginRead() (*bbolt.Tx, error) {
+	h.mapped.RLock()
+	defer h.mapped.RUnlock()
+	return h.db.Begin(false)
+}
+
 // touchMetas reads by pread the two pages that bbolt reads through the map when a transaction begins.
 func (h *handle) touchMetas() error {
 	for _, at := range []int64{0, h.pageSize} {
@@ -155,6 +202,43 @@ func (h *handle) touchMetas() error {
 			return fmt.Errorf("reading its meta pages: %w", err)
 		}
 	}
+	return nil
+}
+
+// metaWritten reports whether the file has the meta page of a transaction that failed.
+func (h *handle) metaWritten(txid uint64) (bool, error) {
+	m, err := boltfile.InspectFile(h.file)
+	if m == (boltfile.Meta{}) {
+		return false, err
+	}
+	return m.TxID >= txid, nil
+}
+
+// settle makes sure of what the file has after a commit that found no room when its meta page was written: that page,
+// or, because the system drops what it could not write, the state before. It writes the newest meta page again, since
+// after a failed fsync the system takes it for written. bbolt's list of free pages may be that of the other state, so
+// the file is opened anew. Until settle succeeds, nothing may be written.
+func (h *handle) settle() error {
+	m, err := h.inspect(h.file)
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
+		return err
+	}
+	page := make([]byte, m.PageSize)
+	at := int64(m.TxID%2) * m.PageSize
+	if _, err := h.file.ReadAt(page, at); err != nil {
+		return err
+	}
+	if _, err := h.file.WriteAt(page, at); err != nil {
+		return err
+	}
+	if err := h.file.Sync(); err != nil {
+		return err
+	}
+	if err := h.reopen(); err != nil {
+		return fmt.Errorf("opening it anew: %w", err)
+	}
+	h.unsettled = false
+	h.committed.Store(m.TxID)
 	return nil
 }
 

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +107,22 @@ func seeded(t *testing.T, n int) (*Store, string) {
 	_, err := s.Seed(t.Context(), store.Fakes(n))
 	must(t, err)
 	return s, path
+}
+
+// refuseWrites makes each descriptor of the open file one that refuses writes with EBADF, as a broken disk refuses them.
+func refuseWrites(t *testing.T, s *Store) {
+	t.Helper()
+	readOnly, err := os.Open(fmt.Sprint("/proc/self/fd/", s.h.file.Fd()))
+	must(t, err)
+	defer readOnly.Close()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	must(t, err)
+	for _, link := range links {
+		fd, err := strconv.Atoi(filepath.Base(link))
+		if file, _ := os.Readlink(link); err == nil && file == s.path && fd != int(readOnly.Fd()) {
+			must(t, syscall.Dup3(int(readOnly.Fd()), fd, syscall.O_CLOEXEC))
+		}
+	}
 }
 
 // all returns all accounts.

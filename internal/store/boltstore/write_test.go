@@ -38,7 +38,7 @@ func unusable(t *testing.T, s *Store) {
 func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
 	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		s.h.file.Close() // what follows of this commit fails as a broken disk does
+		refuseWrites(t, s) // what follows of this commit fails as a broken disk does
 		return putName("1", "x")(tx)
 	})
 	wantErr(t, err, store.ErrOutcomeUnknown)

@@ -1,0 +1,225 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// injector makes system calls of the committer fail.
+type injector struct{ thread int }
+
+// injectorOf keeps the committer on one thread, so that strace can count its calls.
+func injectorOf(t *testing.T, s *Store) injector {
+	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("needs strace")
+	}
+	var thread int
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		runtime.LockOSThread() // until the committer ends
+		thread = syscall.Gettid()
+		return putSentinel(tx)
+	}))
+	return injector{thread}
+}
+
+// fail makes calls fail as strace's expressions say, until end is called. end returns how many did.
+func (i injector) fail(t *testing.T, injections ...string) (end func() int) {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command("strace", "-p", fmt.Sprint(i.thread), "-o", trace, "-e", "trace=desc")
+	for _, injection := range injections {
+		cmd.Args = append(cmd.Args, "-e", "inject="+injection)
+	}
+	var said []byte
+	attached, err := os.CreateTemp(t.TempDir(), "stderr")
+	must(t, err)
+	defer attached.Close()
+	cmd.Stderr = attached
+	must(t, cmd.Start())
+	await(t, "strace", func() bool {
+		said, err = os.ReadFile(attached.Name())
+		return err != nil || strings.Contains(string(said), "\n")
+	})
+	end = func() int {
+		if cmd.ProcessState == nil {
+			cmd.Process.Signal(syscall.SIGINT)
+			cmd.Wait()
+		}
+		b, err := os.ReadFile(trace)
+		must(t, err)
+		return strings.Count(string(b), "(INJECTED)")
+	}
+	t.Cleanup(func() { end() })
+	if !strings.Contains(string(said), "attached") {
+		t.Skipf("strace: %s", said)
+	}
+	return end
+}
+
+// Each call of a commit can be the one that finds no room: bbolt's own undoing must not be relied on where the meta
+// page was written.
+func TestNoRoomAtAnyCallOfACommit(t *testing.T) {
+	for _, errno := range []string{"ENOSPC", "EDQUOT", "EFBIG"} {
+		for _, lasts := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s lasts %v", errno, lasts), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "accounts.db")
+				s := openAt(t, path) // of four pages, so that it has to grow
+				inject := injectorOf(t, s)
+				c := refusedCommits{s: s, acked: make(map[store.ID]bool)}
+				for _, call := range []string{"ftruncate", "fsync", "pwrite64", "fdatasync"} {
+					for at := 1; ; at++ {
+						if at > 30 {
+							t.Fatalf("a commit has more than 30 calls of %s", call)
+						}
+						injections := []string{fmt.Sprintf("%s:error=%s:when=%d", call, errno, at)}
+						if lasts {
+							injections = []string{injections[0] + "+", "fsync:error=" + errno}
+						}
+						end := inject.fail(t, injections...)
+						c.refused(t, call, at)
+						if failed := end(); failed == 0 || lasts && at > 3 {
+							break
+						}
+						c.healed(t)
+					}
+				}
+				c.judge(t, path)
+			})
+		}
+	}
+}
+
+// refusedCommits are writes to a store whose disk sometimes has no room.
+type refusedCommits struct {
+	s       *Store
+	n       int
+	acked   map[store.ID]bool
+	refusal int
+}
+
+func (c *refusedCommits) put(t *testing.T) (store.ID, error) {
+	c.n++
+	id := store.ID(fmt.Sprint("new-", c.n))
+	_, err := c.s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 250)}, store.Preconditions{})
+	if err == nil {
+		c.acked[id] = true
+	}
+	return id, err
+}
+
+// refused makes writes while a call fails, and wants each answer to be true and reads to go on.
+func (c *refusedCommits) refused(t *testing.T, calls string, at int) {
+	t.Helper()
+	for range 3 {
+		id, err := c.put(t)
+		_, there := c.s.Get(t.Context(), id)
+		switch {
+		case err == nil && there == nil:
+		case errors.Is(err, store.ErrNoSpace) && errors.Is(there, store.ErrNotFound):
+			c.refusal++
+		case errors.Is(err, store.ErrOutcomeUnknown) && there == nil: // completed when there is room
+			c.refusal++
+			c.acked[id] = true
+		default:
+			t.Fatalf("call %d of %s failed: Put = %v, then Get = %v", at, calls, err, there)
+		}
+	}
+	must(t, errors.Join(c.s.Check(t.Context()), c.s.CheckRecords(t.Context())))
+}
+
+func (c *refusedCommits) healed(t *testing.T) {
+	t.Helper()
+	wantErr(t, c.s.CheckWritable(t.Context()), store.ErrNoSpace)
+	must(t, errOf(c.put(t)))
+}
+
+// judge wants everything acknowledged in a whole file.
+func (c *refusedCommits) judge(t *testing.T, path string) {
+	t.Helper()
+	if c.refusal == 0 {
+		t.Error("no write was refused")
+	}
+	storetest.Close(t, c.s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+	}
+	s := openAt(t, path)
+	for id := range c.acked {
+		must(t, errOf(s.Get(t.Context(), id)))
+	}
+	t.Logf("%d writes acknowledged, %d refused", len(c.acked), c.refusal)
+}
+
+// After a failed fsync the system takes the meta page for written. When it needs the memory it drops the page, and reads
+// what is on the disk: the one before.
+func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
+	s, path := seeded(t, 2000)
+	inject := injectorOf(t, s)
+	must(t, s.Delete(t.Context(), "10001", store.Preconditions{}))
+	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
+	before := make([]byte, 4096)
+	must(t, errOf(s.h.file.ReadAt(before, slot)))
+	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC")
+	put := func(id store.ID, name string) error {
+		return errOf(s.Put(t.Context(), id, store.Draft{Name: name}, store.Preconditions{}))
+	}
+	wantErr(t, put("10000", "undone"), store.ErrOutcomeUnknown)
+	wantName(t, s, "10000", "undone")
+	spoil(t, path, slot, before)
+	wantErr(t, put("10000", "refused"), store.ErrNoSpace)
+	wantName(t, s, "10000", "Person_0")
+	end()
+	for id := range 1000 {
+		must(t, put(store.ID(fmt.Sprint(10100+id)), "after"))
+	}
+	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+	}
+}
+
+// aged makes the last refused write old enough for a try.
+func aged(s *Store) {
+	if last := s.committer.room.refused.Load(); last != nil {
+		s.committer.room.refused.CompareAndSwap(last, &refusal{time.Now().Add(-refusedFor), last.err})
+	}
+}
+
+// The statistics of the file system say that there is room.
+func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
+	s, path := seeded(t, 100)
+	must(t, s.CheckWritable(t.Context()))
+	end := injectorOf(t, s).fail(t, "fdatasync:error=EDQUOT")
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrNoSpace)
+	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace)
+	refused := s.committer.room.refused.Load().at
+	aged(s)
+	await(t, "a try that is refused", func() bool { return s.committer.room.refused.Load().at.After(refused) })
+	if err := s.CheckWritable(t.Context()); err == nil || !strings.Contains(err.Error(), "disk quota exceeded") {
+		t.Errorf("CheckWritable = %v, want what the write met", err)
+	}
+	end()
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
+	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace) // one success in between proves little
+	aged(s)
+	await(t, "a try that succeeds", func() bool { return s.CheckWritable(t.Context()) == nil })
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+	}
+}
