@@ -5,7 +5,9 @@ package faults
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,6 +69,21 @@ var nameFaults = []fault{
 			s.row.words += "; with room again, 503: all accounts were put back at the path"
 		},
 		want: want{health: 200, check: "records", codes: "507", restart: serves},
+	}, {
+		name: "the execute bit of its folder taken away",
+		setUp: func(s *scene) {
+			s.as = &syscall.Credential{Uid: 65532, Gid: 65532}
+			s.must(os.Chown(s.place.dir, 65532, 65532))
+		},
+		do: func(s *scene) { s.must(os.Chmod(s.place.dir, 0o600)) },
+		after: func(s *scene) {
+			if codes, _ := s.load.seen(); slices.Contains(codes, "PUT 503") || slices.Contains(codes, "GET 503") {
+				s.bad("requests are refused: %s", codes)
+			}
+		},
+		repair: func(s *scene) { s.must(os.Chmod(s.place.dir, 0o755)) },
+		mended: "given back",
+		want:   want{health: 200, check: "disk", restart: refuses},
 	}, {
 		name:    "another database renamed over it",
 		prepare: func(s *scene) { anotherDatabase(s.T, s.place.dir) },

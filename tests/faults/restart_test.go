@@ -66,7 +66,7 @@ func (s *scene) restart() {
 
 // tryStart is one start, its words and losses for the table.
 func (s *scene) tryStart(want restart) (words, lost string) {
-	r := start(s.T, s.path, nil, 10*time.Second, append(s.env, s.later...)...)
+	r := start(s.T, s.path, s.as, 10*time.Second, append(s.env, s.later...)...)
 	switch {
 	case r.serves:
 		words, lost = s.compare(r, want)

@@ -25,6 +25,7 @@ type scene struct {
 	place *place
 	path  string
 	env   []string
+	as    *syscall.Credential // who runs the service, if not this process's user
 	svc   *service
 	load  *load
 	began time.Time // when the fault began
@@ -100,7 +101,7 @@ func (s *scene) open() {
 	s.path = filepath.Join(s.place.dir, "accounts.db")
 	s.env = append([]string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", s.seeds)}, s.fault.env...)
 	s.then(s.setUp)
-	s.svc = startService(s.T, s.path, nil, s.env...)
+	s.svc = startService(s.T, s.path, s.as, s.env...)
 	s.must(s.svc.healthy(20 * time.Second))
 	s.load = newLoad(s.svc.URL)
 	s.load.long = s.long

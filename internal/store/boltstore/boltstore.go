@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"syscall"
 	"time"
@@ -61,6 +62,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err == nil {
 		err = s.create(opts.MustExist)
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w; check the owner and mode of its folders", err)
+		}
 	}
 	if err == nil {
 		s.h, err = s.open(ctx, opts)

@@ -91,8 +91,8 @@ type warning struct{ error }
 func (w warning) Warning() string { return w.Error() }
 
 // CheckWritable fails while the last writes found no room, whatever the statistics of the file system say. It asks
-// whether the file system still takes writes, by opening the file for it: an error of the file system can have made it
-// read-only. A file that is gone is for Check to tell.
+// whether a process could open the file for writing: an error of the file system can have made it read-only, and a folder
+// can be closed to this user. A file that is gone is for Check to tell.
 func (s *Store) CheckWritable(context.Context) error {
 	if err := s.committer.room.err(); err != nil {
 		return err
@@ -102,7 +102,8 @@ func (s *Store) CheckWritable(context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("the database can't be written: %w", err)
+		return fmt.Errorf("a restart could not open the database for writing; check the owner and mode of %s and its "+
+			"folders, and what is mounted there: %w", s.path, err)
 	}
 	return f.Close()
 }

@@ -39,6 +39,7 @@ type handle struct {
 	// nothing.
 	hasName   bool
 	folderDev uint64 // the device of the file's folder when it was opened
+	place     string // what kernelPath gave then
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
@@ -70,6 +71,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 	if folder, err := os.Stat(filepath.Dir(path)); err == nil {
 		h.folderDev = device(folder)
 	}
+	h.place = kernelPath(h.file)
 	return h, nil
 }
 
@@ -123,8 +125,9 @@ func (h *handle) close() error {
 // with the process.
 var errReplaced = errors.New("the open database is no longer the file at its path")
 
-// atPath is nil if the open file is the one at its path, and errReplaced if not, or if that cannot be seen. Another
-// error is of the disk.
+// atPath is nil if the open file is the one at its path, or if the path is closed (no permission, a loop of links, a
+// stale handle) and the kernel says that the file has not moved: then the file that every later process will find is this
+// one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
 func (h *handle) atPath() error {
 	open, err := h.file.Stat()
 	if err != nil {
@@ -136,6 +139,8 @@ func (h *handle) atPath() error {
 		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
 	case errors.Is(err, syscall.EIO):
 		return err
+	case err != nil && h.unmoved(open):
+		return nil
 	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
 		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)
 	case !os.SameFile(open, there):
@@ -150,6 +155,21 @@ func (h *handle) atPath() error {
 // deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
 // file, whose original was deleted.
 func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
+
+// unmoved reports whether the open file has its name where it was opened, whatever its path leads to.
+func (h *handle) unmoved(open fs.FileInfo) bool {
+	return !h.deleted(open) && h.place != "" && kernelPath(h.file) == h.place
+}
+
+// kernelPath is the path of an open file by the kernel's own table of names. It follows a rename, and differs after a
+// removal, and no permission is needed for it. It is empty without /proc.
+func kernelPath(f *os.File) string {
+	path, err := os.Readlink(fmt.Sprint("/proc/self/fd/", f.Fd()))
+	if err != nil {
+		return ""
+	}
+	return path
+}
 
 func device(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }
 

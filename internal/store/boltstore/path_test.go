@@ -1,0 +1,91 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// closings close the way to a file that stays where it is.
+var closings = map[string]struct {
+	close func(t *testing.T, dir string) (open func())
+	words string
+}{
+	"a link on the way leads to itself": {func(t *testing.T, dir string) func() {
+		link := filepath.Join(dir, "link")
+		must(t, os.Remove(link))
+		must(t, os.Symlink(link, link))
+		return func() { must(t, errors.Join(os.Remove(link), os.Symlink(filepath.Join(dir, "data"), link))) }
+	}, "too many levels of symbolic links"},
+	"no permission for a folder": {func(t *testing.T, dir string) func() {
+		if os.Geteuid() != 0 {
+			t.Skip("needs root, to become another user")
+		}
+		must(t, os.Chmod(filepath.Join(dir, "data"), 0o600))
+		must(t, syscall.Setresuid(-1, 65534, -1))
+		open := func() { must(t, errors.Join(syscall.Setresuid(-1, 0, -1), os.Chmod(filepath.Join(dir, "data"), 0o700))) }
+		t.Cleanup(open)
+		return open
+	}, "permission denied"},
+}
+
+func TestClosedPathOfAFileThatHasNotMovedIsSaidAndEverythingGoesOn(t *testing.T) {
+	for name, c := range closings {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))
+			must(t, os.Symlink(filepath.Join(dir, "data"), filepath.Join(dir, "link")))
+			path := filepath.Join(dir, "link", "accounts.db")
+			s := openAt(t, path)
+			must(t, s.CheckWritable(t.Context()))
+			open := c.close(t, dir)
+			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "meanwhile"}, store.Preconditions{})))
+			wantName(t, s, "1", "meanwhile")
+			must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
+			if err := s.CheckWritable(t.Context()); err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), "a restart could not open") {
+				t.Errorf("CheckWritable = %v, want %q", err, c.words)
+			}
+			open()
+			must(t, s.CheckWritable(t.Context()))
+			storetest.Close(t, s)
+			wantName(t, openAt(t, path), "1", "meanwhile")
+			if left, err := filepath.Glob(filepath.Join(dir, "data", "*resc*")); err != nil || len(left) > 0 {
+				t.Errorf("copies %q, %v; want none", left, err)
+			}
+		})
+	}
+}
+
+// What the path says does not matter as long as the kernel says where the file is.
+func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
+	for _, errno := range []string{"ESTALE", "EACCES", "ELOOP", "EPERM", "ENAMETOOLONG", "EHOSTDOWN"} {
+		for name, c := range map[string]struct {
+			move func(path string) error
+			want error
+		}{
+			"it has not":     {func(string) error { return nil }, nil},
+			"moved away":     {func(path string) error { return os.Rename(path, path+".moved") }, store.ErrUnavailable},
+			"deleted":        {os.Remove, store.ErrUnavailable},
+			"folder renamed": {func(p string) error { return os.Rename(filepath.Dir(p), filepath.Dir(p)+".moved") }, store.ErrUnavailable},
+		} {
+			t.Run(fmt.Sprint(errno, ", ", name), func(t *testing.T) {
+				s, path := seeded(t, 10)
+				end := injectorOf(t, s).fail(t, "newfstatat:error="+errno)
+				must(t, c.move(path))
+				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, c.want) {
+					t.Errorf("Put = %v, want %v", err, c.want)
+				}
+				if end() == 0 {
+					t.Error("the path was not asked for")
+				}
+			})
+		}
+	}
+}
