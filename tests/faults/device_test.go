@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ const (
 	flushes // fsync
 )
 
-// sickness is what a request meets before it is done.
+// sickness is what a request meets. data is what it writes, or what it would read.
 type sickness func(d *device, op operation, data []byte) syscall.Errno
 
 // failing makes all requests of a kind fail.
@@ -51,6 +52,13 @@ func failingOnce(n int32, counts func(data []byte) bool) sickness {
 	var seen atomic.Int32
 	return func(_ *device, op operation, data []byte) syscall.Errno {
 		return failIf(op == writes && counts(data) && seen.Add(1) == n)
+	}
+}
+
+// unreadable makes reads fail of what has this text.
+func unreadable(text string) sickness {
+	return func(_ *device, op operation, data []byte) syscall.Errno {
+		return failIf(op == reads && bytes.Contains(data, []byte(text)))
 	}
 }
 
@@ -110,10 +118,10 @@ func (d *device) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.E
 }
 
 func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	if errno := d.suffer(reads, nil); errno != 0 {
+	n, err := d.image.ReadAt(dest, off)
+	if errno := d.suffer(reads, dest[:n]); errno != 0 {
 		return nil, errno
 	}
-	n, err := d.image.ReadAt(dest, off)
 	if n == 0 && err != nil {
 		return nil, fs.ToErrno(err)
 	}

@@ -70,6 +70,12 @@ var nameFaults = []fault{
 		},
 		want: want{health: 200, check: "records", codes: "507", restart: serves},
 	}, {
+		name:   "file deleted, and a sector under a leaf of the accounts can't be read",
+		place:  sick,
+		device: unreadable(`Person_1500"`),
+		do:     func(s *scene) { s.pageOut(); s.remove() },
+		want:   want{check: "records", within: 20 * time.Second, restart: damaged}, // it is tried three times to read it
+	}, {
 		name: "the execute bit of its folder taken away",
 		setUp: func(s *scene) {
 			s.as = &syscall.Credential{Uid: 65532, Gid: 65532}

@@ -44,7 +44,7 @@ func play(t *testing.T, f fault, row *row) {
 		s.want.within = cmp.Or(s.want.within, 2*bound)
 	}
 	s.want.within = cmp.Or(s.want.within, bound)
-	if s.repair == nil && f.place.repaired() != "" {
+	if s.repair == nil && f.place.repaired() != "" && s.want.restart != damaged {
 		s.repair, s.mended = mountAgain, f.place.repaired()
 	}
 	if s.fault.watch == nil {

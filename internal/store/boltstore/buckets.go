@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 
 	"go.etcd.io/bbolt"
 
@@ -62,6 +63,34 @@ func (h *handle) rewriteMeta() error {
 		h.committed.Add(1)
 	}
 	return err
+}
+
+// startable is nil if a start finds in a file what prepare wants.
+func startable(f *os.File) error {
+	_, err := identity(f)
+	if err != nil {
+		return err
+	}
+	m, _ := boltfile.InspectFile(f)
+	return checkBuckets(m.Snapshot(f))
+}
+
+// identity reads which database a file is.
+func identity(f *os.File) (id string, err error) {
+	m, err := boltfile.InspectFile(f)
+	if err != nil {
+		return "", err
+	}
+	ours, err := m.Snapshot(f).Bucket(boltfile.MetaBucket)
+	if err != nil {
+		return "", err
+	}
+	record, err := ours.Get(boltfile.IdentityKey)
+	if err != nil {
+		return "", err
+	}
+	text, err := boltfile.Unseal(boltfile.IdentityKey, record)
+	return string(text), err
 }
 
 var errOtherProgram = errors.New("is another program's database; check store.bolt.path")

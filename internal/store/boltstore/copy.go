@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"go.etcd.io/bbolt"
@@ -29,36 +31,110 @@ func roomOn(f *os.File, size int64) error {
 	return nil
 }
 
+// fileCopy is a copy of the open database.
+type fileCopy struct {
+	*os.File
+	txid   uint64
+	unread error // names the pages that could not be read and are empty in the copy
+}
+
+// discard closes and removes a copy.
+func (c *fileCopy) discard() {
+	c.Close()
+	os.Remove(c.Name())
+}
+
 // copyFile makes a copy in a new file of the folder, with mode and owner of the open one, and on its disk. On an
 // error it leaves none.
-func (h *handle) copyFile(dir, pattern string) (_ *os.File, err error) {
+func (h *handle) copyFile(dir, pattern string) (*fileCopy, error) {
 	info, err := h.file.Stat()
 	if err != nil {
 		return nil, err
 	}
-	c, err := createFor(info, dir, pattern)
+	f, err := createFor(info, dir, pattern)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a file for the copy: %w", err)
 	}
+	c := &fileCopy{File: f}
 	if err = c.Chmod(info.Mode().Perm()); err == nil {
 		err = h.read(func(tx *bbolt.Tx) error {
-			if err := roomOn(c, tx.Size()); err != nil {
+			c.txid = uint64(tx.ID())
+			if err := roomOn(f, tx.Size()); err != nil {
 				return err
 			}
-			_, err := tx.WriteTo(c)
-			return err
+			if err := h.copyMetas(tx, f); err != nil {
+				return err
+			}
+			return h.copyPages(tx.Size(), c)
 		})
 	}
 	if err == nil {
 		err = c.Sync()
 	}
 	if err != nil {
-		c.Close()
-		os.Remove(c.Name())
+		c.discard()
 		return nil, err
 	}
 	return c, nil
 }
+
+// copyMetas writes the two meta pages that bbolt makes for a copy.
+func (h *handle) copyMetas(tx *bbolt.Tx, f *os.File) error {
+	metas := &firstBytes{f, 2 * h.pageSize}
+	if _, err := tx.WriteTo(metas); metas.left > 0 {
+		return err
+	}
+	return nil
+}
+
+// firstBytes passes on only the first bytes that it is given, and then fails.
+type firstBytes struct {
+	to   io.Writer
+	left int64
+}
+
+func (w *firstBytes) Write(b []byte) (int, error) {
+	if w.left < int64(len(b)) {
+		return 0, io.ErrShortWrite
+	}
+	n, err := w.to.Write(b)
+	w.left -= int64(n)
+	return n, err
+}
+
+// copyPages copies all pages behind the meta pages. A page that cannot be read stays empty: the others may be the last
+// of their kind.
+func (h *handle) copyPages(size int64, c *fileCopy) error {
+	var unread []string
+	var cause error
+	b := make([]byte, copyStep)
+	for at := 2 * h.pageSize; at < size; {
+		n, err := h.file.ReadAt(b[:min(copyStep, size-at)], at)
+		if n -= n % int(h.pageSize); n == 0 && err != nil {
+			if _, err = h.file.ReadAt(b[:h.pageSize], at); err != nil {
+				unread, cause = append(unread, fmt.Sprint(at/h.pageSize)), err
+				clear(b[:h.pageSize])
+			}
+			n = int(h.pageSize)
+		}
+		if _, err := c.WriteAt(b[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	if more := len(unread) - maxUnread; more > 0 {
+		unread = append(unread[:maxUnread], fmt.Sprintf("%d more", more))
+	}
+	if cause != nil {
+		c.unread = fmt.Errorf("pages that cannot be read: %s: %w", strings.Join(unread, ", "), cause)
+	}
+	return nil
+}
+
+const (
+	copyStep  = 64 << 10 // bytes read at once: a multiple of every size of a page
+	maxUnread = 20       // pages that are named
+)
 
 // createFor makes a new file, of mode 0600, with the owner of the database.
 func createFor(database os.FileInfo, dir, pattern string) (*os.File, error) {
@@ -79,14 +155,21 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// intact reads every page and record of a copy, and returns how many accounts it has and its first damage.
-func intact(f *os.File, transaction uint64) (accounts int, damage error) {
-	report, err := boltverify.VerifyFile(context.Background(), f)
+// judge reads every page and record of a copy, and returns how many accounts it has and its first damage. A start can
+// serve it with damage that costs some accounts and no more: later writes harm nothing.
+func (c *fileCopy) judge() (accounts int, damage error, servable bool) {
+	report, err := boltverify.VerifyFile(context.Background(), c.File)
 	switch {
-	case len(report.Findings) > 0:
-		err = fmt.Errorf("the copy is damaged: %s", report.Findings[0])
-	case err == nil && report.Transaction != transaction:
-		err = errForeign(report.Transaction, transaction)
+	case err != nil:
+		return 0, err, false
+	case report.Transaction != c.txid:
+		return report.Accounts, errForeign(report.Transaction, c.txid), false
+	case report.Intact:
+		return report.Accounts, nil, true
 	}
-	return report.Accounts, err
+	damage = fmt.Errorf("the copy is damaged: %s", report.Findings[0])
+	if c.unread != nil {
+		damage = c.unread
+	}
+	return report.Accounts, damage, !report.Unsafe && startable(c.File) == nil
 }

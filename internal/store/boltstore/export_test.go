@@ -1,5 +1,18 @@
 package boltstore
 
+import (
+	"context"
+
+	"go.etcd.io/bbolt"
+)
+
+const MaxCopies = maxCopies
+
+// CopiesForTest makes the store believe that it left so many copies already.
+func (s *Store) CopiesForTest(n int) {
+	s.submit(context.Background(), &write{weight: 1, apply: func(*bbolt.Tx) error { s.rescue.copies = n; return errUnchanged }})
+}
+
 // For the tests of behaviour, which are in package boltstore_test.
 var (
 	All, Await, Fill, Long, Must, OpenAt, Refused, Seeded = all, await, fill, long, must, openAt, refused, seeded

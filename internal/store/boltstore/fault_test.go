@@ -232,8 +232,8 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	}
 }
 
-// Every page of a copy counts, also those that no account needs.
-func TestDamagedCopyIsKeptAndNotServed(t *testing.T) {
+// What costs some accounts costs a start no more. What a later write could make worse is not served.
+func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
 	flipIn := func(bucket, key []byte) func(*testing.T, *Store, string) {
 		return func(t *testing.T, s *Store, _ string) {
 			must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(bucket), key) }))
@@ -242,14 +242,16 @@ func TestDamagedCopyIsKeptAndNotServed(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, s *Store, path string)
 		want   string
+		served bool
 	}{
-		"an account": {flipIn(boltfile.AccountBucket, []byte("10005")), `account "10005"`},
-		"an answer":  {flipIn(boltfile.AnswerBucket, boltfile.AnswerKey("key")), "answer "},
+		"an account": {flipIn(boltfile.AccountBucket, []byte("10005")), `account "10005"`, true},
+		"an answer":  {flipIn(boltfile.AnswerBucket, boltfile.AnswerKey("key")), "answer ", true},
 		"the list of free pages": {func(t *testing.T, s *Store, path string) {
 			m, err := boltfile.InspectFile(s.h.file)
 			must(t, err)
 			spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
-		}, "page"},
+		}, "page", false},
+		"the identity": {flipIn(boltfile.MetaBucket, boltfile.IdentityKey), "identity", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 3000)
@@ -260,12 +262,18 @@ func TestDamagedCopyIsKeptAndNotServed(t *testing.T) {
 			c.damage(t, s, path)
 			must(t, os.Remove(path))
 			await(t, "the latch", func() bool { return s.Failure() != nil })
-			for _, want := range []string{"are kept in " + path + ".rescued-", "the copy is damaged: ", c.want} {
+			where := "are kept in " + path + ".rescued-"
+			if c.served {
+				where = "accounts were put back at the path"
+			}
+			for _, want := range []string{where, "the copy is damaged: ", c.want} {
 				if err := s.Failure(); !strings.Contains(err.Error(), want) {
 					t.Errorf("Failure = %v, want %q", err, want)
 				}
 			}
-			wantErr(t, errOf(os.Stat(path)), os.ErrNotExist)
+			if _, err := os.Stat(path); (err == nil) != c.served {
+				t.Errorf("at the path: %v, want the copy there: %v", err, c.served)
+			}
 		})
 	}
 }

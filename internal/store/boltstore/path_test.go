@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -30,7 +35,9 @@ var closings = map[string]struct {
 		}
 		must(t, os.Chmod(filepath.Join(dir, "data"), 0o600))
 		must(t, syscall.Setresuid(-1, 65534, -1))
-		open := func() { must(t, errors.Join(syscall.Setresuid(-1, 0, -1), os.Chmod(filepath.Join(dir, "data"), 0o700))) }
+		open := func() {
+			must(t, errors.Join(syscall.Setresuid(-1, 0, -1), os.Chmod(filepath.Join(dir, "data"), 0o700)))
+		}
 		t.Cleanup(open)
 		return open
 	}, "permission denied"},
@@ -88,4 +95,72 @@ func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
 			})
 		}
 	}
+}
+
+// leafAt returns the number of a page that a copy reads first of a row, and that holds accounts.
+func leafAt(t *testing.T, s *Store) (row int, page uint64, keys []string) {
+	t.Helper()
+	m, err := boltfile.InspectFile(s.h.file)
+	must(t, err)
+	accounts, err := m.Snapshot(s.h.file).Bucket(boltfile.AccountBucket)
+	must(t, err)
+	_, next, err := accounts.Leaf(nil) // a start needs the first one
+	must(t, err)
+	for next != nil {
+		leaf, after, err := accounts.Leaf(next)
+		must(t, err)
+		if at := (int64(leaf.ID) - 2) * m.PageSize; at%copyStep == 0 {
+			for i := range leaf.Count {
+				keys = append(keys, string(leaf.Key(i)))
+			}
+			return int(at / copyStep), leaf.ID, keys
+		}
+		next = after
+	}
+	t.Fatal("no such page")
+	return 0, 0, nil
+}
+
+// The medium can fail under one page of a file whose last name is gone.
+func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s, log, err := tryOpen(t, path, Options{})
+	must(t, err)
+	must(t, errOf(s.Seed(t.Context(), store.Fakes(3000))))
+	row, page, keys := leafAt(t, s)
+	inject := injectorOf(t, s)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		s.rescue.next = time.Now().Add(time.Hour) // the stop tries, and nothing before
+		return putSentinel(tx)
+	}))
+	must(t, os.Remove(path))
+	const before = 3 // reads: of the two meta pages, and one of bbolt's
+	end := inject.fail(t, fmt.Sprintf("pread64:error=EIO:when=%d..%d", before+row+1, before+row+2))
+	storetest.Close(t, s)
+	if end() != 2 {
+		t.Fatal("no page was unreadable")
+	}
+	left := 3000 - len(keys)
+	unread := fmt.Sprintf("pages that cannot be read: %d: ", page)
+	for _, want := range []string{fmt.Sprint(left, " accounts were put back at the path"), unread} {
+		if err := s.Failure(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Failure = %v, want %q", err, want)
+		}
+	}
+	if !strings.Contains(log.String(), unread) {
+		t.Errorf("the log does not name the page:\n%s", log)
+	}
+	s = openAt(t, path)
+	must(t, s.Check(t.Context()))
+	await(t, "a failing CheckRecords", func() bool { err = s.CheckRecords(t.Context()); return err != nil })
+	if !strings.Contains(err.Error(), fmt.Sprintf("page %d ", page)) {
+		t.Errorf("CheckRecords = %v, want page %d", err, page)
+	}
+	for _, acc := range store.Fakes(3000) {
+		_, err := s.Get(t.Context(), acc.ID)
+		if lost := slices.Contains(keys, string(acc.ID)); errors.Is(err, store.ErrUnavailable) != lost || !lost && err != nil {
+			t.Fatalf("Get %s = %v, want it unavailable: %v", acc.ID, err, lost)
+		}
+	}
+	must(t, errOf(s.Put(t.Context(), "new", store.Draft{Name: "x"}, store.Preconditions{})))
 }

@@ -20,6 +20,10 @@ const (
 	rescueGrace = 30 * time.Second
 	// rescuePause is how long at least nothing is tried after a try without a copy.
 	rescuePause = time.Second
+	// unreadTries is how many tries in a row must fail to read a page until a copy without it is good enough.
+	unreadTries = 3
+	// maxCopies bounds how many copies a process leaves: each one that is lost or changed later is followed by another.
+	maxCopies = 8
 )
 
 // rescue saves the accounts of a database whose file is no longer at its path. The open file is then their last copy,
@@ -40,6 +44,8 @@ type rescue struct {
 	state  atomic.Pointer[rescueState]  // while the accounts are not saved; else nil
 	result atomic.Pointer[rescueResult] // of the rescue that latched the store
 	next   time.Time                    // when another try is worth it
+	unread int                          // how many tries in a row could not read all pages
+	copies int                          // how many were kept
 	owned  *os.File                     // the copy at the path, locked as the database is, until the store is closed
 }
 
@@ -53,9 +59,11 @@ type rescueState struct {
 // rescueResult is where the accounts were saved.
 type rescueResult struct {
 	accounts int
+	damage   error       // what the copy lacks
 	at       string      // the path of the copy; "" if there is none
-	file     fs.FileInfo // the copy
+	file     fs.FileInfo // the copy, as its path shows it
 	err      error       // why it is not at the path of the database
+	final    bool        // no other copy will be made
 }
 
 // look asks whether the file is at its path, or its accounts were saved, and if not, whether a try is due. last is
@@ -66,7 +74,7 @@ func (r *rescue) look(last bool) {
 		if r.state.Swap(nil) != nil {
 			r.log.Warn("the database is at its path again", "path", r.path)
 		}
-	case errors.Is(lost, errReplaced) && (last || !time.Now().Before(r.next)):
+	case errors.Is(lost, errReplaced) && r.copies < maxCopies && (last || !time.Now().Before(r.next)):
 		r.try(lost, last)
 	}
 }
@@ -101,29 +109,35 @@ func (r *rescue) try(lost error, last bool) {
 	}
 }
 
-// conclude latches the store after its accounts were saved, or could not be at the last try. A stop that puts the
-// copy at the path is a good end.
+// conclude latches the store after its accounts were saved, or could not be at the last try. A stop that puts all of
+// them at the path is a good end.
 func (r *rescue) conclude(lost error, result *rescueResult, last bool) {
-	if !last || result.at != r.path {
+	if result.at != "" {
+		r.copies++
+		result.final = r.copies == maxCopies
+	}
+	if !last || result.at != r.path || result.damage != nil {
 		r.result.Store(result)
 		r.latch.set(lost)
 	}
 	r.state.Store(nil)
+	log := r.log.With("path", r.path, "accounts", result.accounts, "reason", lost)
+	if result.damage != nil {
+		log = log.With("damage", result.damage)
+	}
 	switch result.at {
 	case "":
-		r.log.Error("the database was lost", "path", r.path, "reason", lost, "err", result.err)
+		log.Error("the database was lost", "err", result.err)
 	case r.path:
-		r.log.Error("the database was put back, for a restart to serve",
-			"path", r.path, "accounts", result.accounts, "reason", lost)
+		log.Error("the database was put back, for a restart to serve")
 	default:
-		r.log.Error("the database was saved, and not put back", "copy", result.at, "accounts", result.accounts,
-			"reason", lost, "err", result.err)
+		log.Error("the database was saved, and not put back", "copy", result.at, "err", result.err)
 	}
 }
 
 // save makes a copy of the open database and puts it at the path if nothing stands there; else it keeps the copy
 // where it made it. It returns nil if the file came back meanwhile. What may pass, such as a file system that is
-// unmounted or a folder that takes no files, is waited for, unless this is the last try.
+// unmounted, a folder that takes no files or a page that cannot be read, is waited for, unless this is the last try.
 func (r *rescue) save(last bool) *rescueResult {
 	elsewhere, whole := r.elsewhere()
 	if whole && (!last || r.rescueDir == filepath.Dir(r.path)) {
@@ -134,37 +148,54 @@ func (r *rescue) save(last bool) *rescueResult {
 		return &rescueResult{err: err}
 	}
 	result := new(rescueResult)
-	var damage error
-	result.accounts, damage = intact(c, r.h.committed.Load())
-	result.file, err = c.Stat()
-	// a damaged copy is still the last one, but must not be served unnoticed
-	result.err = errors.Join(elsewhere, damage, err)
-	if result.err == nil {
-		// locked, because another process must not write to it while this one may put another copy there; a failure is
-		// no reason to keep it from its path
-		syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		result.err = putAt(c.Name(), r.path)
+	var servable bool
+	result.accounts, result.damage, servable = c.judge()
+	if c.unread == nil {
+		r.unread = 0
+	} else if r.unread++; !last && (r.unread < unreadTries || !servable) {
+		c.discard()
+		return &rescueResult{err: c.unread}
 	}
-	if result.err == nil {
-		os.Remove(c.Name())
-		result.at = r.path
-		r.owned.Close()
-		r.owned = c
+	result.err = elsewhere
+	if !servable { // it is still the last copy
+		result.err = errors.Join(elsewhere, result.damage)
+	}
+	if r.place(c, result) {
 		return result
 	}
 	defer c.Close()
-	if r.h.atPath() == nil {
-		os.Remove(c.Name())
+	switch back := r.h.atPath() == nil; {
+	case back:
+		c.discard()
 		return nil
-	}
-	if !last && r.rescueDir == filepath.Dir(r.path) && damage == nil && !errors.Is(result.err, fs.ErrExist) {
-		os.Remove(c.Name())
+	case !last && r.rescueDir == filepath.Dir(r.path) && servable && !errors.Is(result.err, fs.ErrExist):
+		c.discard()
 		return &rescueResult{err: result.err}
 	}
-	if result.at = r.keep(c.Name()); !result.stillThere() { // as after an unmount
+	result.at = r.keep(c.Name())
+	if result.file, err = os.Stat(result.at); err != nil { // as after an unmount
 		return &rescueResult{err: fmt.Errorf("%w; and its copy is gone", result.err)}
 	}
 	return result
+}
+
+// place puts a copy at the path, unless result has an error already.
+func (r *rescue) place(c *fileCopy, result *rescueResult) bool {
+	if result.err != nil {
+		return false
+	}
+	// locked, because another process must not write to it while this one may put another copy there; a failure is no
+	// reason to keep it from its path
+	syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if result.err = putAt(c.Name(), r.path); result.err != nil {
+		return false
+	}
+	os.Remove(c.Name())
+	result.at = r.path
+	result.file, _ = os.Stat(r.path)
+	r.owned.Close()
+	r.owned = c.File
+	return true
 }
 
 // keep gives a copy the name that people look for, and returns where it is.
@@ -223,14 +254,14 @@ func (r *rescue) elsewhere() (err error, whole bool) {
 		"mount that again", dir), true
 }
 
-// stillThere reports whether the copy is still where it was saved, as it was saved.
+// stillThere reports whether the copy is still where it was saved, as it was saved. Its inode is not compared: some file
+// systems (mergerfs) make up the number, from the name.
 func (k *rescueResult) stillThere() bool {
-	if k == nil || k.at == "" {
+	if k == nil || k.file == nil {
 		return false
 	}
 	info, err := os.Stat(k.at)
-	return err == nil && os.SameFile(info, k.file) &&
-		info.Size() == k.file.Size() && info.ModTime().Equal(k.file.ModTime())
+	return err == nil && info.Size() == k.file.Size() && info.ModTime().Equal(k.file.ModTime())
 }
 
 // explain adds to the reason of a failure what became of the accounts, if that is the question. It asks the disk: a
@@ -248,6 +279,12 @@ func (r *rescue) explain(failure error) error {
 		words = fmt.Sprintf("its accounts could not be saved: %v", k.err)
 	case !k.stillThere():
 		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone or changed since", k.accounts, k.at)
+		if k.final {
+			words += fmt.Sprintf("; after %d copies no more are made", maxCopies)
+		}
+	case k.at == r.path && k.damage != nil:
+		words = fmt.Sprintf("%d accounts were put back at the path; a restart serves them; the others are damaged: %v",
+			k.accounts, k.damage)
 	case k.at == r.path:
 		words = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
 	default:

@@ -311,6 +311,22 @@ func TestCopyThatIsChangedInPlaceIsSavedAgain(t *testing.T) {
 	awaitFailure(t, s, "its 10 accounts are kept in "+path+".rescued-")
 }
 
+// Whatever takes the copies away again and again, the disk is not filled with them.
+func TestCopiesOfOneProcessAreBounded(t *testing.T) {
+	s, path := seeded(t, 10)
+	s.CopiesForTest(boltstore.MaxCopies - 2)
+	for range 2 {
+		must(t, os.Remove(path))
+		awaitFailure(t, s, "all 10 accounts were put back")
+	}
+	must(t, os.Remove(path))
+	awaitFailure(t, s, "is gone or changed since; after 8 copies no more are made")
+	storetest.Close(t, s)
+	if left, err := filepath.Glob(path + "*"); err != nil || len(left) != 1 { // the witness
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
 func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {
 	s, path := seeded(t, 10)
 	s.LatchForTest(errors.New("a commit failed"))

@@ -63,9 +63,12 @@ func (w *walker) freelist() bool {
 // free notes that a page is on the list.
 func (w *walker) free(where string, id uint64) {
 	if !w.inBounds(where, id, 1) {
+		w.report.Unsafe = true
 		return
 	}
-	switch w.claim(id, onFreelist) {
+	before := w.claim(id, onFreelist)
+	w.report.Unsafe = w.report.Unsafe || before != unused
+	switch before {
 	case unused:
 		w.report.FreePages++
 	case inTree:

@@ -34,6 +34,8 @@ type Report struct {
 	Intact   bool      `json:"intact"`
 	Findings []Finding `json:"findings"` // never nil
 	Omitted  int       `json:"omitted"`  // how many more there were
+	// Unsafe: a write could use a page that is in use, because its use or the list of free pages is in doubt.
+	Unsafe bool `json:"-"`
 
 	Accounts int `json:"accounts"`
 	// Unchecked counts the accounts in the tutorial's form. It has no checksum: a letter changed in such a name is not

@@ -69,6 +69,7 @@ func (w *walker) walk() {
 	}
 	w.complete()
 	if w.meta.Freelist == boltfile.NoFreelist || !w.freelist() {
+		w.report.Unsafe = true
 		return
 	}
 	if n := w.meta.HighWater - w.claimed; n > 0 {
@@ -196,7 +197,7 @@ func (w *walker) claimTree(from string, id, n uint64) (ok bool) {
 	for i := id; i < id+n; i++ {
 		if w.claim(i, inTree) != unused {
 			w.find(from, "leads to page %d, which is in use already", i)
-			ok = false
+			w.report.Unsafe, ok = true, false
 		}
 	}
 	return ok
