@@ -52,9 +52,12 @@ func identity(snap boltfile.Snapshot) (string, error) {
 	return string(id), nil
 }
 
-// rewriteMeta commits, which writes a damaged meta page anew. On a full disk that is for a later commit.
-func (h *handle) rewriteMeta() error {
-	err := h.db.Update(makeBuckets)
+// rewriteMeta commits, which writes a damaged meta page anew.
+func (h *handle) rewriteMeta() error { return h.update(makeBuckets) }
+
+// update commits a change of a start. On a full disk that is for a later one.
+func (h *handle) update(change func(*bbolt.Tx) error) error {
+	err := h.db.Update(change)
 	if noSpace(err) {
 		h.unsettled = true
 		return nil
@@ -67,30 +70,12 @@ func (h *handle) rewriteMeta() error {
 
 // startable is nil if a start finds in a file what prepare wants.
 func startable(f *os.File) error {
-	_, err := identity(f)
+	m, err := boltfile.InspectFile(f)
 	if err != nil {
 		return err
 	}
-	m, _ := boltfile.InspectFile(f)
-	return checkBuckets(m.Snapshot(f))
-}
-
-// identity reads which database a file is.
-func identity(f *os.File) (id string, err error) {
-	m, err := boltfile.InspectFile(f)
-	if err != nil {
-		return "", err
-	}
-	ours, err := m.Snapshot(f).Bucket(boltfile.MetaBucket)
-	if err != nil {
-		return "", err
-	}
-	record, err := ours.Get(boltfile.IdentityKey)
-	if err != nil {
-		return "", err
-	}
-	text, err := boltfile.Unseal(boltfile.IdentityKey, record)
-	return string(text), err
+	_, err = identity(m.Snapshot(f))
+	return errors.Join(err, checkBuckets(m.Snapshot(f)))
 }
 
 var errOtherProgram = errors.New("is another program's database; check store.bolt.path")

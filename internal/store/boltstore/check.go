@@ -62,7 +62,7 @@ func (s *Store) Check(ctx context.Context) error {
 
 // CheckRecords decodes the next records, verifies their checksums and the pages that lead to them, and goes on from
 // there the next time, so that all of them are read in turn. A new process would find the same damage. It fails too
-// while the accounts of a lost file are not saved. A damaged older meta page that the last Check found is a warning,
+// while the accounts of a lost file are not saved, and while a newer copy lies beside the database. A damaged older meta page that the last Check found is a warning,
 // an error with a method Warning: nothing is lost, and the next commit writes it anew. It is not to be called while
 // another CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
@@ -76,7 +76,7 @@ func (s *Store) CheckRecords(context.Context) error {
 	if err := s.h.atPath(); err != nil {
 		return err
 	}
-	if err := s.ask(s.watch.walk); err != nil {
+	if err := errors.Join(s.ask(s.watch.walk), s.undecided()); err != nil {
 		return err
 	}
 	if s.watch.olderMeta.Load() {

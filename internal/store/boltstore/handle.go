@@ -40,6 +40,7 @@ type handle struct {
 	hasName   bool
 	folderDev uint64 // the device of the file's folder when it was opened
 	place     string // what kernelPath gave then
+	newer     []newerCopy
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless

@@ -71,13 +71,16 @@ func (l location) usableFolder() error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// copies are the files in which accounts of a lost database may be, whole or half made.
+// copies are the files in which accounts of a lost database may be, whole or half made. Earlier starts may have had
+// another rescueDir.
 func (l location) copies() (paths []string) {
-	entries, _ := os.ReadDir(l.rescueDir)
-	for _, entry := range entries {
-		ours := strings.HasPrefix(entry.Name(), l.rescuedName()) || strings.HasPrefix(entry.Name(), l.temporary("rescue-"))
-		if ours && entry.Type().IsRegular() {
-			paths = append(paths, filepath.Join(l.rescueDir, entry.Name()))
+	for _, dir := range slices.Compact([]string{filepath.Dir(l.path), l.rescueDir}) {
+		entries, _ := os.ReadDir(dir)
+		for _, entry := range entries {
+			ours := strings.HasPrefix(entry.Name(), l.rescuedName()) || strings.HasPrefix(entry.Name(), l.temporary("rescue-"))
+			if ours && entry.Type().IsRegular() {
+				paths = append(paths, filepath.Join(dir, entry.Name()))
+			}
 		}
 	}
 	return paths

@@ -66,6 +66,9 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 				l.log.Warn("the database was damaged and is mended", "path", l.path, "damage", damage)
 			}
 		}
+		if err := l.findNewer(h); err != nil {
+			return err
+		}
 		return cmp.Or(l.writeWitness(h), l.writable())
 	})
 }

@@ -22,6 +22,7 @@ var (
 	SentinelKey = []byte("sentinel") // SentinelText: never changes, read by health checks
 	SeededKey   = []byte("seeded")   // how many accounts Seed put, in decimal
 	IdentityKey = []byte("identity") // random text: which database this is
+	CopiesKey   = []byte("copies")   // newer copies beside the database, one a line
 
 	SentinelText = []byte("this file belongs to accountservice")
 )

@@ -1,0 +1,109 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store/boltstore/boltfile"
+)
+
+// newerCopy is a copy of this database that had a later transaction than the database when a start first saw both. It
+// has changes that the database does not have, however many transactions the database makes since.
+type newerCopy struct {
+	txid uint64
+	here uint64 // the database's transaction then
+	path string
+}
+
+func (c newerCopy) String() string {
+	return fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d: the changes between "+
+		"are not served. To serve them, stop the service, check the copy with accountservice verify and put it at the path; "+
+		"to go on without them, move the copy away", c.path, c.txid, c.here)
+}
+
+// findNewer finds the newer copies beside the database that a start opens, and remembers them in it.
+func (l location) findNewer(h *handle) error {
+	known := h.knownCopies()
+	for _, path := range l.copies() {
+		i := slices.IndexFunc(known, func(c newerCopy) bool { return c.path == path })
+		id, txid := databaseAt(path)
+		switch here := h.committed.Load(); {
+		case i >= 0 && (id == "" || txid == known[i].txid):
+			h.newer = append(h.newer, known[i])
+		case id == h.id && txid > here:
+			h.newer = append(h.newer, newerCopy{txid, here, path})
+		}
+	}
+	for _, c := range h.newer {
+		l.log.Warn("a newer copy of the database is beside it and is not served", "path", l.path, "copy", c.path,
+			"transaction", c.here, "copy_transaction", c.txid)
+	}
+	if slices.Equal(h.newer, known) {
+		return nil
+	}
+	return h.rememberCopies(h.newer)
+}
+
+// databaseAt reads which database a file is and its transaction; id is "" if it is none of ours.
+func databaseAt(path string) (id string, txid uint64) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", 0
+	}
+	defer f.Close()
+	m, err := boltfile.InspectFile(f)
+	if m == (boltfile.Meta{}) || err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
+		return "", 0
+	}
+	id, _ = identity(m.Snapshot(f))
+	return id, m.TxID
+}
+
+// knownCopies are those that earlier starts remembered: none if the record is damaged, which a start makes anew.
+func (h *handle) knownCopies() (known []newerCopy) {
+	m, _ := boltfile.InspectFile(h.file)
+	ours, err := m.Snapshot(h.file).Bucket(boltfile.MetaBucket)
+	if err != nil {
+		return nil
+	}
+	record, err := ours.Get(boltfile.CopiesKey)
+	if err != nil {
+		return nil
+	}
+	text, _ := boltfile.Unseal(boltfile.CopiesKey, record)
+	for line := range strings.Lines(string(text)) {
+		var c newerCopy
+		if _, err := fmt.Sscanf(line, "%d %d %q", &c.txid, &c.here, &c.path); err == nil {
+			known = append(known, c)
+		}
+	}
+	return known
+}
+
+// rememberCopies commits the list. On a full disk a later start does.
+func (h *handle) rememberCopies(copies []newerCopy) error {
+	var text []byte
+	for _, c := range copies {
+		text = fmt.Appendf(text, "%d %d %q\n", c.txid, c.here, c.path)
+	}
+	return h.update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(boltfile.MetaBucket).Put(boltfile.CopiesKey, boltfile.Seal(boltfile.CopiesKey, text))
+	})
+}
+
+// undecided is an error while a newer copy is beside the database: somebody has to decide which of the two is served.
+func (s *Store) undecided() (err error) {
+	for _, c := range s.h.newer {
+		if _, gone := os.Lstat(c.path); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, errors.New(c.String()))
+		}
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package boltstore
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/storetest"
+)
+
+// wantUndecided wants CheckRecords to name the newer copy and what to do, or, with "", to pass. Nothing else changes.
+func wantUndecided(t *testing.T, s *Store, newer string) {
+	t.Helper()
+	must(t, s.Check(t.Context()))
+	err := s.CheckRecords(t.Context())
+	if newer == "" {
+		must(t, err)
+	} else if err == nil || !strings.Contains(err.Error(), newer) || !strings.Contains(err.Error(), "move the copy away") {
+		t.Errorf("CheckRecords = %v, want %q", err, newer)
+	}
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "served on"}, store.Preconditions{})))
+}
+
+// restored is an open database that was set back to an earlier state, with its later state beside it.
+func restored(t *testing.T) (s *Store, path, later string) {
+	t.Helper()
+	s, path = seeded(t, 10)
+	storetest.Close(t, s)
+	backup, err := os.ReadFile(path)
+	must(t, err)
+	s = openAt(t, path)
+	for range 3 {
+		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{})))
+	}
+	storetest.Close(t, s)
+	later = path + ".rescued-20261122T175605.000Z"
+	must(t, os.Rename(path, later))
+	writeFile(t, path, backup)
+	return openAt(t, path), path, later
+}
+
+func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
+	s, path, later := restored(t)
+	_, txid := databaseAt(later)
+	said := fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d", later, txid, txid-3)
+	wantUndecided(t, s, said)
+	for range 10 { // it has a later transaction than the copy now, and still not the same accounts
+		must(t, errOf(s.Put(t.Context(), "10001", store.Draft{Name: "x"}, store.Preconditions{})))
+	}
+	storetest.Close(t, s)
+	s = openAt(t, path)
+	wantUndecided(t, s, said)
+	must(t, os.Rename(later, later+".done"))
+	must(t, os.Rename(later+".done", filepath.Join(t.TempDir(), "done")))
+	wantUndecided(t, s, "")
+	storetest.Close(t, s)
+	s = openAt(t, path)
+	wantUndecided(t, s, "")
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+	}
+}
+
+// What a start can make anew stops none.
+func TestDamagedListOfNewerCopiesIsMadeAnew(t *testing.T) {
+	s, path, later := restored(t)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.MetaBucket), boltfile.CopiesKey) }))
+	storetest.Close(t, s)
+	s = openAt(t, path)
+	wantUndecided(t, s, later)
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+	}
+}
+
+func TestNewerCopyThatIsPutAtThePathIsServed(t *testing.T) {
+	s, path, later := restored(t)
+	storetest.Close(t, s)
+	must(t, os.Rename(later, path))
+	s = openAt(t, path)
+	wantName(t, s, "10000", "later")
+	wantUndecided(t, s, "")
+}
+
+func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T, path, beside string){
+		"an older copy": func(t *testing.T, path, beside string) {
+			b, err := os.ReadFile(path)
+			must(t, err)
+			s := openAt(t, path)
+			must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
+			storetest.Close(t, s)
+			writeFile(t, beside, b)
+		},
+		"another database": func(t *testing.T, _, beside string) {
+			s, other := seeded(t, 3)
+			for range 20 {
+				must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
+			}
+			storetest.Close(t, s)
+			must(t, os.Rename(other, beside))
+		},
+		"garbage": func(t *testing.T, _, beside string) { writeFile(t, beside, []byte(strings.Repeat("x", 20_000))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			storetest.Close(t, s)
+			make(t, path, path+".rescued-1")
+			wantUndecided(t, openAt(t, path), "")
+		})
+	}
+}
