@@ -70,6 +70,12 @@ var nameFaults = []fault{
 		},
 		want: want{health: 200, check: "records", codes: "507", restart: serves},
 	}, {
+		name:  "file deleted on a file system that makes up inodes from names, as mergerfs does",
+		place: named,
+		do:    (*scene).remove,
+		after: (*scene).oneCopy,
+		want:  want{restart: serves},
+	}, {
 		name:   "file deleted, and a sector under a leaf of the accounts can't be read",
 		place:  sick,
 		device: unreadable(`Person_1500"`),

@@ -35,6 +35,7 @@ const (
 	disk   kind = "loop device" // ext4 on a loop device
 	sick   kind = "FUSE device" // ext4 on a loop device on a device of ours
 	ram    kind = "tmpfs"
+	named  kind = "FUSE folder" // the number of an inode is made up from the name of its file
 )
 
 // repaired says what mountAgain does to a place of this kind, if anything.
@@ -65,6 +66,10 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 	}
 	if os.Getuid() != 0 {
 		skip(t, "making a %s takes root", k)
+	}
+	if k == named {
+		mountNamedInodes(t, p.dir)
+		return p
 	}
 	if k == ram {
 		if err := unix.Mount("tmpfs", p.dir, "tmpfs", 0, fmt.Sprint("size=", diskSize)); err != nil {

@@ -108,6 +108,17 @@ var refusedStarts = []startFault{
 			harness.Must(t, os.WriteFile(path, older, 0o600))
 		},
 	}, {
+		name:     "an older copy of itself, with the later one beside it as accounts.db.rescued-TIME",
+		serves:   true,
+		restored: true,
+		failing:  "records",
+		do: func(t *testing.T, path string) {
+			harness.Must(t, os.Rename(path, path+".rescued-20261122T175605.000Z"))
+			older, err := os.ReadFile(olderCopy())
+			harness.Must(t, err)
+			harness.Must(t, os.WriteFile(path, older, 0o600))
+		},
+	}, {
 		name:   "missing without a witness: a first start or a forgotten volume, which store.bolt.create=never tells apart",
 		serves: true,
 		first:  true,

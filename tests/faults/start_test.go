@@ -30,9 +30,10 @@ type startFault struct {
 	as    *syscall.Credential // who runs the service
 	limit time.Duration       // 3 s where 0
 
-	serves   bool // the start must be accepted
-	restored bool // and say that this is another database
-	first    bool // a first start: nothing is there that could be lost
+	serves   bool   // the start must be accepted
+	restored bool   // and say that this is another database
+	first    bool   // a first start: nothing is there that could be lost
+	failing  string // check that says what somebody has to decide, and degrades
 }
 
 // database is a good one, made by the service, that rows copy and break.
@@ -135,6 +136,13 @@ func (row *startRow) judgeServed(f startFault, base database, r started) {
 		if !lost.none() {
 			row.bad("serves with losses")
 		}
+	}
+	if f.failing != "" {
+		var a answer
+		if !harness.Until(bound, func() bool { a = r.svc.ask("/health"); return a.code == 200 && a.Checks[f.failing].Status == "failing" }) {
+			row.bad("%s does not fail: %s", f.failing, a)
+		}
+		row.came += "; /health 200 " + plain(a.words(f.failing), filepath.Dir(r.svc.Path))
 	}
 	if how := r.svc.stop(); how.killed {
 		row.bad("stopped: %s", how)

@@ -1,0 +1,77 @@
+//go:build linux
+
+package faults
+
+import (
+	"context"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountservice/tests/harness"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// namedInodes passes everything on to another folder, and makes up the number of an inode from the name of its file, as
+// mergerfs can: a new name of an open file has another inode than the open file.
+type namedInodes struct{ fs.LoopbackNode }
+
+func (n *namedInodes) named(ctx context.Context, name string, out *fuse.EntryOut, errno syscall.Errno) (*fs.Inode, syscall.Errno) {
+	if errno != 0 {
+		return nil, errno
+	}
+	sum := fnv.New64a()
+	sum.Write([]byte(name))
+	child := &namedInodes{fs.LoopbackNode{RootData: n.RootData}}
+	return n.NewInode(ctx, child, fs.StableAttr{Mode: out.Attr.Mode, Ino: sum.Sum64() >> 1}), 0
+}
+
+func (n *namedInodes) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	_, errno := n.LoopbackNode.Lookup(ctx, name, out)
+	return n.named(ctx, name, out, errno)
+}
+
+func (n *namedInodes) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+	_, handle, fuseFlags, errno := n.LoopbackNode.Create(ctx, name, flags, mode, out)
+	child, errno := n.named(ctx, name, out, errno)
+	return child, handle, fuseFlags, errno
+}
+
+func (n *namedInodes) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	_, errno := n.LoopbackNode.Link(ctx, target, name, out)
+	return n.named(ctx, name, out, errno)
+}
+
+// mountNamedInodes puts such a file system on dir.
+func mountNamedInodes(t *testing.T, dir string) {
+	t.Helper()
+	under := dir + ".under"
+	harness.Must(t, os.Mkdir(under, 0o755))
+	top := &namedInodes{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: under}}}
+	server, err := mountAlone(dir, top, &fs.Options{MountOptions: fuse.MountOptions{
+		AllowOther: os.Geteuid() == 0, DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults",
+	}})
+	if err != nil {
+		skip(t, "FUSE cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := server.Unmount(); err != nil {
+			detach(dir)
+		}
+	})
+}
+
+// oneCopy wants that no copy follows the one at the path.
+func (s *scene) oneCopy() {
+	<-time.After(4 * time.Second) // long enough for two more
+	left, err := filepath.Glob(filepath.Join(s.place.dir, "*resc*"))
+	s.must(err)
+	if hidden, _ := filepath.Glob(filepath.Join(s.place.dir, ".*resc*")); len(left)+len(hidden) > 0 {
+		s.bad("copies beside the one at the path: %q, %q", left, hidden)
+	}
+}
