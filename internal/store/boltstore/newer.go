@@ -32,11 +32,13 @@ func (c newerCopy) String() string {
 func (l location) findNewer(h *handle) error {
 	known := h.knownCopies()
 	for _, path := range l.copies() {
-		i := slices.IndexFunc(known, func(c newerCopy) bool { return c.path == path })
 		id, txid := databaseAt(path)
+		i := slices.IndexFunc(known, func(c newerCopy) bool {
+			return id == h.id && txid == c.txid || id == "" && path == c.path // as it cannot be read now
+		})
 		switch here := h.committed.Load(); {
-		case i >= 0 && (id == "" || txid == known[i].txid):
-			h.newer = append(h.newer, known[i])
+		case i >= 0:
+			h.newer = append(h.newer, newerCopy{known[i].txid, known[i].here, path})
 		case id == h.id && txid > here:
 			h.newer = append(h.newer, newerCopy{txid, here, path})
 		}

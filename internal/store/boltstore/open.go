@@ -169,15 +169,10 @@ func (l location) create(mustExist bool) error {
 	if err := errors.Join(db.Update(makeBuckets), db.Close()); err != nil {
 		return err
 	}
-	// link, unlike rename, never puts it over a file that came meanwhile
-	err = os.Link(tmp.Name(), l.path)
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) {
-		err = os.Rename(tmp.Name(), l.path)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := putAt(tmp.Name(), l.path); !errors.Is(err, fs.ErrExist) { // what came meanwhile is opened
 		return err
 	}
-	return syncDir(dir)
+	return nil
 }
 
 // openLocked opens an existing file and waits until no other process holds it. It follows no link: in a folder that

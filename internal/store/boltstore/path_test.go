@@ -97,6 +97,60 @@ func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
 	}
 }
 
+// vfat and some network file systems have no hard links; mergerfs has none between its branches.
+func TestFileSystemWithoutHardLinksCreatesAndPutsBack(t *testing.T) {
+	for _, errno := range []string{"EPERM", "EOPNOTSUPP", "ENOSYS", "EXDEV"} {
+		t.Run(errno, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "accounts.db")
+			end := injectorHere(t).fail(t, "linkat:error="+errno)
+			s := openAt(t, path)
+			if end() != 1 {
+				t.Error("the new database was not linked")
+			}
+			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "saved"}, store.Preconditions{})))
+			end = injectorOf(t, s).fail(t, "linkat:error="+errno)
+			must(t, os.Remove(path))
+			await(t, "the copy at the path", func() bool { return s.Failure() != nil })
+			if end() != 1 || !strings.Contains(s.Failure().Error(), "were put back at the path") {
+				t.Errorf("Failure = %v, want it put back", s.Failure())
+			}
+			storetest.Close(t, s)
+			wantName(t, openAt(t, path), "1", "saved")
+		})
+	}
+}
+
+// The process that held the lock may leave another file at the path, or none.
+func TestFileThatIsReplacedWhileAStartWaitsForItsLockIsNotOpened(t *testing.T) {
+	for name, c := range map[string]struct {
+		lose  func(t *testing.T, path string)
+		words string
+	}{
+		"replaced": {func(t *testing.T, path string) {
+			s, other := seeded(t, 3)
+			storetest.Close(t, s)
+			must(t, os.Rename(other, path))
+		}, "another file was put there while it was opened"},
+		"deleted": {func(t *testing.T, path string) { must(t, os.Remove(path)) }, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 10)
+			storetest.Close(t, s)
+			holder, err := os.Open(path)
+			must(t, err)
+			defer holder.Close()
+			must(t, syscall.Flock(int(holder.Fd()), syscall.LOCK_EX))
+			_, _, err = tryOpen(t, path, Options{OpenTimeout: 10 * time.Second, Waiting: func(string) {
+				c.lose(t, path)
+				holder.Close()
+			}})
+			if err == nil || !strings.Contains(err.Error(), c.words) {
+				t.Errorf("Open = %v, want %q", err, c.words)
+			}
+		})
+	}
+}
+
 // leafAt returns the number of a page that a copy reads first of a row, and that holds accounts.
 func leafAt(t *testing.T, s *Store) (row int, page uint64, keys []string) {
 	t.Helper()

@@ -212,7 +212,8 @@ func (r *rescue) keep(name string) string {
 // putAt gives a file the name path, never one that is taken. Its old name may be gone then.
 func putAt(name, path string) error {
 	err := os.Link(name, path)
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) { // a file system without hard links
+	// a file system without hard links, or one of several (mergerfs) that has the folder on another one
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EXDEV) {
 		if _, taken := os.Lstat(path); errors.Is(taken, fs.ErrNotExist) {
 			err = os.Rename(name, path)
 		}

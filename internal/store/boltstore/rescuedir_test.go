@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
@@ -58,6 +60,36 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 			wantAccounts(t, copies[0], 10)
 		})
 	}
+}
+
+// The file is whole where it is: a copy is made only by the stop, after which the file may not be found again.
+func TestUnmountWithARescueDirIsWaitedForAndTheStopKeepsACopy(t *testing.T) {
+	dir, rescueDir, again := t.TempDir(), t.TempDir(), t.TempDir()
+	unmount := smallDisk(t, dir, "32m")
+	path := filepath.Join(dir, "accounts.db")
+	s, _, err := tryOpen(t, path, boltstore.Options{RescueDir: rescueDir})
+	must(t, err)
+	_, err = s.Seed(t.Context(), store.Fakes(10))
+	must(t, err)
+	must(t, syscall.Mount(dir, again, "", syscall.MS_BIND, ""))
+	t.Cleanup(func() { syscall.Unmount(again, syscall.MNT_DETACH) })
+	unmount()
+	awaitUnsaved(t, s, "mount that again")
+	wantName(t, s, "10000", "Person_0")
+	if left, err := os.ReadDir(rescueDir); err != nil || len(left) > 0 {
+		t.Errorf("in the rescue folder: %v, %v; want nothing yet", left, err)
+	}
+	storetest.Close(t, s)
+	kept := filepath.Join(rescueDir, "accounts.db.rescued-")
+	if err := s.Failure(); err == nil || !strings.Contains(err.Error(), "its 10 accounts are kept in "+kept) {
+		t.Errorf("Failure = %v, want the copy", err)
+	}
+	copies, err := filepath.Glob(kept + "*")
+	if err != nil || len(copies) != 1 {
+		t.Fatalf("copies %q, %v", copies, err)
+	}
+	wantAccounts(t, copies[0], 10)
+	wantAccounts(t, filepath.Join(again, "accounts.db"), 10)
 }
 
 func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {

@@ -15,11 +15,22 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
-// injector makes system calls of the committer fail.
+// injector makes system calls of one thread fail.
 type injector struct{ thread int }
+
+// injectorHere makes system calls of the test itself fail.
+func injectorHere(t *testing.T) injector {
+	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("needs strace")
+	}
+	runtime.LockOSThread() // until the test ends
+	return injector{syscall.Gettid()}
+}
 
 // injectorOf keeps the committer on one thread, so that strace can count its calls.
 func injectorOf(t *testing.T, s *Store) injector {
@@ -190,6 +201,35 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 	storetest.Close(t, s)
 	if report, err := verified(t, path); err != nil || !report.Intact {
 		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+	}
+}
+
+// A start writes: a damaged meta page anew, and which newer copies there are.
+func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
+	for name, calls := range map[string][]string{
+		"the data":      {"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC", "ftruncate:error=ENOSPC"},
+		"the meta page": {"fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC"},
+		"the witness":   {"write:error=ENOSPC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path, later := restored(t)
+			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "before"}, store.Preconditions{})))
+			storetest.Close(t, s)
+			must(t, os.Rename(later, later+"x")) // to be remembered anew
+			spoil(t, path, int64((s.h.committed.Load()+1)%2*4096)+boltfile.HeaderSize+56, []byte{0xa5})
+			end := injectorHere(t).fail(t, calls...)
+			s, _, err := tryOpen(t, path, Options{})
+			if end() == 0 {
+				t.Error("the start wrote nothing")
+			}
+			must(t, err)
+			wantName(t, s, "1", "before")
+			wantUndecided(t, s, later)
+			storetest.Close(t, s)
+			if report, err := verified(t, path); err != nil || !report.Intact {
+				t.Errorf("the file is damaged: %v, %v", report.Findings, err)
+			}
+		})
 	}
 }
 
