@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -28,8 +27,8 @@ type handle struct {
 
 	mapped sync.RWMutex // held for writing by reopen, which replaces db
 	db     *bbolt.DB
-	// unsettled: the last commit found no room when its meta page was written, which may not be on the disk. Only the
-	// committer uses it.
+	// unsettled: the last commit found no room when its meta page was written, which may not be on the disk. Only a start
+	// and the committer use it.
 	unsettled bool
 
 	pageSize  int64
@@ -39,7 +38,7 @@ type handle struct {
 	// nothing.
 	hasName   bool
 	folderDev uint64 // the device of the file's folder when it was opened
-	place     string // what kernelPath gave then
+	place     string // where the kernel said then that it is: see placeOf
 	newer     []newerCopy
 }
 
@@ -72,7 +71,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 	if folder, err := os.Stat(filepath.Dir(path)); err == nil {
 		h.folderDev = device(folder)
 	}
-	h.place = kernelPath(h.file)
+	h.place = placeOf(h.file)
 	return h, nil
 }
 
@@ -121,60 +120,6 @@ func (h *handle) close() error {
 	h.disk.Close()
 	return errors.Join(h.db.Close(), h.file.Close())
 }
-
-// errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
-// with the process.
-var errReplaced = errors.New("the open database is no longer the file at its path")
-
-// atPath is nil if the open file is the one at its path, or if the path is closed (no permission, a loop of links, a
-// stale handle) and the kernel says that the file has not moved: then the file that every later process will find is this
-// one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
-func (h *handle) atPath() error {
-	open, err := h.file.Stat()
-	if err != nil {
-		return err
-	}
-	there, err := os.Stat(h.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
-	case errors.Is(err, syscall.EIO):
-		return err
-	case err != nil && h.unmoved(open):
-		return nil
-	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
-		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)
-	case !os.SameFile(open, there):
-		return fmt.Errorf("%w: another file was put at %s", errReplaced, h.path)
-	case h.deleted(open):
-		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; "+
-			"mount its folder instead", errReplaced, h.path)
-	}
-	return nil
-}
-
-// deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
-// file, whose original was deleted.
-func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
-
-// unmoved reports whether the open file has its name where it was opened, whatever its path leads to.
-func (h *handle) unmoved(open fs.FileInfo) bool {
-	return !h.deleted(open) && h.place != "" && kernelPath(h.file) == h.place
-}
-
-// kernelPath is the path of an open file by the kernel's own table of names. It follows a rename, and differs after a
-// removal, and no permission is needed for it. It is empty without /proc.
-func kernelPath(f *os.File) string {
-	path, err := os.Readlink(fmt.Sprint("/proc/self/fd/", f.Fd()))
-	if err != nil {
-		return ""
-	}
-	return path
-}
-
-func device(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }
-
-func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
 
 // errForeign says that the file's last transaction is not ours.
 func errForeign(found, ours uint64) error {

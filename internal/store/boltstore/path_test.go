@@ -70,6 +70,23 @@ func TestClosedPathOfAFileThatHasNotMovedIsSaidAndEverythingGoesOn(t *testing.T)
 	}
 }
 
+// A restart would find what is mounted over the file, and not the file.
+func TestFileUnderAMountThatCannotBeSeenTakesNoWrites(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b") // the kernel escapes the space
+	must(t, os.Mkdir(dir, 0o700))
+	s := openAt(t, filepath.Join(dir, "accounts.db"))
+	end := injectorOf(t, s).fail(t, "newfstatat:error=EACCES")
+	must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})))
+	unmount := smallDisk(t, dir, "1m")
+	wantErr(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "hidden"}, store.Preconditions{})), store.ErrUnavailable)
+	unmount()
+	await(t, "writes", func() bool {
+		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})
+		return err == nil
+	})
+	end()
+}
+
 // What the path says does not matter as long as the kernel says where the file is.
 func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
 	for _, errno := range []string{"ESTALE", "EACCES", "ELOOP", "EPERM", "ENAMETOOLONG", "EHOSTDOWN"} {

@@ -1,0 +1,80 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
+// with the process.
+var errReplaced = errors.New("the open database is no longer the file at its path")
+
+// atPath is nil if the open file is the one at its path, or if the path is closed (no permission, a loop of links, a
+// stale handle) and the kernel says that the file has not moved: then the file that every later process will find is this
+// one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
+func (h *handle) atPath() error {
+	open, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(h.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
+	case errors.Is(err, syscall.EIO):
+		return err
+	case err != nil && h.unmoved(open):
+		return nil
+	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
+		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)
+	case !os.SameFile(open, there):
+		return fmt.Errorf("%w: another file was put at %s", errReplaced, h.path)
+	case h.deleted(open):
+		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; "+
+			"mount its folder instead", errReplaced, h.path)
+	}
+	return nil
+}
+
+// deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
+// file, whose original was deleted.
+func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
+
+// unmoved reports whether the open file is where it was opened, whatever its path leads to.
+func (h *handle) unmoved(open fs.FileInfo) bool {
+	return !h.deleted(open) && h.place != "" && placeOf(h.file) == h.place
+}
+
+// placeOf is where an open file is by the kernel's own tables, for which no permission is needed: its path, which
+// follows a rename and differs after a removal, and the mounts on the way to it, to which one is added that hides the
+// file. It is empty without /proc.
+func placeOf(f *os.File) string {
+	path, noPath := os.Readlink(fmt.Sprint("/proc/self/fd/", f.Fd()))
+	table, noTable := os.ReadFile("/proc/self/mountinfo") // proc_pid_mountinfo(5): id parent device root point ...
+	if noPath != nil || noTable != nil {
+		return ""
+	}
+	place := path
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		point := strings.TrimSuffix(unescape.Replace(fields[4]), "/")
+		if path == point || strings.HasPrefix(path, point+"/") {
+			place += " " + fields[0]
+		}
+	}
+	return place
+}
+
+// unescape undoes what the kernel does to the names of mount points.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+func device(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }
+
+func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
