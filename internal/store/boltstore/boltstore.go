@@ -32,6 +32,7 @@ type Store struct {
 	rescue    *rescue
 	committer *committer
 	watch     watch
+	newer     []newerCopy // beside the database when it was opened
 	readers   chan struct{}
 
 	closing chan struct{} // closed by Close
@@ -67,7 +68,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		}
 	}
 	if err == nil {
-		s.h, err = s.open(ctx, opts)
+		s.h, s.newer, err = s.open(ctx, opts)
 	}
 	if errors.Is(err, syscall.EIO) {
 		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)

@@ -76,7 +76,7 @@ func (s *Store) CheckRecords(context.Context) error {
 	if err := s.h.atPath(); err != nil {
 		return err
 	}
-	if err := errors.Join(s.ask(s.watch.walk), s.undecided()); err != nil {
+	if err := errors.Join(s.ask(s.watch.walk), undecided(s.newer)); err != nil {
 		return err
 	}
 	if s.watch.olderMeta.Load() {

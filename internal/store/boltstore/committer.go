@@ -253,6 +253,21 @@ func (c *committer) settle() error {
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
+// tryRoom makes a write when clients make none, some time after one was refused: it takes new pages behind the last
+// one, as the next new account may need, and commits a record that never changes.
+func (c *committer) tryRoom() {
+	if !c.room.tryDue() || errors.Join(c.latch.err(), c.rescue.unsaved()) != nil {
+		return
+	}
+	c.commit([]*write{{done: make(chan error, 1), apply: func(tx *bbolt.Tx) error {
+		if _, err := c.h.file.WriteAt(make([]byte, tryBytes), tx.Size()); err != nil {
+			c.room.note(err)
+			return err
+		}
+		return putSentinel(tx)
+	}}})
+}
+
 // rewriteOlderMeta commits once more before the end if the older meta page is damaged. The next process could not
 // always tell which of the two was the newest.
 func (c *committer) rewriteOlderMeta() {

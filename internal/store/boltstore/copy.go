@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -144,6 +146,26 @@ func createFor(database os.FileInfo, dir, pattern string) (*os.File, error) {
 		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
 	}
 	return f, err
+}
+
+// putAt gives a file the name path, never one that is taken. Its old name may be gone then.
+func putAt(name, path string) error {
+	err := os.Link(name, path)
+	// a file system without hard links, or one of several (mergerfs) that has the folder on another one
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EXDEV) {
+		if _, taken := os.Lstat(path); errors.Is(taken, fs.ErrNotExist) {
+			err = os.Rename(name, path)
+		}
+	}
+	switch {
+	case err == nil:
+		return syncDir(filepath.Dir(path))
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("another file is there: %w", errors.Unwrap(err))
+	case errors.Is(err, syscall.EXDEV):
+		return fmt.Errorf("store.bolt.rescue_dir is on another file system: %w", errors.Unwrap(err))
+	}
+	return err
 }
 
 // syncDir makes the names in a folder survive a loss of power.

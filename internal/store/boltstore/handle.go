@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,9 +20,8 @@ const mapSize = 1 << 30
 
 // handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
-	path string
-	file *os.File        // holds the lock; bbolt has a duplicate
-	disk boltfile.Direct // the same file, past the page cache
+	openFile                 // holds the lock; bbolt has a duplicate
+	disk     boltfile.Direct // the same file, past the page cache
 
 	mapped sync.RWMutex // held for writing by reopen, which replaces db
 	db     *bbolt.DB
@@ -34,18 +32,12 @@ type handle struct {
 	pageSize  int64
 	id        string        // which database this is
 	committed atomic.Uint64 // the last transaction
-	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
-	// nothing.
-	hasName   bool
-	folderDev uint64 // the device of the file's folder when it was opened
-	place     string // where the kernel said then that it is: see placeOf
-	newer     []newerCopy
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
-	h := &handle{path: path, file: f}
+	h := &handle{openFile: openFile{path: path, file: f}}
 	err := guard(func() error {
 		if err := h.openDB(); err != nil {
 			return err
@@ -65,13 +57,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		return nil, err
 	}
 	h.disk = boltfile.OpenDirect(h.file)
-	if info, err := h.file.Stat(); err == nil {
-		h.hasName = links(info) > 0
-	}
-	if folder, err := os.Stat(filepath.Dir(path)); err == nil {
-		h.folderDev = device(folder)
-	}
-	h.place = placeOf(h.file)
+	h.opened()
 	return h, nil
 }
 

@@ -29,7 +29,7 @@ func (c newerCopy) String() string {
 }
 
 // findNewer finds the newer copies beside the database that a start opens, and remembers them in it.
-func (l location) findNewer(h *handle) error {
+func (l location) findNewer(h *handle) (newer []newerCopy, err error) {
 	known := h.knownCopies()
 	for _, path := range l.copies() {
 		id, txid := databaseAt(path)
@@ -38,19 +38,19 @@ func (l location) findNewer(h *handle) error {
 		})
 		switch here := h.committed.Load(); {
 		case i >= 0:
-			h.newer = append(h.newer, newerCopy{known[i].txid, known[i].here, path})
+			newer = append(newer, newerCopy{known[i].txid, known[i].here, path})
 		case id == h.id && txid > here:
-			h.newer = append(h.newer, newerCopy{txid, here, path})
+			newer = append(newer, newerCopy{txid, here, path})
 		}
 	}
-	for _, c := range h.newer {
+	for _, c := range newer {
 		l.log.Warn("a newer copy of the database is beside it and is not served", "path", l.path, "copy", c.path,
 			"transaction", c.here, "copy_transaction", c.txid)
 	}
-	if slices.Equal(h.newer, known) {
-		return nil
+	if slices.Equal(newer, known) {
+		return newer, nil
 	}
-	return h.rememberCopies(h.newer)
+	return newer, h.rememberCopies(newer)
 }
 
 // databaseAt reads which database a file is and its transaction; id is "" if it is none of ours.
@@ -101,8 +101,8 @@ func (h *handle) rememberCopies(copies []newerCopy) error {
 }
 
 // undecided is an error while a newer copy is beside the database: somebody has to decide which of the two is served.
-func (s *Store) undecided() (err error) {
-	for _, c := range s.h.newer {
+func undecided(copies []newerCopy) (err error) {
+	for _, c := range copies {
 		if _, gone := os.Lstat(c.path); !errors.Is(gone, fs.ErrNotExist) {
 			err = errors.Join(err, errors.New(c.String()))
 		}

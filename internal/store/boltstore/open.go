@@ -45,12 +45,12 @@ type Options struct {
 }
 
 // open locks, inspects and maps the file, and finds or makes its buckets.
-func (l location) open(ctx context.Context, opts Options) (*handle, error) {
+func (l location) open(ctx context.Context, opts Options) (h *handle, newer []newerCopy, err error) {
 	f, _, damage, err := l.inspected(ctx, opts, os.O_RDWR)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return openHandle(l.path, f, func(h *handle) error {
+	h, err = openHandle(l.path, f, func(h *handle) error {
 		if err := h.prepare(); err != nil {
 			return err
 		}
@@ -66,11 +66,12 @@ func (l location) open(ctx context.Context, opts Options) (*handle, error) {
 				l.log.Warn("the database was damaged and is mended", "path", l.path, "damage", damage)
 			}
 		}
-		if err := l.findNewer(h); err != nil {
+		if newer, err = l.findNewer(h); err != nil {
 			return err
 		}
 		return cmp.Or(l.writeWitness(h), l.writable())
 	})
+	return h, newer, err
 }
 
 // inspected opens, locks and inspects the file for how: os.O_RDWR, or os.O_RDONLY with a lock that readers share. meta

@@ -5,9 +5,32 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
+
+// openFile is a file that was opened at a path, and what is known of where it was then.
+type openFile struct {
+	path string
+	file *os.File
+	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
+	// nothing.
+	hasName   bool
+	folderDev uint64 // the device of the file's folder when it was opened
+	place     string // where the kernel said then that it is: see placeOf
+}
+
+// opened learns where the file is.
+func (o *openFile) opened() {
+	if info, err := o.file.Stat(); err == nil {
+		o.hasName = links(info) > 0
+	}
+	if folder, err := os.Stat(filepath.Dir(o.path)); err == nil {
+		o.folderDev = device(folder)
+	}
+	o.place = placeOf(o.file)
+}
 
 // errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
 // with the process.
@@ -16,37 +39,37 @@ var errReplaced = errors.New("the open database is no longer the file at its pat
 // atPath is nil if the open file is the one at its path, or if the path is closed (no permission, a loop of links, a
 // stale handle) and the kernel says that the file has not moved: then the file that every later process will find is this
 // one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
-func (h *handle) atPath() error {
-	open, err := h.file.Stat()
+func (o *openFile) atPath() error {
+	open, err := o.file.Stat()
 	if err != nil {
 		return err
 	}
-	there, err := os.Stat(h.path)
+	there, err := os.Stat(o.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, h.path)
+		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, o.path)
 	case errors.Is(err, syscall.EIO):
 		return err
-	case err != nil && h.unmoved(open):
+	case err != nil && o.unmoved(open):
 		return nil
 	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
 		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)
 	case !os.SameFile(open, there):
-		return fmt.Errorf("%w: another file was put at %s", errReplaced, h.path)
-	case h.deleted(open):
+		return fmt.Errorf("%w: another file was put at %s", errReplaced, o.path)
+	case o.deleted(open):
 		return fmt.Errorf("%w: %s is mounted alone, and was deleted or replaced where it comes from; "+
-			"mount its folder instead", errReplaced, h.path)
+			"mount its folder instead", errReplaced, o.path)
 	}
 	return nil
 }
 
 // deleted reports whether the open file has no name left, whatever its path leads to: that can be a mount of this one
 // file, whose original was deleted.
-func (h *handle) deleted(open fs.FileInfo) bool { return h.hasName && links(open) == 0 }
+func (o *openFile) deleted(open fs.FileInfo) bool { return o.hasName && links(open) == 0 }
 
 // unmoved reports whether the open file is where it was opened, whatever its path leads to.
-func (h *handle) unmoved(open fs.FileInfo) bool {
-	return !h.deleted(open) && h.place != "" && placeOf(h.file) == h.place
+func (o *openFile) unmoved(open fs.FileInfo) bool {
+	return !o.deleted(open) && o.place != "" && placeOf(o.file) == o.place
 }
 
 // placeOf is where an open file is by the kernel's own tables, for which no permission is needed: its path, which

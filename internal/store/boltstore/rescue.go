@@ -209,26 +209,6 @@ func (r *rescue) keep(name string) string {
 	return kept
 }
 
-// putAt gives a file the name path, never one that is taken. Its old name may be gone then.
-func putAt(name, path string) error {
-	err := os.Link(name, path)
-	// a file system without hard links, or one of several (mergerfs) that has the folder on another one
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EXDEV) {
-		if _, taken := os.Lstat(path); errors.Is(taken, fs.ErrNotExist) {
-			err = os.Rename(name, path)
-		}
-	}
-	switch {
-	case err == nil:
-		return syncDir(filepath.Dir(path))
-	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("another file is there: %w", errors.Unwrap(err))
-	case errors.Is(err, syscall.EXDEV):
-		return fmt.Errorf("store.bolt.rescue_dir is on another file system: %w", errors.Unwrap(err))
-	}
-	return err
-}
-
 // elsewhere is an error if a copy in the folder of the path would not replace the file. whole is true if the file still
 // exists where no process can open it by the path: it cannot be seen there, or its file system is unmounted, and a copy
 // in the empty mount point would be hidden by the next mount.

@@ -1,12 +1,9 @@
 package boltstore
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
 )
@@ -52,19 +49,4 @@ func (r *room) err() error {
 	return fmt.Errorf("%w: a write was refused at %s: %w; free some space, or look for a quota, a full pool beneath the "+
 		"file system, or a limit of the size of files",
 		store.ErrNoSpace, last.at.UTC().Format(time.RFC3339), last.err)
-}
-
-// tryRoom makes a write when clients make none, some time after one was refused: it takes new pages behind the last
-// one, as the next new account may need, and commits a record that never changes.
-func (c *committer) tryRoom() {
-	if !c.room.tryDue() || errors.Join(c.latch.err(), c.rescue.unsaved()) != nil {
-		return
-	}
-	c.commit([]*write{{done: make(chan error, 1), apply: func(tx *bbolt.Tx) error {
-		if _, err := c.h.file.WriteAt(make([]byte, tryBytes), tx.Size()); err != nil {
-			c.room.note(err)
-			return err
-		}
-		return putSentinel(tx)
-	}}})
 }
