@@ -143,6 +143,12 @@ func (d *device) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 // deviceName is the folder that a device is mounted on.
 const deviceName = "device"
 
+func wellDevice() *device {
+	d := new(device)
+	d.well, d.cured = context.WithCancel(context.Background())
+	return d
+}
+
 // newDevice mounts a device on a fresh sparse image below dir. file is its path.
 func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 	t.Helper()
@@ -153,8 +159,8 @@ func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 	mount := filepath.Join(dir, deviceName)
 	harness.Must(t, os.Mkdir(mount, 0o755))
 
-	d = &device{image: image}
-	d.well, d.cured = context.WithCancel(context.Background())
+	d = wellDevice()
+	d.image = image
 	root := &fs.Inode{}
 	options := &fs.Options{MountOptions: fuse.MountOptions{
 		DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults", MaxBackground: 256,

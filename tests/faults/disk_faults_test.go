@@ -32,6 +32,7 @@ var diskFaults = []fault{
 	noRoom("its ext4 is full", disk, (*scene).fillPlace),
 	noRoom("a limit of the size of its files (ulimit -f) is reached", folder, (*scene).limitFileSize),
 	noRoom("every fsync is refused (ENOSPC) while the file system reports room", folder, (*scene).refuseSyncs),
+	noRoom("every write of a meta page is refused (ENOSPC) by its FUSE folder", named, (*scene).refuseMetas),
 	{
 		name:  "remounted read-only by hand",
 		place: disk,
@@ -197,6 +198,18 @@ func (s *scene) refuseSyncs() (undo func()) {
 	end := sync.OnceFunc(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
 	s.Cleanup(end)
 	return end
+}
+
+// refuseMetas is a network file system that finds no room when it writes what the kernel has in its cache.
+func (s *scene) refuseMetas() (undo func()) {
+	var full sickness = func(_ *device, op operation, data []byte) syscall.Errno {
+		if op == writes && isMeta(data) {
+			return syscall.ENOSPC
+		}
+		return 0
+	}
+	s.place.device.ill.Store(&full)
+	return s.place.device.cure
 }
 
 // breakExt4 makes the kernel find an error in the file system.

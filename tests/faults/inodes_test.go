@@ -19,7 +19,10 @@ import (
 
 // namedInodes passes everything on to another folder, and makes up the number of an inode from the name of its file, as
 // mergerfs can: a new name of an open file has another inode than the open file.
-type namedInodes struct{ fs.LoopbackNode }
+type namedInodes struct {
+	fs.LoopbackNode
+	device *device // whose sickness its writes meet
+}
 
 func (n *namedInodes) named(ctx context.Context, name string, out *fuse.EntryOut, errno syscall.Errno) (*fs.Inode, syscall.Errno) {
 	if errno != 0 {
@@ -27,7 +30,7 @@ func (n *namedInodes) named(ctx context.Context, name string, out *fuse.EntryOut
 	}
 	sum := fnv.New64a()
 	sum.Write([]byte(name))
-	child := &namedInodes{fs.LoopbackNode{RootData: n.RootData}}
+	child := &namedInodes{fs.LoopbackNode{RootData: n.RootData}, n.device}
 	return n.NewInode(ctx, child, fs.StableAttr{Mode: out.Attr.Mode, Ino: sum.Sum64() >> 1}), 0
 }
 
@@ -39,7 +42,7 @@ func (n *namedInodes) Lookup(ctx context.Context, name string, out *fuse.EntryOu
 func (n *namedInodes) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
 	_, handle, fuseFlags, errno := n.LoopbackNode.Create(ctx, name, flags, mode, out)
 	child, errno := n.named(ctx, name, out, errno)
-	return child, handle, fuseFlags, errno
+	return child, n.opened(handle), fuseFlags, errno
 }
 
 func (n *namedInodes) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
@@ -47,12 +50,41 @@ func (n *namedInodes) Link(ctx context.Context, target fs.InodeEmbedder, name st
 	return n.named(ctx, name, out, errno)
 }
 
+func (n *namedInodes) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	handle, fuseFlags, errno := n.LoopbackNode.Open(ctx, flags)
+	return n.opened(handle), fuseFlags, errno
+}
+
+func (n *namedInodes) opened(handle fs.FileHandle) fs.FileHandle {
+	if file, is := handle.(*fs.LoopbackFile); is {
+		return sickFile{file, n.device}
+	}
+	return handle
+}
+
+// sickFile is an open file whose writes come here, and not to the file below.
+type sickFile struct {
+	*fs.LoopbackFile
+	device *device
+}
+
+func (f sickFile) PassthroughFd() (int, bool) { return 0, false }
+
+// Write is called after the kernel has put data into its cache, and into the maps of processes: there it stays until
+// somebody reads the file, whatever the error is.
+func (f sickFile) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	if errno := f.device.suffer(writes, data); errno != 0 {
+		return 0, errno
+	}
+	return f.LoopbackFile.Write(ctx, data, off)
+}
+
 // mountNamedInodes puts such a file system on dir.
-func mountNamedInodes(t *testing.T, dir string) {
+func mountNamedInodes(t *testing.T, dir string) *device {
 	t.Helper()
 	under := dir + ".under"
 	harness.Must(t, os.Mkdir(under, 0o755))
-	top := &namedInodes{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: under}}}
+	top := &namedInodes{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: under}}, wellDevice()}
 	server, err := mountAlone(dir, top, &fs.Options{MountOptions: fuse.MountOptions{
 		AllowOther: os.Geteuid() == 0, DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults",
 	}})
@@ -64,6 +96,7 @@ func mountNamedInodes(t *testing.T, dir string) {
 			detach(dir)
 		}
 	})
+	return top.device
 }
 
 // oneCopy wants that no copy follows the one at the path.

@@ -68,7 +68,7 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 		skip(t, "making a %s takes root", k)
 	}
 	if k == named {
-		mountNamedInodes(t, p.dir)
+		p.device = mountNamedInodes(t, p.dir)
 		return p
 	}
 	if k == ram {

@@ -59,7 +59,7 @@ func (h *handle) rewriteMeta() error { return h.update(makeBuckets) }
 func (h *handle) update(change func(*bbolt.Tx) error) error {
 	err := h.db.Update(change)
 	if noSpace(err) {
-		h.unsettled = true
+		h.stale = true
 		return nil
 	}
 	if err == nil {

@@ -3,8 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,27 +46,14 @@ func TestTestWriteObeysItsDeadline(t *testing.T) {
 }
 
 func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
-	dir := t.TempDir()
-	smallDisk(t, dir, "64m")
-	s := openAt(t, filepath.Join(dir, "accounts.db"))
-	fill(t, dir)
-	var err error
-	for i := 0; err == nil; i++ {
-		_, err = s.Put(t.Context(), store.ID(fmt.Sprint("full-", i)), store.Draft{Name: strings.Repeat("x", 256)}, store.Preconditions{})
-	}
-	if !errors.Is(err, store.ErrNoSpace) {
-		t.Fatal(err)
-	}
-	reader, err := s.h.db.Begin(false) // no page that is freed from now on is used again
-	must(t, err)
-	defer reader.Rollback()
-	before := s.h.committed.Load()
-	for range 50 {
+	s, _ := seeded(t, 10)
+	for _, call := range []string{"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC:when=2+"} {
+		end := injectorOf(t, s).fail(t, call, "fsync:error=ENOSPC")
 		idle(s)
 		must(t, s.CheckWrite(t.Context()))
-	}
-	if n := s.h.committed.Load() - before; n == 50 {
-		t.Fatal("the disk was not full")
+		if end() == 0 {
+			t.Error("the disk was not full")
+		}
 	}
 }
 

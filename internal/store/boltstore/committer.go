@@ -67,6 +67,7 @@ type committer struct {
 	commitStarted atomic.Pointer[time.Time] // or when the disk last answered it; nil without a commit
 	lastCommit    atomic.Pointer[time.Time] // or the opening
 	nextPurge     time.Time                 // of old answers
+	open          uint64                    // the last transaction, if its outcome is open; else 0
 }
 
 func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time) *committer {
@@ -213,43 +214,50 @@ func (c *committer) transact(batch []*write, results []error) error {
 // everything as it was, unless the failure came after the meta page was written. After any other failure, memory and
 // disk differ.
 func (c *committer) commitFailed(err error, txid uint64) error {
-	if noSpace(err) {
-		c.room.note(err)
-		switch written, unknown := c.h.metaWritten(txid); {
-		case unknown == nil && !written:
-			return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
-		case unknown == nil:
-			c.h.unsettled = true
-			switch open := c.settle(); {
-			case open != nil:
-				return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
-			case c.h.committed.Load() < txid:
-				return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
-			}
-			return nil
-		}
+	if !noSpace(err) {
+		c.latch.set(err)
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
-	c.latch.set(err)
-	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	c.room.note(err)
+	c.h.stale = true
+	written, failed := c.h.metaWritten(txid)
+	switch {
+	case failed != nil:
+		c.latch.set(failed)
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	case !written:
+		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+	}
+	c.open = txid
+	switch open := c.settle(); {
+	case open != nil:
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	case c.h.committed.Load() < txid:
+		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+	}
+	return nil
 }
 
-// settle finds out whether the last commit took place, if that is open.
+// settle has bbolt forget a commit that found no room, and finds out whether it took place, if that is open.
 func (c *committer) settle() error {
-	if !c.h.unsettled {
+	if !c.h.stale {
 		return nil
 	}
-	before := c.h.committed.Load()
 	err := c.h.settle()
 	switch {
-	case err == nil:
+	case err == nil && c.open > 0:
 		c.rescue.log.Warn("a commit found no room for its last page, and what became of it is known now",
-			"path", c.h.path, "committed", c.h.committed.Load() > before)
+			"path", c.h.path, "committed", c.h.committed.Load() >= c.open)
+		c.open = 0
+		return nil
+	case err == nil:
 		return nil
 	case noSpace(err):
 		c.room.note(err)
 		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+	case !errors.Is(err, errReading):
+		c.latch.set(err)
 	}
-	c.latch.set(err)
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 

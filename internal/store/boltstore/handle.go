@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -23,11 +24,12 @@ type handle struct {
 	openFile                 // holds the lock; bbolt has a duplicate
 	disk     boltfile.Direct // the same file, past the page cache
 
-	mapped sync.RWMutex // held for writing by reopen, which replaces db
-	db     *bbolt.DB
-	// unsettled: the last commit found no room when its meta page was written, which may not be on the disk. Only a start
-	// and the committer use it.
-	unsettled bool
+	mapped sync.RWMutex // guards current, which reopen replaces
+	current
+	old *current // what reopen replaced, until its reads have ended
+	// stale: a commit found no room, and what bbolt knows of the free pages may be of another state than the file is in.
+	// Only a start and the committer use it.
+	stale bool
 
 	pageSize  int64
 	id        string        // which database this is
@@ -37,9 +39,9 @@ type handle struct {
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
-	h := &handle{openFile: openFile{path: path, file: f}}
-	err := guard(func() error {
-		if err := h.openDB(); err != nil {
+	h := &handle{openFile: openFile{path: path, file: f}, current: current{reads: new(atomic.Int64)}}
+	err := guard(func() (err error) {
+		if h.db, err = h.openDB(); err != nil {
 			return err
 		}
 		return prepare(h)
@@ -62,17 +64,13 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 }
 
 // openDB has bbolt map the file.
-func (h *handle) openDB() error {
-	db, err := bbolt.Open(h.path, 0o600, &bbolt.Options{
+func (h *handle) openDB() (*bbolt.DB, error) {
+	return bbolt.Open(h.path, 0o600, &bbolt.Options{
 		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return duplicate(h.file) },
 		InitialMmapSize: mapSize,
 		FreelistType:    bbolt.FreelistMapType,
 		NoStatistics:    true,
 	})
-	if err == nil {
-		h.db = db
-	}
-	return err
 }
 
 // duplicate is another descriptor of the same open file, and so of the same lock.
@@ -87,24 +85,55 @@ func duplicate(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// reopen has bbolt map the file anew: what it knew of the free pages is forgotten. It waits for the reads under way.
-// bbolt lets go of the lock when it closes, so another process may take it; then reopen fails.
+// current is a bbolt handle of the file, and how many of its reads are under way.
+type current struct {
+	db    *bbolt.DB
+	reads *atomic.Int64
+}
+
+// errReading: reads of a handle that was replaced are under way, and a write could use the pages that they read.
+var errReading = errors.New("it waits for reads that began before the disk had no room")
+
+// reopen has bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
+// old handle. If they last, reopen returns errReading, and is to be called again. bbolt lets go of the lock when the old
+// handle is closed, so another process may take it; then reopen fails.
 func (h *handle) reopen() error {
-	h.mapped.Lock()
-	defer h.mapped.Unlock()
-	if err := h.db.Close(); err != nil {
+	if h.old == nil {
+		old := h.current
+		db, err := h.openDB()
+		if err != nil {
+			return err
+		}
+		h.mapped.Lock()
+		h.current = current{db, new(atomic.Int64)}
+		h.mapped.Unlock()
+		h.old = &old
+	}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for begun := time.Now(); h.old.reads.Load() > 0; <-again.C {
+		if time.Since(begun) > maxReopen {
+			return errReading
+		}
+	}
+	if err := h.old.db.Close(); err != nil {
 		return err
 	}
-	if err := syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("locking it again: %w", err)
-	}
-	return h.openDB()
+	h.old = nil
+	return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
+
+// maxReopen is how long reopen waits for reads: a short read takes less, and a write can be refused.
+const maxReopen = time.Second
 
 // close waits for the reads under way.
 func (h *handle) close() error {
 	h.disk.Close()
-	return errors.Join(h.db.Close(), h.file.Close())
+	var err error
+	if h.old != nil {
+		err = h.old.db.Close()
+	}
+	return errors.Join(err, h.db.Close(), h.file.Close())
 }
 
 // errForeign says that the file's last transaction is not ours.
@@ -128,7 +157,7 @@ func (h *handle) read(f func(*bbolt.Tx) error) error {
 		if err := h.touchMetas(); err != nil {
 			return err
 		}
-		tx, err := h.beginRead()
+		tx, end, err := h.beginRead()
 		if err != nil {
 			return err
 		}
@@ -137,14 +166,19 @@ func (h *handle) read(f func(*bbolt.Tx) error) error {
 		} else {
 			err = f(tx)
 		}
-		return errors.Join(err, tx.Rollback())
+		return errors.Join(err, end())
 	})
 }
 
-func (h *handle) beginRead() (*bbolt.Tx, error) {
+func (h *handle) beginRead() (tx *bbolt.Tx, end func() error, err error) {
 	h.mapped.RLock()
 	defer h.mapped.RUnlock()
-	return h.db.Begin(false)
+	reads := h.reads
+	if tx, err = h.db.Begin(false); err != nil {
+		return nil, nil, err
+	}
+	reads.Add(1)
+	return tx, func() error { defer reads.Add(-1); return tx.Rollback() }, nil
 }
 
 // touchMetas reads by pread the two pages that bbolt reads through the map when a transaction begins.
@@ -166,32 +200,37 @@ func (h *handle) metaWritten(txid uint64) (bool, error) {
 	return m.TxID >= txid, nil
 }
 
-// settle makes sure of what the file has after a commit that found no room when its meta page was written: that page,
-// or, because the system drops what it could not write, the state before. It writes the newest meta page again, since
-// after a failed fsync the system takes it for written. bbolt's list of free pages may be that of the other state, so
-// the file is opened anew. Until settle succeeds, nothing may be written.
+// settle makes sure of what the file has after a commit that found no room: its meta page, or, because the system drops
+// what it could not write, the state before. It writes a new meta page again, since after a failed fsync the system
+// takes it for written, and opens the file anew. Until settle succeeds, nothing may be written.
 func (h *handle) settle() error {
 	m, err := h.inspect(h.file)
 	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return err
 	}
-	page := make([]byte, m.PageSize)
-	at := int64(m.TxID%2) * m.PageSize
+	if m.TxID > h.committed.Load() && h.old == nil {
+		if err := h.writeAgain(int64(m.TxID%2)*m.PageSize, m.PageSize); err != nil {
+			return err
+		}
+	}
+	if err := h.reopen(); err != nil {
+		return fmt.Errorf("opening it anew: %w", err)
+	}
+	h.stale = false
+	h.committed.Store(m.TxID)
+	return nil
+}
+
+// writeAgain writes a page as it is, and waits until the disk has it.
+func (h *handle) writeAgain(at, size int64) error {
+	page := make([]byte, size)
 	if _, err := h.file.ReadAt(page, at); err != nil {
 		return err
 	}
 	if _, err := h.file.WriteAt(page, at); err != nil {
 		return err
 	}
-	if err := h.file.Sync(); err != nil {
-		return err
-	}
-	if err := h.reopen(); err != nil {
-		return fmt.Errorf("opening it anew: %w", err)
-	}
-	h.unsettled = false
-	h.committed.Store(m.TxID)
-	return nil
+	return h.file.Sync()
 }
 
 // begin begins the write transaction that follows the last one of this process. Any other one means that something

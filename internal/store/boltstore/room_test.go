@@ -204,6 +204,26 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 	}
 }
 
+// A read that lasts, as on a page that hangs, keeps its pages, and stops no other read.
+func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
+	s, _ := seeded(t, 2000)
+	tx, release, err := s.h.beginRead()
+	must(t, err)
+	before := s.h.snapshot(tx)
+	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC:when=2+")
+	put := func() error { return errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})) }
+	wantErr(t, put(), store.ErrOutcomeUnknown)
+	end()
+	wantErr(t, put(), store.ErrUnavailable)
+	wantName(t, s, "10000", "x")
+	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context()), checkBuckets(before)))
+	must(t, release())
+	for range 20 {
+		must(t, put())
+	}
+	must(t, s.Check(t.Context()))
+}
+
 // A start writes: a damaged meta page anew, and which newer copies there are.
 func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 	for name, calls := range map[string][]string{
