@@ -55,7 +55,7 @@ func (l location) findNewer(h *handle) (newer []newerCopy, err error) {
 
 // databaseAt reads which database a file is and its transaction; id is "" if it is none of ours.
 func databaseAt(path string) (id string, txid uint64) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	f, err := boltfile.Open(path, os.O_RDONLY|syscall.O_NOFOLLOW)
 	if err != nil {
 		return "", 0
 	}

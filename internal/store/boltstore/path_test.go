@@ -28,7 +28,7 @@ var closings = map[string]struct {
 		must(t, os.Remove(link))
 		must(t, os.Symlink(link, link))
 		return func() { must(t, errors.Join(os.Remove(link), os.Symlink(filepath.Join(dir, "data"), link))) }
-	}, "too many levels of symbolic links"},
+	}, "symbolic link"},
 	"no permission for a folder": {func(t *testing.T, dir string) func() {
 		if os.Geteuid() != 0 {
 			t.Skip("needs root, to become another user")
