@@ -62,9 +62,9 @@ func (s *Store) Check(ctx context.Context) error {
 
 // CheckRecords decodes the next records, verifies their checksums and the pages that lead to them, and goes on from
 // there the next time, so that all of them are read in turn. A new process would find the same damage. It fails too
-// while the accounts of a lost file are not saved, and while a newer copy lies beside the database. A damaged older meta page that the last Check found is a warning,
-// an error with a method Warning: nothing is lost, and the next commit writes it anew. It is not to be called while
-// another CheckRecords runs.
+// while the accounts of a lost file are not saved, and while a newer copy lies beside the database. A damaged older
+// meta page that the last Check found is a warning, an error with a method Warning: nothing is lost, and the next commit
+// writes it anew. It is not to be called while another CheckRecords runs.
 func (s *Store) CheckRecords(context.Context) error {
 	unsaved := s.rescue.unsaved()
 	if unsaved == nil && s.latch.err() != nil {
@@ -91,8 +91,8 @@ type warning struct{ error }
 func (w warning) Warning() string { return w.Error() }
 
 // CheckWritable fails while the last writes found no room, whatever the statistics of the file system say. It asks
-// whether a process could open the file for writing: an error of the file system can have made it read-only, and a folder
-// can be closed to this user. A file that is gone is for Check to tell.
+// whether a process could open the file for writing: an error of the file system can have made it read-only, and a
+// folder can be closed to this user. A file that is gone is for Check to tell.
 func (s *Store) CheckWritable(context.Context) error {
 	if err := s.committer.room.err(); err != nil {
 		return err

@@ -95,8 +95,8 @@ type current struct {
 var errReading = errors.New("it waits for reads that began before the disk had no room")
 
 // reopen has bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
-// old handle. If they last, reopen returns errReading, and is to be called again. bbolt lets go of the lock when the old
-// handle is closed, so another process may take it; then reopen fails.
+// old handle. If they last, reopen returns errReading, and is to be called again. bbolt lets go of the lock when the
+// old handle is closed, so another process may take it; then reopen fails.
 func (h *handle) reopen() error {
 	if h.old == nil {
 		old := h.current

@@ -23,8 +23,8 @@ type newerCopy struct {
 }
 
 func (c newerCopy) String() string {
-	return fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d: the changes between "+
-		"are not served. To serve them, stop the service, check the copy with accountservice verify and put it at the path; "+
+	return fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d: the changes "+
+		"between are not served. To serve them, stop the service, check the copy with accountservice verify and put it at the path; "+
 		"to go on without them, move the copy away", c.path, c.txid, c.here)
 }
 

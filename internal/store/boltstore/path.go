@@ -37,8 +37,8 @@ func (o *openFile) opened() {
 var errReplaced = errors.New("the open database is no longer the file at its path")
 
 // atPath is nil if the open file is the one at its path, or if the path is closed (no permission, a loop of links, a
-// stale handle) and the kernel says that the file has not moved: then the file that every later process will find is this
-// one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
+// stale handle) and the kernel says that the file has not moved: then the file that every later process will find is
+// this one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
 func (o *openFile) atPath() error {
 	open, err := o.file.Stat()
 	if err != nil {

@@ -235,8 +235,8 @@ func (r *rescue) elsewhere() (err error, whole bool) {
 		"mount that again", dir), true
 }
 
-// stillThere reports whether the copy is still where it was saved, as it was saved. Its inode is not compared: some file
-// systems (mergerfs) make up the number, from the name.
+// stillThere reports whether the copy is still where it was saved, as it was saved. Its inode is not compared: some
+// file systems (mergerfs) make up the number, from the name.
 func (k *rescueResult) stillThere() bool {
 	if k == nil || k.file == nil {
 		return false
