@@ -53,6 +53,16 @@ func remember(
 		ages.Put(age, boltfile.Seal(age, nil)))
 }
 
+// checkAnswerBuckets is an error if only one of the two buckets of answers is there: the other one's name is damaged.
+func checkAnswerBuckets(snap boltfile.Snapshot) error {
+	_, answers := snap.Bucket(boltfile.AnswerBucket)
+	_, ages := snap.Bucket(boltfile.AgeBucket)
+	if errors.Is(answers, boltfile.ErrNoBucket) != errors.Is(ages, boltfile.ErrNoBucket) {
+		return errors.Join(answers, ages)
+	}
+	return nil
+}
+
 // touchAnswers reads the pages that remember will read.
 func touchAnswers(snap boltfile.Snapshot, key []byte, now time.Time) error {
 	answers, err := snap.Bucket(boltfile.AnswerBucket)
@@ -70,7 +80,7 @@ func touchAnswers(snap boltfile.Snapshot, key []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = ages.Get(boltfile.AgeKey(key, now))
+	_, _, err = ages.Leaf(boltfile.AgeKey(key, now))
 	if was, damage := decodeAnswer(key, record); err == nil && damage == nil && was != nil {
 		err = ages.Around(boltfile.AgeKey(key, was.At))
 	}

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -136,15 +137,20 @@ func checkSentinel(snap boltfile.Snapshot) error {
 		return err
 	}
 	record, err := ours.Get(boltfile.SentinelKey)
+	if err == nil {
+		_, err = ownRecord(boltfile.SentinelKey, record)
+	}
+	return err
+}
+
+// ownRecord returns the content of a record of boltfile.MetaBucket. A damaged or missing one is an error.
+func ownRecord(key, record []byte) ([]byte, error) {
+	content, err := boltfile.Unseal(key, record)
+	if err == nil && bytes.Equal(key, boltfile.SentinelKey) && !bytes.Equal(content, boltfile.SentinelText) {
+		err = errors.New("not the text of this service")
+	}
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("the service's own record %.80q: %w", key, err)
 	}
-	text, err := boltfile.Unseal(boltfile.SentinelKey, record)
-	if err != nil {
-		return fmt.Errorf("sentinel: %w", err)
-	}
-	if string(text) != string(boltfile.SentinelText) {
-		return errors.New("sentinel: not the text of this service")
-	}
-	return nil
+	return content, nil
 }

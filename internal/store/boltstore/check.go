@@ -148,30 +148,53 @@ func (s *Store) writing(ctx context.Context) error {
 		time.Since(*begun).Round(100*time.Millisecond))
 }
 
+// walked is how far CheckRecords read: the bucket by its place in walkedBuckets, and the last key in it.
+type walked struct {
+	bucket int
+	key    []byte
+}
+
+// walkedBuckets are the buckets that CheckRecords reads, and what decodes their records: all that requests need.
+var walkedBuckets = []struct {
+	name   []byte
+	decode func(key, record []byte) error
+}{
+	{boltfile.AccountBucket, func(k, v []byte) error { _, err := decode(k, v); return err }},
+	{boltfile.MetaBucket, func(k, v []byte) error { _, err := ownRecord(k, v); return err }},
+	{boltfile.AnswerBucket, func(k, v []byte) error { _, err := decodeAnswer(k, v); return err }},
+	{boltfile.AgeBucket, func(k, v []byte) error { return boltfile.CheckAge(k, v) }},
+}
+
 // walk decodes the next walkStep records. After damage the next walk begins where this one did.
 func (w *watch) walk(snap boltfile.Snapshot) error {
-	accounts, err := snap.Bucket(boltfile.AccountBucket)
-	if err != nil {
+	if err := checkAnswerBuckets(snap); err != nil {
 		return err
 	}
-	n := 0
-	var last store.ID
-	var damage error
-	err = accounts.After([]byte(w.walked), func(k, v []byte) bool {
-		acc, err := decode(k, v)
-		if err != nil && damage == nil { // the first is enough to act on
-			damage = err
+	at, left := w.walked, walkStep
+	for range walkedBuckets {
+		bucket := walkedBuckets[at.bucket]
+		var damage error
+		tree, err := snap.Bucket(bucket.name)
+		if err == nil {
+			err = tree.After(at.key, func(k, v []byte) bool {
+				if err := bucket.decode(k, v); err != nil && damage == nil { // the first is enough to act on
+					damage = err
+				}
+				at.key = k
+				left--
+				return left > 0
+			})
+		} else if errors.Is(err, boltfile.ErrNoBucket) && at.bucket > 1 { // no write of this file had a key yet
+			err = nil
 		}
-		last = acc.ID
-		n++
-		return n < walkStep
-	})
-	if err := errors.Join(err, damage); err != nil {
-		return err
+		if err := errors.Join(err, damage); err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
+		at = walked{bucket: (at.bucket + 1) % len(walkedBuckets), key: []byte{}}
 	}
-	if n < walkStep {
-		last = "" // begin again
-	}
-	w.walked = last
+	w.walked = at
 	return nil
 }

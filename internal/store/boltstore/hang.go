@@ -22,7 +22,7 @@ type watch struct {
 	checkStarted atomic.Pointer[time.Time] // of the Check under way, or nil
 	hungSince    atomic.Pointer[time.Time] // the start of a Check that the disk does not answer
 	olderMeta    atomic.Bool               // the last Check found the older meta page damaged
-	walked       store.ID                  // the last record that CheckRecords decoded
+	walked       walked                    // how far CheckRecords read
 }
 
 // begin notes that a Check is under way, until end is called.

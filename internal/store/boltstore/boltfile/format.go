@@ -67,6 +67,12 @@ func IsSealed(record []byte) bool { return len(record) >= sealSize && record[0] 
 // IsLegacy says whether the record has the tutorial's form, which has no checksum.
 func IsLegacy(record []byte) bool { return len(record) > 0 && record[0] == formatLegacy }
 
+// intact is false if the record is known to be damaged. Records of the tutorial have no checksum.
+func intact(key, record []byte) bool {
+	_, err := Unseal(key, record)
+	return err == nil || IsLegacy(record)
+}
+
 func checksum(key, content []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, content)
 }
@@ -157,4 +163,16 @@ func ParseAgeKey(age []byte) (at time.Time, key []byte, err error) {
 		return time.Time{}, nil, fmt.Errorf("its key has %d bytes: unknown format", len(age))
 	}
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(age))), age[timeSize:], nil
+}
+
+// CheckAge returns an error if key and record are not those of an age in AgeBucket.
+func CheckAge(key, record []byte) error {
+	rest, err := Unseal(key, record)
+	if len(rest) > 0 {
+		err = errors.New("its record is damaged: unknown format")
+	}
+	if _, _, wrong := ParseAgeKey(key); err != nil || wrong != nil {
+		return fmt.Errorf("age of answer %.80x: %w", key, errors.Join(err, wrong))
+	}
+	return nil
 }

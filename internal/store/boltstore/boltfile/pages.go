@@ -56,7 +56,11 @@ type Page struct {
 	Pages int // that it takes in the file: 1, and those that follow as part of it
 	b     []byte
 	end   uint64 // where the last element ends in b
+	depth int    // of branch pages above it
 }
+
+// uneven is the damage of a leaf page that is not as deep in its tree as another.
+func (p Page) uneven() error { return &Damage{p.ID, "not all pages of its tree lead to it"} }
 
 // parsePage checks all that the methods of Page rely on. It holds pages to more than bbolt does: bbolt packs elements
 // without gaps, so that a wrong count, length or position shows.
@@ -76,6 +80,8 @@ func parsePage(b []byte, id uint64) (Page, error) {
 		return damaged("its header says type %#x, neither branch nor leaf", h.Flags)
 	case !p.Leaf && p.Count == 0 || !p.pack():
 		return damaged("its elements don't fit together: their count, places, lengths or order are damaged")
+	case p.end <= uint64(len(b)-len(b)/p.Pages) && p.Pages > 1: // bbolt takes no more pages than it needs
+		return damaged("its header says that %d pages follow as part of it, and its elements need less", h.Overflow)
 	}
 	return p, nil
 }

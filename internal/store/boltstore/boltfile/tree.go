@@ -70,20 +70,21 @@ func (s Snapshot) Bucket(name []byte) (Tree, error) {
 
 // Get returns the value of key, or nil.
 func (t Tree) Get(key []byte) ([]byte, error) {
-	leaf, _, err := t.Leaf(key)
+	leaf, next, err := t.Leaf(key)
 	if err != nil {
 		return nil, err
 	}
-	if i, found := leaf.find(key); found {
-		return leaf.Value(i), nil
-	}
-	return nil, nil
+	return t.value(leaf, next, key)
 }
 
 // After calls f with each key greater than key and its value, in order, until f returns false. f may keep both.
 func (t Tree) After(key []byte, f func(k, v []byte) bool) error {
-	for at := key; at != nil; {
+	depth := -1 // of the leaf before, or unknown
+	for at := key; ; {
 		leaf, next, err := t.Leaf(at)
+		if err == nil && depth >= 0 && leaf.depth != depth {
+			err = leaf.uneven()
+		}
 		if err != nil {
 			return err
 		}
@@ -92,9 +93,11 @@ func (t Tree) After(key []byte, f func(k, v []byte) bool) error {
 				return nil
 			}
 		}
-		at = next // greater than at, in a damaged tree too
+		if next == nil {
+			return t.nothingBetween(leaf, nil)
+		}
+		at, depth = next, leaf.depth // next is greater than at, in a damaged tree too
 	}
-	return nil
 }
 
 // Each calls f with each of these keys that exists, and its value, until f returns false. The keys must be sorted:
@@ -103,67 +106,112 @@ func (t Tree) Each(keys [][]byte, f func(k, v []byte) bool) error {
 	var leaf Page
 	var next []byte // the first key of the leaf after it
 	for n, key := range keys {
+		var err error
 		if n == 0 || next != nil && bytes.Compare(key, next) >= 0 {
-			var err error
 			if leaf, next, err = t.Leaf(key); err != nil {
 				return err
 			}
 		}
-		if i, found := leaf.find(key); found && !f(key, leaf.Value(i)) {
+		v, err := t.value(leaf, next, key)
+		if err != nil {
+			return err
+		}
+		if v != nil && !f(key, v) {
 			return nil
 		}
 	}
 	return nil
 }
 
+// value returns the value of key in its leaf, or nil. nil is proved: if one flipped bit in the leaf or in a branch page
+// can be why key is not found, that is an error.
+func (t Tree) value(leaf Page, next, key []byte) ([]byte, error) {
+	i, found := leaf.find(key)
+	if found {
+		return leaf.Value(i), nil
+	}
+	for _, beside := range []int{i - 1, i} { // a changed key is still where it was
+		if beside >= 0 && beside < leaf.Count && leaf.IsRecord(beside) && !intact(leaf.Key(beside), leaf.Value(beside)) {
+			return nil, &Damage{leaf.ID, fmt.Sprintf("the record %.80q, beside which %.80q would be", leaf.Key(beside), key)}
+		}
+	}
+	if i == leaf.Count {
+		return nil, t.nothingBetween(leaf, next)
+	}
+	return nil, nil
+}
+
+// nothingBetween returns an error if the tree can have keys after those of the leaf and before next, the key that the
+// leaf after it begins with, or nil: a branch page says another key than that leaf has, or leads past branch pages to a
+// leaf. All leaves of a tree have the same depth.
+func (t Tree) nothingBetween(leaf Page, next []byte) error {
+	if leaf.depth == 0 {
+		return nil
+	}
+	other, _, err := t.Leaf(next) // of nil, the first one
+	if err == nil && other.depth != leaf.depth {
+		err = leaf.uneven()
+	}
+	return err
+}
+
 // Leaf returns the leaf page that has key if any has, and the first key of the leaf after it, or nil.
 func (t Tree) Leaf(key []byte) (leaf Page, next []byte, err error) {
-	leaf = t.inline
-	err = t.descend(key, func(p Page, i int) error {
-		if p.Leaf {
-			leaf = p
-		} else if i+1 < p.Count {
-			next = p.Key(i + 1)
-		}
-		return nil
-	})
-	return leaf, next, err
+	return t.descend(key, func(Page, int, []byte) error { return nil })
 }
 
 // Around reads the pages that bbolt may touch when key alone is removed: those on the way to it and their neighbours,
 // with which bbolt merges a page that gets too small.
 func (t Tree) Around(key []byte) error {
-	return t.descend(key, func(p Page, i int) error {
+	_, _, err := t.descend(key, func(p Page, i int, end []byte) error {
 		for _, beside := range []int{i - 1, i + 1} {
-			if !p.Leaf && beside >= 0 && beside < p.Count {
-				if _, err := t.snapshot.Page(p.Child(beside)); err != nil {
+			if beside >= 0 && beside < p.Count {
+				if _, _, err := t.snapshot.child(p, beside, end); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+	return err
 }
 
-// descend calls f with each page on the way to key, and the element of a branch page that leads there.
-func (t Tree) descend(key []byte, f func(p Page, i int) error) error {
+// descend returns what Leaf does. It calls f with each branch page on the way to key, the element that leads there, and
+// the key before which all keys of the page are, or nil.
+func (t Tree) descend(key []byte, f func(p Page, i int, end []byte) error) (leaf Page, next []byte, err error) {
 	if t.root == 0 {
-		return nil
+		return t.inline, nil, nil
 	}
-	id := t.root
+	p, err := t.snapshot.Page(t.root)
 	for range MaxDepth {
-		p, err := t.snapshot.Page(id)
 		if err != nil {
-			return err
+			return Page{}, nil, err
 		}
 		if p.Leaf {
-			return f(p, 0)
+			return p, next, nil
 		}
 		i := p.childOf(key)
-		if err := f(p, i); err != nil {
-			return err
+		if err := f(p, i, next); err != nil {
+			return Page{}, nil, err
 		}
-		id = p.Child(i)
+		p, next, err = t.snapshot.child(p, i, next)
 	}
-	return &Damage{id, "the tree does not end"}
+	return Page{}, nil, &Damage{p.ID, "the tree does not end"}
+}
+
+// child reads the page of element i of the branch page p, whose own keys are all less than end, or have no bound if end
+// is nil. It returns the bound of the child too. A child whose keys are not those that p says is damage: of one of them.
+func (s Snapshot) child(p Page, i int, end []byte) (Page, []byte, error) {
+	if i+1 < p.Count {
+		end = p.Key(i + 1)
+	}
+	c, err := s.Page(p.Child(i))
+	if err != nil {
+		return Page{}, nil, err
+	}
+	if c.Count == 0 || !bytes.Equal(c.Key(0), p.Key(i)) || end != nil && bytes.Compare(c.Key(c.Count-1), end) >= 0 {
+		return Page{}, nil, &Damage{p.ID, fmt.Sprintf("page %d does not have the keys from %.80q on that it says", c.ID, p.Key(i))}
+	}
+	c.depth = p.depth + 1
+	return c, end, nil
 }

@@ -60,7 +60,8 @@ func TestPagesReadAsBboltReads(t *testing.T) {
 						must(t, b.Delete(key()))
 					} else {
 						// some values need pages of their own
-						must(t, b.Put(key(), bytes.Repeat([]byte("v"), r.IntN(40)*(1+r.IntN(50)/49*400))))
+						k := key()
+						must(t, b.Put(k, boltfile.Seal(k, bytes.Repeat([]byte("v"), r.IntN(40)*(1+r.IntN(50)/49*400)))))
 					}
 				}
 				return nil
@@ -133,7 +134,8 @@ func image(t testing.TB) (content []byte, top uint64) {
 	db, _ := newDB(t)
 	must(t, db.Update(func(tx *bbolt.Tx) error {
 		for i := range 3000 {
-			must(t, tx.Bucket(bucket).Put([]byte(fmt.Sprint(i)), []byte(strings.Repeat("v", i%50))))
+			key := fmt.Append(nil, i)
+			must(t, tx.Bucket(bucket).Put(key, boltfile.Seal(key, []byte(strings.Repeat("v", i%50)))))
 		}
 		return nil
 	}))

@@ -190,7 +190,7 @@ func TestHostileFileCostsLittleAndGetsAVerdict(t *testing.T) {
 				}
 				body = leaf(isBucket, "b", append(bucketAt(0), append(inline, body...)...))
 			}
-			h.page(3, boltfile.LeafPage, 1, uint32(len(body)/hostilePage)+1, body)
+			h.page(3, boltfile.LeafPage, 1, uint32((boltfile.HeaderSize+len(body)-1)/hostilePage), body)
 		}, "nested deeper than any are"},
 		"a sparse file of 3 GiB": {sparse, func(h *hostile) {
 			h.metas(3, 2, sparse/hostilePage)
@@ -210,7 +210,9 @@ func TestHostileFileCostsLittleAndGetsAVerdict(t *testing.T) {
 				for j := range children {
 					children[j] = id + 257
 				}
-				h.page(id, boltfile.BranchPage, 4096, 256, branch(children...))
+				body := branch(children...)
+				binary.NativeEndian.PutUint32(body[4095*elementSize+4:], 256*hostilePage-uint32(len(body))) // its last key
+				h.page(id, boltfile.BranchPage, 4096, 256, body)
 			}
 		}, "which is in use already"},
 		"a number of a million digits": {small + 2<<20, func(h *hostile) {

@@ -3,7 +3,6 @@ package boltverify
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -131,13 +130,8 @@ func (w *walker) age(p boltfile.Page, i int) {
 		return
 	}
 	w.ages++
-	_, _, err := boltfile.ParseAgeKey(p.Key(i))
-	rest, sealErr := boltfile.Unseal(p.Key(i), p.Value(i))
-	if len(rest) > 0 {
-		sealErr = errors.New("its record is damaged: unknown format")
-	}
-	if err := errors.Join(sealErr, err); err != nil {
-		w.find(at(p.ID), "age of answer %.80x: %v", p.Key(i), err)
+	if err := boltfile.CheckAge(p.Key(i), p.Value(i)); err != nil {
+		w.find(at(p.ID), "%v", err)
 	}
 }
 

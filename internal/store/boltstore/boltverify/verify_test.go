@@ -52,7 +52,7 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 		"a page's id":           {func(im *dbFile) { im.page(im.leaf)[0] ^= 1 }, "its header says that it is page"},
 		"a page's type":         {func(im *dbFile) { im.page(im.leaf)[8] ^= 4 }, "its header says type 0x6"},
 		"a page's count":        {func(im *dbFile) { im.page(im.leaf)[10]-- }, "don't fit together"},
-		"a page's overflow":     {func(im *dbFile) { im.page(im.leaf)[12] ^= 1 }, "in use"},
+		"a page's overflow":     {func(im *dbFile) { im.page(im.leaf)[12] ^= 1 }, "need less"},
 		"a page of the tree":    {func(im *dbFile) { clear(im.page(im.leaf)) }, "its header says that it is page 0"},
 		"noise in a page":       {func(im *dbFile) { copy(im.page(im.leaf)[16:], strings.Repeat("\xa5", 900)) }, "its elements don't fit together"},
 		"a branch":              {func(im *dbFile) { clear(im.page(im.root)) }, "its header says that it is page 0"},
