@@ -1,18 +1,23 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/internal/store/storetest"
 )
 
 // bitPosition is one bit of a file.
@@ -222,4 +227,136 @@ func TestWalkReadsEveryBucketThatRequestsNeed(t *testing.T) {
 			t.Errorf("the bucket %s is gone, and that is not found", name)
 		}
 	}
+}
+
+// closedImage is the file of a churned store that was closed, its accounts, and its newest meta page.
+func closedImage(t *testing.T, n int) (image []byte, accounts map[store.ID]string, m boltfile.Meta) {
+	t.Helper()
+	s, path, accounts := churned(t, n)
+	m, err := boltfile.InspectFile(s.h.file)
+	must(t, err)
+	storetest.Close(t, s)
+	image, err = os.ReadFile(path)
+	must(t, err)
+	return image[:m.Size()], accounts, m
+}
+
+// imageBits are the bits of a page of the image, up to its last byte that is not 0 and 16 more.
+func imageBits(image []byte, m boltfile.Meta, page uint64) (positions []bitPosition) {
+	from := int64(page) * m.PageSize
+	used := len(bytes.TrimRight(image[from:from+m.PageSize], "\x00"))
+	for i := range min(int64(used)+16, m.PageSize) {
+		for bit := range 8 {
+			positions = append(positions, bitPosition{from + i, 1 << bit})
+		}
+	}
+	return positions
+}
+
+// outcome is what became of flipped bits at a start and after.
+type outcome struct {
+	refused error  // by the start, or nil
+	log     string // of the start
+	harm    error  // an account that is not as it was, in an answer that is not ErrUnavailable
+	after   error  // what verify finds in the end
+}
+
+// startFlipped opens the image with flipped bits, and if that succeeds makes writes that use the free pages.
+func startFlipped(t *testing.T, image []byte, accounts map[store.ID]string, flips ...bitPosition) (o outcome) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	image = bytes.Clone(image)
+	for _, b := range flips {
+		image[b.at] ^= b.bit
+	}
+	writeFile(t, path, image)
+	s, log, err := tryOpen(t, path, Options{})
+	if err != nil {
+		if after, _ := os.ReadFile(path); !bytes.Equal(after, image) {
+			o.harm = errors.New("the refused file was changed")
+		}
+		o.refused = err
+		return o
+	}
+	defer storetest.Close(t, s)
+	s.h.db.NoSync = true
+	for i := range 20 {
+		id := store.ID(fmt.Sprint("new-", i))
+		_, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 200)}, store.Preconditions{})
+		if err == nil {
+			err = s.Delete(t.Context(), id, store.Preconditions{})
+		}
+		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			o.harm = err
+		}
+	}
+	o.harm = errors.Join(o.harm, lies(t, s, accounts))
+	storetest.Close(t, s)
+	report, err := boltverify.Verify(t.Context(), path)
+	if err == nil && !report.Intact {
+		err = fmt.Errorf("%v", report.Findings)
+	}
+	o.log, o.after = log.String(), err
+	return o
+}
+
+func TestBitOfTheListOfFreePagesCostsNoAccount(t *testing.T) {
+	image, accounts, m := closedImage(t, 3000)
+	list := imageBits(image, m, m.Freelist)
+	for _, flips := range []int{1, 2} {
+		var mended, refused, unnoticed int
+		for _, b := range some(list, 100) {
+			positions := []bitPosition{b}
+			if flips == 2 {
+				positions = append(positions, list[rand.IntN(len(list))])
+			}
+			switch o := startFlipped(t, image, accounts, positions...); {
+			case o.harm != nil || o.refused == nil && o.after != nil:
+				t.Errorf("bits %+v: %+v", positions, o)
+			case o.refused != nil:
+				refused++
+				t.Logf("bits %+v: %v", positions, o.refused)
+			case strings.Contains(o.log, "written anew"):
+				mended++
+			default:
+				unnoticed++
+			}
+		}
+		t.Logf("%d of %d bits flipped in each file: %d mended, %d refused, %d of no consequence", flips, len(list), mended, refused, unnoticed)
+		if mended == 0 || refused > mended/10 {
+			t.Errorf("too few lists were mended")
+		}
+	}
+}
+
+// A page that no other page contradicts can still be the wrong one.
+func TestBitThatLeadsToAccountsIsNoLieAfterAStart(t *testing.T) {
+	image, accounts, m := closedImage(t, 3000)
+	s, _ := imageStore(t, image)
+	pages := append(branchPages(t, s), m.Root)
+	storetest.Close(t, s)
+	var refused, serves, harmless int
+	for _, page := range pages {
+		for _, b := range some(imageBits(image, m, page), 100) {
+			switch o := startFlipped(t, image, accounts, b); {
+			case o.harm != nil:
+				t.Errorf("bit %+v: %+v", b, o)
+			case o.refused != nil:
+				refused++
+			case o.after != nil:
+				serves++
+			default:
+				harmless++
+			}
+		}
+	}
+	t.Logf("%d refused, %d serve the rest, %d harmless or mended", refused, serves, harmless)
+}
+
+// imageStore opens a copy of the image.
+func imageStore(t *testing.T, image []byte) (*Store, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	writeFile(t, path, image)
+	return openAt(t, path), path
 }

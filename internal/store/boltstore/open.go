@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
 // onlyOne is the cure for a file that two processes want.
@@ -82,11 +83,25 @@ func (l location) inspected(ctx context.Context, opts Options, how int) (f *os.F
 		return nil, meta, nil, err
 	}
 	l.forgetUnwritten(f)
-	if meta, damage, err = acceptable(f, opts.AcceptOlderMeta); err != nil {
+	if meta, damage, err = acceptable(f, opts.AcceptOlderMeta); err == nil {
+		err = l.checkFreelist(ctx, f, meta, how == os.O_RDWR)
+	}
+	if err != nil {
 		f.Close()
 		return nil, meta, nil, err
 	}
 	return f, meta, damage, nil
+}
+
+// checkFreelist refuses a database whose list of free pages is not the pages that no tree uses. One that is damaged alone
+// is written anew if write is true.
+func (l location) checkFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool) error {
+	wrong, err := boltverify.CheckFreelist(ctx, f, m, write)
+	if err == nil && wrong != nil {
+		l.log.Warn("the list of free pages is damaged, and nothing else; a start writes it anew",
+			"path", l.path, "damage", wrong.String())
+	}
+	return err
 }
 
 // writable fails if the file system has become read-only since the file was opened: by the first write after an error.

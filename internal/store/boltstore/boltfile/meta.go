@@ -174,6 +174,36 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	return m, nil
 }
 
+// WriteMeta writes m in place of the meta page that bbolt would write next, with what m does not have from the page
+// before. That page has the transaction before m's.
+func WriteMeta(f *os.File, m Meta) error {
+	page := make([]byte, HeaderSize+metaSize)
+	order := binary.NativeEndian
+	for at := int64(0); ; at += m.PageSize {
+		if _, err := f.ReadAt(page, at); err != nil {
+			return err
+		}
+		if order.Uint64(page[HeaderSize+48:]) == m.TxID-1 {
+			break
+		}
+		if at > 0 {
+			return ErrBadMeta
+		}
+	}
+	slot := m.TxID % 2
+	order.PutUint64(page, slot)
+	b := page[HeaderSize:]
+	order.PutUint64(b[16:], m.Root)
+	order.PutUint64(b[32:], m.Freelist)
+	order.PutUint64(b[40:], uint64(m.HighWater))
+	order.PutUint64(b[48:], m.TxID)
+	sum := fnv.New64a()
+	sum.Write(b[:metaSize-8])
+	order.PutUint64(b[metaSize-8:], sum.Sum64())
+	_, err := f.WriteAt(page, int64(slot)*m.PageSize)
+	return err
+}
+
 // ReadFreelist reads the header of the list of free pages, which a commit of bbolt reads through the map and believes.
 // A damaged one is an error. The pages of the list lie within the file, and are not more than all ids need.
 func ReadFreelist(f io.ReaderAt, m Meta) (Header, error) {

@@ -13,13 +13,25 @@ const (
 	manyFree  = 0xFFFF // as count in the header: the first entry is the count
 )
 
+// listReport is what a walk learns about the list of free pages.
+type listReport struct {
+	brokenTrees int   // findings about pages of trees
+	broken      int   // findings about the list, inUse among them
+	inTrees     int64 // how many pages have another use than to be free, without the list itself
+	inUse       int   // entries that are pages in use
+	lastInUse   uint64
+	lost        int64 // pages that are neither in use nor free
+	firstLost   uint64
+	more        bool // something follows the last entry, where bbolt writes zeros
+}
+
 // freelist reads the list of free pages: their ids, in ascending order. It says whether it read all of the list.
 func (w *walker) freelist() bool {
 	id := w.meta.Freelist
 	where := at(id) + ", the list of free pages"
 	h, err := boltfile.ReadFreelist(w.file, w.meta)
 	if err != nil {
-		w.find(where, "%v", err)
+		w.breach(where, "%v", err)
 		return false
 	}
 	if !w.claimTree(theMeta, id, 1+uint64(h.Overflow)) {
@@ -39,9 +51,10 @@ func (w *walker) freelist() bool {
 		count, room = next(), room-1
 	}
 	if count > room {
-		w.find(where, "says that it has %d entries, and has room for %d", count, room)
+		w.breach(where, "says that it has %d entries, and has room for %d", count, room)
 		return false
 	}
+	entries := count
 	for last := uint64(0); count > 0 && !w.ended(); count-- {
 		free := next()
 		if err != nil {
@@ -50,12 +63,15 @@ func (w *walker) freelist() bool {
 		}
 		w.free(where, free)
 		if free < last {
-			w.find(where, "names page %d after page %d", free, last)
+			w.breach(where, "names page %d after page %d", free, last)
 		}
 		if free <= last { // what follows can be anything, as long as the file
 			return false
 		}
 		last = free
+	}
+	if room > entries {
+		w.list.more = next() != 0
 	}
 	return !w.ended()
 }
@@ -72,8 +88,10 @@ func (w *walker) free(where string, id uint64) {
 	case unused:
 		w.report.FreePages++
 	case inTree:
-		w.find(at(id), "is in use and on the list of free pages")
+		w.list.inUse++
+		w.list.lastInUse = id
+		w.breach(at(id), "is in use and on the list of free pages")
 	case onFreelist:
-		w.find(where, "names page %d twice", id)
+		w.breach(where, "names page %d twice", id)
 	}
 }

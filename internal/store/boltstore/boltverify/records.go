@@ -32,7 +32,12 @@ func (w *walker) topLevel(p boltfile.Page, i int) {
 			w.others = append(w.others, fmt.Sprintf("%.80s", name))
 		}
 	}
+	if w.skim && ours && !bytes.Equal(name, boltfile.MetaBucket) {
+		w.leafDepth = 0
+		each = func(boltfile.Page, int) {}
+	}
 	w.open(p, i, each)
+	w.leafDepth = -1
 }
 
 // complete checks that the buckets are those of this service, or the tutorial's.

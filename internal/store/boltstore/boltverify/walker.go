@@ -23,6 +23,15 @@ type walker struct {
 	claimed int64                      // how many pages have a use
 	depth   int                        // of the page at hand below the first, through all buckets
 
+	// skim: leaf pages of our buckets are not read, but where a page follows that no other one claims. All leaves of a
+	// tree have the same depth: leafDepth, or 0 until the first one is read, or -1 outside of such a bucket.
+	skim      bool
+	leafDepth int
+	leaves    []uint64 // that were not read
+
+	broken int        // findings about the pages of trees and the list of free pages, not about records
+	list   listReport // what is known of the list of free pages
+
 	answers, ages int
 	names         map[string]bool // of buckets: ours that were found
 	others        []string        // the first of those that are not ours
@@ -60,25 +69,34 @@ const maxOthers = 10
 // walk reads all that hangs on the newest meta page: the bucket of buckets and the list of free pages. After the end
 // of ctx it returns early.
 func (w *walker) walk() {
-	w.uses, w.names = make(map[uint64]*[usesBlock]use), make(map[string]bool)
+	w.uses, w.names, w.leafDepth = make(map[uint64]*[usesBlock]use), make(map[string]bool), -1
 	w.claim(0, inTree) // the meta pages
 	w.claim(1, inTree)
 	w.bucket(theMeta, w.meta.Root, w.topLevel)
+	for _, leaf := range w.leaves {
+		w.overflow(leaf)
+	}
 	if w.ended() {
 		return
 	}
-	w.complete()
-	if w.meta.Freelist == boltfile.NoFreelist || !w.freelist() {
+	if !w.skim {
+		w.complete()
+	}
+	if w.list.brokenTrees = w.broken; w.meta.Freelist == boltfile.NoFreelist {
 		w.report.Unsafe = true
 		return
 	}
-	if n := w.meta.HighWater - w.claimed; n > 0 {
-		first := uint64(0)
-		for w.claim(first, inTree) != unused {
-			first++
-		}
-		w.find(at(first), "is neither in use nor free, one of %d such pages", n)
+	w.list.inTrees = w.claimed
+	whole := w.freelist()
+	w.list.broken = w.broken - w.list.brokenTrees
+	w.report.Unsafe = w.report.Unsafe || !whole
+	if w.list.lost = w.meta.HighWater - w.claimed; !whole || w.list.lost == 0 {
+		return
 	}
+	for w.claim(w.list.firstLost, inTree) != unused {
+		w.list.firstLost++
+	}
+	w.breach(at(w.list.firstLost), "is neither in use nor free, one of %d such pages", w.list.lost)
 }
 
 const theMeta = "the newest meta page"
@@ -86,6 +104,12 @@ const theMeta = "the newest meta page"
 func (w *walker) ended() bool { return w.ctx.Err() != nil }
 
 func (w *walker) find(where, format string, args ...any) { w.report.find(where, format, args...) }
+
+// breach is find of something that is no record.
+func (w *walker) breach(where, format string, args ...any) {
+	w.broken++
+	w.find(where, format, args...)
+}
 
 func at(id uint64) string { return fmt.Sprint("page ", id) }
 
@@ -101,7 +125,7 @@ func (w *walker) open(p boltfile.Page, i int, each visit) {
 	case root != 0:
 		w.bucket(fmt.Sprintf("page %d: bucket %.80q", p.ID, p.Key(i)), root, each)
 	case w.depth == boltfile.MaxDepth:
-		w.find(at(p.ID), "its buckets are nested deeper than any are")
+		w.breach(at(p.ID), "its buckets are nested deeper than any are")
 	default:
 		w.depth++
 		for i := range inline.Count {
@@ -117,7 +141,7 @@ func (w *walker) bucket(from string, root uint64, each visit) {
 	w.tree(from, root, true, func(p boltfile.Page, i int) {
 		key := p.Key(i)
 		if last != nil && bytes.Compare(last, key) >= 0 {
-			w.find(at(p.ID), "%.80q comes after %.80q", key, last)
+			w.breach(at(p.ID), "%.80q comes after %.80q", key, last)
 		}
 		last = key
 		each(p, i)
@@ -127,15 +151,24 @@ func (w *walker) bucket(from string, root uint64, each visit) {
 // tree walks a page and those below it and returns its first key, if it can. bbolt names a child by its first key, so
 // that a changed key shows, though every key can still be read.
 func (w *walker) tree(from string, id uint64, isRoot bool, each visit) (first []byte) {
+	if w.depth == w.leafDepth {
+		if w.claimTree(from, id, 1) {
+			w.leaves = append(w.leaves, id)
+		}
+		return nil
+	}
 	p, ok := w.page(from, id)
 	if !ok {
 		return nil
+	}
+	if p.Leaf && w.leafDepth == 0 {
+		w.leafDepth = w.depth
 	}
 	w.depth++
 	defer func() { w.depth-- }()
 	switch {
 	case p.Count == 0 && !isRoot:
-		w.find(at(id), "has no elements")
+		w.breach(at(id), "has no elements")
 	case p.Leaf:
 		for i := range p.Count {
 			each(p, i)
@@ -145,7 +178,7 @@ func (w *walker) tree(from string, id uint64, isRoot bool, each visit) (first []
 		for i := range p.Count {
 			first := w.tree(here, p.Child(i), false, each)
 			if first != nil && !bytes.Equal(first, p.Key(i)) {
-				w.find(here, "says that page %d begins with %.80q, and it begins with %.80q", p.Child(i), p.Key(i), first)
+				w.breach(here, "says that page %d begins with %.80q, and it begins with %.80q", p.Child(i), p.Key(i), first)
 			}
 		}
 	}
@@ -161,7 +194,7 @@ func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
 		return boltfile.Page{}, false
 	}
 	if w.depth == boltfile.MaxDepth {
-		w.find(at(id), "the tree is deeper than any is")
+		w.breach(at(id), "the tree is deeper than any is")
 		return boltfile.Page{}, false
 	}
 	p, err := w.meta.Snapshot(w.file).Page(id)
@@ -172,17 +205,35 @@ func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
 	return p, w.claimTree(at(id), id+1, uint64(p.Pages-1))
 }
 
+// overflow claims the pages that follow a leaf page as part of it, if there can be any.
+func (w *walker) overflow(leaf uint64) {
+	next := leaf + 1
+	if block := w.uses[next/usesBlock]; next == uint64(w.meta.HighWater) || block != nil && block[next%usesBlock] == inTree {
+		return
+	}
+	b := make([]byte, boltfile.HeaderSize)
+	if _, err := w.file.ReadAt(b, int64(leaf)*w.meta.PageSize); err != nil {
+		w.damage(leaf, err)
+		return
+	}
+	if h := boltfile.ParseHeader(b); h.ID != leaf || h.Flags != boltfile.LeafPage {
+		w.breach(at(leaf), "is no leaf page, as the others at its depth")
+	} else {
+		w.claimTree(at(leaf), next, uint64(h.Overflow))
+	}
+}
+
 // damage notes the error of reading a page.
 func (w *walker) damage(id uint64, err error) {
 	var damage *boltfile.Damage
 	if errors.As(err, &damage) {
-		w.find(at(id), "%s", damage.What)
+		w.breach(at(id), "%s", damage.What)
 		return
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the file ends before it does")
 	}
-	w.find(at(id), "cannot be read: %v", err)
+	w.breach(at(id), "cannot be read: %v", err)
 }
 
 // claimTree notes that n pages from id belong to a tree or to the list of free pages itself, and says whether they can.
@@ -196,7 +247,7 @@ func (w *walker) claimTree(from string, id, n uint64) (ok bool) {
 	ok = true
 	for i := id; i < id+n; i++ {
 		if w.claim(i, inTree) != unused {
-			w.find(from, "leads to page %d, which is in use already", i)
+			w.breach(from, "leads to page %d, which is in use already", i)
 			w.report.Unsafe, ok = true, false
 		}
 	}
@@ -205,7 +256,7 @@ func (w *walker) claimTree(from string, id, n uint64) (ok bool) {
 
 func (w *walker) inBounds(from string, id, n uint64) bool {
 	if all := uint64(w.meta.HighWater); id < 2 || id >= all || n > all-id {
-		w.find(from, "leads to page %d (%d in all), and the database has pages 2 to %d", id, n, all-1)
+		w.breach(from, "leads to page %d (%d in all), and the database has pages 2 to %d", id, n, all-1)
 		return false
 	}
 	return true
