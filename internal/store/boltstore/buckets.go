@@ -28,6 +28,7 @@ func (h *handle) prepare() error {
 	}
 	return h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
+		h.remember(uint64(tx.ID()))
 		h.id, err = identity(h.snapshot(tx))
 		return err
 	})
@@ -64,7 +65,7 @@ func (h *handle) update(change func(*bbolt.Tx) error) error {
 		return nil
 	}
 	if err == nil {
-		h.committed.Add(1)
+		h.remember(h.committed.Add(1))
 	}
 	return err
 }
@@ -119,7 +120,8 @@ func makeBuckets(tx *bbolt.Tx) error {
 	if meta.Get(boltfile.IdentityKey) == nil {
 		err = meta.Put(boltfile.IdentityKey, boltfile.Seal(boltfile.IdentityKey, []byte(rand.Text())))
 	}
-	return errors.Join(err, meta.Put(boltfile.SentinelKey, boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText)))
+	sentinel := boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText)
+	return errors.Join(err, meta.Put(boltfile.SentinelKey, sentinel), mark(tx))
 }
 
 // checkBuckets reads the sentinel, and the accounts as far as their first page.

@@ -196,12 +196,17 @@ func (c *committer) transact(batch []*write, results []error) error {
 	}
 	c.purge(tx, snap)
 	c.progress()
+	c.h.begun.Store(txid)
+	if err := mark(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
 	if err := tx.Commit(); err != nil {
 		if err := c.commitFailed(err, txid); err != nil {
 			return err
 		}
 	}
 	c.h.committed.Store(txid)
+	c.h.remember(txid)
 	c.room.note(nil)
 	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); err != nil {

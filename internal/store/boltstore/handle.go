@@ -34,6 +34,8 @@ type handle struct {
 	pageSize  int64
 	id        string        // which database this is
 	committed atomic.Uint64 // the last transaction
+	begun     atomic.Uint64 // the last one whose commit began
+	last      atomic.Pointer[transaction]
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
@@ -145,10 +147,6 @@ func errForeign(found, ours uint64) error {
 		"something else wrote into the open file", found, ours)
 }
 
-func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
-	return boltfile.Snapshot{File: h.file, PageSize: h.pageSize, Root: uint64(tx.Cursor().Bucket().Root())}
-}
-
 // read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not
 // clean up after a panic: that would wait for locks that the panic may have left held.
 func (h *handle) read(f func(*bbolt.Tx) error) error {
@@ -161,7 +159,7 @@ func (h *handle) read(f func(*bbolt.Tx) error) error {
 		if err != nil {
 			return err
 		}
-		if id := uint64(tx.ID()); id < before || id > h.committed.Load()+1 {
+		if id := uint64(tx.ID()); id < before || id > max(h.begun.Load(), h.committed.Load()) {
 			err = errForeign(id, before)
 		} else {
 			err = f(tx)
@@ -250,6 +248,9 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	if last := h.committed.Load(); uint64(tx.ID()) != last+1 {
 		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
 	}
+	if _, err := h.snapshot(tx).Bucket(boltfile.MetaBucket); errors.Is(err, boltfile.ErrOtherRoot) || h.isOther(m) {
+		return nil, errors.Join(boltfile.ErrOtherRoot, tx.Rollback())
+	}
 	return tx, nil
 }
 
@@ -260,8 +261,11 @@ func (h *handle) complete() (err error) {
 		committed := h.committed.Load()
 		var best boltfile.Meta
 		best, err = h.inspect(h.disk)
-		if err == nil && (best.TxID < committed || best.TxID > h.committed.Load()+1) {
+		if err == nil && (best.TxID < committed || best.TxID > max(h.begun.Load(), h.committed.Load())) {
 			err = errForeign(best.TxID, committed)
+		}
+		if err == nil && h.isOther(best) {
+			err = boltfile.ErrOtherRoot
 		}
 		if err == nil {
 			return nil

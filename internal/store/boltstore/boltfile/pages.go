@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"sort"
 )
 
@@ -58,6 +59,9 @@ type Page struct {
 	end   uint64 // where the last element ends in b
 	depth int    // of branch pages above it
 }
+
+// Sum is a checksum of the page as far as it is used, and never 0.
+func (p Page) Sum() uint64 { return 1<<32 | uint64(crc32.Checksum(p.b[:p.end], castagnoli)) }
 
 // uneven is the damage of a leaf page that is not as deep in its tree as another.
 func (p Page) uneven() error { return &Damage{p.ID, "not all pages of its tree lead to it"} }

@@ -19,12 +19,16 @@ const (
 // ErrNoBucket: the snapshot has no bucket of the name.
 var ErrNoBucket = errors.New("bucket is gone")
 
+// ErrOtherRoot: the page that holds all buckets is not what the transaction wrote.
+var ErrOtherRoot = errors.New("its root page is not the one that was written: it is damaged, or another database was written over it")
+
 // Snapshot is the database as one transaction sees it. It is stable as long as that transaction lives, which keeps
 // its pages from being used again.
 type Snapshot struct {
 	File     io.ReaderAt
 	PageSize int64  // in bytes
 	Root     uint64 // page id of the bucket that holds all other buckets
+	RootSum  uint64 // the Sum that the page Root must have, or 0
 }
 
 // Page reads a page of a tree with those that follow as part of it. An error is a *Damage, or that of a read.
@@ -56,6 +60,9 @@ type Tree struct {
 // Bucket returns the top-level bucket of this name, or ErrNoBucket.
 func (s Snapshot) Bucket(name []byte) (Tree, error) {
 	leaf, _, err := Tree{snapshot: s, root: s.Root}.Leaf(name)
+	if err == nil && s.RootSum != 0 && leaf.ID == s.Root && leaf.Sum() != s.RootSum {
+		err = ErrOtherRoot
+	}
 	if err != nil {
 		return Tree{}, err
 	}

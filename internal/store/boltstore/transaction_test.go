@@ -1,0 +1,60 @@
+package boltstore
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// overwrite puts the content of one file into another, as cp onto a file that is open does, but without cutting it
+// first.
+func overwrite(t *testing.T, path string, content []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt(content, 0)
+	must(t, errors.Join(err, f.Close()))
+}
+
+// A copy that made as many commits as the open file has the same transaction number, and mostly the same page numbers.
+func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) {
+	put := func(s *Store, name string, n int) {
+		for range n {
+			must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
+		}
+	}
+	origin, path := seeded(t, 3000)
+	put(origin, "before", 3)
+	storetest.Close(t, origin)
+	base, err := os.ReadFile(path)
+	must(t, err)
+	for name, c := range map[string]struct{ ours, theirs int }{
+		"both at the same number": {4, 4}, "one behind": {4, 3}, "one ahead": {4, 5}, "before the first commit": {0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := imageStore(t, base)
+			put(s, "ours", c.ours)
+			copied, copiedPath := imageStore(t, base)
+			put(copied, "theirs", c.theirs)
+			storetest.Close(t, copied)
+			if c.theirs == 0 { // another database of the same number of commits
+				other, otherPath := seeded(t, 3000)
+				put(other, "theirs", 3)
+				storetest.Close(t, other)
+				copiedPath = otherPath
+			}
+			content, err := os.ReadFile(copiedPath)
+			must(t, err)
+			overwrite(t, path, content)
+			wantErr(t, errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable)
+			if err := s.Check(t.Context()); err == nil {
+				t.Errorf("Check passes")
+			}
+			_, err = s.Put(t.Context(), "new", store.Draft{Name: "x"}, store.Preconditions{})
+			wantErr(t, err, store.ErrUnavailable)
+		})
+	}
+}
