@@ -360,3 +360,33 @@ func imageStore(t *testing.T, image []byte) (*Store, string) {
 	writeFile(t, path, image)
 	return openAt(t, path), path
 }
+
+// All accounts are whole, so that a start makes anew what it can.
+func TestBitOfARecordOfOurOwnIsMendedByAStart(t *testing.T) {
+	image, accounts, m := closedImage(t, 3000)
+	var mended, refused int
+	for _, key := range [][]byte{boltfile.SentinelKey, boltfile.IdentityKey, boltfile.SeededKey} {
+		from := int64(m.Root) * m.PageSize
+		at := from + int64(bytes.Index(image[from:from+m.PageSize], append(key, 1))) // the record follows its key
+		var bits []bitPosition
+		for i := range int64(len(key) + 10) {
+			for bit := range 8 {
+				bits = append(bits, bitPosition{at + i, 1 << bit})
+			}
+		}
+		for _, b := range some(bits, 30) {
+			switch o := startFlipped(t, image, accounts, b); {
+			case o.harm != nil || o.refused == nil && o.after != nil:
+				t.Errorf("%s, bit %+v: %+v", key, b, o)
+			case o.refused != nil: // a key that is out of order, and with it the whole bucket unreadable
+				refused++
+			default:
+				mended++
+			}
+		}
+	}
+	t.Logf("%d mended, %d refused", mended, refused)
+	if mended < 2*refused {
+		t.Errorf("too few were mended")
+	}
+}

@@ -2,6 +2,8 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -10,23 +12,34 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/boltstore/boltverify"
 )
 
-// prepare makes sure that the open file is ours and has its buckets, and learns which database it is.
-func (h *handle) prepare() error {
+// prepare makes sure that the open file is ours, has its buckets and whole records of the service itself, and learns
+// which database it is. mended is what was wrong with those records. known is the identity to give a database whose own
+// is damaged, or "".
+func (h *handle) prepare(ctx context.Context, known string) (mended, err error) {
 	h.pageSize = int64(h.db.Info().PageSize)
 	var ours bool
-	err := h.db.View(func(tx *bbolt.Tx) (err error) {
-		ours, err = isOurs(tx, h.snapshot(tx))
+	var damage error
+	err = h.db.View(func(tx *bbolt.Tx) (err error) {
+		if ours, err = isOurs(tx, h.snapshot(tx)); ours && err == nil {
+			damage = ownRecords(h.snapshot(tx))
+		}
 		return err
 	})
-	if err == nil && !ours {
+	switch {
+	case err != nil:
+		return nil, err
+	case damage != nil:
+		err = h.mendOwnRecords(ctx, damage, known)
+	case !ours:
 		err = h.db.Update(makeBuckets)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return h.db.View(func(tx *bbolt.Tx) (err error) {
+	return damage, h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
 		h.remember(uint64(tx.ID()))
 		h.id, err = identity(h.snapshot(tx))
@@ -52,6 +65,64 @@ func identity(snap boltfile.Snapshot) (string, error) {
 		return "", fmt.Errorf("its identity: %w; restore a backup", err)
 	}
 	return string(id), nil
+}
+
+// ownRecords is an error if a record of boltfile.MetaBucket is damaged, or one is missing that every database has.
+func ownRecords(snap boltfile.Snapshot) error {
+	own, err := snap.Bucket(boltfile.MetaBucket)
+	if err != nil {
+		return err
+	}
+	found := 0
+	var damage error
+	err = own.After([]byte{}, func(k, v []byte) bool {
+		if bytes.Equal(k, boltfile.SentinelKey) || bytes.Equal(k, boltfile.IdentityKey) {
+			found++
+		}
+		_, damage = ownRecord(k, v)
+		return damage == nil
+	})
+	if err == nil && damage == nil && found < 2 {
+		damage = errors.New("a record of the service itself is missing")
+	}
+	return errors.Join(err, damage)
+}
+
+// mendOwnRecords makes the damaged records of boltfile.MetaBucket anew, if all accounts are whole.
+func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string) error {
+	report, err := boltverify.VerifyFile(ctx, h.file)
+	if err != nil {
+		return err
+	}
+	if len(report.Findings) > report.Own {
+		return fmt.Errorf("%w, and that is not all: %s; restore a backup", damage, report.Findings[0])
+	}
+	return h.db.Update(func(tx *bbolt.Tx) error {
+		own := tx.Bucket(boltfile.MetaBucket)
+		var bad [][]byte
+		own.ForEach(func(k, v []byte) error {
+			if _, err := ownRecord(k, v); err != nil {
+				bad = append(bad, bytes.Clone(k))
+			}
+			return nil
+		})
+		for _, k := range bad {
+			if err := own.Delete(k); err != nil {
+				return err
+			}
+		}
+		for key, content := range map[string]string{
+			string(boltfile.IdentityKey): cmp.Or(known, rand.Text()),
+			string(boltfile.SeededKey):   "0", // what is damaged is not new
+		} {
+			if own.Get([]byte(key)) == nil {
+				if err := own.Put([]byte(key), boltfile.Seal([]byte(key), []byte(content))); err != nil {
+					return err
+				}
+			}
+		}
+		return makeBuckets(tx)
+	})
 }
 
 // rewriteMeta commits, which writes a damaged meta page anew.
@@ -80,22 +151,31 @@ func startable(f *os.File) error {
 	return errors.Join(err, checkBuckets(m.Snapshot(f)))
 }
 
+// errNoBuckets: this service puts a new database at its path with its buckets, or not at all.
+var errNoBuckets = errors.New("is a database without buckets, and so not of this service; check store.bolt.path, " +
+	"or remove it to begin with a new one")
+
 var errOtherProgram = errors.New("is another program's database; check store.bolt.path")
 
-// isOurs reports whether this service made the file. A file that is neither ours nor new nor the tutorial's is an
-// error.
+// isOurs reports whether this service made the file. A file that is neither ours nor the tutorial's is an error.
 func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 	accounts := tx.Bucket(boltfile.AccountBucket)
 	if tx.Bucket(boltfile.MetaBucket) != nil {
 		if accounts == nil {
 			return true, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.AccountBucket)
 		}
-		if err := checkBuckets(snap); err != nil {
+		tree, err := snap.Bucket(boltfile.AccountBucket)
+		if err == nil {
+			_, _, err = tree.Leaf(nil)
+		}
+		if err != nil {
 			return true, fmt.Errorf("%w; restore a backup", err)
 		}
 		return true, nil
 	}
-	if first, _ := tx.Cursor().First(); accounts == nil && first != nil {
+	if first, _ := tx.Cursor().First(); accounts == nil && first == nil {
+		return false, errNoBuckets
+	} else if accounts == nil {
 		return false, errOtherProgram
 	}
 	if tx.Bucket(boltfile.AnswerBucket) != nil {

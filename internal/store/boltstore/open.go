@@ -52,8 +52,14 @@ func (l location) open(ctx context.Context, opts Options) (h *handle, newer []ne
 		return nil, nil, err
 	}
 	h, err = openHandle(l.path, f, func(h *handle) error {
-		if err := h.prepare(); err != nil {
+		known, _ := readWitness(l.path)
+		mended, err := h.prepare(ctx, known.id)
+		if err != nil {
 			return err
+		}
+		if mended != nil {
+			l.log.Warn("records of the service itself were damaged and are made anew; no account is concerned",
+				"path", l.path, "damage", mended)
 		}
 		here := witnessRecord{h.id, h.committed.Load()}
 		if l.compareWitness(here) && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older

@@ -46,15 +46,15 @@ func (l location) openReader(ctx context.Context, opts Options) (_ *Reader, err 
 		}
 	}()
 	snap := boltfile.Snapshot{File: f, PageSize: meta.PageSize, Root: meta.Root}
-	id, err := identity(snap)
-	if err != nil {
-		return nil, err
-	}
-	if l.compareWitness(witnessRecord{id, meta.TxID}) && damage != nil && !opts.AcceptOlderMeta {
+	id, damaged := identity(snap)
+	if damaged != nil {
+		l.log.Warn("a record of the service itself is damaged; a start makes it anew if all else is whole", "path", l.path,
+			"damage", damaged)
+	} else if l.compareWitness(witnessRecord{id, meta.TxID}) && damage != nil && !opts.AcceptOlderMeta {
 		return nil, errNewestRefused
 	}
 	accounts, err := snap.Bucket(boltfile.AccountBucket)
-	if errors.Is(err, boltfile.ErrNoBucket) && id == "" {
+	if errors.Is(err, boltfile.ErrNoBucket) && id == "" && damaged == nil {
 		err = errOtherProgram
 	}
 	return &Reader{f, accounts}, err

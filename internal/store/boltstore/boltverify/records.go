@@ -54,6 +54,7 @@ func (w *walker) complete() {
 	case !ours && (w.report.Accounts > w.report.Unchecked || answers):
 		w.find("buckets", "%s is gone, and records of this service are there", boltfile.MetaBucket)
 	case ours && !w.sentinel:
+		defer w.report.countOwn(len(w.report.Findings))
 		w.find("buckets", "%s has no record %q", boltfile.MetaBucket, boltfile.SentinelKey)
 	}
 	if answers != ages || w.answers != w.ages {
@@ -106,6 +107,7 @@ func (w *walker) own(p boltfile.Page, i int) {
 		return
 	}
 	where := fmt.Sprintf("%s, record %.80q on page %d", boltfile.MetaBucket, p.Key(i), p.ID)
+	defer w.report.countOwn(len(w.report.Findings))
 	text, err := boltfile.Unseal(p.Key(i), p.Value(i))
 	if err != nil {
 		w.find(where, "%v", err)

@@ -36,6 +36,7 @@ type Report struct {
 	Omitted  int       `json:"omitted"`  // how many more there were
 	// Unsafe: a write could use a page that is in use, because its use or the list of free pages is in doubt.
 	Unsafe bool `json:"-"`
+	Own    int  `json:"-"` // how many of Findings are about this service's own records alone
 
 	Accounts int `json:"accounts"`
 	// Unchecked counts the accounts in the tutorial's form. It has no checksum: a letter changed in such a name is not
@@ -56,6 +57,9 @@ func (r *Report) find(where, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	r.Findings = append(r.Findings, Finding{where, fmt.Sprintf("%.500s", what)}) // errors of JSON quote the file
 }
+
+// countOwn notes that all findings but the first so many are about this service's own records.
+func (r *Report) countOwn(before int) { r.Own += len(r.Findings) - before }
 
 // Verify reads the whole database file at path, which no process may have open for writing, and returns all damage
 // that it finds. It keeps the file locked (shared) while it reads, so that no service can open it.
