@@ -86,6 +86,11 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 		"other program, no list of free pages": {func(t *testing.T, p string) {
 			foreign(t, p, &bbolt.Options{NoFreelistSync: true})
 		}, "another program's database"},
+		"other program, no buckets": {func(t *testing.T, p string) {
+			db, err := bbolt.Open(p, 0o600, nil)
+			must(t, err)
+			must(t, db.Close())
+		}, "a database without buckets"},
 		"missing folder": {func(t *testing.T, p string) {
 			must(t, os.Remove(filepath.Dir(p)))
 		}, "cannot create a file in its folder"},
