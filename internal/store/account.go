@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"regexp"
@@ -102,10 +103,12 @@ func ParseID(s string) (ID, error) {
 }
 
 // Fakes returns n accounts to seed: ids 10000.., names Person_0.. .
-func Fakes(n int) []Seeding {
-	seeds := make([]Seeding, n)
-	for i := range seeds {
-		seeds[i] = Seeding{ID: ID(fmt.Sprint(10000 + i)), Draft: Draft{Name: fmt.Sprint("Person_", i)}}
+func Fakes(n int) iter.Seq[Seeding] {
+	return func(yield func(Seeding) bool) {
+		for i := range n {
+			if !yield(Seeding{ID: ID(fmt.Sprint(10000 + i)), Draft: Draft{Name: fmt.Sprint("Person_", i)}}) {
+				return
+			}
+		}
 	}
-	return seeds
 }

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 )
 
@@ -86,11 +87,12 @@ type Store interface {
 	// caller limits the bytes of one Import: it is held in memory as a whole.
 	Import(ctx context.Context, accounts []Account) (Imported, error)
 
-	// Seed stores these accounts in a new, empty store, all or none, and returns
-	// how many it stored. The first call that succeeds decides, even with an empty
-	// list: later calls, and calls on a store that has accounts, store nothing and
-	// return 0.
-	Seed(ctx context.Context, seeds []Seeding) (int, error)
+	// Seed stores these accounts in a new, empty store, in pieces, and returns how
+	// many it stored. After a call that ended early, the next one goes on after the
+	// accounts that are stored; it must be given the same ones. The first call that
+	// succeeds decides, even with no accounts: later calls, and calls on a store
+	// that has other accounts, store nothing and return 0.
+	Seed(ctx context.Context, seeds iter.Seq[Seeding]) (int, error)
 
 	// Close ends the store and releases what it holds. It waits for work under
 	// way until ctx ends, and then returns ctx's error. A second Close does nothing.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"iter"
 )
 
 // Unavailable stands in for a store that is not open yet: every method but Close
@@ -22,7 +23,7 @@ func (u Unavailable) Put(context.Context, ID, Draft, Preconditions) (Written, er
 func (u Unavailable) Update(context.Context, ID, Preconditions, func(Account) (Draft, error)) (Written, error) {
 	return Written{}, u.err()
 }
-func (u Unavailable) Delete(context.Context, ID, Preconditions) error     { return u.err() }
-func (u Unavailable) Import(context.Context, []Account) (Imported, error) { return Imported{}, u.err() }
-func (u Unavailable) Seed(context.Context, []Seeding) (int, error)        { return 0, u.err() }
-func (u Unavailable) Close(context.Context) error                         { return nil }
+func (u Unavailable) Delete(context.Context, ID, Preconditions) error      { return u.err() }
+func (u Unavailable) Import(context.Context, []Account) (Imported, error)  { return Imported{}, u.err() }
+func (u Unavailable) Seed(context.Context, iter.Seq[Seeding]) (int, error) { return 0, u.err() }
+func (u Unavailable) Close(context.Context) error                          { return nil }

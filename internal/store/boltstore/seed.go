@@ -1,9 +1,13 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.etcd.io/bbolt"
@@ -12,42 +16,104 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
+// seedPiece is how many accounts Seed puts in one transaction: what a transaction changes is in memory at once.
+const seedPiece = 10_000
+
 // Seed implements store.Store.
-func (s *Store) Seed(ctx context.Context, seeds []store.Seeding) (n int, err error) {
-	seeds = slices.Clone(seeds)
-	// in key order a large seeding is ten times faster
-	slices.SortFunc(seeds, func(a, b store.Seeding) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	for _, seed := range seeds {
-		if _, err := store.ParseID(string(seed.ID)); err != nil {
-			return 0, fmt.Errorf("bolt seed: %w", err)
+func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int, err error) {
+	done, err := s.seedPiece(ctx, 0, nil, false)
+	before := done
+	var piece []store.Seeding
+	skip := done
+	for seed := range seeds {
+		if err != nil || done < 0 {
+			break
 		}
-		if err := seed.Draft.Validate(); err != nil {
-			return 0, fmt.Errorf("bolt seed: %w", err)
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if _, err = store.ParseID(string(seed.ID)); err == nil {
+			err = seed.Draft.Validate()
+		}
+		if piece = append(piece, seed); err == nil && len(piece) == seedPiece {
+			done, err = s.seedPiece(ctx, done, piece, false)
+			piece = piece[:0]
 		}
 	}
-	var put int
-	err = s.update(ctx, nil, func(tx *bbolt.Tx) error {
-		put = 0
-		meta, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
-		if meta.Get(boltfile.SeededKey) != nil {
-			return errUnchanged
-		}
-		if k, _ := accounts.Cursor().First(); k == nil {
-			now := s.now()
-			for _, seed := range seeds {
-				acc, _ := store.Next(nil, seed.ID, seed.Draft, now)
-				if err := putAccount(accounts, acc); err != nil {
-					return err
-				}
-			}
-			put = len(seeds)
-		}
-		return meta.Put(boltfile.SeededKey, boltfile.Seal(boltfile.SeededKey, fmt.Append(nil, put)))
-	})
+	if err == nil && done >= 0 {
+		done, err = s.seedPiece(ctx, done, piece, true)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("bolt seed: %w", err)
 	}
-	return put, nil
+	return max(done-max(before, 0), 0), nil
+}
+
+// seedPiece puts the next accounts after the first so many, and notes how many that makes, for a call that goes on after
+// a kill. With the last ones the seeding is over. It returns how many are put, or -1 if nothing is to be put: the store
+// is seeded, or has accounts of its own.
+func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, last bool) (int, error) {
+	// in key order a large seeding is ten times faster
+	slices.SortFunc(piece, func(a, b store.Seeding) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	keys := make([][]byte, len(piece))
+	for i, seed := range piece {
+		keys[i] = []byte(seed.ID)
+	}
+	touch := inAccounts(func(t boltfile.Tree) error { return t.Each(keys, func(_, _ []byte) bool { return true }) })
+	var now int
+	err := s.submit(ctx, &write{touch: touch, weight: len(piece), apply: func(tx *bbolt.Tx) (err error) {
+		own, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
+		if now, err = seedState(own, accounts); err != nil {
+			return err
+		}
+		switch {
+		case now < 0 && own.Get(boltfile.SeededKey) == nil:
+			return putOwn(own, boltfile.SeededKey, "0")
+		case now < 0 || len(piece) == 0 && !last:
+			return errUnchanged
+		case now != done:
+			return errors.New("another call seeds the same store")
+		}
+		for _, seed := range piece {
+			s.committer.progress()
+			acc, _ := store.Next(nil, seed.ID, seed.Draft, s.now())
+			if err := putAccount(accounts, acc); err != nil {
+				return err
+			}
+		}
+		if now += len(piece); !last {
+			return putOwn(own, boltfile.SeedingKey, strconv.Itoa(now))
+		}
+		return errors.Join(own.Delete(boltfile.SeedingKey), putOwn(own, boltfile.SeededKey, strconv.Itoa(now)))
+	}})
+	if err != nil {
+		return 0, err // apply may still be at work
+	}
+	return now, nil
+}
+
+// seedState returns how many accounts an unfinished seeding put, or -1 if none is to be begun or finished.
+func seedState(own, accounts *bbolt.Bucket) (int, error) {
+	if own.Get(boltfile.SeededKey) != nil {
+		return -1, nil
+	}
+	if record := own.Get(boltfile.SeedingKey); record != nil {
+		content, err := ownRecord(boltfile.SeedingKey, record)
+		if err != nil {
+			return 0, err
+		}
+		return strconv.Atoi(string(content))
+	}
+	if k, _ := accounts.Cursor().First(); k != nil {
+		return -1, nil
+	}
+	return 0, nil
+}
+
+// putOwn puts a record of the service itself.
+func putOwn(own *bbolt.Bucket, key []byte, content string) error {
+	return own.Put(bytes.Clone(key), boltfile.Seal(key, []byte(content)))
 }
 
 func putAccount(b *bbolt.Bucket, acc store.Account) error {

@@ -21,6 +21,7 @@ var (
 
 	SentinelKey = []byte("sentinel") // SentinelText: never changes, read by health checks
 	SeededKey   = []byte("seeded")   // how many accounts Seed put, in decimal
+	SeedingKey  = []byte("seeding")  // how many it put so far, until SeededKey is there
 	IdentityKey = []byte("identity") // random text: which database this is
 	CopiesKey   = []byte("copies")   // newer copies beside the database, one a line
 

@@ -1,0 +1,70 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// endingAt is n accounts to seed, and calls end before it gives the one of this number.
+func endingAt(n, at int, end func()) iter.Seq[store.Seeding] {
+	return func(yield func(store.Seeding) bool) {
+		i := 0
+		for seed := range store.Fakes(n) {
+			if i == at {
+				end()
+			}
+			if i++; !yield(seed) {
+				return
+			}
+		}
+	}
+}
+
+func init() {
+	childProcesses["seed"] = func(args []string) {
+		n, _ := strconv.Atoi(args[1])
+		at, _ := strconv.Atoi(args[2])
+		s, err := Open(context.Background(), Options{Path: args[0]})
+		if err == nil {
+			_, err = s.Seed(context.Background(), endingAt(n, at, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }))
+		}
+		os.Stderr.WriteString(errors.Join(err, errors.New("it was not killed")).Error())
+	}
+}
+
+func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
+	const n = 3*seedPiece + 100
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	for _, at := range []int{0, seedPiece / 2, seedPiece + 1, seedPiece + 2, 3*seedPiece + 50} {
+		cmd := child("seed", path, strconv.Itoa(n), strconv.Itoa(at))
+		cmd.Stderr = os.Stderr
+		if cmd.Run(); cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("it ended with %v, want it killed", cmd.ProcessState)
+		}
+	}
+	s := openAt(t, path)
+	if got := len(all(t, s)); got != 3*seedPiece {
+		t.Errorf("%d accounts before the last start, want %d", got, 3*seedPiece)
+	}
+	for _, want := range []int{100, 0} {
+		if got, err := s.Seed(t.Context(), store.Fakes(n)); got != want || err != nil {
+			t.Errorf("Seed = %d, %v, want %d", got, err, want)
+		}
+		if accounts := all(t, s); len(accounts) != n {
+			t.Errorf("%d accounts, want %d", len(accounts), n)
+		}
+	}
+	storetest.Close(t, s)
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("%v, %v", report.Findings, err)
+	}
+}
