@@ -217,6 +217,40 @@ func (d *dbFile) garbleBranch() {
 	d.garblePage(uint64(branch))
 }
 
+// flipChild makes a branch page lead to another page. Every page stays valid by itself.
+func (d *dbFile) flipChild() {
+	d.t.Helper()
+	path := d.descend(d.accountsRoot(), d.far)
+	branch := path[len(path)-2]
+	for i := range branch.count {
+		if branch.element(i).child == path[len(path)-1].id {
+			d.flip(branch.at+int64(headerSize+i*elementSize+8), 0x08)
+		}
+	}
+}
+
+// flipFree makes the list of free pages name a page that is in use, or none.
+func (d *dbFile) flipFree() {
+	d.t.Helper()
+	list := d.page(d.newest().freelist)
+	if list.count == 0 {
+		d.t.Fatal("no page is free")
+	}
+	d.flip(list.at+headerSize+int64(list.count-1)*8, 0x04)
+}
+
+// flipIdentity damages the service's own record of which database this is.
+func (d *dbFile) flipIdentity() {
+	d.t.Helper()
+	const key = "identity\x01" // the record follows its key
+	at := int64(d.newest().root) * d.size
+	record := bytes.Index(d.read(at, int(d.size)), []byte(key))
+	if record < 0 {
+		d.t.Fatal("the root page has no identity")
+	}
+	d.flip(at+int64(record+len(key))+8, 0x01)
+}
+
 // renameBucket leaves the page of the bucket's name whole, and the bucket another.
 func (d *dbFile) renameBucket() {
 	d.t.Helper()

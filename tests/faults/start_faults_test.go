@@ -36,8 +36,10 @@ var refusedStarts = []startFault{
 	{name: "damaged in its older meta page, so that it does not say which one it was", harm: (*dbFile).garbleOlder},
 	{name: "damaged in the root page of the file", harm: (*dbFile).garbleRoot},
 	{name: "damaged in the root page of the accounts", harm: (*dbFile).garbleAccounts},
-	{name: "damaged in its freelist page", harm: (*dbFile).garbleFreelist},
+	{name: "damaged in its freelist page", serves: true, harm: (*dbFile).garbleFreelist},
 	{name: "damaged by one bit in its older meta page", serves: true, harm: (*dbFile).flipOlder},
+	{name: "damaged by one bit in its list of free pages", serves: true, harm: (*dbFile).flipFree},
+	{name: "damaged by one bit in the service's own record of its identity", serves: true, harm: (*dbFile).flipIdentity},
 	{name: "damaged by one bit in its newest meta page", harm: (*dbFile).flipNewest},
 	{
 		name: "without its bucket of accounts",
@@ -73,6 +75,12 @@ var refusedStarts = []startFault{
 	{name: "on a file system that is mounted read-only", do: mountReadOnly},
 	{name: "on a full file system", serves: true, do: mountFull},
 	{
+		name: "a bolt database without buckets",
+		do: func(t *testing.T, path string) {
+			remove(t, path)
+			edit(t, path, func(*bbolt.Tx) error { return nil })
+		},
+	}, {
 		name: "another program's bolt database",
 		do: func(t *testing.T, path string) {
 			remove(t, path)

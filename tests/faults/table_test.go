@@ -160,8 +160,9 @@ const outside = `
 
 A remount to read-only by hand is refused by the kernel (EBUSY) while the database is open for writing.
 
-A start does not read all of the file: a list of free pages that names a page in use is found by
-accountservice verify, not by the start.
+A write that a disk reports as done and loses leaves an older page in its place. It is found if the older page holds
+other keys, or no page of the tree. It is not found if it holds an older state of the same accounts:
+[bbolt.md](bbolt.md#lost-writes) says why.
 
 What a check itself can do wrong, such as to panic, to answer late or never, is made in the tests of internal/checks.
 `

@@ -225,4 +225,4 @@ func ReadFreelist(f io.ReaderAt, m Meta) (Header, error) {
 	return h, nil
 }
 
-var errFreelist = errors.New("its list of free pages is damaged; restore a backup")
+var errFreelist = errors.New("its list of free pages is damaged; a start writes it anew if all else is whole")
