@@ -11,9 +11,9 @@ const (
 	// MaxDepth is the most pages on a way from a root to a leaf. A tree of the largest file has less than a third of
 	// them; a longer way is damage.
 	MaxDepth = 64
-	// maxOverflow bounds the bytes that follow a page as part of it. The records of this service need less, and a
+	// MaxOverflow bounds the bytes that follow a page as part of it. The records of this service need less, and a
 	// damaged count must not claim memory.
-	maxOverflow = 1 << 20
+	MaxOverflow = 1 << 20
 )
 
 // ErrNoBucket: the snapshot has no bucket of the name.
@@ -39,7 +39,7 @@ func (s Snapshot) Page(id uint64) (Page, error) {
 	}
 	h := ParseHeader(b)
 	if more := int64(h.Overflow) * s.PageSize; h.ID == id && more > 0 {
-		if more > maxOverflow {
+		if more > MaxOverflow {
 			return Page{}, &Damage{id, fmt.Sprintf("its header says that %d pages follow as part of it", h.Overflow)}
 		}
 		b = append(b, make([]byte, more)...)

@@ -194,6 +194,14 @@ func TestHostileFileCostsLittleAndGetsAVerdict(t *testing.T) {
 			}
 			h.page(3, boltfile.LeafPage, 1, uint32((boltfile.HeaderSize+len(body)-1)/hostilePage), body)
 		}, "nested deeper than any are"},
+		"a leaf that a start need not read, with an overflow of 2^31": {huge, func(h *hostile) {
+			h.metas(3, 2, huge/hostilePage)
+			h.page(3, boltfile.LeafPage, 1, 0, leaf(isBucket, string(boltfile.AccountBucket), bucketAt(4)))
+			h.page(4, boltfile.BranchPage, 2, 0, branch(5, 6))
+			h.page(5, boltfile.LeafPage, 1, 0, leaf(0, strings.Repeat("\x00", 8), []byte("{}")))
+			h.page(6, boltfile.LeafPage, 0, 1<<31-9, nil)
+			h.freelist(0, 1<<60)
+		}, "pages follow as part of it"},
 		"a sparse file of 3 GiB": {sparse, func(h *hostile) {
 			h.metas(3, 2, sparse/hostilePage)
 			h.page(2, boltfile.FreelistPage, 0, 0, nil)

@@ -35,7 +35,7 @@ func CheckFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool)
 	}
 	wrong = &report.Findings[len(report.Findings)-1]
 	if !w.onlyList() {
-		return nil, fmt.Errorf("%s; export its accounts and import them into a new database, or restore a backup", wrong)
+		return nil, fmt.Errorf("%s; restore a backup, and keep this file: what can be read of it may be newer", wrong)
 	}
 	if write {
 		err = w.rewriteFreelist()

@@ -216,8 +216,9 @@ func (w *walker) overflow(leaf uint64) {
 		w.damage(leaf, err)
 		return
 	}
-	if h := boltfile.ParseHeader(b); h.ID != leaf || h.Flags != boltfile.LeafPage {
-		w.breach(at(leaf), "is no leaf page, as the others at its depth")
+	if h := boltfile.ParseHeader(b); h.ID != leaf || h.Flags != boltfile.LeafPage ||
+		int64(h.Overflow)*w.meta.PageSize > boltfile.MaxOverflow {
+		w.breach(at(leaf), "is no leaf page, as the others at its depth, or too long")
 	} else {
 		w.claimTree(at(leaf), next, uint64(h.Overflow))
 	}
