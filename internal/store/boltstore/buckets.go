@@ -41,7 +41,7 @@ func (h *handle) prepare(ctx context.Context, known string) (mended, err error) 
 	}
 	return damage, h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
-		h.remember(uint64(tx.ID()))
+		h.last.remember(h.file, uint64(tx.ID()))
 		h.id, err = identity(h.snapshot(tx))
 		return err
 	})
@@ -136,7 +136,7 @@ func (h *handle) update(change func(*bbolt.Tx) error) error {
 		return nil
 	}
 	if err == nil {
-		h.remember(h.committed.Add(1))
+		h.last.remember(h.file, h.committed.Add(1))
 	}
 	return err
 }

@@ -206,7 +206,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 		}
 	}
 	c.h.committed.Store(txid)
-	c.h.remember(txid)
+	c.h.last.remember(c.h.file, txid)
 	c.room.note(nil)
 	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); err != nil {

@@ -35,7 +35,7 @@ type handle struct {
 	id        string        // which database this is
 	committed atomic.Uint64 // the last transaction
 	begun     atomic.Uint64 // the last one whose commit began
-	last      atomic.Pointer[transaction]
+	last      lastTransaction
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
@@ -147,6 +147,12 @@ func errForeign(found, ours uint64) error {
 		"something else wrote into the open file", found, ours)
 }
 
+// snapshot is the database as tx sees it.
+func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
+	root := uint64(tx.Cursor().Bucket().Root())
+	return boltfile.Snapshot{File: h.file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx)}
+}
+
 // read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not
 // clean up after a panic: that would wait for locks that the panic may have left held.
 func (h *handle) read(f func(*bbolt.Tx) error) error {
@@ -248,7 +254,7 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	if last := h.committed.Load(); uint64(tx.ID()) != last+1 {
 		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
 	}
-	if _, err := h.snapshot(tx).Bucket(boltfile.MetaBucket); errors.Is(err, boltfile.ErrOtherRoot) || h.isOther(m) {
+	if _, err := h.snapshot(tx).Bucket(boltfile.MetaBucket); errors.Is(err, boltfile.ErrOtherRoot) || h.last.isOther(m) {
 		return nil, errors.Join(boltfile.ErrOtherRoot, tx.Rollback())
 	}
 	return tx, nil
@@ -264,7 +270,7 @@ func (h *handle) complete() (err error) {
 		if err == nil && (best.TxID < committed || best.TxID > max(h.begun.Load(), h.committed.Load())) {
 			err = errForeign(best.TxID, committed)
 		}
-		if err == nil && h.isOther(best) {
+		if err == nil && h.last.isOther(best) {
 			err = boltfile.ErrOtherRoot
 		}
 		if err == nil {

@@ -2,15 +2,22 @@ package boltstore
 
 import (
 	"math/rand/v2"
+	"os"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// transaction is what was read back after the last commit of this process, or at the start. A database that is written
-// over the open file can have the same transaction number, and the same page numbers too if it is a copy of this one.
-// Therefore each commit writes a random number into the root page, whose checksum is compared.
+// lastTransaction is what was read back after the last commit of this process, or at the start. A database that is
+// written over the open file can have the same transaction number, and the same page numbers too if it is a copy of this
+// one. Therefore each commit writes a random number into the root page, whose checksum is compared. It is unknown at
+// first, and while a commit is read back.
+type lastTransaction struct {
+	known atomic.Pointer[transaction]
+}
+
 type transaction struct {
 	meta    boltfile.Meta
 	rootSum uint64
@@ -24,33 +31,32 @@ func mark(tx *bbolt.Tx) error {
 	return nil
 }
 
-// remember reads back what the commit of transaction txid wrote. What can't be read is not compared.
-func (h *handle) remember(txid uint64) {
-	h.last.Store(nil)
-	m, _ := boltfile.InspectFile(h.file)
+// remember reads back what the commit of transaction txid wrote into f. What can't be read is not compared.
+func (l *lastTransaction) remember(f *os.File, txid uint64) {
+	l.known.Store(nil)
+	m, _ := boltfile.InspectFile(f)
 	if m.TxID != txid || txid == 0 {
 		return
 	}
-	if root, err := m.Snapshot(h.file).Page(m.Root); err == nil {
-		h.last.Store(&transaction{m, root.Sum()})
+	if root, err := m.Snapshot(f).Page(m.Root); err == nil {
+		l.known.Store(&transaction{m, root.Sum()})
 	}
 }
 
 // isOther reports whether m has the number of the last transaction and is not its meta page.
-func (h *handle) isOther(m boltfile.Meta) bool {
-	last := h.last.Load()
+func (l *lastTransaction) isOther(m boltfile.Meta) bool {
+	last := l.known.Load()
 	return last != nil && last.meta.TxID == m.TxID && last.meta != m
 }
 
-// snapshot is the database as tx sees it.
-func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
-	s := boltfile.Snapshot{File: h.file, PageSize: h.pageSize, Root: uint64(tx.Cursor().Bucket().Root())}
+// rootSum is the checksum of the root page that tx reads, or 0 if it is unknown.
+func (l *lastTransaction) rootSum(tx *bbolt.Tx) uint64 {
 	id := uint64(tx.ID())
 	if tx.Writable() { // it reads what the one before wrote
 		id--
 	}
-	if last := h.last.Load(); last != nil && last.meta.TxID == id {
-		s.RootSum = last.rootSum
+	if last := l.known.Load(); last != nil && last.meta.TxID == id {
+		return last.rootSum
 	}
-	return s
+	return 0
 }

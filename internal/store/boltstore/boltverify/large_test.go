@@ -40,7 +40,7 @@ func TestSoundFileOf3GiBIsIntact(t *testing.T) {
 	if err != nil || !report.Intact || report.Size <= 3<<30 || report.FreePages < 3<<30/m.PageSize-9 {
 		t.Errorf("%+v, %v; want an intact file", report, err)
 	}
-	if mended, err := CheckFreelist(t.Context(), f, must(boltfile.InspectFile(f))); mended != nil || err != nil {
+	if mended, err := CheckFreelist(t.Context(), f, must(boltfile.InspectFile(f)), false); mended != nil || err != nil {
 		t.Errorf("CheckFreelist = %v, %v", mended, err)
 	}
 }
