@@ -187,11 +187,10 @@ func (d *dbFile) flipCount() {
 	d.flip(r.page+10, byte(r.count&-r.count))
 }
 
-// garbleBranch damages the page between the root and the leaf of the account far: of those with its first key or one
-// before it, the last.
-func (d *dbFile) garbleBranch() {
+// branch is the page between the root and the leaf of the account far: of those with its first key or one before it, the
+// last.
+func (d *dbFile) branch() (branch int64) {
 	d.t.Helper()
-	var branch int64
 	d.view(func(tx *bbolt.Tx, accounts *bbolt.Bucket) {
 		last := ""
 		for id := 2; ; id++ {
@@ -214,29 +213,33 @@ func (d *dbFile) garbleBranch() {
 	if branch == 0 {
 		d.t.Fatal("the tree has fewer than three levels")
 	}
-	d.garblePage(uint64(branch))
+	return branch
 }
+
+func (d *dbFile) garbleBranch() { d.t.Helper(); d.garblePage(uint64(d.branch())) }
 
 // flipChild makes a branch page lead to another page. Every page stays valid by itself.
 func (d *dbFile) flipChild() {
 	d.t.Helper()
-	path := d.descend(d.accountsRoot(), d.far)
-	branch := path[len(path)-2]
-	for i := range branch.count {
-		if branch.element(i).child == path[len(path)-1].id {
-			d.flip(branch.at+int64(headerSize+i*elementSize+8), 0x08)
+	leaf, branch := d.record().page/d.size, d.branch()*d.size
+	for at := branch + headerSize + 8; at < branch+d.size; at += 16 { // the child of each element
+		if int64(binary.NativeEndian.Uint64(d.read(at, 8))) == leaf {
+			d.flip(at, 0x08)
+			return
 		}
 	}
+	d.t.Fatalf("no element of page %d leads to page %d", branch/d.size, leaf)
 }
 
 // flipFree makes the list of free pages name a page that is in use, or none.
 func (d *dbFile) flipFree() {
 	d.t.Helper()
-	list := d.page(d.newest().freelist)
-	if list.count == 0 {
+	at := int64(d.newest().freelist) * d.size
+	count := int64(binary.NativeEndian.Uint16(d.read(at+10, 2)))
+	if count == 0 {
 		d.t.Fatal("no page is free")
 	}
-	d.flip(list.at+headerSize+int64(list.count-1)*8, 0x04)
+	d.flip(at+headerSize+(count-1)*8, 0x04)
 }
 
 // flipIdentity damages the service's own record of which database this is.
