@@ -79,7 +79,9 @@ func ownRecords(snap boltfile.Snapshot) error {
 		if bytes.Equal(k, boltfile.SentinelKey) || bytes.Equal(k, boltfile.IdentityKey) {
 			found++
 		}
-		_, damage = ownRecord(k, v)
+		if !bytes.Equal(k, boltfile.CopiesKey) { // that one is made anew by its reader
+			_, damage = ownRecord(k, v)
+		}
 		return damage == nil
 	})
 	if err == nil && damage == nil && found < 2 {
@@ -101,7 +103,7 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 		own := tx.Bucket(boltfile.MetaBucket)
 		var bad [][]byte
 		own.ForEach(func(k, v []byte) error {
-			if _, err := ownRecord(k, v); err != nil {
+			if _, err := ownRecord(k, v); err != nil && !bytes.Equal(k, boltfile.CopiesKey) {
 				bad = append(bad, bytes.Clone(k))
 			}
 			return nil
@@ -130,6 +132,7 @@ func (h *handle) rewriteMeta() error { return h.update(makeBuckets) }
 
 // update commits a change of a start. On a full disk that is for a later one.
 func (h *handle) update(change func(*bbolt.Tx) error) error {
+	h.begun.Store(h.committed.Load() + 1)
 	err := h.db.Update(change)
 	if noSpace(err) {
 		h.stale = true

@@ -227,7 +227,7 @@ func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
 	if !strings.Contains(err.Error(), fmt.Sprintf("page %d ", page)) {
 		t.Errorf("CheckRecords = %v, want page %d", err, page)
 	}
-	for _, acc := range store.Fakes(3000) {
+	for acc := range store.Fakes(3000) {
 		_, err := s.Get(t.Context(), acc.ID)
 		if lost := slices.Contains(keys, string(acc.ID)); errors.Is(err, store.ErrUnavailable) != lost || !lost && err != nil {
 			t.Fatalf("Get %s = %v, want it unavailable: %v", acc.ID, err, lost)
