@@ -107,7 +107,9 @@ func (s *scene) watchStopped() {
 		s.bad("still unhealthy %s after it went on: %v", bound, err)
 	}
 	s.row.words += fmt.Sprintf("; 200 within %s after it went on", rounded(time.Since(continued)))
-	s.load.forget(everything) // a request that was under way took as long as the process was stopped
+	// a request that was under way took as long as the process was stopped
+	harness.Until(10*time.Second, func() bool { return s.load.reading.Load() == 0 })
+	s.load.forget(everything)
 	s.load.quiet.Store(false)
 	s.load.deaf.Store(false)
 }
