@@ -16,7 +16,7 @@ func (h *handle) prepare() error {
 	h.pageSize = int64(h.db.Info().PageSize)
 	var ours bool
 	err := h.db.View(func(tx *bbolt.Tx) (err error) {
-		ours, err = isOurs(tx, h.snapshot(tx))
+		ours, err = isOurs(tx, h.snapshot(tx, h.file))
 		return err
 	})
 	if err == nil && !ours {
@@ -27,7 +27,7 @@ func (h *handle) prepare() error {
 	}
 	return h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
-		h.id, err = identity(h.snapshot(tx))
+		h.id, err = identity(h.snapshot(tx, h.file))
 		return err
 	})
 }
