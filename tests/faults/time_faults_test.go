@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -157,10 +156,7 @@ func (s *scene) watchExhausted() {
 // watchStarved burns the CPU beside the service at a higher priority and counts
 // what Docker would count: probes that fail in a row.
 func (s *scene) watchStarved() {
-	span := 20 * time.Second
-	if os.Getenv("FAULT_TABLE_LONG") == "1" {
-		span = 2 * time.Minute
-	}
+	span := longSpan()
 	defer burn(s.T, 4*runtime.NumCPU(), -10)()
 	inRow, most, probes, failed := 0, 0, 0, 0
 	slowest := time.Duration(0)

@@ -100,10 +100,10 @@ func (s *Store) walkRecords() error {
 // CheckLatency fails when the disk took longer than Options.SlowAfter to answer within the last minute, or does not
 // answer the read of some pages. A tenth of that is a warning. It asks nothing of the disk.
 func (s *Store) CheckLatency(context.Context) error {
-	hung, longest := s.reads.held()
-	if hung > 0 {
+	held, longest := s.reads.held()
+	if held > 0 {
 		return fmt.Errorf("the disk has not answered %d reads, the first for %s; what is on these pages cannot be served",
-			hung, rounded(longest))
+			held, rounded(longest))
 	}
 	longest = max(longest, s.latency.slowest(), s.check.waiting(), s.walk.waiting(), s.committer.waiting())
 	slow := fmt.Errorf("the disk is slow: it took up to %s to answer within the last minute", rounded(longest))

@@ -10,8 +10,8 @@ import (
 )
 
 // pageReads has each page read by one request at a time. The others that want it wait for that answer, and leave with
-// their context. So a page that the disk does not answer holds one thread, however many requests want it, and once it
-// is known to hang, nobody waits for it.
+// their context. So a page that the disk does not answer holds one thread, however many requests want it, and after
+// half of hungAfter nobody waits for it any more, so that the requests for other pages find a place.
 //
 // A shared page is the right one for all: a read keeps its transaction open until the disk answers, and a page that
 // two open transactions can reach does not change.
@@ -75,7 +75,7 @@ func (r *pageReads) await(ctx context.Context, now *pageRead, off int64) error {
 	defer look.Stop()
 	for {
 		waiting := r.clock.Now() - now.since
-		if waiting > r.hungAfter {
+		if waiting > r.hungAfter/2 {
 			return fmt.Errorf("the disk has not answered the read at byte %d for %s", off, rounded(waiting))
 		}
 		select {
@@ -88,18 +88,18 @@ func (r *pageReads) await(ctx context.Context, now *pageRead, off int64) error {
 	}
 }
 
-// held returns how many reads are under way that the disk does not answer, and for how long any read has been.
-func (r *pageReads) held() (hung int, longest time.Duration) {
+// held returns how many reads are under way that nobody waits for any more, and for how long any read has been.
+func (r *pageReads) held() (held int, longest time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, now := range r.under {
 		waiting := r.clock.Now() - now.since
 		longest = max(longest, waiting)
-		if waiting > r.hungAfter {
-			hung++
+		if waiting > r.hungAfter/2 {
+			held++
 		}
 	}
-	return hung, longest
+	return held, longest
 }
 
 // sharedFile is a file read by one request.

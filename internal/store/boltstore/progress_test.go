@@ -171,19 +171,19 @@ func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
 		synctest.Wait()
 		for range 100 {
 			all.Go(func() {
-				if _, err := read(2, 5*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := read(2, 4*time.Second); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("a reader that waits = %v, want its deadline", err)
 				}
 			})
 		}
-		time.Sleep(6 * time.Second) // of the bubble
+		time.Sleep(4500 * time.Millisecond) // of the bubble
 		right(1, time.Second)
-		if hung, longest := r.held(); hung != 0 || longest < 5*time.Second {
-			t.Errorf("%d hung, for %s, want none yet", hung, longest)
+		if held, longest := r.held(); held != 0 || longest < 4*time.Second {
+			t.Errorf("%d held, for %s, want none yet", held, longest)
 		}
-		time.Sleep(5 * time.Second)
-		if hung, _ := r.held(); hung != 1 {
-			t.Errorf("%d hung, want 1", hung)
+		time.Sleep(time.Second)
+		if held, _ := r.held(); held != 1 {
+			t.Errorf("%d held, want 1", held)
 		}
 		began := time.Now()
 		if _, err := read(2, time.Hour); err == nil || time.Since(began) != 0 {
@@ -192,8 +192,8 @@ func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
 		close(file.release)
 		all.Wait()
 		right(2, time.Second)
-		if hung, _ := r.held(); hung != 0 || file.reads[2] != 2 {
-			t.Errorf("%d hung, %d reads, want none and 2", hung, file.reads[2])
+		if held, _ := r.held(); held != 0 || file.reads[2] != 2 {
+			t.Errorf("%d held, %d reads, want none and 2", held, file.reads[2])
 		}
 	})
 }
