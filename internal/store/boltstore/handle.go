@@ -124,11 +124,11 @@ func (h *handle) reopen() error {
 			return errReading
 		}
 	}
-	if err := h.old.db.Close(); err != nil {
+	if err := h.old.db.Close(); err != nil && !errors.Is(err, syscall.EINTR) { // of the unlocking: it is closed
 		return err
 	}
 	h.old = nil
-	return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	return uninterrupted(func() error { return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
 }
 
 // maxReopen is how long reopen waits for reads: a short read takes less, and a write can be refused.
@@ -141,7 +141,11 @@ func (h *handle) close() error {
 	if h.old != nil {
 		err = h.old.db.Close()
 	}
-	return errors.Join(err, h.db.Close(), h.file.Close())
+	err = errors.Join(err, h.db.Close())
+	if errors.Is(err, syscall.EINTR) { // of the unlocking: the files are closed, which unlocks them too
+		err = nil
+	}
+	return errors.Join(err, h.file.Close())
 }
 
 // errForeign says that the file's last transaction is not ours.
