@@ -78,7 +78,7 @@ func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *p
 	c := &committer{h: h, latch: l, rescue: r, now: now, progress: progress{latency: reads.latency},
 		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
-	h.wrote = c.answered
+	h.writing, h.wrote = c.begin, c.answered // the time before the first write is not the disk's
 	c.lastCommit.Store(new(time.Now()))
 	return c
 }
@@ -198,6 +198,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 			}
 		}
 		results[i] = w.apply(tx)
+		c.begin() // what apply took is not the disk's
 		changed = changed || results[i] == nil
 	}
 	if !changed {

@@ -34,7 +34,9 @@ type handle struct {
 	// Only a start and the committer use it.
 	stale bool
 
-	wrote func() // called after each write and flush of a commit
+	// writing is called before the first write of a commit, and wrote after each write and flush.
+	writing, wrote func()
+	inCommit       bool // after its first write
 
 	pageSize  int64
 	id        string        // which database this is
@@ -44,7 +46,7 @@ type handle struct {
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
-	h := &handle{openFile: openFile{path: path, file: f}, current: current{reads: new(atomic.Int64)}, wrote: func() {}}
+	h := &handle{openFile: openFile{path: path, file: f}, current: current{reads: new(atomic.Int64)}}
 	err := guard(func() (err error) {
 		if h.db, err = h.openDB(); err != nil {
 			return err
@@ -262,7 +264,7 @@ func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
 // signal interrupts it. One that interrupts an earlier flush is an error, and the transaction has changed nothing.
 func (h *handle) commit(tx *bbolt.Tx) error {
 	noSync := h.db.NoSync
-	defer func() { h.db.NoSync = noSync }()
+	defer func() { h.db.NoSync, h.inCommit = noSync, false }()
 	err := tx.Commit()
 	if err == nil && !noSync {
 		err = boltfile.Sync(h.file)
@@ -282,7 +284,12 @@ func (h *handle) hookWrites(db *bbolt.DB) error {
 	writeAt := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
 	plain = *writeAt
 	*writeAt = func(b []byte, off int64) (int, error) {
-		h.wrote() // or flushed
+		if h.inCommit {
+			h.wrote() // or flushed
+		} else {
+			h.writing()
+			h.inCommit = true
+		}
 		n, err := plain(b, off)
 		h.wrote()
 		if off < 2*h.pageSize {

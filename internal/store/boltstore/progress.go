@@ -64,6 +64,7 @@ type progress struct {
 	since atomic.Int64 // of the clock: when the disk last answered, or the work began; 0 without work
 }
 
+// begin notes that work begins now, or goes on: what came before was not the disk's time.
 func (p *progress) begin() { p.since.Store(int64(p.clock.Now())) }
 
 // answered notes that the disk answered just now, if work is under way.
