@@ -195,7 +195,7 @@ func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 
 func mountOptions() *fs.Options {
 	return &fs.Options{MountOptions: fuse.MountOptions{
-		DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults", MaxBackground: 256, MaxReadAhead: 1,
+		DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults", MaxBackground: 256,
 	}}
 }
 

@@ -4,6 +4,8 @@ package faults
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // remoteNode is a file or folder in a FUSE file system of this process that
@@ -38,7 +41,13 @@ func newRemote(t *testing.T, dir string) *medium {
 	root := &fs.LoopbackRoot{Path: below, Dev: uint64(st.Dev)}
 	node := &remoteNode{&fs.LoopbackNode{RootData: root}, newMedium()}
 	root.RootNode = node
-	mountFor(t, dir, node, mountOptions(), node.medium)
+	options := mountOptions()
+	options.ExplicitDataCacheControl = true // the kernel would wait for a page that hangs, to drop it, at each stat
+	mountFor(t, dir, node, options, node.medium)
+	// nothing is read ahead: a page that hangs holds up no other
+	harness.Must(t, syscall.Stat(dir, &st))
+	readAhead := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
+	harness.Must(t, os.WriteFile(readAhead, []byte("0"), 0))
 	return node.medium
 }
 
@@ -51,7 +60,7 @@ func (n *remoteNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uin
 	if errno != 0 {
 		return nil, 0, errno
 	}
-	return &remoteFile{f.(*fs.LoopbackFile), n.medium, flags&syscall.O_DIRECT != 0}, out, 0
+	return &remoteFile{f.(*fs.LoopbackFile), n.medium, flags&syscall.O_DIRECT != 0}, out | fuse.FOPEN_KEEP_CACHE, 0
 }
 
 // PassthroughFd keeps the kernel from going past this process.

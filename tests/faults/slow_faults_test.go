@@ -152,8 +152,9 @@ func (s *scene) readBesideHungPages() {
 		if n%10 == 0 {
 			id, want = s.farAccounts()[n/10%2], 503
 		}
-		if code, _, err := s.load.send("GET", s.load.url+"/accounts/"+id, ""); err != nil || code != want {
+		if code, answer, err := s.load.send("GET", s.load.url+"/accounts/"+id, ""); err != nil || code != want {
 			wrong++
+			s.Logf("GET %s = %d %s %v, want %d", id, code, answer, err, want)
 		}
 	}
 	if took := time.Since(began); wrong > 0 || took > 2*time.Second {
