@@ -117,9 +117,8 @@ func (s *scene) hangTwoPages() {
 	s.load.still() // a page that is written has another place
 	d := openFile(s.T, s.path)
 	var hung []int64
-	for _, id := range s.farAccounts() {
-		path := d.descend(d.accountsRoot(), id)
-		hung = append(hung, path[len(path)-1].at)
+	for _, d.far = range s.farAccounts() {
+		hung = append(hung, d.record().page)
 	}
 	var ill sickness = func(m *medium, r request) syscall.Errno {
 		for _, page := range hung {
