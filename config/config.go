@@ -91,6 +91,8 @@ type Check struct {
 // BoltCheck is the check of the database file.
 type BoltCheck struct {
 	Check       `on_failure:"restart unroute degrade"`
+	SlowAfter   time.Duration `default:"3s" min:"500ms" max:"10m"`
+	HungAfter   time.Duration `default:"10s" min:"1s" max:"10m"`
 	WriteCanary bool
 }
 
@@ -131,5 +133,5 @@ func withDependencies(names ...string) (c Config) {
 // reservedChecks are the names of checks that have no section in Checks, of this version or a later one. No dependency
 // can have such a name or that of a section of Checks.
 var reservedChecks = []string{
-	"auth", "backup", "drain", "log", "maintenance", "postgres", "stale", "starting", "store", "tls", "volume",
+	"auth", "backup", "drain", "latency", "log", "maintenance", "postgres", "stale", "starting", "store", "tls", "volume",
 }

@@ -35,6 +35,8 @@ func (l *loader) validate(c Config) {
 	v.fits("http", c.HTTP.ReadHeaderTimeout <= c.HTTP.ReadTimeout, "%s must be at most %s",
 		"http.read_header_timeout", "http.read_timeout")
 	v.adminIsApart(c.Admin, c.HTTP)
+	v.fits("checks.bolt", c.Checks.Bolt.SlowAfter < c.Checks.Bolt.HungAfter, "%s must be below %s",
+		"checks.bolt.slow_after", "checks.bolt.hung_after")
 	for _, r := range rows {
 		if section, scheduled := strings.CutSuffix(r.key, ".stale_after"); scheduled {
 			v.schedule(section)

@@ -26,6 +26,9 @@ func openBolt(ctx context.Context, cfg config.Config, waiting func(reason string
 	}
 	opts := boltOptions(bolt, log)
 	opts.Waiting = waiting
+	opts.SlowAfter, opts.HungAfter = cfg.Checks.Bolt.SlowAfter, cfg.Checks.Bolt.HungAfter
+	opts.CheckTimeout = min(cfg.Checks.Bolt.Timeout, cfg.Checks.Records.Timeout)
+	opts.WriteCanary = cfg.Checks.Bolt.WriteCanary
 	accounts, err := boltstore.Open(ctx, opts)
 	if err != nil {
 		return backend{}, err
@@ -75,22 +78,14 @@ func inUse(err error) error {
 // boltChecks are the checks of the open file and of the folder that it is in.
 func boltChecks(accounts *boltstore.Store, folder string, cfg config.Config) []checks.Check {
 	all := cfg.Checks
-	ask := accounts.Check
-	if all.Bolt.WriteCanary {
-		ask = func(ctx context.Context) error {
-			if err := accounts.Check(ctx); err != nil {
-				return err
-			}
-			return accounts.CheckWrite(ctx)
-		}
-	}
 	free := checks.Disk(folder, int64(all.Disk.MinFree))
 	list := []checks.Check{
-		newCheck("bolt", all.Bolt.Check, ask),
+		newCheck("bolt", all.Bolt.Check, accounts.Check),
 		newCheck("records", all.Records, accounts.CheckRecords),
 		newCheck("disk", all.Disk.Check, func(ctx context.Context) error {
 			return errors.Join(accounts.CheckWritable(ctx), free(ctx))
 		}),
+		ownCheck("latency", all, accounts.CheckLatency),
 	}
 	if cfg.Store.Bolt.Volume != "ignore" {
 		list = append(list, ownCheck("volume", all, checks.Volume(folder)))

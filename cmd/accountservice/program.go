@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/mattn/go-isatty"
@@ -95,4 +98,18 @@ func limitMemory() string {
 		return "none (the container has no memory limit)"
 	}
 	return fmt.Sprintf("%d bytes (nine tenths of the container's limit)", limit)
+}
+
+// enoughThreads is how many threads the service may come to need. Go ends a process that gets none.
+const enoughThreads = 64
+
+// tooFewThreads returns the container's limit of threads if it is lower than enoughThreads.
+func tooFewThreads(cgroups string) (limit int, few bool) {
+	for _, file := range []string{"pids.max", "pids/pids.max"} { // of cgroup v2 and v1; "max" is no limit
+		text, _ := os.ReadFile(filepath.Join(cgroups, file))
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && n < enoughThreads {
+			return n, true
+		}
+	}
+	return 0, false
 }

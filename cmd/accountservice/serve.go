@@ -27,6 +27,10 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	memory := limitMemory()
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
 		"memory_limit", memory)
+	if limit, few := tooFewThreads("/sys/fs/cgroup"); few {
+		log.Warn("the container may have too few threads, and a process that gets none ends: raise its limit of pids",
+			"limit", limit, "enough", enoughThreads)
+	}
 	metrics, live := newRegistry(lines), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
 	api, err := newAPI(ctx, cfg.HTTP, live, metrics, log)

@@ -63,6 +63,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		"bolt":    {cfg.Checks.Bolt.Check, "", "were put back at the path"},
 		"records": {cfg.Checks.Records, "", "skipped, because it has failed"},
 		"disk":    {cfg.Checks.Disk.Check, folder + " has ", "less than 1073741824.0 MiB"},
+		"latency": {settings(6, "degrade"), "", ""},
 		"volume":  {settings(6, "degrade"), volume, volume},
 		"users":   {cfg.Checks.Dependencies["users"].Check, "404", "404"},
 		"rates":   {cfg.Checks.Dependencies["rates"].Check, "404", "404"},

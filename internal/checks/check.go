@@ -4,6 +4,7 @@
 package checks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -105,11 +106,12 @@ func (c Check) expired(r result, now time.Time) result {
 }
 
 // resumed returns what r is worth after the process stood still until at. A success that was to be renewed before
-// then does not count any more.
+// then does not count any more, and neither does it with the first failure after it.
 func (c Check) resumed(r result, at time.Time) result {
-	due := r.finished.Add(c.Interval + c.Timeout)
+	due := r.lastSuccess.Add(c.Interval + c.Timeout)
 	if c.OnFailure != Degrade && r.counts() == OK && due.Before(at) {
-		r.stale, r.failure = true, "stale: this process stood still, and has not asked since"
+		r.stale = true
+		r.failure = cmp.Or(r.failure, "stale: this process stood still, and has not asked since")
 	}
 	return r
 }

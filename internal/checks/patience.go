@@ -3,6 +3,8 @@ package checks
 import (
 	"context"
 	"time"
+
+	"accountservice/internal/awake"
 )
 
 const (
@@ -14,8 +16,7 @@ const (
 )
 
 // patience is the context of one run. It ends at the timeout, but time in which this process gets no CPU does not
-// count, so that a busy machine does not look like a disk that hangs. The time is counted in turns, and a turn that
-// took twice its length is not counted. There is no Deadline: package net would hold sockets to it by the wall clock.
+// count. There is no Deadline: package net would hold sockets to it by the wall clock.
 type patience struct {
 	context.Context // of the prober
 	timeout, most   time.Duration
@@ -56,20 +57,16 @@ func (p *patience) end(err error) {
 
 // await waits for the run's answer. When the time is up or the prober stops, it ends the context and reports false.
 func (p *patience) await(answer <-chan error) (err error, answered bool) {
-	began := time.Now()
-	for left := p.timeout; left > 0 && time.Since(began) < p.most; {
-		turn := min(max(p.timeout/20, minTurn), maxTurn, max(left, time.Millisecond))
-		asked := time.Now()
+	began, turn := time.Now(), min(max(p.timeout/20, minTurn), maxTurn)
+	clock := awake.NewClock(turn)
+	for end := clock.Now() + p.timeout; clock.Now() < end && time.Since(began) < p.most; clock.Tick() {
 		select {
 		case err := <-answer:
 			return err, true
 		case <-p.Context.Done():
 			p.end(p.Context.Err())
 			return nil, false
-		case <-time.After(turn):
-		}
-		if time.Since(asked) < 2*turn {
-			left -= turn
+		case <-time.After(min(turn, max(end-clock.Now(), time.Millisecond))):
 		}
 	}
 	p.end(context.DeadlineExceeded)

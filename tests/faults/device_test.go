@@ -5,8 +5,10 @@ package faults
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -19,18 +21,35 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// device is a file in a FUSE file system of this process, made to stand under a loop device: a disk that fails or hangs
-// when it is told to. It dies with this process, and what hangs in it then ends with an I/O error.
-type device struct {
-	fs.Inode
-	image *os.File
-
+// medium is what holds a place: it fails, hangs or is slow when it is told to.
+// It dies with this process, and what hangs in it then ends with an I/O error.
+type medium struct {
 	ill   atomic.Pointer[sickness]
 	well  context.Context // ends when it is cured
 	cured context.CancelFunc
 }
 
-// operation is a kind of request to the device.
+func newMedium() *medium {
+	m := &medium{}
+	m.well, m.cured = context.WithCancel(context.Background())
+	return m
+}
+
+// cure ends whatever is wrong with the medium, for good.
+func (m *medium) cure() {
+	m.ill.Store(nil)
+	m.cured()
+}
+
+// suffer is what a request meets now.
+func (m *medium) suffer(r request) syscall.Errno {
+	if ill := m.ill.Load(); ill != nil {
+		return (*ill)(m, r)
+	}
+	return 0
+}
+
+// operation is a kind of request.
 type operation int
 
 const (
@@ -39,26 +58,35 @@ const (
 	flushes // fsync
 )
 
-// sickness is what a request meets. data is what it writes, or what it would read.
-type sickness func(d *device, op operation, data []byte) syscall.Errno
+// request is one to a medium.
+type request struct {
+	op     operation
+	off    int64
+	data   []byte // what it writes, or would read from a device
+	size   int    // of a read, in a folder
+	direct bool   // by O_DIRECT, in a folder
+}
+
+// sickness is what a request meets.
+type sickness func(m *medium, r request) syscall.Errno
 
 // failing makes all requests of a kind fail.
 func failing(ill operation) sickness {
-	return func(_ *device, op operation, _ []byte) syscall.Errno { return failIf(op == ill) }
+	return func(_ *medium, r request) syscall.Errno { return failIf(r.op == ill) }
 }
 
 // failingOnce makes the nth write fail of those that count.
 func failingOnce(n int32, counts func(data []byte) bool) sickness {
 	var seen atomic.Int32
-	return func(_ *device, op operation, data []byte) syscall.Errno {
-		return failIf(op == writes && counts(data) && seen.Add(1) == n)
+	return func(_ *medium, r request) syscall.Errno {
+		return failIf(r.op == writes && counts(r.data) && seen.Add(1) == n)
 	}
 }
 
 // unreadable makes reads fail of what has this text.
 func unreadable(text string) sickness {
-	return func(_ *device, op operation, data []byte) syscall.Errno {
-		return failIf(op == reads && bytes.Contains(data, []byte(text)))
+	return func(_ *medium, r request) syscall.Errno {
+		return failIf(r.op == reads && bytes.Contains(r.data, []byte(text)))
 	}
 }
 
@@ -69,34 +97,36 @@ func failIf(fails bool) syscall.Errno {
 	return 0
 }
 
-// hanging makes all requests of a kind wait until the device is cured.
+// hanging makes all requests of a kind wait until the medium is cured.
 func hanging(ill operation) sickness {
-	return func(d *device, op operation, _ []byte) syscall.Errno {
-		if op == ill {
-			<-d.well.Done()
+	return func(m *medium, r request) syscall.Errno {
+		if r.op == ill {
+			<-m.well.Done()
 		}
 		return 0
 	}
 }
 
-// slow makes all requests take longer.
-func slow(*device, operation, []byte) syscall.Errno {
-	<-time.After(50 * time.Millisecond)
-	return 0
-}
-
-// cure ends whatever is wrong with the device, for good.
-func (d *device) cure() {
-	d.ill.Store(nil)
-	d.cured()
-}
-
-// suffer is what a request meets now.
-func (d *device) suffer(op operation, data []byte) syscall.Errno {
-	if ill := d.ill.Load(); ill != nil {
-		return (*ill)(d, op, data)
+// taking makes one request of n take a time between these two longer, of all
+// kinds, or of those that are given.
+func taking(least, most time.Duration, n int, kinds ...operation) sickness {
+	return func(m *medium, r request) syscall.Errno {
+		if rand.IntN(n) == 0 && (len(kinds) == 0 || slices.Contains(kinds, r.op)) {
+			select {
+			case <-time.After(least + rand.N(most-least+1)):
+			case <-m.well.Done():
+			}
+		}
+		return 0
 	}
-	return 0
+}
+
+// device is a file in a FUSE file system of this process, made to stand under a
+// loop device.
+type device struct {
+	fs.Inode
+	*medium
+	image *os.File
 }
 
 func (d *device) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -119,7 +149,7 @@ func (d *device) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.E
 
 func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	n, err := d.image.ReadAt(dest, off)
-	if errno := d.suffer(reads, dest[:n]); errno != 0 {
+	if errno := d.suffer(request{op: reads, off: off, data: dest[:n]}); errno != 0 {
 		return nil, errno
 	}
 	if n == 0 && err != nil {
@@ -129,7 +159,7 @@ func (d *device) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64
 }
 
 func (d *device) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
-	if errno := d.suffer(writes, data); errno != 0 {
+	if errno := d.suffer(request{op: writes, off: off, data: data}); errno != 0 {
 		return 0, errno
 	}
 	n, err := d.image.WriteAt(data, off)
@@ -137,17 +167,11 @@ func (d *device) Write(_ context.Context, _ fs.FileHandle, data []byte, off int6
 }
 
 func (d *device) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	return d.suffer(flushes, nil)
+	return d.suffer(request{op: flushes})
 }
 
 // deviceName is the folder that a device is mounted on.
 const deviceName = "device"
-
-func wellDevice() *device {
-	d := new(device)
-	d.well, d.cured = context.WithCancel(context.Background())
-	return d
-}
 
 // newDevice mounts a device on a fresh sparse image below dir. file is its path.
 func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
@@ -159,26 +183,35 @@ func newDevice(t *testing.T, dir string, size int64) (d *device, file string) {
 	mount := filepath.Join(dir, deviceName)
 	harness.Must(t, os.Mkdir(mount, 0o755))
 
-	d = wellDevice()
-	d.image = image
+	d = &device{medium: newMedium(), image: image}
 	root := &fs.Inode{}
-	options := &fs.Options{MountOptions: fuse.MountOptions{
-		DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults", MaxBackground: 256,
-	}}
+	options := mountOptions()
 	options.OnAdd = func(ctx context.Context) {
 		root.AddChild("disk", root.NewPersistentInode(ctx, d, fs.StableAttr{Mode: syscall.S_IFREG}), false)
 	}
-	server, err := mountAlone(mount, root, options)
+	mountFor(t, mount, root, options, d.medium)
+	return d, filepath.Join(mount, "disk")
+}
+
+func mountOptions() *fs.Options {
+	return &fs.Options{MountOptions: fuse.MountOptions{
+		DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults", MaxBackground: 256,
+	}}
+}
+
+// mountFor mounts a file system until the test ends.
+func mountFor(t *testing.T, dir string, root fs.InodeEmbedder, options *fs.Options, m *medium) {
+	t.Helper()
+	server, err := mountAlone(dir, root, options)
 	if err != nil { // there is no usable /dev/fuse, or no right to mount
 		skip(t, "FUSE cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
-		d.cure()
+		m.cure()
 		if err := server.Unmount(); err != nil {
-			detach(mount)
+			detach(dir)
 		}
 	})
-	return d, filepath.Join(mount, "disk")
 }
 
 // mountAlone mounts while no process is started: one that inherited the

@@ -113,7 +113,7 @@ func isMeta(data []byte) bool {
 }
 
 // hangs is what a row wants whose disk does not answer.
-var hangs = want{stuck: true, slowBack: 8 * time.Second}
+var hangs = want{within: hungBound, stuck: true, slowBack: 8 * time.Second}
 
 // hangFaults are disks that do not answer, or late.
 var hangFaults = []fault{
@@ -129,12 +129,6 @@ var hangFaults = []fault{
 	{name: "device: reads hang, caches warm", place: sick, device: hanging(reads), want: hangs},
 	{name: "device: writes hang", place: sick, device: hanging(writes), want: hangs},
 	{name: "device: flushes (fsync) hang", place: sick, device: hanging(flushes), want: hangs},
-	{
-		name:   "device: every request takes 50 ms longer",
-		place:  sick,
-		device: slow,
-		want:   want{unseen: "slow is not dead; requests are answered later", restart: serves},
-	},
 }
 
 // noRoom is a disk that takes no more until undo is called: writes are refused, reads go on, and writes resume by
@@ -202,14 +196,14 @@ func (s *scene) refuseSyncs() (undo func()) {
 
 // refuseMetas is a network file system that finds no room when it writes what the kernel has in its cache.
 func (s *scene) refuseMetas() (undo func()) {
-	var full sickness = func(_ *device, op operation, data []byte) syscall.Errno {
-		if op == writes && isMeta(data) {
+	var full sickness = func(_ *medium, r request) syscall.Errno {
+		if r.op == writes && isMeta(r.data) {
 			return syscall.ENOSPC
 		}
 		return 0
 	}
-	s.place.device.ill.Store(&full)
-	return s.place.device.cure
+	s.place.medium.ill.Store(&full)
+	return s.place.medium.cure
 }
 
 // breakExt4 makes the kernel find an error in the file system.
@@ -220,8 +214,8 @@ func (s *scene) breakExt4() {
 
 // mountAgain makes the device well and mounts it anew.
 func mountAgain(s *scene) {
-	if s.place.device != nil {
-		s.place.device.cure()
+	if s.place.medium != nil {
+		s.place.medium.cure()
 	}
 	s.place.again(s.T)
 }

@@ -13,6 +13,8 @@ const (
 	timeout   = 1 * time.Second
 	failAfter = 2
 	bound     = interval*failAfter + timeout + time.Second
+	hungAfter = 10 * time.Second // without any answer of the disk
+	hungBound = hungAfter + bound
 	walkStep  = 1024 // accounts that the records check decodes in one run
 )
 
@@ -76,4 +78,4 @@ const (
 )
 
 // allFaults are the rows of running services, in the order of the table.
-var allFaults = slices.Concat(nameFaults, contentFaults, diskFaults, hangFaults, dependencyFaults, timeFaults)
+var allFaults = slices.Concat(nameFaults, contentFaults, diskFaults, hangFaults, slowFaults, dependencyFaults, timeFaults)

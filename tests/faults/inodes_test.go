@@ -21,7 +21,7 @@ import (
 // mergerfs can: a new name of an open file has another inode than the open file.
 type namedInodes struct {
 	fs.LoopbackNode
-	device *device // whose sickness its writes meet
+	medium *medium // whose sickness its writes meet
 }
 
 func (n *namedInodes) named(ctx context.Context, name string, out *fuse.EntryOut, errno syscall.Errno) (*fs.Inode, syscall.Errno) {
@@ -30,7 +30,7 @@ func (n *namedInodes) named(ctx context.Context, name string, out *fuse.EntryOut
 	}
 	sum := fnv.New64a()
 	sum.Write([]byte(name))
-	child := &namedInodes{fs.LoopbackNode{RootData: n.RootData}, n.device}
+	child := &namedInodes{fs.LoopbackNode{RootData: n.RootData}, n.medium}
 	return n.NewInode(ctx, child, fs.StableAttr{Mode: out.Attr.Mode, Ino: sum.Sum64() >> 1}), 0
 }
 
@@ -57,7 +57,7 @@ func (n *namedInodes) Open(ctx context.Context, flags uint32) (fs.FileHandle, ui
 
 func (n *namedInodes) opened(handle fs.FileHandle) fs.FileHandle {
 	if file, is := handle.(*fs.LoopbackFile); is {
-		return sickFile{file, n.device}
+		return sickFile{file, n.medium}
 	}
 	return handle
 }
@@ -65,7 +65,7 @@ func (n *namedInodes) opened(handle fs.FileHandle) fs.FileHandle {
 // sickFile is an open file whose writes come here, and not to the file below.
 type sickFile struct {
 	*fs.LoopbackFile
-	device *device
+	medium *medium
 }
 
 func (f sickFile) PassthroughFd() (int, bool) { return 0, false }
@@ -73,18 +73,18 @@ func (f sickFile) PassthroughFd() (int, bool) { return 0, false }
 // Write is called after the kernel has put data into its cache, and into the maps of processes: there it stays until
 // somebody reads the file, whatever the error is.
 func (f sickFile) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
-	if errno := f.device.suffer(writes, data); errno != 0 {
+	if errno := f.medium.suffer(request{op: writes, off: off, data: data}); errno != 0 {
 		return 0, errno
 	}
 	return f.LoopbackFile.Write(ctx, data, off)
 }
 
 // mountNamedInodes puts such a file system on dir.
-func mountNamedInodes(t *testing.T, dir string) *device {
+func mountNamedInodes(t *testing.T, dir string) *medium {
 	t.Helper()
 	under := dir + ".under"
 	harness.Must(t, os.Mkdir(under, 0o755))
-	top := &namedInodes{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: under}}, wellDevice()}
+	top := &namedInodes{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: under}}, newMedium()}
 	server, err := mountAlone(dir, top, &fs.Options{MountOptions: fuse.MountOptions{
 		AllowOther: os.Geteuid() == 0, DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults",
 	}})
@@ -96,7 +96,7 @@ func mountNamedInodes(t *testing.T, dir string) *device {
 			detach(dir)
 		}
 	})
-	return top.device
+	return top.medium
 }
 
 // oneCopy wants that no copy follows the one at the path.

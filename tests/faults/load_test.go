@@ -43,8 +43,9 @@ type load struct {
 	stop   chan struct{}
 	all    sync.WaitGroup
 
-	flying atomic.Int32 // writes under way
-	acks   atomic.Int32
+	flying  atomic.Int32 // writes under way
+	reading atomic.Int32 // reads under way
+	acks    atomic.Int32
 
 	mu      sync.Mutex
 	acked   map[string]account // the newest acknowledged state of each account
@@ -135,6 +136,8 @@ func (l *load) putAt(url, id, name string) int {
 }
 
 func (l *load) read(int) {
+	l.reading.Add(1)
+	defer l.reading.Add(-1)
 	n := rand.IntN(seedsRead)
 	id := fmt.Sprint(10000 + n)
 	acc, code := l.do("GET", l.url+"/accounts/"+id, "")

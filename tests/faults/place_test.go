@@ -24,7 +24,7 @@ import (
 type place struct {
 	dir    string  // of the database; a mount point unless it is a plain folder
 	block  string  // the loop device, if there is one
-	device *device // what is under the loop device, if it can be made to fail
+	medium *medium // what holds it, if that can be made to fail
 }
 
 // kind says how a place is made.
@@ -35,7 +35,8 @@ const (
 	disk   kind = "loop device" // ext4 on a loop device
 	sick   kind = "FUSE device" // ext4 on a loop device on a device of ours
 	ram    kind = "tmpfs"
-	named  kind = "FUSE folder" // the number of an inode is made up from the name of its file
+	named  kind = "FUSE folder, named" // the number of an inode is made up from the name of its file
+	remote kind = "FUSE folder"        // passed on to a folder
 )
 
 // repaired says what mountAgain does to a place of this kind, if anything.
@@ -68,7 +69,7 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 		skip(t, "making a %s takes root", k)
 	}
 	if k == named {
-		p.device = mountNamedInodes(t, p.dir)
+		p.medium = mountNamedInodes(t, p.dir)
 		return p
 	}
 	if k == ram {
@@ -78,9 +79,15 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 		t.Cleanup(func() { detach(p.dir) })
 		return p
 	}
+	if k == remote {
+		p.medium = newRemote(t, p.dir)
+		return p
+	}
 	file := filepath.Join(dir, "image")
 	if k == sick {
-		p.device, file = newDevice(t, dir, diskSize)
+		var d *device
+		d, file = newDevice(t, dir, diskSize)
+		p.medium = d.medium
 	} else {
 		harness.Must(t, os.WriteFile(file, nil, 0o600))
 		harness.Must(t, os.Truncate(file, diskSize))

@@ -73,7 +73,7 @@ func (s *scene) damage() {
 		s.harm(d)
 	}
 	if s.device != nil {
-		s.place.device.ill.Store(&s.device)
+		s.place.medium.ill.Store(&s.device)
 	}
 	s.then(s.do)
 	if s.paused {
@@ -106,7 +106,7 @@ func (s *scene) open() {
 	s.load = newLoad(s.svc.URL)
 	s.load.long = s.long
 	s.load.tick(s.every, &s.load.quiet, s.load.write)
-	s.load.tick(20*time.Millisecond, &s.load.deaf, s.load.read)
+	s.load.tick(min(max(s.every, 20*time.Millisecond), 60*time.Millisecond), &s.load.deaf, s.load.read)
 	if !harness.Until(20*time.Second, func() bool { return s.load.acks.Load() >= 50 }) {
 		s.Fatal("not 50 writes are acknowledged")
 	}

@@ -133,17 +133,18 @@ names; nothing is mocked. To make it again, as root on Linux
 make fault-table
 ` + "```" + `
 
-FAULT_TABLE_LONG=1 starves the CPU for two minutes instead of 20 seconds. FAULT_TABLE_ONLY, a regular expression, chooses
+FAULT_TABLE_LONG=1 starves the CPU, and makes disks slow, for two minutes instead of 20 seconds. FAULT_TABLE_ONLY, a regular expression, chooses
 lines by their names, and writes nothing.
 
 A fault must be found within interval x fail_after + timeout + 1 s = 6 s of the defaults (faults in one account within
-one walk over all of them). The process lives through all but its own kill. No request may hang longer than 6 s, and
+one walk over all of them, a disk that answers nothing within checks.bolt.hung_after, 10 s, more). A disk that is late,
+but progressing, must never be found by a check that restarts. The process lives through all but its own kill. No request may hang longer than 6 s, and
 every 5xx is problem+json. A restart serves everything that was acknowledged, or refuses with one line that names
 the file and says what to do. A line that breaks this says so in bold, and the test fails.
 
 ## While it runs
 
-About 50 writes and 50 reads a second go on. "Found after" is the time from the fault to the first /health that shows
+About 50 writes and 50 reads a second go on, and 20 requests in the lines of slow disks. "Found after" is the time from the fault to the first /health that shows
 it; the probe is asked then. "Lost" are acknowledged writes that are missing after the last start of the line.
 
 ` // ends before the table's head

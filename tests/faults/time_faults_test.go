@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -107,7 +106,9 @@ func (s *scene) watchStopped() {
 		s.bad("still unhealthy %s after it went on: %v", bound, err)
 	}
 	s.row.words += fmt.Sprintf("; 200 within %s after it went on", rounded(time.Since(continued)))
-	s.load.forget(everything) // a request that was under way took as long as the process was stopped
+	// a request that was under way took as long as the process was stopped
+	harness.Until(10*time.Second, func() bool { return s.load.reading.Load() == 0 })
+	s.load.forget(everything)
 	s.load.quiet.Store(false)
 	s.load.deaf.Store(false)
 }
@@ -155,10 +156,7 @@ func (s *scene) watchExhausted() {
 // watchStarved burns the CPU beside the service at a higher priority and counts
 // what Docker would count: probes that fail in a row.
 func (s *scene) watchStarved() {
-	span := 20 * time.Second
-	if os.Getenv("FAULT_TABLE_LONG") == "1" {
-		span = 2 * time.Minute
-	}
+	span := longSpan()
 	defer burn(s.T, 4*runtime.NumCPU(), -10)()
 	inRow, most, probes, failed := 0, 0, 0, 0
 	slowest := time.Duration(0)

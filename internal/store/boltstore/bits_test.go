@@ -162,12 +162,12 @@ func lies(t *testing.T, s *Store, accounts map[store.ID]string) (err error) {
 
 // walkAll is CheckRecords until all was read.
 func walkAll(t *testing.T, s *Store) error {
-	s.watch.walked = walked{key: []byte{}}
+	s.walked = walked{key: []byte{}}
 	for {
 		if err := s.CheckRecords(t.Context()); err != nil {
 			return err
 		}
-		if s.watch.walked.bucket == 0 && len(s.watch.walked.key) == 0 {
+		if s.walked.bucket == 0 && len(s.walked.key) == 0 {
 			return nil
 		}
 	}
@@ -179,7 +179,7 @@ func branchPages(t *testing.T, s *Store) (pages []uint64) {
 	must(t, s.h.db.View(func(tx *bbolt.Tx) error {
 		level := []uint64{uint64(tx.Bucket(boltfile.AccountBucket).Root())}
 		for len(level) > 0 {
-			p, err := s.h.snapshot(tx).Page(level[0])
+			p, err := s.h.snapshot(tx, s.h.file).Page(level[0])
 			if err != nil {
 				return err
 			}

@@ -7,20 +7,21 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"accountservice/internal/store"
 )
 
-// maxReaders bounds how many threads a hanging disk can hold: a page fault blocks a thread, and a Go process dies of
-// 10,000 of them.
-const maxReaders = 64
+// maxReaders bounds how many threads a disk can hold of which many pages hang: a Go process dies of 10,000.
+const maxReaders = 1024
 
 // Store is a store.Store in one bbolt file, locked for this process.
 type Store struct {
@@ -31,12 +32,19 @@ type Store struct {
 	latch     *latch
 	rescue    *rescue
 	committer *committer
-	watch     watch
 	newer     []newerCopy // beside the database when it was opened
+	latency   *latency
+	check     flight
+	walk      flight
+	walked    walked      // how far CheckRecords read
+	olderMeta atomic.Bool // the last Check found the older meta page damaged
+	reads     *pageReads
 	readers   chan struct{}
+	canary    bool
 
 	closing chan struct{} // closed by Close
 	once    sync.Once
+	ticking sync.WaitGroup
 	closed  chan struct{} // closed when Close is done
 	err     error         // of it
 }
@@ -51,7 +59,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		location: l,
 		now:      opts.Now,
 		latch:    &latch{stuck: make(chan struct{})},
+		latency:  opts.latency(),
 		readers:  make(chan struct{}, maxReaders),
+		canary:   opts.WriteCanary,
 		closing:  make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
@@ -62,13 +72,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		err = s.usableFolder()
 	}
 	if err == nil {
-		err = s.create(opts.MustExist)
+		err = uninterrupted(func() error { return s.create(opts.MustExist) })
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w; check the owner and mode of its folders", err)
 		}
 	}
 	if err == nil {
-		s.h, s.newer, err = s.open(ctx, opts)
+		err = uninterrupted(func() (err error) { s.h, s.newer, err = s.open(ctx, opts); return err })
 	}
 	if errors.Is(err, syscall.EIO) {
 		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)
@@ -78,15 +88,28 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s.tidy(s.h.file)
 	s.rescue = &rescue{location: s.location, h: s.h, latch: s.latch}
-	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now)
+	s.watch(cmp.Or(opts.CheckTimeout, time.Second) / 2)
 	go s.committer.run(s.closing)
 	return s, nil
+}
+
+// watch makes what finds out how the disk answers. A check waits this long for its answers.
+func (s *Store) watch(wait time.Duration) {
+	s.reads = &pageReads{latency: s.latency, under: make(map[place]*pageRead)}
+	s.check = flight{progress: progress{latency: s.latency}, wait: wait}
+	s.walk = flight{progress: progress{latency: s.latency}, wait: wait}
+	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads)
+	s.h.disk.OnRefusal = func(err error) {
+		s.log.Warn("the file system refuses reads past the page cache: faults of the disk under cached pages are not seen",
+			"path", s.path, "err", err)
+	}
+	s.ticking.Go(func() { s.latency.clock.Run(s.closing) })
 }
 
 // usable is what every request asks first: nil, or ErrUnavailable because the store failed, is closed, or its disk
 // hangs.
 func (s *Store) usable() error {
-	if err := s.watch.hung(); err != nil {
+	if err := s.check.hung(); err != nil {
 		return err
 	}
 	if err := s.latch.err(); err != nil {
@@ -127,6 +150,7 @@ func (s *Store) Close(ctx context.Context) error {
 func (s *Store) finish() {
 	defer close(s.closed)
 	<-s.committer.stopped
+	s.ticking.Wait()
 	if s.latch.err() == nil && s.h.atPath() == nil {
 		s.err = s.writeWitness(s.h)
 	}

@@ -23,8 +23,8 @@ func (h *handle) prepare(ctx context.Context, known string) (mended, err error) 
 	var ours bool
 	var damage error
 	err = h.db.View(func(tx *bbolt.Tx) (err error) {
-		if ours, err = isOurs(tx, h.snapshot(tx)); ours && err == nil {
-			damage = ownRecords(h.snapshot(tx))
+		if ours, err = isOurs(tx, h.snapshot(tx, h.file)); ours && err == nil {
+			damage = ownRecords(h.snapshot(tx, h.file))
 		}
 		return err
 	})
@@ -42,7 +42,7 @@ func (h *handle) prepare(ctx context.Context, known string) (mended, err error) 
 	return damage, h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
 		h.last.remember(h.file, uint64(tx.ID()))
-		h.id, err = identity(h.snapshot(tx))
+		h.id, err = identity(h.snapshot(tx, h.file))
 		return err
 	})
 }

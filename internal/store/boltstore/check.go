@@ -17,30 +17,35 @@ import (
 )
 
 const (
-	// walkStep is how many records one CheckRecords decodes.
+	// walkStep is how many records one run of CheckRecords decodes.
 	walkStep = 1024
-	// slowCommit is how long a commit may stand still until Check fails: so long that two Checks in a row, at their
-	// default interval, find one that hangs within 6 s.
-	slowCommit = time.Second
-	// canaryAfter is how long nothing may have been written until CheckWrite writes.
+	// canaryAfter is how long nothing may have been written until Check writes.
 	canaryAfter = 30 * time.Second
 )
 
-// Check asks whether this process can still serve and keep the accounts, and a new one might. Its layers go from what
-// is known to what touches the map, each one making the next one safe: has the store failed; is the open file the one
-// at the path; are both meta pages on the disk itself whole, and the file as long as they say; is a commit hanging;
-// then a read transaction, which finds a record that never changes, and the accounts. It changes nothing.
+// Check asks whether this process can still serve and keep the accounts, and a new one might. It fails on evidence,
+// which lookAtFile finds, or when the disk does not answer: no system call of a run or of a commit for
+// Options.HungAfter. Slow answers are a warning. It returns within half of Options.CheckTimeout; a run that takes
+// longer goes on. It is not to be called while another Check runs.
 //
 // Check does not fail while the accounts of a lost file are not saved: a new process would not have them.
 // CheckRecords does. When they are saved, the store has failed.
-//
-// It obeys ctx only between layers, for a disk that hangs can't be told to stop, and is not to be called while
-// another Check runs.
 func (s *Store) Check(ctx context.Context) error {
-	defer s.watch.begin()()
 	if s.rescue.unsaved() != nil {
 		return nil
 	}
+	err := s.check.ask(ctx, s.lookAtFile)
+	if failed(err) {
+		return err
+	}
+	return cmp.Or(s.latch.err(), s.committer.hung(), err)
+}
+
+// lookAtFile is a run of Check. Its layers go from what is known to what touches the map, each one making the next one
+// safe: has the store failed; is the open file the one at the path; are both meta pages on the disk itself whole, and
+// the file as long as they say; then a read transaction, which finds a record that never changes, and the accounts;
+// then a write, by option.
+func (s *Store) lookAtFile() error {
 	if err := cmp.Or(s.Failure(), s.usable()); err != nil {
 		return err
 	}
@@ -49,23 +54,25 @@ func (s *Store) Check(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	err := s.h.complete()
-	s.watch.olderMeta.Store(errors.Is(err, boltfile.ErrOlderMeta))
+	s.check.answered()
+	err := s.h.complete(watched{s.h.disk, &s.check.progress})
+	s.olderMeta.Store(errors.Is(err, boltfile.ErrOlderMeta))
 	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return err
 	}
-	if err := errors.Join(s.writing(ctx), ctx.Err()); err != nil {
+	if err := s.ask(&s.check.progress, checkBuckets); err != nil || !s.canary {
 		return err
 	}
-	return s.ask(checkBuckets)
+	s.check.end() // the committer has a progress of its own
+	return s.CheckWrite(context.Background())
 }
 
 // CheckRecords decodes the next records of the buckets that requests need, verifies their checksums and the pages that
 // lead to them, and goes on from there the next time, so that all of them are read in turn. A new process would find the same damage. It fails too
 // while the accounts of a lost file are not saved, and while a newer copy lies beside the database. A damaged older
 // meta page that the last Check found is a warning, an error with a method Warning: nothing is lost, and the next commit
-// writes it anew. It is not to be called while another CheckRecords runs.
-func (s *Store) CheckRecords(context.Context) error {
+// writes it anew. It returns as early as Check, and is not to be called while another CheckRecords runs.
+func (s *Store) CheckRecords(ctx context.Context) error {
 	unsaved := s.rescue.unsaved()
 	if unsaved == nil && s.latch.err() != nil {
 		return fmt.Errorf("%w: skipped, because it has failed", store.ErrUnavailable) // Check says why
@@ -73,22 +80,41 @@ func (s *Store) CheckRecords(context.Context) error {
 	if err := cmp.Or(unsaved, s.usable()); err != nil {
 		return err
 	}
+	return s.walk.ask(ctx, s.walkRecords)
+}
+
+func (s *Store) walkRecords() error {
 	if err := s.h.atPath(); err != nil {
 		return err
 	}
-	if err := errors.Join(s.ask(s.watch.walk), undecided(s.newer)); err != nil {
+	s.walk.answered()
+	if err := errors.Join(s.ask(&s.walk.progress, s.walkOn), undecided(s.newer)); err != nil {
 		return err
 	}
-	if s.watch.olderMeta.Load() {
+	if s.olderMeta.Load() {
 		return warning{fmt.Errorf("%s %w", s.path, boltfile.ErrOlderMeta)}
 	}
 	return nil
 }
 
-// warning is the error of a check that passed and has something to say.
-type warning struct{ error }
-
-func (w warning) Warning() string { return w.Error() }
+// CheckLatency fails when the disk took longer than Options.SlowAfter to answer within the last minute, or does not
+// answer the read of some pages. A tenth of that is a warning. It asks nothing of the disk.
+func (s *Store) CheckLatency(context.Context) error {
+	held, longest := s.reads.held()
+	if held > 0 {
+		return fmt.Errorf("the disk has not answered %d reads, the first for %s; what is on these pages cannot be served",
+			held, rounded(longest))
+	}
+	longest = max(longest, s.latency.slowest(), s.check.waiting(), s.walk.waiting(), s.committer.waiting())
+	slow := fmt.Errorf("the disk is slow: it took up to %s to answer within the last minute", rounded(longest))
+	switch {
+	case longest > s.latency.slowAfter:
+		return fmt.Errorf("%w, longer than checks.bolt.slow_after (%s)", slow, s.latency.slowAfter)
+	case longest > s.latency.slowAfter/10:
+		return warning{slow}
+	}
+	return nil
+}
 
 // CheckWritable fails while the last writes found no room, whatever the statistics of the file system say. It asks
 // whether a process could open the file for writing: an error of the file system can have made it read-only, and a
@@ -123,9 +149,10 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 	return fmt.Errorf("test write after %s without any: %w", canaryAfter, err)
 }
 
-// ask is view for checks, whose goroutines may hang: they take no place from the requests.
-func (s *Store) ask(f func(boltfile.Snapshot) error) error {
-	err := s.h.read(func(tx *bbolt.Tx) error { return f(s.h.snapshot(tx)) })
+// ask calls f with what a read transaction sees, on a goroutine that may hang.
+func (s *Store) ask(p *progress, f func(boltfile.Snapshot) error) error {
+	file := watched{s.h.file, p}
+	err := s.h.read(file, func(tx *bbolt.Tx) error { return f(s.h.snapshot(tx, file)) })
 	var broken *fault
 	if errors.As(err, &broken) {
 		s.latch.set(err)
@@ -134,18 +161,6 @@ func (s *Store) ask(f func(boltfile.Snapshot) error) error {
 		return fmt.Errorf("read transaction: %w", err)
 	}
 	return nil
-}
-
-// writing fails when a commit has been under way for too long: the disk takes no writes, and every client waits for
-// it in vain.
-func (s *Store) writing(ctx context.Context) error {
-	now := &s.committer.commitStarted
-	begun := now.Load()
-	if begun == nil || time.Since(*begun) <= slowCommit || !stillStuck(ctx, now, begun) {
-		return nil
-	}
-	return fmt.Errorf("a write has been under way for %s: the disk takes none",
-		time.Since(*begun).Round(100*time.Millisecond))
 }
 
 // walked is how far CheckRecords read: the bucket by its place in walkedBuckets, and the last key in it.
@@ -165,12 +180,12 @@ var walkedBuckets = []struct {
 	{boltfile.AgeBucket, func(k, v []byte) error { return boltfile.CheckAge(k, v) }},
 }
 
-// walk decodes the next walkStep records. After damage the next walk begins where this one did.
-func (w *watch) walk(snap boltfile.Snapshot) error {
+// walkOn decodes the next walkStep records. After damage the next walk begins where this one did.
+func (s *Store) walkOn(snap boltfile.Snapshot) error {
 	if err := checkAnswerBuckets(snap); err != nil {
 		return err
 	}
-	at, left := w.walked, walkStep
+	at, left := s.walked, walkStep
 	for range walkedBuckets {
 		bucket := walkedBuckets[at.bucket]
 		var damage error
@@ -195,6 +210,6 @@ func (w *watch) walk(snap boltfile.Snapshot) error {
 		}
 		at = walked{bucket: (at.bucket + 1) % len(walkedBuckets), key: []byte{}}
 	}
-	w.walked = at
+	s.walked = at
 	return nil
 }

@@ -1,10 +1,13 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -60,21 +63,32 @@ type committer struct {
 	rescue *rescue
 	room   room
 	now    func() time.Time
+	progress
+	file io.ReaderAt // the open file, read with progress
 
 	writes  chan *write
 	stopped chan struct{} // closed when it has ended
 
-	commitStarted atomic.Pointer[time.Time] // or when the disk last answered it; nil without a commit
-	lastCommit    atomic.Pointer[time.Time] // or the opening
-	nextPurge     time.Time                 // of old answers
-	open          uint64                    // the last transaction, if its outcome is open; else 0
+	lastCommit atomic.Pointer[time.Time] // or the opening
+	nextPurge  time.Time                 // of old answers
+	open       uint64                    // the last transaction, if its outcome is open; else 0
 }
 
-func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time) *committer {
-	c := &committer{h: h, latch: l, rescue: r, now: now,
+func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *pageReads) *committer {
+	c := &committer{h: h, latch: l, rescue: r, now: now, progress: progress{latency: reads.latency},
 		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
+	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
+	h.writing, h.wrote = c.begin, c.answered // the time before the first write is not the disk's
 	c.lastCommit.Store(new(time.Now()))
 	return c
+}
+
+// hung is ErrUnavailable if the disk does not answer the commit under way.
+func (c *committer) hung() error {
+	if err := c.progress.hung(); err != nil {
+		return fmt.Errorf("%w, in a write", err)
+	}
+	return nil
 }
 
 // run takes a write, and with it all that wait by then, into one transaction. A lone write waits for nobody.
@@ -135,10 +149,12 @@ func (c *committer) commit(batch []*write) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	c.progress()
-	defer c.commitStarted.Store(nil)
+	c.begin()
+	defer c.end()
 	results := make([]error, len(batch))
-	err := guard(func() error { return c.transact(batch, results) })
+	err := uninterrupted(func() error {
+		return guard(func() error { return c.transact(batch, results) })
+	})
 	var broken *fault
 	if errors.As(err, &broken) {
 		c.latch.set(err)
@@ -154,12 +170,6 @@ func (c *committer) commit(batch []*write) error {
 	return err
 }
 
-// progress notes that the disk answered the commit under way just now. A large commit takes its time, and only one
-// that stands still is a failure.
-func (c *committer) progress() {
-	c.commitStarted.Store(new(time.Now()))
-}
-
 // transact is the body of commit. An error of one write is its answer alone; an error of the transaction is returned,
 // for all others.
 func (c *committer) transact(batch []*write, results []error) error {
@@ -172,16 +182,15 @@ func (c *committer) transact(batch []*write, results []error) error {
 	if err := c.settle(); err != nil {
 		return err
 	}
-	tx, err := c.h.begin()
+	tx, err := c.h.begin(c.file)
 	if err != nil {
 		c.latch.set(err)
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	txid := uint64(tx.ID())
-	snap := c.h.snapshot(tx)
+	snap := c.h.snapshot(tx, c.file)
 	changed := false
 	for i, w := range batch {
-		c.progress()
 		if w.touch != nil {
 			if err := w.touch(snap); err != nil {
 				results[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
@@ -189,18 +198,18 @@ func (c *committer) transact(batch []*write, results []error) error {
 			}
 		}
 		results[i] = w.apply(tx)
+		c.begin() // what apply took is not the disk's
 		changed = changed || results[i] == nil
 	}
 	if !changed {
 		return tx.Rollback()
 	}
 	c.purge(tx, snap)
-	c.progress()
 	c.h.begun.Store(txid)
 	if err := mark(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	if err := tx.Commit(); err != nil {
+	if err := c.h.commit(tx); err != nil {
 		if err := c.commitFailed(err, txid); err != nil {
 			return err
 		}
@@ -215,10 +224,16 @@ func (c *committer) transact(batch []*write, results []error) error {
 	return nil
 }
 
-// commitFailed is the answer to the writes of a failed commit; nil if it could be completed. A disk without room leaves
-// everything as it was, unless the failure came after the meta page was written. After any other failure, memory and
-// disk differ.
+// commitFailed is the answer to the writes of a failed commit; nil if it could be completed. A disk without room and a
+// signal (EINTR) leave everything as it was, unless the failure came after the meta page was written. After any other
+// failure, memory and disk differ.
 func (c *committer) commitFailed(err error, txid uint64) error {
+	if errors.Is(err, syscall.EINTR) {
+		if written, failed := c.h.metaWritten(txid); failed == nil && !written {
+			c.h.stale = true
+			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+	}
 	if !noSpace(err) {
 		c.latch.set(err)
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
@@ -284,7 +299,7 @@ func (c *committer) tryRoom() {
 // rewriteOlderMeta commits once more before the end if the older meta page is damaged. The next process could not
 // always tell which of the two was the newest.
 func (c *committer) rewriteOlderMeta() {
-	if c.latch.err() == nil && errors.Is(c.h.complete(), boltfile.ErrOlderMeta) {
+	if c.latch.err() == nil && errors.Is(c.h.complete(c.h.disk), boltfile.ErrOlderMeta) {
 		c.commit([]*write{{apply: putSentinel, done: make(chan error, 1)}})
 	}
 }

@@ -59,7 +59,7 @@ func (h *handle) copyFile(dir, pattern string) (*fileCopy, error) {
 	}
 	c := &fileCopy{File: f}
 	if err = c.Chmod(info.Mode().Perm()); err == nil {
-		err = h.read(func(tx *bbolt.Tx) error {
+		err = h.read(h.file, func(tx *bbolt.Tx) error {
 			c.txid = uint64(tx.ID())
 			if err := roomOn(f, tx.Size()); err != nil {
 				return err

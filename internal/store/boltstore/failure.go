@@ -89,3 +89,13 @@ func noSpace(err error) bool {
 	}
 	return false
 }
+
+// uninterrupted calls f again while a signal interrupts what it does: bbolt does not try system calls again.
+func uninterrupted(f func() error) (err error) {
+	for range 100 {
+		if err = f(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+	return err
+}

@@ -1,14 +1,17 @@
 package boltstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -21,8 +24,8 @@ const mapSize = 1 << 30
 
 // handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
-	openFile                 // holds the lock; bbolt has a duplicate
-	disk     boltfile.Direct // the same file, past the page cache
+	openFile                  // holds the lock; bbolt has a duplicate
+	disk     *boltfile.Direct // the same file, past the page cache
 
 	mapped sync.RWMutex // guards current, which reopen replaces
 	current
@@ -30,6 +33,10 @@ type handle struct {
 	// stale: a commit found no room, and what bbolt knows of the free pages may be of another state than the file is in.
 	// Only a start and the committer use it.
 	stale bool
+
+	// writing is called before the first write of a commit, and wrote after each write and flush.
+	writing, wrote func()
+	inCommit       bool // after its first write
 
 	pageSize  int64
 	id        string        // which database this is
@@ -46,7 +53,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		if h.db, err = h.openDB(); err != nil {
 			return err
 		}
-		return prepare(h)
+		return cmp.Or(prepare(h), h.hookWrites(h.db))
 	})
 	var broken *fault
 	if errors.As(err, &broken) {
@@ -103,6 +110,9 @@ func (h *handle) reopen() error {
 	if h.old == nil {
 		old := h.current
 		db, err := h.openDB()
+		if err == nil {
+			err = h.hookWrites(db)
+		}
 		if err != nil {
 			return err
 		}
@@ -118,11 +128,11 @@ func (h *handle) reopen() error {
 			return errReading
 		}
 	}
-	if err := h.old.db.Close(); err != nil {
+	if err := h.old.db.Close(); err != nil && !errors.Is(err, syscall.EINTR) { // of the unlocking: it is closed
 		return err
 	}
 	h.old = nil
-	return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	return uninterrupted(func() error { return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
 }
 
 // maxReopen is how long reopen waits for reads: a short read takes less, and a write can be refused.
@@ -135,7 +145,11 @@ func (h *handle) close() error {
 	if h.old != nil {
 		err = h.old.db.Close()
 	}
-	return errors.Join(err, h.db.Close(), h.file.Close())
+	err = errors.Join(err, h.db.Close())
+	if errors.Is(err, syscall.EINTR) { // of the unlocking: the files are closed, which unlocks them too
+		err = nil
+	}
+	return errors.Join(err, h.file.Close())
 }
 
 // errForeign says that the file's last transaction is not ours.
@@ -147,19 +161,21 @@ func errForeign(found, ours uint64) error {
 		"something else wrote into the open file", found, ours)
 }
 
-// snapshot is the database as tx sees it.
-func (h *handle) snapshot(tx *bbolt.Tx) boltfile.Snapshot {
+// snapshot is the database as tx sees it, read from file.
+func (h *handle) snapshot(tx *bbolt.Tx, file io.ReaderAt) boltfile.Snapshot {
 	root := uint64(tx.Cursor().Bucket().Root())
-	return boltfile.Snapshot{File: h.file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx)}
+	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx)}
 }
 
-// read calls f in a read transaction, and returns a panic or memory fault as *fault. Unlike bbolt's View it does not
+// read calls f in a read transaction. It reads what that takes from file, the open file in one form or another. It returns a panic or memory fault as *fault. Unlike bbolt's View it does not
 // clean up after a panic: that would wait for locks that the panic may have left held.
-func (h *handle) read(f func(*bbolt.Tx) error) error {
+func (h *handle) read(file io.ReaderAt, f func(*bbolt.Tx) error) error {
 	return guard(func() error {
 		before := h.committed.Load()
-		if err := h.touchMetas(); err != nil {
-			return err
+		for _, meta := range []int64{0, h.pageSize} { // which bbolt reads through the map when a transaction begins
+			if _, err := file.ReadAt(make([]byte, 1), meta); err != nil {
+				return fmt.Errorf("reading its meta pages: %w", err)
+			}
 		}
 		tx, end, err := h.beginRead()
 		if err != nil {
@@ -183,16 +199,6 @@ func (h *handle) beginRead() (tx *bbolt.Tx, end func() error, err error) {
 	}
 	reads.Add(1)
 	return tx, func() error { defer reads.Add(-1); return tx.Rollback() }, nil
-}
-
-// touchMetas reads by pread the two pages that bbolt reads through the map when a transaction begins.
-func (h *handle) touchMetas() error {
-	for _, at := range []int64{0, h.pageSize} {
-		if _, err := h.file.ReadAt(make([]byte, 1), at); err != nil {
-			return fmt.Errorf("reading its meta pages: %w", err)
-		}
-	}
-	return nil
 }
 
 // metaWritten reports whether the file has the meta page of a transaction that failed.
@@ -238,13 +244,13 @@ func (h *handle) writeAgain(at, size int64) error {
 }
 
 // begin begins the write transaction that follows the last one of this process. Any other one means that something
-// else wrote into the file.
-func (h *handle) begin() (*bbolt.Tx, error) {
-	m, err := h.inspect(h.file)
+// else wrote into the file. It reads from file, as read does.
+func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
+	m, err := h.inspect(file)
 	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
 		return nil, err
 	}
-	if _, err := boltfile.ReadFreelist(h.file, m); err != nil {
+	if _, err := boltfile.ReadFreelist(file, m); err != nil {
 		return nil, err
 	}
 	tx, err := h.db.Begin(true)
@@ -254,19 +260,59 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	if last := h.committed.Load(); uint64(tx.ID()) != last+1 {
 		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
 	}
-	if _, err := h.snapshot(tx).Bucket(boltfile.MetaBucket); errors.Is(err, boltfile.ErrOtherRoot) || h.last.isOther(m) {
+	if _, err := h.snapshot(tx, file).Bucket(boltfile.MetaBucket); errors.Is(err, boltfile.ErrOtherRoot) || h.last.isOther(m) {
 		return nil, errors.Join(boltfile.ErrOtherRoot, tx.Rollback())
 	}
 	return tx, nil
 }
 
-// complete inspects the file on its disk; boltfile.ErrOlderMeta says that nothing is lost. A commit that writes a
+// commit is tx.Commit with what bbolt leaves out: each write calls wrote, and the last flush is tried again when a
+// signal interrupts it. One that interrupts an earlier flush is an error, and the transaction has changed nothing.
+func (h *handle) commit(tx *bbolt.Tx) error {
+	noSync := h.db.NoSync
+	defer func() { h.db.NoSync, h.inCommit = noSync, false }()
+	err := tx.Commit()
+	if err == nil && !noSync {
+		err = boltfile.Sync(h.file)
+	}
+	h.wrote()
+	return err
+}
+
+// hookWrites puts the writes of a commit under the control of this package. bbolt keeps the function that makes them
+// to itself, for its own tests. The write of a meta page is the last one; the flush behind it is left to commit.
+func (h *handle) hookWrites(db *bbolt.DB) error {
+	field := reflect.ValueOf(db).Elem().FieldByName("ops").FieldByName("writeAt")
+	var plain func([]byte, int64) (int, error)
+	if !field.IsValid() || field.Type() != reflect.TypeOf(plain) {
+		return errors.New("this version of bbolt is unknown to the service: its writes cannot be watched")
+	}
+	writeAt := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
+	plain = *writeAt
+	*writeAt = func(b []byte, off int64) (int, error) {
+		if h.inCommit {
+			h.wrote() // or flushed
+		} else {
+			h.writing()
+			h.inCommit = true
+		}
+		n, err := plain(b, off)
+		h.wrote()
+		if off < 2*h.pageSize {
+			db.NoSync = true
+		}
+		return n, err
+	}
+	return nil
+}
+
+// complete inspects the file as disk reads it; boltfile.ErrOlderMeta says that nothing is lost. A commit that writes a
 // meta page at this moment can be seen half done, so a fault counts when it is found three times.
-func (h *handle) complete() (err error) {
+func (h *handle) complete(disk io.ReaderAt) (err error) {
 	for range 3 {
 		committed := h.committed.Load()
 		var best boltfile.Meta
-		best, err = h.inspect(h.disk)
+		best, err = h.inspect(disk)
 		if err == nil && (best.TxID < committed || best.TxID > max(h.begun.Load(), h.committed.Load())) {
 			err = errForeign(best.TxID, committed)
 		}

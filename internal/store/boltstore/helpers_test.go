@@ -59,7 +59,7 @@ func openAt(t testing.TB, path string) *Store {
 
 func openWith(t testing.TB, path string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, Now: now})
+	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, CheckTimeout: time.Minute, Now: now})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -76,6 +76,7 @@ func tryOpen(t *testing.T, path string, opts Options) (*Store, *bytes.Buffer, er
 	t.Helper()
 	var log bytes.Buffer
 	opts.Path, opts.OpenTimeout = path, cmp.Or(opts.OpenTimeout, time.Second)
+	opts.CheckTimeout = cmp.Or(opts.CheckTimeout, time.Minute)
 	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
 	s, err := Open(t.Context(), opts)
 	return s, &log, err

@@ -24,7 +24,7 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 		keys[i] = []byte(acc.ID)
 	}
 	touch := inAccounts(func(t boltfile.Tree) error {
-		return t.Each(keys, func(_, _ []byte) bool { s.committer.progress(); return true })
+		return t.Each(keys, func(_, _ []byte) bool { return true })
 	})
 	var done store.Imported
 	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
@@ -87,7 +87,6 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 		return done, errUnchanged
 	}
 	for i, record := range records {
-		s.committer.progress()
 		if record != nil {
 			if err := b.Put(keys[i], record); err != nil {
 				return done, err

@@ -39,6 +39,13 @@ type Options struct {
 	RescueDir string
 	// AcceptOlderMeta opens a file whose newest meta page is damaged, and so without its last change.
 	AcceptOlderMeta bool
+	// SlowAfter is how long the disk may take to answer until CheckLatency fails, and HungAfter until it is taken to
+	// hang; 0 is 3 s and 10 s. HungAfter is the longer one.
+	SlowAfter, HungAfter time.Duration
+	// CheckTimeout is the timeout of Check and CheckRecords, which answer in half of it; 0 is 1 s.
+	CheckTimeout time.Duration
+	// WriteCanary has Check commit a record that never changes when nothing was written for 30 s.
+	WriteCanary bool
 	// Now is the clock of created_at and updated_at; nil is time.Now.
 	Now func() time.Time
 	// Log gets what an operator should know; nil discards it.

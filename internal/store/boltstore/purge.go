@@ -66,7 +66,6 @@ func (c *committer) oldest(snap boltfile.Snapshot, now time.Time) (old []expired
 		if more = len(old) == purgeMost || time.Since(begun) > purgeTime; more {
 			return false
 		}
-		c.progress()
 		failure = errors.Join(answers.Around(answer), ages.Around(k))
 		old = append(old, expired{k, answer})
 		return failure == nil

@@ -54,8 +54,9 @@ func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)
 	go func() {
 		defer func() { <-s.readers }()
 		var v T
-		err := s.h.read(func(tx *bbolt.Tx) error {
-			accounts, err := s.h.snapshot(tx).Bucket(boltfile.AccountBucket)
+		file := sharedFile{s.h.file, s.reads, ctx}
+		err := s.h.read(file, func(tx *bbolt.Tx) error {
+			accounts, err := s.h.snapshot(tx, file).Bucket(boltfile.AccountBucket)
 			if err == nil {
 				v, err = f(accounts)
 			}

@@ -209,7 +209,7 @@ func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
 	s, _ := seeded(t, 2000)
 	tx, release, err := s.h.beginRead()
 	must(t, err)
-	before := s.h.snapshot(tx)
+	before := s.h.snapshot(tx, s.h.file)
 	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC:when=2+")
 	put := func() error { return errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})) }
 	wantErr(t, put(), store.ErrOutcomeUnknown)

@@ -76,7 +76,6 @@ func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, 
 			return errors.New("another call seeds the same store")
 		}
 		for _, seed := range piece {
-			s.committer.progress()
 			acc, _ := store.Next(nil, seed.ID, seed.Draft, s.now())
 			if err := putAccount(accounts, acc); err != nil {
 				return err

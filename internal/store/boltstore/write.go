@@ -18,7 +18,7 @@ func (s *Store) submit(ctx context.Context, w *write) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	if err := errors.Join(s.rescue.unsaved(), ctx.Err()); err != nil {
+	if err := errors.Join(s.rescue.unsaved(), s.committer.hung(), ctx.Err()); err != nil {
 		return err
 	}
 	w.done = make(chan error, 1)

@@ -175,31 +175,6 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 	must(t, errOf(s.Get(t.Context(), "made")))
 }
 
-func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
-	s, _ := seeded(t, 10)
-	release := blocked(t, s)
-	long := time.Now().Add(-hangAfter - time.Second)
-	s.committer.commitStarted.Store(&long)
-	if err := s.Check(t.Context()); err == nil {
-		t.Errorf("Check says nothing of a commit that hangs")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	wantErr(t, s.Close(ctx), context.DeadlineExceeded)
-	release()
-}
-
-func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
-	s, _ := seeded(t, 10)
-	long := time.Now().Add(-hangAfter - time.Second)
-	s.watch.checkStarted.Store(&long) // as of a Check whose pread hangs
-	s.watch.hungSince.Store(&long)
-	wantErr(t, errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable)
-	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
-	s.watch.checkStarted.Store(nil)
-	must(t, errOf(s.Get(t.Context(), "10000")))
-}
-
 func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 	for name, writes := range map[string]int{"older copy": 1, "newer copy": 40} {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,10 @@
 package boltfile
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -11,31 +13,42 @@ import (
 const directBlock = 4096
 
 // Direct reads a file from its disk, not from the page cache, so that a disk that fails or hangs is noticed though all
-// pages are cached. Where the file system has no such reads (O_DIRECT), it reads through the cache.
+// pages are cached. Where the file system has no such reads (O_DIRECT), or refuses one, it reads through the cache from
+// then on.
 type Direct struct {
-	file   *os.File // nil where the file system has no such reads
-	cached *os.File
+	// OnRefusal, if not nil, is called once with the error of the read that was refused.
+	OnRefusal func(error)
+
+	file    *os.File // nil where the file system has no such reads
+	cached  *os.File
+	refused atomic.Bool
 }
 
 // OpenDirect opens f's own file again, whatever stands at its path by now. f must stay open.
-func OpenDirect(f *os.File) Direct {
+func OpenDirect(f *os.File) *Direct {
 	d, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|syscall.O_DIRECT, 0)
 	if err != nil {
-		return Direct{cached: f}
+		return &Direct{cached: f}
 	}
-	return Direct{file: d, cached: f}
+	return &Direct{file: d, cached: f}
 }
 
 // ReadAt implements io.ReaderAt. It reads from the disk what begins at a multiple of 4 KiB and has 4 KiB at most, as
 // meta pages do; the rest it reads through the cache.
-func (d Direct) ReadAt(p []byte, off int64) (int, error) {
-	if d.file == nil || off%directBlock != 0 || len(p) > directBlock {
+func (d *Direct) ReadAt(p []byte, off int64) (int, error) {
+	if d.file == nil || d.refused.Load() || off%directBlock != 0 || len(p) > directBlock {
 		return d.cached.ReadAt(p, off)
 	}
 	room := make([]byte, 2*directBlock)
 	skip := (directBlock - int(uintptr(unsafe.Pointer(&room[0]))%directBlock)) % directBlock
 	block := room[skip : skip+directBlock]
 	n, err := d.file.ReadAt(block, off)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EOPNOTSUPP) {
+		if d.refused.CompareAndSwap(false, true) && d.OnRefusal != nil {
+			d.OnRefusal(err)
+		}
+		return d.cached.ReadAt(p, off)
+	}
 	if n >= len(p) {
 		return copy(p, block), nil
 	}
@@ -43,7 +56,7 @@ func (d Direct) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // Close closes what OpenDirect opened.
-func (d Direct) Close() {
+func (d *Direct) Close() {
 	if d.file != nil {
 		d.file.Close()
 	}
@@ -57,4 +70,13 @@ func DropCache(f *os.File) error {
 		return errno
 	}
 	return nil
+}
+
+// Sync writes to the disk what was written into f. A signal does not end it.
+func Sync(f *os.File) error {
+	for {
+		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }

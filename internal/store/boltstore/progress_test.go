@@ -1,0 +1,279 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"accountservice/internal/awake"
+	"accountservice/internal/store"
+)
+
+// ticking returns a latency of these bounds whose clock runs until the test ends.
+func ticking(t *testing.T, slow, hung time.Duration) *latency {
+	l := &latency{clock: awake.NewClock(clockTurn), slowAfter: slow, hungAfter: hung}
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() { l.clock.Run(stop) })
+	t.Cleanup(func() { close(stop); running.Wait() })
+	return l
+}
+
+// openImpatient opens a new store whose disk is taken to hang soon.
+func openImpatient(t *testing.T, hungAfter time.Duration) *Store {
+	t.Helper()
+	s, _, err := tryOpen(t, filepath.Join(t.TempDir(), "accounts.db"),
+		Options{SlowAfter: hungAfter / 2, HungAfter: hungAfter, CheckTimeout: 100 * time.Millisecond})
+	must(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.Close(ctx)
+	})
+	_, err = s.Seed(t.Context(), store.Fakes(10))
+	must(t, err)
+	return s
+}
+
+func TestSlowRunOfACheckPassesAndOneWithoutProgressFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := flight{progress: progress{latency: ticking(t, 3*time.Second, 10*time.Second)}, wait: 500 * time.Millisecond}
+		answers, result := make(chan struct{}), make(chan error)
+		runs := 0
+		run := func() error {
+			runs++
+			for range answers {
+				f.answered()
+			}
+			return <-result
+		}
+		ask := func() error {
+			began := time.Now()
+			err := f.ask(t.Context(), run)
+			if took := time.Since(began); took > f.wait {
+				t.Errorf("answered after %s", took)
+			}
+			time.Sleep(2*time.Second - time.Since(began)) // of the bubble
+			return err
+		}
+		for n := range 30 { // a minute of answers that take 2 s each
+			if err := ask(); failed(err) || n > 0 && err == nil {
+				t.Fatalf("late but progressing: %v, want a warning", err)
+			}
+			answers <- struct{}{}
+		}
+		if got := f.slowest(); got < 1900*time.Millisecond || got > 2100*time.Millisecond {
+			t.Errorf("the slowest answer took %s, want 2 s", got)
+		}
+		for began := time.Now(); ; {
+			err, quiet := ask(), time.Since(began)
+			if failed(err) != (quiet > 11*time.Second) && (quiet < 9*time.Second || quiet > 13*time.Second) {
+				t.Errorf("without an answer for %s: %v", quiet, err)
+			}
+			if quiet > 15*time.Second {
+				wantErr(t, err, store.ErrUnavailable)
+				break
+			}
+		}
+		close(answers)
+		result <- errors.New("damaged")
+		synctest.Wait()
+		for range 2 { // the result, and while the next run is under way
+			if err := ask(); err == nil || err.Error() != "damaged" {
+				t.Errorf("got %v, want the result of the last run that ended", err)
+			}
+		}
+		result <- nil
+		synctest.Wait()
+		must(t, ask())
+		if runs != 2 {
+			t.Errorf("%d runs, want 2", runs)
+		}
+	})
+}
+
+func TestSlowAnswersAreRememberedForAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Store{latency: ticking(t, 3*time.Second, 10*time.Second)}
+		s.reads = &pageReads{latency: s.latency}
+		s.check.latency, s.walk.latency = s.latency, s.latency
+		s.committer = &committer{progress: progress{latency: s.latency}}
+		write := func(took time.Duration) {
+			s.committer.begin()
+			time.Sleep(took) // of the bubble
+			s.committer.end()
+		}
+		want := func(took time.Duration, words string, fails bool) {
+			t.Helper()
+			write(took)
+			err := s.CheckLatency(t.Context())
+			if words == "" && err != nil || words != "" && (err == nil || !strings.Contains(err.Error(), words)) || failed(err) != fails {
+				t.Errorf("after an answer of %s: %v, want %q", took, err, words)
+			}
+		}
+		want(200*time.Millisecond, "", false)
+		want(400*time.Millisecond, "took up to ", false)
+		want(4500*time.Millisecond, "longer than checks.bolt.slow_after (3s)", true)
+		want(400*time.Millisecond, "longer than checks.bolt.slow_after (3s)", true)
+		time.Sleep(time.Minute)
+		want(400*time.Millisecond, "took up to ", false)
+	})
+}
+
+// hangingFile answers the reads at one place when it is released.
+type hangingFile struct {
+	at      int64
+	release chan struct{}
+
+	mu    sync.Mutex
+	reads map[int64]int
+}
+
+func (f *hangingFile) ReadAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	f.reads[off]++
+	f.mu.Unlock()
+	if off == f.at {
+		<-f.release
+	}
+	return copy(p, bytes.Repeat([]byte{byte(off)}, len(p))), nil
+}
+
+func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := &hangingFile{at: 2, release: make(chan struct{}), reads: make(map[int64]int)}
+		r := &pageReads{latency: ticking(t, 3*time.Second, 10*time.Second), under: make(map[place]*pageRead)}
+		read := func(off int64, patience time.Duration) ([]byte, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			p := make([]byte, 3)
+			n, err := sharedFile{file, r, ctx}.ReadAt(p, off)
+			return p[:n], err
+		}
+		var all sync.WaitGroup
+		right := func(off int64, patience time.Duration) {
+			if p, err := read(off, patience); err != nil || !bytes.Equal(p, bytes.Repeat([]byte{byte(off)}, 3)) {
+				t.Errorf("page %d: %v %v", off, p, err)
+			}
+		}
+		all.Go(func() { right(2, time.Hour) }) // holds a thread
+		synctest.Wait()
+		for range 100 {
+			all.Go(func() {
+				if _, err := read(2, 4*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("a reader that waits = %v, want its deadline", err)
+				}
+			})
+		}
+		time.Sleep(4500 * time.Millisecond) // of the bubble
+		right(1, time.Second)
+		if held, longest := r.held(); held != 0 || longest < 4*time.Second {
+			t.Errorf("%d held, for %s, want none yet", held, longest)
+		}
+		time.Sleep(time.Second)
+		if held, _ := r.held(); held != 1 {
+			t.Errorf("%d held, want 1", held)
+		}
+		began := time.Now()
+		if _, err := read(2, time.Hour); err == nil || time.Since(began) != 0 {
+			t.Errorf("a read of a page that is known to hang = %v after %s", err, time.Since(began))
+		}
+		close(file.release)
+		all.Wait()
+		right(2, time.Second)
+		if held, _ := r.held(); held != 0 || file.reads[2] != 2 {
+			t.Errorf("%d held, %d reads, want none and 2", held, file.reads[2])
+		}
+	})
+}
+
+// Readers beside a writer share pages, and each must get those of its own transaction.
+func TestSharedReadsAreOfTheirOwnTransaction(t *testing.T) {
+	s, _ := seeded(t, 50)
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for last := int64(0); ctx.Err() == nil; {
+				acc, err := s.Get(context.Background(), "10000")
+				if err != nil || acc.Version < last {
+					t.Errorf("Get = version %d, %v after %d", acc.Version, err, last)
+					return
+				}
+				last = acc.Version
+			}
+		})
+	}
+	for n := range 500 {
+		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: fmt.Sprint(n)}, store.Preconditions{})))
+	}
+	stop()
+	all.Wait()
+}
+
+func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
+	s := openImpatient(t, time.Second)
+	must(t, s.Check(t.Context()))
+	release := blocked(t, s)
+	if err := s.Check(t.Context()); failed(err) {
+		t.Errorf("Check beside a commit under way = %v", err)
+	}
+	await(t, "a failing Check", func() bool { return errors.Is(s.Check(t.Context()), store.ErrUnavailable) })
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
+	must(t, errOf(s.Get(t.Context(), "10000")))
+	if err := s.CheckLatency(t.Context()); !failed(err) {
+		t.Errorf("CheckLatency = %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantErr(t, s.Close(ctx), context.DeadlineExceeded)
+	release()
+}
+
+func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
+	s := openImpatient(t, 300*time.Millisecond)
+	s.check.begin() // as a run whose pread hangs
+	await(t, "a read that is refused", func() bool {
+		_, err := s.Get(t.Context(), "10000")
+		return errors.Is(err, store.ErrUnavailable)
+	})
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
+	s.check.end()
+	must(t, errOf(s.Get(t.Context(), "10000")))
+}
+
+// Each write of a commit is progress: on a disk that takes a second for each, a large commit takes long.
+func TestEachWriteOfACommitIsProgress(t *testing.T) {
+	s, _ := seeded(t, 10)
+	var order []string
+	s.h.writing, s.h.wrote = func() { order = append(order, "begins") }, func() { order = append(order, "answered") }
+	for range 2 {
+		order = nil
+		must(t, s.update(t.Context(), nil, putName("1", strings.Repeat("x", 100_000))))
+		answers := slices.Repeat([]string{"answered"}, 2*4) // at least accounts, root, free pages, meta; the flush
+		if len(order) < 1+len(answers) || order[0] != "begins" || slices.Contains(order[1:], "begins") || s.h.db.NoSync {
+			t.Errorf("%v, want one beginning and at least %d answers; NoSync %v afterwards", order, len(answers), s.h.db.NoSync)
+		}
+	}
+}
+
+func TestInterruptedCallsAreTriedAgain(t *testing.T) {
+	n := 0
+	must(t, uninterrupted(func() error {
+		if n++; n < 4 {
+			return fmt.Errorf("flush: %w", syscall.EINTR)
+		}
+		return nil
+	}))
+	wantErr(t, uninterrupted(func() error { return syscall.EIO }), syscall.EIO)
+	wantErr(t, uninterrupted(func() error { return syscall.EINTR }), syscall.EINTR)
+}
