@@ -6,7 +6,7 @@ LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build check lint bench fuzz fuzz-api store-test bulk-test image swarm-test dependency-test fault-table soak no-false-alarm settings clean
+.PHONY: help run build check lint bench fuzz fuzz-api store-test bulk-test crowd-test image swarm-test dependency-test fault-table soak no-false-alarm settings clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ store-test: ## for minutes: 100 kills, 50 losses of the file, 10,000 raced updat
 
 bulk-test: ## a million accounts imported, killed midway, resumed and exported, by file and by service
 	BULK_TEST=1 go test -count=1 -v -timeout 20m -run IsResumedAfterAKill ./cmd/accountservice
+
+crowd-test: ## up to 12,000 idle and slow connections, in containers of 64 and 256 MiB; needs root
+	CROWD_TEST=1 go test -count=1 -v -timeout 10m -run 'Crowd|Costly|SlowClients' ./cmd/accountservice
 
 WALKS ?= 8334
 fuzz-api: ## 200,000 requests made of the OpenAPI document, to the running service

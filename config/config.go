@@ -36,6 +36,7 @@ type HTTP struct {
 	ReadTimeout       time.Duration `default:"10s" min:"100ms" max:"10m"`
 	IdleTimeout       time.Duration `default:"1m" min:"100ms" max:"1h"`
 
+	MaxConnections       int `min:"0" max:"1000000"`
 	MaxConcurrent        int `default:"128" min:"1" max:"100000"`
 	RequirePreconditions bool
 }

@@ -14,6 +14,7 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
+	"accountservice/internal/connections"
 )
 
 const (
@@ -31,9 +32,9 @@ type listener struct {
 	err    error         // why, after ended
 }
 
-// listen takes addr and serves on it until close. The caller sets the server's handler and timeouts. An error names the
-// address as what, and the settings that decide it.
-func listen(addr, what, settings string, server *http.Server, log *slog.Logger) (*listener, error) {
+// listen takes addr. An error names the address as what, and the settings that
+// decide it.
+func listen(addr, what, settings string) (net.Listener, error) {
 	taken, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is taken by another process: stop that or change %s: %w", what, settings, err)
@@ -41,35 +42,25 @@ func listen(addr, what, settings string, server *http.Server, log *slog.Logger) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s, which %s decides: %w", what, settings, err)
 	}
-	return serveOn(smallBuffers{taken}, server, log), nil
+	return taken, nil
 }
 
-// serveOn serves on what was taken until close.
-func serveOn(taken net.Listener, server *http.Server, log *slog.Logger) *listener {
+// serveOn serves on what was taken until close, by pool.Serve or server.Serve. The
+// caller sets the server's handler and timeouts.
+func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
+	serve func(*http.Server, net.Listener) error) *listener {
 	server.MaxHeaderBytes = maxHeader
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
 	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
-		l.err = server.Serve(taken)
+		l.err = serve(server, taken)
 	}()
 	return l
 }
 
-// smallBuffers bounds what the kernel holds of an answer that the client has not taken yet. The kernel's own bound
-// grows to megabytes: a slow client needs longer for these than a stream may stand still.
-type smallBuffers struct{ net.Listener }
-
-// Accept implements net.Listener.
-func (l smallBuffers) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(64 << 10) // an error leaves the kernel's bound
-	}
-	return conn, err
-}
-
-// close cuts what is under way and waits for the server's goroutine. On nil it does nothing.
+// close cuts what is under way and waits for the server's goroutine. On nil it
+// does nothing.
 func (l *listener) close() {
 	if l != nil {
 		l.server.Close()
@@ -77,22 +68,24 @@ func (l *listener) close() {
 	}
 }
 
-// listenAdmin serves api to operators on their own address, or returns nil if there is none.
-func listenAdmin(cfg config.Admin, api http.Handler, log *slog.Logger) (*listener, error) {
+// listenAdmin serves api to operators on their own address, or returns nil if
+// there is none.
+func listenAdmin(cfg config.Admin, pool *connections.Pool, api http.Handler, log *slog.Logger) (*listener, error) {
 	if cfg.Off() {
 		return nil, nil
 	}
-	l, err := listen(cfg.Addr, "admin.addr "+cfg.Addr, "admin.addr, which may be off", &http.Server{
+	taken, err := listen(cfg.Addr, "admin.addr "+cfg.Addr, "admin.addr, which may be off")
+	if err != nil {
+		return nil, err
+	}
+	log.Info("operators are served", "admin.addr", taken.Addr().String())
+	return serveOn(pool.Reserved(taken), &http.Server{
 		Handler:           api,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      2 * time.Minute, // a profile may take one
 		IdleTimeout:       time.Minute,
-	}, log)
-	if err == nil {
-		log.Info("operators are served", "admin.addr", l.addr.String())
-	}
-	return l, err
+	}, log, (*http.Server).Serve), nil
 }
 
 // front is the server for clients and probes. It listens before the store is opened, so that a probe gets an answer
@@ -100,6 +93,7 @@ func listenAdmin(cfg config.Admin, api http.Handler, log *slog.Logger) (*listene
 type front struct {
 	*listener
 	cfg      config.HTTP
+	pool     *connections.Pool
 	log      *slog.Logger
 	api      http.Handler
 	draining atomic.Bool
@@ -107,17 +101,21 @@ type front struct {
 }
 
 // listenFront takes the port and serves api on it.
-func listenFront(cfg config.HTTP, api http.Handler, log *slog.Logger) (f *front, err error) {
-	f = &front{cfg: cfg, log: log, api: api}
-	f.listener, err = listen(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
-		fmt.Sprintf("port %d", cfg.Port), "http.host or http.port", &http.Server{
-			Handler:           f,
-			ReadHeaderTimeout: cfg.ReadHeaderTimeout,
-			ReadTimeout:       cfg.ReadTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       cfg.IdleTimeout,
-		}, log)
-	return f, err
+func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log *slog.Logger) (*front, error) {
+	taken, err := listen(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), fmt.Sprintf("port %d", cfg.Port),
+		"http.host or http.port")
+	if err != nil {
+		return nil, err
+	}
+	f := &front{cfg: cfg, pool: pool, log: log, api: api}
+	f.listener = serveOn(taken, &http.Server{
+		Handler:           f,
+		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
+		ReadTimeout:       cfg.ReadTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       cfg.IdleTimeout,
+	}, log, pool.Serve)
+	return f, nil
 }
 
 // ServeHTTP implements http.Handler. While draining, every answer closes its connection: the client's next one leads to
@@ -152,6 +150,7 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	time.Sleep(f.cfg.DrainDelay)
 	deadline, cancel := context.WithTimeout(context.Background(), f.cfg.ShutdownTimeout)
 	defer cancel()
+	f.pool.Drain()
 	// Shutdown waits some seconds for new connections that have sent no request yet
 	if err := f.server.Shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
 		err = fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)

@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"time"
 
+	"accountservice/internal/connections"
 	"accountservice/internal/probesocket"
 )
 
-// serveProbe serves GET and HEAD of /health on the socket where the probe of this container looks for it, with any
-// configuration and with all reasons. It returns nil if there can be no socket: the probe can ask the port.
-func serveProbe(api http.Handler, environ []string, log *slog.Logger) *listener {
+// serveProbe serves GET and HEAD of /health on the socket where the probe of this
+// container looks for it, with any configuration and with all reasons. It returns
+// nil if there can be no socket: the probe can ask the port.
+func serveProbe(pool *connections.Pool, api http.Handler, environ []string, log *slog.Logger) *listener {
 	name, err := probesocket.Name(environ)
 	var socket net.Listener
 	if err == nil {
@@ -24,5 +26,6 @@ func serveProbe(api http.Handler, environ []string, log *slog.Logger) *listener 
 	mux := http.NewServeMux()
 	mux.Handle("GET /health", api)
 	const timeout = 5 * time.Second
-	return serveOn(socket, &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout}, log)
+	server := &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout}
+	return serveOn(pool.Reserved(socket), server, log, (*http.Server).Serve)
 }

@@ -85,19 +85,27 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// limitMemory gives the Go runtime nine tenths of the container's memory limit, unless GOMEMLIMIT is set, and returns
-// the limit in force and its origin. The rest is for the database's mapped pages, which the kernel can take back.
-func limitMemory() string {
+// limitMemory gives the Go runtime nine tenths of the container's memory limit,
+// unless GOMEMLIMIT is set. The rest is for the database's mapped pages, which the
+// kernel can take back. It returns the limit in force, which without a container is
+// the machine's memory, and its origin.
+func limitMemory() (bytes int64, origin string) {
 	limit, err := memlimit.Set()
 	switch _, set := os.LookupEnv("GOMEMLIMIT"); {
+	case err == nil && set && limit < math.MaxInt64:
+		return limit, fmt.Sprintf("%d bytes (from GOMEMLIMIT)", limit)
+	case err == nil && !set && limit < math.MaxInt64:
+		return limit, fmt.Sprintf("%d bytes (nine tenths of the container's limit)", limit)
 	case err != nil:
-		return fmt.Sprintf("none (the container's limit could not be read: %v)", err)
-	case set:
-		return fmt.Sprintf("%d bytes (from GOMEMLIMIT)", limit)
-	case limit == math.MaxInt64:
-		return "none (the container has no memory limit)"
+		origin = fmt.Sprintf("none (the container's limit could not be read: %v)", err)
+	default:
+		origin = "none (the container has no memory limit)"
 	}
-	return fmt.Sprintf("%d bytes (nine tenths of the container's limit)", limit)
+	machine, err := memlimit.FromSystem()
+	if err != nil {
+		machine = 1 << 30
+	}
+	return int64(min(machine, math.MaxInt64)), origin
 }
 
 // enoughThreads is how many threads the service may come to need. Go ends a process that gets none.

@@ -133,7 +133,8 @@ func newConfigCommand(p program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+limitMemory())
+			_, memory := limitMemory()
+			cfg.Notes = append(cfg.Notes, "memory limit of the Go runtime: "+memory)
 			var text bytes.Buffer
 			if err := cfg.Print(&text, format); err != nil {
 				return &exit{exitUsage, err}

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,6 +19,7 @@ import (
 	"accountservice/config"
 	"accountservice/internal/checks"
 	"accountservice/internal/checks/dependency"
+	"accountservice/internal/connections"
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 )
@@ -24,26 +28,28 @@ import (
 // logs its error and returns it with the exit code.
 func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQueue, log *slog.Logger) (err error) {
 	defer func() { err = ended(err, log) }()
-	memory := limitMemory()
+	memory, origin := limitMemory()
+	pool := newPool(cfg.HTTP, memory, log)
 	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
-		"memory_limit", memory)
+		"memory_limit", origin, "max_connections", pool.Most())
 	if limit, few := tooFewThreads("/sys/fs/cgroup"); few {
 		log.Warn("the container may have too few threads, and a process that gets none ends: raise its limit of pids",
 			"limit", limit, "enough", enoughThreads)
 	}
+	defer background(pool.Run)()
 	metrics, live := newRegistry(lines), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
 	api, err := newAPI(ctx, cfg.HTTP, live, metrics, log)
 	if err != nil {
 		return err
 	}
-	front, err := listenFront(cfg.HTTP, api, log)
+	front, err := listenFront(cfg.HTTP, pool, api, log)
 	if err != nil {
 		return err
 	}
 	defer front.close()
-	defer serveProbe(front, environ, log).close()
-	admin, err := listenAdmin(cfg.Admin, newAdminAPI(cfg.Admin, live, metrics, log), log)
+	defer serveProbe(pool, front, environ, log).close()
+	admin, err := listenAdmin(cfg.Admin, pool, newAdminAPI(cfg.Admin, live, metrics, log), log)
 	if err != nil {
 		return err
 	}
@@ -63,6 +69,17 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	live.SetHealth(runner)
 	log.Info("serving", "url", fmt.Sprintf("http://localhost:%d", cfg.HTTP.Port))
 	return front.serveUntil(ctx, runner)
+}
+
+// newPool returns the pool of the clients' connections.
+func newPool(cfg config.HTTP, memory int64, log *slog.Logger) *connections.Pool {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		files.Cur = 1024 // of most systems
+	}
+	limits := connections.LimitsFor(int64(min(files.Cur, math.MaxInt64)), memory)
+	limits.Connections = cmp.Or(cfg.MaxConnections, limits.Connections)
+	return connections.New(limits, log)
 }
 
 // newAPI returns the routes for clients and probes.

@@ -16,6 +16,7 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
+	"accountservice/internal/connections"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
@@ -102,7 +103,7 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 
 func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
 	cfg := config.HTTP{Host: "127.0.0.1", ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: 7 * time.Second}
-	front, err := listenFront(cfg, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	front, err := listenFront(cfg, connections.New(connections.Limits{Connections: 1, Bytes: 1}, slog.New(slog.DiscardHandler)), http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	defer front.close()
 	server := front.server

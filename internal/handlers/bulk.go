@@ -20,6 +20,8 @@ const (
 	// importBatch is how many accounts one transaction of an import has: the
 	// writes of others wait for it.
 	importBatch = 1000
+	// restTimeout is how long the rest of a body is waited for when the import has ended before it.
+	restTimeout = 5 * time.Second
 )
 
 // bulk answers imports and exports.
@@ -43,7 +45,7 @@ func (in *importInput) Resolve(ctx huma.Context) []error {
 type importOutput struct{ Body *ImportCount }
 
 // registerBulk describes the operations that are streams. They have no limit of
-// their length; instead they are few, and each must keep moving.
+// their length; instead they are few.
 func registerBulk(e *edge, b bulk) {
 	lines := map[string]*huma.MediaType{ndjson: {
 		Schema:  &huma.Schema{Type: huma.TypeString, Description: "One AccountLine, in JSON, a line (NDJSON)"},
@@ -70,15 +72,20 @@ func registerBulk(e *edge, b bulk) {
 }
 
 // importAccounts stores the lines of the body. A batch has the deadline of one
-// request, the body as a whole has none: see pace.
+// request, the body as a whole has none: the server cuts a client that is too slow.
 func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutput, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := receivedOf(ctx).gin
-	body := &pacedBody{ctx: ctx, conn: http.NewResponseController(c.Writer), body: c.Request.Body}
+	conn := http.NewResponseController(c.Writer)
+	defer func() {
+		if b.stopping.Err() == nil {
+			conn.SetReadDeadline(time.Now().Add(restTimeout))
+		}
+	}()
 	defer context.AfterFunc(b.stopping, func() {
 		cancel()
-		body.conn.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
+		conn.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
 	})()
 	accounts := b.live.accounts()
 	var to transfer.Target = accounts
@@ -86,12 +93,23 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 		to = transfer.DryRun{Store: accounts}
 	}
 	options := transfer.Options{Timeout: requestTimeout, ReadOn: in.DryRun}
-	done, err := transfer.Import(ctx, transfer.NewReader(body, importBatch), to, options)
+	done, err := transfer.Import(ctx, transfer.NewReader(lineBody{c.Request.Body}, importBatch), to, options)
 	count := &ImportCount{done.Created, done.Replaced, done.Unchanged, done.Lines}
 	if err != nil {
 		return nil, b.importError(err, count, in.DryRun)
 	}
 	return &importOutput{count}, nil
+}
+
+// lineBody is the body of an import: its failures are not the store's.
+type lineBody struct{ io.Reader }
+
+func (b lineBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &bodyError{err}
+	}
+	return n, err
 }
 
 // importError adds to the error of an import its problem: why it ended, what is stored,
@@ -146,13 +164,12 @@ func (b bulk) exportAccounts(ctx context.Context, _ *struct{}) (*huma.StreamResp
 		digest := sha256.New()
 		for ; err == nil; lines, err = pages.Next(ctx) {
 			digest.Write(lines)
-			c.Writer.Write(lines) // aborts by itself: see pacedWriter
+			c.Writer.Write(lines) // aborts by itself: see placedWriter
 		}
 		if err != io.EOF { // itself: a store may have met the end of its file
 			b.log.failed(ctx, "export-accounts", err)
 			panic(http.ErrAbortHandler)
 		}
 		header.Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest.Sum(nil))+":")
-		http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(chunkTimeout)) // of the trailer
 	}}, nil
 }

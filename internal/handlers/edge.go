@@ -46,7 +46,7 @@ type operation struct {
 	query   []*huma.Param             // parameters that huma does not read
 	media   string                    // of its answer; "" is JSON
 	key     bool                      // it takes an Idempotency-Key
-	list    bool                      // its answer is a list in memory: it takes a place among lists, too
+	list    bool                      // it reads many accounts: it takes a place among lists
 	stream  bool                      // its body or answer has no limit of length: it takes a place among streams
 }
 
@@ -58,12 +58,25 @@ type edge struct {
 	maxBody int64
 	keys    sync.Map // the idempotency keys of requests under way
 
-	requests, lists, streams *gate
+	requests, lists, imports, exports *gate
 }
 
-// register makes an operation a route. A request takes a place, has its head, body
-// and key checked, and only then does its work, with a deadline. An error of handle
-// becomes a problem.
+// gateOf returns the gate whose places requests of this operation take.
+func (e *edge) gateOf(op operation) *gate {
+	switch {
+	case op.stream && op.scope == scopeWrite:
+		return e.imports
+	case op.stream:
+		return e.exports
+	case op.list:
+		return e.lists
+	}
+	return e.requests
+}
+
+// register makes an operation a route. A request has its head, body and key checked,
+// waits for a place, and only then does its work, with a deadline. An error of
+// handle becomes a problem.
 func register[I, O any](e *edge, op operation, handle func(context.Context, *I) (*O, error)) {
 	described := op.describe()
 	if op.scope != scopeHealth {
@@ -176,19 +189,13 @@ func receivedOf(ctx context.Context) received {
 	return in
 }
 
-// limited lets an operation begin when it has a place and its request is read.
+// limited lets an operation begin when its request is read and it has a place. A
+// client that is slow to send its body keeps no place from others.
 func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
-	place := e.requests
-	if op.stream {
-		place = e.streams
-	}
+	gate := e.gateOf(op)
 	return func(ctx huma.Context, next func(huma.Context)) {
-		c, in := humagin.Unwrap(ctx), received{}
-		leave, err := place.enter(ctx.Context())
-		if err == nil {
-			defer leave()
-			in, err = e.receive(c, op, ctx.Operation())
-		}
+		c := humagin.Unwrap(ctx)
+		in, err := e.receive(c, op, ctx.Operation())
 		if err == nil && in.key != "" {
 			if _, taken := e.keys.LoadOrStore(in.key, true); taken {
 				err = errInFlight
@@ -196,23 +203,52 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 				defer e.keys.Delete(in.key) // whatever way it ends, the next one learns from the store what it did
 			}
 		}
-		if err == nil && op.list {
-			if leave, err = e.lists.enter(ctx.Context()); err == nil {
-				defer leave()
-			}
+		if err == nil {
+			err = gate.enter(ctx.Context())
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			writeProblem(c, err)
 			return
-		case op.list:
-			c.Writer = &pacedWriter{ResponseWriter: c.Writer, until: time.Now().Add(listTimeout)}
-		case op.stream:
-			c.Writer = &pacedWriter{ResponseWriter: c.Writer}
+		}
+		place := &placedWriter{ResponseWriter: c.Writer, gate: gate, stream: op.stream}
+		defer place.leave()
+		if c.Writer = place; op.stream { // no limit of length: the server cuts a client that is too slow
+			conn := http.NewResponseController(place)
+			conn.SetReadDeadline(time.Time{})
+			conn.SetWriteDeadline(time.Time{})
 		}
 		next(huma.WithValue(ctx, receivedKey{}, in))
 	}
 }
+
+// placedWriter gives the place of its request back when the answer is made, unless
+// it is a stream: a client that is slow to take it keeps no place from others. It
+// aborts the request when its client is gone or was cut.
+type placedWriter struct {
+	gin.ResponseWriter
+	gate   *gate // nil once the place is given back
+	stream bool
+}
+
+func (w *placedWriter) leave() {
+	w.gate.leave()
+	w.gate = nil
+}
+
+// Write implements io.Writer.
+func (w *placedWriter) Write(p []byte) (int, error) {
+	if !w.stream {
+		w.leave()
+	}
+	n, err := w.ResponseWriter.Write(p)
+	if err != nil {
+		panic(http.ErrAbortHandler) // an error would be taken for a failure of the service
+	}
+	return n, nil
+}
+
+// Unwrap is for http.ResponseController.
+func (w *placedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // receive reads a request, but for the body of a stream. Its error says what is
 // wrong with the request.

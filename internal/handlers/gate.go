@@ -1,47 +1,80 @@
 package handlers
 
 import (
+	"container/list"
 	"context"
+	"sync"
 	"time"
 )
 
-// gate bounds how many do something at once: size do, waiting more wait up to
-// wait for a place, the rest are refused with full.
+// gate bounds how many do something at once. Others wait up to wait for a place and get full then. The longest waiting
+// is first; but while one has waited for nearly all of wait, there are more than can be served, and the newest is first:
+// then most are served soon and the others refused, where all would be served late. The number of those that wait is
+// that of connections at most. The nil gate has no bound.
 type gate struct {
-	places chan struct{} // one for each that is in
-	queue  chan struct{} // one for each that is in or waits
-	wait   time.Duration
-	full   error
+	wait time.Duration
+	full error
+
+	mu      sync.Mutex
+	free    int
+	waiting list.List // of *waiter, the longest waiting first
 }
 
-func newGate(size, waiting int, wait time.Duration, full error) *gate {
-	return &gate{make(chan struct{}, size), make(chan struct{}, size+waiting), wait, full}
+type waiter struct {
+	since time.Time
+	place chan struct{} // closed when it has a place
 }
 
-// enter takes a place, which leave gives back, or returns the error of a full
-// gate. The nil gate has no bound.
-func (g *gate) enter(ctx context.Context) (leave func(), err error) {
+func newGate(size int, wait time.Duration, full error) *gate {
+	return &gate{wait: wait, full: full, free: size}
+}
+
+// enter takes a place, which leave gives back, or returns the error of a full gate.
+func (g *gate) enter(ctx context.Context) error {
 	if g == nil {
-		return func() {}, nil
+		return nil
 	}
-	select {
-	case g.queue <- struct{}{}:
-	default:
-		return nil, g.full
+	g.mu.Lock()
+	if g.free > 0 {
+		g.free--
+		g.mu.Unlock()
+		return nil
 	}
-	leave = func() { <-g.places; <-g.queue }
-	select {
-	case g.places <- struct{}{}:
-		return leave, nil
-	default:
-	}
+	w := &waiter{since: time.Now(), place: make(chan struct{})}
+	at := g.waiting.PushBack(w)
+	g.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, g.wait)
 	defer cancel()
 	select {
-	case g.places <- struct{}{}:
-		return leave, nil
+	case <-w.place:
+		return nil
 	case <-ctx.Done():
-		<-g.queue
-		return nil, g.full
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-w.place: // in the same moment
+		return nil
+	default:
+		g.waiting.Remove(at)
+		return g.full
+	}
+}
+
+// leave gives a place to one that waits.
+func (g *gate) leave() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := g.waiting.Front()
+	if next == nil {
+		g.free++
+		return
+	}
+	if time.Since(next.Value.(*waiter).since) > g.wait*9/10 {
+		next = g.waiting.Back()
+	}
+	close(g.waiting.Remove(next).(*waiter).place)
 }

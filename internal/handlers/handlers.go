@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"time"
 )
 
@@ -19,8 +20,8 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *Metrics // may be nil
 
-	// MaxConcurrent bounds the requests for accounts under way; more are 503. 0
-	// is DefaultMaxConcurrent.
+	// MaxConcurrent bounds the requests for accounts under way; more wait for up
+	// to a second and are 503 then. 0 is DefaultMaxConcurrent.
 	MaxConcurrent int
 	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or
 	// If-None-Match: * to create.
@@ -33,17 +34,12 @@ type Options struct {
 // DefaultMaxConcurrent is the MaxConcurrent of Options that have none.
 const DefaultMaxConcurrent = 128
 
-// maxLists run, maxWaiting wait up to listWait, the rest get 503, so that lists
-// cannot use up all places of requests. A list is up to 8 MiB of records, and the
-// same again as JSON, until the client has it.
 const (
-	maxLists   = 8
-	maxWaiting = 2 * maxLists
-	listWait   = time.Second
+	// placeWait is how long a request waits for a place.
+	placeWait = time.Second
+	// maxStreams bounds imports, and exports: each holds a batch in memory.
+	maxStreams = 2
 )
-
-// maxStreams bounds imports and exports: each holds a batch in memory.
-const maxStreams = 4
 
 // New returns the routes for everybody: accounts, health and the document.
 func New(o Options) http.Handler {
@@ -54,9 +50,11 @@ func New(o Options) http.Handler {
 		api:      api,
 		log:      log,
 		maxBody:  o.MaxBody,
-		requests: newGate(cmp.Or(o.MaxConcurrent, DefaultMaxConcurrent), 0, 0, errBusy),
-		lists:    newGate(maxLists, maxWaiting, listWait, errBusy),
-		streams:  newGate(maxStreams, 0, 0, errStreams),
+		requests: newGate(cmp.Or(o.MaxConcurrent, DefaultMaxConcurrent), placeWait, errBusy),
+		// lists read up to 10,000 accounts each, and leave one CPU to the others
+		lists:   newGate(max(1, runtime.GOMAXPROCS(0)/2), placeWait, errBusy),
+		imports: newGate(maxStreams, placeWait, errStreams),
+		exports: newGate(maxStreams, placeWait, errStreams),
 	}
 	describeAccounts(api.OpenAPI().Components.Schemas)
 	registerReads(e, accounts{o.Live, o.RequirePreconditions})

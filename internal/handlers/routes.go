@@ -32,7 +32,7 @@ func registerReads(e *edge, a accounts) {
 	register(e, operation{
 		id: "batch-get-accounts", method: http.MethodPost, path: "/accounts:batchGet", scope: scopeRead, list: true,
 		summary:     "Up to 1000 accounts by their ids",
-		description: "Accounts that have more than 8 MiB together are refused as too-much: ask for fewer at a time.",
+		description: "Accounts that have more than 2 MiB together are refused as too-much: ask for fewer at a time.",
 		body:        bodyOf(idsSchema, "application/json"),
 	}, a.batchGet)
 }

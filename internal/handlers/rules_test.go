@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"accountservice/internal/store"
 )
@@ -41,26 +40,6 @@ func TestEntityTagsAreReadAsRFC9110Says(t *testing.T) {
 	}
 	if got, err := parseTags("If-Match", "*"); !got.any || err != nil {
 		t.Errorf("* is %+v, %v", got, err)
-	}
-}
-func TestStreamThatOnlyDripsRunsOutOfTime(t *testing.T) {
-	now := time.Now()
-	for _, c := range []struct {
-		spent time.Duration
-		bytes int64
-		want  time.Duration
-	}{
-		{0, 0, chunkTimeout},
-		{4 * time.Second, 100, 6 * time.Second},
-		{12 * time.Second, 100, -2 * time.Second},          // 9 bytes a second
-		{100 * time.Second, 95 * minRate, 5 * time.Second}, // just too slow
-		{100 * time.Second, 200 * minRate, chunkTimeout},   // fast enough
-		{time.Second, 1000 * minRate, chunkTimeout},        // what was fast may not stand still for long
-	} {
-		p := pace{spent: c.spent, bytes: c.bytes}
-		if got := p.deadline(now).Sub(now); got != c.want {
-			t.Errorf("%d bytes in %s: %s, want %s", c.bytes, c.spent, got, c.want)
-		}
 	}
 }
 func TestEveryProblemThatPassesSaysWhen(t *testing.T) {

@@ -39,7 +39,7 @@ var owners = map[string][]string{
 
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
-	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/client", "internal/handlers", "internal/probesocket",
+	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/handlers", "internal/probesocket",
 		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/transfer"},
 	"healthchecker":                       {"internal/probesocket"},
 	"internal/probesocket":                nil,
@@ -55,6 +55,7 @@ var arrows = map[string][]string{
 	"internal/checks":                     {"internal/awake"},
 	"internal/checks/dependency":          nil,
 	"internal/client":                     {"internal/store", "internal/store/transfer"},
+	"internal/connections":                nil,
 	"internal/handlers":                   {"internal/store", "internal/store/transfer", "internal/checks"},
 }
 

@@ -23,8 +23,9 @@ const (
 	MaxLine = 256 << 10
 	// MaxFaults bounds how many faults are told of one input.
 	MaxFaults = 50
-	// maxBatchBytes bounds the lines of a batch.
+	// maxBatchBytes bounds the lines of a batch, minBatchBytes those of a batch of few accounts.
 	maxBatchBytes = 4 << 20
+	minBatchBytes = 1 << 20
 )
 
 // Batch is a part of the input.
@@ -64,7 +65,8 @@ func (r *Reader) Next() (Batch, error) {
 		b.First--
 	}
 	seen := make(map[store.ID]bool, r.most)
-	for size := 0; len(b.Accounts) < r.most && size < maxBatchBytes && len(b.Faults) < MaxFaults; {
+	most := min(maxBatchBytes, max(minBatchBytes, r.most<<10))
+	for size := 0; len(b.Accounts) < r.most && size < most && len(b.Faults) < MaxFaults; {
 		acc, n, fault, err := r.next()
 		switch {
 		case err != nil && (!errors.Is(err, io.EOF) || len(b.Accounts)+len(b.Faults) == 0):

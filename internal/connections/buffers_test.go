@@ -1,8 +1,9 @@
-package main
+package connections
 
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"testing"
@@ -11,15 +12,9 @@ import (
 	"accountservice/tests/harness"
 )
 
-// What a stream of handlers writes at once, how fast it must move on the whole, and how long it may stand still.
-const (
-	streamChunk   = 16 << 10
-	streamRate    = 8 << 10
-	streamTimeout = 10 * time.Second
-)
-
-// What a client takes shows soon, as pace has to see that it moves: at 32 kB/s within the time that it may stand still.
-// Slower ones need segments smaller than the 64 kB of the loopback.
+// What a client takes shows soon, as the sweep has to see that it moves: at 32 kB/s
+// within the time that it may stand still. Slower ones need segments smaller
+// than the 64 kB of the loopback.
 func TestSlowClientIsSeenToMove(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
@@ -28,20 +23,20 @@ func TestSlowClientIsSeenToMove(t *testing.T) {
 	harness.Must(t, err)
 	defer client.Close()
 	harness.Must(t, client.(*net.TCPConn).SetReadBuffer(64<<10))
-	server, err := smallBuffers{l}.Accept()
+	accepted, err := pooled{reserved{l, New(Limits{1, 1 << 20}, slog.New(slog.DiscardHandler))}}.Accept()
 	harness.Must(t, err)
-	defer server.Close()
-	chunk := make([]byte, streamChunk)
+	defer accepted.Close()
+	server, text := accepted.(*Conn).Conn, make([]byte, chunk)
 	write := func(within time.Duration) (n int, err error) {
 		harness.Must(t, server.SetWriteDeadline(time.Now().Add(within)))
-		return server.Write(chunk)
+		return server.Write(text)
 	}
 	take := func(n int64) error { _, err := io.CopyN(io.Discard, client, n); return err }
 
 	const fast = 64 << 20 // first: the kernel gives such a client all the room it may
 	taken := make(chan error, 1)
 	go func() { taken <- take(fast) }()
-	for range fast / streamChunk {
+	for range fast / chunk {
 		_, err := write(time.Minute)
 		harness.Must(t, err)
 	}
@@ -56,9 +51,9 @@ func TestSlowClientIsSeenToMove(t *testing.T) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
-	slow := min(full, 4*streamRate*int64(streamTimeout/time.Second))
+	slow := min(full, 4*minRate*patience)
 	harness.Must(t, take(slow))
-	if n, err := write(streamTimeout); n == 0 {
+	if n, err := write(patience * time.Second); n == 0 {
 		t.Fatalf("%d bytes are on their way, and no more are written after the client took %d: %v", full, slow, err)
 	}
 }

@@ -1,0 +1,213 @@
+package connections
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// phase is what a connection waits for.
+type phase int32
+
+const (
+	idle    phase = iota // the client's next request, or the rest of its header
+	serving              // the service, which works on a request
+	reading              // the client, which sends a body
+	writing              // the client, which takes an answer
+)
+
+// What a connection is taken to hold, in bytes.
+const (
+	// perConn is of every connection: a goroutine, two buffers, the kernel's part.
+	perConn = 24 << 10
+	// perRead is for each byte of a request: the text, and what is made of it.
+	perRead = 2
+	// mostRead is the most for the bytes of a request. An import has one batch in memory at a time.
+	mostRead = 2 << 20
+	// perWrite is for each byte that waits to be sent: the answer, and what it was made of.
+	perWrite = 3
+	// sendBuffer bounds what the kernel holds of an answer that the client has not taken yet. The kernel's own bound
+	// grows to megabytes: a slow client needs longer for these than it may stand still.
+	sendBuffer = 64 << 10
+	// grace is how long a client may take for its first request, or its next, before the service waits for it.
+	grace = 20 * time.Millisecond
+	// chunk is how much is written at once: what a slow client takes must show soon.
+	chunk = 16 << 10
+)
+
+// Conn is a connection of a Pool.
+type Conn struct {
+	net.Conn
+	pool *Pool
+
+	phase atomic.Int32 // a phase
+	spoke atomic.Bool  // a byte was read
+	since atomic.Int64 // when a byte moved last, on the pool's clock
+	moved atomic.Int64 // bytes since the last sweep
+	left  int64        // how many bytes it may be behind minRate; of the sweep
+
+	mu      sync.Mutex
+	closed  bool
+	in, out int64 // memory for a request and for an answer, in bytes
+}
+
+func (c *Conn) is() phase { return phase(c.phase.Load()) }
+
+// debt says who waits for whom.
+type debt int
+
+const (
+	ofClient  debt = iota // the service waits for the client
+	unclear               // a byte moved just now: the client may be about to send its request
+	ofService             // the client waits for the service
+)
+
+func (c *Conn) debt() debt {
+	is := c.is()
+	switch {
+	case is == writing:
+		return ofClient
+	case is == serving || c.pending():
+		return ofService
+	case c.pool.now()-c.since.Load() < int64(grace):
+		return unclear
+	}
+	return ofClient
+}
+
+func (c *Conn) touch(n int) {
+	c.since.Store(c.pool.now())
+	c.moved.Add(int64(n))
+}
+
+// held returns how much memory the connection is taken to hold, in bytes.
+func (c *Conn) held() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return perConn + c.in + c.out
+}
+
+// hold sets in or out, and makes room for it.
+func (c *Conn) hold(part *int64, bytes int64) {
+	c.mu.Lock()
+	more := bytes - *part
+	if !c.closed {
+		c.pool.held.Add(more)
+		*part = bytes
+	}
+	c.mu.Unlock()
+	if more > 0 && c.pool.over() {
+		c.pool.settle()
+	}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n == 0 {
+		return n, err
+	}
+	c.touch(n)
+	c.spoke.Store(true)
+	if c.is() != serving { // net/http reads one byte ahead there
+		c.hold(&c.in, min(c.in+perRead*int64(n), mostRead))
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (written int, err error) {
+	c.phase.Store(int32(writing))
+	defer c.phase.Store(int32(serving))
+	if len(p) > chunk {
+		c.hold(&c.out, perWrite*int64(len(p)))
+	}
+	for written < len(p) && err == nil {
+		var n int
+		n, err = c.Conn.Write(p[written:min(written+chunk, len(p))])
+		written += n
+		c.touch(n)
+	}
+	c.hold(&c.out, min(int64(len(p)), sendBuffer)) // the kernel may have it until the next request
+	return written, err
+}
+
+// CloseWrite is for net/http, which lets a client read the answer to a request that it has not read to its end.
+func (c *Conn) CloseWrite() error {
+	if half, is := c.Conn.(interface{ CloseWrite() error }); is {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	again, held := c.closed, perConn+c.in+c.out
+	c.closed = true
+	c.mu.Unlock()
+	if again {
+		return net.ErrClosed
+	}
+	c.pool.remove(c, held)
+	return c.Conn.Close()
+}
+
+// abort closes the connection and drops what the client has not taken, which the kernel would keep for minutes. One
+// that is idle is closed as usual: a client that sees that in time uses another.
+func (c *Conn) abort() {
+	if tcp, is := c.Conn.(*net.TCPConn); is && c.is() != idle {
+		tcp.SetLinger(0) // an error leaves it to the kernel
+	}
+	c.Close()
+}
+
+// cut ends the wait for a client that is too slow. One that sends a body can be told so.
+func (c *Conn) cut() {
+	if c.is() == reading {
+		c.SetReadDeadline(time.Unix(1, 0))
+		return
+	}
+	c.abort()
+}
+
+// setState follows the state of the connection. It is for http.Server.ConnState.
+func setState(conn net.Conn, state http.ConnState) {
+	c, is := conn.(*Conn)
+	if !is {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		c.hold(&c.out, 0)
+		c.phase.Store(int32(serving))
+	case http.StateIdle:
+		c.hold(&c.in, 0)
+		c.phase.Store(int32(idle))
+	case http.StateClosed:
+		c.pool.leaving.Add(-c.held())
+	}
+}
+
+type connKey struct{}
+
+// withConn is for http.Server.ConnContext.
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// watched is a request's body. Its connection is reading while a Read waits.
+type watched struct {
+	io.ReadCloser
+	conn *Conn
+}
+
+func (b watched) Read(p []byte) (int, error) {
+	b.conn.phase.Store(int32(reading))
+	defer b.conn.phase.Store(int32(serving))
+	return b.ReadCloser.Read(p)
+}

@@ -1,0 +1,62 @@
+package connections
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"syscall"
+)
+
+// Reserved returns a listener whose connections are not in the pool. Where there is no file descriptor for one, the
+// pool closes some of its own.
+func (p *Pool) Reserved(l net.Listener) net.Listener { return reserved{l, p} }
+
+type reserved struct {
+	net.Listener
+	pool *Pool
+}
+
+// Accept implements net.Listener.
+func (l reserved) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err == nil || !exhausted(err) || !l.pool.shrink(err) {
+			return conn, err
+		}
+	}
+}
+
+// exhausted is true if there are too many file descriptors, or too few of the kernel's buffers.
+func exhausted(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM},
+		func(is error) bool { return errors.Is(err, is) })
+}
+
+// shrink halves the number of connections for good, and reports whether that closed any.
+func (p *Pool) shrink(cause error) bool {
+	p.mu.Lock()
+	most := max(fewest, len(p.open)/2)
+	p.most.Store(int64(most))
+	p.mu.Unlock()
+	if p.makeRoom(true) == 0 {
+		return false
+	}
+	p.log.Warn("there are too many open files, so fewer connections are kept from now on: "+
+		"raise the limit (ulimit -n) or lower http.max_connections", "at_most", most, "err", cause)
+	return true
+}
+
+// pooled is a listener whose connections are in the pool.
+type pooled struct{ reserved }
+
+// Accept implements net.Listener.
+func (l pooled) Accept() (net.Conn, error) {
+	conn, err := l.reserved.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, is := conn.(*net.TCPConn); is {
+		tcp.SetWriteBuffer(sendBuffer) // an error leaves the kernel's bound
+	}
+	return l.pool.add(conn), nil
+}

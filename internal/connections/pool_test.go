@@ -1,0 +1,190 @@
+package connections
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"accountservice/tests/harness"
+)
+
+// pipes is a listener of connections in memory, for synctest.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error { return nil }
+func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// serve serves handler in the bubble of a test, and returns what connects to it.
+func serve(t *testing.T, p *Pool, handler http.HandlerFunc) (dial func() net.Conn) {
+	l, server := make(pipes), &http.Server{Handler: handler}
+	go p.Run(t.Context())
+	go p.Serve(server, l)
+	t.Cleanup(func() { close(l); server.Close() })
+	return func() net.Conn {
+		client, conn := net.Pipe()
+		l <- conn
+		t.Cleanup(func() { client.Close() })
+		return client
+	}
+}
+
+func roomy() *Pool { return New(Limits{1000, 1 << 30}, slog.New(slog.DiscardHandler)) }
+
+// readAll reads the body of each request.
+func readAll(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		w.WriteHeader(http.StatusRequestTimeout)
+	}
+}
+
+func TestBodyThatOnlyDripsIsCutAndOneThatMovesIsNot(t *testing.T) {
+	for _, c := range []struct {
+		perSecond, status int
+		first             int // bytes at once
+		within            time.Duration
+	}{
+		{1, 408, 0, 12 * time.Second},
+		{minRate / 2, 408, 0, 22 * time.Second},
+		{1, 408, 10 << 20, 12 * time.Second}, // what was fast may not stand still for long
+		{2 * minRate, 200, 0, 62 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			conn, began := serve(t, roomy(), readAll)(), time.Now()
+			const seconds = 60
+			fmt.Fprintf(conn, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", c.first+seconds*c.perSecond)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_, err := io.WriteString(conn, strings.Repeat("x", c.first))
+				for n := 0; n < seconds && err == nil; n++ {
+					time.Sleep(time.Second)
+					_, err = io.WriteString(conn, strings.Repeat("x", c.perSecond))
+				}
+			}()
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || resp.StatusCode != c.status || time.Since(began) > c.within {
+				t.Errorf("%d bytes a second: %v, %v after %s; want %d", c.perSecond, resp, err, time.Since(began), c.status)
+			}
+			conn.Close()
+			<-done
+		})
+	}
+}
+
+func TestAnswerThatIsNotReadIsCutAndTimeInTheServiceDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, ended := time.Now(), make(chan time.Duration, 1)
+		conn := serve(t, roomy(), func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Hour)
+			_, err := w.Write(make([]byte, 1<<20))
+			if err == nil {
+				t.Error("all of it is written")
+			}
+			ended <- time.Since(began)
+		})()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if took := <-ended - time.Hour; took < patience*time.Second-sweepEvery || took > (patience+2)*time.Second {
+			t.Errorf("the write ends after %s, want %d s", took, patience)
+		}
+	})
+}
+
+func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const answer = 1 << 20
+		p := New(Limits{1000, 5 * perWrite * answer / 2}, slog.New(slog.DiscardHandler))
+		dial := serve(t, p, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/large" {
+				w.Write(make([]byte, answer))
+			}
+		})
+		ask := func(path string) net.Conn {
+			conn := dial()
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+			io.ReadAtLeast(conn, make([]byte, 8<<10), map[string]int{"/": 1, "/large": 8 << 10}[path])
+			time.Sleep(time.Second)
+			return conn
+		}
+		idle, first, second, third := ask("/"), ask("/large"), ask("/large"), ask("/large")
+		for name, c := range map[string]struct {
+			conn net.Conn
+			cut  bool
+		}{"idle": {idle, false}, "first": {first, true}, "second": {second, false}, "third": {third, false}} {
+			c.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := c.conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) != c.cut {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, conn := range []net.Conn{idle, first, second, third} {
+			conn.Close()
+		}
+		synctest.Wait()
+		if p.held.Load() != 0 || p.leaving.Load() != 0 || p.count.Load() != 0 {
+			t.Errorf("%d bytes are held by %d connections, and %d by closed ones, when all are closed", p.held.Load(), p.count.Load(), p.leaving.Load())
+		}
+	})
+}
+
+// On real sockets: a client that has asked waits for the service, and keeps its place beside any number of silent ones.
+func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
+	var log harness.Buffer
+	p := New(Limits{16, 1 << 30}, slog.New(slog.NewTextHandler(&log, nil)))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	harness.Must(t, err)
+	release := make(chan struct{})
+	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })}
+	go p.Serve(server, l)
+	defer server.Close()
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		harness.Must(t, err)
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	var asked []net.Conn
+	for range 8 {
+		conn := dial()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		asked = append(asked, conn)
+	}
+	for range 100 {
+		dial()
+	}
+	if !harness.Until(20*time.Second, func() bool { return p.closed.Load() > 80 }) {
+		t.Fatalf("%d connections are closed", p.closed.Load())
+	}
+	close(release)
+	for _, conn := range asked {
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+			t.Errorf("%v, %v", resp, err)
+		}
+	}
+	if p.report(); !strings.Contains(log.String(), "http.max_connections") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestLimitsFollowFileDescriptorsAndMemory(t *testing.T) {
+	for _, c := range []struct {
+		descriptors, memory int64
+		connections         int
+	}{{256, 16 << 30, 192}, {1024, 16 << 30, 960}, {1 << 20, 256 << 20, 2730}, {1 << 20, 64 << 20, 682}, {8, 1 << 20, fewest}} {
+		if got := LimitsFor(c.descriptors, c.memory); got.Connections != c.connections || got.Bytes != c.memory/4 {
+			t.Errorf("%d descriptors and %d bytes: %+v, want %d connections", c.descriptors, c.memory, got, c.connections)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package connections
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// spare is the part of a limit that is freed beyond it, so that not each new connection has to look for another.
+	spare = 1.0 / 32
+	// reserve is the part of a limit by which it may be passed before a connection is closed that waits for the service.
+	reserve = 1.0 / 8
+	// silent is how many times more a connection costs on which the client never sent a byte: a flood of those is to
+	// close those of clients last.
+	silent = 50
+	// quietTime is how long nothing is looked for after nothing was found.
+	quietTime = 5 * time.Millisecond
+	// settleTries is how many milliseconds a client waits for those that wait for the service.
+	settleTries = 25
+)
+
+// settle makes room for what the caller is about to hold. It waits, for a moment at most, until the service has served
+// those that wait for it, and until those that were closed have let go of their memory.
+func (p *Pool) settle() {
+	for range settleTries {
+		p.makeRoom(false)
+		if float64(p.held.Load()+p.leaving.Load()) <= float64(p.bytes)*(1+reserve) &&
+			float64(p.count.Load()) <= float64(p.most.Load())*(1+reserve) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	p.makeRoom(true)
+}
+
+// over is true if a limit is passed.
+func (p *Pool) over() bool { return p.count.Load() > p.most.Load() || p.held.Load() > p.bytes }
+
+// makeRoom closes connections until the limits hold, and returns how many: those that the service waits for, and the
+// others only by force.
+func (p *Pool) makeRoom(force bool) int {
+	if !p.over() || !p.evicting.TryLock() {
+		return 0
+	}
+	defer p.evicting.Unlock()
+	if !force && time.Now().Before(p.quiet) {
+		return 0
+	}
+	victims := p.victims(force)
+	for _, c := range victims {
+		c.abort()
+	}
+	p.closed.Add(int64(len(victims)))
+	if len(victims) == 0 {
+		p.quiet = time.Now().Add(quietTime)
+	}
+	return len(victims)
+}
+
+// victims are the connections to close.
+func (p *Pool) victims(force bool) (victims []*Conn) {
+	most, bytes := float64(p.most.Load())*(1-spare), float64(p.bytes)*(1-spare)
+	count, held := float64(p.count.Load()), float64(p.held.Load())
+	choose := func(c candidate) (enough bool) {
+		if count <= most && held <= bytes {
+			return true
+		}
+		victims = append(victims, c.Conn)
+		count, held = count-1, held-c.held
+		return false
+	}
+	var others [ofService + 1][]candidate
+	for _, c := range p.ranked() {
+		if debt := c.debt(); debt != ofClient {
+			others[debt] = append(others[debt], c)
+		} else if choose(c) {
+			return victims
+		}
+	}
+	for _, c := range slices.Concat(others[:]...) {
+		if !force || choose(c) {
+			break
+		}
+	}
+	return victims
+}
+
+// candidate is a connection as it was in one moment.
+type candidate struct {
+	*Conn
+	held, cost float64 // memory; memory times time, and more where the client never sent a byte
+}
+
+// ranked returns all connections, with the one to close first at the front.
+func (p *Pool) ranked() []candidate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all, now := make([]candidate, 0, len(p.open)), p.now()
+	for c := range p.open {
+		held := float64(c.held())
+		cost := held * float64(now-c.since.Load())
+		if !c.spoke.Load() {
+			cost *= silent
+		}
+		all = append(all, candidate{c, held, cost})
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(b.cost, a.cost) })
+	return all
+}
