@@ -19,9 +19,10 @@ RUN go mod download
 COPY . .
 ARG VERSION=dev
 # Static and bit for bit the same from the same source, wherever and whenever it
-# is built: no C library, paths, build id or VCS state in the binaries. Nobody
-# reads the cache again, and storing it as a layer takes its time.
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+# is built: no C library, paths, build id or VCS state in the binaries. The tag
+# is that of the Makefile. Nobody reads the cache again, and storing it as a layer
+# takes its time.
+RUN CGO_ENABLED=0 go build -tags=nomsgpack -trimpath -buildvcs=false \
         -ldflags "-s -w -buildid= -X main.version=${VERSION}" \
         -o /out/ ./cmd/accountservice ./healthchecker \
  && mkdir /out/data \

@@ -24,7 +24,7 @@ const (
 
 // Build compiles the service and the probe into a folder.
 func Build(folder string) error {
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", folder+"/",
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", folder+"/",
 		"accountservice/cmd/accountservice", "accountservice/healthchecker")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -83,8 +83,8 @@ func madeByEngine(name string) bool {
 	return slices.ContainsFunc(own, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// sameBinaries builds them again on this machine by the same release of Go: in another directory, with other file
-// times, another build cache, and the switches that make them static, trimmed and without a word of the repository.
+// sameBinaries builds them again by make on this machine, with the same release of Go: in another directory, with other
+// file times and another build cache.
 func sameBinaries(d docker, i image) {
 	if i.context == "" {
 		d.t.Skip("the image is not built from this tree")
@@ -92,9 +92,10 @@ func sameBinaries(d docker, i image) {
 	inImage, _ := d.filesOf(i.name)
 	copied, out := d.t.TempDir(), d.t.TempDir()
 	harness.Must(d.t, copyTree(i.context, copied))
-	_, err := command(d.ctx, []string{"CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off"}, "go", "-C", copied, "build",
-		"-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+i.version, "-o", out+"/",
-		"./cmd/accountservice", "./healthchecker")
+	makefile, err := filepath.Abs(filepath.Join(root, "Makefile"))
+	harness.Must(d.t, err)
+	_, err = command(d.ctx, []string{"GOFLAGS=", "GOWORK=off"}, "make", "-C", copied, "-f", makefile, "build",
+		"BIN="+out, "VERSION="+i.version)
 	harness.Must(d.t, err)
 	for _, name := range []string{"accountservice", "healthchecker"} {
 		elsewhere, err := os.ReadFile(filepath.Join(out, name))
