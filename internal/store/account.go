@@ -84,10 +84,7 @@ const (
 	LabelKeyPattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
 )
 
-var (
-	idGrammar       = regexp.MustCompile(IDPattern)
-	labelKeyGrammar = regexp.MustCompile(LabelKeyPattern)
-)
+var labelKeyGrammar = regexp.MustCompile(LabelKeyPattern)
 
 // ParseID returns s as an ID, or *Invalid.
 func ParseID(s string) (ID, error) {
@@ -96,10 +93,18 @@ func ParseID(s string) (ID, error) {
 		return "", &Invalid{"id", fmt.Sprintf("must have 1 to %d characters", MaxIDLength)}
 	case s == "." || s == "..":
 		return "", &Invalid{"id", "must not be . or .., which mean a folder in a URL"}
-	case !idGrammar.MatchString(s):
-		return "", &Invalid{"id", "may have only A-Z, a-z, 0-9 and . _ ~ -"}
+	}
+	for i := range len(s) { // of each request: a regular expression takes ten times as long
+		if !unreserved(s[i]) {
+			return "", &Invalid{"id", "may have only A-Z, a-z, 0-9 and . _ ~ -"}
+		}
 	}
 	return ID(s), nil
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '.' || c == '_' || c == '~' || c == '-'
 }
 
 // Fakes returns n accounts to seed: ids 10000.., names Person_0.. .

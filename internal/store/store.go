@@ -47,6 +47,10 @@ type Store interface {
 	// Get returns the account with this id, or ErrNotFound.
 	Get(ctx context.Context, id ID) (Account, error)
 
+	// Peek returns what Get would, if that is known without waiting for anything: no disk, no other call. The result is
+	// shared and must not be changed. ok is false when it is not known, and when Get would return an error: ask Get.
+	Peek(id ID) (acc *Encoded, ok bool)
+
 	// GetMany returns the existing accounts among ids, in the order of ids, each
 	// once, from one consistent view. More than MaxMany ids are an *Invalid. A store
 	// may limit the bytes of one answer: more than one account beyond that limit is

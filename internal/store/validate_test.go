@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"accountservice/tests/harness"
 )
@@ -134,4 +137,16 @@ func TestLogsHaveNothingThatAPersonWrote(t *testing.T) {
 	if out := strings.ToLower(b.String()); strings.Contains(out, "secret") || strings.Count(out, "10000") != 2 {
 		t.Errorf("log has %s", out)
 	}
+}
+
+// The document tells clients the pattern; ParseID compares bytes.
+func TestParseIDTakesWhatThePatternDoes(t *testing.T) {
+	grammar := regexp.MustCompile(IDPattern)
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9._~-]{1,8}`), rapid.StringMatching(`\.{0,4}[a.]{0,2}`), rapid.String()).Draw(t, "id")
+		_, err := ParseID(s)
+		if want := len(s) <= MaxIDLength && grammar.MatchString(s); (err == nil) != want {
+			t.Errorf("ParseID(%q) = %v, the pattern says %v", s, err, want)
+		}
+	})
 }

@@ -23,7 +23,8 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml":                       {"config"},
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
-	"golang.org/x/sys":                      {"internal/checks"},
+	"golang.org/x/sys":                      {"internal/checks", "internal/store/boltstore/boltfile"},
+	"github.com/hashicorp/golang-lru":       {"internal/store/boltstore"},
 	"golang.org/x/net":                      {"internal/checks/dependency", "internal/store"}, // HTTP/2; names of the DNS
 	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
 	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
@@ -46,7 +47,7 @@ var arrows = map[string][]string{
 	"config":                              {"configs"},
 	"configs":                             nil,
 	"internal/store":                      nil,
-	"internal/store/boltstore":            {"internal/awake", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify"},
+	"internal/store/boltstore":            {"internal/awake", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify", "internal/store/transfer"},
 	"internal/store/boltstore/boltfile":   {"internal/store"},
 	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
 	"internal/store/storetest":            {"internal/store"},

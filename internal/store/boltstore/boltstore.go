@@ -41,6 +41,7 @@ type Store struct {
 	reads     *pageReads
 	readers   chan struct{}
 	canary    bool
+	recent    *recent
 
 	closing chan struct{} // closed by Close
 	once    sync.Once
@@ -62,6 +63,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		latency:  opts.latency(),
 		readers:  make(chan struct{}, maxReaders),
 		canary:   opts.WriteCanary,
+		recent:   newRecent(),
 		closing:  make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
@@ -98,7 +100,7 @@ func (s *Store) watch(wait time.Duration) {
 	s.reads = &pageReads{latency: s.latency, under: make(map[place]*pageRead)}
 	s.check = flight{progress: progress{latency: s.latency}, wait: wait}
 	s.walk = flight{progress: progress{latency: s.latency}, wait: wait}
-	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads)
+	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads, s.recent)
 	s.h.disk.OnRefusal = func(err error) {
 		s.log.Warn("the file system refuses reads past the page cache: faults of the disk under cached pages are not seen",
 			"path", s.path, "err", err)

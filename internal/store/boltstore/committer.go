@@ -31,10 +31,10 @@ type write struct {
 	// touch reads by pread the pages that apply will read through the map; nil for a change of none.
 	touch func(boltfile.Snapshot) error
 	// apply makes the change, or returns an error and has changed nothing.
-	apply  func(*bbolt.Tx) error
-	weight int         // how many accounts it changes
-	done   chan error  // has room for the one answer
-	taken  atomic.Bool // by the committer, or by a caller that gave up
+	apply func(*bbolt.Tx) error
+	ids   []store.ID  // of all accounts that it may change
+	done  chan error  // has room for the one answer
+	taken atomic.Bool // by the committer, or by a caller that gave up
 }
 
 // errUnchanged is what apply returns when all is well and there is nothing to commit. submit returns nil for it if
@@ -62,6 +62,7 @@ type committer struct {
 	latch  *latch
 	rescue *rescue
 	room   room
+	recent *recent
 	now    func() time.Time
 	progress
 	file io.ReaderAt // the open file, read with progress
@@ -74,8 +75,8 @@ type committer struct {
 	open       uint64                    // the last transaction, if its outcome is open; else 0
 }
 
-func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *pageReads) *committer {
-	c := &committer{h: h, latch: l, rescue: r, now: now, progress: progress{latency: reads.latency},
+func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *pageReads, read *recent) *committer {
+	c := &committer{h: h, latch: l, rescue: r, recent: read, now: now, progress: progress{latency: reads.latency},
 		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
 	h.writing, h.wrote = c.begin, c.answered // the time before the first write is not the disk's
@@ -129,11 +130,11 @@ func (c *committer) alive() bool {
 
 func (c *committer) collect(first *write) []*write {
 	batch := []*write{first}
-	for weight := first.weight; len(batch) < maxBatch && weight < maxWeight; {
+	for weight := len(first.ids); len(batch) < maxBatch && weight < maxWeight; {
 		select {
 		case w := <-c.writes:
 			batch = append(batch, w)
-			weight += w.weight
+			weight += len(w.ids)
 		default:
 			return batch
 		}
@@ -190,6 +191,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 	txid := uint64(tx.ID())
 	snap := c.h.snapshot(tx, c.file)
 	changed := false
+	var ids []store.ID
 	for i, w := range batch {
 		if w.touch != nil {
 			if err := w.touch(snap); err != nil {
@@ -200,6 +202,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 		results[i] = w.apply(tx)
 		c.begin() // what apply took is not the disk's
 		changed = changed || results[i] == nil
+		ids = append(ids, w.ids...)
 	}
 	if !changed {
 		return tx.Rollback()
@@ -209,7 +212,9 @@ func (c *committer) transact(batch []*write, results []error) error {
 	if err := mark(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
+	c.recent.changing(txid, ids)
 	if err := c.h.commit(tx); err != nil {
+		c.h.latest.off.Store(true)
 		if err := c.commitFailed(err, txid); err != nil {
 			return err
 		}
@@ -217,6 +222,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 	c.h.committed.Store(txid)
 	c.h.last.remember(c.h.file, txid)
 	c.room.note(nil)
+	c.h.publishCommitted(txid)
 	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)

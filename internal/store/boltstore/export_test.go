@@ -10,7 +10,7 @@ const MaxCopies = maxCopies
 
 // CopiesForTest makes the store believe that it left so many copies already.
 func (s *Store) CopiesForTest(n int) {
-	s.submit(context.Background(), &write{weight: 1, apply: func(*bbolt.Tx) error { s.rescue.copies = n; return errUnchanged }})
+	s.submit(context.Background(), &write{apply: func(*bbolt.Tx) error { s.rescue.copies = n; return errUnchanged }})
 }
 
 // For the tests of behaviour, which are in package boltstore_test.

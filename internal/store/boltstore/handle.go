@@ -26,6 +26,9 @@ const mapSize = 1 << 30
 type handle struct {
 	openFile                  // holds the lock; bbolt has a duplicate
 	disk     *boltfile.Direct // the same file, past the page cache
+	memo     boltfile.Cached  // the same file, as far as it is in the page cache
+
+	latest latest
 
 	mapped sync.RWMutex // guards current, which reopen replaces
 	current
@@ -67,7 +70,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		f.Close()
 		return nil, err
 	}
-	h.disk = boltfile.OpenDirect(h.file)
+	h.disk, h.memo = boltfile.OpenDirect(h.file), boltfile.OpenCached(h.file)
 	h.opened()
 	return h, nil
 }
@@ -164,7 +167,34 @@ func errForeign(found, ours uint64) error {
 // snapshot is the database as tx sees it, read from file.
 func (h *handle) snapshot(tx *bbolt.Tx, file io.ReaderAt) boltfile.Snapshot {
 	root := uint64(tx.Cursor().Bucket().Root())
-	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx)}
+	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx), TxID: uint64(tx.ID())}
+}
+
+// publish notes that a transaction was seen.
+func (h *handle) publish(snap boltfile.Snapshot) {
+	next := &state{snapshot: snap}
+	for {
+		known := h.latest.state.Load()
+		if known != nil && known.snapshot.TxID >= snap.TxID || snap.TxID < h.committed.Load() {
+			return
+		}
+		if h.latest.state.CompareAndSwap(known, next) {
+			return
+		}
+	}
+}
+
+// publishCommitted publishes the transaction that was just committed. If it could not be read back, the next read
+// transaction publishes it, and until then nothing is read without one.
+func (h *handle) publishCommitted(tx uint64) {
+	last := h.last.known.Load()
+	if last == nil || last.meta.TxID != tx {
+		h.latest.state.Store(nil)
+		return
+	}
+	snap := last.meta.Snapshot(h.file)
+	snap.RootSum = last.rootSum
+	h.publish(snap)
 }
 
 // read calls f in a read transaction. It reads what that takes from file, the open file in one form or another. It returns a panic or memory fault as *fault. Unlike bbolt's View it does not
@@ -184,6 +214,7 @@ func (h *handle) read(file io.ReaderAt, f func(*bbolt.Tx) error) error {
 		if id := uint64(tx.ID()); id < before || id > max(h.begun.Load(), h.committed.Load()) {
 			err = errForeign(id, before)
 		} else {
+			h.publish(h.snapshot(tx, h.file))
 			err = f(tx)
 		}
 		return errors.Join(err, end())
@@ -253,6 +284,7 @@ func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
 	if _, err := boltfile.ReadFreelist(file, m); err != nil {
 		return nil, err
 	}
+	h.latest.begins(h.committed.Load() + 1)
 	tx, err := h.db.Begin(true)
 	if err != nil {
 		return nil, err

@@ -19,18 +19,18 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	if err != nil {
 		return store.Imported{}, fmt.Errorf("bolt import: %w", err)
 	}
-	keys := make([][]byte, len(in))
+	keys, ids := make([][]byte, len(in)), make([]store.ID, len(in))
 	for i, acc := range in {
-		keys[i] = []byte(acc.ID)
+		keys[i], ids[i] = []byte(acc.ID), acc.ID
 	}
 	touch := inAccounts(func(t boltfile.Tree) error {
 		return t.Each(keys, func(_, _ []byte) bool { return true })
 	})
 	var done store.Imported
-	err = s.submit(ctx, &write{touch: touch, weight: len(in), apply: func(tx *bbolt.Tx) (err error) {
+	err = s.update(ctx, touch, func(tx *bbolt.Tx) (err error) {
 		done, err = s.putAll(tx.Bucket(boltfile.AccountBucket), in, keys)
 		return err
-	}})
+	}, ids...)
 	if err != nil {
 		return store.Imported{}, fmt.Errorf("bolt import: %w", err)
 	}

@@ -60,7 +60,7 @@ func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Wr
 	}
 	if err == nil {
 		p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
-		err = s.update(ctx, p.touch, p.apply)
+		err = s.update(ctx, p.touch, p.apply, p.id)
 	}
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt %s: %w", operation, err)
@@ -133,7 +133,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 			return err
 		}
 		return accounts.Delete([]byte(id))
-	})
+	}, id)
 	if err != nil {
 		return fmt.Errorf("bolt delete: %w", err)
 	}

@@ -4,28 +4,80 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/transfer"
 )
+
+// pageBuffers are those of reads under way.
+var pageBuffers = sync.Pool{New: func() any { return new(boltfile.Buffers) }}
+
+// Peek implements store.Store. It answers from memory or from the page cache, and touches neither the map nor a lock
+// that a disk can hold up. What it is not sure of it leaves to Get, which finds out why.
+func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
+	if s.usable() != nil {
+		return nil, false
+	}
+	if acc, known := s.recent.get(id); known && !s.h.latest.off.Load() {
+		return acc, true
+	}
+	accounts, err := s.h.latest.tree(s.h.memo)
+	if err != nil {
+		return nil, false
+	}
+	acc, err := s.read(accounts, id)
+	if err != nil || !s.h.latest.whole(accounts.TxID()) {
+		return nil, false
+	}
+	s.recent.add(acc, accounts.TxID())
+	return acc, true
+}
+
+// read returns an account of a tree.
+func (s *Store) read(accounts boltfile.Tree, id store.ID) (*store.Encoded, error) {
+	buffers := pageBuffers.Get().(*boltfile.Buffers)
+	buffers.Reset()
+	defer pageBuffers.Put(buffers)
+	record, err := accounts.With(buffers).Get([]byte(id))
+	if err != nil {
+		return nil, err
+	}
+	if record == nil {
+		return nil, store.ErrNotFound
+	}
+	acc, err := decode([]byte(id), record)
+	if err != nil {
+		return nil, err
+	}
+	return transfer.EncodeAnswer(acc)
+}
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
-	acc, err := view(ctx, s, func(accounts boltfile.Tree) (store.Account, error) {
-		record, err := accounts.Get([]byte(id))
-		if err != nil {
-			return store.Account{}, err
-		}
-		if record == nil {
-			return store.Account{}, store.ErrNotFound
-		}
-		return decode([]byte(id), record)
-	})
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return store.Account{}, fmt.Errorf("bolt get: %w", err)
 	}
+	found, known := s.Peek(id)
+	if !known {
+		var err error
+		found, err = view(ctx, s, func(accounts boltfile.Tree) (*store.Encoded, error) {
+			acc, err := s.read(accounts, id)
+			if err == nil {
+				s.recent.add(acc, accounts.TxID())
+			}
+			return acc, err
+		})
+		if err != nil {
+			return store.Account{}, fmt.Errorf("bolt get: %w", err)
+		}
+	}
+	acc := found.Account
+	acc.Labels = maps.Clone(acc.Labels)
 	return acc, nil
 }
 

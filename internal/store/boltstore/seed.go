@@ -56,13 +56,13 @@ func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int,
 func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, last bool) (int, error) {
 	// in key order a large seeding is ten times faster
 	slices.SortFunc(piece, func(a, b store.Seeding) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	keys := make([][]byte, len(piece))
+	keys, ids := make([][]byte, len(piece)), make([]store.ID, len(piece))
 	for i, seed := range piece {
-		keys[i] = []byte(seed.ID)
+		keys[i], ids[i] = []byte(seed.ID), seed.ID
 	}
 	touch := inAccounts(func(t boltfile.Tree) error { return t.Each(keys, func(_, _ []byte) bool { return true }) })
 	var now int
-	err := s.submit(ctx, &write{touch: touch, weight: len(piece), apply: func(tx *bbolt.Tx) (err error) {
+	err := s.submit(ctx, &write{touch: touch, ids: ids, apply: func(tx *bbolt.Tx) (err error) {
 		own, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
 		if now, err = seedState(own, accounts); err != nil {
 			return err

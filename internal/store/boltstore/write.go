@@ -6,12 +6,15 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// update hands a change of one account to the committer and waits for its commit.
-func (s *Store) update(ctx context.Context, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error) error {
-	return s.submit(ctx, &write{touch: touch, apply: apply, weight: 1})
+// update hands a change of these accounts to the committer and waits for its commit.
+func (s *Store) update(
+	ctx context.Context, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error, ids ...store.ID,
+) error {
+	return s.submit(ctx, &write{touch: touch, apply: apply, ids: ids})
 }
 
 func (s *Store) submit(ctx context.Context, w *write) error {

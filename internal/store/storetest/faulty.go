@@ -41,6 +41,14 @@ func (f Faulty) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return or(ctx, f.OnGet, func() (store.Account, error) { return f.Store.Get(ctx, id) })
 }
 
+// Peek implements store.Store. It knows nothing if Get is to fail.
+func (f Faulty) Peek(id store.ID) (*store.Encoded, bool) {
+	if f.OnGet != nil {
+		return nil, false
+	}
+	return f.Store.Peek(id)
+}
+
 // GetMany implements store.Store.
 func (f Faulty) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
 	return or(ctx, f.OnGetMany, func() ([]store.Account, error) { return f.Store.GetMany(ctx, ids) })

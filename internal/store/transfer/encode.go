@@ -26,6 +26,15 @@ func Marshal(v any) ([]byte, error) {
 	return json.Marshal(v, encoding, jsontext.AllowInvalidUTF8(true))
 }
 
+// EncodeAnswer returns acc as it is answered with. It shares the labels of acc.
+func EncodeAnswer(acc store.Account) (*store.Encoded, error) {
+	text, err := Marshal(acc)
+	if err != nil {
+		return nil, fmt.Errorf("account %q: %w", acc.ID, err)
+	}
+	return &store.Encoded{Account: acc, Revision: acc.Revision(), JSON: append(text, '\n')}, nil
+}
+
 // Encode returns the accounts as lines. They have no version or times if an account
 // has none.
 func Encode(accounts []store.Account) (lines []byte, err error) {

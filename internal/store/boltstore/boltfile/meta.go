@@ -61,7 +61,7 @@ func (m Meta) Fit(size int64) error {
 
 // Snapshot returns the state of the database that m describes. It is stable as long as nobody commits to f.
 func (m Meta) Snapshot(f io.ReaderAt) Snapshot {
-	return Snapshot{File: f, PageSize: m.PageSize, Root: m.Root}
+	return Snapshot{File: f, PageSize: m.PageSize, Root: m.Root, TxID: m.TxID}
 }
 
 // Metas are the two meta pages of a file. A page is valid if its error is nil. The error is ErrBadMeta, or that of a

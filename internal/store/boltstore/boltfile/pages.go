@@ -91,21 +91,33 @@ func parsePage(b []byte, id uint64) (Page, error) {
 }
 
 // pack finds the end of the elements. It says whether they lie within the page, without gaps and in order of their
-// keys.
+// keys. Each read of a page does this to all of its elements, so it takes each field once.
 func (p *Page) pack() (ok bool) {
-	size := uint64(len(p.b))
+	size, order := uint64(len(p.b)), binary.NativeEndian
 	if p.end = uint64(HeaderSize + p.Count*elementSize); p.end > size {
 		return false
 	}
-	for i := range p.Count {
-		from, keyLen, valueLen := p.place(i)
-		if from != p.end || from+keyLen+valueLen > size {
+	position, lengths := 0, 4 // in an element of a branch page
+	if p.Leaf {
+		position, lengths = 4, 8
+	}
+	var before []byte
+	for at := uint64(HeaderSize); at < uint64(HeaderSize+p.Count*elementSize); at += elementSize {
+		element := p.b[at : at+elementSize]
+		from := at + uint64(order.Uint32(element[position:]))
+		to := from + uint64(order.Uint32(element[lengths:]))
+		end := to
+		if p.Leaf {
+			end += uint64(order.Uint32(element[12:]))
+		}
+		if from != p.end || end > size {
 			return false
 		}
-		p.end = from + keyLen + valueLen
-		if i > 0 && bytes.Compare(p.Key(i-1), p.Key(i)) >= 0 {
+		key := p.b[from:to]
+		if at > HeaderSize && bytes.Compare(before, key) >= 0 {
 			return false
 		}
+		before, p.end = key, end
 	}
 	return true
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -29,11 +31,70 @@ type Snapshot struct {
 	PageSize int64  // in bytes
 	Root     uint64 // page id of the bucket that holds all other buckets
 	RootSum  uint64 // the Sum that the page Root must have, or 0
+	TxID     uint64 // transaction
+	Buffers  *Buffers
+	Branches *Branches
+}
+
+// Branches are branch pages of one snapshot that were read and found whole. They may be used by many reads at once. The
+// nil Branches keep none.
+type Branches struct {
+	pages sync.Map // id -> Page
+	count atomic.Int64
+}
+
+// maxBranches bounds the pages of one Branches: 4 MiB of the usual size, the branch pages of millions of accounts.
+const maxBranches = 1024
+
+func (b *Branches) get(id uint64) (Page, bool) {
+	if b == nil {
+		return Page{}, false
+	}
+	p, known := b.pages.Load(id)
+	if !known {
+		return Page{}, false
+	}
+	return p.(Page), true
+}
+
+func (b *Branches) add(p Page) {
+	if b == nil || p.Leaf || p.Pages > 1 || b.count.Add(1) > maxBranches {
+		return
+	}
+	p.b = bytes.Clone(p.b) // it may be in Buffers
+	b.pages.Store(p.ID, p)
+}
+
+// Buffers are memory for the pages of one read after another, each of which ends with Reset: its pages, keys and values
+// must not be used after it. The nil Buffers take new memory for each page.
+type Buffers struct {
+	pages [][]byte
+	used  int
+}
+
+// Reset begins the next read.
+func (b *Buffers) Reset() { b.used = 0 }
+
+func (b *Buffers) page(size int64) []byte {
+	if b == nil {
+		return make([]byte, size)
+	}
+	if b.used == len(b.pages) {
+		b.pages = append(b.pages, nil)
+	}
+	if int64(len(b.pages[b.used])) != size {
+		b.pages[b.used] = make([]byte, size)
+	}
+	b.used++
+	return b.pages[b.used-1]
 }
 
 // Page reads a page of a tree with those that follow as part of it. An error is a *Damage, or that of a read.
 func (s Snapshot) Page(id uint64) (Page, error) {
-	b := make([]byte, s.PageSize)
+	if p, known := s.Branches.get(id); known {
+		return p, nil
+	}
+	b := s.Buffers.page(s.PageSize)
 	if _, err := s.File.ReadAt(b, int64(id)*s.PageSize); err != nil {
 		return Page{}, fmt.Errorf("page %d: %w", id, err)
 	}
@@ -42,12 +103,16 @@ func (s Snapshot) Page(id uint64) (Page, error) {
 		if more > MaxOverflow {
 			return Page{}, &Damage{id, fmt.Sprintf("its header says that %d pages follow as part of it", h.Overflow)}
 		}
-		b = append(b, make([]byte, more)...)
+		b = append(b[:len(b):len(b)], make([]byte, more)...)
 		if _, err := s.File.ReadAt(b[s.PageSize:], (int64(id)+1)*s.PageSize); err != nil {
 			return Page{}, fmt.Errorf("page %d: %w", id, err)
 		}
 	}
-	return parsePage(b, id)
+	p, err := parsePage(b, id)
+	if err == nil {
+		s.Branches.add(p)
+	}
+	return p, err
 }
 
 // Tree is one bucket of a snapshot: pages, or one page inline.
@@ -73,6 +138,15 @@ func (s Snapshot) Bucket(name []byte) (Tree, error) {
 	t := Tree{snapshot: s}
 	t.root, t.inline, err = leaf.Bucket(i)
 	return t, err
+}
+
+// TxID returns the transaction that the tree is of.
+func (t Tree) TxID() uint64 { return t.snapshot.TxID }
+
+// With returns the tree, whose next read takes these buffers.
+func (t Tree) With(b *Buffers) Tree {
+	t.snapshot.Buffers = b
+	return t
 }
 
 // Get returns the value of key, or nil.

@@ -1,0 +1,41 @@
+package boltfile_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"accountservice/internal/store/boltstore/boltfile"
+)
+
+func TestCachedReadsThePageCacheAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, make([]byte, 1<<16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c, page := boltfile.OpenCached(f), make([]byte, 4096)
+	if _, err := c.ReadAt(page, 0); err != nil {
+		t.Skipf("the file system of %s can't tell what is cached: %v", path, err)
+	}
+	if err := errors.Join(f.Sync(), boltfile.DropCache(f)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.ReadAt(page, 8192); !errors.Is(err, boltfile.ErrNotCached) {
+		t.Errorf("a page that only the disk has: %d bytes, %v", n, err)
+	}
+	if _, err := f.ReadAt(page, 8192); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.ReadAt(page, 8192); n != len(page) || err != nil {
+		t.Errorf("a page that was read: %d bytes, %v", n, err)
+	}
+	if n, err := c.ReadAt(page, 1<<16-100); !errors.Is(err, boltfile.ErrNotCached) {
+		t.Errorf("a read over the end: %d bytes, %v", n, err)
+	}
+}
