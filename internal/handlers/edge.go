@@ -47,6 +47,7 @@ type operation struct {
 	media   string                    // of its answer; "" is JSON
 	key     bool                      // it takes an Idempotency-Key
 	list    bool                      // it reads many accounts: it takes a place among lists
+	quick   quick                     // may be nil
 	stream  bool                      // its body or answer has no limit of length: it takes a place among streams
 }
 
@@ -107,7 +108,7 @@ func (op operation) describe() huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
 		Summary: op.summary, Description: op.description, Responses: op.success, Errors: op.errors,
-		Parameters: op.query,
+		Parameters: op.query, Metadata: map[string]any{quickKey: op.quick},
 	}
 	if strings.Contains(op.path, "{id}") { // store.ParseID alone judges it
 		id := idSchema()

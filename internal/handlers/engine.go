@@ -52,7 +52,7 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 			}
 			if v != http.ErrAbortHandler {
 				log.Error("request panicked", "method", c.Request.Method, "route", c.FullPath(), "panic", v,
-					"stack", string(debug.Stack()), "request_id", requestID(c.Request.Context()))
+					"stack", string(debug.Stack()), "request_id", idOf(c))
 			}
 			if c.Writer.Written() || v == http.ErrAbortHandler {
 				panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
@@ -98,7 +98,13 @@ type adapter struct{ *gin.Engine }
 // /a\:b for /a:b.
 func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 	path := strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(op.Path)
-	a.Engine.Handle(op.Method, path, func(c *gin.Context) { handle(humagin.NewContext(op, c)) })
+	quick, _ := op.Metadata[quickKey].(quick)
+	a.Engine.Handle(op.Method, path, func(c *gin.Context) {
+		if quick == nil || !quick(c) {
+			withID(c)
+			handle(humagin.NewContext(op, c))
+		}
+	})
 }
 
 // fromHuma turns what huma says of a parameter into a problem: no value of the
@@ -112,7 +118,7 @@ func fromHuma(ctx huma.Context, _ string, v any) (any, error) {
 	if !is {
 		return v, nil
 	}
-	p.Instance = instance(ctx.Context())
+	p.Instance = instance(requestID(ctx.Context()))
 	return p, nil
 }
 

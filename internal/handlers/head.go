@@ -30,13 +30,7 @@ func checkHead(r *http.Request, op *huma.Operation, answer string) error {
 	if len(r.RequestURI) > maxURI {
 		return problem(http.StatusRequestURITooLong, fmt.Sprintf("The target is longer than %d bytes.", maxURI))
 	}
-	size := 0
-	for name, values := range r.Header {
-		for _, value := range values {
-			size += len(name) + len(value)
-		}
-	}
-	if size > maxHeader {
+	if headerSize(r.Header) > maxHeader {
 		return problem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The header is longer than %d bytes.", maxHeader))
 	}
 	if err := checkQuery(r.URL.RawQuery, op); err != nil {
@@ -76,6 +70,16 @@ func checkQuery(raw string, op *huma.Operation) error {
 func isSet(query url.Values, name string) bool {
 	value, err := strconv.ParseBool(query.Get(name))
 	return query.Has(name) && (value || err != nil)
+}
+
+// headerSize is the number of bytes of all names and values.
+func headerSize(header http.Header) (size int) {
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	return size
 }
 
 // conditions are the headers that an operation must not be performed against

@@ -84,7 +84,7 @@ func registerHealth(e *edge, health Health) {
 		description: "503 means that this container can't do its work and a new one could. " +
 			"Other parameters are ignored, exclude too.",
 		query:   []*huma.Param{strictParameter},
-		success: healthResponses[checks.HealthDocument](e.api), errors: []int{500},
+		success: healthResponses[checks.HealthDocument](e.api), errors: []int{500}, quick: quickHealth(health),
 	}, func(_ context.Context, in *healthRequest) (*published, error) {
 		return in.respond(health.Snapshot().AnswerHealth(in.form, in.strict)), nil
 	})

@@ -24,8 +24,16 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
-// identify gives a request its id, in its context and its answer, and logs it
-// when it is over, at debug level.
+// idOf returns that of the request of c.
+func idOf(c *gin.Context) string { return c.Writer.Header().Get(requestIDHeader) }
+
+// withID puts the request's id into its context, for what knows nothing of c.
+func withID(c *gin.Context) {
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, idOf(c)))
+}
+
+// identify gives a request its id, in the header of its answer, and logs it when it
+// is over, at debug level.
 func identify(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		begin := time.Now()
@@ -33,11 +41,9 @@ func identify(log *slog.Logger) gin.HandlerFunc {
 		if given := c.Request.Header.Values(requestIDHeader); len(given) == 1 && wellFormedID.MatchString(given[0]) {
 			id = given[0]
 		}
-		ctx := context.WithValue(c.Request.Context(), requestIDKey{}, id)
-		c.Request = c.Request.WithContext(ctx)
-		c.Header(requestIDHeader, id)
+		c.Writer.Header()[requestIDHeader] = []string{id}
 		defer func() {
-			if log.Enabled(ctx, slog.LevelDebug) {
+			if log.Enabled(c.Request.Context(), slog.LevelDebug) {
 				log.Debug("request", "method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
 					"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds())/1000, "request_id", id)
 			}
@@ -48,8 +54,8 @@ func identify(log *slog.Logger) gin.HandlerFunc {
 
 // instance returns the URI reference that a problem has of its request. It names
 // the request and leads nowhere.
-func instance(ctx context.Context) string {
-	if id := requestID(ctx); id != "" {
+func instance(id string) string {
+	if id != "" {
 		return "/requests/" + id
 	}
 	return ""

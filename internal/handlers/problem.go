@@ -91,7 +91,7 @@ func malformed(header, detail string) *Problem {
 // writeProblem answers with the problem that err is, and ends the request.
 func writeProblem(c *gin.Context, err error) {
 	p := problemOf(err)
-	p.Instance = instance(c.Request.Context())
+	p.Instance = instance(idOf(c))
 	for name, values := range p.GetHeaders() {
 		c.Writer.Header()[name] = values
 	}

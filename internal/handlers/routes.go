@@ -21,7 +21,7 @@ func registerReads(e *edge, a accounts) {
 	get["304"] = &huma.Response{Description: "Not Modified", Headers: headersOf("ETag")}
 	register(e, operation{
 		id: "get-account", method: http.MethodGet, path: oneAccount, summary: "One account",
-		scope: scopeRead, success: get, errors: []int{404, 412},
+		scope: scopeRead, success: get, errors: []int{404, 412}, quick: a.quickGet,
 	}, a.get)
 	register(e, operation{
 		id: "list-accounts", method: http.MethodGet, path: allAccounts, scope: scopeRead, list: true,
