@@ -77,9 +77,14 @@ func TestPlainReadsNeedNoPlace(t *testing.T) {
 		r := s.do(t, "GET", "/accounts/10000", "", header...)
 		r.is(t, 200, &store.Account{})
 	}
-	for _, header := range [][]string{{"If-Match", "*"}, {"If-None-Match", `"x"`}, {"Accept", "application/*"},
-		{"Accept", "text/html"}, {"X-Long", strings.Repeat("x", 15<<10)}} {
-		s.do(t, "GET", "/accounts/10000", "", header...).isProblem(t, 503)
+	for _, row := range []struct {
+		status int
+		header []string
+	}{
+		{503, []string{"If-Match", "*"}}, {503, []string{"If-None-Match", `"x"`}}, {503, []string{"Accept", "application/*"}},
+		{406, []string{"Accept", "text/html"}}, {431, []string{"X-Long", strings.Repeat("x", 15<<10)}},
+	} {
+		s.do(t, "GET", "/accounts/10000", "", row.header...).isProblem(t, row.status)
 	}
 	s.do(t, "GET", "/accounts/10000?x=1", "").isProblem(t, 503)
 }
