@@ -1,6 +1,7 @@
 package connections
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -116,8 +117,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.is() != serving { // net/http reads one byte ahead there
 		c.hold(&c.in, min(c.in+perRead*int64(n), mostRead))
 	}
+	if c.is() == idle && bytes.Contains(p[:n], headerEnd) {
+		c.phase.Store(int32(serving)) // net/http says so when it gets the CPU to parse the header
+	}
 	return n, err
 }
+
+var headerEnd = []byte("\r\n\r\n")
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (written int, err error) {

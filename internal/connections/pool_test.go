@@ -145,8 +145,11 @@ func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
 	p := New(Limits{16, 1 << 30}, slog.New(slog.NewTextHandler(&log, nil)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
-	release := make(chan struct{})
-	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })}
+	entered, release := make(chan struct{}), make(chan struct{})
+	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-release
+	})}
 	go p.Serve(server, l)
 	defer server.Close()
 	dial := func() net.Conn {
@@ -160,6 +163,7 @@ func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
 		conn := dial()
 		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		asked = append(asked, conn)
+		<-entered
 	}
 	for range 100 {
 		dial()
