@@ -52,6 +52,7 @@ type handle struct {
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
 	h := &handle{openFile: openFile{path: path, file: f}, current: current{reads: new(atomic.Int64)}}
+	h.disk, h.memo = boltfile.OpenDirect(f), boltfile.OpenCached(f)
 	err := guard(func() (err error) {
 		if h.db, err = h.openDB(); err != nil {
 			return err
@@ -67,10 +68,10 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		if h.db != nil {
 			h.db.Close()
 		}
+		h.disk.Close()
 		f.Close()
 		return nil, err
 	}
-	h.disk, h.memo = boltfile.OpenDirect(h.file), boltfile.OpenCached(h.file)
 	h.opened()
 	return h, nil
 }

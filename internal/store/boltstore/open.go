@@ -83,6 +83,9 @@ func (l location) open(ctx context.Context, opts Options) (h *handle, newer []ne
 		if newer, err = l.findNewer(h); err != nil {
 			return err
 		}
+		if err := h.complete(h.disk); err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
+			return err // the page cache may have all that was read by now of a disk that answers nothing
+		}
 		return cmp.Or(l.writeWitness(h), l.writable())
 	})
 	return h, newer, err

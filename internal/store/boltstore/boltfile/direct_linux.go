@@ -26,11 +26,12 @@ type Direct struct {
 
 // OpenDirect opens f's own file again, whatever stands at its path by now. f must stay open.
 func OpenDirect(f *os.File) *Direct {
-	d, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|syscall.O_DIRECT, 0)
+	self := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	fd, err := syscall.Open(self, syscall.O_RDONLY|syscall.O_DIRECT|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return &Direct{cached: f}
 	}
-	return &Direct{file: d, cached: f}
+	return &Direct{file: os.NewFile(uintptr(fd), f.Name()), cached: f} // whose errors have the file's name
 }
 
 // ReadAt implements io.ReaderAt. It reads from the disk what begins at a multiple of 4 KiB and has 4 KiB at most, as
