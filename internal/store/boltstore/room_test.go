@@ -227,9 +227,10 @@ func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
 // A start writes: a damaged meta page anew, and which newer copies there are.
 func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 	for name, calls := range map[string][]string{
-		"the data":      {"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC", "ftruncate:error=ENOSPC"},
-		"the meta page": {"fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC"},
-		"the witness":   {"write:error=ENOSPC"},
+		"the data":       {"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC", "ftruncate:error=ENOSPC"},
+		"the meta page":  {"fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC"},
+		"each meta page": {"fdatasync:error=ENOSPC:when=2+2", "fsync:error=ENOSPC"},
+		"the witness":    {"write:error=ENOSPC"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path, later := restored(t)
