@@ -51,9 +51,9 @@ type handle struct {
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
-	h := &handle{openFile: openFile{path: path, file: f}, current: current{reads: new(atomic.Int64)}}
+	h := &handle{openFile: openFile{path: path, file: f}}
 	err := guard(func() (err error) {
-		if h.db, err = h.openDB(); err != nil {
+		if h.current, err = h.openDB(); err != nil {
 			return err
 		}
 		return cmp.Or(prepare(h), h.hookWrites(h.db))
@@ -76,13 +76,18 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 }
 
 // openDB has bbolt map the file.
-func (h *handle) openDB() (*bbolt.DB, error) {
-	return bbolt.Open(h.path, 0o600, &bbolt.Options{
-		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return duplicate(h.file) },
+func (h *handle) openDB() (c current, err error) {
+	c.reads = new(atomic.Int64)
+	c.db, err = bbolt.Open(h.path, 0o600, &bbolt.Options{
+		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
+			c.dup, err = duplicate(h.file)
+			return c.dup, err
+		},
 		InitialMmapSize: mapSize,
 		FreelistType:    bbolt.FreelistMapType,
 		NoStatistics:    true,
 	})
+	return c, err
 }
 
 // duplicate is another descriptor of the same open file, and so of the same lock.
@@ -100,27 +105,39 @@ func duplicate(f *os.File) (*os.File, error) {
 // current is a bbolt handle of the file, and how many of its reads are under way.
 type current struct {
 	db    *bbolt.DB
+	dup   *os.File // bbolt's descriptor of the file
 	reads *atomic.Int64
+}
+
+// unmap closes bbolt's handle and keeps the lock of the file, which bbolt releases through its descriptor: that one is
+// closed first, so that bbolt's Close fails there, after it has unmapped the file.
+func (c current) unmap() error {
+	if err := c.dup.Close(); err != nil {
+		return err
+	}
+	if err := c.db.Close(); !errors.Is(err, syscall.EBADF) {
+		return fmt.Errorf("unmapping the file: %w", err)
+	}
+	return nil
 }
 
 // errReading: reads of a handle that was replaced are under way, and a write could use the pages that they read.
 var errReading = errors.New("it waits for reads that began before the disk had no room")
 
 // reopen has bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
-// old handle. If they last, reopen returns errReading, and is to be called again. bbolt lets go of the lock when the
-// old handle is closed, so another process may take it; then reopen fails.
+// old handle. If they last, reopen returns errReading, and is to be called again.
 func (h *handle) reopen() error {
 	if h.old == nil {
 		old := h.current
-		db, err := h.openDB()
+		c, err := h.openDB()
 		if err == nil {
-			err = h.hookWrites(db)
+			err = h.hookWrites(c.db)
 		}
 		if err != nil {
 			return err
 		}
 		h.mapped.Lock()
-		h.current = current{db, new(atomic.Int64)}
+		h.current = c
 		h.mapped.Unlock()
 		h.old = &old
 	}
@@ -131,11 +148,9 @@ func (h *handle) reopen() error {
 			return errReading
 		}
 	}
-	if err := h.old.db.Close(); err != nil && !errors.Is(err, syscall.EINTR) { // of the unlocking: it is closed
-		return err
-	}
+	old := h.old
 	h.old = nil
-	return uninterrupted(func() error { return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
+	return old.unmap()
 }
 
 // maxReopen is how long reopen waits for reads: a short read takes less, and a write can be refused.

@@ -284,3 +284,39 @@ func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
 	}
 }
+
+// A second service, or an export, waits for the lock.
+func TestFileThatIsOpenedAnewStaysLocked(t *testing.T) {
+	s, path := seeded(t, 10)
+	other, err := os.Open(path)
+	must(t, err)
+	defer other.Close()
+	opening, taken := make(chan struct{}), make(chan bool, 1)
+	go func() {
+		for {
+			select {
+			case <-opening:
+				taken <- false
+				return
+			default:
+			}
+			if syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+				taken <- true
+				return
+			}
+		}
+	}()
+	for range 200 {
+		must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error {
+			s.h.stale = true // settled before the next one
+			return errUnchanged
+		}))
+	}
+	close(opening)
+	if <-taken || syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		t.Error("the lock was released")
+	}
+	must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})))
+	storetest.Close(t, s)
+	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+}
