@@ -260,12 +260,15 @@ func (h *handle) metaWritten(txid uint64) (bool, error) {
 // what it could not write, the state before. It writes a new meta page again, since after a failed fsync the system
 // takes it for written, and opens the file anew. Until settle succeeds, nothing may be written.
 func (h *handle) settle() error {
-	m, err := h.inspect(h.file)
-	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
+	m, err := h.inspectMended(h.file)
+	if err != nil {
 		return err
 	}
 	if m.TxID > h.committed.Load() && h.old == nil {
 		if err := h.writeAgain(int64(m.TxID%2)*m.PageSize, m.PageSize); err != nil {
+			return err
+		}
+		if m, err = h.inspectMended(h.file); err != nil { // the system may have dropped the page before it was read again
 			return err
 		}
 	}
@@ -292,8 +295,8 @@ func (h *handle) writeAgain(at, size int64) error {
 // begin begins the write transaction that follows the last one of this process. Any other one means that something
 // else wrote into the file. It reads from file, as read does.
 func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
-	m, err := h.inspect(file)
-	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
+	m, err := h.inspectMended(file)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := boltfile.ReadFreelist(file, m); err != nil {
@@ -383,6 +386,15 @@ func (h *handle) inspect(f io.ReaderAt) (boltfile.Meta, error) {
 	m, err := boltfile.Inspect(f, info.Size())
 	if errors.Is(err, boltfile.ErrNewestMeta) && m.TxID >= committed {
 		err = boltfile.ErrOlderMeta
+	}
+	return m, err
+}
+
+// inspectMended is inspect for a write, which writes a damaged older meta page anew.
+func (h *handle) inspectMended(f io.ReaderAt) (boltfile.Meta, error) {
+	m, err := h.inspect(f)
+	if errors.Is(err, boltfile.ErrOlderMeta) {
+		err = nil
 	}
 	return m, err
 }

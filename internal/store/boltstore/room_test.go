@@ -320,3 +320,32 @@ func TestFileThatIsOpenedAnewStaysLocked(t *testing.T) {
 	storetest.Close(t, s)
 	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
 }
+
+// The system may drop the meta page between two reads of it.
+func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *testing.T) {
+	s, path := seeded(t, 100)
+	inject := injectorOf(t, s)
+	must(t, s.Delete(t.Context(), "10001", store.Preconditions{}))
+	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
+	before := make([]byte, 4096)
+	must(t, errOf(s.h.file.ReadAt(before, slot)))
+	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2", "pread64:delay_enter=100ms")
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "undone"}, store.Preconditions{})
+		done <- err
+	}()
+	await(t, "the read of the page that is written again", func() bool {
+		call, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", inject.thread))
+		must(t, err)
+		var number, fd, buffer, size, at int64
+		fmt.Sscanf(string(call), "%d %v %v %v %v", &number, &fd, &buffer, &size, &at)
+		return number == syscall.SYS_PREAD64 && size == 4096 && at == slot
+	})
+	spoil(t, path, slot, before)
+	wantErr(t, <-done, store.ErrNoSpace)
+	end()
+	wantName(t, s, "10000", "Person_0")
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
+	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
+}
