@@ -140,6 +140,7 @@ func (h *handle) update(change func(*bbolt.Tx) error) error {
 	err := h.db.Update(change)
 	if noSpace(err) {
 		h.stale = true
+		h.latest.off.Store(true)
 		return nil
 	}
 	if err == nil {

@@ -349,3 +349,27 @@ func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *tes
 	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
 	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
 }
+
+func TestMetaPageOfAStartThatTheSystemDropsIsNotReadOn(t *testing.T) {
+	s, path, later := restored(t)
+	storetest.Close(t, s)
+	must(t, os.Rename(later, later+"x")) // to be remembered anew
+	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
+	before := make([]byte, 4096)
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	must(t, errOf(f.ReadAt(before, slot)))
+	end := injectorHere(t).fail(t, "fdatasync:error=ENOSPC:when=2")
+	s = openAt(t, path)
+	if end() != 1 {
+		t.Error("the start wrote no meta page")
+	}
+	wantName(t, s, "10000", "Person_0")
+	if _, known := s.Peek("10000"); known {
+		t.Error("it is read without a read transaction, for which the next commit would wait")
+	}
+	spoil(t, path, slot, before)
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
+	wantName(t, s, "10000", "after")
+}
