@@ -112,9 +112,7 @@ type current struct {
 // unmap closes bbolt's handle and keeps the lock of the file, which bbolt releases through its descriptor: that one is
 // closed first, so that bbolt's Close fails there, after it has unmapped the file.
 func (c current) unmap() error {
-	if err := c.dup.Close(); err != nil {
-		return err
-	}
+	c.dup.Close() // an error, as of a flush that a signal interrupts, leaves it closed
 	if err := c.db.Close(); !errors.Is(err, syscall.EBADF) {
 		return fmt.Errorf("unmapping the file: %w", err)
 	}
