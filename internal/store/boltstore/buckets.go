@@ -130,12 +130,17 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 // rewriteMeta commits, which writes a damaged meta page anew.
 func (h *handle) rewriteMeta() error { return h.update(makeBuckets) }
 
-// update commits a change of a start. On a full disk that is for a later one.
+// update commits a change of a start. On a full disk that is for a later one: nothing may be written after a commit
+// whose outcome is open.
 func (h *handle) update(change func(*bbolt.Tx) error) error {
+	if h.stale {
+		return nil
+	}
 	h.begun.Store(h.committed.Load() + 1)
 	err := h.db.Update(change)
 	if noSpace(err) {
 		h.stale = true
+		h.latest.off.Store(true)
 		return nil
 	}
 	if err == nil {

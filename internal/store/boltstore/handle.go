@@ -51,10 +51,10 @@ type handle struct {
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
-	h := &handle{openFile: openFile{path: path, file: f}, current: current{reads: new(atomic.Int64)}}
+	h := &handle{openFile: openFile{path: path, file: f}}
 	h.disk, h.memo = boltfile.OpenDirect(f), boltfile.OpenCached(f)
 	err := guard(func() (err error) {
-		if h.db, err = h.openDB(); err != nil {
+		if h.current, err = h.openDB(); err != nil {
 			return err
 		}
 		return cmp.Or(prepare(h), h.hookWrites(h.db))
@@ -77,13 +77,18 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 }
 
 // openDB has bbolt map the file.
-func (h *handle) openDB() (*bbolt.DB, error) {
-	return bbolt.Open(h.path, 0o600, &bbolt.Options{
-		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return duplicate(h.file) },
+func (h *handle) openDB() (c current, err error) {
+	c.reads = new(atomic.Int64)
+	c.db, err = bbolt.Open(h.path, 0o600, &bbolt.Options{
+		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
+			c.dup, err = duplicate(h.file)
+			return c.dup, err
+		},
 		InitialMmapSize: mapSize,
 		FreelistType:    bbolt.FreelistMapType,
 		NoStatistics:    true,
 	})
+	return c, err
 }
 
 // duplicate is another descriptor of the same open file, and so of the same lock.
@@ -101,27 +106,37 @@ func duplicate(f *os.File) (*os.File, error) {
 // current is a bbolt handle of the file, and how many of its reads are under way.
 type current struct {
 	db    *bbolt.DB
+	dup   *os.File // bbolt's descriptor of the file
 	reads *atomic.Int64
+}
+
+// unmap closes bbolt's handle and keeps the lock of the file, which bbolt releases through its descriptor: that one is
+// closed first, so that bbolt's Close fails there, after it has unmapped the file.
+func (c current) unmap() error {
+	c.dup.Close() // an error, as of a flush that a signal interrupts, leaves it closed
+	if err := c.db.Close(); !errors.Is(err, syscall.EBADF) {
+		return fmt.Errorf("unmapping the file: %w", err)
+	}
+	return nil
 }
 
 // errReading: reads of a handle that was replaced are under way, and a write could use the pages that they read.
 var errReading = errors.New("it waits for reads that began before the disk had no room")
 
 // reopen has bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
-// old handle. If they last, reopen returns errReading, and is to be called again. bbolt lets go of the lock when the
-// old handle is closed, so another process may take it; then reopen fails.
+// old handle. If they last, reopen returns errReading, and is to be called again.
 func (h *handle) reopen() error {
 	if h.old == nil {
 		old := h.current
-		db, err := h.openDB()
+		c, err := h.openDB()
 		if err == nil {
-			err = h.hookWrites(db)
+			err = h.hookWrites(c.db)
 		}
 		if err != nil {
 			return err
 		}
 		h.mapped.Lock()
-		h.current = current{db, new(atomic.Int64)}
+		h.current = c
 		h.mapped.Unlock()
 		h.old = &old
 	}
@@ -132,11 +147,9 @@ func (h *handle) reopen() error {
 			return errReading
 		}
 	}
-	if err := h.old.db.Close(); err != nil && !errors.Is(err, syscall.EINTR) { // of the unlocking: it is closed
-		return err
-	}
+	old := h.old
 	h.old = nil
-	return uninterrupted(func() error { return syscall.Flock(int(h.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
+	return old.unmap()
 }
 
 // maxReopen is how long reopen waits for reads: a short read takes less, and a write can be refused.
@@ -246,12 +259,15 @@ func (h *handle) metaWritten(txid uint64) (bool, error) {
 // what it could not write, the state before. It writes a new meta page again, since after a failed fsync the system
 // takes it for written, and opens the file anew. Until settle succeeds, nothing may be written.
 func (h *handle) settle() error {
-	m, err := h.inspect(h.file)
-	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
+	m, err := h.inspectMended(h.file)
+	if err != nil {
 		return err
 	}
 	if m.TxID > h.committed.Load() && h.old == nil {
 		if err := h.writeAgain(int64(m.TxID%2)*m.PageSize, m.PageSize); err != nil {
+			return err
+		}
+		if m, err = h.inspectMended(h.file); err != nil { // the system may have dropped the page before it was read again
 			return err
 		}
 	}
@@ -278,8 +294,8 @@ func (h *handle) writeAgain(at, size int64) error {
 // begin begins the write transaction that follows the last one of this process. Any other one means that something
 // else wrote into the file. It reads from file, as read does.
 func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
-	m, err := h.inspect(file)
-	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) { // that one is written anew now
+	m, err := h.inspectMended(file)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := boltfile.ReadFreelist(file, m); err != nil {
@@ -369,6 +385,15 @@ func (h *handle) inspect(f io.ReaderAt) (boltfile.Meta, error) {
 	m, err := boltfile.Inspect(f, info.Size())
 	if errors.Is(err, boltfile.ErrNewestMeta) && m.TxID >= committed {
 		err = boltfile.ErrOlderMeta
+	}
+	return m, err
+}
+
+// inspectMended is inspect for a write, which writes a damaged older meta page anew.
+func (h *handle) inspectMended(f io.ReaderAt) (boltfile.Meta, error) {
+	m, err := h.inspect(f)
+	if errors.Is(err, boltfile.ErrOlderMeta) {
+		err = nil
 	}
 	return m, err
 }

@@ -28,10 +28,21 @@ func (c newerCopy) String() string {
 		"to go on without them, move the copy away", c.path, c.txid, c.here)
 }
 
+// gone reports whether the copy was moved away.
+func (c newerCopy) gone() bool {
+	_, err := os.Lstat(c.path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // findNewer finds the newer copies beside the database that a start opens, and remembers them in it.
 func (l location) findNewer(h *handle) (newer []newerCopy, err error) {
-	known := h.knownCopies()
-	for _, path := range l.copies() {
+	known, paths := h.knownCopies(), l.copies()
+	for _, c := range known { // one may be in an earlier rescueDir, or in a folder that cannot be listed now
+		if !c.gone() && !slices.Contains(paths, c.path) {
+			paths = append(paths, c.path)
+		}
+	}
+	for _, path := range paths {
 		id, txid := databaseAt(path)
 		i := slices.IndexFunc(known, func(c newerCopy) bool {
 			return id == h.id && txid == c.txid || id == "" && path == c.path // as it cannot be read now
@@ -103,7 +114,7 @@ func (h *handle) rememberCopies(copies []newerCopy) error {
 // undecided is an error while a newer copy is beside the database: somebody has to decide which of the two is served.
 func undecided(copies []newerCopy) (err error) {
 	for _, c := range copies {
-		if _, gone := os.Lstat(c.path); !errors.Is(gone, fs.ErrNotExist) {
+		if !c.gone() {
 			err = errors.Join(err, errors.New(c.String()))
 		}
 	}

@@ -118,3 +118,19 @@ func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
 		})
 	}
 }
+
+func TestNewerCopyInAnEarlierRescueDirIsNotForgotten(t *testing.T) {
+	s, path, later := restored(t)
+	storetest.Close(t, s)
+	dir := t.TempDir()
+	copied := filepath.Join(dir, filepath.Base(later))
+	must(t, os.Rename(later, copied))
+	for _, dir := range []string{dir, "", ""} {
+		s, _, err := tryOpen(t, path, Options{RescueDir: dir})
+		must(t, err)
+		wantUndecided(t, s, copied)
+		storetest.Close(t, s)
+	}
+	must(t, os.Remove(copied))
+	wantUndecided(t, openAt(t, path), "")
+}

@@ -17,8 +17,9 @@ type openFile struct {
 	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
 	// nothing.
 	hasName   bool
-	folderDev uint64 // the device of the file's folder when it was opened
-	place     string // where the kernel said then that it is: see placeOf
+	folderDev uint64            // the device of the file's folder when it was opened
+	place     string            // where the kernel said then that it is: see placeOf
+	links     map[string]string // the symbolic links on the way to it, and their targets then
 }
 
 // opened learns where the file is.
@@ -30,6 +31,34 @@ func (o *openFile) opened() {
 		o.folderDev = device(folder)
 	}
 	o.place = placeOf(o.file)
+	o.links = make(map[string]string)
+	o.findLinks(o.path)
+}
+
+// findLinks finds the symbolic links on the way that path is.
+func (o *openFile) findLinks(path string) {
+	for at := path; at != filepath.Dir(at); at = filepath.Dir(at) {
+		target, err := os.Readlink(at)
+		if _, known := o.links[at]; err != nil || known {
+			continue
+		}
+		o.links[at] = target
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(at), target)
+		}
+		o.findLinks(target)
+	}
+}
+
+// diverted reports whether a symbolic link on the way was replaced. One that cannot be read is taken to be the same.
+func (o *openFile) diverted() bool {
+	for link, before := range o.links {
+		target, err := os.Readlink(link)
+		if err == nil && target != before || errors.Is(err, syscall.EINVAL) {
+			return true
+		}
+	}
+	return false
 }
 
 // errReplaced: the open file is not, or no longer, the one at the path. Everything written from then on would be lost
@@ -37,8 +66,9 @@ func (o *openFile) opened() {
 var errReplaced = errors.New("the open database is no longer the file at its path")
 
 // atPath is nil if the open file is the one at its path, or if the path is closed (no permission, a loop of links, a
-// stale handle) and the kernel says that the file has not moved: then the file that every later process will find is
-// this one. It is errReplaced if the file is not there, or may not be. Another error is of the disk.
+// stale handle), the kernel says that the file has not moved, and no link on the way to it leads elsewhere now: then
+// the file that every later process will find is this one. It is errReplaced if the file is not there, or may not be.
+// Another error is of the disk.
 func (o *openFile) atPath() error {
 	open, err := o.file.Stat()
 	if err != nil {
@@ -50,7 +80,7 @@ func (o *openFile) atPath() error {
 		return fmt.Errorf("%w: %s was deleted or moved away", errReplaced, o.path)
 	case errors.Is(err, syscall.EIO):
 		return err
-	case err != nil && o.unmoved(open):
+	case errors.Is(err, syscall.ELOOP) && o.unmoved(open), err != nil && o.unmoved(open) && !o.diverted():
 		return nil
 	case err != nil: // it may be deleted, or moved away, and no write may be acknowledged then
 		return fmt.Errorf("%w: it cannot be seen there: %w", errReplaced, err)

@@ -70,6 +70,36 @@ func TestClosedPathOfAFileThatHasNotMovedIsSaidAndEverythingGoesOn(t *testing.T)
 	}
 }
 
+// A restart by a user who may enter the folder would find another file there, or none.
+func TestLinkThatWasReplacedOnTheWayToAClosedFolderStopsWrites(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	for name, replace := range map[string]func(t *testing.T, dir, closed string){
+		"by another link": func(t *testing.T, dir, closed string) {
+			must(t, os.Symlink(closed, filepath.Join(dir, "inner")))
+		},
+		"by the folder": func(t *testing.T, dir, closed string) {
+			must(t, os.Rename(closed, filepath.Join(dir, "inner")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			closed := filepath.Join(dir, "closed")
+			must(t, errors.Join(os.Mkdir(filepath.Join(dir, "data"), 0o700), os.Mkdir(closed, 0o600),
+				os.Symlink("data", filepath.Join(dir, "inner")), os.Symlink("inner", filepath.Join(dir, "outer"))))
+			s := openAt(t, filepath.Join(dir, "outer", "accounts.db"))
+			must(t, os.Remove(filepath.Join(dir, "inner")))
+			replace(t, dir, closed)
+			must(t, errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)))
+			must(t, syscall.Setresuid(-1, 65534, -1))
+			err := errOf(s.Put(t.Context(), "1", store.Draft{Name: "lost"}, store.Preconditions{}))
+			must(t, syscall.Setresuid(-1, 0, -1))
+			wantErr(t, err, store.ErrUnavailable)
+		})
+	}
+}
+
 // A restart would find what is mounted over the file, and not the file.
 func TestFileUnderAMountThatCannotBeSeenTakesNoWrites(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b") // the kernel escapes the space

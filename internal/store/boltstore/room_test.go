@@ -227,9 +227,10 @@ func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
 // A start writes: a damaged meta page anew, and which newer copies there are.
 func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 	for name, calls := range map[string][]string{
-		"the data":      {"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC", "ftruncate:error=ENOSPC"},
-		"the meta page": {"fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC"},
-		"the witness":   {"write:error=ENOSPC"},
+		"the data":       {"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC", "ftruncate:error=ENOSPC"},
+		"the meta page":  {"fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC"},
+		"each meta page": {"fdatasync:error=ENOSPC:when=2+2", "fsync:error=ENOSPC"},
+		"the witness":    {"write:error=ENOSPC"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path, later := restored(t)
@@ -282,4 +283,93 @@ func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 	if report, err := verified(t, path); err != nil || !report.Intact {
 		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
 	}
+}
+
+// A second service, or an export, waits for the lock.
+func TestFileThatIsOpenedAnewStaysLocked(t *testing.T) {
+	s, path := seeded(t, 10)
+	other, err := os.Open(path)
+	must(t, err)
+	defer other.Close()
+	opening, taken := make(chan struct{}), make(chan bool, 1)
+	go func() {
+		for {
+			select {
+			case <-opening:
+				taken <- false
+				return
+			default:
+			}
+			if syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+				taken <- true
+				return
+			}
+		}
+	}()
+	for range 200 {
+		must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error {
+			s.h.stale = true // settled before the next one
+			return errUnchanged
+		}))
+	}
+	close(opening)
+	if <-taken || syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		t.Error("the lock was released")
+	}
+	must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})))
+	storetest.Close(t, s)
+	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+}
+
+// The system may drop the meta page between two reads of it.
+func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *testing.T) {
+	s, path := seeded(t, 100)
+	inject := injectorOf(t, s)
+	must(t, s.Delete(t.Context(), "10001", store.Preconditions{}))
+	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
+	before := make([]byte, 4096)
+	must(t, errOf(s.h.file.ReadAt(before, slot)))
+	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2", "pread64:delay_enter=100ms")
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "undone"}, store.Preconditions{})
+		done <- err
+	}()
+	await(t, "the read of the page that is written again", func() bool {
+		call, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", inject.thread))
+		must(t, err)
+		var number, fd, buffer, size, at int64
+		fmt.Sscanf(string(call), "%d %v %v %v %v", &number, &fd, &buffer, &size, &at)
+		return number == syscall.SYS_PREAD64 && size == 4096 && at == slot
+	})
+	spoil(t, path, slot, before)
+	wantErr(t, <-done, store.ErrNoSpace)
+	end()
+	wantName(t, s, "10000", "Person_0")
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
+	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
+}
+
+func TestMetaPageOfAStartThatTheSystemDropsIsNotReadOn(t *testing.T) {
+	s, path, later := restored(t)
+	storetest.Close(t, s)
+	must(t, os.Rename(later, later+"x")) // to be remembered anew
+	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
+	before := make([]byte, 4096)
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	must(t, errOf(f.ReadAt(before, slot)))
+	end := injectorHere(t).fail(t, "fdatasync:error=ENOSPC:when=2")
+	s = openAt(t, path)
+	if end() != 1 {
+		t.Error("the start wrote no meta page")
+	}
+	wantName(t, s, "10000", "Person_0")
+	if _, known := s.Peek("10000"); known {
+		t.Error("it is read without a read transaction, for which the next commit would wait")
+	}
+	spoil(t, path, slot, before)
+	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
+	wantName(t, s, "10000", "after")
 }
