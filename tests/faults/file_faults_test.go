@@ -80,7 +80,7 @@ var nameFaults = []fault{
 		place:  sick,
 		device: unreadable(`Person_1500"`),
 		do:     func(s *scene) { s.pageOut(); s.remove() },
-		want:   want{check: "records", within: 20 * time.Second, restart: damaged}, // it is tried three times to read it
+		want:   want{check: "records", within: 50 * time.Second, restart: damaged}, // it is tried for 30 s to read it
 	}, {
 		name: "the execute bit of its folder taken away",
 		setUp: func(s *scene) {

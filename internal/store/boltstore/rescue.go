@@ -20,8 +20,9 @@ const (
 	rescueGrace = 30 * time.Second
 	// rescuePause is how long at least nothing is tried after a try without a copy.
 	rescuePause = time.Second
-	// unreadTries is how many tries in a row must fail to read a page until a copy without it is good enough.
-	unreadTries = 3
+	// unreadFor is how long no try may have read all pages until a copy without some is good enough: a path to the disk
+	// that fails over takes less.
+	unreadFor = 30 * time.Second
 	// maxCopies bounds how many copies a process leaves: each one that is lost or changed later is followed by another.
 	maxCopies = 8
 )
@@ -44,7 +45,7 @@ type rescue struct {
 	state  atomic.Pointer[rescueState]  // while the accounts are not saved; else nil
 	result atomic.Pointer[rescueResult] // of the rescue that latched the store
 	next   time.Time                    // when another try is worth it
-	unread int                          // how many tries in a row could not read all pages
+	unread time.Time                    // the first of the tries in a row that could not read all pages, or zero
 	copies int                          // how many were kept
 	owned  *os.File                     // the copy at the path, locked as the database is, until the store is closed
 }
@@ -151,8 +152,11 @@ func (r *rescue) save(last bool) *rescueResult {
 	var servable bool
 	result.accounts, result.damage, servable = c.judge()
 	if c.unread == nil {
-		r.unread = 0
-	} else if r.unread++; !last && (r.unread < unreadTries || !servable) {
+		r.unread = time.Time{}
+	} else if r.unread.IsZero() {
+		r.unread = time.Now()
+	}
+	if c.unread != nil && !last && (time.Since(r.unread) < unreadFor || !servable) {
 		c.discard()
 		return &rescueResult{err: c.unread}
 	}
