@@ -55,7 +55,7 @@ func fromURL(raw string) (target, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return target{}, errors.New("-url is not a URL; special characters in a password need percent-encoding")
+		return target{}, errors.New("-url is not a URL such as http://127.0.0.1:8080/health; special characters in a password need percent-encoding")
 	}
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	if port == "" {

@@ -82,6 +82,9 @@ func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != http.NoBody {
 			if conn, is := r.Context().Value(connKey{}).(*Conn); is {
+				// A copy: of its own request net/http must see the body's type. It tells it not to wait, before the
+				// answer, for a body that nobody read.
+				r = r.WithContext(r.Context())
 				r.Body = watched{r.Body, conn}
 			}
 		}

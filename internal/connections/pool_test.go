@@ -51,6 +51,23 @@ func readAll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
+	for _, header := range []string{"Content-Length: 1000\r\nExpect: 100-continue", "Content-Length: 1000000"} {
+		synctest.Test(t, func(t *testing.T) {
+			conn, began := serve(t, roomy(), func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusUnsupportedMediaType)
+			})(), time.Now()
+			conn.SetDeadline(began.Add(time.Minute))
+			fmt.Fprintf(conn, "PUT / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", header)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || resp.StatusCode != http.StatusUnsupportedMediaType || time.Since(began) > 0 {
+				t.Errorf("%s: %v, %v after %s; want 415 at once", header, resp, err, time.Since(began))
+			}
+			io.Copy(io.Discard, conn) // until the server has closed it
+		})
+	}
+}
+
 func TestBodyThatOnlyDripsIsCutAndOneThatMovesIsNot(t *testing.T) {
 	for _, c := range []struct {
 		perSecond, status int
