@@ -27,9 +27,9 @@ type HTTP struct {
 	Host string
 	Port int `default:"6767" min:"1" max:"65535"`
 
-	DrainDelay      time.Duration `min:"0s" max:"58s"`
-	ShutdownTimeout time.Duration `default:"20s" min:"100ms" max:"58s"`
-	StopGracePeriod time.Duration `default:"30s" min:"1s" max:"57s"`
+	DrainDelay      time.Duration `min:"0s" max:"54.9s"`
+	ShutdownTimeout time.Duration `default:"20s" min:"100ms" max:"55s"`
+	StopGracePeriod time.Duration `default:"30s" min:"2.1s" max:"57s"`
 
 	MaxBody           Bytes         `default:"256KiB" min:"1KiB" max:"64MiB"`
 	ReadHeaderTimeout time.Duration `default:"5s" min:"100ms" max:"10m"`

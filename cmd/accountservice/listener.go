@@ -36,13 +36,17 @@ type listener struct {
 // decide it.
 func listen(addr, what, settings string) (net.Listener, error) {
 	taken, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another process: stop that or change %s: %w", what, settings, err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		err = fmt.Errorf("%s is taken by another process: stop that or change %s: %w", what, settings, err)
+	case errors.Is(err, syscall.EACCES):
+		err = fmt.Errorf("this user may not listen on %s: set %s to a port from 1024 on: %w", what, settings, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		err = fmt.Errorf("this machine has no such address for %s: change %s: %w", what, settings, err)
+	case err != nil:
+		err = fmt.Errorf("cannot listen on %s, which %s decides: %w", what, settings, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s, which %s decides: %w", what, settings, err)
-	}
-	return taken, nil
+	return taken, err
 }
 
 // serveOn serves on what was taken until close, by pool.Serve or server.Serve. The
