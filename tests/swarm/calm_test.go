@@ -68,26 +68,12 @@ secrets:
 	if bad > 0 || rate < burstRate/5 {
 		d.t.Errorf("%.0f requests a second, of which %d were not 200; want %d and none", rate, bad, burstRate)
 	}
-	seen := map[*stack]*watch{users: users.watch("10000"), disk: disk.watch("10000")}
-	neighbours := 4 * runtime.NumCPU()
-	calmDown := d.starve(neighbours)
-	d.pause(calm)
-	users.rename(users.url, "10000", "Written meanwhile")
-	disk.wantNoRoom()
-	for _, beside := range []struct {
-		s    *stack
-		what string
-	}{{users, "a dependency down and one slow"}, {disk, "a full disk"}} {
-		seen[beside.s].stop()
-		beside.s.wantSameTask(tasks[beside.s])
-		slowest, asked, bad := seen[beside.s].slowestHealth()
-		what := fmt.Sprintf("%.0f minutes of %d busy neighbours of its own weight on %d cores, and %s: ",
-			calm.Minutes(), neighbours, runtime.NumCPU(), beside.what)
-		measured(d.t, what+"restarts", "0")
-		measured(d.t, what+"answers of /health that were not 200, slowest", fmt.Sprintf("%d of %d, %s", bad, asked, seconds(slowest)))
+	for _, weight := range []int{2, 4} {
+		d.outlast(weight,
+			tenant{users, "a dependency down and one slow", tasks[users], func() { users.rename(users.url, "10000", "Written meanwhile") }},
+			tenant{disk, "a full disk", tasks[disk], disk.wantNoRoom})
 	}
 
-	calmDown()
 	peers.comeUp(d, peers.down.Addr)
 	peers.isSlow.Store(false)
 	harness.Must(d.t, os.Remove(filler))
@@ -95,6 +81,37 @@ secrets:
 		c.s.wantCheck(c.check, http.StatusOK)
 	}
 	disk.rename(disk.url, "10000", "Written again")
+}
+
+// tenant is a service that must keep its first task.
+type tenant struct {
+	*stack
+	ill   string // what is ill about it
+	first task
+	write func()
+}
+
+// outlast puts busy neighbours beside tenants, each of weight times a tenant's own, and wants no restart.
+func (d docker) outlast(weight int, all ...tenant) {
+	d.t.Helper()
+	var seen []*watch
+	for _, c := range all {
+		seen = append(seen, c.watch("10000"))
+	}
+	neighbours := 4 * runtime.NumCPU()
+	calmDown := d.starve(neighbours, weight)
+	d.pause(calm)
+	for i, c := range all {
+		c.write()
+		seen[i].stop()
+		c.wantSameTask(c.first)
+		slowest, asked, bad := seen[i].slowestHealth()
+		what := fmt.Sprintf("%.0f minutes of %d busy neighbours of %d times its weight on %d cores, and %s: ",
+			calm.Minutes(), neighbours, weight, runtime.NumCPU(), c.ill)
+		measured(d.t, what+"restarts", "0")
+		measured(d.t, what+"answers of /health that were not 200, slowest", fmt.Sprintf("%d of %d, %s", bad, asked, seconds(slowest)))
+	}
+	calmDown()
 }
 
 // wantCheck waits until a check has this answer.
@@ -240,8 +257,8 @@ func (d docker) burst(url string) (rate float64, bad int64) {
 	return float64(asked.Load()) / time.Since(began).Seconds(), failed.Load()
 }
 
-// starve runs neighbours that compute for nothing, until calmDown.
-func (d docker) starve(n int) (calmDown func()) {
+// starve runs neighbours that compute for nothing, each of weight times a container that names none, until calmDown.
+func (d docker) starve(n, weight int) (calmDown func()) {
 	d.t.Helper()
 	const label = "accountservice-test-neighbour"
 	end := func(d docker) error {
@@ -253,7 +270,8 @@ func (d docker) starve(n int) (calmDown func()) {
 		return err
 	}
 	d.later("neighbours", end)
-	busy := []string{"run", "--detach", "--rm", "--network", "none", "--label", label, baseName(d.t)}
+	busy := []string{"run", "--detach", "--rm", "--network", "none", "--label", label,
+		"--cpu-shares", fmt.Sprint(1024 * weight), baseName(d.t)}
 	for range n {
 		d.run(append(busy, "sh", "-c", "while :; do :; done")...)
 	}

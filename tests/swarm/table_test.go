@@ -81,13 +81,13 @@ machines are busy. Every line was measured by
 make swarm-test
 ` + "```" + `
 
-as root on Linux with Docker, HAProxy and docker-compose, in about ten minutes; SWARM_TEST_WRITE=1 writes this page.
+as root on Linux with Docker, HAProxy and docker-compose, in about a quarter of an hour; SWARM_TEST_WRITE=1 writes this page.
 SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Times are of one run, with a dozen services
 on %d cores; the probe asks every 5 s, so they differ by that much from run to run. Parts of
 it are measured again by name, such as
 
 ` + "```" + `
-make swarm-test STORY='beside/release that hangs'
+make swarm-test STORY='beside/release whose disk hangs'
 make swarm-test STORY='beside/its listener is gone'
 make swarm-test STORY='no restart'
 ` + "```" + `
