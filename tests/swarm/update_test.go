@@ -147,20 +147,20 @@ type late struct {
 
 // sickRelease falls ill: it keeps its accounts in a file of its own, which is cut.
 func sickRelease(d docker, i image) {
-	late{what: "falls ill", instruction: "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db",
+	late{what: "that falls ill", instruction: "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db",
 		harm: func(s *stack, _ task) { s.onVolume("truncate -s 0 /to/next.db") }}.play(d, i)
 }
 
 // hungRelease hangs: after the probes all of its grace period passes before Swarm sees a task that failed.
 func hungRelease(d docker, i image) {
-	late{what: "hangs", instruction: "LABEL release=hangs", harm: (*stack).hang}.play(d, i)
+	late{what: "that hangs", instruction: "LABEL release=hangs", harm: (*stack).hang}.play(d, i)
 }
 
 // hungDisk is a release whose disk hangs: only after checks.bolt.hung_after it is unhealthy.
 func hungDisk(d docker, i image) {
 	needRoot(d.t)
 	disk := newHangingDisk(d.t)
-	late{what: "has a disk that hangs", instruction: "LABEL release=hangs-in-commit", data: dataFrom(disk.dir),
+	late{what: "whose disk hangs", instruction: "LABEL release=hangs-in-commit", data: dataFrom(disk.dir),
 		harm: disk.hang, cured: disk.cure}.play(d, i)
 }
 
@@ -171,13 +171,13 @@ func (l late) play(d docker, i image) {
 	broken := time.Now()
 	l.harm(s, sick)
 	at := s.unhealthyAt(sick, broken)
-	name := fmt.Sprintf("release that %s %.0f s after it was healthy: its fault", l.what, early.Seconds())
+	name := fmt.Sprintf("release %s %.0f s after it was healthy: its fault", l.what, early.Seconds())
 	measured(d.t, name+" to unhealthy", seconds(at.Sub(broken)))
 	if l.cured != nil {
 		s.end(sick)
 		l.cured()
 	}
-	s.wantRolledBack(i, bad, broken, name+" to the old release healthy again", "that "+l.what, "unhealthy")
+	s.wantRolledBack(i, bad, broken, name+" to the old release healthy again", l.what, "unhealthy")
 }
 
 // deployBad updates a service that is well to the image with one more instruction.
