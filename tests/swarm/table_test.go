@@ -82,7 +82,7 @@ make swarm-test
 ` + "```" + `
 
 as root on Linux with Docker, HAProxy and docker-compose, in about a quarter of an hour; SWARM_TEST_WRITE=1 writes this page.
-SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Times are of one run, with a dozen services
+SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Each line is of one run, with a dozen services
 on %d cores; the probe asks every 5 s, so they differ by that much from run to run. Parts of
 it are measured again by name, such as
 
