@@ -65,7 +65,7 @@ image: ## the container image, as accountservice:latest
 
 # most parts wait most of the time: all go beside each other, on two cores too
 swarm-test: ## the image in a real Swarm; needs Docker, HAProxy, root; STORY='no restart' for one part
-	SWARM_TEST=1 go test -count=1 -v -timeout 20m -parallel 16 $(if $(STORY),-run 'TestSwarm/$(STORY)') ./tests/swarm
+	SWARM_TEST=1 go test -count=1 -v -timeout 25m -parallel 16 $(if $(STORY),-run 'TestSwarm/$(STORY)') ./tests/swarm
 
 dependency-test: ## ten kinds of dependency at their real servers; needs those of .ci/run
 	DEPENDENCY_TEST=1 go test -count=1 -v -timeout 10m ./tests/dependencies

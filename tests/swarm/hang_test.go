@@ -4,11 +4,13 @@ package swarm
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"accountservice/tests/harness"
 
@@ -35,6 +37,17 @@ func (h *hangingDisk) wait(ctx context.Context) syscall.Errno {
 		return 0
 	case <-ctx.Done():
 		return syscall.EINTR
+	}
+}
+
+// hang makes the disk hang while a task commits.
+func (h *hangingDisk) hang(s *stack, _ task) {
+	h.hangs.Store(true)
+	client := http.Client{Timeout: time.Second} // nobody will answer
+	l := load{url: s.url}
+	l.ask(&client, http.MethodPut, "10001", `{"name":"Never acknowledged"}`)
+	if len(l.acknowledged) > 0 {
+		s.t.Error("a write was acknowledged that is not on the disk")
 	}
 }
 

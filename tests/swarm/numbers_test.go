@@ -1,8 +1,10 @@
 package swarm
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,17 +24,33 @@ func (s serviceFile) setting(t *testing.T, name string) time.Duration {
 	return d
 }
 
-// end is when a task that hangs has ended at the latest: it is told to stop some
-// moments after it was unhealthy, obeys nothing, and is killed.
-func (s serviceFile) end() time.Duration {
+// early is how long after it was healthy a release may fail, and is still rolled back.
+const early = 20 * time.Second
+
+// noticed is when /health says at the latest that the disk hangs: after hung_after the check fails, and is published.
+func noticed(t *testing.T) time.Duration {
+	t.Helper()
+	c := defaults(t).Checks.Bolt
+	return c.HungAfter + time.Duration(c.FailAfter)*c.Interval + c.Timeout + time.Second
+}
+
+// unhealthy is when a task is unhealthy at the latest, after /health said so.
+func (s serviceFile) unhealthy() time.Duration {
 	h := s.Healthcheck
-	unhealthy := time.Duration(h.Retries) * (h.Interval.Duration + h.Timeout.Duration)
-	return unhealthy + 2*time.Second + s.StopGrace.Duration
+	return time.Duration(h.Retries) * (h.Interval.Duration + h.Timeout.Duration)
+}
+
+// end is when a task has ended at the latest, after the fault that is noticed last: it is told to stop some moments
+// after it was unhealthy, obeys nothing, and is killed.
+func (s serviceFile) end(t *testing.T) time.Duration {
+	t.Helper()
+	return noticed(t) + s.unhealthy() + 2*time.Second + s.StopGrace.Duration
 }
 
 func TestStackFileSaysWhyBeforeItsTaskIsKilled(t *testing.T) {
 	s := service(t, "configs/stack.yml")
 	h, open := s.Healthcheck, s.setting(t, "STORE_BOLT_OPEN_TIMEOUT")
+	said := fmt.Sprintf("`monitor` (%.0f s)", s.Deploy.Update.Monitor.Seconds())
 	promises(t, "configs/stack.yml", map[string]bool{
 		"the grace period is what the service reckons with":                  s.StopGrace.Duration == defaults(t).HTTP.StopGracePeriod,
 		"and the service is told it":                                         s.setting(t, "HTTP_STOP_GRACE_PERIOD") == s.StopGrace.Duration,
@@ -41,8 +59,9 @@ func TestStackFileSaysWhyBeforeItsTaskIsKilled(t *testing.T) {
 		"the probe gives up before it is killed":                             probeGivesUp < h.Timeout.Duration,
 		"open_timeout > interval + what the probe takes: one probe sees why": open >= h.Interval.Duration+probeGivesUp,
 		"open_timeout + 1s < start_period + retries x interval":              open+time.Second < h.StartPeriod.Duration+time.Duration(h.Retries)*h.Interval.Duration,
-		"update monitor sees the end of what hangs in the first 20s":         s.Deploy.Update.Monitor.Duration > 20*time.Second+s.end(),
-		"rollback monitor does, too":                                         s.Deploy.Rollback.Monitor.Duration > 20*time.Second+s.end(),
+		"update monitor sees the end of what hangs in the first 20s":         s.Deploy.Update.Monitor.Duration > early+s.end(t),
+		"the README says how long it is":                                     strings.Contains(read(t, "README.md"), said),
+		"rollback monitor does, too":                                         s.Deploy.Rollback.Monitor.Duration > early+s.end(t),
 		"drain and shutdown end within the grace period":                     s.setting(t, "HTTP_SHUTDOWN_TIMEOUT")+2*time.Second <= s.StopGrace.Duration,
 		"no end to the attempts":                                             s.Deploy.Restart.MaxAttempts == 0,
 	})

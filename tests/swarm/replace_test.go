@@ -45,8 +45,9 @@ func faults() []*fault {
 		name:    "another database renamed over the file",
 		prepare: func(s *stack, i image) { s.makeOther(i, other) },
 		do: func(s *stack, _ task) {
-			// the copy goes beside the file first, for only within one file system a move is a rename
-			s.onVolume("cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync && "+
+			// the copy goes beside the file first, for only within one file system a move is a rename; only the copy is
+			// synced, because another disk of this machine may hang
+			s.onVolume("cp -p /from/accounts.db /to/.restored && chown 65532:65532 /to/.restored && sync /to/.restored && "+
 				"mv -f /to/.restored /to/accounts.db", "--volume", other+":/from:ro")
 		},
 		code: 3, serves: "Restored_0",
@@ -58,16 +59,7 @@ func faults() []*fault {
 		name: "the store hangs in a commit: its disk does not end it",
 		folder: func(t *testing.T, f *fault) string {
 			disk := newHangingDisk(t)
-			f.do = func(s *stack, _ task) {
-				disk.hangs.Store(true)
-				client := http.Client{Timeout: time.Second} // nobody will answer
-				l := load{url: s.url}
-				l.ask(&client, http.MethodPut, "10001", `{"name":"Never acknowledged"}`)
-				if len(l.acknowledged) > 0 {
-					s.t.Error("a write was acknowledged that is not on the disk")
-				}
-			}
-			f.cured = disk.cure
+			f.do, f.cured = disk.hang, disk.cure
 			return disk.dir
 		},
 		code: 3, serves: "Kept",

@@ -145,7 +145,8 @@ func (s *stack) healthyTask(not ...string) (found task) {
 }
 
 // unhealthyAt waits for the engine's own event and returns its time: the state
-// at the end proves nothing, for stopping sets a container unhealthy, too.
+// at the end proves nothing, for stopping sets a container unhealthy, too. It
+// wants that it came as early as the stack's monitor counts on.
 func (s *stack) unhealthyAt(k task, since time.Time) (at time.Time) {
 	s.t.Helper()
 	s.eventually(patience, "event health_status: unhealthy", func() (bool, string) {
@@ -163,6 +164,9 @@ func (s *stack) unhealthyAt(k task, since time.Time) (at time.Time) {
 		}
 		return false, out
 	})
+	if latest := noticed(s.t) + service(s.t, "configs/stack.yml").unhealthy(); at.Sub(since) > latest {
+		s.t.Errorf("unhealthy %s after the fault, want %s at most", seconds(at.Sub(since)), latest)
+	}
 	return at
 }
 

@@ -42,6 +42,7 @@ var stories = []story{
 	{"bad release", badRelease},
 	{"release that falls ill", sickRelease},
 	{"release that hangs", hungRelease},
+	{"release whose disk hangs", hungDisk},
 	{"two tasks on one volume", twoTasksOnOneVolume},
 	{"told to stop", toldToStop},
 	{"missing volume", missingVolume},

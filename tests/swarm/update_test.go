@@ -127,7 +127,7 @@ services:
 
 // badRelease never becomes healthy: its database can't be opened.
 func badRelease(d docker, i image) {
-	s, bad, _ := i.deployBad(d, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/nowhere/accounts.db")
+	s, bad, _ := i.deployBad(d, "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/nowhere/accounts.db", "")
 	s.wantRolledBack(i, bad, time.Now(), "release whose database can't open: order to the old one healthy again",
 		"that can't open", "non-zero exit (1)")
 	if log := s.logs("service", "logs", "--raw", s.service()); !strings.Contains(log, "/nowhere/accounts.db") {
@@ -135,37 +135,64 @@ func badRelease(d docker, i image) {
 	}
 }
 
+// late is a release that is healthy at first, and harmed at the end of the time in which the stack file promises a
+// rollback.
+type late struct {
+	what        string
+	instruction string // of its Dockerfile
+	data        string // a piece of stack file
+	harm        func(*stack, task)
+	cured       func() // called when the harmed task has ended
+}
+
 // sickRelease falls ill: it keeps its accounts in a file of its own, which is cut.
 func sickRelease(d docker, i image) {
-	lateRelease(d, i, "falls ill", "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db",
-		func(s *stack, _ task) { s.onVolume("truncate -s 0 /to/next.db") })
+	late{what: "that falls ill", instruction: "ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/next.db",
+		harm: func(s *stack, _ task) { s.onVolume("truncate -s 0 /to/next.db") }}.play(d, i)
 }
 
 // hungRelease hangs: after the probes all of its grace period passes before Swarm sees a task that failed.
-func hungRelease(d docker, i image) { lateRelease(d, i, "hangs", "LABEL release=hangs", (*stack).hang) }
+func hungRelease(d docker, i image) {
+	late{what: "that hangs", instruction: "LABEL release=hangs", harm: (*stack).hang}.play(d, i)
+}
 
-// lateRelease is healthy at first, and harmed ten seconds later.
-func lateRelease(d docker, i image, what, instruction string, harm func(*stack, task)) {
-	s, bad, old := i.deployBad(d, instruction)
+// hungDisk is a release whose disk hangs: only after checks.bolt.hung_after it is unhealthy.
+func hungDisk(d docker, i image) {
+	needRoot(d.t)
+	disk := newHangingDisk(d.t)
+	late{what: "whose disk hangs", instruction: "LABEL release=hangs-in-commit", data: dataFrom(disk.dir),
+		harm: disk.hang, cured: disk.cure}.play(d, i)
+}
+
+func (l late) play(d docker, i image) {
+	s, bad, old := i.deployBad(d, l.instruction, l.data)
 	sick := s.healthyTask(old.ID)
-	d.pause(10 * time.Second)
+	d.pause(early)
 	broken := time.Now()
-	harm(s, sick)
+	l.harm(s, sick)
 	at := s.unhealthyAt(sick, broken)
-	name := "release that " + what + " 10 s after it was healthy: its fault"
+	name := fmt.Sprintf("release %s %.0f s after it was healthy: its fault", l.what, early.Seconds())
 	measured(d.t, name+" to unhealthy", seconds(at.Sub(broken)))
-	s.wantRolledBack(i, bad, broken, name+" to the old release healthy again", "that "+what, "unhealthy")
+	if l.cured != nil {
+		s.end(sick)
+		l.cured()
+	}
+	s.wantRolledBack(i, bad, broken, name+" to the old release healthy again", l.what, "unhealthy")
 }
 
 // deployBad updates a service that is well to the image with one more instruction.
-func (i image) deployBad(d docker, instruction string) (s *stack, bad string, old task) {
+func (i image) deployBad(d docker, instruction, data string) (s *stack, bad string, old task) {
 	d.t.Helper()
 	bad = d.release(i, instruction)
 	s = newStack(d)
-	s.deploy(i.name, quickRollback)
+	more := []string{quickRollback}
+	if data != "" {
+		more = append(more, data)
+	}
+	s.deploy(i.name, more...)
 	old = s.healthyTask()
 	s.rename(s.url, "10000", "Kept")
-	s.deploy(bad, quickRollback)
+	s.deploy(bad, more...)
 	return s, bad, old
 }
 
