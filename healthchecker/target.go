@@ -33,7 +33,8 @@ func ownSocket(environ []string) (target, error) {
 
 var health = &url.URL{Path: "/health"}
 
-// healthAt returns /health on a port of this machine. It does not ask localhost: a resolver may give any address for it.
+// healthAt returns /health on a port of this machine. It does not ask localhost: a resolver may give any address for
+// it.
 func healthAt(port string) (target, error) {
 	if err := checkPort(port); err != nil {
 		return target{}, fmt.Errorf("wrong command line: -port: %w; see -help", err)

@@ -68,8 +68,8 @@ func crowd(t *testing.T, p *harness.Process, n int, text string) {
 	})
 }
 
-// prober asks for health as probes do, on a new connection each time and for 2 s at most, by the port and by the probe's
-// socket.
+// prober asks for health as probes do, on a new connection each time and for 2 s at most, by the port and by the
+// probe's socket.
 type prober struct{ clients map[string]*http.Client }
 
 func newProber(t *testing.T, p *harness.Process) prober {
@@ -87,8 +87,8 @@ func newProber(t *testing.T, p *harness.Process) prober {
 }
 
 // ask asks by each way until over is closed, at least once, and returns how long the answers took, sorted. One request
-// may fail, as where the machine is so busy that its client does not come to send it; two in a row may not. On a machine
-// that does nothing else they take 100 ms at most.
+// may fail, as where the machine is so busy that its client does not come to send it; two in a row may not. On a
+// machine that does nothing else they take 100 ms at most.
 func (p prober) ask(t *testing.T, over <-chan struct{}) (took []time.Duration) {
 	t.Helper()
 	failed := make(map[string]bool)

@@ -32,8 +32,7 @@ type listener struct {
 	err    error         // why, after ended
 }
 
-// listen takes addr. An error names the address as what, and the settings that
-// decide it.
+// listen takes addr. An error names the address as what, and the settings that decide it.
 func listen(addr, what, settings string) (net.Listener, error) {
 	taken, err := net.Listen("tcp", addr)
 	switch {
@@ -63,8 +62,7 @@ func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
 	return l
 }
 
-// close cuts what is under way and waits for the server's goroutine. On nil it
-// does nothing.
+// close cuts what is under way and waits for the server's goroutine. On nil it does nothing.
 func (l *listener) close() {
 	if l != nil {
 		l.server.Close()
@@ -72,8 +70,7 @@ func (l *listener) close() {
 	}
 }
 
-// listenAdmin serves api to operators on their own address, or returns nil if
-// there is none.
+// listenAdmin serves api to operators on their own address, or returns nil if there is none.
 func listenAdmin(cfg config.Admin, pool *connections.Pool, api http.Handler, log *slog.Logger) (*listener, error) {
 	if cfg.Off() {
 		return nil, nil

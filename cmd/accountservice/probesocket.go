@@ -10,9 +10,8 @@ import (
 	"accountservice/internal/probesocket"
 )
 
-// serveProbe serves GET and HEAD of /health on the socket where the probe of this
-// container looks for it, with any configuration and with all reasons. It returns
-// nil if there can be no socket: the probe can ask the port.
+// serveProbe serves GET and HEAD of /health on the socket where the probe of this container looks for it, with any
+// configuration and with all reasons. It returns nil if there can be no socket: the probe can ask the port.
 func serveProbe(pool *connections.Pool, api http.Handler, environ []string, log *slog.Logger) *listener {
 	name, err := probesocket.Name(environ)
 	var socket net.Listener

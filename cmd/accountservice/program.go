@@ -85,10 +85,9 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// limitMemory gives the Go runtime nine tenths of the container's memory limit,
-// unless GOMEMLIMIT is set. The rest is for the database's mapped pages, which the
-// kernel can take back. It returns the limit in force, which without a container is
-// the machine's memory, and its origin.
+// limitMemory gives the Go runtime nine tenths of the container's memory limit, unless GOMEMLIMIT is set. The rest is
+// for the database's mapped pages, which the kernel can take back. It returns the limit in force, which without a
+// container is the machine's memory, and its origin.
 func limitMemory() (bytes int64, origin string) {
 	limit, err := memlimit.Set()
 	switch _, set := os.LookupEnv("GOMEMLIMIT"); {

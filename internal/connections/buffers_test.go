@@ -12,9 +12,8 @@ import (
 	"accountservice/tests/harness"
 )
 
-// What a client takes shows soon, as the sweep has to see that it moves: at 32 kB/s
-// within the time that it may stand still. Slower ones need segments smaller
-// than the 64 kB of the loopback.
+// What a client takes shows soon, as the sweep has to see that it moves: at 32 kB/s within the time that it may stand
+// still. Slower ones need segments smaller than the 64 kB of the loopback.
 func TestSlowClientIsSeenToMove(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)

@@ -37,11 +37,9 @@ func NewAdmin(o AdminOptions) http.Handler {
 	return publish(engine, api)
 }
 
-// ownHost refuses, on a loopback address, a Host that is neither localhost nor an
-// IP address nor the host of addr. A web page whose name was made to lead to this
-// machine could otherwise have the browser of an operator ask here in its name (DNS
-// rebinding). On other addresses any name may be ours, as that of a service on a
-// Swarm is.
+// ownHost refuses, on a loopback address, a Host that is neither localhost nor an IP address nor the host of addr. A
+// web page whose name was made to lead to this machine could otherwise have the browser of an operator ask here in its
+// name (DNS rebinding). On other addresses any name may be ours, as that of a service on a Swarm is.
 func ownHost(addr string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		local, _ := c.Request.Context().Value(http.LocalAddrContextKey).(net.Addr)

@@ -17,8 +17,7 @@ import (
 
 const (
 	ndjson = "application/x-ndjson"
-	// importBatch is how many accounts one transaction of an import has: the
-	// writes of others wait for it.
+	// importBatch is how many accounts one transaction of an import has: the writes of others wait for it.
 	importBatch = 1000
 	// restTimeout is how long the rest of a body is waited for when the import has ended before it.
 	restTimeout = 5 * time.Second
@@ -44,8 +43,7 @@ func (in *importInput) Resolve(ctx huma.Context) []error {
 
 type importOutput struct{ Body *ImportCount }
 
-// registerBulk describes the operations that are streams. They have no limit of
-// their length; instead they are few.
+// registerBulk describes the operations that are streams. They have no limit of their length; instead they are few.
 func registerBulk(e *edge, b bulk) {
 	lines := map[string]*huma.MediaType{ndjson: {
 		Schema:  &huma.Schema{Type: huma.TypeString, Description: "One AccountLine, in JSON, a line (NDJSON)"},
@@ -112,8 +110,7 @@ func (b lineBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// importError adds to the error of an import its problem: why it ended, what is stored,
-// and where the faults are.
+// importError adds to the error of an import its problem: why it ended, what is stored, and where the faults are.
 func (b bulk) importError(err error, done *ImportCount, dryRun bool) error {
 	var ended *transfer.Error
 	errors.As(err, &ended) // transfer.Import returns no other

@@ -29,8 +29,7 @@ func (t Target) parse() (id store.ID, pre store.Preconditions, err error) {
 // etag is the strong entity tag of an account (RFC 9110, 8.8.3).
 func etag(acc store.Account) string { return `"` + string(acc.Revision()) + `"` }
 
-// tags is a list of entity tags as a condition gives it; the zero value is no
-// condition.
+// tags is a list of entity tags as a condition gives it; the zero value is no condition.
 type tags struct {
 	any         bool // "*"
 	strong, all []store.Revision
@@ -58,8 +57,7 @@ func parseTags(header, value string) (tags, error) {
 	return list, nil
 }
 
-// cutTag takes an opaque-tag from the beginning of s, which must end there or
-// go on with a comma.
+// cutTag takes an opaque-tag from the beginning of s, which must end there or go on with a comma.
 func cutTag(s string) (tag, after string, ok bool) {
 	s, opened := strings.CutPrefix(s, `"`)
 	tag, after, closed := strings.Cut(s, `"`)

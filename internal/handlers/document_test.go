@@ -63,8 +63,7 @@ func TestDocumentForOperatorsDescribesEveryAnswer(t *testing.T) {
 	})
 }
 
-// describes fails the test unless the service's document is valid and describes
-// the answers to these requests.
+// describes fails the test unless the service's document is valid and describes the answers to these requests.
 func describes(t *testing.T, s service, rows []row) {
 	t.Helper()
 	openapi3filter.RegisterBodyDecoder("application/health+json", openapi3filter.JSONBodyDecoder)

@@ -75,9 +75,8 @@ func (e *edge) gateOf(op operation) *gate {
 	return e.requests
 }
 
-// register makes an operation a route. A request has its head, body and key checked,
-// waits for a place, and only then does its work, with a deadline. An error of
-// handle becomes a problem.
+// register makes an operation a route. A request has its head, body and key checked, waits for a place, and only then
+// does its work, with a deadline. An error of handle becomes a problem.
 func register[I, O any](e *edge, op operation, handle func(context.Context, *I) (*O, error)) {
 	described := op.describe()
 	if op.scope != scopeHealth {
@@ -146,8 +145,7 @@ func (op operation) refusals() []int {
 	return all
 }
 
-// finish adds to the document what huma can't tell: the body, the headers of every
-// answer, and HEAD beside GET.
+// finish adds to the document what huma can't tell: the body, the headers of every answer, and HEAD beside GET.
 func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 	d.RequestBody = op.body // only now, or huma would read it
 	for _, p := range d.Parameters {
@@ -222,9 +220,8 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// placedWriter gives the place of its request back when the answer is made, unless
-// it is a stream: a client that is slow to take it keeps no place from others. It
-// aborts the request when its client is gone or was cut.
+// placedWriter gives the place of its request back when the answer is made, unless it is a stream: a client that is
+// slow to take it keeps no place from others. It aborts the request when its client is gone or was cut.
 type placedWriter struct {
 	gin.ResponseWriter
 	gate   *gate // nil once the place is given back
@@ -251,8 +248,7 @@ func (w *placedWriter) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *placedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// receive reads a request, but for the body of a stream. Its error says what is
-// wrong with the request.
+// receive reads a request, but for the body of a stream. Its error says what is wrong with the request.
 func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) (in received, err error) {
 	r := c.Request
 	in.gin = c

@@ -16,8 +16,7 @@ import (
 	"accountservice/internal/store/transfer"
 )
 
-// newEngine returns a router whose every refusal is a problem. before sees each
-// request and its answer first.
+// newEngine returns a router whose every refusal is a problem. before sees each request and its answer first.
 func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
@@ -94,8 +93,7 @@ func newAPI(engine *gin.Engine, version string) huma.API {
 // adapter lets huma's operations be Gin's routes.
 type adapter struct{ *gin.Engine }
 
-// Handle implements huma.Adapter. Gin writes /accounts/:id for /accounts/{id}, and
-// /a\:b for /a:b.
+// Handle implements huma.Adapter. Gin writes /accounts/:id for /accounts/{id}, and /a\:b for /a:b.
 func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 	path := strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(op.Path)
 	quick, _ := op.Metadata[quickKey].(quick)
@@ -107,9 +105,8 @@ func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 	})
 }
 
-// fromHuma turns what huma says of a parameter into a problem: no value of the
-// request is repeated, and nothing from inside is told. Problems of our own get
-// their instance.
+// fromHuma turns what huma says of a parameter into a problem: no value of the request is repeated, and nothing from
+// inside is told. Problems of our own get their instance.
 func fromHuma(ctx huma.Context, _ string, v any) (any, error) {
 	p, is := v.(*Problem)
 	if m, of := v.(*huma.ErrorModel); of {
@@ -138,8 +135,7 @@ func parameterProblem(m *huma.ErrorModel) *Problem {
 	return unprocessable(fields...)
 }
 
-// publish serves what the operations say of themselves, and HEAD wherever GET is
-// answered.
+// publish serves what the operations say of themselves, and HEAD wherever GET is answered.
 func publish(engine *gin.Engine, api huma.API) http.Handler {
 	text, err := json.Marshal(api.OpenAPI())
 	if err != nil {

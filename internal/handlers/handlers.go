@@ -1,6 +1,5 @@
-// Package handlers owns the HTTP interface: routes, operations and their
-// OpenAPI document, and the words of every failure. It knows the store contract
-// and published health reports, nothing of databases, probes or configuration.
+// Package handlers owns the HTTP interface: routes, operations and their OpenAPI document, and the words of every
+// failure. It knows the store contract and published health reports, nothing of databases, probes or configuration.
 package handlers
 
 import (
@@ -23,11 +22,9 @@ type Options struct {
 	// MaxConcurrent bounds the requests for accounts under way; more wait for up
 	// to a second and are 503 then. 0 is DefaultMaxConcurrent.
 	MaxConcurrent int
-	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or
-	// If-None-Match: * to create.
+	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or If-None-Match: * to create.
 	RequirePreconditions bool
-	// Stopping, if not nil, ends when the service is told to stop: an import
-	// under way ends at its next batch then.
+	// Stopping, if not nil, ends when the service is told to stop: an import under way ends at its next batch then.
 	Stopping context.Context
 }
 

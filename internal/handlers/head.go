@@ -65,8 +65,7 @@ func checkQuery(raw string, op *huma.Operation) error {
 	return nil
 }
 
-// isSet reports whether a boolean parameter is true: it is by its presence, unless
-// its value says false.
+// isSet reports whether a boolean parameter is true: it is by its presence, unless its value says false.
 func isSet(query url.Values, name string) bool {
 	value, err := strconv.ParseBool(query.Get(name))
 	return query.Has(name) && (value || err != nil)
@@ -101,8 +100,7 @@ func joinConditions(header http.Header) error {
 	return nil
 }
 
-// checkTaken refuses a change with a condition, or of a part, that its operation
-// does not support.
+// checkTaken refuses a change with a condition, or of a part, that its operation does not support.
 func checkTaken(r *http.Request, op *huma.Operation) error {
 	names := notTaken(op)
 	for _, name := range names {
@@ -135,8 +133,7 @@ func notTaken(op *huma.Operation) (names []string) {
 	return names
 }
 
-// checkLength refuses a body of no length, which would be taken for none. A stream
-// may be empty.
+// checkLength refuses a body of no length, which would be taken for none. A stream may be empty.
 func checkLength(r *http.Request, stream bool) error {
 	switch {
 	case r.ContentLength == 0 && r.Header.Get("Content-Length") == "":
@@ -163,8 +160,7 @@ func mediaType(header http.Header) string {
 	return media
 }
 
-// checkMedia refuses a body of a media type or coding that the operation does not
-// take.
+// checkMedia refuses a body of a media type or coding that the operation does not take.
 func checkMedia(r *http.Request, expected *huma.RequestBody, stream bool) error {
 	if expected.Content[mediaType(r.Header)] == nil {
 		p := problem(http.StatusUnsupportedMediaType,

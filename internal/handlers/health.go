@@ -32,8 +32,7 @@ type healthRequest struct {
 	malformed   bool
 }
 
-// Resolve implements huma.Resolver. It reads the query itself, because strict
-// needs no value.
+// Resolve implements huma.Resolver. It reads the query itself, because strict needs no value.
 func (a *healthRequest) Resolve(ctx huma.Context) []error {
 	a.form, a.contentType = healthForm(ctx.Header("Accept"))
 	target := ctx.URL()

@@ -20,8 +20,7 @@ import (
 	"accountservice/tests/harness"
 )
 
-// hungHealth runs a check that hangs until the test ends and ignores its
-// context, as a blocked system call does.
+// hungHealth runs a check that hangs until the test ends and ignores its context, as a blocked system call does.
 func hungHealth(tb testing.TB) *checks.Runner {
 	tb.Helper()
 	release := make(chan struct{})
@@ -89,8 +88,7 @@ func TestRequestsBesideAHungCheckCostNoGoroutine(t *testing.T) {
 	t.Logf("p50 %s, p99 %s", times[len(times)/2], times[len(times)*99/100])
 }
 
-// BenchmarkHealthBesideAHungCheck asks /health 2,000 times, 50 at once, while
-// one check hangs.
+// BenchmarkHealthBesideAHungCheck asks /health 2,000 times, 50 at once, while one check hangs.
 func BenchmarkHealthBesideAHungCheck(b *testing.B) {
 	handler := ownHandler(hungHealth(b))
 	for b.Loop() {
@@ -105,9 +103,8 @@ func report(b *testing.B, name string, t time.Duration, grown int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkFiftiethOfFiftyRequests asks 50 times at once, over the same three
-// checks in the same run: our handler and health-go's. Two are healthy, one
-// hangs beyond its timeout of 1 s. health-go's takes most of a minute.
+// BenchmarkFiftiethOfFiftyRequests asks 50 times at once, over the same three checks in the same run: our handler and
+// health-go's. Two are healthy, one hangs beyond its timeout of 1 s. health-go's takes most of a minute.
 func BenchmarkFiftiethOfFiftyRequests(b *testing.B) {
 	release := make(chan struct{})
 	b.Cleanup(func() { close(release) })

@@ -25,8 +25,7 @@ func idempotencyParameter() *huma.Param {
 	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }
 
-// callersKey returns the idempotency key of a request, with its caller, or "" if it has
-// none.
+// callersKey returns the idempotency key of a request, with its caller, or "" if it has none.
 func callersKey(r *http.Request) (string, error) {
 	keys, given := r.Header[idempotencyHeader]
 	if !given {
@@ -39,8 +38,7 @@ func callersKey(r *http.Request) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(caller[:]) + ":" + keys[0], nil
 }
 
-// digest hashes each part behind its length, so that no two lists of parts are
-// one text.
+// digest hashes each part behind its length, so that no two lists of parts are one text.
 func digest(parts ...string) (sum [sha256.Size]byte) {
 	hash := sha256.New()
 	for _, part := range parts {

@@ -32,8 +32,7 @@ func withID(c *gin.Context) {
 	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, idOf(c)))
 }
 
-// identify gives a request its id, in the header of its answer, and logs it when it
-// is over, at debug level.
+// identify gives a request its id, in the header of its answer, and logs it when it is over, at debug level.
 func identify(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		begin := time.Now()
@@ -52,8 +51,7 @@ func identify(log *slog.Logger) gin.HandlerFunc {
 	}
 }
 
-// instance returns the URI reference that a problem has of its request. It names
-// the request and leads nowhere.
+// instance returns the URI reference that a problem has of its request. It names the request and leads nowhere.
 func instance(id string) string {
 	if id != "" {
 		return "/requests/" + id

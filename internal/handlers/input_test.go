@@ -20,7 +20,8 @@ import (
 	"accountservice/tests/harness"
 )
 
-// A case is an operation with its query, and the status with the refused parameter. IMPORT tells whether it was a dry run.
+// A case is an operation with its query, and the status with the refused parameter. IMPORT tells whether it was a dry
+// run.
 func TestQueriesAreReadByOneRule(t *testing.T) {
 	s := serve(t, nil)
 	imports := 0

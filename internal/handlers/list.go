@@ -80,9 +80,8 @@ func parseQuery(in *listInput) (store.Query, error) {
 	return q, err
 }
 
-// A cursor is a hash over the filters of its list and the last id of the page
-// before. It authenticates nothing: a client may ask for any page. The hash finds
-// a cursor that is used with other filters.
+// A cursor is a hash over the filters of its list and the last id of the page before. It authenticates nothing: a
+// client may ask for any page. The hash finds a cursor that is used with other filters.
 const filterHashSize = 8
 
 // cursor returns the cursor of the page that follows q.After.

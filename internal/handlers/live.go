@@ -20,10 +20,9 @@ type Maintainer interface {
 	Maintenance() (checks.Maintenance, bool)
 }
 
-// Live is what the routes serve. Its parts may be set at any time, also while
-// requests are served: the routes are built once, before the database is open.
-// The zero value says that the service is starting. A request that has begun
-// goes on with what it began with.
+// Live is what the routes serve. Its parts may be set at any time, also while requests are served: the routes are built
+// once, before the database is open. The zero value says that the service is starting. A request that has begun goes on
+// with what it began with.
 type Live struct {
 	store      atomic.Pointer[store.Store]
 	health     atomic.Pointer[Health]
@@ -36,8 +35,7 @@ func (l *Live) SetStore(s store.Store) { l.store.Store(&s) }
 // SetHealth sets what /health and /ready publish. Before it they say "starting".
 func (l *Live) SetHealth(h Health) { l.health.Store(&h) }
 
-// SetMaintainer sets what carries out a maintenance. Before it operators are told
-// that the service is starting (503).
+// SetMaintainer sets what carries out a maintenance. Before it operators are told that the service is starting (503).
 func (l *Live) SetMaintainer(m Maintainer) { l.maintainer.Store(&m) }
 
 func (l *Live) accounts() store.Store {

@@ -41,8 +41,7 @@ func (l *failureLog) failed(ctx context.Context, operation string, err error) *P
 	return p
 }
 
-// due reports whether to log a failure of this kind now, and how many were not
-// logged since the last that was.
+// due reports whether to log a failure of this kind now, and how many were not logged since the last that was.
 func (l *failureLog) due(kind string, now time.Time) (notLogged int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

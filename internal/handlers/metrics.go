@@ -10,8 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts requests. Its labels have few values: the route and never the
-// path, and of methods those of RFC 9110.
+// Metrics counts requests. Its labels have few values: the route and never the path, and of methods those of RFC 9110.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec

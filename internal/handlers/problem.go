@@ -27,8 +27,7 @@ type Problem struct {
 	retryAfter, acceptPatch string // headers
 }
 
-// InvalidField is one part of a request that was refused. Its value is never
-// repeated.
+// InvalidField is one part of a request that was refused. Its value is never repeated.
 type InvalidField struct {
 	Line      int    `json:"line,omitzero" doc:"Which line of an import, from 1"`
 	Pointer   string `json:"pointer,omitempty" doc:"Where in the body, as a JSON Pointer (RFC 6901) in a fragment"`
@@ -46,8 +45,7 @@ type ImportCount struct {
 
 const (
 	problemType = "application/problem+json"
-	// maxErrors bounds what a problem lists: an answer is not to be longer than what
-	// it refuses.
+	// maxErrors bounds what a problem lists: an answer is not to be longer than what it refuses.
 	maxErrors = 50
 )
 

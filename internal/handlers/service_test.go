@@ -187,8 +187,7 @@ func (s service) raw(t *testing.T, method, text string) reply {
 	return answerOn(t, s.dial(t, text), method)
 }
 
-// afterHeader returns what comes behind the header of an answer that has no
-// body: net/http's client would not show it.
+// afterHeader returns what comes behind the header of an answer that has no body: net/http's client would not show it.
 func (s service) afterHeader(t *testing.T, method, path string, headers ...string) string {
 	t.Helper()
 	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, path)

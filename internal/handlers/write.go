@@ -68,8 +68,7 @@ type patchInput struct {
 	patch []byte
 }
 
-// decode refuses a patch that no account could take. It is merged later, into the
-// account as it is then.
+// decode refuses a patch that no account could take. It is merged later, into the account as it is then.
 func (in *patchInput) decode(text []byte) error {
 	in.patch = text
 	acc := store.Account{Draft: store.Draft{Name: "any"}}

@@ -13,10 +13,9 @@ import (
 // to the probe as to the service, and none of them can be a secret.
 var variables = []string{"ACCOUNTSERVICE_CONFIG", "ACCOUNTSERVICE_HTTP_HOST", "ACCOUNTSERVICE_HTTP_PORT"}
 
-// Name returns the address of the socket for processes with this environment. It
-// is abstract: it exists in the container's network alone, is no file, and goes
-// with the service. All processes of a container are in one pid namespace.
-// Without Linux or /proc there is no name.
+// Name returns the address of the socket for processes with this environment. It is abstract: it exists in the
+// container's network alone, is no file, and goes with the service. All processes of a container are in one pid
+// namespace. Without Linux or /proc there is no name.
 func Name(environ []string) (string, error) {
 	namespace, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil {

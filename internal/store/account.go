@@ -62,12 +62,10 @@ func (a Account) LogValue() slog.Value {
 // LogValue keeps personal data out of the log.
 func (d Draft) LogValue() slog.Value { return slog.StringValue("withheld") }
 
-// Invalid names the field of an account that breaks its limits, and the limit. It
-// never holds the refused value.
+// Invalid names the field of an account that breaks its limits, and the limit. It never holds the refused value.
 type Invalid struct {
-	// Field is the path in JSON, "labels/KEY" for the value of a label. A slash
-	// before it makes it a JSON Pointer (RFC 6901); nothing in it needs escaping.
-	// It never holds a refused key.
+	// Field is the path in JSON, "labels/KEY" for the value of a label. A slash before it makes it a JSON Pointer (RFC
+	// 6901); nothing in it needs escaping. It never holds a refused key.
 	Field  string
 	Reason string
 }
@@ -79,8 +77,7 @@ const (
 	// IDPattern is that of an ID: unreserved characters, and not . or .. alone,
 	// which clients remove from a path before they ask (RFC 3986, 5.2.4).
 	IDPattern = `^(\.{0,2}[A-Za-z0-9_~-]|\.{3})[A-Za-z0-9._~-]*$`
-	// LabelKeyPattern is that of a label's key: no URL, JSON Pointer or script has
-	// to escape it.
+	// LabelKeyPattern is that of a label's key: no URL, JSON Pointer or script has to escape it.
 	LabelKeyPattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
 )
 

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Next returns the account that a Put of draft at the time now leaves behind,
-// and whether Put creates it: old is what is stored now, or nil. Equal content is
-// no change, so that old and its Revision stay.
+// Next returns the account that a Put of draft at the time now leaves behind, and whether Put creates it: old is what
+// is stored now, or nil. Equal content is no change, so that old and its Revision stay.
 func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created bool) {
 	now = whole(now)
 	draft.Labels = cloned(draft.Labels)
@@ -24,11 +23,10 @@ func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created
 	return after(*old, acc), false
 }
 
-// NextImported returns the account that an Import of in at the time now leaves
-// behind, and whether it differs from old, the stored account or nil. Equal content
-// changes nothing. A new account keeps the version and times of in; zero ones
-// become 1 and now. An account that replaces other content keeps CreatedAt of old,
-// gets a version above that of old, up to MaxVersion, and is not updated before it.
+// NextImported returns the account that an Import of in at the time now leaves behind, and whether it differs from old,
+// the stored account or nil. Equal content changes nothing. A new account keeps the version and times of in; zero ones
+// become 1 and now. An account that replaces other content keeps CreatedAt of old, gets a version above that of old, up
+// to MaxVersion, and is not updated before it.
 func NextImported(old *Account, in Account, now time.Time) (acc Account, changed bool) {
 	if old != nil && old.Draft.Equal(in.Draft) {
 		return *old, false
@@ -51,9 +49,8 @@ func NextImported(old *Account, in Account, now time.Time) (acc Account, changed
 	return acc, true
 }
 
-// after returns acc with a version above that of old and not updated before old,
-// even if the clock was set back. At MaxVersion the version stays and the time
-// advances instead, so that no Revision occurs twice.
+// after returns acc with a version above that of old and not updated before old, even if the clock was set back. At
+// MaxVersion the version stays and the time advances instead, so that no Revision occurs twice.
 func after(old, acc Account) Account {
 	acc.Version = max(acc.Version, min(old.Version, MaxVersion-1)+1)
 	least := old.UpdatedAt

@@ -13,9 +13,8 @@ type IdempotencyRecord struct {
 	Answer      []byte
 }
 
-// Lookup returns the answer to repeat to a request with this fingerprint. It
-// returns ErrKeyReused if the record is of another request, and ErrNotFound if r
-// is nil or has expired.
+// Lookup returns the answer to repeat to a request with this fingerprint. It returns ErrKeyReused if the record is of
+// another request, and ErrNotFound if r is nil or has expired.
 func (r *IdempotencyRecord) Lookup(fingerprint Fingerprint, now time.Time) (answer []byte, err error) {
 	switch {
 	case r == nil || now.Sub(r.At) >= IdempotencyRetention:
@@ -65,8 +64,7 @@ func (a Account) CheckReadOnly(stored Account) error {
 	return &Invalid{field, "is read-only: it must be that of the stored account, or absent"}
 }
 
-// AllowExisting is Allow for writes that need an account, Update and Delete:
-// without one it returns ErrNotFound.
+// AllowExisting is Allow for writes that need an account, Update and Delete: without one it returns ErrNotFound.
 func (p Preconditions) AllowExisting(old *Account) error {
 	if old == nil {
 		return ErrNotFound

@@ -9,9 +9,8 @@ import (
 	"strconv"
 )
 
-// Revision names one state of one account: two states of equal Revision have
-// equal content, version and times. It is made of characters that an entity tag
-// may have.
+// Revision names one state of one account: two states of equal Revision have equal content, version and times. It is
+// made of characters that an entity tag may have.
 type Revision string
 
 // Revision returns that of a. The version alone would not do: an account that

@@ -24,8 +24,7 @@ var (
 	// ErrOutcomeUnknown: the write may or may not have happened, and may become
 	// visible only after a restart. Read before trying again.
 	ErrOutcomeUnknown = errors.New("outcome of the write is unknown")
-	// ErrTooMuch: the accounts of one GetMany exceed the store's limit in bytes;
-	// ask for fewer at a time.
+	// ErrTooMuch: the accounts of one GetMany exceed the store's limit in bytes; ask for fewer at a time.
 	ErrTooMuch = errors.New("too much for one answer")
 	// ErrNoSpace: the disk is full; nothing was changed, and reads go on.
 	ErrNoSpace = errors.New("no space left for the write")
@@ -37,10 +36,9 @@ var (
 // A write that returns nil survives a crash of the process and of the machine. A
 // write that returns any error but ErrOutcomeUnknown has changed nothing.
 //
-// When ctx ends before the work is done, a method returns ctx's error, wrapped,
-// and has changed nothing. Only a write whose commit has already begun returns
-// ErrOutcomeUnknown instead. A store that is closed, or that has failed for good,
-// returns ErrUnavailable from every method but Close.
+// When ctx ends before the work is done, a method returns ctx's error, wrapped, and has changed nothing. Only a write
+// whose commit has already begun returns ErrOutcomeUnknown instead. A store that is closed, or that has failed for
+// good, returns ErrUnavailable from every method but Close.
 //
 // Input beyond the limits is an *Invalid, and nothing is changed.
 type Store interface {
@@ -51,9 +49,8 @@ type Store interface {
 	// shared and must not be changed. ok is false when it is not known, and when Get would return an error: ask Get.
 	Peek(id ID) (acc *Encoded, ok bool)
 
-	// GetMany returns the existing accounts among ids, in the order of ids, each
-	// once, from one consistent view. More than MaxMany ids are an *Invalid. A store
-	// may limit the bytes of one answer: more than one account beyond that limit is
+	// GetMany returns the existing accounts among ids, in the order of ids, each once, from one consistent view. More than
+	// MaxMany ids are an *Invalid. A store may limit the bytes of one answer: more than one account beyond that limit is
 	// ErrTooMuch; a single account never is.
 	GetMany(ctx context.Context, ids []ID) ([]Account, error)
 
@@ -61,41 +58,35 @@ type Store interface {
 	// Each page is one consistent view; two pages may be of different views.
 	List(ctx context.Context, q Query) (Page, error)
 
-	// Put stores draft as the content of the account with this id, if pre holds. A
-	// new account has version 1; each later Put of other content adds 1, up to
-	// MaxVersion, and keeps CreatedAt. Next says so. A Put of the content that is
-	// stored changes no member, and it returns nil only after a commit, like every
-	// write: the stored content may be that of a write that is not durable yet.
-	// ErrKeyReused, ErrExists, ErrVersion and *Invalid name the precondition that
+	// Put stores draft as the content of the account with this id, if pre holds. A new account has version 1; each later
+	// Put of other content adds 1, up to MaxVersion, and keeps CreatedAt. Next says so. A Put of the content that is
+	// stored changes no member, and it returns nil only after a commit, like every write: the stored content may be that
+	// of a write that is not durable yet. ErrKeyReused, ErrExists, ErrVersion and *Invalid name the precondition that
 	// failed; the idempotency key is looked up first.
 	Put(ctx context.Context, id ID, draft Draft, pre Preconditions) (Written, error)
 
-	// Update reads the account, calls change and writes the result atomically, as Put
-	// does. A missing account is ErrNotFound, whatever pre says; only the idempotency
-	// key is looked up before that. An error of change is returned, wrapped, and
-	// nothing is changed. Content that change leaves as it was is not validated.
+	// Update reads the account, calls change and writes the result atomically, as Put does. A missing account is
+	// ErrNotFound, whatever pre says; only the idempotency key is looked up before that. An error of change is returned,
+	// wrapped, and nothing is changed. Content that change leaves as it was is not validated.
 	//
-	// The store calls change inside its transaction, after it has checked pre. So
-	// change must be quick, use only its argument, which it owns, and give the same
-	// result when it is called again. It may be called after ctx has ended.
+	// The store calls change inside its transaction, after it has checked pre. So change must be quick, use only its
+	// argument, which it owns, and give the same result when it is called again. It may be called after ctx has ended.
 	Update(ctx context.Context, id ID, pre Preconditions, change func(Account) (Draft, error)) (Written, error)
 
 	// Delete removes the account with this id, if pre holds. A missing account is
 	// ErrNotFound, whatever pre says. Delete ignores pre.Idempotency.
 	Delete(ctx context.Context, id ID, pre Preconditions) error
 
-	// Import stores these accounts as they are, all or none. They have distinct
-	// ids, are at most MaxMany, and each passes Account.Validate; else the error is
-	// an *Invalid. NextImported says what becomes of each: an account whose content
-	// is already stored is left alone, so a repeated Import changes nothing. The
-	// caller limits the bytes of one Import: it is held in memory as a whole.
+	// Import stores these accounts as they are, all or none. They have distinct ids, are at most MaxMany, and each passes
+	// Account.Validate; else the error is an *Invalid. NextImported says what becomes of each: an account whose content is
+	// already stored is left alone, so a repeated Import changes nothing. The caller limits the bytes of one Import: it is
+	// held in memory as a whole.
 	Import(ctx context.Context, accounts []Account) (Imported, error)
 
-	// Seed stores these accounts in a new, empty store, in pieces, and returns how
-	// many it stored. After a call that ended early, the next one goes on after the
-	// accounts that are stored; it must be given the same ones. The first call that
-	// succeeds decides, even with no accounts: later calls, and calls on a store
-	// that has other accounts, store nothing and return 0.
+	// Seed stores these accounts in a new, empty store, in pieces, and returns how many it stored. After a call that ended
+	// early, the next one goes on after the accounts that are stored; it must be given the same ones. The first call that
+	// succeeds decides, even with no accounts: later calls, and calls on a store that has other accounts, store nothing
+	// and return 0.
 	Seed(ctx context.Context, seeds iter.Seq[Seeding]) (int, error)
 
 	// Close ends the store and releases what it holds. It waits for work under
@@ -120,9 +111,8 @@ type Query struct {
 // Page is one page of a list.
 type Page struct {
 	Accounts []Account
-	// Next is the After of the next page, "" on the last one. A store may end a
-	// page before it is full, and even empty, to limit the work of one call: only
-	// Next says whether there are more.
+	// Next is the After of the next page, "" on the last one. A store may end a page before it is full, and even empty, to
+	// limit the work of one call: only Next says whether there are more.
 	Next ID
 }
 
@@ -145,9 +135,8 @@ const IdempotencyRetention = 24 * time.Hour
 // with every character escaped, has about 110,000.
 const MaxAnswer = 192 << 10
 
-// Idempotency makes a write happen once: the same key, within
-// IdempotencyRetention, returns the answer to the first write and changes
-// nothing. The key is looked up before any other precondition.
+// Idempotency makes a write happen once: the same key, within IdempotencyRetention, returns the answer to the first
+// write and changes nothing. The key is looked up before any other precondition.
 type Idempotency struct {
 	Key         string // names the caller too; not empty; only its hash is stored
 	Fingerprint Fingerprint

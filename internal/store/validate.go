@@ -13,11 +13,10 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters, one
-// of them visible. An email is empty or an address as in local@domain, of at most
-// MaxEmailLength bytes, without display name, comment, quotes or invisible
-// characters; the DNS could hold its domain. There are at most MaxLabels labels.
-// All is valid UTF-8 without control characters, in any normalization form.
+// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters, one of them visible. An email is empty or
+// an address as in local@domain, of at most MaxEmailLength bytes, without display name, comment, quotes or invisible
+// characters; the DNS could hold its domain. There are at most MaxLabels labels. All is valid UTF-8 without control
+// characters, in any normalization form.
 func (d Draft) Validate() error {
 	if err := validText("name", d.Name, 1, MaxNameLength); err != nil {
 		return err
@@ -42,8 +41,7 @@ func (d Draft) Validate() error {
 	return nil
 }
 
-// ValidateChange is Validate for what is not the same in old: content that was
-// stored under wider limits may stay.
+// ValidateChange is Validate for what is not the same in old: content that was stored under wider limits may stay.
 func (d Draft) ValidateChange(old Draft) error {
 	if d.Name == old.Name {
 		d.Name = "unchanged"
@@ -57,9 +55,8 @@ func (d Draft) ValidateChange(old Draft) error {
 	return d.Validate()
 }
 
-// Validate returns nil or *Invalid: an account that is imported has an id and
-// content within their limits, a version of 0 to MaxVersion, and times of the
-// years 1 to 9999 (RFC 3339), or none.
+// Validate returns nil or *Invalid: an account that is imported has an id and content within their limits, a version of
+// 0 to MaxVersion, and times of the years 1 to 9999 (RFC 3339), or none.
 func (a Account) Validate() error {
 	if _, err := ParseID(string(a.ID)); err != nil {
 		return err
@@ -105,8 +102,7 @@ func validLabelKey(key string) bool {
 // have no shape, beside those that it lists as ignorable.
 const blank = "\u2800\U0001d159"
 
-// invisible reports whether r shows nothing: spaces, control and format characters,
-// fillers and variation selectors.
+// invisible reports whether r shows nothing: spaces, control and format characters, fillers and variation selectors.
 func invisible(r rune) bool {
 	return unicode.In(r, unicode.Z, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point,
 		unicode.Variation_Selector) || strings.ContainsRune(blank, r)
@@ -125,8 +121,7 @@ func validEmail(s string) error {
 	if err := validText("email", s, 1, MaxEmailLength); err != nil {
 		return err
 	}
-	// the parser takes "Name <a@b>", comments, quotes and folded space, and
-	// returns another address then
+	// the parser takes "Name <a@b>", comments, quotes and folded space, and returns another address then
 	if a, err := mail.ParseAddress(s); err != nil || a.Address != s || a.Name != "" || strings.LastIndexByte(s, '@') > 64 {
 		return &Invalid{"email", "must be an address as in local@domain (RFC 5322, addr-spec)"}
 	}

@@ -107,8 +107,7 @@ func hanging(ill operation) sickness {
 	}
 }
 
-// taking makes one request of n take a time between these two longer, of all
-// kinds, or of those that are given.
+// taking makes one request of n take a time between these two longer, of all kinds, or of those that are given.
 func taking(least, most time.Duration, n int, kinds ...operation) sickness {
 	return func(m *medium, r request) syscall.Errno {
 		if rand.IntN(n) == 0 && (len(kinds) == 0 || slices.Contains(kinds, r.op)) {
@@ -121,8 +120,7 @@ func taking(least, most time.Duration, n int, kinds ...operation) sickness {
 	}
 }
 
-// device is a file in a FUSE file system of this process, made to stand under a
-// loop device.
+// device is a file in a FUSE file system of this process, made to stand under a loop device.
 type device struct {
 	fs.Inode
 	*medium

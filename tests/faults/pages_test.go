@@ -187,8 +187,8 @@ func (d *dbFile) flipCount() {
 	d.flip(r.page+10, byte(r.count&-r.count))
 }
 
-// branch is the page between the root and the leaf of the account far: of those with its first key or one before it, the
-// last.
+// branch is the page between the root and the leaf of the account far: of those with its first key or one before it,
+// the last.
 func (d *dbFile) branch() (branch int64) {
 	d.t.Helper()
 	d.view(func(tx *bbolt.Tx, accounts *bbolt.Bucket) {

@@ -31,8 +31,8 @@ func Serve(tb testing.TB, handle func(net.Conn)) net.Addr {
 // Silent handles a connection without a word, until the other side ends it.
 func Silent(c net.Conn) { io.Copy(io.Discard, c) }
 
-// FullQueue listens at an address, never accepts, and has a full queue: the kernel drops the next SYN, so that a connect
-// to TCP hangs, and refuses a connect to a unix socket. It skips the test where no queue fills.
+// FullQueue listens at an address, never accepts, and has a full queue: the kernel drops the next SYN, so that a
+// connect to TCP hangs, and refuses a connect to a unix socket. It skips the test where no queue fills.
 func FullQueue(tb testing.TB, network, address string) (at string) {
 	tb.Helper()
 	l, err := net.Listen(network, address)

@@ -63,9 +63,9 @@ type Process struct {
 	ended chan struct{} // closed when it has ended
 }
 
-// Start runs cmd as a service of the database at path, on a free port of loopback and without the operators'
-// listener. Its output goes to Log unless cmd has a Stderr. env adds to the environment or overrides it; settings of the test's own environment are left out.
-// The process is killed when the test ends.
+// Start runs cmd as a service of the database at path, on a free port of loopback and without the operators' listener.
+// Its output goes to Log unless cmd has a Stderr. env adds to the environment or overrides it; settings of the test's
+// own environment are left out. The process is killed when the test ends.
 func Start(tb testing.TB, cmd *exec.Cmd, path string, env ...string) *Process {
 	tb.Helper()
 	p := &Process{Cmd: cmd, Path: path, Port: Port(tb), Log: &Buffer{}, ended: make(chan struct{})}

@@ -217,8 +217,7 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	}
 }
 
-// A replay of a write that is in the same batch must not be acknowledged before
-// that one is.
+// A replay of a write that is in the same batch must not be acknowledged before that one is.
 func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	s, _ := seeded(t, 10)
 	release := blocked(t, s)
@@ -304,8 +303,7 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	wantReplay(t, s, "2", "other", "1 other")
 }
 
-// TestDatabaseFromBeforeAnswersOpens opens a file that the version before
-// emails, labels and answers wrote.
+// TestDatabaseFromBeforeAnswersOpens opens a file that the version before emails, labels and answers wrote.
 func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
 	f, err := os.Open("testdata/before-answers.db.gz")
 	must(t, err)

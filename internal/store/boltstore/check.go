@@ -68,10 +68,11 @@ func (s *Store) lookAtFile() error {
 }
 
 // CheckRecords decodes the next records of the buckets that requests need, verifies their checksums and the pages that
-// lead to them, and goes on from there the next time, so that all of them are read in turn. A new process would find the same damage. It fails too
-// while the accounts of a lost file are not saved, and while a newer copy lies beside the database. A damaged older
-// meta page that the last Check found is a warning, an error with a method Warning: nothing is lost, and the next commit
-// writes it anew. It returns as early as Check, and is not to be called while another CheckRecords runs.
+// lead to them, and goes on from there the next time, so that all of them are read in turn. A new process would find
+// the same damage. It fails too while the accounts of a lost file are not saved, and while a newer copy lies beside the
+// database. A damaged older meta page that the last Check found is a warning, an error with a method Warning: nothing
+// is lost, and the next commit writes it anew. It returns as early as Check, and is not to be called while another
+// CheckRecords runs.
 func (s *Store) CheckRecords(ctx context.Context) error {
 	unsaved := s.rescue.unsaved()
 	if unsaved == nil && s.latch.err() != nil {

@@ -110,7 +110,8 @@ func seeded(t *testing.T, n int) (*Store, string) {
 	return s, path
 }
 
-// refuseWrites makes each descriptor of the open file one that refuses writes with EBADF, as a broken disk refuses them.
+// refuseWrites makes each descriptor of the open file one that refuses writes with EBADF, as a broken disk refuses
+// them.
 func refuseWrites(t *testing.T, s *Store) {
 	t.Helper()
 	readOnly, err := os.Open(fmt.Sprint("/proc/self/fd/", s.h.file.Fd()))

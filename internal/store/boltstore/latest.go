@@ -40,8 +40,8 @@ func (l *latest) begins(tx uint64) { l.writing.Store(tx) }
 func (l *latest) whole(tx uint64) bool { return l.writing.Load() <= tx+1 && !l.off.Load() }
 
 // tree returns the accounts of the last transaction, whose pages f reads. They must be whole after the last read.
-// Branch pages are read again after recentFor, as records are, and so are the meta pages: something else may have written
-// into the open file.
+// Branch pages are read again after recentFor, as records are, and so are the meta pages: something else may have
+// written into the open file.
 func (l *latest) tree(f boltfile.Cached) (boltfile.Tree, error) {
 	s := l.state.Load()
 	if s == nil {

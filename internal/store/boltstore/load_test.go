@@ -183,8 +183,7 @@ func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 
 const awayFor = 600 * time.Millisecond
 
-// The file comes back over the copy that was put at its path, or on a slow machine
-// before that.
+// The file comes back over the copy that was put at its path, or on a slow machine before that.
 func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	s, path := seeded(t, 1000)
 	c := clients{acked: make(map[store.ID]store.Account)}

@@ -109,8 +109,8 @@ func (l location) inspected(ctx context.Context, opts Options, how int) (f *os.F
 	return f, meta, damage, nil
 }
 
-// checkFreelist refuses a database whose list of free pages is not the pages that no tree uses. One that is damaged alone
-// is written anew if write is true.
+// checkFreelist refuses a database whose list of free pages is not the pages that no tree uses. One that is damaged
+// alone is written anew if write is true.
 func (l location) checkFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool) error {
 	wrong, err := boltverify.CheckFreelist(ctx, f, m, write)
 	if err == nil && wrong != nil {

@@ -117,9 +117,8 @@ type powerLog struct {
 	before disk
 }
 
-// lose returns the file as a loss of power after the first n operations may
-// leave it, how many of each writer's writes were acknowledged by then, and how
-// many operations hung in the air.
+// lose returns the file as a loss of power after the first n operations may leave it, how many of each writer's writes
+// were acknowledged by then, and how many operations hung in the air.
 func (l powerLog) lose(n int, random *rand.Rand) (d disk, acks [powerWriters]int, air int) {
 	durable := 0
 	for _, op := range l.ops[:n] {
@@ -188,8 +187,7 @@ func judge(t *testing.T, path string, acks [powerWriters]int) error {
 	return nil
 }
 
-// losePower judges this many images of losses of power at random points, and
-// returns what was wrong with the bad ones.
+// losePower judges this many images of losses of power at random points, and returns what was wrong with the bad ones.
 func losePower(t *testing.T, sync string, images int) (bad []error) {
 	t.Helper()
 	l := record(t, sync)

@@ -34,9 +34,8 @@ func register(version int64) porcupine.Model {
 	}
 }
 
-// TestConditionalWritesAreLinearizable lets 64 writers race for each version of
-// one account. All pause after a number of versions: the history between two
-// pauses is judged by itself, for at a pause the version is known.
+// TestConditionalWritesAreLinearizable lets 64 writers race for each version of one account. All pause after a number
+// of versions: the history between two pauses is judged by itself, for at a pause the version is known.
 func TestConditionalWritesAreLinearizable(t *testing.T) {
 	const writers, pause = 64, 50
 	updates := 300
@@ -71,10 +70,9 @@ func TestConditionalWritesAreLinearizable(t *testing.T) {
 	t.Logf("%d writers, %d updates, %d operations", writers, len(winners), operations)
 }
 
-// tighten spares porcupine a search that takes for ever: it moves the call of
-// each write to after the last call of a Get that still saw what it replaced.
-// In every order that explains the history that Get comes first, so that no
-// such order is lost, and none is won.
+// tighten spares porcupine a search that takes for ever: it moves the call of each write to after the last call of a
+// Get that still saw what it replaced. In every order that explains the history that Get comes first, so that no such
+// order is lost, and none is won.
 func tighten(history []porcupine.Operation) {
 	lastSight := make(map[int64]int64) // of a version, twice the time
 	for i := range history {

@@ -78,10 +78,9 @@ var (
 	resultEnd   = regexp.MustCompile(`= \d+$`)
 )
 
-// parseTrace understands strace's lines: a call that another thread's event
-// interrupts is two, "<unfinished ...>" and "resumed". A write may reach the
-// disk from its begin on; a sync counts from its end on and covers what was
-// done at its begin.
+// parseTrace understands strace's lines: a call that another thread's event interrupts is two, "<unfinished ...>" and
+// "resumed". A write may reach the disk from its begin on; a sync counts from its end on and covers what was done at
+// its begin.
 func parseTrace(t *testing.T, text, path, acks string) []operation {
 	t.Helper()
 	var ops []operation

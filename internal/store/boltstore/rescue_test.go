@@ -229,8 +229,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 	}
 }
 
-// The file can go just before the stop, when nothing has noticed it yet. Then
-// nothing is lost, and it is a good end.
+// The file can go just before the stop, when nothing has noticed it yet. Then nothing is lost, and it is a good end.
 func TestFileLostJustBeforeTheStopIsPutBack(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {

@@ -175,8 +175,8 @@ func (c *refusedCommits) judge(t *testing.T, path string) {
 	t.Logf("%d writes acknowledged, %d refused", len(c.acked), c.refusal)
 }
 
-// After a failed fsync the system takes the meta page for written. When it needs the memory it drops the page, and reads
-// what is on the disk: the one before.
+// After a failed fsync the system takes the meta page for written. When it needs the memory it drops the page, and
+// reads what is on the disk: the one before.
 func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 	s, path := seeded(t, 2000)
 	inject := injectorOf(t, s)

@@ -50,9 +50,9 @@ func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int,
 	return max(done-max(before, 0), 0), nil
 }
 
-// seedPiece puts the next accounts after the first so many, and notes how many that makes, for a call that goes on after
-// a kill. With the last ones the seeding is over. It returns how many are put, or -1 if nothing is to be put: the store
-// is seeded, or has accounts of its own.
+// seedPiece puts the next accounts after the first so many, and notes how many that makes, for a call that goes on
+// after a kill. With the last ones the seeding is over. It returns how many are put, or -1 if nothing is to be put: the
+// store is seeded, or has accounts of its own.
 func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, last bool) (int, error) {
 	// in key order a large seeding is ten times faster
 	slices.SortFunc(piece, func(a, b store.Seeding) int { return strings.Compare(string(a.ID), string(b.ID)) })

@@ -11,9 +11,9 @@ import (
 )
 
 // lastTransaction is what was read back after the last commit of this process, or at the start. A database that is
-// written over the open file can have the same transaction number, and the same page numbers too if it is a copy of this
-// one. Therefore each commit writes a random number into the root page, whose checksum is compared. It is unknown at
-// first, and while a commit is read back.
+// written over the open file can have the same transaction number, and the same page numbers too if it is a copy of
+// this one. Therefore each commit writes a random number into the root page, whose checksum is compared. It is unknown
+// at first, and while a commit is read back.
 type lastTransaction struct {
 	known atomic.Pointer[transaction]
 }

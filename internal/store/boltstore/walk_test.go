@@ -15,8 +15,7 @@ import (
 	"accountservice/internal/store"
 )
 
-// stays is the id of the nth account that nobody touches; others come and go
-// between it and the next.
+// stays is the id of the nth account that nobody touches; others come and go between it and the next.
 func stays(n int) store.ID { return store.ID(fmt.Sprintf("%07d", n)) }
 
 // filled is a store with n accounts that stay.
@@ -36,9 +35,8 @@ func filled(t *testing.T, n int) *Store {
 	return s
 }
 
-// TestWalkGivesEachAccountOnceAmongWriters walks all pages while others insert
-// and delete. The long run has a million accounts and compares the cost of the
-// last page with that of the first.
+// TestWalkGivesEachAccountOnceAmongWriters walks all pages while others insert and delete. The long run has a million
+// accounts and compares the cost of the last page with that of the first.
 func TestWalkGivesEachAccountOnceAmongWriters(t *testing.T) {
 	accounts := 20_000
 	if long() {
@@ -91,8 +89,7 @@ func TestWalkGivesEachAccountOnceAmongWriters(t *testing.T) {
 	}
 }
 
-// pageCosts are the median times of two pages of 100, asked for in turn so that
-// what else the machine does slows both.
+// pageCosts are the median times of two pages of 100, asked for in turn so that what else the machine does slows both.
 func pageCosts(t *testing.T, s *Store, one, other store.ID) (_, _ time.Duration) {
 	t.Helper()
 	const rounds = 201

@@ -6,8 +6,7 @@ import (
 	"accountservice/internal/store"
 )
 
-// Fault is something that happens instead of a call's work; it returns the
-// call's error.
+// Fault is something that happens instead of a call's work; it returns the call's error.
 type Fault func(ctx context.Context) error
 
 // Hang never ends by itself: it waits for ctx.

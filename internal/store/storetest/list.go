@@ -107,8 +107,7 @@ func listFilters(t *testing.T, open Opener) {
 	}
 }
 
-// A walk gives each account that is there all the time exactly once, whatever
-// comes and goes meanwhile.
+// A walk gives each account that is there all the time exactly once, whatever comes and goes meanwhile.
 func listWalksAmongWriters(t *testing.T, open Opener) {
 	s := open.Open(t)
 	const stay = 500

@@ -24,8 +24,7 @@ func newClock() *clock {
 func (c *clock) now() time.Time          { return time.Unix(0, c.at.Load()) }
 func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 
-// once returns the preconditions of a write that happens once, whose answer tells
-// what it did.
+// once returns the preconditions of a write that happens once, whose answer tells what it did.
 func once(key string, fingerprint byte) store.Preconditions {
 	return store.Preconditions{Idempotency: &store.Idempotency{Key: key, Fingerprint: store.Fingerprint{fingerprint}, Answer: answer}}
 }

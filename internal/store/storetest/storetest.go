@@ -1,5 +1,4 @@
-// Package storetest is what every store must pass, and what a store can suffer.
-// It is for tests alone.
+// Package storetest is what every store must pass, and what a store can suffer. It is for tests alone.
 package storetest
 
 import (
@@ -16,12 +15,10 @@ import (
 	"accountservice/internal/store"
 )
 
-// Opener opens the same store each time, with this clock; the first time it is
-// new and empty.
+// Opener opens the same store each time, with this clock; the first time it is new and empty.
 type Opener func(t *testing.T, now func() time.Time) store.Store
 
-// Run checks the contract of store.Store. fresh gives the opener of a store
-// that no other call has seen.
+// Run checks the contract of store.Store. fresh gives the opener of a store that no other call has seen.
 func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for name, test := range map[string]func(*testing.T, Opener){
 		"GetReturnsWhatPutStored":            getReturnsWhatPutStored,

@@ -19,8 +19,7 @@ import (
 // MaxIDs bounds the ids that one JSON text may list.
 const MaxIDs = 1000
 
-// Fault is what is wrong with one line, or with one JSON text. It never holds the
-// value that was refused.
+// Fault is what is wrong with one line, or with one JSON text. It never holds the value that was refused.
 type Fault struct {
 	Line      int    // from 1
 	Pointer   string // which member, as a JSON Pointer in a fragment (RFC 6901, 6); "#" is the line
@@ -30,10 +29,9 @@ type Fault struct {
 
 func (f *Fault) Error() string { return fmt.Sprintf("line %d: %s: %s", f.Line, f.Pointer, f.Detail) }
 
-// Decode reads one JSON text (RFC 8259) into a struct. It refuses invalid UTF-8,
-// names that stand twice or are unknown, and data behind the text. A member that is
-// null is as good as absent. A byte-order mark before the text is skipped. What it
-// needs of memory has a bound, whatever the text.
+// Decode reads one JSON text (RFC 8259) into a struct. It refuses invalid UTF-8, names that stand twice or are unknown,
+// and data behind the text. A member that is null is as good as absent. A byte-order mark before the text is skipped.
+// What it needs of memory has a bound, whatever the text.
 func Decode(text []byte, into any) *Fault { return decode(text, into, decoding) }
 
 // Merge changes acc as a JSON Merge Patch (RFC 7396) says: what is absent stays,
@@ -113,8 +111,7 @@ func faultAt(p jsontext.Pointer, detail string) *Fault {
 // maxPointer bounds what of a caller's own names is repeated.
 const maxPointer = 200
 
-// fragment writes a pointer as the fragment of a URI, where control characters
-// are escaped.
+// fragment writes a pointer as the fragment of a URI, where control characters are escaped.
 func fragment(p jsontext.Pointer) string {
 	text := "#" + (&url.URL{Fragment: string(p)}).EscapedFragment()
 	if len(text) > maxPointer {

@@ -10,8 +10,7 @@ import (
 	"accountservice/internal/store"
 )
 
-// timeLayout has the same number of digits for every time in UTC, so that texts sort
-// as the times do.
+// timeLayout has the same number of digits for every time in UTC, so that texts sort as the times do.
 const timeLayout = `"2006-01-02T15:04:05.000000Z"`
 
 // encoding writes members in a fixed order and times in timeLayout.
@@ -35,8 +34,7 @@ func EncodeAnswer(acc store.Account) (*store.Encoded, error) {
 	return &store.Encoded{Account: acc, Revision: acc.Revision(), JSON: append(text, '\n')}, nil
 }
 
-// Encode returns the accounts as lines. They have no version or times if an account
-// has none.
+// Encode returns the accounts as lines. They have no version or times if an account has none.
 func Encode(accounts []store.Account) (lines []byte, err error) {
 	for _, acc := range accounts {
 		acc.Version = min(acc.Version, store.MaxVersion) // a file from before that limit may have more

@@ -17,9 +17,8 @@ type Source interface {
 	List(ctx context.Context, q store.Query) (store.Page, error)
 }
 
-// Pages reads all accounts of a store as lines, in ascending byte order of id. The pages
-// are read one after another, each within the timeout, and nothing of the store is held
-// between them: what changes meanwhile is in them or not.
+// Pages reads all accounts of a store as lines, in ascending byte order of id. The pages are read one after another,
+// each within the timeout, and nothing of the store is held between them: what changes meanwhile is in them or not.
 type Pages struct {
 	from    Source
 	timeout time.Duration

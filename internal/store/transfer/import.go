@@ -34,9 +34,8 @@ type Options struct {
 	Done func(Progress)
 }
 
-// Error says why an import ended before its input did. All lines before First
-// are stored; of those from First to Last, none is, but with
-// store.ErrOutcomeUnknown all may be. Repeating the whole import is safe.
+// Error says why an import ended before its input did. All lines before First are stored; of those from First to Last,
+// none is, but with store.ErrOutcomeUnknown all may be. Repeating the whole import is safe.
 type Error struct {
 	First, Last int
 	Faults      []Fault // why, if not empty
@@ -70,8 +69,7 @@ func (e *Error) Stored() string {
 	return fmt.Sprintf("The lines before %d are stored, none from there on.", e.First)
 }
 
-// Rejected is the error of a Target that finds fault with accounts, as one of
-// another version may.
+// Rejected is the error of a Target that finds fault with accounts, as one of another version may.
 type Rejected struct {
 	Faults []Fault // lines count the accounts, from 1
 	Err    error
@@ -80,9 +78,8 @@ type Rejected struct {
 func (r *Rejected) Error() string { return r.Err.Error() }
 func (r *Rejected) Unwrap() error { return r.Err }
 
-// Import reads the input to its end and puts its accounts into the target,
-// batch by batch. It ends early at the first fault, with an *Error. When ctx
-// ends, the batch under way is finished first.
+// Import reads the input to its end and puts its accounts into the target, batch by batch. It ends early at the first
+// fault, with an *Error. When ctx ends, the batch under way is finished first.
 func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress, error) {
 	var done Progress
 	var faults []Fault
@@ -152,8 +149,7 @@ func sum(a, b store.Imported) store.Imported {
 	}
 }
 
-// DryRun is a Target that counts what Import would do to the store as it is
-// now, and changes nothing.
+// DryRun is a Target that counts what Import would do to the store as it is now, and changes nothing.
 type DryRun struct {
 	Store interface {
 		// GetMany is as in store.Store.

@@ -1,11 +1,9 @@
-// Package transfer moves accounts in and out of a store as lines of JSON
-// (NDJSON), a batch at a time, so that any number of them needs little memory.
-// It owns the strict reading of JSON from strangers, be it lines or bodies. It knows
-// the store contract, nothing of HTTP, files or terminals.
+// Package transfer moves accounts in and out of a store as lines of JSON (NDJSON), a batch at a time, so that any
+// number of them needs little memory. It owns the strict reading of JSON from strangers, be it lines or bodies. It
+// knows the store contract, nothing of HTTP, files or terminals.
 //
-// A line is one JSON object with id and name, and if there are any email,
-// labels, version, created_at and updated_at. Empty lines mean nothing. Where an
-// id stands twice the later line wins. An input in gzip is decompressed.
+// A line is one JSON object with id and name, and if there are any email, labels, version, created_at and updated_at.
+// Empty lines mean nothing. Where an id stands twice the later line wins. An input in gzip is decompressed.
 package transfer
 
 import (

@@ -8,9 +8,8 @@ import (
 	"io"
 )
 
-// An input may expand to freeExpansion bytes, and beyond that to maxExpansion times
-// its own length. Lines of accounts compress to a tenth; what compresses a thousandfold
-// is made to fill a memory or a disk.
+// An input may expand to freeExpansion bytes, and beyond that to maxExpansion times its own length. Lines of accounts
+// compress to a tenth; what compresses a thousandfold is made to fill a memory or a disk.
 const (
 	freeExpansion = 1 << 20
 	maxExpansion  = 256

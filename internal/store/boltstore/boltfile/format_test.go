@@ -13,8 +13,7 @@ import (
 // sealSize is the number of bytes before the content of a record.
 const sealSize = 5
 
-// FuzzAccountRecord: what is valid comes back the same; a record that was
-// spoilt in any byte is refused.
+// FuzzAccountRecord: what is valid comes back the same; a record that was spoilt in any byte is refused.
 func FuzzAccountRecord(f *testing.F) {
 	f.Add("10000", "Person_0", "", "", "", int64(1), int64(0), uint16(3), byte(1))
 	f.Add("a.b_c~d-1", "Zoë “quoted” \\ <&>\u2028", "a@example.org", "team", "日本 🙂", int64(store.MaxVersion), int64(1_767_225_600_000_000), uint16(0), byte(0x80))

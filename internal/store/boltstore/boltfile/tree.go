@@ -281,7 +281,8 @@ func (t Tree) descend(key []byte, f func(p Page, i int, end []byte) error) (leaf
 }
 
 // child reads the page of element i of the branch page p, whose own keys are all less than end, or have no bound if end
-// is nil. It returns the bound of the child too. A child whose keys are not those that p says is damage: of one of them.
+// is nil. It returns the bound of the child too. A child whose keys are not those that p says is damage: of one of
+// them.
 func (s Snapshot) child(p Page, i int, end []byte) (Page, []byte, error) {
 	if i+1 < p.Count {
 		end = p.Key(i + 1)

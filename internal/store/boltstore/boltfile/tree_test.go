@@ -45,8 +45,7 @@ func snapshot(f *os.File, tx *bbolt.Tx) boltfile.Snapshot {
 	return boltfile.Snapshot{File: f, PageSize: int64(tx.DB().Info().PageSize), Root: uint64(tx.Cursor().Bucket().Root())}
 }
 
-// TestPagesReadAsBboltReads compares every lookup and walk with bbolt's own, on
-// trees that grew and shrank at random.
+// TestPagesReadAsBboltReads compares every lookup and walk with bbolt's own, on trees that grew and shrank at random.
 func TestPagesReadAsBboltReads(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, size := range []int{0, 1, 5, 300, 20_000} {

@@ -113,8 +113,7 @@ func contents(path string) (map[string]string, error) {
 	return all, err
 }
 
-// harm says what a flipped bit that Verify did not find does to readers, or to
-// the database once it is written to.
+// harm says what a flipped bit that Verify did not find does to readers, or to the database once it is written to.
 func harm(path string, good map[string]string) error {
 	got, err := contents(path)
 	if err != nil {
@@ -155,9 +154,8 @@ func harm(path string, good map[string]string) error {
 	return err
 }
 
-// Flipped bits, one at a time, anywhere in the pages that are in use. What is
-// not found must be harmless: it lies in the rest of a page, behind its last
-// element. All of it happens in this process, which a memory fault would end.
+// Flipped bits, one at a time, anywhere in the pages that are in use. What is not found must be harmless: it lies in
+// the rest of a page, behind its last element. All of it happens in this process, which a memory fault would end.
 func TestVerifyFindsEveryFlippedBitThatDoesHarm(t *testing.T) {
 	const atLeast = 0.99
 	flips := 300

@@ -17,9 +17,9 @@ const maxFree = 8 << 20
 // are in use. bbolt believes that list and writes over the pages on it. All branch pages are read, and hardly any leaf
 // page: a page that follows a leaf page and that nothing else claims is part of it, as its header says, or free.
 //
-// If the list is damaged, or pages are lost that no damaged page of a tree leads to, all of the file is read. A list that
-// is proved to be the only damage is no error: wrong is what was found, and if write is true, the list is written anew,
-// after the last page, by a transaction of its own. Else the file is left as it is.
+// If the list is damaged, or pages are lost that no damaged page of a tree leads to, all of the file is read. A list
+// that is proved to be the only damage is no error: wrong is what was found, and if write is true, the list is written
+// anew, after the last page, by a transaction of its own. Else the file is left as it is.
 func CheckFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool) (wrong *Finding, err error) {
 	report := Report{}
 	w := walker{ctx: ctx, file: f, meta: m, report: &report, skim: true}
@@ -43,8 +43,8 @@ func CheckFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool)
 	return wrong, err
 }
 
-// onlyList reports whether the list of free pages is damaged, and for sure nothing else. A page that is in use and on the
-// list does not prove it: a branch page may lead to the wrong one. It does if one bit of a page number makes the
+// onlyList reports whether the list of free pages is damaged, and for sure nothing else. A page that is in use and on
+// the list does not prove it: a branch page may lead to the wrong one. It does if one bit of a page number makes the
 // difference to the only lost page, and the two pages do not hold the same keys.
 func (w *walker) onlyList() bool {
 	l := &w.list
@@ -64,8 +64,8 @@ func (w *walker) onlyList() bool {
 	return err != nil || !alike
 }
 
-// rewriteFreelist writes a list of all pages that no tree uses after the last page, and then the meta page that leads to
-// it.
+// rewriteFreelist writes a list of all pages that no tree uses after the last page, and then the meta page that leads
+// to it.
 func (w *walker) rewriteFreelist() error {
 	trees := walker{ctx: w.ctx, file: w.file, meta: w.meta, report: new(Report)}
 	trees.meta.Freelist = boltfile.NoFreelist
