@@ -49,20 +49,12 @@ func (h *handle) prepare(ctx context.Context, known string) (mended, err error) 
 
 // identity is which database this is, "" if it is the tutorial's.
 func identity(snap boltfile.Snapshot) (string, error) {
-	ours, err := snap.Bucket(boltfile.MetaBucket)
+	id, err := readOwn(snap, boltfile.IdentityKey)
 	if errors.Is(err, boltfile.ErrNoBucket) {
 		return "", nil
 	}
-	var record []byte
-	if err == nil {
-		record, err = ours.Get(boltfile.IdentityKey)
-	}
-	var id []byte
-	if err == nil {
-		id, err = boltfile.Unseal(boltfile.IdentityKey, record)
-	}
 	if err != nil {
-		return "", fmt.Errorf("its identity: %w; restore a backup", err)
+		return "", fmt.Errorf("%w; restore a backup", err)
 	}
 	return string(id), nil
 }
@@ -113,17 +105,14 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 				return err
 			}
 		}
-		for key, content := range map[string]string{
-			string(boltfile.IdentityKey): cmp.Or(known, rand.Text()),
-			string(boltfile.SeededKey):   "0", // what is damaged is not new
-		} {
-			if own.Get([]byte(key)) == nil {
-				if err := own.Put([]byte(key), boltfile.Seal([]byte(key), []byte(content))); err != nil {
-					return err
-				}
-			}
+		var err error
+		if own.Get(boltfile.IdentityKey) == nil {
+			err = putOwn(tx, boltfile.IdentityKey, cmp.Or(known, rand.Text()))
 		}
-		return makeBuckets(tx)
+		if own.Get(boltfile.SeededKey) == nil { // what is damaged is not new
+			err = errors.Join(err, putOwn(tx, boltfile.SeededKey, "0"))
+		}
+		return errors.Join(err, makeBuckets(tx))
 	})
 }
 
@@ -172,11 +161,7 @@ func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 		if accounts == nil {
 			return true, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.AccountBucket)
 		}
-		tree, err := snap.Bucket(boltfile.AccountBucket)
-		if err == nil {
-			_, _, err = tree.Leaf(nil)
-		}
-		if err != nil {
+		if err := firstLeaf(snap); err != nil {
 			return true, fmt.Errorf("%w; restore a backup", err)
 		}
 		return true, nil
@@ -186,13 +171,8 @@ func isOurs(tx *bbolt.Tx, snap boltfile.Snapshot) (bool, error) {
 	} else if accounts == nil {
 		return false, errOtherProgram
 	}
-	if tx.Bucket(boltfile.AnswerBucket) != nil {
+	if _, v := accounts.Cursor().First(); boltfile.IsSealed(v) || tx.Bucket(boltfile.AnswerBucket) != nil {
 		return false, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.MetaBucket)
-	}
-	if accounts != nil {
-		if k, v := accounts.Cursor().First(); k != nil && boltfile.IsSealed(v) {
-			return false, fmt.Errorf("its bucket %s is gone; restore a backup", boltfile.MetaBucket)
-		}
 	}
 	return false, nil
 }
@@ -206,31 +186,47 @@ func makeBuckets(tx *bbolt.Tx) error {
 		return err
 	}
 	if meta.Get(boltfile.IdentityKey) == nil {
-		err = meta.Put(boltfile.IdentityKey, boltfile.Seal(boltfile.IdentityKey, []byte(rand.Text())))
+		err = putOwn(tx, boltfile.IdentityKey, rand.Text())
 	}
-	sentinel := boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText)
-	return errors.Join(err, meta.Put(boltfile.SentinelKey, sentinel), mark(tx))
+	return errors.Join(err, putSentinel(tx), mark(tx))
 }
 
 // checkBuckets reads the sentinel, and the accounts as far as their first page.
 func checkBuckets(snap boltfile.Snapshot) error {
-	accounts, err := snap.Bucket(boltfile.AccountBucket)
-	if err == nil {
-		_, _, err = accounts.Leaf(nil)
-	}
-	return errors.Join(checkSentinel(snap), err)
+	return errors.Join(checkSentinel(snap), firstLeaf(snap))
+}
+
+// firstLeaf reads the first page of the accounts.
+func firstLeaf(snap boltfile.Snapshot) error {
+	return inAccounts(func(t boltfile.Tree) error { _, _, err := t.Leaf(nil); return err })(snap)
 }
 
 func checkSentinel(snap boltfile.Snapshot) error {
-	ours, err := snap.Bucket(boltfile.MetaBucket)
-	if err != nil {
-		return err
-	}
-	record, err := ours.Get(boltfile.SentinelKey)
-	if err == nil {
-		_, err = ownRecord(boltfile.SentinelKey, record)
-	}
+	_, err := readOwn(snap, boltfile.SentinelKey)
 	return err
+}
+
+// putSentinel writes a record that never changes.
+func putSentinel(tx *bbolt.Tx) error {
+	return putOwn(tx, boltfile.SentinelKey, string(boltfile.SentinelText))
+}
+
+// putOwn puts a record of boltfile.MetaBucket.
+func putOwn(tx *bbolt.Tx, key []byte, content string) error {
+	return tx.Bucket(boltfile.MetaBucket).Put(key, boltfile.Seal(key, []byte(content)))
+}
+
+// readOwn returns the content of a record of boltfile.MetaBucket.
+func readOwn(snap boltfile.Snapshot, key []byte) ([]byte, error) {
+	own, err := snap.Bucket(boltfile.MetaBucket)
+	if err != nil {
+		return nil, err
+	}
+	record, err := own.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return ownRecord(key, record)
 }
 
 // ownRecord returns the content of a record of boltfile.MetaBucket. A damaged or missing one is an error.

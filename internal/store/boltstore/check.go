@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -124,15 +123,12 @@ func (s *Store) CheckWritable(context.Context) error {
 	if err := s.committer.room.err(); err != nil {
 		return err
 	}
-	f, err := boltfile.Open(s.path, os.O_WRONLY|syscall.O_NOFOLLOW)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	err := s.writable()
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("a restart could not open the database for writing; check the owner and mode of %s and its "+
-			"folders, and what is mounted there: %w", s.path, err)
-	}
-	return f.Close()
+	return fmt.Errorf("a restart could not open the database for writing; check the owner and mode of %s and its "+
+		"folders, and what is mounted there: %w", s.path, err)
 }
 
 // CheckWrite asks whether a write would succeed. While clients write, their own commits answer that, and it does
@@ -154,8 +150,7 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 func (s *Store) ask(p *progress, f func(boltfile.Snapshot) error) error {
 	file := watched{s.h.file, p}
 	err := s.h.read(file, func(tx *bbolt.Tx) error { return f(s.h.snapshot(tx, file)) })
-	var broken *fault
-	if errors.As(err, &broken) {
+	if isFault(err) {
 		s.latch.set(err)
 	}
 	if err != nil {

@@ -156,8 +156,7 @@ func (c *committer) commit(batch []*write) error {
 	err := uninterrupted(func() error {
 		return guard(func() error { return c.transact(batch, results) })
 	})
-	var broken *fault
-	if errors.As(err, &broken) {
+	if isFault(err) {
 		c.latch.set(err)
 		err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
@@ -308,10 +307,4 @@ func (c *committer) rewriteOlderMeta() {
 	if c.latch.err() == nil && errors.Is(c.h.complete(c.h.disk), boltfile.ErrOlderMeta) {
 		c.commit([]*write{{apply: putSentinel, done: make(chan error, 1)}})
 	}
-}
-
-// putSentinel writes a record that is there already.
-func putSentinel(tx *bbolt.Tx) error {
-	sentinel := boltfile.Seal(boltfile.SentinelKey, boltfile.SentinelText)
-	return tx.Bucket(boltfile.MetaBucket).Put(boltfile.SentinelKey, sentinel)
 }

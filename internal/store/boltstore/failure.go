@@ -24,8 +24,7 @@ type latch struct {
 func (l *latch) set(err error) {
 	why := fmt.Errorf("%w: it stopped at %s: %w", store.ErrUnavailable, time.Now().UTC().Format(time.RFC3339), err)
 	l.first.CompareAndSwap(nil, &why)
-	var broken *fault
-	if errors.As(err, &broken) {
+	if isFault(err) {
 		l.once.Do(func() { close(l.stuck) })
 	}
 }
@@ -51,6 +50,11 @@ func (f *fault) Error() string {
 		}
 	}
 	return fmt.Sprintf("panic in the database: %v", f.value)
+}
+
+func isFault(err error) bool {
+	_, is := errors.AsType[*fault](err)
+	return is
 }
 
 // guard calls f and returns a panic of it, or a memory fault, as *fault. It is for goroutines of this package alone:

@@ -59,8 +59,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		}
 		return cmp.Or(prepare(h), h.hookWrites(h.db))
 	})
-	var broken *fault
-	if errors.As(err, &broken) {
+	if isFault(err) {
 		// bbolt's locks may be held: the process ends without closing it
 		return nil, fmt.Errorf("the database is damaged (%w); restore a backup", err)
 	}

@@ -19,16 +19,13 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	if err != nil {
 		return store.Imported{}, fmt.Errorf("bolt import: %w", err)
 	}
-	keys, ids := make([][]byte, len(in)), make([]store.ID, len(in))
+	ids := make([]store.ID, len(in))
 	for i, acc := range in {
-		keys[i], ids[i] = []byte(acc.ID), acc.ID
+		ids[i] = acc.ID
 	}
-	touch := inAccounts(func(t boltfile.Tree) error {
-		return t.Each(keys, func(_, _ []byte) bool { return true })
-	})
 	var done store.Imported
-	err = s.update(ctx, touch, func(tx *bbolt.Tx) (err error) {
-		done, err = s.putAll(tx.Bucket(boltfile.AccountBucket), in, keys)
+	err = s.update(ctx, touchAll(ids), func(tx *bbolt.Tx) (err error) {
+		done, err = s.putAll(tx.Bucket(boltfile.AccountBucket), in)
 		return err
 	}, ids...)
 	if err != nil {
@@ -61,7 +58,7 @@ func importable(accounts []store.Account) ([]store.Account, error) {
 }
 
 // putAll makes all records before it puts the first: an error changes nothing.
-func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done store.Imported, err error) {
+func (s *Store) putAll(b *bbolt.Bucket, in []store.Account) (done store.Imported, err error) {
 	now := s.now()
 	records := make([][]byte, len(in)) // nil is left alone
 	for i, acc := range in {
@@ -88,7 +85,7 @@ func (s *Store) putAll(b *bbolt.Bucket, in []store.Account, keys [][]byte) (done
 	}
 	for i, record := range records {
 		if record != nil {
-			if err := b.Put(keys[i], record); err != nil {
+			if err := b.Put([]byte(in[i].ID), record); err != nil {
 				return done, err
 			}
 		}

@@ -77,12 +77,9 @@ func getMany(ids []store.ID) (get func(boltfile.Tree) ([]store.Account, error), 
 	if len(ids) > store.MaxMany {
 		return nil, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
 	}
-	ids = slices.Clone(ids)          // the caller may be gone, and change what it gave, before this is done
-	keys := make([][]byte, len(ids)) // in order of the tree, each leaf is read once
-	for i, id := range ids {
-		keys[i] = []byte(id)
-	}
-	slices.SortFunc(keys, bytes.Compare)
+	ids = slices.Clone(ids) // the caller may be gone, and change what it gave, before this is done
+	keys := keysOf(ids)
+	slices.SortFunc(keys, bytes.Compare) // in order of the tree, each leaf is read once
 	return func(accounts boltfile.Tree) ([]store.Account, error) { return getAll(accounts, ids, keys) }, nil
 }
 

@@ -50,8 +50,8 @@ func (l location) tidy(open *os.File) {
 			strings.HasPrefix(filepath.Base(path), l.temporary("rescue-")) && os.Remove(path) == nil
 	})
 	if len(copies) > 0 {
-		l.log.Warn("accounts of a lost database were saved in these files and are not served; they may be newer than the database: check each with accountservice verify, and remove it when you need it no more",
-			"copies", copies)
+		l.log.Warn("accounts of a lost database were saved in these files and are not served; they may be newer than the "+
+			"database: check each with accountservice verify, and remove it when you need it no more", "copies", copies)
 	}
 }
 

@@ -24,8 +24,8 @@ type newerCopy struct {
 
 func (c newerCopy) String() string {
 	return fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d: the changes "+
-		"between are not served. To serve them, stop the service, check the copy with accountservice verify and put it at the path; "+
-		"to go on without them, move the copy away", c.path, c.txid, c.here)
+		"between are not served. To serve them, stop the service, check the copy with accountservice verify and put it at "+
+		"the path; to go on without them, move the copy away", c.path, c.txid, c.here)
 }
 
 // gone reports whether the copy was moved away.
@@ -82,15 +82,7 @@ func databaseAt(path string) (id string, txid uint64) {
 // knownCopies are those that earlier starts remembered: none if the record is damaged, which a start makes anew.
 func (h *handle) knownCopies() (known []newerCopy) {
 	m, _ := boltfile.InspectFile(h.file)
-	ours, err := m.Snapshot(h.file).Bucket(boltfile.MetaBucket)
-	if err != nil {
-		return nil
-	}
-	record, err := ours.Get(boltfile.CopiesKey)
-	if err != nil {
-		return nil
-	}
-	text, _ := boltfile.Unseal(boltfile.CopiesKey, record)
+	text, _ := readOwn(m.Snapshot(h.file), boltfile.CopiesKey)
 	for line := range strings.Lines(string(text)) {
 		var c newerCopy
 		if _, err := fmt.Sscanf(line, "%d %d %q", &c.txid, &c.here, &c.path); err == nil {
@@ -106,9 +98,7 @@ func (h *handle) rememberCopies(copies []newerCopy) error {
 	for _, c := range copies {
 		text = fmt.Appendf(text, "%d %d %q\n", c.txid, c.here, c.path)
 	}
-	return h.update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(boltfile.MetaBucket).Put(boltfile.CopiesKey, boltfile.Seal(boltfile.CopiesKey, text))
-	})
+	return h.update(func(tx *bbolt.Tx) error { return putOwn(tx, boltfile.CopiesKey, string(text)) })
 }
 
 // undecided is an error while a newer copy is beside the database: somebody has to decide which of the two is served.

@@ -238,7 +238,8 @@ func readOnly(err error) error {
 	if !errors.Is(err, syscall.EROFS) {
 		return err
 	}
-	return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's log: %w", err)
+	return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's "+
+		"log: %w", err)
 }
 
 // lock takes bbolt's own lock of f before bbolt does, so that the file can be inspected while no other process writes

@@ -149,14 +149,3 @@ func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	acc, err := decode([]byte(id), record)
 	return &acc, err
 }
-
-// inAccounts is a touch of the accounts alone.
-func inAccounts(read func(boltfile.Tree) error) func(boltfile.Snapshot) error {
-	return func(snap boltfile.Snapshot) error {
-		accounts, err := snap.Bucket(boltfile.AccountBucket)
-		if err != nil {
-			return err
-		}
-		return read(accounts)
-	}
-}

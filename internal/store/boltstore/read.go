@@ -114,8 +114,7 @@ func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)
 			}
 			return err
 		})
-		var broken *fault
-		if errors.As(err, &broken) {
+		if isFault(err) {
 			s.latch.set(err)
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrTooMuch) {

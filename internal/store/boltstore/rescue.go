@@ -92,11 +92,10 @@ func (r *rescue) try(lost error, last bool) {
 	r.state.Store(&now)
 	result := r.save(last)
 	r.next = time.Now().Add(rescuePause + 4*time.Since(begun))
-	var broken *fault
 	switch {
 	case result == nil:
 		r.state.Store(nil)
-	case errors.As(result.err, &broken): // bbolt's locks may be held: nothing can be tried again
+	case isFault(result.err): // bbolt's locks may be held: nothing can be tried again
 		r.latch.set(result.err)
 		r.state.Store(nil)
 	case result.at == "" && !last:

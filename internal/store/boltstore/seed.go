@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,20 +55,19 @@ func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int,
 func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, last bool) (int, error) {
 	// in key order a large seeding is ten times faster
 	slices.SortFunc(piece, func(a, b store.Seeding) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	keys, ids := make([][]byte, len(piece)), make([]store.ID, len(piece))
+	ids := make([]store.ID, len(piece))
 	for i, seed := range piece {
-		keys[i], ids[i] = []byte(seed.ID), seed.ID
+		ids[i] = seed.ID
 	}
-	touch := inAccounts(func(t boltfile.Tree) error { return t.Each(keys, func(_, _ []byte) bool { return true }) })
 	var now int
-	err := s.submit(ctx, &write{touch: touch, ids: ids, apply: func(tx *bbolt.Tx) (err error) {
+	err := s.update(ctx, touchAll(ids), func(tx *bbolt.Tx) (err error) {
 		own, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
 		if now, err = seedState(own, accounts); err != nil {
 			return err
 		}
 		switch {
 		case now < 0 && own.Get(boltfile.SeededKey) == nil:
-			return putOwn(own, boltfile.SeededKey, "0")
+			return putOwn(tx, boltfile.SeededKey, "0")
 		case now < 0 || len(piece) == 0 && !last:
 			return errUnchanged
 		case now != done:
@@ -82,10 +80,10 @@ func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, 
 			}
 		}
 		if now += len(piece); !last {
-			return putOwn(own, boltfile.SeedingKey, strconv.Itoa(now))
+			return putOwn(tx, boltfile.SeedingKey, strconv.Itoa(now))
 		}
-		return errors.Join(own.Delete(boltfile.SeedingKey), putOwn(own, boltfile.SeededKey, strconv.Itoa(now)))
-	}})
+		return errors.Join(own.Delete(boltfile.SeedingKey), putOwn(tx, boltfile.SeededKey, strconv.Itoa(now)))
+	}, ids...)
 	if err != nil {
 		return 0, err // apply may still be at work
 	}
@@ -108,11 +106,6 @@ func seedState(own, accounts *bbolt.Bucket) (int, error) {
 		return -1, nil
 	}
 	return 0, nil
-}
-
-// putOwn puts a record of the service itself.
-func putOwn(own *bbolt.Bucket, key []byte, content string) error {
-	return own.Put(bytes.Clone(key), boltfile.Seal(key, []byte(content)))
 }
 
 func putAccount(b *bbolt.Bucket, acc store.Account) error {
