@@ -79,7 +79,7 @@ func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *p
 	c := &committer{h: h, latch: l, rescue: r, recent: read, now: now, progress: progress{latency: reads.latency},
 		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
-	h.writing, h.wrote = c.begin, c.answered // the time before the first write is not the disk's
+	h.writes.began, h.writes.answered = c.begin, c.answered // the time before the first write is not the disk's
 	c.lastCommit.Store(new(time.Now()))
 	return c
 }
@@ -212,7 +212,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 		return errors.Join(err, tx.Rollback())
 	}
 	c.recent.changing(txid, ids)
-	if err := c.h.commit(tx); err != nil {
+	if err := c.h.writes.commit(tx, c.h.file); err != nil {
 		c.h.latest.off.Store(true)
 		if err := c.commitFailed(err, txid); err != nil {
 			return err

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -37,9 +35,7 @@ type handle struct {
 	// Only a start and the committer use it.
 	stale bool
 
-	// writing is called before the first write of a commit, and wrote after each write and flush.
-	writing, wrote func()
-	inCommit       bool // after its first write
+	writes commitWrites
 
 	pageSize  int64
 	id        string        // which database this is
@@ -57,7 +53,7 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 		if h.current, err = h.openDB(); err != nil {
 			return err
 		}
-		return cmp.Or(prepare(h), h.hookWrites(h.db))
+		return cmp.Or(prepare(h), h.writes.hook(h.db))
 	})
 	if isFault(err) {
 		// bbolt's locks may be held: the process ends without closing it
@@ -129,7 +125,7 @@ func (h *handle) reopen() error {
 		old := h.current
 		c, err := h.openDB()
 		if err == nil {
-			err = h.hookWrites(c.db)
+			err = h.writes.hook(c.db)
 		}
 		if err != nil {
 			return err
@@ -180,7 +176,8 @@ func errForeign(found, ours uint64) error {
 // snapshot is the database as tx sees it, read from file.
 func (h *handle) snapshot(tx *bbolt.Tx, file io.ReaderAt) boltfile.Snapshot {
 	root := uint64(tx.Cursor().Bucket().Root())
-	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx), TxID: uint64(tx.ID())}
+	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx),
+		TxID: uint64(tx.ID())}
 }
 
 // publish notes that a transaction was seen.
@@ -210,8 +207,9 @@ func (h *handle) publishCommitted(tx uint64) {
 	h.publish(snap)
 }
 
-// read calls f in a read transaction. It reads what that takes from file, the open file in one form or another. It returns a panic or memory fault as *fault. Unlike bbolt's View it does not
-// clean up after a panic: that would wait for locks that the panic may have left held.
+// read calls f in a read transaction. It reads what that takes from file, the open file in one form or another. It
+// returns a panic or memory fault as *fault. Unlike bbolt's View it does not clean up after a panic: that would wait for
+// locks that the panic may have left held.
 func (h *handle) read(file io.ReaderAt, f func(*bbolt.Tx) error) error {
 	return guard(func() error {
 		before := h.committed.Load()
@@ -308,50 +306,11 @@ func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
 	if last := h.committed.Load(); uint64(tx.ID()) != last+1 {
 		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
 	}
-	if _, err := h.snapshot(tx, file).Bucket(boltfile.MetaBucket); errors.Is(err, boltfile.ErrOtherRoot) || h.last.isOther(m) {
+	_, err = h.snapshot(tx, file).Bucket(boltfile.MetaBucket)
+	if errors.Is(err, boltfile.ErrOtherRoot) || h.last.isOther(m) {
 		return nil, errors.Join(boltfile.ErrOtherRoot, tx.Rollback())
 	}
 	return tx, nil
-}
-
-// commit is tx.Commit with what bbolt leaves out: each write calls wrote, and the last flush is tried again when a
-// signal interrupts it. One that interrupts an earlier flush is an error, and the transaction has changed nothing.
-func (h *handle) commit(tx *bbolt.Tx) error {
-	noSync := h.db.NoSync
-	defer func() { h.db.NoSync, h.inCommit = noSync, false }()
-	err := tx.Commit()
-	if err == nil && !noSync {
-		err = boltfile.Sync(h.file)
-	}
-	h.wrote()
-	return err
-}
-
-// hookWrites puts the writes of a commit under the control of this package. bbolt keeps the function that makes them
-// to itself, for its own tests. The write of a meta page is the last one; the flush behind it is left to commit.
-func (h *handle) hookWrites(db *bbolt.DB) error {
-	field := reflect.ValueOf(db).Elem().FieldByName("ops").FieldByName("writeAt")
-	var plain func([]byte, int64) (int, error)
-	if !field.IsValid() || field.Type() != reflect.TypeOf(plain) {
-		return errors.New("this version of bbolt is unknown to the service: its writes cannot be watched")
-	}
-	writeAt := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
-	plain = *writeAt
-	*writeAt = func(b []byte, off int64) (int, error) {
-		if h.inCommit {
-			h.wrote() // or flushed
-		} else {
-			h.writing()
-			h.inCommit = true
-		}
-		n, err := plain(b, off)
-		h.wrote()
-		if off < 2*h.pageSize {
-			db.NoSync = true
-		}
-		return n, err
-	}
-	return nil
 }
 
 // complete inspects the file as disk reads it; boltfile.ErrOlderMeta says that nothing is lost. A commit that writes a

@@ -255,7 +255,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 func TestEachWriteOfACommitIsProgress(t *testing.T) {
 	s, _ := seeded(t, 10)
 	var order []string
-	s.h.writing, s.h.wrote = func() { order = append(order, "begins") }, func() { order = append(order, "answered") }
+	s.h.writes.began, s.h.writes.answered = func() { order = append(order, "begins") }, func() { order = append(order, "answered") }
 	for range 2 {
 		order = nil
 		must(t, s.update(t.Context(), nil, putName("1", strings.Repeat("x", 100_000))))
