@@ -69,7 +69,8 @@ func dialError(addr string, err error) error {
 	case errors.Is(err, syscall.EAGAIN): // from a unix socket, at once; its Timeout is true
 		return fmt.Errorf("%s takes no more connections: its queue is full", addr)
 	case errors.Is(err, syscall.ECONNREFUSED) && addr[0] == '@':
-		return fmt.Errorf("no accountservice answers its probe here (%s): start it with the HOST, PORT and CONFIG variables of this probe, or use -port", addr)
+		return fmt.Errorf("no accountservice answers its probe here (%s): start it with the HOST, PORT and CONFIG "+
+			"variables of this probe, or use -port", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s", addr)
 	}

@@ -23,9 +23,9 @@ func newImportCommand(p program) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "import FILE|-", Short: "Store accounts from lines of JSON; exit 0, 1, 2 or 4",
-		Long: "Reads accounts from FILE, or from standard input, one JSON object a line, also in gzip, and stores them in the\n" +
-			"database of the configuration, which no service may have open, or with --url through a service. What is stored already\n" +
-			"is left alone, so that an import that was cut off is resumed by running it again.\n\n" +
+		Long: "Reads accounts from FILE, or from standard input, one JSON object a line, also in gzip, and stores them\n" +
+			"in the database of the configuration, which no service may have open, or with --url through a service. What is\n" +
+			"stored already is left alone, so that an import that was cut off is resumed by running it again.\n\n" +
 			"It stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing, reads\n" +
 			"on, and counts what it would do.\n\n" +
 			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before that.",
@@ -69,8 +69,8 @@ func (i importing) run(ctx context.Context, url string) error {
 	}
 	_, unsaid := fmt.Fprintf(i.stdout, format, stored.Lines, shown.elapsed(),
 		stored.Created, stored.Replaced, stored.Unchanged)
-	var ended *transfer.Error
-	if !errors.As(err, &ended) {
+	ended, is := errors.AsType[*transfer.Error](err)
+	if !is {
 		return errors.Join(err, unsaid)
 	}
 	i.explain(ended)

@@ -32,8 +32,8 @@ var (
 	checkHealthy = describe("check_healthy", "1 if the check counts as healthy, 0 while it is failing, stale or starting.",
 		"check", "on_failure")
 	checkWarning     = describe("check_warning", "1 while the check is healthy and warns.", "check")
-	checkLastSuccess = describe("check_last_success_timestamp_seconds", "When a run of the check passed last; 0 if none did.",
-		"check")
+	checkLastSuccess = describe("check_last_success_timestamp_seconds",
+		"When a run of the check passed last; 0 if none did.", "check")
 	checkFailures  = describe("check_consecutive_failures", "Runs of the check that failed in a row.", "check")
 	serviceHealthy = describe("healthy", "1 if /health answers 200.")
 	serviceReady   = describe("ready", "1 if /ready answers 200.")

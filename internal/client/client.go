@@ -89,8 +89,7 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // reached adds the cure to the error of a request if there is no such service.
 func reached(err error) error {
-	var dial *net.OpError
-	if errors.As(err, &dial) && errors.Is(err, syscall.ECONNREFUSED) {
+	if dial, is := errors.AsType[*net.OpError](err); is && errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing listens on %s: check the address, and that the service runs: %w", dial.Addr, dial.Err)
 	}
 	return err

@@ -50,8 +50,7 @@ func (e *bodyError) Error() string { return "reading the body: " + e.err.Error()
 func (e *bodyError) Unwrap() error { return e.err }
 
 func (e *bodyError) problem() *Problem {
-	var network net.Error
-	if errors.As(e.err, &network) && network.Timeout() {
+	if network, is := errors.AsType[net.Error](e.err); is && network.Timeout() {
 		return problem(http.StatusRequestTimeout, "The body did not arrive in time.")
 	}
 	return problem(http.StatusBadRequest, "The body could not be read to its end.")

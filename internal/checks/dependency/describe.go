@@ -31,8 +31,8 @@ func (w *warning) Error() string   { return w.text }
 func (w *warning) Warning() string { return w.text }
 
 func isWarning(err error) bool {
-	var w *warning
-	return errors.As(err, &w)
+	_, is := errors.AsType[*warning](err)
+	return is
 }
 
 var (
@@ -84,8 +84,8 @@ func reason(err error, at phase, protocol string) string {
 }
 
 func isTimeout(err error) bool {
-	var late net.Error
-	return errors.As(err, &late) && late.Timeout()
+	late, is := errors.AsType[net.Error](err)
+	return is && late.Timeout()
 }
 
 // wasCut is true if the other side, or the network, ended the connection.
@@ -116,8 +116,7 @@ func describeLookup(err *net.DNSError) string {
 
 // peerOf is the address that could not be connected to: a name can have several.
 func peerOf(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" && op.Addr != nil {
+	if op, is := errors.AsType[*net.OpError](err); is && op.Op == "dial" && op.Addr != nil {
 		return op.Addr.String() + ": "
 	}
 	return ""
@@ -152,8 +151,8 @@ func describeTLS(err error) string {
 
 // isAlert is true if the other side ended TLS by an alert.
 func isAlert(err error) bool {
-	var alert *net.OpError
-	return errors.As(err, &alert) && alert.Op == "remote error"
+	alert, is := errors.AsType[*net.OpError](err)
+	return is && alert.Op == "remote error"
 }
 
 func describeExpired(certificate *x509.Certificate) string {

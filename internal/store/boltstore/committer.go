@@ -16,44 +16,8 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-const (
-	// maxBatch is how many writes share one transaction, and so one fsync.
-	maxBatch = 256
-	// maxWeight is how many accounts a batch may change until no write is added to it: a few imports at once would be
-	// a transaction of many seconds.
-	maxWeight = 4096
-	// lookEvery is how often it is asked whether the file is still at its path while nobody writes.
-	lookEvery = 500 * time.Millisecond
-)
-
-// write is one caller's change on its way to the committer.
-type write struct {
-	// touch reads by pread the pages that apply will read through the map; nil for a change of none.
-	touch func(boltfile.Snapshot) error
-	// apply makes the change, or returns an error and has changed nothing.
-	apply func(*bbolt.Tx) error
-	ids   []store.ID  // of all accounts that it may change
-	done  chan error  // has room for the one answer
-	taken atomic.Bool // by the committer, or by a caller that gave up
-}
-
-// errUnchanged is what apply returns when all is well and there is nothing to commit. submit returns nil for it if
-// the batch commits; otherwise the error of the batch, because apply may have read another write of the same batch.
-var errUnchanged = errors.New("nothing to change")
-
-// giveUp is the answer to a caller that waits no longer: why, if the committer has not taken the write and now never
-// will; else the committer's answer, or that the outcome is unknown.
-func (w *write) giveUp(why error) error {
-	if w.taken.CompareAndSwap(false, true) {
-		return why
-	}
-	select {
-	case err := <-w.done:
-		return err
-	default:
-		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, why)
-	}
-}
+// lookEvery is how often it is asked whether the file is still at its path while nobody writes.
+const lookEvery = 500 * time.Millisecond
 
 // committer is the one writer of a store: a goroutine that takes writes from a queue and commits them, and saves the
 // accounts if the file is lost.
@@ -110,7 +74,7 @@ func (c *committer) run(stop <-chan struct{}) {
 			c.rescue.look(false)
 			c.tryRoom()
 		case w := <-c.writes:
-			if err := c.commit(c.collect(w)); errors.Is(err, errReplaced) {
+			if err := c.commit(collect(w, c.writes)); errors.Is(err, errReplaced) {
 				c.rescue.look(false)
 			}
 		}
@@ -126,20 +90,6 @@ func (c *committer) alive() bool {
 	default:
 		return true
 	}
-}
-
-func (c *committer) collect(first *write) []*write {
-	batch := []*write{first}
-	for weight := len(first.ids); len(batch) < maxBatch && weight < maxWeight; {
-		select {
-		case w := <-c.writes:
-			batch = append(batch, w)
-			weight += len(w.ids)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // commit applies a batch in one transaction, sends each write its result, and returns the error of the transaction.

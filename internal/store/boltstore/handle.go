@@ -164,34 +164,11 @@ func (h *handle) close() error {
 	return errors.Join(err, h.file.Close())
 }
 
-// errForeign says that the file's last transaction is not ours.
-func errForeign(found, ours uint64) error {
-	if found < ours {
-		return fmt.Errorf("the database went back from transaction %d to %d", ours, found)
-	}
-	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: "+
-		"something else wrote into the open file", found, ours)
-}
-
 // snapshot is the database as tx sees it, read from file.
 func (h *handle) snapshot(tx *bbolt.Tx, file io.ReaderAt) boltfile.Snapshot {
 	root := uint64(tx.Cursor().Bucket().Root())
 	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx),
 		TxID: uint64(tx.ID())}
-}
-
-// publish notes that a transaction was seen.
-func (h *handle) publish(snap boltfile.Snapshot) {
-	next := &state{snapshot: snap}
-	for {
-		known := h.latest.state.Load()
-		if known != nil && known.snapshot.TxID >= snap.TxID || snap.TxID < h.committed.Load() {
-			return
-		}
-		if h.latest.state.CompareAndSwap(known, next) {
-			return
-		}
-	}
 }
 
 // publishCommitted publishes the transaction that was just committed. If it could not be read back, the next read
@@ -204,7 +181,7 @@ func (h *handle) publishCommitted(tx uint64) {
 	}
 	snap := last.meta.Snapshot(h.file)
 	snap.RootSum = last.rootSum
-	h.publish(snap)
+	h.latest.publish(snap, &h.committed)
 }
 
 // read calls f in a read transaction. It reads what that takes from file, the open file in one form or another. It
@@ -225,7 +202,7 @@ func (h *handle) read(file io.ReaderAt, f func(*bbolt.Tx) error) error {
 		if id := uint64(tx.ID()); id < before || id > max(h.begun.Load(), h.committed.Load()) {
 			err = errForeign(id, before)
 		} else {
-			h.publish(h.snapshot(tx, h.file))
+			h.latest.publish(h.snapshot(tx, h.file), &h.committed)
 			err = f(tx)
 		}
 		return errors.Join(err, end())

@@ -33,6 +33,21 @@ type knownTree struct {
 	since time.Time
 }
 
+// publish notes that a transaction was seen. committed is the last one that was committed; it is asked after the state,
+// because a committer that withdraws the state has set it before.
+func (l *latest) publish(snap boltfile.Snapshot, committed *atomic.Uint64) {
+	next := &state{snapshot: snap}
+	for {
+		known := l.state.Load()
+		if known != nil && known.snapshot.TxID >= snap.TxID || snap.TxID < committed.Load() {
+			return
+		}
+		if l.state.CompareAndSwap(known, next) {
+			return
+		}
+	}
+}
+
 // begins is called before the committer begins a transaction.
 func (l *latest) begins(tx uint64) { l.writing.Store(tx) }
 

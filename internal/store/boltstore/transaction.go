@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
@@ -59,4 +60,13 @@ func (l *lastTransaction) rootSum(tx *bbolt.Tx) uint64 {
 		return last.rootSum
 	}
 	return 0
+}
+
+// errForeign says that the file's last transaction is not ours.
+func errForeign(found, ours uint64) error {
+	if found < ours {
+		return fmt.Errorf("the database went back from transaction %d to %d", ours, found)
+	}
+	return fmt.Errorf("the database has transaction %d, and this process wrote only %d: "+
+		"something else wrote into the open file", found, ours)
 }

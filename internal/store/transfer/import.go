@@ -117,8 +117,8 @@ func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress,
 
 // placed returns the faults that a target found, with the lines of the input.
 func placed(err error, lines []int) (faults []Fault) {
-	var rejected *Rejected
-	if !errors.As(err, &rejected) {
+	rejected, is := errors.AsType[*Rejected](err)
+	if !is {
 		return nil
 	}
 	for _, f := range rejected.Faults {

@@ -22,7 +22,8 @@ const (
 var ErrNoBucket = errors.New("bucket is gone")
 
 // ErrOtherRoot: the page that holds all buckets is not what the transaction wrote.
-var ErrOtherRoot = errors.New("its root page is not the one that was written: it is damaged, or another database was written over it")
+var ErrOtherRoot = errors.New("its root page is not the one that was written: it is damaged, or another database " +
+	"was written over it")
 
 // Snapshot is the database as one transaction sees it. It is stable as long as that transaction lives, which keeps
 // its pages from being used again.
@@ -292,7 +293,8 @@ func (s Snapshot) child(p Page, i int, end []byte) (Page, []byte, error) {
 		return Page{}, nil, err
 	}
 	if c.Count == 0 || !bytes.Equal(c.Key(0), p.Key(i)) || end != nil && bytes.Compare(c.Key(c.Count-1), end) >= 0 {
-		return Page{}, nil, &Damage{p.ID, fmt.Sprintf("page %d does not have the keys from %.80q on that it says", c.ID, p.Key(i))}
+		what := fmt.Sprintf("page %d does not have the keys from %.80q on that it says", c.ID, p.Key(i))
+		return Page{}, nil, &Damage{p.ID, what}
 	}
 	c.depth = p.depth + 1
 	return c, end, nil

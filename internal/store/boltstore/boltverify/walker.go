@@ -208,7 +208,8 @@ func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
 // overflow claims the pages that follow a leaf page as part of it, if there can be any.
 func (w *walker) overflow(leaf uint64) {
 	next := leaf + 1
-	if block := w.uses[next/usesBlock]; next == uint64(w.meta.HighWater) || block != nil && block[next%usesBlock] == inTree {
+	block := w.uses[next/usesBlock]
+	if next == uint64(w.meta.HighWater) || block != nil && block[next%usesBlock] == inTree {
 		return
 	}
 	b := make([]byte, boltfile.HeaderSize)
@@ -226,8 +227,7 @@ func (w *walker) overflow(leaf uint64) {
 
 // damage notes the error of reading a page.
 func (w *walker) damage(id uint64, err error) {
-	var damage *boltfile.Damage
-	if errors.As(err, &damage) {
+	if damage, is := errors.AsType[*boltfile.Damage](err); is {
 		w.breach(at(id), "%s", damage.What)
 		return
 	}
