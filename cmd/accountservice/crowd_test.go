@@ -262,16 +262,6 @@ func BenchmarkOverload(b *testing.B) {
 	}
 }
 
-// A body is read before its request takes a place.
-func TestHeadersWithoutABodyKeepNobodyOut(t *testing.T) {
-	t.Parallel()
-	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_CONCURRENT=8")
-	crowd(t, p, 32, crowds["unended bodies"])
-	for range 20 {
-		p.Put(t, "honest", "Served")
-	}
-}
-
 // Clients that read or send nothing are cut when the service stops: they do not delay it, and it is no failure.
 func TestSlowClientsDoNotDelayTheStop(t *testing.T) {
 	for _, slow := range []string{"unended bodies", "unread lists", "unread exports", "unread documents"} {

@@ -9,11 +9,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
 
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
@@ -107,19 +105,7 @@ func TestWhatGETGaveIsTakenByPUTAndPATCH(t *testing.T) {
 // A database of the tutorial, or from before narrower limits, has accounts that no
 // request may make any more. They are read, listed and changed all the same.
 func TestAccountBeyondTheLimitsIsServed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	db, err := bbolt.Open(path, 0o600, nil)
-	harness.Must(t, err)
-	harness.Must(t, db.Update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucket([]byte("AccountBucket"))
-		if err != nil {
-			return err
-		}
-		return b.Put([]byte("1"), []byte(`{"id":"1","name":"\u200b","email":"a\u00a0b@c_d","created_at":"2026-01-02T03:04:05.1234567Z","updated_at":"2026-01-02T03:04:05Z"}`))
-	}))
-	harness.Must(t, db.Close())
-	s := service{Server: httptest.NewServer(bare(openBolt(t, path, 0)))}
-	defer s.Close()
+	s := serveTutorial(t, map[string]string{"1": `{"id":"1","name":"\u200b","email":"a\u00a0b@c_d","created_at":"2026-01-02T03:04:05.1234567Z","updated_at":"2026-01-02T03:04:05Z"}`})
 	before := s.do(t, "GET", "/accounts/1", "")
 	if !strings.Contains(before.body, `"created_at":"2026-01-02T03:04:05.123456Z","updated_at":"2026-01-02T03:04:05.000000Z"`) {
 		t.Errorf("%s", before.body)

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -149,22 +150,33 @@ func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {
 	s.do(t, "GET", "/accounts?limit=1", "").is(t, 200, &struct{}{})
 }
 
-// Files that others wrote can have ids that no request may name.
-func TestCursorOfAForeignIDPagesOn(t *testing.T) {
-	ids := []string{"a b", "a/b", "c", "d%zz", "é", "\xff"}
+// serveTutorial serves a database as the tutorial's program writes it.
+func serveTutorial(t *testing.T, records map[string]string) service {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	db, err := bbolt.Open(path, 0o600, nil)
 	harness.Must(t, err)
 	harness.Must(t, db.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucket([]byte("AccountBucket"))
-		for i := 0; i < len(ids) && err == nil; i++ {
-			err = b.Put([]byte(ids[i]), fmt.Appendf(nil, `{"id":"any","name":"Person_%d"}`, i))
+		for id, record := range records {
+			err = errors.Join(err, b.Put([]byte(id), []byte(record)))
 		}
 		return err
 	}))
 	harness.Must(t, db.Close())
 	s := service{Server: httptest.NewServer(bare(openBolt(t, path, 0)))}
-	defer s.Close()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Files that others wrote can have ids that no request may name.
+func TestCursorOfAForeignIDPagesOn(t *testing.T) {
+	ids := []string{"a b", "a/b", "c", "d%zz", "é", "\xff"}
+	records := make(map[string]string)
+	for i, id := range ids {
+		records[id] = fmt.Sprintf(`{"id":"any","name":"Person_%d"}`, i)
+	}
+	s := serveTutorial(t, records)
 	next := ""
 	for i := range ids { // one by one: each cursor holds one of the ids
 		var page accountPage

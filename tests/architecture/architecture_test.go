@@ -60,17 +60,22 @@ var arrows = map[string][]string{
 	"internal/handlers":                   {"internal/store", "internal/store/transfer", "internal/checks"},
 }
 
-// imports lists our packages and what each imports outside of its tests.
-func imports(t *testing.T) map[string][]string {
+func goList(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,GoFiles", "./...")
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
+	return string(out)
+}
+
+// imports lists our packages and what each imports outside of its tests.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
 	list := make(map[string][]string)
-	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+	for decoder := json.NewDecoder(strings.NewReader(goList(t, "-json=ImportPath,Imports,GoFiles", "./..."))); ; {
 		var p struct {
 			ImportPath       string
 			Imports, GoFiles []string
@@ -137,13 +142,7 @@ func TestEachLibraryHasOneOwner(t *testing.T) {
 }
 
 func TestTestHelpersAreInNoBinary(t *testing.T) {
-	cmd := exec.Command("go", "list", "-deps", "./cmd/accountservice", "./healthchecker")
-	cmd.Dir = "../.."
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	for path := range strings.FieldsSeq(string(out)) {
+	for path := range strings.FieldsSeq(goList(t, "-deps", "./cmd/accountservice", "./healthchecker")) {
 		if path == "testing" || strings.HasSuffix(path, "/storetest") {
 			t.Errorf("a binary links %s", path)
 		}

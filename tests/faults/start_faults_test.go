@@ -110,11 +110,7 @@ var refusedStarts = []startFault{
 		name:     "an older copy of itself, put there while it was stopped (a backup)",
 		serves:   true,
 		restored: true,
-		do: func(t *testing.T, path string) {
-			older, err := os.ReadFile(olderCopy())
-			harness.Must(t, err)
-			harness.Must(t, os.WriteFile(path, older, 0o600))
-		},
+		do:       putOlder,
 	}, {
 		name:     "an older copy of itself, with the later one beside it as accounts.db.rescued-TIME",
 		serves:   true,
@@ -122,9 +118,7 @@ var refusedStarts = []startFault{
 		failing:  "records",
 		do: func(t *testing.T, path string) {
 			harness.Must(t, os.Rename(path, path+".rescued-20261122T175605.000Z"))
-			older, err := os.ReadFile(olderCopy())
-			harness.Must(t, err)
-			harness.Must(t, os.WriteFile(path, older, 0o600))
+			putOlder(t, path)
 		},
 	}, {
 		name:   "missing without a witness: a first start or a forgotten volume, which store.bolt.create=never tells apart",
@@ -145,4 +139,10 @@ func remove(t *testing.T, path string) { t.Helper(); harness.Must(t, os.Remove(p
 // content replaces all that the file holds.
 func content(b []byte) func(*testing.T, string) {
 	return func(t *testing.T, path string) { t.Helper(); harness.Must(t, os.WriteFile(path, b, 0o600)) }
+}
+
+func putOlder(t *testing.T, path string) {
+	older, err := os.ReadFile(olderCopy())
+	harness.Must(t, err)
+	harness.Must(t, os.WriteFile(path, older, 0o600))
 }

@@ -115,10 +115,7 @@ func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
 	if w := putOnce(t, s, "1", "young"); w.Replay == nil {
 		t.Error("an answer is gone before its time")
 	}
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("verify: %v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
 
 func TestClockSetBackKeepsAnswersAndHoldsUpNoPurge(t *testing.T) {
@@ -280,10 +277,7 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 			t.Errorf("Lookup(%d): %d bytes, %v", i, len(got), err)
 		}
 	}
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("verify: %.300v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
 
 // flip changes a bit of a record.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/internal/store/storetest"
 )
 
 // child is this test binary as another process, doing as childProcesses say.
@@ -36,4 +37,18 @@ func verified(t *testing.T, path string) (boltverify.Report, error) {
 		t.Errorf("the file was changed")
 	}
 	return report, err
+}
+
+// wantIntact wants a database without damage.
+func wantIntact(t *testing.T, path string) {
+	t.Helper()
+	if report, err := verified(t, path); err != nil || !report.Intact {
+		t.Errorf("the file is damaged: %.300v, %v", report.Findings, err)
+	}
+}
+
+func closesIntact(t *testing.T, s *Store, path string) {
+	t.Helper()
+	storetest.Close(t, s)
+	wantIntact(t, path)
 }

@@ -159,16 +159,7 @@ func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 }
 
 func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
-	s, path := seeded(t, 10)
-	storetest.Close(t, s)
-	backup, err := os.ReadFile(path)
-	must(t, err)
-	s = openAt(t, path)
-	for range 3 {
-		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{})))
-	}
-	storetest.Close(t, s)
-	must(t, os.WriteFile(path, backup, 0o600))
+	path, _ := setBack(t)
 	for _, said := range []bool{true, false} {
 		s, log, err := tryOpen(t, path, Options{})
 		must(t, err)

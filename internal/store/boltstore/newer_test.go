@@ -27,10 +27,10 @@ func wantUndecided(t *testing.T, s *Store, newer string) {
 	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "served on"}, store.Preconditions{})))
 }
 
-// restored is an open database that was set back to an earlier state, with its later state beside it.
-func restored(t *testing.T) (s *Store, path, later string) {
+// setBack makes a closed database that was set back to an earlier state, with its later state beside it.
+func setBack(t *testing.T) (path, later string) {
 	t.Helper()
-	s, path = seeded(t, 10)
+	s, path := seeded(t, 10)
 	storetest.Close(t, s)
 	backup, err := os.ReadFile(path)
 	must(t, err)
@@ -42,6 +42,12 @@ func restored(t *testing.T) (s *Store, path, later string) {
 	later = path + ".rescued-20261122T175605.000Z"
 	must(t, os.Rename(path, later))
 	writeFile(t, path, backup)
+	return path, later
+}
+
+func restored(t *testing.T) (s *Store, path, later string) {
+	t.Helper()
+	path, later = setBack(t)
 	return openAt(t, path), path, later
 }
 
@@ -62,10 +68,7 @@ func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
 	storetest.Close(t, s)
 	s = openAt(t, path)
 	wantUndecided(t, s, "")
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
 
 // What a start can make anew stops none.
@@ -75,10 +78,7 @@ func TestDamagedListOfNewerCopiesIsMadeAnew(t *testing.T) {
 	storetest.Close(t, s)
 	s = openAt(t, path)
 	wantUndecided(t, s, later)
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
 
 func TestNewerCopyThatIsPutAtThePathIsServed(t *testing.T) {

@@ -25,9 +25,6 @@ type injector struct{ thread int }
 // injectorHere makes system calls of the test itself fail.
 func injectorHere(t *testing.T) injector {
 	t.Helper()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("needs strace")
-	}
 	runtime.LockOSThread() // until the test ends
 	return injector{syscall.Gettid()}
 }
@@ -35,9 +32,6 @@ func injectorHere(t *testing.T) injector {
 // injectorOf keeps the committer on one thread, so that strace can count its calls.
 func injectorOf(t *testing.T, s *Store) injector {
 	t.Helper()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("needs strace")
-	}
 	var thread int
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
 		runtime.LockOSThread() // until the committer ends
@@ -50,6 +44,9 @@ func injectorOf(t *testing.T, s *Store) injector {
 // fail makes calls fail as strace's expressions say, until end is called. end returns how many did.
 func (i injector) fail(t *testing.T, injections ...string) (end func() int) {
 	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("needs strace")
+	}
 	trace := filepath.Join(t.TempDir(), "trace")
 	cmd := exec.Command("strace", "-p", fmt.Sprint(i.thread), "-o", trace, "-e", "trace=desc")
 	for _, injection := range injections {
@@ -165,9 +162,7 @@ func (c *refusedCommits) judge(t *testing.T, path string) {
 		t.Error("no write was refused")
 	}
 	storetest.Close(t, c.s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
-	}
+	wantIntact(t, path)
 	s := openAt(t, path)
 	for id := range c.acked {
 		must(t, errOf(s.Get(t.Context(), id)))
@@ -198,10 +193,7 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 		must(t, put(store.ID(fmt.Sprint(10100+id)), "after"))
 	}
 	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
 
 // A read that lasts, as on a page that hangs, keeps its pages, and stops no other read.
@@ -246,10 +238,7 @@ func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 			must(t, err)
 			wantName(t, s, "1", "before")
 			wantUndecided(t, s, later)
-			storetest.Close(t, s)
-			if report, err := verified(t, path); err != nil || !report.Intact {
-				t.Errorf("the file is damaged: %v, %v", report.Findings, err)
-			}
+			closesIntact(t, s, path)
 		})
 	}
 }
@@ -279,10 +268,7 @@ func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace) // one success in between proves little
 	aged(s)
 	await(t, "a try that succeeds", func() bool { return s.CheckWritable(t.Context()) == nil })
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("the file is damaged: %v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
 
 // A second service, or an export, waits for the lock.

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"accountservice/internal/store"
-	"accountservice/internal/store/storetest"
 )
 
 // endingAt is n accounts to seed, and calls end before it gives the one of this number.
@@ -63,8 +62,5 @@ func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
 			t.Errorf("%d accounts, want %d", len(accounts), n)
 		}
 	}
-	storetest.Close(t, s)
-	if report, err := verified(t, path); err != nil || !report.Intact {
-		t.Errorf("%v, %v", report.Findings, err)
-	}
+	closesIntact(t, s, path)
 }
