@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/tests/harness"

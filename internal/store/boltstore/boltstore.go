@@ -97,7 +97,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 
 // watch makes what finds out how the disk answers. A check waits this long for its answers.
 func (s *Store) watch(wait time.Duration) {
-	s.reads = &pageReads{latency: s.latency, under: make(map[place]*pageRead)}
+	s.reads = &pageReads{latency: s.latency, underWay: make(map[place]*pageRead)}
 	s.check = flight{progress: progress{latency: s.latency}, wait: wait}
 	s.walk = flight{progress: progress{latency: s.latency}, wait: wait}
 	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads, s.recent)

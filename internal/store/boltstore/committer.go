@@ -36,7 +36,7 @@ type committer struct {
 
 	lastCommit atomic.Pointer[time.Time] // or the opening
 	nextPurge  time.Time                 // of old answers
-	open       uint64                    // the last transaction, if its outcome is open; else 0
+	inDoubt    uint64                    // the last transaction, if its outcome is open; else 0
 }
 
 func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *pageReads, read *recent) *committer {
@@ -203,7 +203,7 @@ func (c *committer) commitFailed(err error, txid uint64) error {
 	case !written:
 		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 	}
-	c.open = txid
+	c.inDoubt = txid
 	switch open := c.settle(); {
 	case open != nil:
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
@@ -220,10 +220,10 @@ func (c *committer) settle() error {
 	}
 	err := c.h.settle()
 	switch {
-	case err == nil && c.open > 0:
+	case err == nil && c.inDoubt > 0:
 		c.rescue.log.Warn("a commit found no room for its last page, and what became of it is known now",
-			"path", c.h.path, "committed", c.h.committed.Load() >= c.open)
-		c.open = 0
+			"path", c.h.path, "committed", c.h.committed.Load() >= c.inDoubt)
+		c.inDoubt = 0
 		return nil
 	case err == nil:
 		return nil

@@ -17,8 +17,8 @@ import (
 // two open transactions can reach does not change.
 type pageReads struct {
 	*latency
-	mu    sync.Mutex
-	under map[place]*pageRead
+	mu       sync.Mutex
+	underWay map[place]*pageRead
 }
 
 // place is what is read of the file.
@@ -39,10 +39,10 @@ type pageRead struct {
 func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int64) (int, error) {
 	at := place{off, len(p)}
 	r.mu.Lock()
-	now := r.under[at]
+	now := r.underWay[at]
 	if now == nil {
 		now = &pageRead{since: r.clock.Now()}
-		r.under[at] = now
+		r.underWay[at] = now
 		r.mu.Unlock()
 		n, err := f.ReadAt(p, off)
 		r.finish(at, now, p[:n], err)
@@ -62,7 +62,7 @@ func (r *pageReads) finish(at place, now *pageRead, read []byte, err error) {
 	r.note(r.clock.Now() - now.since)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.under, at)
+	delete(r.underWay, at)
 	if now.done != nil {
 		now.bytes, now.err = bytes.Clone(read), err
 		close(now.done)
@@ -92,7 +92,7 @@ func (r *pageReads) await(ctx context.Context, now *pageRead, off int64) error {
 func (r *pageReads) held() (held int, longest time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, now := range r.under {
+	for _, now := range r.underWay {
 		waiting := r.clock.Now() - now.since
 		longest = max(longest, waiting)
 		if waiting > r.hungAfter/2 {

@@ -151,7 +151,7 @@ func (f *hangingFile) ReadAt(p []byte, off int64) (int, error) {
 func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := &hangingFile{at: 2, release: make(chan struct{}), reads: make(map[int64]int)}
-		r := &pageReads{latency: ticking(t, 3*time.Second, 10*time.Second), under: make(map[place]*pageRead)}
+		r := &pageReads{latency: ticking(t, 3*time.Second, 10*time.Second), underWay: make(map[place]*pageRead)}
 		read := func(off int64, patience time.Duration) ([]byte, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()

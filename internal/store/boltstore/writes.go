@@ -15,7 +15,7 @@ import (
 type commitWrites struct {
 	// began is called before the first write of a commit, and answered after each write and flush.
 	began, answered func()
-	under           bool // a commit, after its first write
+	inCommit        bool // after its first write
 }
 
 // commit is tx.Commit with what bbolt leaves out: each write calls answered, and the last flush is tried again when a
@@ -23,7 +23,7 @@ type commitWrites struct {
 func (w *commitWrites) commit(tx *bbolt.Tx, f *os.File) error {
 	db := tx.DB()
 	noSync := db.NoSync
-	defer func() { db.NoSync, w.under = noSync, false }()
+	defer func() { db.NoSync, w.inCommit = noSync, false }()
 	err := tx.Commit()
 	if err == nil && !noSync {
 		err = boltfile.Sync(f)
@@ -44,11 +44,11 @@ func (w *commitWrites) hook(db *bbolt.DB) error {
 	writeAt := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
 	plain = *writeAt
 	*writeAt = func(b []byte, off int64) (int, error) {
-		if w.under {
+		if w.inCommit {
 			w.answered() // or flushed
 		} else {
 			w.began()
-			w.under = true
+			w.inCommit = true
 		}
 		n, err := plain(b, off)
 		w.answered()

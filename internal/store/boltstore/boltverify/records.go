@@ -19,18 +19,14 @@ func (w *walker) topLevel(p boltfile.Page, i int) {
 	visits := map[string]visit{
 		string(boltfile.AccountBucket): w.account,
 		string(boltfile.MetaBucket):    w.own,
-		string(boltfile.AnswerBucket):  w.answer,
-		string(boltfile.AgeBucket):     w.age,
+		string(boltfile.AnswerBucket):  w.counted(&w.answers, "answer", checkAnswer),
+		string(boltfile.AgeBucket):     w.counted(&w.ages, "age of an answer", boltfile.CheckAge),
 	}
 	each, ours := visits[string(name)]
-	switch {
-	case ours:
+	if ours {
 		w.names[string(name)] = true
-	default:
-		each = w.foreign
-		if len(w.others) < maxOthers {
-			w.others = append(w.others, fmt.Sprintf("%.80s", name))
-		}
+	} else if each = w.foreign; len(w.others) < maxOthers {
+		w.others = append(w.others, fmt.Sprintf("%.80s", name))
 	}
 	if w.skim && ours && !bytes.Equal(name, boltfile.MetaBucket) {
 		w.leafDepth = 0
@@ -120,26 +116,22 @@ func (w *walker) own(p boltfile.Page, i int) {
 	}
 }
 
-// answer is the visit of an idempotency record.
-func (w *walker) answer(p boltfile.Page, i int) {
-	if !w.isRecord(p, i) {
-		return
-	}
-	w.answers++
-	if _, err := boltfile.DecodeAnswer(p.Key(i), p.Value(i)); err != nil {
-		w.find(at(p.ID), "answer %.80x: %v", p.Key(i), err)
+// counted is the visit of records that check decodes.
+func (w *walker) counted(n *int, what string, check func(key, record []byte) error) visit {
+	return func(p boltfile.Page, i int) {
+		if !w.isRecord(p, i) {
+			return
+		}
+		*n++
+		if err := check(p.Key(i), p.Value(i)); err != nil {
+			w.find(at(p.ID), "%s %.80x: %v", what, p.Key(i), err)
+		}
 	}
 }
 
-// age is the visit of the age of an idempotency record.
-func (w *walker) age(p boltfile.Page, i int) {
-	if !w.isRecord(p, i) {
-		return
-	}
-	w.ages++
-	if err := boltfile.CheckAge(p.Key(i), p.Value(i)); err != nil {
-		w.find(at(p.ID), "%v", err)
-	}
+func checkAnswer(key, record []byte) error {
+	_, err := boltfile.DecodeAnswer(key, record)
+	return err
 }
 
 // foreign is the visit of what is not this service's: its pages have a use.
