@@ -58,26 +58,26 @@ type Conn struct {
 
 func (c *Conn) is() phase { return phase(c.phase.Load()) }
 
-// debt says who waits for whom.
-type debt int
+// turn says whose turn it is to act.
+type turn int
 
 const (
-	ofClient  debt = iota // the service waits for the client
-	unclear               // a byte moved just now: the client may be about to send its request
-	ofService             // the client waits for the service
+	clients  turn = iota // the service waits for the client
+	unclear              // a byte moved just now: the client may be about to send its request
+	services             // the client waits for the service
 )
 
-func (c *Conn) debt() debt {
+func (c *Conn) turn() turn {
 	is := c.is()
 	switch {
 	case is == writing:
-		return ofClient
+		return clients
 	case is == serving || c.pending():
-		return ofService
+		return services
 	case c.pool.now()-c.since.Load() < int64(grace):
 		return unclear
 	}
-	return ofClient
+	return clients
 }
 
 func (c *Conn) touch(n int) {

@@ -11,8 +11,8 @@ const (
 	spare = 1.0 / 32
 	// reserve is the part of a limit by which it may be passed before a connection is closed that waits for the service.
 	reserve = 1.0 / 8
-	// silent is how many times more a connection costs on which the client never sent a byte: a flood of those is to
-	// close those of clients last.
+	// silent multiplies the cost of a connection on which the client never sent a byte, so that a flood of those closes
+	// its own connections first.
 	silent = 50
 	// quietTime is how long nothing is looked for after nothing was found.
 	quietTime = 5 * time.Millisecond
@@ -70,10 +70,10 @@ func (p *Pool) victims(force bool) (victims []*Conn) {
 		count, held = count-1, held-c.held
 		return false
 	}
-	var others [ofService + 1][]candidate
+	var others [services + 1][]candidate
 	for _, c := range p.ranked() {
-		if debt := c.debt(); debt != ofClient {
-			others[debt] = append(others[debt], c)
+		if turn := c.turn(); turn != clients {
+			others[turn] = append(others[turn], c)
 		} else if choose(c) {
 			return victims
 		}

@@ -8,9 +8,9 @@ import (
 )
 
 // gate bounds how many do something at once. Others wait up to wait for a place and get full then. The longest waiting
-// is first; but while one has waited for nearly all of wait, there are more than can be served, and the newest is
-// first: then most are served soon and the others refused, where all would be served late. The number of those that
-// wait is that of connections at most. The nil gate has no bound.
+// is first. Once that one has waited for 9/10 of wait, more come than can be served, and the newest is first: most are
+// served soon and the others refused, instead of all served late. No more wait than there are connections. The nil gate
+// has no bound.
 type gate struct {
 	wait time.Duration
 	full error

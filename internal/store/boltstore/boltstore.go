@@ -2,8 +2,9 @@
 // configuration.
 //
 // bbolt maps the file. A cut or failing file is then a memory fault, which can leave bbolt's locks held for ever.
-// Therefore reads use pread on goroutines of their own (view), only the committer writes, both turn a fault into an
-// error, and the first one latches the store. If the file loses its path, rescue saves a copy before the store latches.
+// Therefore reads use pread, on goroutines of their own (view) or from the page cache alone (Peek), and only the
+// committer writes. Both turn a fault into an error, and the first one latches the store. If the file loses its path,
+// rescue saves a copy before the store latches.
 package boltstore
 
 import (

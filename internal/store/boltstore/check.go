@@ -134,7 +134,7 @@ func (s *Store) CheckWritable(context.Context) error {
 // CheckWrite asks whether a write would succeed. While clients write, their own commits answer that, and it does
 // nothing; after 30 s without any it commits a record that never changes, by the same way as theirs. A full disk is
 // no failure of it, because every process would find it full, and neither is a lost file, which is for Check to tell.
-// It is for after a Check that passed, which has read the pages that the commit touches.
+// Call it only after a Check that passed: that one has read the pages that the commit touches.
 func (s *Store) CheckWrite(ctx context.Context) error {
 	if time.Since(*s.committer.lastCommit.Load()) < canaryAfter || s.rescue.unsaved() != nil {
 		return nil

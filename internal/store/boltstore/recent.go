@@ -15,7 +15,7 @@ const (
 	// recentFor is how long an account is answered from memory until its record is read again: damage of a record must
 	// not be hidden from clients for longer than from the checks.
 	recentFor = 2 * time.Second
-	// maxChanged is how many changes of one transaction are kept in mind. Only a seeding has more.
+	// maxChanged is how many changes of one transaction are remembered. Only a seeding has more.
 	maxChanged = 2 * store.MaxMany
 	// recentCost is what an account of no content takes, in bytes.
 	recentCost = 512
@@ -76,8 +76,8 @@ func (r *recent) add(acc *store.Encoded, tx uint64) {
 	}
 }
 
-// changing is called by the committer before a transaction that changes these accounts becomes visible. After it no
-// read returns what they were, but one that sees the transaction before it.
+// changing is called by the committer before a transaction that changes these accounts becomes visible.
+// From then on only a read that sees the transaction before it returns what they were.
 func (r *recent) changing(tx uint64, ids []store.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// maxFree is how many pages a list may have that MendFreelist writes: 32 GiB of pages of 4 KiB.
+// maxFree is how many pages a list may have that rewriteFreelist writes: 32 GiB of pages of 4 KiB.
 const maxFree = 8 << 20
 
 // CheckFreelist compares the list of free pages of an open database, whose newest meta page is m, with the pages that
@@ -44,8 +44,8 @@ func CheckFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool)
 }
 
 // onlyList reports whether the list of free pages is damaged, and for sure nothing else. A page that is in use and on
-// the list does not prove it: a branch page may lead to the wrong one. It does if one bit of a page number makes the
-// difference to the only lost page, and the two pages do not hold the same keys.
+// the list does not prove it: a branch page may lead to the wrong page. It proves it only if the numbers of that page
+// and of the only lost page differ in one bit, and the two pages do not hold the same keys.
 func (w *walker) onlyList() bool {
 	l := &w.list
 	switch {

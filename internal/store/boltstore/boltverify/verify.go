@@ -1,5 +1,6 @@
 // Package boltverify reads all of a database file and says what is damaged: both meta pages, every page of every tree,
-// the list of free pages and each record. It reads by pread, in this process, and changes nothing.
+// the list of free pages and each record. It reads by pread, in this process. Only CheckFreelist writes, if it is asked
+// to.
 //
 // No file can harm the process. Every number in the file is compared with a bound before it is used, no page is read
 // twice, and the memory used is proportional to the real pages of the file, not to its size.
