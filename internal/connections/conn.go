@@ -35,7 +35,7 @@ const (
 	// grows to megabytes: a slow client needs longer for these than it may stand still.
 	sendBuffer = 64 << 10
 	// grace is how long a client may take for its first request, or its next, before the service waits for it.
-	grace = 20 * time.Millisecond
+	grace = 100 * time.Millisecond
 	// chunk is how much is written at once: what a slow client takes must show soon.
 	chunk = 16 << 10
 )

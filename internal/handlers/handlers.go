@@ -34,6 +34,8 @@ const DefaultMaxConcurrent = 128
 const (
 	// placeWait is how long a request waits for a place.
 	placeWait = time.Second
+	// listWait is how long a list waits for its place: the list before it may have little CPU.
+	listWait = 3 * time.Second
 	// maxStreams bounds imports, and exports: each holds a batch in memory.
 	maxStreams = 2
 )
@@ -49,7 +51,7 @@ func New(o Options) http.Handler {
 		maxBody:  o.MaxBody,
 		requests: newGate(cmp.Or(o.MaxConcurrent, DefaultMaxConcurrent), placeWait, errBusy),
 		// lists read up to 10,000 accounts each, and leave one CPU to the others
-		lists:   newGate(max(1, runtime.GOMAXPROCS(0)/2), placeWait, errBusy),
+		lists:   newGate(max(1, runtime.GOMAXPROCS(0)/2), listWait, errBusy),
 		imports: newGate(maxStreams, placeWait, errStreams),
 		exports: newGate(maxStreams, placeWait, errStreams),
 	}

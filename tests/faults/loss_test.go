@@ -103,6 +103,7 @@ func (l *load) list(url string) (there map[string]account, whole bool) {
 		}
 		code, body, err := l.send("GET", url+"/accounts"+query, "")
 		if err != nil || code != http.StatusOK || json.Unmarshal(body, &page) != nil {
+			l.wrong("GET /accounts%s = %d %.300s, %v", query, code, body, err)
 			return there, false
 		}
 		for _, acc := range page.Items {

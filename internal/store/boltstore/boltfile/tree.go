@@ -104,7 +104,9 @@ func (s Snapshot) Page(id uint64) (Page, error) {
 		if more > MaxOverflow {
 			return Page{}, &Damage{id, fmt.Sprintf("its header says that %d pages follow as part of it", h.Overflow)}
 		}
-		b = append(b[:len(b):len(b)], make([]byte, more)...)
+		first := b
+		b = make([]byte, s.PageSize+more)
+		copy(b, first)
 		if _, err := s.File.ReadAt(b[s.PageSize:], (int64(id)+1)*s.PageSize); err != nil {
 			return Page{}, fmt.Errorf("page %d: %w", id, err)
 		}
