@@ -86,7 +86,11 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 	huma.Register(e.api, described, func(ctx context.Context, in *I) (out *O, err error) {
 		if !op.stream {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, requestTimeout) // only now: a slow client is not a slow store
+			due := receivedOf(ctx).due
+			if due.IsZero() { // an operation that waits for no place
+				due = time.Now().Add(requestTimeout)
+			}
+			ctx, cancel = context.WithDeadline(ctx, due)
 			defer cancel()
 		}
 		if body, has := any(in).(withBody); has {
@@ -179,6 +183,7 @@ type received struct {
 	gin  *gin.Context
 	body []byte // nil of a stream
 	key  string // for idempotency, or ""
+	due  time.Time
 }
 
 type receivedKey struct{}
@@ -203,6 +208,7 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			}
 		}
 		if err == nil {
+			in.due = time.Now().Add(requestTimeout) // only now: a slow client is not a slow store
 			err = gate.enter(ctx.Context())
 		}
 		if err != nil {
