@@ -14,13 +14,19 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 )
 
+// main keeps the first thread of the process for itself, and waits on it. Linux gives a signal to that thread first, and
+// a SIGTERM would wait there for a disk that does not answer.
 func main() {
+	runtime.LockOSThread()
 	forgetPostgresVariables()
-	os.Exit(run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	code := make(chan int)
+	go func() { code <- run(untilToldToStop(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr) }()
+	os.Exit(<-code)
 }
 
 // forgetPostgresVariables removes PGHOST, PGSERVICE and the like, which pgconn would read for every dependency:
