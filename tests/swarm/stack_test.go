@@ -97,9 +97,15 @@ func (s *stack) service() string { return s.name + "_accountservice" }
 func (s *stack) remove(d docker) error {
 	mine := "label=com.docker.stack.namespace=" + s.name
 	_, err := d.try("stack", "rm", s.name)
+	if err != nil && strings.Contains(err.Error(), "is in use by task") {
+		err = nil // the network goes when the task has gone
+	}
 	gone := waitFor(d.ctx, 2*time.Minute, "containers and network of "+s.name+" gone", func() (bool, string) {
 		containers, err1 := d.try("ps", "--all", "--quiet", "--filter", mine)
 		networks, err2 := d.try("network", "ls", "--quiet", "--filter", mine)
+		if err1 == nil && containers == "" && networks != "" {
+			d.try(append([]string{"network", "rm"}, strings.Fields(networks)...)...) // an error shows at the next look
+		}
 		return errors.Join(err1, err2) == nil && containers+networks == "", containers + " " + networks
 	})
 	volumes, listed := d.try("volume", "ls", "--quiet", "--filter", mine)
