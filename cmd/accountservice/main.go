@@ -19,8 +19,8 @@ import (
 	"syscall"
 )
 
-// main keeps the first thread of the process for itself, and waits on it. Linux gives a signal to that thread first, and
-// a SIGTERM would wait there for a disk that does not answer.
+// main keeps the first thread of the process for itself, and waits on it. Linux gives a signal to that thread first,
+// and a SIGTERM would wait there for a disk that does not answer.
 func main() {
 	runtime.LockOSThread()
 	forgetPostgresVariables()
