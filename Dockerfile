@@ -1,4 +1,8 @@
-# docker build --build-arg VERSION=1.2.3 -t accountservice .
+# docker build -t accountservice:1.2.3 .
+#
+# The programs know their version from VERSION, or without it from git's files
+# (version.sh). A Dockerfile cannot compute labels: those are of VERSION,
+# REVISION and CREATED alone, which make image gives.
 #
 # No RUN --mount, no --start-interval, no platform variables: the file builds
 # with BuildKit and with the classic builder of old engines alike.
@@ -17,13 +21,13 @@ COPY go.mod go.sum ./
 RUN go mod download
 
 COPY . .
-ARG VERSION=dev
+ARG VERSION=
 # Static and bit for bit the same from the same source, wherever and whenever it
 # is built: no C library, paths, build id or VCS state in the binaries. The tag
 # is that of the Makefile. Nobody reads the cache again, and storing it as a layer
 # takes its time.
 RUN CGO_ENABLED=0 go build -tags=nomsgpack -trimpath -buildvcs=false \
-        -ldflags "-s -w -buildid= -X main.version=${VERSION}" \
+        -ldflags "-s -w -buildid= -X main.stamped=${VERSION:-$(sh ./version.sh)}" \
         -o /out/ ./cmd/accountservice ./healthchecker \
  && mkdir /out/data \
  && go clean -cache
@@ -36,11 +40,16 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 # purpose: with it a forgotten mount gets an anonymous volume, which is destroyed
 # with its Swarm task, accounts and all.
 COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build /src/LICENSE /src/THIRD_PARTY /licenses/
 COPY --from=build /out/accountservice /out/healthchecker /
 
+# All addresses: a published port leads to those of the container, not to its loopback.
 # warn: a container without a volume there is told apart from a healthy one.
-ENV ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db \
-    ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn
+# EXPOSED_PORT is not a setting: the log warns if http.port differs from it. Keep it equal to EXPOSE.
+ENV ACCOUNTSERVICE_HTTP_HOST=0.0.0.0 \
+    ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db \
+    ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn \
+    ACCOUNTSERVICE_EXPOSED_PORT=6767
 WORKDIR /data
 # By number, so that runAsNonRoot rules can check it; no passwd file is needed.
 USER 65532:65532
@@ -54,7 +63,7 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
 ENTRYPOINT ["/accountservice"]
 
 # Last, because they change with every build.
-ARG VERSION=dev REVISION= CREATED=
+ARG VERSION= REVISION= CREATED=
 LABEL org.opencontainers.image.title="accountservice" \
       org.opencontainers.image.description="Accounts over HTTP, with a health check that Docker Swarm can act on" \
       org.opencontainers.image.version="${VERSION}" \

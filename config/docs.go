@@ -9,7 +9,8 @@ import (
 	"accountservice/configs"
 )
 
-const docsNotes = "\n`NAME` is a dependency's name: lower-case letters, digits, `_` and `-` in the file. In a variable it\n" +
+const docsNotes = "\n" +
+	"`NAME` is a dependency's name: lower-case letters, digits, `_` and `-` in the file. In a variable it\n" +
 	"is in capitals, without `-`: `ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USER_API_URL` is the `url` of\n" +
 	"`user_api`. These names are reserved for checks of the service itself, of this version or a later one:\n%s.\n\n" +
 	"Every variable can end in `_FILE` and then names a file that holds the value, such as a Docker secret;\n" +

@@ -57,6 +57,9 @@ func (l *loader) controls(variables map[string]string) (file string) {
 	}
 	delete(variables, fileVariable)
 	delete(variables, unknownVariable)
+	delete(variables, exposedVariable)
+	delete(variables, TokenVariable)
+	delete(variables, TokenVariable+FileSuffix)
 	return file
 }
 
@@ -67,7 +70,7 @@ func (l *loader) readEnviron(variables map[string]string) layer {
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		text, from := variables[name], source{place: name}
 		r, dependency, known := l.schema.ofVariable(name)
-		if base, isFile := strings.CutSuffix(name, secretSuffix); !known && isFile {
+		if base, isFile := strings.CutSuffix(name, FileSuffix); !known && isFile {
 			r, dependency, known = l.schema.ofVariable(base)
 			from.secret = known
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ type Rule func(Config) map[string]error
 func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 	l := &loader{schema: newSchema(), bad: map[string]bool{}, declared: map[string]string{}, origins: map[string]source{}}
 	variables := l.ours(environ)
+	exposed := variables[exposedVariable]
 	control, namedBy := l.controls(variables), ""
 	if file == "" {
 		file, namedBy = control, fileVariable
@@ -45,12 +47,23 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 			}
 		}
 	}
+	l.warnOfPort(c.HTTP.Port, exposed)
 	c.HTTP.Host, _ = listenHost(c.HTTP.Host)
 	if len(l.faults) > 0 {
 		slices.Sort(l.faults)
 		return Loaded{Warnings: l.warnings}, l.faults
 	}
 	return Loaded{Config: c, Warnings: l.warnings, Hidden: hidden(fromFile, fromEnviron), origins: l.origins}, nil
+}
+
+// warnOfPort warns of a port that is not the one that the image exposes. Without an image exposed is "". No check can
+// find this, because checks and probe run inside the container.
+func (l *loader) warnOfPort(port int, exposed string) {
+	if exposed != "" && exposed != strconv.Itoa(port) && !l.isBad("http.port") {
+		l.warnings = append(l.warnings, fmt.Sprintf("http.port: %d %s is not the port %s that the image exposes: nobody can "+
+			"connect through a published port that leads to %[3]s; publish another port with that target instead, or change "+
+			"the target to %[1]d", port, l.origins["http.port"].from(), exposed))
+	}
 }
 
 // hidden returns the keys of the file that have no effect: who edits the file may not know what the image sets.

@@ -45,7 +45,7 @@ func (s schema) nearestKey(pattern string) string {
 // nearestVariable returns the variable that an unknown one was probably meant to
 // be, or "". It knows no variable of a dependency.
 func (s schema) nearestVariable(name string) string {
-	base, isFile := strings.CutSuffix(name, secretSuffix)
+	base, isFile := strings.CutSuffix(name, FileSuffix)
 	if base == fileVariable {
 		return base
 	}
@@ -57,7 +57,7 @@ func (s schema) nearestVariable(name string) string {
 	}
 	found := nearest(base, candidates, "_")
 	if found != "" && isFile {
-		found += secretSuffix
+		found += FileSuffix
 	}
 	return found
 }

@@ -16,7 +16,7 @@ func (l Loaded) Print(w io.Writer, format string) error {
 	printers := map[string]func(io.Writer) error{"yaml": l.printYAML, "json": l.printJSON, "env": l.printEnv}
 	printer, known := printers[format]
 	if !known {
-		return fmt.Errorf("config print: unknown format %q: want yaml, json or env", format)
+		return fmt.Errorf("unknown format %q: want yaml, json or env", format)
 	}
 	if err := printer(w); err != nil {
 		return fmt.Errorf("config print: %w", err)

@@ -47,7 +47,7 @@ func TestPrintSaysWhereEachValueCameFrom(t *testing.T) {
 	harness.Must(t, err)
 	for format, lines := range map[string][]string{
 		"yaml": {
-			"  host: \"\" # default", "  port: 7000 # secret file " + secret + ", named by ACCOUNTSERVICE_HTTP_PORT_FILE",
+			"  tokens_path: \"\" # default", "  port: 7000 # secret file " + secret + ", named by ACCOUNTSERVICE_HTTP_PORT_FILE",
 			"  max_body: 2MiB # " + file + ":1", "  level: warn # ACCOUNTSERVICE_LOG_LEVEL",
 			"    interval: 3s # as checks.interval: " + file + ":2", "      url: http://u:xxxxx@a/ # " + file + ":2",
 		},

@@ -12,8 +12,15 @@ const (
 	unknownVariable = EnvPrefix + "CONFIG_UNKNOWN"
 )
 
-// secretSuffix ends a variable that names a file with the value.
-const secretSuffix = "_FILE"
+// TokenVariable has the token of commands that talk to a service, and with FileSuffix the name of a file with it. It is
+// no setting: the service takes none.
+const TokenVariable = EnvPrefix + "TOKEN"
+
+// exposedVariable names the port that the image exposes. Only the Dockerfile sets it.
+const exposedVariable = EnvPrefix + "EXPOSED_PORT"
+
+// FileSuffix ends a variable that names a file with the value.
+const FileSuffix = "_FILE"
 
 // schema finds settings by key and by variable. In its keys, NAME stands for the name of any dependency.
 type schema struct {

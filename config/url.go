@@ -12,18 +12,18 @@ import (
 // masked stands where a secret was; net/url's Redacted writes the same.
 const masked = "xxxxx"
 
-// URL is the address of a dependency. It may hold a password: no verb of fmt and no encoder shows that, and only Reveal
-// returns it. Two URLs with the same text are ==.
+// URL is the address of a dependency or of the database. It may hold a password: no verb of fmt and no encoder shows
+// that, and only Reveal returns it. Two URLs with the same text are ==.
 type URL struct {
 	// A handle, not a string: where fmt does not call String, it prints a pointer.
 	text unique.Handle[string]
 }
 
-// ParseURL takes an absolute URL with a host; only dns:///name has none, for the
+// ParseURL takes an absolute URL with a host, or "" for none; only dns:///name has none, for the
 // system's own name servers (RFC 4501). Its errors quote nothing of text.
 func ParseURL(text string) (URL, error) {
 	if text == "" {
-		return URL{}, errors.New("must not be empty")
+		return URL{}, nil
 	}
 	if strings.ContainsAny(text, " \t") {
 		return URL{}, errors.New("holds a space: write %20")

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +32,49 @@ func (l *loader) validate(c Config) {
 		"http.drain_delay", "http.shutdown_timeout", "http.stop_grace_period")
 	v.fits("http", c.HTTP.ReadHeaderTimeout <= c.HTTP.ReadTimeout, "%s must be at most %s",
 		"http.read_header_timeout", "http.read_timeout")
+	v.rule((c.HTTP.TLS.CertPath == "") == (c.HTTP.TLS.KeyPath == ""), "is one of two: set both http.tls.cert_path and "+
+		"http.tls.key_path, or none", "http.tls.cert_path", "http.tls.key_path")
 	v.adminIsApart(c.Admin, c.HTTP)
+	tokens, path := c.Auth.Mode == "tokens", c.Auth.TokensPath != ""
+	v.rule(path || !tokens, "needs auth.tokens_path", "auth.mode")
+	v.rule(tokens || !path, "has no effect while auth.mode is none: set that to tokens, or remove this",
+		"auth.tokens_path")
 	v.fits("checks.bolt", c.Checks.Bolt.SlowAfter < c.Checks.Bolt.HungAfter, "%s must be below %s",
 		"checks.bolt.slow_after", "checks.bolt.hung_after")
+	v.rule(c.Store.Driver != "postgres" || c.Store.Postgres.URL != (URL{}),
+		"needs store.postgres.url, or "+variable("store.postgres.url")+"_FILE", "store.driver")
+	v.rule(c.Store.Driver != "postgres" || c.Backup.To == "", "is for store.driver bolt: PostgreSQL has its own backups, "+
+		"pg_dump and archived WAL (docs/postgres.md); remove this", "backup.to")
+	v.rule(c.Backup.To != "" || !c.Store.Bolt.Restores(), "needs backup.to, where the backups are", "store.bolt.create")
+	v.fits("backup", c.Backup.Schedule < c.Backup.MaxAge, "%s must be below %s", "backup.schedule", "backup.max_age")
+	v.warnUnused(c.Store.Driver, rows)
 	for _, r := range rows {
 		if section, scheduled := strings.CutSuffix(r.key, ".stale_after"); scheduled {
 			v.schedule(section)
+		}
+	}
+}
+
+// sections are those of one store alone.
+var sections = map[string][]string{
+	"bolt":     {"store.bolt.", "checks.bolt.", "checks.records.", "backup."},
+	"postgres": {"store.postgres.", "checks.postgres."},
+}
+
+// warnUnused warns of settings of another store that are not their defaults. Two of them are not the operator's: the
+// image sets them.
+func (v validator) warnUnused(driver string, rows []row) {
+	for _, r := range rows {
+		from := v.origins[r.key]
+		ofImage := from.place == variable(r.key) && (r.key == "store.bolt.path" || r.key == "store.bolt.volume")
+		if !from.set() || ofImage || format(r.value) == format(r.byDefault()) {
+			continue
+		}
+		begins := func(prefix string) bool { return strings.HasPrefix(r.key, prefix) }
+		for of, prefixes := range sections {
+			if of != driver && slices.ContainsFunc(prefixes, begins) {
+				v.warnings = append(v.warnings, fmt.Sprintf("%s (%s) has no effect: store.driver is %s", r.key, from, driver))
+			}
 		}
 	}
 }
@@ -67,19 +102,6 @@ func (v validator) rule(holds bool, says string, keys ...string) {
 	key := keys[max(0, slices.IndexFunc(keys, set))]
 	s := setting{row: row{value: v.values[key]}, text: format(v.values[key]), source: v.origins[key]}
 	v.fault(key, "%s %s", s.subject(), says)
-}
-
-// hostName needs a letter in the last label: 256.1.1.1 is no name.
-var hostName = regexp.MustCompile(`^(\w[\w-]*\.)*[\w-]*[A-Za-z_][\w-]*\.?$`)
-
-// listenHost returns host without the brackets of [::], and false if no listener can have it. It resolves no name.
-func listenHost(host string) (string, bool) {
-	inner := strings.Trim(host, "[]")
-	ip, err := netip.ParseAddr(inner)
-	if err == nil && (host == inner || ip.Is6() && host == "["+inner+"]") {
-		return inner, !ip.Is6() || !ip.IsLinkLocalUnicast() || ip.Zone() != "" // fe80::1%eth0
-	}
-	return host, host == "" || hostName.MatchString(host)
 }
 
 // adminIsApart asks for an address that the other listener leaves free.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -24,14 +23,20 @@ type report struct {
 	} `json:"checks"`
 }
 
-// judge returns nil for a healthy answer, else an error that says what is wrong. With a component, the answer must be
-// the report of that component; without, any 2xx is healthy.
-func judge(got answer, component string, hidden secrets) error {
-	status := fmt.Sprintf("%d %s", got.code, http.StatusText(got.code))
-	good := got.code >= 200 && got.code < 300
+// judge returns nil for a healthy answer, else an error that says what is wrong. A healthy answer has a wanted code,
+// the expected body and, with a component, is the report of that component.
+func (c *command) judge(got answer) error {
+	component, hidden := c.component, c.hidden
+	status := hidden.short(fmt.Sprint(got.code, " ", got.reason), 64)
+	good := c.wanted(got.code)
 
-	if got.code >= 300 && got.code < 400 {
+	if !good && got.code >= 300 && got.code < 400 {
 		return fmt.Errorf("%s answers %s: redirects are not followed", got.from, status)
+	}
+	if good && c.expected != nil {
+		if err := c.expected(got.body); err != nil {
+			return fmt.Errorf("%s answers %s: %w", got.from, status, err)
+		}
 	}
 	if good && component == "" {
 		return nil

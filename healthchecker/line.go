@@ -3,9 +3,13 @@ package main
 import (
 	"encoding/base64"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"accountservice/internal/httpcheck"
 )
 
 // maxLine is the longest output in bytes, with its newline. Docker keeps the first 4096 of a probe.
@@ -32,6 +36,21 @@ func passwords(args []string) secrets {
 			base64.StdEncoding.EncodeToString([]byte(plainUser+":"+plain))) // as the request holds it
 	}
 	return found
+}
+
+// valuesOf returns the secrets that an answer could repeat of the fields of -header-file: each value, its part after
+// Bearer or Basic, and the password in the latter.
+func valuesOf(fields []httpcheck.Field) secrets {
+	var found secrets
+	for _, field := range fields {
+		quoted := strconv.Quote(field.Value)
+		found = append(found, field.Value, quoted[1:len(quoted)-1])
+		_, credentials, _ := strings.Cut(field.Value, " ")
+		plain, _ := base64.StdEncoding.DecodeString(credentials)
+		_, password, _ := strings.Cut(string(plain), ":")
+		found = append(found, credentials, password)
+	}
+	return slices.DeleteFunc(found, func(text string) bool { return text == "" })
 }
 
 func unescape(text string) string {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"accountservice/internal/httpcheck"
 	"accountservice/tests/harness"
 )
 
@@ -59,7 +60,8 @@ func TestLongTextsLeaveRoomForAllNames(t *testing.T) {
 		"checks":    map[string]any{"check07": map[string]string{"status": "failing", "on_failure": "restart"}},
 	})
 	harness.Must(t, err)
-	got := secrets(nil).line(judge(answer{code: 503, body: body}, service, nil).Error())
+	c := command{component: service, wanted: httpcheck.Status("2xx")}
+	got := secrets(nil).line(c.judge(answer{code: 503, body: body}).Error())
 	if !strings.HasPrefix(got, "Unavailable: check07 (restart): long") || len(got) > maxLine {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}

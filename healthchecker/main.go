@@ -6,65 +6,97 @@
 //	healthchecker -url URL               any service: http, https or unix:///run/app.sock:/health
 //	healthchecker -url URL -component N  the same, and the answer must be health-go's JSON of component N
 //
+// More flags say what the answer must be, which CA to trust, and how long it may take: see -help.
+//
 // The exit code is 0 (healthy) or 1 (anything else), never 2, which Docker reserves. A healthy service costs no output;
-// otherwise stdout gets one line of at most 1 KiB, which `docker inspect` shows. Everything together has two seconds,
-// so the timeout of HEALTHCHECK must be longer.
+// otherwise stdout gets one line of at most 1 KiB, which `docker inspect` shows. Everything together may take -timeout,
+// two seconds by default, so the timeout of HEALTHCHECK must be longer.
 //
 // It is static and needs neither a shell nor accountservice, so other images can copy it:
 //
 //	COPY --from=accountservice /healthchecker /healthchecker
 //	HEALTHCHECK --timeout=3s CMD ["/healthchecker", "-url", "http://127.0.0.1:8080/health"]
 //
-// It knows net/http and the form of /health, and nothing of the checks behind it. It reads no configuration: what is
+// It knows HTTP/1.1 and the form of /health, and nothing of the checks behind it. It reads no configuration: what is
 // edited after the start of the service must not change the verdict on it.
 package main
 
 import (
-	"context"
+	"cmp"
+	"crypto/x509"
 	"errors"
 	"flag"
-	"io"
+	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"accountservice/internal/httpcheck"
 )
 
-// limit is the time for everything: names, connection, TLS and
+// limit is the default of -timeout, the time for everything: names, connection, TLS and
 // the whole answer. Docker kills a slower probe and logs no reason.
 const limit = 2 * time.Second
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // a closed stdout must not turn exit 1 into a signal
-	os.Exit(run(limit, os.Args[1:], os.Environ(), os.Stdout))
+	var c command
+	err := recovered(func() (err error) { c, err = parse(limit, os.Args[1:], os.Environ()); return err })
+	disarm := guard(cmp.Or(c.limit, limit), os.Stdout)
+	text := c.run(err)
+	disarm()
+	if text == "" {
+		return
+	}
+	write(os.Stdout, text)
+	os.Exit(1)
 }
 
-// run asks once and returns the exit code: 0 or 1.
-func run(limit time.Duration, args, environ []string, stdout io.Writer) int {
-	hidden := passwords(args)
-	err := within(limit, func(ctx context.Context) error {
-		return probe(ctx, args, environ, hidden)
-	})
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, flag.ErrHelp):
-		write(stdout, usage) // exit 1 all the same: no service was found healthy
-	default:
-		write(stdout, hidden.line(err.Error()))
+// run asks once, unless err, the error of parse, is not nil. It returns "" if the service is healthy, else the probe's
+// output.
+func (c *command) run(err error) string {
+	if err == nil {
+		err = recovered(c.probe)
 	}
-	return 1
+	switch l, isLate := errors.AsType[late](err); {
+	case err == nil:
+		return ""
+	case errors.Is(err, flag.ErrHelp):
+		return usage // exit 1 all the same: no service was found healthy
+	case isLate:
+		err = fmt.Errorf("%s within %v", l.what, c.limit)
+	}
+	return c.hidden.line(err.Error())
 }
 
 // probe asks once; nil means healthy.
-func probe(ctx context.Context, args, environ []string, hidden secrets) error {
-	to, err := parse(args, environ)
+func (c *command) probe() error {
+	deadline := time.Now().Add(c.limit)
+	if err := c.readFiles(); err != nil {
+		return err
+	}
+	got, err := ask(c.to, deadline)
 	if err != nil {
 		return err
 	}
-	got, err := ask(ctx, to)
-	if err != nil {
-		return err
+	return c.judge(got)
+}
+
+// readFiles reads the files of -header-file and -ca.
+func (c *command) readFiles() (err error) {
+	if c.headerFile != "" {
+		if c.to.fields, err = httpcheck.ReadFields(c.headerFile); err != nil {
+			return fmt.Errorf("-header-file: %w", err)
+		}
+		c.hidden = append(c.hidden, valuesOf(c.to.fields)...)
 	}
-	return judge(got, to.component, hidden)
+	if c.caFile != "" {
+		content, err := os.ReadFile(c.caFile)
+		if err != nil {
+			return errors.New("-ca: the file can't be read")
+		}
+		c.to.roots = x509.NewCertPool()
+		if !c.to.roots.AppendCertsFromPEM(content) {
+			return errors.New("-ca: the file has no certificate in PEM")
+		}
+	}
+	return nil
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,10 +25,10 @@ const (
 		"bolt":{"status":"failing","on_failure":"restart","error":"file replaced"},"calm":{"status":"ok","on_failure":"restart"}}}`
 )
 
-// These make the test binary the probe, as a process with a real exit code, and one that panics.
+// These make the test binary the probe, as a process with a real exit code, and one that obeys no deadline.
 const (
-	asProbe          = "HEALTHCHECKER_TEST_PROBE=1"
-	asPanickingProbe = "HEALTHCHECKER_TEST_PANIC=1"
+	asProbe        = "HEALTHCHECKER_TEST_PROBE=1"
+	asHangingProbe = "HEALTHCHECKER_TEST_HANG=1"
 )
 
 var binary, _ = os.Executable() // of this test, which is the probe, too
@@ -39,10 +37,10 @@ func TestMain(m *testing.M) {
 	switch {
 	case slices.Contains(os.Environ(), asProbe):
 		main()
-	case slices.Contains(os.Environ(), asPanickingProbe):
-		err := within(limit, func(context.Context) error { panic("out of order") })
-		write(os.Stdout, secrets(nil).line(err.Error()))
-		os.Exit(1)
+		os.Exit(0)
+	case slices.Contains(os.Environ(), asHangingProbe):
+		guard(soon, os.Stdout)
+		select {}
 	}
 	os.Exit(m.Run())
 }
@@ -61,9 +59,11 @@ const soon, hang = 300 * time.Millisecond, 30 * time.Second
 // probed runs the probe in this process.
 func probed(t *testing.T, limit time.Duration, args, environ []string) (int, string) {
 	t.Helper()
-	var out bytes.Buffer
-	code := run(limit, args, environ, &out)
-	return code, out.String()
+	c, err := parse(limit, args, environ)
+	if out := c.run(err); out != "" {
+		return 1, out
+	}
+	return 0, ""
 }
 
 // executed runs the probe as a process and fails on anything on stderr.

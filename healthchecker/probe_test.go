@@ -1,11 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -59,23 +60,34 @@ func TestAnswerIsReadWithinItsBounds(t *testing.T) {
 		handle func(net.Conn)
 		words  []string // none: healthy
 	}{
-		"until the connection ends": {says(head + "\r\n" + healthy), nil},
-		"HTTP/1.0":                  {says("HTTP/1.0 200 OK\r\n\r\n" + healthy), nil},
-		"early hints first":         {says("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + head + "\r\n" + healthy), nil},
-		"chunks of one byte":        {says(head + "Transfer-Encoding: chunked\r\n\r\n" + chunked(healthy)), nil},
-		"exactly 1 MiB":             {says(head + "\r\n" + healthy + strings.Repeat(" ", maxBody-len(healthy))), nil},
-		"one byte more":             {says(head + "\r\n" + healthy + strings.Repeat(" ", maxBody-len(healthy)+1)), []string{"longer than 1 MiB"}},
-		"endless body":              {endless(head+"\r\n", " "), []string{"longer than 1 MiB"}},
-		"endless header":            {endless(head, "X: y\r\n"), []string{"the header of the answer from 127.0.0.1:"}},
-		"endless header line":       {endless(head+"X: ", "y"), []string{"the header of the answer from"}},
-		"endless hints":             {endless("", "HTTP/1.1 103 Early Hints\r\n\r\n"), []string{"header of the answer from"}},
-		"cut short":                 {says(head + "Content-Length: 1000\r\n\r\n" + healthy), []string{"no end of the answer from 127.0.0.1:"}},
-		"broken chunks":             {says(head + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), []string{"no end of the answer from"}},
-		"nothing":                   {says(""), []string{"it closed the connection"}},
-		"another protocol":          {says("SSH-2.0-OpenSSH_9.6\r\n"), []string{"malformed HTTP"}},
-		"garbage":                   {says("\x00\xff\x1b[2J\n\n\n"), []string{"malformed HTTP"}},
-		"reset":                     {func(c net.Conn) { c.Read(make([]byte, 4096)); c.(*net.TCPConn).SetLinger(0) }, []string{"it closed the connection"}},
-		"upgrade":                   {says("HTTP/1.1 101 Switching Protocols\r\n\r\n"), []string{"answers 101 Switching Protocols"}},
+		"until the connection ends":   {says(head + "\r\n" + healthy), nil},
+		"HTTP/1.0":                    {says("HTTP/1.0 200 OK\r\n\r\n" + healthy), nil},
+		"early hints first":           {says("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + head + "\r\n" + healthy), nil},
+		"chunks that end in trailers": {says(head + "Transfer-Encoding: Chunked\r\n\r\n" + "5;x=y\r\n" + healthy[:5] + "\r\n" + chunkOf(healthy[5:]) + "0\r\nX: y\r\n\r\n"), nil},
+		"a chunk too large":           {says(head + "Transfer-Encoding: chunked\r\n\r\n7fffffff\r\n" + strings.Repeat(" ", maxBody+1)), []string{"longer than 1 MiB"}},
+		"a chunk beyond its size":     {says(head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n"), []string{"no end of the answer from", "malformed chunk"}},
+		"chunks cut short":            {says(head + "Transfer-Encoding: chunked\r\n\r\n5\r\n{}"), []string{"no end of the answer from", "closed the connection"}},
+		"a length that is none":       {says(head + "Content-Length: -1\r\n\r\n" + healthy), []string{"no answer from", "malformed HTTP"}},
+		"a length of 1 TiB":           {says(head + "Content-Length: 1099511627776\r\n\r\n" + strings.Repeat(" ", maxBody+1)), []string{"longer than 1 MiB"}},
+		"no reason":                   {says("HTTP/1.1 200\r\n\r\n" + healthy), nil},
+		"no body":                     {says("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"), []string{"answers 304 Not Modified"}},
+		"a code of two digits":        {says("HTTP/1.1 20 OK\r\n\r\n" + healthy), []string{"malformed HTTP"}},
+		"a header without a colon":    {says("HTTP/1.1 200 OK\r\nX\r\n\r\n" + healthy), []string{"no answer from"}},
+		"HTTP/2":                      {says("HTTP/2.0 200 OK\r\n\r\n" + healthy), []string{"malformed HTTP"}},
+		"chunks of one byte":          {says(head + "Transfer-Encoding: chunked\r\n\r\n" + chunked(healthy)), nil},
+		"exactly 1 MiB":               {says(head + "\r\n" + healthy + strings.Repeat(" ", maxBody-len(healthy))), nil},
+		"one byte more":               {says(head + "\r\n" + healthy + strings.Repeat(" ", maxBody-len(healthy)+1)), []string{"longer than 1 MiB"}},
+		"endless body":                {endless(head+"\r\n", " "), []string{"longer than 1 MiB"}},
+		"endless header":              {endless(head, "X: y\r\n"), []string{"the header of the answer from 127.0.0.1:"}},
+		"endless header line":         {endless(head+"X: ", "y"), []string{"the header of the answer from"}},
+		"endless hints":               {endless("", "HTTP/1.1 103 Early Hints\r\n\r\n"), []string{"header of the answer from"}},
+		"cut short":                   {says(head + "Content-Length: 1000\r\n\r\n" + healthy), []string{"no end of the answer from 127.0.0.1:"}},
+		"broken chunks":               {says(head + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), []string{"no end of the answer from"}},
+		"nothing":                     {says(""), []string{"it closed the connection"}},
+		"another protocol":            {says("SSH-2.0-OpenSSH_9.6\r\n"), []string{"malformed HTTP"}},
+		"garbage":                     {says("\x00\xff\x1b[2J\n\n\n"), []string{"malformed HTTP"}},
+		"reset":                       {func(c net.Conn) { c.Read(make([]byte, 4096)); c.(*net.TCPConn).SetLinger(0) }, []string{"it closed the connection"}},
+		"upgrade":                     {says("HTTP/1.1 101 Switching Protocols\r\n\r\n"), []string{"answers 101 Switching Protocols"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := probed(t, 10*limit, []string{"-port", portOf(t, harness.Serve(t, row.handle))}, nil)
@@ -84,10 +96,12 @@ func TestAnswerIsReadWithinItsBounds(t *testing.T) {
 	}
 }
 
+func chunkOf(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
+
 func chunked(body string) string {
 	var b strings.Builder
-	for _, c := range []byte(body) {
-		fmt.Fprintf(&b, "1\r\n%c\r\n", c)
+	for i := range body {
+		b.WriteString(chunkOf(body[i : i+1]))
 	}
 	return b.String() + "0\r\n\r\n"
 }
@@ -141,12 +155,11 @@ func TestOneDeadlineForEverything(t *testing.T) {
 }
 
 func TestHangThatKnowsNoDeadlineEndsToo(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	err := within(soon, func(context.Context) error { <-release; return nil })
-	if got, want := fmt.Sprint(err), "the probe came to no verdict within 300ms"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	t.Parallel()
+	cmd := exec.Command(binary)
+	cmd.Env = processEnv(t, asHangingProbe)
+	code, out := ended(t, cmd)
+	wantSick(t, code, out, "the probe came to no verdict within 300ms\n")
 }
 
 func TestIPv6LoopbackIsAskedOnlyWhenIPv4Refuses(t *testing.T) {
@@ -219,10 +232,19 @@ func TestPeerThatCannotBeAsked(t *testing.T) {
 	plain := serve(t, 200, healthy)
 	plain.Config.ErrorLog = quiet()
 	port := refusedPort(t)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	secure.Config.ErrorLog = quiet()
+	alerts := harness.Serve(t, says("\x15\x03\x01\x00\x02\x02\x46"))
+	nginx := serve(t, 400, "<center>The plain HTTP request was sent to HTTPS port</center>")
+	const tls = " speaks TLS, and was asked in plain HTTP: use -url https://"
 	for name, row := range map[string]struct {
 		args  []string
 		words []string
 	}{
+		"TLS of Go":               {[]string{"-port", portOf(t, secure.Listener.Addr())}, []string{tls}},
+		"TLS of nginx":            {[]string{"-url", nginx.URL + "/health"}, []string{tls}},
+		"TLS that sends an alert": {[]string{"-url", "http://" + alerts.String()}, []string{tls}},
 		"nobody listens":          {[]string{"-port", port}, []string{"nothing listens on 127.0.0.1:" + port}},
 		"no such host":            {[]string{"-url", "http://nobody.invalid/"}, []string{"nobody.invalid"}},
 		"no such socket":          {[]string{"-url", "unix:///no/socket"}, []string{"no connection to /no/socket: ", "no such file"}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"accountservice/internal/httpcheck"
 	"accountservice/internal/probesocket"
 )
 
@@ -18,8 +20,9 @@ type target struct {
 	serverName string   // whose certificate is wanted; empty: no TLS
 	host       string   // the Host header; empty: the address
 	user       *url.Userinfo
-	path       *url.URL // path and query
-	component  string   // who must answer; empty: anyone
+	path       *url.URL          // path and query
+	fields     []httpcheck.Field // more of the header
+	roots      *x509.CertPool    // nil: those of the system
 }
 
 // ownSocket returns /health on the socket of the service with this environment.
@@ -37,7 +40,7 @@ var health = &url.URL{Path: "/health"}
 // it.
 func healthAt(port string) (target, error) {
 	if err := checkPort(port); err != nil {
-		return target{}, fmt.Errorf("wrong command line: -port: %w; see -help", err)
+		return target{}, fmt.Errorf("-port: %w", err)
 	}
 	return target{network: "tcp", addrs: []string{"127.0.0.1:" + port, "[::1]:" + port}, path: health}, nil
 }
@@ -56,7 +59,8 @@ func fromURL(raw string) (target, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return target{}, errors.New("-url is not a URL such as http://127.0.0.1:8080/health; special characters in a password need percent-encoding")
+		return target{}, errors.New("-url is not a URL such as http://127.0.0.1:8080/health; " +
+			"special characters in a password need percent-encoding")
 	}
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	if port == "" {

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -59,18 +61,55 @@ func TestMaintenanceOfARunningService(t *testing.T) {
 	p.Logs(t, `"msg":"maintenance ended","by":"time"`)
 }
 
+// Connections to the operators' address need no token, so they are bounded. Those that are kept alive are closed first.
+func TestOperatorsConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), anyAdmin)
+	addr := strings.TrimPrefix(p.Admin(t), "http://")
+	var kept []net.Conn
+	for range 4 * adminLimits.Connections {
+		conn, err := net.Dial("tcp", addr)
+		harness.Must(t, err)
+		defer conn.Close()
+		io.WriteString(conn, "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Errorf("a new connection gets no answer: %v", err)
+		}
+		kept = append(kept, conn)
+	}
+	open := 0
+	for _, conn := range kept {
+		conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			open++
+		}
+	}
+	if most := adminLimits.Connections * 5 / 4; open > most {
+		t.Errorf("%d connections are open, want at most %d", open, most)
+	}
+	if status, body := order(t, p, "GET", "/maintenance", ""); status != 200 {
+		t.Errorf("beside them: %d %s", status, body)
+	}
+}
+
+// tool is the path of a program of this Debian package. Without it the test is skipped; in CI it fails.
+func tool(t *testing.T, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		skip := t.Skipf
+		if os.Getenv("CI") != "" {
+			skip = t.Fatalf
+		}
+		skip("needs %s, which is in Debian's package %s", name, pkg)
+	}
+	return path
+}
+
 // promtool is Prometheus's own reader of metrics and rules.
 func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		skip := t.Skip
-		if os.Getenv("CI") != "" {
-			skip = t.Fatal
-		}
-		skip("needs promtool, which is in Debian's package prometheus")
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), tool(t, "promtool", "prometheus"), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -79,12 +118,13 @@ func promtool(t *testing.T, stdin string, args ...string) {
 
 func TestMetricsPassPromtool(t *testing.T) {
 	t.Parallel()
-	p := ready(t, newPath(t), anyAdmin)
+	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_BACKUP_TO="+t.TempDir())
 	_, text := order(t, p, "GET", "/metrics", "")
 	promtool(t, text, "check", "metrics")
 }
 
 func TestAlertsPassPromtool(t *testing.T) {
+	promtool(t, "", "check", "config", "../../configs/prometheus.yml")
 	promtool(t, "", "check", "rules", "../../configs/prometheus-rules.yml")
 	promtool(t, "", "test", "rules", "testdata/prometheus-rules.test.yml")
 }
@@ -92,7 +132,7 @@ func TestAlertsPassPromtool(t *testing.T) {
 // An alert on a name that nobody shows would never fire, and nobody would know.
 func TestAlertsAndDashboardNameMetricsThatAreShown(t *testing.T) {
 	t.Parallel()
-	p := ready(t, newPath(t), anyAdmin)
+	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_BACKUP_TO="+t.TempDir())
 	p.Await(t, "/accounts/10000", 200)
 	_, text := order(t, p, "GET", "/metrics", "")
 	for _, file := range []string{"../../configs/prometheus-rules.yml", "../../configs/grafana-dashboard.json"} {
@@ -113,7 +153,8 @@ func TestAlertsAndDashboardNameMetricsThatAreShown(t *testing.T) {
 	}
 }
 
-// Requests load what was published: 10,000 of them are nothing to a dependency.
+// A request to /health reads the published answer: 10,000 of them, or 2000 in a short run, cause no request to a
+// dependency.
 func TestRequestsDriveNoChecks(t *testing.T) {
 	t.Parallel()
 	var hits atomic.Int64
@@ -128,9 +169,10 @@ func TestRequestsDriveNoChecks(t *testing.T) {
 	before, begin := hits.Load(), time.Now()
 	paths := []string{"/health", "/ready", "/health?strict", "/ready?exclude=users", "/health/checks/users"}
 	var requests sync.WaitGroup
+	each := often(100, 500)
 	for range 20 {
 		requests.Go(func() {
-			for i := range 500 {
+			for i := range each {
 				resp, err := client.Get(p.URL + paths[i%len(paths)])
 				if err != nil {
 					t.Error(err)
@@ -142,11 +184,12 @@ func TestRequestsDriveNoChecks(t *testing.T) {
 		})
 	}
 	requests.Wait()
+	harness.Until(20*time.Second, func() bool { return hits.Load() > before }) // a short run can be over before
 	order(t, p, "GET", "/metrics", "")
 	took, got := time.Since(begin), hits.Load()-before
 	most := int64(took/(interval*9/10)) + 1 // the schedule alone: intervals are up to 10 % shorter by chance
 	if got > most || got < 1 {
-		t.Errorf("%d hits during 10,000 requests in %s; the schedule makes at most %d", got, took, most)
+		t.Errorf("%d hits during %d requests in %s; the schedule makes at most %d", got, 20*each, took, most)
 	}
 }
 
@@ -175,5 +218,26 @@ func TestWhatADependencySendsUnaskedIsNotLogged(t *testing.T) {
 	p.Stop(t, 0)
 	if strings.Contains(p.Log.String(), "hunter2") {
 		t.Errorf("the log repeats it:\n%s", p.Log.String())
+	}
+}
+
+func TestLevelOfTheLogOfARunningService(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), anyAdmin)
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	p.Await(t, "/accounts/10000", 200)
+	if strings.Contains(p.Log.String(), `"level":"DEBUG"`) {
+		t.Error("requests are logged")
+	}
+	if status, body := order(t, p, "PUT", "/log-level", `{"level":"debug"}`); status != 200 || body != `{"level":"debug"}`+"\n" {
+		t.Errorf("PUT = %d %s", status, body)
+	}
+	p.Logs(t, `"msg":"log level changed until the process ends","from":"INFO","to":"DEBUG"`)
+	harness.Ask("GET", p.URL+"/accounts/nobody", "", "Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+	p.Logs(t, `"trace_id":"`+trace+`"`)
+	order(t, p, "PUT", "/log-level", `{"level":"error"}`)
+	p.Stop(t, 0)
+	if strings.Contains(p.Log.String(), `"msg":"draining"`) {
+		t.Error("at error the end is logged")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,9 @@ func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	if err := flag.Set("rapid.nofailfile", "true"); err != nil {               // the seed is in the output
 		t.Fatal(err)
 	}
+	if !given("rapid.checks") {
+		harness.Must(t, flag.Set("rapid.checks", "30"))
+	}
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_MAX_BODY=64KiB")
 	j := newJudge(t, p)
 	t.Run("walks", func(t *testing.T) {
@@ -57,6 +61,12 @@ func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	}
 }
 
+// given reports whether the command line of the tests has this flag.
+func given(name string) (is bool) {
+	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
+}
+
 // judge knows the document and says whether an answer is in it.
 type judge struct {
 	url    string
@@ -74,6 +84,9 @@ func newJudge(t *testing.T, p *harness.Process) *judge {
 	_, text := p.Get("/openapi.json")
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(text))
 	harness.Must(t, err)
+	for _, schema := range doc.Components.Schemas {
+		schema.Value.AdditionalProperties.Has = new(false) // answers may get new members, and this version has none
+	}
 	doc.Servers = nil // the router takes no relative ones
 	router, err := gorillamux.NewRouter(doc)
 	harness.Must(t, err)
@@ -152,6 +165,15 @@ func (j *judge) ask(r request) (answer, error) {
 	return answer{req, resp, text}, nil
 }
 
+// wholeIDs is the path with ! for each %2F: neither is part of an id, and the router of the test takes %2F for a slash.
+func wholeIDs(u *url.URL) string {
+	path, err := url.PathUnescape(strings.ReplaceAll(u.EscapedPath(), "%2F", "!"))
+	if err != nil {
+		return u.Path
+	}
+	return path
+}
+
 // judge fails the test unless the answer is one that the document has for the request. What the document forbids must
 // be refused, what it allows taken.
 func (j *judge) judge(t *rapid.T, r request, a answer) {
@@ -166,8 +188,9 @@ func (j *judge) judge(t *rapid.T, r request, a answer) {
 	case a.Header.Get("X-Request-Id") == "":
 		t.Fatalf("%s\n= %d without an id", r, a.StatusCode)
 	}
+	a.request.URL.Path, a.request.URL.RawPath = wholeIDs(a.request.URL), ""
 	route, params, err := j.router.FindRoute(a.request)
-	if err != nil || strings.Contains(a.request.URL.EscapedPath(), "%2F") { // which is no part of an id, and the router of the test takes for one
+	if err != nil {
 		options := r.method == http.MethodOptions && a.StatusCode == 204
 		if a.StatusCode != 404 && a.StatusCode != 405 && !options {
 			t.Fatalf("%s\n= %d, and is not in the document: %v", r, a.StatusCode, err)

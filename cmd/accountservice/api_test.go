@@ -35,7 +35,7 @@ func create(p *harness.Process, key string) (answer string, replayed bool) {
 	return fmt.Sprintln(resp.StatusCode, resp.Header["Location"], resp.Header["Etag"], string(body)), resp.Header.Get("Idempotency-Replayed") == "true"
 }
 
-// often is how many rounds a test has: in make check, and in make store-test.
+// often returns the number of rounds or accounts of a test: the first in make check, the other with STORE_TEST_LONG=1.
 func often(check, long int) int {
 	if os.Getenv("STORE_TEST_LONG") != "" {
 		return long

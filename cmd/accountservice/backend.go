@@ -1,33 +1,56 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"os"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/config"
 	"accountservice/internal/checks"
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/metered"
+	"accountservice/internal/store/pgstore"
 )
 
 // closeTimeout bounds the closing of the store, after all requests have ended.
 const closeTimeout = 2 * time.Second
 
-// backend is an open store with the checks of it. Only the file that opens a kind of store knows more of it.
+// backend is an open store with its checks.
 type backend struct {
 	store.Store
 	Checks  []checks.Check
 	Failure func() error // why the store has failed for good, or nil
+	// Copy writes a verified copy of the open database into an empty file; nil if there is no such copy.
+	Copy func(ctx context.Context, to *os.File) (boltstore.Verified, error)
+
+	Register func(prometheus.Registerer) error // shows the store's own metrics; may be nil
+	Size     func() string                     // how large the database is, for people; may be nil
 }
 
-// prepared is the configuration and the log of a command that works on the database instead of a service.
-func (p program) prepared() (config.Config, *slog.Logger, error) {
-	cfg, err := p.load()
-	if err != nil {
-		return config.Config{}, nil, err
+// database names the database of a store, without a secret.
+func database(cfg config.Store) string {
+	if cfg.Driver == "bolt" {
+		return cfg.Bolt.Path
 	}
-	limitMemory()
-	return cfg.Config, newLogger(cfg.Log, p.stderr, isTerminal(p.stderr)), nil
+	server, err := pgstore.ParseServer(cfg.Postgres.URL.Reveal())
+	if err != nil { // openPostgres says why
+		return cfg.Driver
+	}
+	return server.String()
+}
+
+// measured is the store, whose calls metrics shows, and its own metrics.
+func (b backend) measured(metrics prometheus.Registerer) (store.Store, error) {
+	s, err := metered.New(b.Store, metrics)
+	if err == nil && b.Register != nil {
+		err = b.Register(metrics)
+	}
+	return s, err
 }
 
 // close closes the store within closeTimeout and logs an error of it.
@@ -49,6 +72,7 @@ func ownCheck(name string, all config.Checks, run func(context.Context) error) c
 func newCheck(name string, cfg config.Check, run func(context.Context) error) checks.Check {
 	return checks.Check{
 		Name:       name,
+		Cure:       cmp.Or(cures[name], cureOfDependency),
 		OnFailure:  checks.Consequence(cfg.OnFailure),
 		Run:        run,
 		Interval:   cfg.Interval,

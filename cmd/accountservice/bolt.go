@@ -9,11 +9,13 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
+	"accountservice/internal/restore"
 	"accountservice/internal/store/boltstore"
 )
 
-// openBolt opens the embedded store. waiting, if not nil, is called once if another process holds the database.
-func openBolt(ctx context.Context, cfg config.Config, waiting func(reason string), log *slog.Logger) (backend, error) {
+// openBolt opens the embedded store. show, if not nil, is told what takes its time. Then a missing database is restored
+// if store.bolt.create says so.
+func openBolt(ctx context.Context, cfg config.Config, show func(doing string), log *slog.Logger) (backend, error) {
 	bolt := cfg.Store.Bolt
 	folder, err := filepath.Abs(filepath.Dir(bolt.Path)) // checks name it
 	if err != nil {
@@ -25,7 +27,20 @@ func openBolt(ctx context.Context, cfg config.Config, waiting func(reason string
 		}
 	}
 	opts := boltOptions(bolt, log)
-	opts.Waiting = waiting
+	if show != nil {
+		opts.Waiting = func(reason string) {
+			log.Warn("waiting for the database", "reason", reason)
+			show("opening the database: " + reason)
+		}
+		if err := restoreMissing(ctx, cfg, &opts, show, log); err != nil {
+			return backend{}, err
+		}
+	}
+	if isNew, err := boltstore.IsNew(opts); err == nil && isNew && !opts.MustExist {
+		if err := restore.Acknowledge(bolt.Path); err != nil { // of a restore that was killed before the database was there
+			return backend{}, err
+		}
+	}
 	opts.SlowAfter, opts.HungAfter = cfg.Checks.Bolt.SlowAfter, cfg.Checks.Bolt.HungAfter
 	opts.CheckTimeout = min(cfg.Checks.Bolt.Timeout, cfg.Checks.Records.Timeout)
 	opts.WriteCanary = cfg.Checks.Bolt.WriteCanary
@@ -33,38 +48,31 @@ func openBolt(ctx context.Context, cfg config.Config, waiting func(reason string
 	if err != nil {
 		return backend{}, err
 	}
-	return backend{Store: accounts, Checks: boltChecks(accounts, folder, cfg), Failure: accounts.Failure}, nil
+	return backend{Store: accounts, Checks: boltChecks(accounts, folder, cfg), Failure: accounts.Failure,
+		Copy: accounts.Backup, Register: accounts.Register,
+		Size: func() string { return sizeOf(accounts.Size()) }}, nil
+}
+
+// sizeOf tells people how large a database is.
+func sizeOf(size boltstore.Size) string {
+	const mib = 1 << 20
+	text := fmt.Sprintf("The database file has %.1f MiB, of which %.1f are not in use.", float64(size.Bytes)/mib,
+		float64(size.Free)/mib)
+	if size.Accounts < 0 {
+		return "Not all accounts have been read since the start. " + text
+	}
+	return fmt.Sprintf("%d accounts when all were read the last time. ", size.Accounts) + text
 }
 
 func boltOptions(bolt config.Bolt, log *slog.Logger) boltstore.Options {
 	return boltstore.Options{
 		Path:            bolt.Path,
 		OpenTimeout:     bolt.OpenTimeout,
-		MustExist:       bolt.Create == "never",
+		MustExist:       bolt.Create != "auto",
 		RescueDir:       bolt.RescueDir,
 		AcceptOlderMeta: bolt.AcceptOlderMeta,
 		Log:             log,
 	}
-}
-
-// openStore opens the database for a command that writes it instead of a service. It seeds nothing.
-func (p program) openStore(ctx context.Context) (b backend, done func() error, err error) {
-	cfg, log, err := p.prepared()
-	if err != nil {
-		return backend{}, nil, err
-	}
-	b, err = openBolt(ctx, cfg, nil, log)
-	return b, func() error { return b.close(log) }, inUse(err)
-}
-
-// openReader opens the database for a command that changes nothing.
-func (p program) openReader(ctx context.Context) (*boltstore.Reader, error) {
-	cfg, log, err := p.prepared()
-	if err != nil {
-		return nil, err
-	}
-	r, err := boltstore.OpenReader(ctx, boltOptions(cfg.Store.Bolt, log))
-	return r, inUse(err)
 }
 
 // inUse adds the cure to the error of a command whose database a service has open.
@@ -89,6 +97,9 @@ func boltChecks(accounts *boltstore.Store, folder string, cfg config.Config) []c
 	}
 	if cfg.Store.Bolt.Volume != "ignore" {
 		list = append(list, ownCheck("volume", all, checks.Volume(folder)))
+	}
+	if n, err := restore.ReadNotice(cfg.Store.Bolt.Path); n != nil || err != nil {
+		list = append(list, ownCheck("restored", all, restore.Check(cfg.Store.Bolt.Path)))
 	}
 	return list
 }

@@ -12,10 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"accountservice/config"
 	"accountservice/tests/harness"
 )
 
@@ -44,6 +46,37 @@ func (r ran) is(t *testing.T, code int, stdout, stderr string) {
 		t.Errorf("exit %d, %q, %q; want %d, %q, %q", r.Code, r.Stdout, r.Stderr, code, stdout, stderr)
 	}
 }
+
+// A pipe that nobody writes to yet must not keep others from the database.
+func TestImportOpensTheDatabaseWhenThereIsInput(t *testing.T) {
+	path := newPath(t)
+	runs(t, command(path, "import", os.DevNull)).is(t, 0, "imported 0 lines", "")
+	for _, dryRun := range []bool{true, false} {
+		pipe, writer := io.Pipe()
+		waiting, ended := make(chan struct{}), make(chan error, 1)
+		load := func() (config.Loaded, error) {
+			return config.Load("", []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path})
+		}
+		var out harness.Buffer
+		i := importing{program{load: load, stdout: &out, stderr: &out}, input{announced{pipe, sync.OnceFunc(func() { close(waiting) })}, "a pipe"}, dryRun}
+		go func() { ended <- i.run(t.Context(), service{}) }()
+		<-waiting
+		runs(t, command(path, "import", os.DevNull)).is(t, 0, "imported 0 lines", "")
+		io.WriteString(writer, line(1))
+		writer.Close()
+		if err := <-ended; err != nil || !strings.Contains(out.String(), "1 lines") {
+			t.Errorf("dry run %v: %v, %s", dryRun, err, out.String())
+		}
+	}
+}
+
+// announced calls waiting before each Read.
+type announced struct {
+	io.ReadCloser
+	waiting func()
+}
+
+func (a announced) Read(p []byte) (int, error) { a.waiting(); return a.ReadCloser.Read(p) }
 
 func TestStreamMayTakeLongerThanARequest(t *testing.T) {
 	t.Parallel()
@@ -114,8 +147,9 @@ func TestImportedDatabaseIsServedWithoutFakes(t *testing.T) {
 	path, file := newPath(t), write(t, line(1)+"\n"+line(2))
 	runs(t, command(path, "import", file)).is(t, 0, "imported 3 lines", "")
 	runs(t, command(path, "import", zipped(t, file))).is(t, 0, "0 created, 0 replaced, 2 unchanged", "")
-	bomb := zipped(t, write(t, strings.Repeat("\n", 64<<20)))
+	bomb := zipped(t, write(t, strings.Repeat(strings.Repeat(" ", 200<<10)+line(1), 80)))
 	runs(t, command(path, "import", bomb)).is(t, 1, "", "is gzip that expands more than 256 times")
+	runs(t, command(path, "import", zipped(t, write(t, strings.Repeat("\n", 64<<20))))).is(t, 1, "", "bytes of empty lines")
 	p := ready(t, path)
 	if _, body := p.Get("/accounts:export"); body != line(1)+line(2) {
 		t.Errorf("%s", body)

@@ -173,15 +173,16 @@ func (o outcome) String() string {
 	return fmt.Sprintf("%d clients: %.0f a second, p50 %s, p99 %s, %d others", o.n, rate, o.took[len(o.took)/2], o.took[len(o.took)*99/100], len(o.bad))
 }
 
-// repeat has n clients repeat a request until the time is over.
+// repeat has n clients repeat a request until the time is over. {n} in it is the number of the client, of four digits.
 func repeat(t testing.TB, p *harness.Process, n int, span time.Duration, request string, want int) outcome {
 	t.Helper()
 	o := outcome{n: n, span: span}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	end := time.Now().Add(span)
-	for range n {
+	for i := range n {
 		all.Go(func() {
+			request := strings.ReplaceAll(request, "{n}", fmt.Sprintf("%04d", i))
 			var took []time.Duration
 			var bad []string
 			conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", p.Port))
@@ -219,21 +220,43 @@ const (
 	createOne = "POST /accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n" +
 		`{"name":"One of many"}`
 	readOne    = "GET /accounts/10007 HTTP/1.1\r\nHost: x\r\n\r\n"
+	readOwn    = "GET /accounts/1{n} HTTP/1.1\r\nHost: x\r\n\r\n"
 	matchNoone = "GET /accounts?name=Nobody HTTP/1.1\r\nHost: x\r\n\r\n"
 )
 
 func TestCrowdOfWritersIsServedWithoutARefusal(t *testing.T) {
-	p := ready(t, newPath(t))
 	span, crowds := time.Second, []int{64, 256}
 	if heavy {
 		span, crowds = 5*time.Second, []int{64, 256, 1000}
 	}
-	for _, n := range crowds {
-		o := repeat(t, p, n, span, createOne, 201)
-		if t.Log(o); len(o.bad) > 0 {
-			t.Errorf("%d answers are no 201, such as %s", len(o.bad), o.bad[0])
+	disks := map[string]*harness.Process{"quick": ready(t, newPath(t))}
+	if heavy {
+		disks["slow"] = onSlowDisk(t, slowSync)
+	}
+	for name, p := range disks {
+		for _, n := range crowds {
+			o := repeat(t, p, n, span, createOne, 201)
+			if t.Logf("%s disk: %s", name, o); len(o.bad) > 0 {
+				t.Errorf("%d answers are no 201, such as %s", len(o.bad), o.bad[0])
+			}
 		}
 	}
+}
+
+// slowSync is how long each of the two flushes of a commit takes on a slow disk: a hard disk that others use too.
+const slowSync = 20 * time.Millisecond
+
+// onSlowDisk runs the service with so much more time for each flush.
+func onSlowDisk(t *testing.T, sync time.Duration) *harness.Process {
+	t.Helper()
+	if err := exec.Command("strace", "-qq", "-o", os.DevNull, "true").Run(); err != nil {
+		t.Skipf("strace can't be used: %v", err)
+	}
+	cmd := exec.Command("strace", "-D", "-qq", "-f", "--seccomp-bpf", "-o", os.DevNull, "-e", "trace=fdatasync",
+		"-e", fmt.Sprint("inject=fdatasync:delay_enter=", sync.Microseconds()), os.Args[0])
+	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1")
+	p.Await(t, "/ready", 200)
+	return p
 }
 
 // Lists that read 10,000 accounts each and match none leave reads their share of the CPU.
@@ -250,6 +273,32 @@ func TestCostlyListsLeaveReadsTheirShare(t *testing.T) {
 	t.Logf("reads alone: %s; beside lists: %s; the lists: %s", alone, beside, <-lists)
 	if len(beside.took)*5 < len(alone.took) || len(beside.bad) > 0 {
 		t.Errorf("%d reads beside lists, %d alone", len(beside.took), len(alone.took))
+	}
+}
+
+// Load is never called a hung disk: while 4,000 clients read and 24 list what costs most, health is 200 all the time,
+// no check fails, and no client is told that the disk does not answer, however short the time that makes one hung.
+func TestCrowdIsNeverCalledAHungDisk(t *testing.T) {
+	if !heavy {
+		t.Skip("CROWD_TEST=1 opens 4,024 connections for 15 s")
+	}
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_SEED=20000", "ACCOUNTSERVICE_CHECKS_INTERVAL=1s",
+		"ACCOUNTSERVICE_CHECKS_TIMEOUT=900ms", "ACCOUNTSERVICE_CHECKS_BOLT_HUNG_AFTER=4s")
+	var reads, lists outcome
+	newProber(t, p).beside(t, func() {
+		var both sync.WaitGroup
+		both.Go(func() { lists = repeat(t, p, 24, 15*time.Second, matchNoone, 200) })
+		reads = repeat(t, p, 4000, 15*time.Second, readOwn, 200)
+		both.Wait()
+	})
+	t.Logf("reads: %s; lists: %s; at most %d MiB", reads, lists, harness.Memory(p.Cmd.Process.Pid, "VmHWM")>>20)
+	if len(reads.bad) > 0 || len(lists.took) == 0 {
+		t.Errorf("reads: %s; lists: %s", reads, lists)
+	}
+	for _, wrong := range []string{`"to":"failing"`, "not answered", "hung"} {
+		if strings.Contains(p.Log.String(), wrong) {
+			t.Errorf("the log says %s", wrong)
+		}
 	}
 }
 

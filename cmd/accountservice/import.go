@@ -1,13 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +19,7 @@ import (
 
 // newImportCommand stores lines in a database or through a running service.
 func newImportCommand(p program) *cobra.Command {
-	var url string
+	var at service
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "import FILE|-", Short: "Store accounts from lines of JSON; exit 0, 1, 2 or 4",
@@ -27,7 +27,8 @@ func newImportCommand(p program) *cobra.Command {
 			"in the database of the configuration, which no service may have open, or with --url through a service. What is\n" +
 			"stored already is left alone, so that an import that was cut off is resumed by running it again.\n\n" +
 			"It stops at the first batch with a fault and names each faulty line. With --dry-run it changes nothing, reads\n" +
-			"on, and counts what it would do.\n\n" +
+			"on, and counts what it would do. Lines with \"damaged\", which an export has for accounts that it could not read,\n" +
+			"are counted and store nothing.\n\n" +
 			"Exit codes: 0 all lines are stored; 1 failed; 2 configuration or usage; 4 told to stop before that.",
 		Args: oneArgument("the file with the accounts, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,10 +37,10 @@ func newImportCommand(p program) *cobra.Command {
 				return err
 			}
 			defer in.Close()
-			return importing{p, in, dryRun}.run(cmd.Context(), url)
+			return importing{p, in, dryRun}.run(cmd.Context(), at)
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "", urlHelp)
+	at.addFlags(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check every line and count what would be done, and change nothing")
 	return cmd
 }
@@ -52,14 +53,16 @@ type importing struct {
 }
 
 // run imports all lines and prints what it did, why it ended, and what it left behind.
-func (i importing) run(ctx context.Context, url string) error {
-	to, batch, done, err := i.openTarget(ctx, url)
+func (i importing) run(ctx context.Context, at service) error {
+	in := bufio.NewReader(i.in)
+	in.Peek(1) // a pipe that nobody writes to must not keep the database locked; Import gets the error of it
+	to, batch, done, err := i.openTarget(ctx, at)
 	if err != nil {
 		return err
 	}
 	defer done()
 	shown := newProgress(i.stderr)
-	stored, err := transfer.Import(ctx, transfer.NewReader(i.in, batch), to, transfer.Options{
+	stored, err := transfer.Import(ctx, transfer.NewReader(in, batch), to, transfer.Options{
 		ReadOn: i.dryRun,
 		Done:   func(p transfer.Progress) { shown.reached(p.Lines) },
 	})
@@ -69,6 +72,10 @@ func (i importing) run(ctx context.Context, url string) error {
 	}
 	_, unsaid := fmt.Fprintf(i.stdout, format, stored.Lines, shown.elapsed(),
 		stored.Created, stored.Replaced, stored.Unchanged)
+	if stored.Damaged > 0 {
+		i.say("%d of these lines only name accounts that were damaged when they were exported; of those nothing is stored",
+			stored.Damaged)
+	}
 	ended, is := errors.AsType[*transfer.Error](err)
 	if !is {
 		return errors.Join(err, unsaid)
@@ -99,20 +106,20 @@ func (i importing) explain(ended *transfer.Error) {
 func (i importing) say(format string, args ...any) { fmt.Fprintf(i.stderr, format+"\n", args...) }
 
 // openTarget opens what the lines go to, in batches of at most so many: the service at url, or else the database.
-func (i importing) openTarget(ctx context.Context, url string) (to transfer.Target, batch int, done func() error,
+func (i importing) openTarget(ctx context.Context, at service) (to transfer.Target, batch int, done func() error,
 	err error) {
 	switch {
-	case url != "":
-		service, err := newClient(url)
-		retrying := func(cause error, wait time.Duration) { i.say("%v; trying again in %s", cause, wait) }
-		to = client.Importer{Client: service, DryRun: i.dryRun, Stop: ctx.Done(), Retrying: retrying}
+	case at.url != "":
+		remote, err := i.newClient(at, "--url")
+		to = client.Importer{Client: remote, DryRun: i.dryRun, Retry: i.retry(ctx)}
 		return to, client.MaxBatch, func() error { return nil }, err
 	case i.dryRun:
-		accounts, err := i.openReader(ctx)
+		accounts, done, err := i.openReader(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
-			accounts, err = &boltstore.Reader{}, nil
+			empty := &boltstore.Reader{}
+			accounts, done, err = empty, empty.Close, nil
 		}
-		return transfer.DryRun{Store: accounts}, store.MaxMany, accounts.Close, err
+		return transfer.DryRun{Store: accounts}, store.MaxMany, done, err
 	}
 	accounts, done, err := i.openStore(ctx)
 	return accounts, store.MaxMany, done, err

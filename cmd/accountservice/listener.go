@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"accountservice/config"
+	"accountservice/internal/certificate"
 	"accountservice/internal/checks"
 	"accountservice/internal/connections"
 )
@@ -24,12 +25,16 @@ const (
 	maxHeader = 16 << 10
 )
 
+// adminLimits bound the connections of operators: who reaches their address without a token must not use up the memory.
+var adminLimits = connections.Limits{Connections: 64, Bytes: 16 << 20}
+
 // listener is an HTTP server on its own port.
 type listener struct {
 	server *http.Server
 	addr   net.Addr
 	ended  chan struct{} // closed when it serves no longer
 	err    error         // why, after ended
+	stop   func()        // of its own pool; may be nil
 }
 
 // listen takes addr. An error names the address as what, and the settings that decide it.
@@ -53,6 +58,7 @@ func listen(addr, what, settings string) (net.Listener, error) {
 func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
 	serve func(*http.Server, net.Listener) error) *listener {
 	server.MaxHeaderBytes = maxHeader
+	server.Handler = closeAfterChunks(server.Handler)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
 	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
 	go func() {
@@ -62,15 +68,31 @@ func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
 	return l
 }
 
+// closeAfterChunks has the answer to a body in chunks close its connection: what else its header says of the body's
+// length, net/http does not tell, and a proxy that read it otherwise would take the rest of the body for a request
+// (RFC 9112, 6.1).
+func closeAfterChunks(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TransferEncoding != nil {
+			w.Header().Set("Connection", "close")
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
 // close cuts what is under way and waits for the server's goroutine. On nil it does nothing.
 func (l *listener) close() {
 	if l != nil {
 		l.server.Close()
 		<-l.ended
+		if l.stop != nil {
+			l.stop()
+		}
 	}
 }
 
-// listenAdmin serves api to operators on their own address, or returns nil if there is none.
+// listenAdmin serves api to operators on their own address, or returns nil if there is none. Their connections are not
+// in pool, but where there is no file descriptor for one, it closes some of its own.
 func listenAdmin(cfg config.Admin, pool *connections.Pool, api http.Handler, log *slog.Logger) (*listener, error) {
 	if cfg.Off() {
 		return nil, nil
@@ -80,28 +102,32 @@ func listenAdmin(cfg config.Admin, pool *connections.Pool, api http.Handler, log
 		return nil, err
 	}
 	log.Info("operators are served", "admin.addr", taken.Addr().String())
-	return serveOn(pool.Reserved(taken), &http.Server{
+	own := connections.New(adminLimits, log.With("see", "admin.addr"))
+	l := serveOn(pool.Reserved(taken), &http.Server{
 		Handler:           api,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      2 * time.Minute, // a profile may take one
 		IdleTimeout:       time.Minute,
-	}, log, (*http.Server).Serve), nil
+	}, log, own.Serve)
+	l.stop = background(own.Run)
+	return l, nil
 }
 
 // front is the server for clients and probes. It listens before the store is opened, so that a probe gets an answer
 // from the start.
 type front struct {
 	*listener
-	cfg      config.HTTP
-	pool     *connections.Pool
-	log      *slog.Logger
-	api      http.Handler
-	draining atomic.Bool
-	requests atomic.Int64 // under way
+	cfg         config.HTTP
+	certificate *certificate.Pair // nil without TLS
+	pool        *connections.Pool
+	log         *slog.Logger
+	api         http.Handler
+	draining    atomic.Bool
+	requests    atomic.Int64 // under way
 }
 
-// listenFront takes the port and serves api on it.
+// listenFront takes the port and serves api on it, over TLS if there is a certificate.
 func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log *slog.Logger) (*front, error) {
 	taken, err := listen(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), fmt.Sprintf("port %d", cfg.Port),
 		"http.host or http.port")
@@ -109,8 +135,13 @@ func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log 
 		return nil, err
 	}
 	f := &front{cfg: cfg, pool: pool, log: log, api: api}
+	secure, err := f.loadCertificate()
+	if err != nil {
+		return nil, errors.Join(err, taken.Close())
+	}
 	f.listener = serveOn(taken, &http.Server{
 		Handler:           f,
+		TLSConfig:         secure,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		ReadTimeout:       cfg.ReadTimeout,
 		WriteTimeout:      writeTimeout,
@@ -130,6 +161,14 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.api.ServeHTTP(w, r)
 }
 
+// answerHeld stops serving, and returns when the requests that waited for a store have been answered 503, or after a
+// second.
+func (f *front) answerHeld() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	f.server.Shutdown(ctx) // the caller has a better error
+}
+
 // serveUntil serves until ctx ends and drains then, or until the listener fails. It returns nil if the service was
 // healthy and drained in time.
 func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
@@ -139,11 +178,11 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	case <-ctx.Done():
 	}
 	var outcome error
-	switch {
+	switch health := runner.Snapshot(); {
 	case !runner.WasReady():
-		outcome = &exit{exitUnhealthy, errors.New("told to stop before it was ever ready")}
-	case !runner.Snapshot().Healthy:
-		outcome = &exit{exitUnhealthy, errors.New("told to stop while unhealthy")}
+		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop before it was ever ready: %s", illness(health))}
+	case !health.Healthy:
+		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop while unhealthy: %s", illness(health))}
 	}
 	f.log.Info("draining", "delay", f.cfg.DrainDelay.String(), "at_most", f.cfg.ShutdownTimeout.String())
 	f.draining.Store(true)

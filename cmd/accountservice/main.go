@@ -6,7 +6,7 @@
 //	1  the start or the run failed
 //	2  configuration or usage
 //	3  told to stop while unhealthy or never ready, or the database failed during the stop
-//	4  stopped without waiting for all requests, or before the import or export had ended
+//	4  stopped without waiting for all requests, or a command before it was done
 package main
 
 import (

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"accountservice/internal/connections"
+	"accountservice/internal/handlers"
 	"accountservice/internal/probesocket"
 )
 
@@ -23,7 +24,9 @@ func serveProbe(pool *connections.Pool, api http.Handler, environ []string, log 
 		return nil
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /health", api)
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+		api.ServeHTTP(w, r.WithContext(handlers.WithReasons(r.Context())))
+	})
 	const timeout = 5 * time.Second
 	server := &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout}
 	return serveOn(pool.Reserved(socket), server, log, (*http.Server).Serve)

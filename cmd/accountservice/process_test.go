@@ -24,6 +24,12 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("ACCOUNTSERVICE_TEST_MAIN")
 		main()
 	}
+	if os.Getenv("ACCOUNTSERVICE_TEST_LOADS") == "1" {
+		if err := makeLoads(os.Stdin, os.Stdout); err != nil {
+			panic(err)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -196,5 +202,28 @@ func TestSlowConnectionsAreLetGo(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a proxy that goes by Content-Length would take for the next request is not answered on the same connection.
+func TestBodyOfTwoLengthsClosesItsConnection(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), anyAdmin)
+	const hidden = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for request, url := range map[string]string{"PUT /accounts/two": p.URL, "GET /accounts": p.URL, "GET /nothing": p.URL,
+		"PUT /maintenance": p.Admin(t), "GET /metrics": p.Admin(t)} {
+		for _, lengths := range []string{"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+			"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n"} {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+			harness.Must(t, err)
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s\r\nc\r\n{\"name\":\"x\"}\r\n0\r\n\r\n%s",
+				request, lengths, hidden)
+			answer, err := io.ReadAll(conn)
+			if err != nil || strings.Count(string(answer), "HTTP/1.1 ") != 1 || !strings.Contains(string(answer), "Connection: close") {
+				t.Errorf("%s, %q: %.300q, %v; want one answer, and the connection closed", request, lengths, answer, err)
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,11 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountservice/config"
-	"accountservice/internal/client"
 )
-
-// version is set by the linker.
-var version = "dev"
 
 // Exit codes, as the package comment says.
 const (
@@ -56,28 +53,31 @@ func oneArgument(what string) cobra.PositionalArgs {
 	}
 }
 
-const urlHelp = "of a running service, such as http://localhost:6767; default: the file of store.bolt.path"
-
-// newClient returns a client of the service that --url names.
-func newClient(url string) (*client.Client, error) {
-	service, err := client.New(url)
-	if err != nil {
-		return nil, &exit{exitUsage, fmt.Errorf("--url: %w", err)}
+// noArguments wants no argument of a command.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("no argument is taken: %q", args[0])
 	}
-	return service, nil
+	return nil
 }
 
-// newLogger writes to w: with the format auto, text for a terminal and else JSON.
-func newLogger(cfg config.Log, w io.Writer, terminal bool) *slog.Logger {
-	var level slog.LevelVar
+// newLogger writes to w: with the format auto, text for a terminal and else JSON. Durations have units in both. Its
+// level can be changed.
+func newLogger(cfg config.Log, w io.Writer, terminal bool) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
 	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
 		panic(err) // config accepts only the names of levels
 	}
-	opts := &slog.HandlerOptions{Level: &level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration { // JSON would have a number of nanoseconds
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}}
 	if cfg.Format == "text" || cfg.Format == "auto" && terminal {
-		return slog.New(slog.NewTextHandler(w, opts))
+		return slog.New(slog.NewTextHandler(w, opts)), level
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(slog.NewJSONHandler(w, opts)), level
 }
 
 func isTerminal(w io.Writer) bool {
@@ -85,20 +85,25 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
+// unlimited is said of memory that nothing limits: no container, one without a limit, or a system without cgroups.
+const unlimited = "none"
+
 // limitMemory gives the Go runtime nine tenths of the container's memory limit, unless GOMEMLIMIT is set. The rest is
-// for the database's mapped pages, which the kernel can take back. It returns the limit in force, which without a
-// container is the machine's memory, and its origin.
+// for the database's mapped pages, which the kernel can take back. It returns the limit in force, which without any is
+// the machine's memory, and its origin. The origin is unlimited where nothing limits the memory.
 func limitMemory() (bytes int64, origin string) {
 	limit, err := memlimit.Set()
+	none := err == nil || errors.Is(err, memlimit.ErrNoLimit) || errors.Is(err, memlimit.ErrNoCgroup) ||
+		errors.Is(err, memlimit.ErrCgroupsNotSupported)
 	switch _, set := os.LookupEnv("GOMEMLIMIT"); {
 	case err == nil && set && limit < math.MaxInt64:
 		return limit, fmt.Sprintf("%d bytes (from GOMEMLIMIT)", limit)
 	case err == nil && !set && limit < math.MaxInt64:
 		return limit, fmt.Sprintf("%d bytes (nine tenths of the container's limit)", limit)
-	case err != nil:
+	case !none:
 		origin = fmt.Sprintf("none (the container's limit could not be read: %v)", err)
 	default:
-		origin = "none (the container has no memory limit)"
+		origin = unlimited
 	}
 	machine, err := memlimit.FromSystem()
 	if err != nil {
@@ -107,7 +112,8 @@ func limitMemory() (bytes int64, origin string) {
 	return int64(min(machine, math.MaxInt64)), origin
 }
 
-// enoughThreads is how many threads the service may come to need. Go ends a process that gets none.
+// enoughThreads is the most threads that the service, its probe and the engine's helper for the probe need together.
+// Go's runtime ends a process that gets no thread.
 const enoughThreads = 64
 
 // tooFewThreads returns the container's limit of threads if it is lower than enoughThreads.

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -94,6 +97,28 @@ func TestImportWaitsForAServiceThatIsBusyAndNotForOneThatRefuses(t *testing.T) {
 	}
 }
 
+func TestExportWaitsForAServiceThatIsBusy(t *testing.T) {
+	t.Parallel()
+	out, calls := write(t, "old"), 0
+	r := against(t, func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls < 3 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader([]int{429, 503}[calls-1])
+			io.WriteString(w, `{"detail":"Too many exports are under way."}`)
+			return
+		}
+		sum := sha256.Sum256([]byte(line(1)))
+		w.Header().Set("Content-Type", ndjson)
+		w.Header().Set("Trailer", "Content-Digest")
+		io.WriteString(w, line(1))
+		w.Header().Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+	}, "export", "--output", out)
+	if r.is(t, 0, "", "429 Too Many Requests Too many exports are under way.; trying again in 1s"); calls != 3 {
+		t.Errorf("asked %d times", calls)
+	}
+	holds(t, out, line(1))
+}
+
 func TestAnswerThatDoesNotCountTheAccountsIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	file := write(t, line(1)+line(2))
@@ -103,6 +128,44 @@ func TestAnswerThatDoesNotCountTheAccountsIsNoSuccess(t *testing.T) {
 		r.is(t, 1, "imported 0 lines", "/behind/accounts:import: the answer is not of accounts:import")
 		if r.is(t, 1, "", "The lines to 2 may be stored"); calls != 1 {
 			t.Errorf("%s: asked %d times", answer, calls)
+		}
+	}
+}
+
+// A proxy reads what it is sent in plain HTTP. It may have the accounts, if it is there, but not the token or a
+// password.
+func TestTokenIsShownToNoProxy(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if auth := r.Header.Get("Authorization"); auth != "" {
+			t.Errorf("the proxy gets %s", auth)
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	const token = "ACCOUNTSERVICE_TOKEN=acct_hunter2"
+	for name, c := range map[string]struct {
+		url   string
+		env   []string
+		code  int
+		words string
+		asked int64
+	}{
+		"http":           {"http://accounts.invalid", []string{token}, 2, "would read the token: use https, or name accounts.invalid in NO_PROXY", 0},
+		"a password":     {"http://me:hunter2@accounts.invalid", nil, 2, "would read the token", 0},
+		"NO_PROXY":       {"http://accounts.invalid", []string{token, "NO_PROXY=accounts.invalid"}, 1, "accounts.invalid", 0},
+		"this machine":   {"http://127.0.0.1:1", []string{token}, 1, "nothing listens on 127.0.0.1:1", 0},
+		"https":          {"https://accounts.invalid", []string{token}, 1, "Forbidden", 1}, // by CONNECT, without a header of ours
+		"without secret": {"http://accounts.invalid", nil, 1, "403 Forbidden", 1},
+	} {
+		asked.Store(0)
+		cmd := command("", "export", "--url", c.url)
+		cmd.Env = append(append(cmd.Env, "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL), c.env...)
+		r := runs(t, cmd)
+		if r.is(t, c.code, "", c.words); strings.Contains(r.Stdout+r.Stderr, "hunter2") || asked.Load() != c.asked {
+			t.Errorf("%s: the proxy is asked %d times, want %d: %+v", name, asked.Load(), c.asked, r.Result)
 		}
 	}
 }

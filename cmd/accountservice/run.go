@@ -47,14 +47,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 func exitCode(ctx context.Context, command string, err error) (code int, why string) {
 	var known *exit
 	var file *fs.PathError
+	var faults config.Faults
 	unread := errors.As(err, &file) && errors.Is(file.Err, syscall.EPIPE) // what reads the output wants no more of it
 	switch {
 	case err == nil:
 		return exitOK, ""
 	case errors.As(err, &known) && (known.err == nil || unread):
 		return known.code, ""
+	case errors.As(err, &known) && errors.As(err, &faults): // a line each, which names its setting
+		return known.code, faults.Error()
 	case errors.As(err, &known):
-		return known.code, known.err.Error()
+		return known.code, fmt.Sprintf("%s: %v", command, known.err)
 	case unread:
 		return exitFailed, ""
 	case ctx.Err() != nil:
@@ -71,7 +74,7 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		cfg, err := config.Load(file, environ, func(cfg config.Config) map[string]error {
 			_, faults := dependencyChecks(cfg)
 			return faults
-		})
+		}, certificateFaults, postgresFault, backupFault)
 		if err != nil {
 			return cfg, &exit{exitUsage, err}
 		}
@@ -82,11 +85,13 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		Short: "Keeps accounts and tells the truth about its own health",
 		Long: "Keeps accounts and tells the truth about its own health. Without a command it serves.\n" +
 			"Every setting has an environment variable: ACCOUNTSERVICE_ and its key. See accountservice config docs.",
-		Version: version, SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		Version: version, SilenceUsage: true, SilenceErrors: true, Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.serve(cmd.Context()) },
 	}
 	root.PersistentFlags().StringVar(&file, "config", "", "configuration file; default $ACCOUNTSERVICE_CONFIG, or none")
-	root.AddCommand(newConfigCommand(p), newVerifyCommand(p), newImportCommand(p), newExportCommand(p))
+	root.AddCommand(newConfigCommand(p), newVerifyCommand(p), newImportCommand(p), newExportCommand(p), newBackupCommand(p),
+		newTokenCommand(p), newMigrateCommand(p), newCompactCommand(p), newRestoreCommand(p),
+		newStatusCommand(p), newMaintenanceCommand(p), newVersionCommand(p), newLicensesCommand(p))
 	return root
 }
 
@@ -98,7 +103,7 @@ func (p program) serve(ctx context.Context) error {
 	}
 	lines := newLogQueue(p.stderr)
 	defer lines.close(closeTimeout)
-	log := newLogger(cfg.Log, lines, isTerminal(p.stderr))
+	log, level := newLogger(cfg.Log, lines, isTerminal(p.stderr))
 	slog.SetDefault(log)         // for libraries that log by themselves
 	stdlog.SetOutput(io.Discard) // net/http writes there what a dependency sends without being asked
 	for _, warning := range cfg.Warnings {
@@ -107,27 +112,42 @@ func (p program) serve(ctx context.Context) error {
 	for _, key := range cfg.Hidden {
 		log.Info("configuration: a key of the file has no effect", "key", key)
 	}
-	return serve(ctx, cfg.Config, p.environ, lines, log)
+	return serve(ctx, cfg.Config, p.environ, lines, log, level)
 }
 
 // newConfigCommand checks and prints settings. It opens no port and creates no file.
 func newConfigCommand(p program) *cobra.Command {
+	var ask bool
 	check := &cobra.Command{
-		Use: "check", Short: "Report every fault of file and environment; exit 0 or 2", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Use: "check", Short: "Report every fault of file and environment; exit 0 or 2", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := p.load()
+			if open := newOpenToAll(cfg.Config); err == nil && open != "" {
+				cfg.Warnings = append(cfg.Warnings, open.Warning())
+			}
+			if err == nil {
+				cfg.Warnings, err = withCertificate(cfg.Warnings, cfg.HTTP.TLS)
+			}
 			for _, warning := range cfg.Warnings {
 				fmt.Fprintln(p.stdout, "warning:", warning)
 			}
 			if err == nil {
+				_, err = openTokens(cfg.Auth, slog.New(slog.DiscardHandler))
+			}
+			if err == nil {
 				_, err = fmt.Fprintln(p.stdout, "configuration is valid")
 			}
-			return err
+			if err != nil || !ask {
+				return err
+			}
+			list, _ := dependencyChecks(cfg.Config) // load has reported the faults
+			return askEach(cmd.Context(), p.stdout, list)
 		},
 	}
+	check.Flags().BoolVar(&ask, "ask", false, "also ask each dependency once, from here; exit 1 if one fails")
 	var format string
 	show := &cobra.Command{
-		Use: "print", Short: "Print every value and where it came from; secrets are masked", Args: cobra.NoArgs,
+		Use: "print", Short: "Print every value and where it came from; secrets are masked", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := p.load()
 			if err != nil {
@@ -145,10 +165,10 @@ func newConfigCommand(p program) *cobra.Command {
 	}
 	show.Flags().StringVar(&format, "format", "yaml", "yaml, json or env")
 	docs := &cobra.Command{
-		Use: "docs", Short: "Print the table of all settings as Markdown", Args: cobra.NoArgs,
+		Use: "docs", Short: "Print the table of all settings as Markdown", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return config.Docs(p.stdout) },
 	}
-	group := &cobra.Command{Use: "config", Short: "Check, print or explain the configuration", Args: cobra.NoArgs,
+	group := &cobra.Command{Use: "config", Short: "Check, print or explain the configuration", Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	group.AddCommand(check, show, docs)
 	return group

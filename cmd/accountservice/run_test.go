@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"accountservice/tests/harness"
@@ -18,20 +22,25 @@ func TestCommandLine(t *testing.T) {
 		stdout  string
 		stderr  string
 	}{
-		"help":             {[]string{"--help"}, nil, 0, "accountservice config docs", ""},
-		"version":          {[]string{"--version"}, nil, 0, "dev", ""},
-		"unknown flag":     {[]string{"--prot=1"}, nil, 2, "", "unknown flag: --prot"},
-		"unknown command":  {[]string{"server"}, nil, 2, "", `"server"`},
-		"missing file":     {[]string{"--config", "none.yaml"}, nil, 2, "", "none.yaml"},
-		"check":            {[]string{"config", "check"}, nil, 0, "configuration is valid", ""},
-		"check of a typo":  {[]string{"config", "check"}, []string{"ACCOUNTSERVICE_HTTP_PROT=1"}, 2, "", "ACCOUNTSERVICE_HTTP_PORT"},
-		"check of others":  {[]string{"config", "check"}, []string{"PATH=/bin", "HTTP_PORT=1"}, 0, "valid", ""},
-		"print":            {[]string{"config", "print"}, []string{"ACCOUNTSERVICE_HTTP_PORT=7000"}, 0, "7000", ""},
-		"print as JSON":    {[]string{"config", "print", "--format", "json"}, nil, 0, "6767", ""},
-		"print of memory":  {[]string{"config", "print", "--format", "env"}, nil, 0, "# memory limit of the Go runtime: ", ""},
-		"print as XML":     {[]string{"config", "print", "--format", "xml"}, nil, 2, "", "xml"},
-		"docs":             {[]string{"config", "docs"}, nil, 0, "ACCOUNTSERVICE_HTTP_PORT", ""},
-		"shell completion": {[]string{"completion", "bash"}, nil, 0, "accountservice", ""},
+		"help":              {[]string{"--help"}, nil, 0, "accountservice config docs", ""},
+		"version":           {[]string{"--version"}, nil, 0, "dev", ""},
+		"unknown flag":      {[]string{"--prot=1"}, nil, 2, "", "unknown flag: --prot"},
+		"unknown command":   {[]string{"server"}, nil, 2, "", `"server"`},
+		"version command":   {[]string{"version"}, nil, 0, "accountservice version dev", ""},
+		"mistyped command":  {[]string{"verison"}, nil, 2, "", `unknown command "verison", did you mean version?`},
+		"mistyped in group": {[]string{"config", "chekc"}, nil, 2, "", `unknown command "chekc", did you mean check?`},
+		"licences":          {[]string{"licenses"}, nil, 0, "Copyright (c) 2026 the accountservice authors", ""},
+		"others' licences":  {[]string{"licenses"}, nil, 0, "github.com/hellofresh/health-go/v5 v", ""},
+		"missing file":      {[]string{"--config", "none.yaml"}, nil, 2, "", "none.yaml"},
+		"check":             {[]string{"config", "check"}, nil, 0, "configuration is valid", ""},
+		"check of a typo":   {[]string{"config", "check"}, []string{"ACCOUNTSERVICE_HTTP_PROT=1"}, 2, "", "ACCOUNTSERVICE_HTTP_PORT"},
+		"check of others":   {[]string{"config", "check"}, []string{"PATH=/bin", "HTTP_PORT=1"}, 0, "valid", ""},
+		"print":             {[]string{"config", "print"}, []string{"ACCOUNTSERVICE_HTTP_PORT=7000"}, 0, "7000", ""},
+		"print as JSON":     {[]string{"config", "print", "--format", "json"}, nil, 0, "6767", ""},
+		"print of memory":   {[]string{"config", "print", "--format", "env"}, nil, 0, "# memory limit of the Go runtime: ", ""},
+		"print as XML":      {[]string{"config", "print", "--format", "xml"}, nil, 2, "", "xml"},
+		"docs":              {[]string{"config", "docs"}, nil, 0, "ACCOUNTSERVICE_HTTP_PORT", ""},
+		"shell completion":  {[]string{"completion", "bash"}, nil, 0, "accountservice", ""},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), c.args, c.environ, &stdout, &stderr); code != c.code ||
@@ -53,14 +62,46 @@ func TestDevNullIsNoTerminal(t *testing.T) {
 	}
 }
 
+func TestConfigCheckAsksEachDependencyOnce(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.URL.Path != "/well" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	const prefix = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"
+	well := []string{prefix + "USERS_URL=" + server.URL + "/well"}
+	ill := append(well, prefix+"RATES_URL="+strings.Replace(server.URL, "://", "://u:hunter2@", 1)+"/ill")
+	for _, c := range []struct {
+		args, environ []string
+		code, asked   int
+		want          string
+	}{
+		{[]string{"config", "check"}, ill, exitOK, 0, `^configuration is valid\n$`},
+		{[]string{"config", "check", "--ask"}, well, exitOK, 1, `^configuration is valid\nusers  ok  \d+ ms +\n$`},
+		{[]string{"config", "check", "--ask"}, ill, exitFailed, 2,
+			`^configuration is valid\nrates  failing  \d+ ms  answer: it answers 503 Service Unavailable\nusers  ok +\d+ ms +\n$`},
+		{[]string{"config", "check", "--ask"}, []string{prefix + "USERS_URL=gopher://a"}, exitUsage, 0, `^$`},
+	} {
+		asked.Store(0)
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), c.args, c.environ, &stdout, &stderr)
+		if code != c.code || int(asked.Load()) != c.asked || !regexp.MustCompile(c.want).Match(stdout.Bytes()) {
+			t.Errorf("%v: exit %d, asked %d times, %q, %q", c.args, code, asked.Load(), &stdout, &stderr)
+		}
+	}
+}
+
 func TestConfigCheckSaysEveryFaultOfEveryDependency(t *testing.T) {
 	const prefix = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_"
 	environ := []string{
 		prefix + "USERS_URL=https://u:hunter2@users/?expct_status=hunter2&ca_file=/nowhere",
-		prefix + "CACHE_URL=redis://:hunter2@cache/hunter2",
+		prefix + "CACHE_URL=rediss://:hunter2@cache/hunter2",
 		prefix + "RATES_URL=gopher://hunter2",
 		prefix + "RATES_TIMEOUT=9s",
-		prefix + "QUEUE_URL=amqp://u:hunter2@queue/",
+		prefix + "QUEUE_URL=amqps://u:hunter2@queue/",
 		prefix + "DB_INTERVAL=5s",
 		"ACCOUNTSERVICE_HTTP_PROT=1",
 	}

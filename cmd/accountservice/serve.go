@@ -9,37 +9,54 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"slices"
-	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"accountservice/config"
+	"accountservice/internal/auth"
 	"accountservice/internal/checks"
 	"accountservice/internal/checks/dependency"
 	"accountservice/internal/connections"
 	"accountservice/internal/handlers"
+	"accountservice/internal/notify"
 	"accountservice/internal/store"
 )
 
 // serve is the life of the service: each defer undoes the line above it, so that shutdown is startup read upwards. It
 // logs its error and returns it with the exit code.
-func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQueue, log *slog.Logger) (err error) {
-	defer func() { err = ended(err, log) }()
+func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQueue, log *slog.Logger,
+	level *slog.LevelVar) (err error) {
+	begin := time.Now()
+	defer func() { err = ended(err, cfg.Store, log) }()
+	tokens, stopTokens, err := startTokens(cfg.Auth, log)
+	if err != nil {
+		return err
+	}
+	defer stopTokens()
 	memory, origin := limitMemory()
 	pool := newPool(cfg.HTTP, memory, log)
-	log.Info("starting", "version", version, "port", cfg.HTTP.Port, "database", cfg.Store.Bolt.Path,
-		"memory_limit", origin, "max_connections", pool.Most())
+	facts := []any{"version", version, "port", cfg.HTTP.Port, "database", database(cfg.Store), "max_connections", pool.Most()}
+	if origin != unlimited {
+		facts = append(facts, "memory_limit", origin)
+	}
+	log.Info("starting", facts...)
 	if limit, few := tooFewThreads("/sys/fs/cgroup"); few {
-		log.Warn("the container may have too few threads, and a process that gets none ends: raise its limit of pids",
+		log.Warn("the container may have too few threads, without which the service ends and its probe fails: "+
+			"raise its limit of pids",
 			"limit", limit, "enough", enoughThreads)
 	}
 	defer background(pool.Run)()
 	metrics, live := newRegistry(lines), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
-	api, err := newAPI(ctx, cfg.HTTP, live, metrics, log)
+	if err := pool.Register(metrics); err != nil {
+		return err
+	}
+	api, err := newAPI(ctx, cfg, tokens, live, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -49,26 +66,70 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	}
 	defer front.close()
 	defer serveProbe(pool, front, environ, log).close()
-	admin, err := listenAdmin(cfg.Admin, pool, newAdminAPI(cfg.Admin, live, metrics, log), log)
+	admin, err := listenAdmin(cfg.Admin, pool, newAdminAPI(cfg.Admin, tokens, live, metrics, log, level), log)
 	if err != nil {
 		return err
 	}
 	defer admin.close()
+	defer background(newSystemd(ctx, cfg.Store.Bolt, environ, live, log).Run)()
 	accounts, err := openSeeded(ctx, cfg, live, log)
 	if err != nil {
+		live.GiveUp()
+		front.answerHeld()
 		return err
 	}
 	defer func() { err = closeJudged(err, accounts, log) }()
-	runner, err := newRunner(append(accounts.Checks, ownCheck("log", cfg.Checks, lines.check)), cfg, metrics, log)
+	runBackups, backups, err := scheduled(&accounts, cfg, metrics, log)
+	if err != nil {
+		return err
+	}
+	defer background(runBackups)()
+	own := slices.Concat(accounts.Checks, backups, front.checks(cfg.Checks), authChecks(tokens, cfg),
+		[]checks.Check{ownCheck("log", cfg.Checks, lines.check)})
+	runner, err := newRunner(own, cfg, metrics, log)
 	if err != nil {
 		return err
 	}
 	defer background(runner.Run)()
-	live.SetStore(accounts)
+	notifier, err := newNotifier(cfg.Notify, runner, metrics, log)
+	if err != nil {
+		return err
+	}
+	live.SetBackuper(copiesOf(accounts, cfg))
+	if err := goLive(live, accounts, runner, metrics); err != nil {
+		return err
+	}
+	log.Info("serving", "url", front.url(), "database", database(cfg.Store),
+		"started_in", time.Since(begin).Round(time.Millisecond))
+	defer background(notifier.Run)()
+	return front.serveUntil(ctx, runner)
+}
+
+// goLive has the routes serve the open store, whose calls metrics shows, and what the runner publishes.
+func goLive(live *handlers.Live, accounts backend, runner *checks.Runner, metrics prometheus.Registerer) error {
+	measured, err := accounts.measured(metrics)
+	if err != nil {
+		return err
+	}
+	live.SetStore(measured)
+	if accounts.Size != nil {
+		live.SetSize(accounts.Size)
+	}
 	live.SetMaintainer(runner)
 	live.SetHealth(runner)
-	log.Info("serving", "url", fmt.Sprintf("http://localhost:%d", cfg.HTTP.Port))
-	return front.serveUntil(ctx, runner)
+	return nil
+}
+
+// newNotifier returns what tells others of the health.
+func newNotifier(cfg config.Notify, runner *checks.Runner, metrics prometheus.Registerer,
+	log *slog.Logger) (*notify.Notifier, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	n := notify.New(notify.Options{URL: cfg.URL.Reveal(), HeartbeatURL: cfg.HeartbeatURL.Reveal(), Instance: name,
+		Health: runner.Snapshot, Log: log})
+	return n, n.Register(metrics)
 }
 
 // newPool returns the pool of the clients' connections.
@@ -77,38 +138,43 @@ func newPool(cfg config.HTTP, memory int64, log *slog.Logger) *connections.Pool 
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		files.Cur = 1024 // of most systems
 	}
-	limits := connections.LimitsFor(int64(min(files.Cur, math.MaxInt64)), memory)
+	limits := connections.LimitsFor(int64(min(files.Cur, math.MaxInt64)), memory, cfg.TLS.On())
 	limits.Connections = cmp.Or(cfg.MaxConnections, limits.Connections)
-	return connections.New(limits, log)
+	return connections.New(limits, log.With("see", "http.max_connections"))
 }
 
 // newAPI returns the routes for clients and probes.
-func newAPI(ctx context.Context, cfg config.HTTP, live *handlers.Live, metrics *prometheus.Registry,
-	log *slog.Logger) (http.Handler, error) {
+func newAPI(ctx context.Context, cfg config.Config, tokens *auth.Tokens, live *handlers.Live,
+	metrics *prometheus.Registry, log *slog.Logger) (http.Handler, error) {
 	requests, err := handlers.NewMetrics(metrics)
 	return handlers.New(handlers.Options{
-		Live: live, Version: version, MaxBody: int64(cfg.MaxBody), Log: log, Metrics: requests, Stopping: ctx,
-		MaxConcurrent: cfg.MaxConcurrent, RequirePreconditions: cfg.RequirePreconditions,
+		Live: live, Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, Stopping: ctx,
+		MaxConcurrent: cfg.HTTP.MaxConcurrent, Hold: cfg.HTTP.Hold,
+		RequirePreconditions: cfg.HTTP.RequirePreconditions, Hosts: cfg.HTTP.Hosts, Tokens: tokens,
+		ShowReasons: cfg.Health.Details == "always", StatusPage: cfg.HTTP.StatusPage,
 	}), err
 }
 
-// newAdminAPI returns the routes for operators.
-func newAdminAPI(cfg config.Admin, live *handlers.Live, metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
+// newAdminAPI returns the routes for operators. On loopback they need no token.
+func newAdminAPI(cfg config.Admin, tokens *auth.Tokens, live *handlers.Live, metrics prometheus.Gatherer,
+	log *slog.Logger, level *slog.LevelVar) http.Handler {
+	if cfg.Loopback() {
+		tokens = nil
+	}
 	return handlers.NewAdmin(handlers.AdminOptions{
-		Live: live, Metrics: metrics, Version: version, Addr: cfg.Addr, Log: log,
+		Live: live, Metrics: metrics, Version: version, Addr: cfg.Addr, Log: log, Level: level, Tokens: tokens,
 	})
 }
 
-// openSeeded opens the store, fills a new one, and shows in live what it waits for.
+// openSeeded opens the store, fills a new one, and shows in live what it waits for. It logs why the service stopped
+// before.
 func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log *slog.Logger) (backend, error) {
-	waiting := func(reason string) {
-		log.Warn("waiting for the database", "reason", reason)
-		live.SetHealth(pending("opening the database: " + reason))
+	stops := earlierStops(cfg.Store, log)
+	accounts, err := openBackend(ctx, cfg, func(doing string) { live.SetHealth(pending(doing)) }, log)
+	if err != nil || cfg.Store.Driver == "postgres" { // migrate up fills that one
+		return accounts, err
 	}
-	accounts, err := openBolt(ctx, cfg, waiting, log)
-	if err != nil {
-		return backend{}, err
-	}
+	accounts.Checks = append(accounts.Checks, stopChecks(stops, cfg.Checks)...)
 	n, err := accounts.Seed(ctx, store.Fakes(cfg.Store.Seed))
 	if err != nil {
 		accounts.close(log)
@@ -155,18 +221,13 @@ func dependencyChecks(cfg config.Config) (list []checks.Check, faults map[string
 	return list, faults
 }
 
-// component is what the health of this process is about.
-func component() checks.Component {
-	return checks.Component{Name: "accountservice", Version: version}
-}
-
 // pending is the health before the first check.
 func pending(reason string) checks.Pending {
 	return checks.Pending{Component: component(), Reason: reason}
 }
 
-// closeJudged closes the store after the last request. A stop that would have been a good one is not if the store
-// failed during it.
+// closeJudged closes the store after the last request. If the store has failed by then, a stop without an
+// error, or one that was cut short, ends with exitUnhealthy.
 func closeJudged(err error, accounts backend, log *slog.Logger) error {
 	lost := errors.Join(accounts.close(log), accounts.Failure())
 	var known *exit
@@ -174,23 +235,6 @@ func closeJudged(err error, accounts backend, log *slog.Logger) error {
 		return err
 	}
 	return &exit{exitUnhealthy, fmt.Errorf("the database failed while the service stopped: %w", errors.Join(lost, err))}
-}
-
-// ended logs the end of serve and gives its error an exit code.
-func ended(err error, log *slog.Logger) error {
-	var known *exit
-	switch {
-	case err == nil:
-		log.Info("stopped")
-		return nil
-	case errors.As(err, &known):
-	case errors.Is(err, context.Canceled): // while the store was opening
-		known = &exit{exitUnhealthy, fmt.Errorf("told to stop before it was ready: %w", err)}
-	default:
-		known = &exit{exitFailed, err}
-	}
-	log.Error("stopped", "exit_code", known.code, "err", known.err)
-	return &exit{code: known.code}
 }
 
 // newRegistry has the metrics of the process: version, log, Go runtime, system.
@@ -207,15 +251,4 @@ func newRegistry(lines *logQueue) *prometheus.Registry {
 	reg.MustRegister(build, dropped, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return reg
-}
-
-// background runs f until the function it returns is called, which waits for it.
-func background(f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { f(ctx) })
-	return func() {
-		cancel()
-		running.Wait()
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ func newVerifyCommand(p program) *cobra.Command {
 	var timeout time.Duration
 	var format string
 	cmd := &cobra.Command{
-		Use: "verify FILE", Short: "Check a database file that no service has open; exit 0, 1 or 2",
+		Use: "verify FILE", Short: "Check a Bolt database file that no service has open; exit 0, 1 or 2",
 		Long: "Reads every page and every record of a database file and reports all damage that it finds. It changes\n" +
 			"nothing; while it reads, no service can open the file. To check a database in use, give it a copy, made while\n" +
 			"the service was stopped or from a snapshot of its volume.\n\n" +
@@ -84,12 +85,50 @@ func showText(w io.Writer, r boltverify.Report) error {
 	if r.Omitted > 0 {
 		fmt.Fprintf(w, "  and %d more\n", r.Omitted)
 	}
-	cure := "Restore a backup, and keep this file: what can be read of it may be newer."
-	if r.Size == 0 {
+	if r.Damaged > 0 {
+		fmt.Fprintf(w, "%d of %d accounts have damaged records: %s\n", r.Damaged, r.Accounts, firstOf(r.DamagedIDs, r.Damaged))
+	}
+	cure := "Restore a backup, and keep this file: what can be read of it may be newer, and accountservice export " +
+		"--salvage writes that."
+	switch {
+	case r.Size == 0:
 		cure = "Restore a backup. To begin with a new database instead, remove this file and its witness."
+	case r.OnlyRecords():
+		cure = "A service serves all accounts."
+		if r.Damaged > 0 {
+			cure = "A service serves all other accounts. Replace these by PUT or import, or remove them by DELETE."
+		}
+		if r.Own > 0 {
+			cure += " A start makes the records of the service itself anew."
+		}
+		if r.Minor > 0 {
+			cure += curesOfMinor
+		}
 	}
 	_, err := fmt.Fprintln(w, cure)
 	return err
+}
+
+const (
+	// othersFormat tells of boltverify.Report.Others.
+	othersFormat = "other records that are damaged, and that a service serves, forgets or makes anew: %d; accountservice " +
+		"verify names them\n"
+	// curesOfMinor are the cures of all that is Minor.
+	curesOfMinor = " It forgets an answer to a request with an Idempotency-Key, and its age, after 24 hours. " +
+		"PUT writes an account anew."
+)
+
+// maxNamed is how many ids a line names.
+const maxNamed = 20
+
+// firstOf names the first of so many ids.
+func firstOf(ids []string, all int) string {
+	named := ids[:min(len(ids), maxNamed)]
+	text := strings.Join(named, ", ")
+	if more := all - len(named); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func showJSON(w io.Writer, r boltverify.Report) error {

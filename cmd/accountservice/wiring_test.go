@@ -76,6 +76,9 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		w := want[c.Name]
 		got := config.Check{OnFailure: string(c.OnFailure), Schedule: config.Schedule{Interval: c.Interval, Timeout: c.Timeout,
 			FailAfter: c.FailAfter, PassAfter: c.PassAfter, StaleAfter: c.StaleAfter}}
+		if c.Cure == "" || (c.Cure == cureOfDependency) != (c.Close != nil) {
+			t.Errorf("%s has the cure %q", c.Name, c.Cure)
+		}
 		if got != w.settings {
 			t.Errorf("%s has %+v, want %+v", c.Name, got, w.settings)
 		}

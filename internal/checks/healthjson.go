@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // HealthJSONDocument is the object of draft-inadarei-api-health-check-06. pass and warn go with 200, fail with 503.
@@ -18,12 +17,12 @@ type HealthJSONDocument struct {
 
 // Measurement is one check in it.
 type Measurement struct {
-	ComponentType string     `json:"componentType"`
-	ObservedValue *float64   `json:"observedValue,omitempty" doc:"Latency of the last run"`
-	ObservedUnit  string     `json:"observedUnit,omitempty"`
-	Status        string     `json:"status" enum:"pass,warn,fail"`
-	Time          *time.Time `json:"time,omitempty" doc:"End of the last run"`
-	Output        string     `json:"output,omitempty"`
+	ComponentType string   `json:"componentType"`
+	ObservedValue *float64 `json:"observedValue,omitempty" doc:"Latency of the last run"`
+	ObservedUnit  string   `json:"observedUnit,omitempty"`
+	Status        string   `json:"status" enum:"pass,warn,fail"`
+	Time          *Instant `json:"time,omitempty" format:"date-time" doc:"End of the last run"`
+	Output        string   `json:"output,omitempty"`
 }
 
 const (

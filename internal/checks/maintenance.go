@@ -45,8 +45,8 @@ func (m *maintenance) expire() {
 }
 
 // Maintain makes the service not ready for so long, or until EndMaintenance, and has published that when it returns.
-// /health is not affected. A second call replaces the reason and the end. The reason is shown to everybody as one
-// printable line and must not be empty. duration is above 0 and at most MaxMaintenance.
+// /health is not affected. A second call replaces the reason and the end. The reason is shown as one printable line
+// and must not be empty. duration is above 0 and at most MaxMaintenance.
 func (r *Runner) Maintain(reason string, duration time.Duration) (Maintenance, error) {
 	switch reason = strings.TrimSpace(printable(reason)); {
 	case reason == "":

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"time"
 )
 
 // Form is what an answer is written in.
@@ -98,7 +97,7 @@ func marshal(v any) []byte {
 // health-go's.
 type HealthDocument struct {
 	Status    string                `json:"status" enum:"OK,Partially Available,Unavailable"`
-	Timestamp time.Time             `json:"timestamp" doc:"When this answer was made"`
+	Timestamp Instant               `json:"timestamp" format:"date-time" doc:"When this answer was made"`
 	Failures  map[string]string     `json:"failures,omitempty" doc:"Failing checks and why"`
 	Component Component             `json:"component"`
 	Ready     bool                  `json:"ready" doc:"What /ready answers"`
@@ -106,7 +105,7 @@ type HealthDocument struct {
 }
 
 func (s *Snapshot) document(ready bool) HealthDocument {
-	d := HealthDocument{Status: s.Status, Timestamp: s.At.UTC(), Failures: s.failures(), Component: s.Component,
+	d := HealthDocument{Status: s.Status, Timestamp: instant(s.At), Failures: s.failures(), Component: s.Component,
 		Ready: ready, Checks: make(map[string]CheckState, len(s.Checks))}
 	for _, c := range s.Checks {
 		d.Checks[c.Name] = c.CheckState

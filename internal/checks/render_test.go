@@ -104,6 +104,22 @@ func TestServiceIsUnhealthyBeforeItsChecksRun(t *testing.T) {
 	}
 }
 
+func TestTimesInJSONHaveMillisecondsAlways(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-11-22T14:39:49.7Z":              `"2026-11-22T14:39:49.700Z"`,
+		"2026-11-22T14:39:49Z":                `"2026-11-22T14:39:49.000Z"`,
+		"2026-11-22T15:39:49.708999999+01:00": `"2026-11-22T14:39:49.708Z"`,
+	} {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := json.Marshal(checks.Instant{Time: at}); err != nil || string(got) != want {
+			t.Errorf("%s is shown as %s, %v; want %s", text, got, err, want)
+		}
+	}
+}
+
 func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 	decode := func(body []byte) checks.HealthJSONDocument {
 		t.Helper()

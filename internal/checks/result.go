@@ -18,18 +18,18 @@ const (
 
 // Failure is a run that failed, or a result that grew too old.
 type Failure struct {
-	At    time.Time `json:"at"`
-	Error string    `json:"error"`
+	At    Instant `json:"at" format:"date-time"`
+	Error string  `json:"error"`
 }
 
 // Change is one change of a check's status.
 type Change struct {
-	At       time.Time `json:"at"`
-	From     Status    `json:"from" enum:"starting,ok,failing"`
-	To       Status    `json:"to" enum:"starting,ok,failing"`
-	Failures int       `json:"failures" doc:"Runs that failed before the change"`
-	Lasted   string    `json:"lasted" doc:"How long the old status lasted"`
-	Error    string    `json:"error,omitempty" doc:"Why it fails, or why it did"`
+	At       Instant `json:"at" format:"date-time"`
+	From     Status  `json:"from" enum:"starting,ok,failing"`
+	To       Status  `json:"to" enum:"starting,ok,failing"`
+	Failures int     `json:"failures" doc:"Runs that failed before the change"`
+	Lasted   string  `json:"lasted" doc:"How long the old status lasted"`
+	Error    string  `json:"error,omitempty" doc:"Why it fails, or why it did"`
 }
 
 // result is what a prober knows of its check.
@@ -70,4 +70,12 @@ func (r *result) addChange(was result, now time.Time) {
 	r.since, r.changes = now, slices.Insert(slices.Clone(kept), 0, change)
 }
 
-func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+// Instant is a time that JSON shows in UTC, with milliseconds.
+type Instant struct{ time.Time }
+
+// MarshalJSON implements json.Marshaler.
+func (i Instant) MarshalJSON() ([]byte, error) {
+	return i.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
+}
+
+func instant(t time.Time) Instant { return Instant{t.UTC().Truncate(time.Millisecond)} }

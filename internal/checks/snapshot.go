@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -32,14 +33,15 @@ type CheckState struct {
 	Status              Status      `json:"status" enum:"starting,ok,failing"`
 	OnFailure           Consequence `json:"on_failure" enum:"restart,unroute,degrade"`
 	LatencyMS           float64     `json:"latency_ms" doc:"Of the last run"`
-	LastSuccess         *time.Time  `json:"last_success,omitempty"`
+	LastSuccess         *Instant    `json:"last_success,omitempty" format:"date-time"`
 	ConsecutiveFailures int         `json:"consecutive_failures"`
-	Since               time.Time   `json:"since" doc:"When the status began"`
+	Since               Instant     `json:"since" format:"date-time" doc:"When the status began"`
 	Interval            string      `json:"interval"`
 	Timeout             string      `json:"timeout"`
 	Error               string      `json:"error,omitempty" doc:"Of the last run; below fail_after the status stays ok"`
-	Warning             string      `json:"warning,omitempty" doc:"Of the last run that passed with a warning"`
-	Finished            *time.Time  `json:"-"` // end of the last run, or nil
+	Warning             string      `json:"warning,omitempty" doc:"Of the last run that passed; none while the check fails"`
+	Finished            *Instant    `json:"-"` // end of the last run, or nil
+	Cure                string      `json:"-"` // of the Check
 }
 
 // CheckHistory is one check with its past.
@@ -63,23 +65,25 @@ func newCheckHistory(c Check, r result, now time.Time) CheckHistory {
 			Timeout:             c.Timeout.String(),
 			Warning:             r.warning,
 			Finished:            shown(r.finished),
+			Cure:                c.Cure,
 		},
 		LastFailure: r.lastFailure,
 		Changes:     r.changes,
 	}
-	h.Status, h.Error = c.verdict(r, now)
+	if h.Status, h.Error = c.verdict(r, now); h.Status == Failing {
+		h.Warning = "" // of before the failure
+	}
 	return h
 }
 
 func (c CheckState) failing() bool { return c.Status != OK }
 
 // shown returns the instant of t, or nil if t is zero.
-func shown(t time.Time) *time.Time {
+func shown(t time.Time) *Instant {
 	if t.IsZero() {
 		return nil
 	}
-	t = instant(t)
-	return &t
+	return new(instant(t))
 }
 
 // unknown returns the snapshot of a service that knows nothing of its checks.
@@ -90,6 +94,37 @@ func unknown(c Component, name, reason string) *Snapshot {
 // known is false while the service is starting, and in a snapshot that says stale. A service that is known to have no
 // checks is healthy.
 func (s *Snapshot) known() bool { return s.Healthy || len(s.Checks) > 0 }
+
+// withheld stands for a reason that its reader must not see.
+const withheld = "withheld: a token with the scope health shows it"
+
+// WithoutReasons returns a copy that names no error, host or path: its reader learns what fails or warns, and since
+// when.
+func (s *Snapshot) WithoutReasons() *Snapshot {
+	hide := func(text *string) {
+		if *text != "" {
+			*text = withheld
+		}
+	}
+	hidden := *s
+	hidden.Checks, hidden.Reasons = slices.Clone(s.Checks), slices.Clone(s.Reasons)
+	for i := range hidden.Checks {
+		c := &hidden.Checks[i]
+		hide(&c.Error)
+		hide(&c.Warning)
+		if c.LastFailure != nil {
+			c.LastFailure = &Failure{c.LastFailure.At, withheld}
+		}
+		c.Changes = slices.Clone(c.Changes)
+		for j := range c.Changes {
+			hide(&c.Changes[j].Error)
+		}
+	}
+	for i := range hidden.Reasons {
+		hide(&hidden.Reasons[i].Text)
+	}
+	return &hidden
+}
 
 // failures returns why, by the name of each failing check and of each reason.
 func (s *Snapshot) failures() map[string]string {
@@ -103,6 +138,20 @@ func (s *Snapshot) failures() map[string]string {
 		all[r.Name] = r.Text
 	}
 	return all
+}
+
+// Causes names each failing check with what its failure means, such as "bolt (restart)", and each reason, in their
+// order. It repeats no error. It is nil if nothing fails.
+func (s *Snapshot) Causes() (names []string) {
+	for _, c := range s.Checks {
+		if c.failing() {
+			names = append(names, fmt.Sprintf("%s (%s)", c.Name, c.OnFailure))
+		}
+	}
+	for _, r := range s.Reasons {
+		names = append(names, r.Name)
+	}
+	return names
 }
 
 // readyWithout is whether the service is ready without what is excluded. If strict, a check that degrades counts too.

@@ -36,7 +36,7 @@ func (c CheckState) writeLine(b *strings.Builder, now time.Time, width int) {
 		run = fmt.Sprintf("last run %.3f ms", c.LatencyMS)
 	}
 	fmt.Fprintf(b, "%-*s  %-8s  %-7s  for %s, %s", width, c.Name, c.Status, c.OnFailure,
-		now.Sub(c.Since).Round(time.Second), run)
+		now.Sub(c.Since.Time).Round(time.Second), run)
 	if c.Error != "" {
 		b.WriteString(": " + c.Error)
 	}

@@ -37,19 +37,24 @@ const (
 
 // Client asks one service. It may be used by several goroutines.
 type Client struct {
-	base *url.URL
-	http *http.Client
+	base  *url.URL
+	token string
+	http  *http.Client
 }
 
-// New returns a client of the service at address, an http or https URL. Its error does not repeat the address, which
-// may hold a password.
-func New(address string) (*Client, error) { return newClient(address, silenceTimeout) }
+// New returns a client of the service at address, an http or https URL, that shows it this token unless it is "". Its
+// error does not repeat the address, which may hold a password.
+func New(address, token string) (*Client, error) { return newClient(address, token, silenceTimeout) }
 
-func newClient(address string, silence time.Duration) (*Client, error) {
+func newClient(address, token string, silence time.Duration) (*Client, error) {
 	base, err := url.Parse(address)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
 		base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("must be the address of a service, such as http://localhost:6767")
+		return nil, errors.New("must be the address of a service, such as http://localhost:6767, or of its operators' " +
+			"listener, such as http://localhost:6768")
+	}
+	if err := refuseProxy(base, token); err != nil {
+		return nil, err
 	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -60,7 +65,29 @@ func newClient(address string, silence time.Duration) (*Client, error) {
 		TLSHandshakeTimeout: dialTimeout,
 		DisableCompression:  true,
 	}
-	return &Client{base, &http.Client{Transport: transport, CheckRedirect: noRedirect}}, nil
+	return &Client{base, token, &http.Client{Transport: transport, CheckRedirect: noRedirect}}, nil
+}
+
+// refuseProxy returns an error if a proxy of the environment would read the token or the password of a request. Over
+// https it reads nothing: it only passes the connection on.
+func refuseProxy(base *url.URL, token string) error {
+	if base.Scheme != "http" || token == "" && base.User == nil {
+		return nil
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base})
+	if err == nil && proxy != nil {
+		err = fmt.Errorf("the proxy %s of HTTP_PROXY would read the token: use https, or name %s in NO_PROXY",
+			proxy.Host, base.Hostname())
+	}
+	return err
+}
+
+// do sends a request, which shows the token to this service alone.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return c.http.Do(req)
 }
 
 // watchedConn fails when nothing comes for so long while it is read. What was read may be used as slowly as one likes.
@@ -128,7 +155,7 @@ func refusal(resp *http.Response) *failure {
 	after := time.Duration(seconds) * time.Second
 	switch status {
 	case http.StatusTooManyRequests:
-		return &failure{err: err, again: true, after: after}
+		return &failure{err: err, again: true, after: max(after, firstPause)}
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage:
 		return &failure{err: err, unknown: true, again: true, after: after}
 	case http.StatusUnprocessableEntity:
@@ -139,6 +166,15 @@ func refusal(resp *http.Response) *failure {
 	default: // a 500 or a proxy's status says nothing of what was done
 		return &failure{err: err, unknown: status >= 500}
 	}
+}
+
+// refusalToOperator is refusal, of what only the operators' listener does.
+func refusalToOperator(resp *http.Response) *failure {
+	f := refusal(resp)
+	if resp.StatusCode == http.StatusNotFound {
+		f.err = fmt.Errorf("%w: give the address of the operators' listener (admin.addr)", f.err)
+	}
+	return f
 }
 
 // printable is text as one line without control characters.

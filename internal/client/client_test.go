@@ -19,7 +19,7 @@ var accounts = []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}}
 
 func newClient(t *testing.T, address string) *client.Client {
 	t.Helper()
-	c, err := client.New(address)
+	c, err := client.New(address, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestAddressMustBeThatOfAService(t *testing.T) {
 	for _, address := range []string{
 		"", "localhost:6767", "ftp://hunter2@h", "http://", "http://h?hunter2", "http://h#hunter2", "http://hunter2\x7f",
 	} {
-		if _, err := client.New(address); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := client.New(address, ""); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v, want an error that does not repeat it", address, err)
 		}
 	}
@@ -50,7 +50,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, other.URL+"/accounts:import", http.StatusTemporaryRedirect)
 	})
 	_, imported := client.Importer{Client: newClient(t, server.URL)}.Import(t.Context(), accounts)
-	exported := newClient(t, server.URL).Export(t.Context(), io.Discard)
+	exported := newClient(t, server.URL).Export(t.Context(), io.Discard, client.Retry{})
 	for _, err := range []error{imported, exported} {
 		if want := "307 Temporary Redirect is not followed to " + other.URL; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -82,10 +82,10 @@ func TestWordsOfAServerCannotControlATerminal(t *testing.T) {
 	} {
 		c := newClient(t, serve(t, h).URL)
 		var out bytes.Buffer
-		exported := c.Export(t.Context(), &out)
+		exported := c.Export(t.Context(), &out, client.Retry{})
 		stop := make(chan struct{})
 		close(stop)
-		_, imported := client.Importer{Client: c, Stop: stop}.Import(t.Context(), accounts)
+		_, imported := client.Importer{Client: c, Retry: client.Retry{Stop: stop}}.Import(t.Context(), accounts)
 		for _, err := range []error{exported, imported} {
 			if err == nil || strings.ContainsAny(err.Error(), "\x1b\u009b\n") {
 				t.Errorf("%s: %q", name, err)
@@ -158,7 +158,7 @@ func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
 				close(gone)
 			}
 			stop, retries := make(chan struct{}), 0
-			to := client.Importer{Client: newClient(t, server.URL), Stop: stop, Retrying: func(error, time.Duration) {
+			to := client.Importer{Client: newClient(t, server.URL), Retry: client.Retry{Stop: stop, Retrying: func(error, time.Duration) {
 				select {
 				case <-gone:
 					server.Listener.Close()
@@ -167,7 +167,7 @@ func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
 					}
 				default:
 				}
-			}}
+			}}}
 			_, err := to.Import(t.Context(), accounts)
 			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
 				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)

@@ -12,31 +12,47 @@ import (
 	"net/http"
 )
 
-// Export writes all accounts of the service to w as lines. After an error, what was written is not whole.
-func (c *Client) Export(ctx context.Context, w io.Writer) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("accounts:export").String(), nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return &failure{err: reached(err)}
+// Export writes all accounts of the service to w as lines. It is asked again while the service is busy, as its answer
+// says by 429 or Retry-After; nothing is written before. After an error, what was written is not whole.
+func (c *Client) Export(ctx context.Context, w io.Writer, retry Retry) error {
+	var resp *http.Response
+	failed := retry.until(func() (failed *failure) {
+		resp, failed = c.beginExport(ctx)
+		return failed
+	})
+	if failed != nil {
+		return failed
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return refusal(resp)
-	}
 	kind := resp.Header.Get("Content-Type")
 	if media, _, err := mime.ParseMediaType(kind); err != nil || media != linesType {
 		return fmt.Errorf("%s: the answer is no export: its Content-Type is %q, not %s",
 			resp.Request.URL.Redacted(), kind, linesType)
 	}
 	digest := sha256.New()
-	_, err = io.Copy(io.MultiWriter(onlyLines{}, digest, w), resp.Body)
-	if err != nil {
+	if _, err := io.Copy(io.MultiWriter(onlyLines{}, digest, w), resp.Body); err != nil {
 		return fmt.Errorf("the export was cut: %w", &failure{err: err})
 	}
 	return whole(resp.Trailer.Get("Content-Digest"), digest.Sum(nil))
+}
+
+// beginExport returns the answer to a request for all accounts.
+func (c *Client) beginExport(ctx context.Context) (*http.Response, *failure) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("accounts:export").String(), nil)
+	if err != nil {
+		return nil, &failure{err: err}
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, &failure{err: reached(err)}
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	failed := refusal(resp)
+	failed.again = failed.after > 0
+	return nil, failed
 }
 
 // whole proves by the trailer that all lines arrived. The end of the body is no proof: a proxy can turn a broken

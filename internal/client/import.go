@@ -18,21 +18,15 @@ const (
 	// MaxBatch is how many accounts one request should have: the service stores them in one transaction.
 	MaxBatch = 1000
 
-	// requestTimeout bounds one request, and retryTimeout all tries of it.
+	// requestTimeout bounds one request, its answer included.
 	requestTimeout = time.Minute
-	retryTimeout   = 2 * time.Minute
-	firstPause     = 250 * time.Millisecond
-	maxPause       = 30 * time.Second // between two tries, whatever Retry-After says
 )
 
 // Importer stores accounts through a service. It is a transfer.Target.
 type Importer struct {
 	Client *Client
 	DryRun bool // the service counts what it would do, and changes nothing
-	// Stop, if not nil, ends the wait before another try.
-	Stop <-chan struct{}
-	// Retrying, if not nil, is called before each wait.
-	Retrying func(cause error, wait time.Duration)
+	Retry
 }
 
 var _ transfer.Target = Importer{}
@@ -44,28 +38,19 @@ func (i Importer) Import(ctx context.Context, accounts []store.Account) (store.I
 	if err != nil {
 		return store.Imported{}, err
 	}
-	giveUp := time.Now().Add(retryTimeout)
+	var n store.Imported
 	unknown := false // whether an earlier try may have stored the accounts
-	for pause := firstPause; ; pause *= 2 {
-		n, failed := i.try(ctx, lines, len(accounts))
-		if failed == nil {
-			return n, nil
+	failed := i.until(func() (failed *failure) {
+		if n, failed = i.try(ctx, lines, len(accounts)); failed != nil {
+			unknown = unknown || failed.unknown
+			failed.unknown = unknown
 		}
-		unknown = unknown || failed.unknown
-		failed.unknown = unknown
-		wait := min(max(pause, failed.after), maxPause)
-		if !failed.again || time.Now().Add(wait).After(giveUp) {
-			return n, failed
-		}
-		if i.Retrying != nil {
-			i.Retrying(failed, wait)
-		}
-		select {
-		case <-i.Stop:
-			return n, failed
-		case <-time.After(wait):
-		}
+		return failed
+	})
+	if failed != nil {
+		return n, failed
 	}
+	return n, nil
 }
 
 // try sends the lines of so many accounts once.
@@ -83,7 +68,7 @@ func (i Importer) try(ctx context.Context, lines []byte, accounts int) (store.Im
 		return store.Imported{}, &failure{err: err}
 	}
 	req.Header.Set("Content-Type", linesType)
-	resp, err := i.Client.http.Do(req)
+	resp, err := i.Client.do(req)
 	if err != nil {
 		return store.Imported{}, &failure{err: reached(err), unknown: connected, again: true}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -25,7 +26,7 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 	defer server.Close()
 	defer close(quiet)
 	const silence = time.Second // it begins before the first byte comes, and a busy machine is not silent
-	service, err := newClient(server.URL, silence)
+	service, err := newClient(server.URL, "", silence)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 		return got.Write(p)
 	})
 	begun := time.Now()
-	err = service.Export(t.Context(), slow)
+	err = service.Export(t.Context(), slow, Retry{})
 	if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || got.String() != line || took < 3*silence {
 		t.Errorf("%v after %s, %q", err, took, got.String())
 	}
@@ -44,3 +45,25 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// The client waits as long as Retry-After says, within bounds; without it the pauses grow.
+func TestPauseIsWaitedFor(t *testing.T) {
+	for after, want := range map[time.Duration]time.Duration{
+		0:           firstPause + 2*firstPause,
+		time.Second: 2 * time.Second,
+		time.Hour:   2 * maxPause,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begun, tries := time.Now(), 0
+			failed := Retry{}.until(func() *failure {
+				if tries++; tries == 3 {
+					return nil
+				}
+				return &failure{again: true, after: after}
+			})
+			if took := time.Since(begun); failed != nil || took != want {
+				t.Errorf("%v after %s, with %s in Retry-After; want no failure after %s", failed, took, after, want)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package connections
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -25,6 +26,8 @@ const (
 const (
 	// perConn is of every connection: a goroutine, two buffers, the kernel's part.
 	perConn = 24 << 10
+	// perTLS is of one with TLS: its keys and records, and tables of HTTP/2.
+	perTLS = 32 << 10
 	// perRead is for each byte of a request: the text, and what is made of it.
 	perRead = 2
 	// mostRead is the most for the bytes of a request. An import has one batch in memory at a time.
@@ -34,6 +37,8 @@ const (
 	// sendBuffer bounds what the kernel holds of an answer that the client has not taken yet. The kernel's own bound
 	// grows to megabytes: a slow client needs longer for these than it may stand still.
 	sendBuffer = 64 << 10
+	// fewUnread is how many bytes of answers are taken for unread until the kernel is asked.
+	fewUnread = 4 << 10
 	// grace is how long a client may take for its first request, or its next, before the service waits for it.
 	grace = 100 * time.Millisecond
 	// chunk is how much is written at once: what a slow client takes must show soon.
@@ -44,19 +49,26 @@ const (
 type Conn struct {
 	net.Conn
 	pool *Pool
+	pace
 
-	phase atomic.Int32 // a phase
-	spoke atomic.Bool  // a byte was read
-	since atomic.Int64 // when a byte moved last, on the pool's clock
-	moved atomic.Int64 // bytes since the last sweep
-	left  int64        // how many bytes it may be behind minRate; of the sweep
+	phase   atomic.Int32 // a phase, but for writing
+	inWrite atomic.Bool
+	spoke   atomic.Bool // a byte was read
+	multi   atomic.Bool // it is of HTTP/2 and had a request
 
 	mu      sync.Mutex
 	closed  bool
-	in, out int64 // memory for a request and for an answer, in bytes
+	in, out int64                // memory for a request and for an answer, in bytes; of HTTP/2 what no stream has
+	sum     int64                // in and out, and those of the streams
+	streams map[*stream]struct{} // of HTTP/2, else nil
 }
 
-func (c *Conn) is() phase { return phase(c.phase.Load()) }
+func (c *Conn) is() phase {
+	if c.inWrite.Load() {
+		return writing
+	}
+	return phase(c.phase.Load())
+}
 
 // turn says whose turn it is to act.
 type turn int
@@ -72,7 +84,9 @@ func (c *Conn) turn() turn {
 	switch {
 	case is == writing:
 		return clients
-	case is == serving || c.pending():
+	case is == serving && c.streamsWait():
+		return clients
+	case is == serving || pending(c.Conn):
 		return services
 	case c.pool.now()-c.since.Load() < int64(grace):
 		return unclear
@@ -80,24 +94,22 @@ func (c *Conn) turn() turn {
 	return clients
 }
 
-func (c *Conn) touch(n int) {
-	c.since.Store(c.pool.now())
-	c.moved.Add(int64(n))
-}
+func (c *Conn) touch(n int) { c.pace.touch(c.pool.now(), n) }
 
 // held returns how much memory the connection is taken to hold, in bytes.
 func (c *Conn) held() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return perConn + c.in + c.out
+	return c.pool.each + c.sum
 }
 
-// hold sets in or out, and makes room for it.
+// hold sets the in or out of the connection or of a stream of it, and makes room for that.
 func (c *Conn) hold(part *int64, bytes int64) {
 	c.mu.Lock()
 	more := bytes - *part
 	if !c.closed {
 		c.pool.held.Add(more)
+		c.sum += more
 		*part = bytes
 	}
 	c.mu.Unlock()
@@ -114,7 +126,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.touch(n)
 	c.spoke.Store(true)
-	if c.is() != serving { // net/http reads one byte ahead there
+	if c.is() != serving && !c.multi.Load() { // net/http reads one byte ahead there
 		c.hold(&c.in, min(c.in+perRead*int64(n), mostRead))
 	}
 	if c.is() == idle && bytes.Contains(p[:n], headerEnd) {
@@ -127,8 +139,9 @@ var headerEnd = []byte("\r\n\r\n")
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (written int, err error) {
-	c.phase.Store(int32(writing))
-	defer c.phase.Store(int32(serving))
+	c.inWrite.Store(true)
+	defer c.inWrite.Store(false)
+	before := c.unread()
 	if len(p) > chunk {
 		c.hold(&c.out, perWrite*int64(len(p)))
 	}
@@ -138,8 +151,27 @@ func (c *Conn) Write(p []byte) (written int, err error) {
 		written += n
 		c.touch(n)
 	}
-	c.hold(&c.out, min(int64(len(p)), sendBuffer)) // the kernel may have it until the next request
+	c.sent(before, written)
 	return written, err
+}
+
+func (c *Conn) unread() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out
+}
+
+// sent sets out to what the kernel has of before and n more bytes. A client that sends many requests at once need not
+// have read the answer to one when the next is written.
+func (c *Conn) sent(before int64, n int) {
+	out := before + int64(n)
+	if out > fewUnread {
+		out = min(int64(n), sendBuffer) // where the kernel can't be asked
+		if queued, known := queued(c.Conn); known {
+			out = min(queued, sendBuffer)
+		}
+	}
+	c.hold(&c.out, out)
 }
 
 // CloseWrite is for net/http, which lets a client read the answer to a request that it has not read to its end.
@@ -153,7 +185,7 @@ func (c *Conn) CloseWrite() error {
 // Close implements net.Conn.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	again, held := c.closed, perConn+c.in+c.out
+	again, held := c.closed, c.pool.each+c.sum
 	c.closed = true
 	c.mu.Unlock()
 	if again {
@@ -183,13 +215,13 @@ func (c *Conn) cut() {
 
 // setState follows the state of the connection. It is for http.Server.ConnState.
 func setState(conn net.Conn, state http.ConnState) {
-	c, is := conn.(*Conn)
-	if !is {
+	c := connOf(conn)
+	if c == nil {
 		return
 	}
 	switch state {
 	case http.StateActive:
-		c.hold(&c.out, 0)
+		c.sent(c.unread(), 0)
 		c.phase.Store(int32(serving))
 	case http.StateIdle:
 		c.hold(&c.in, 0)
@@ -199,11 +231,20 @@ func setState(conn net.Conn, state http.ConnState) {
 	}
 }
 
+// connOf returns the Conn below TLS, or nil if there is none.
+func connOf(conn net.Conn) *Conn {
+	if secure, is := conn.(*tls.Conn); is {
+		conn = secure.NetConn()
+	}
+	c, _ := conn.(*Conn)
+	return c
+}
+
 type connKey struct{}
 
 // withConn is for http.Server.ConnContext.
 func withConn(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, conn)
+	return context.WithValue(ctx, connKey{}, connOf(conn))
 }
 
 // watched is a request's body. Its connection is reading while a Read waits.

@@ -30,14 +30,24 @@ const (
 type Limits struct {
 	Connections int   // at least 1
 	Bytes       int64 // of memory that all connections may be taken to hold
+	TLS         bool  // they hold more then
+}
+
+// each returns what every connection is taken to hold, in bytes.
+func (l Limits) each() int64 {
+	if l.TLS {
+		return perConn + perTLS
+	}
+	return perConn
 }
 
 // LimitsFor returns the limits of a process that may have so many file descriptors and bytes of memory. Clients get a
 // quarter of the memory, and all file descriptors but 64, or but a quarter if they are few.
-func LimitsFor(descriptors, memory int64) Limits {
-	bytes := memory / 4
+func LimitsFor(descriptors, memory int64, tls bool) Limits {
+	l := Limits{Bytes: memory / 4, TLS: tls}
 	room := max(descriptors-64, descriptors*3/4)
-	return Limits{Connections: int(max(fewest, min(room, bytes/perConn))), Bytes: bytes}
+	l.Connections = int(max(fewest, min(room, l.Bytes/l.each())))
+	return l
 }
 
 // Pool has the connections of a server. When there are more than it may have, or they hold more memory, it closes
@@ -48,11 +58,12 @@ type Pool struct {
 	begun time.Time
 
 	bytes   int64 // limit of held
+	each    int64 // bytes, that every connection is taken to hold
 	most    atomic.Int64
 	count   atomic.Int64 // of open
 	held    atomic.Int64 // bytes, by connections that are open
 	leaving atomic.Int64 // bytes, by connections that were closed, and whose goroutine has not ended
-	closed  atomic.Int64 // how many, to make room, since that was logged
+	totals  totals
 
 	evicting sync.Mutex
 	quiet    time.Time // nothing is looked for until then
@@ -62,9 +73,16 @@ type Pool struct {
 	patience int64 // in seconds
 }
 
+// totals count from the start of the process.
+type totals struct {
+	closed, room, slow atomic.Int64 // all connections; what was ended to make room, and because a client was slow
+	logged             int64        // of room
+}
+
 // New returns a Pool, which needs Run.
 func New(limits Limits, log *slog.Logger) *Pool {
-	p := &Pool{log: log, begun: time.Now(), bytes: limits.Bytes, open: make(map[*Conn]struct{}), patience: patience}
+	p := &Pool{log: log, begun: time.Now(), bytes: limits.Bytes, each: limits.each(), open: make(map[*Conn]struct{}),
+		patience: patience}
 	p.most.Store(int64(limits.Connections))
 	return p
 }
@@ -75,29 +93,38 @@ func (p *Pool) Most() int { return int(p.most.Load()) }
 // now is a monotonic clock.
 func (p *Pool) now() int64 { return int64(time.Since(p.begun)) }
 
-// Serve serves on l as server.Serve does, with the connections in the pool.
+// Serve serves on l as server.Serve does, or with a TLSConfig as server.ServeTLS, with the connections in the pool.
 func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 	handler := server.Handler
 	server.ConnState, server.ConnContext = setState, withConn
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != http.NoBody {
-			if conn, is := r.Context().Value(connKey{}).(*Conn); is {
-				// A copy: of its own request net/http must see the body's type. It tells it not to wait, before the
-				// answer, for a body that nobody read.
-				r = r.WithContext(r.Context())
-				r.Body = watched{r.Body, conn}
-			}
+		conn, _ := r.Context().Value(connKey{}).(*Conn)
+		switch {
+		case conn == nil:
+		case r.ProtoMajor == 2:
+			conn.serveStream(w, r, handler)
+			return
+		case r.Body != http.NoBody:
+			// A copy: of its own request net/http must see the body's type. It tells it not to wait, before the
+			// answer, for a body that nobody read.
+			r = r.WithContext(r.Context())
+			r.Body = watched{r.Body, conn}
 		}
 		handler.ServeHTTP(w, r)
 	})
-	return server.Serve(pooled{reserved{l, p}})
+	if server.TLSConfig == nil {
+		return server.Serve(pooled{reserved{l, p}})
+	}
+	server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams,
+		MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer}
+	return server.ServeTLS(pooled{reserved{l, p}}, "", "")
 }
 
 // add puts a connection into the pool, and makes room for it.
 func (p *Pool) add(conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, pool: p, left: patience * minRate}
+	c := &Conn{Conn: conn, pool: p, pace: pace{left: patience * minRate}}
 	c.touch(0)
-	p.held.Add(perConn)
+	p.held.Add(p.each)
 	p.mu.Lock()
 	p.open[c] = struct{}{}
 	p.count.Store(int64(len(p.open)))
@@ -110,6 +137,7 @@ func (p *Pool) add(conn net.Conn) *Conn {
 
 // remove is for a connection that was closed.
 func (p *Pool) remove(c *Conn, held int64) {
+	p.totals.closed.Add(1)
 	p.leaving.Add(held)
 	p.held.Add(-held)
 	p.mu.Lock()
@@ -137,6 +165,7 @@ func (p *Pool) Run(ctx context.Context) {
 		}
 		for _, c := range p.slow() {
 			c.cut()
+			p.totals.slow.Add(1)
 		}
 		if n%logEvery == 0 {
 			p.report()
@@ -144,26 +173,63 @@ func (p *Pool) Run(ctx context.Context) {
 	}
 }
 
-// slow returns the connections whose clients are too slow. It is called at each sweep.
-func (p *Pool) slow() (all []*Conn) {
+// slow returns the connections and streams whose clients are too slow. It is called at each sweep.
+func (p *Pool) slow() (all []interface{ cut() }) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
-		moved, is := c.moved.Swap(0), c.is()
-		if is == serving || is == idle && p.patience == patience { // net/http bounds the idle and headers
-			c.left = p.patience * minRate
-			continue
-		}
-		if c.left = min(c.left+moved, p.patience*minRate) - minRate; c.left < 0 {
+		is := c.is()
+		if is == idle && p.patience == patience { // net/http bounds the idle and headers
+			c.rest()
+		} else if c.slow(is != serving, p.patience) {
 			all = append(all, c)
+		}
+		for _, s := range c.slowStreams(p.patience) {
+			all = append(all, s)
 		}
 	}
 	return all
 }
 
+// pace is how fast a client moves what the service waits for.
+type pace struct {
+	since atomic.Int64 // when a byte moved last, on the pool's clock
+	moved atomic.Int64 // bytes since the last sweep
+	left  int64        // how many bytes it may be behind minRate; of the sweep
+}
+
+func (p *pace) touch(now int64, n int) {
+	p.since.Store(now)
+	p.moved.Add(int64(n))
+}
+
+// rest lets what comes next have all patience.
+func (p *pace) rest() {
+	p.moved.Store(0)
+	p.left = patience * minRate
+}
+
+// slow reports whether the client is too slow. It is called at each sweep, which says whether the service waits. If not,
+// but bytes moved since the last sweep, the service may only just have taken the last of them: a client whose drops meet
+// the sweeps must not get all patience again.
+func (p *pace) slow(waits bool, patience int64) bool {
+	moved := p.moved.Swap(0)
+	if !waits && moved == 0 {
+		p.left = patience * minRate
+		return false
+	}
+	p.left = min(p.left+moved, patience*minRate)
+	if waits {
+		p.left -= minRate
+	}
+	return p.left < 0
+}
+
 func (p *Pool) report() {
-	if closed := p.closed.Swap(0); closed > 0 {
-		p.log.Warn("connections were closed to make room for others: see http.max_connections", "closed", closed,
+	all := p.totals.room.Load()
+	if closed := all - p.totals.logged; closed > 0 {
+		p.totals.logged = all
+		p.log.Warn("connections were closed to make room for others", "closed", closed,
 			"open", p.count.Load(), "at_most", p.most.Load(), "bytes", p.held.Load(), "bytes_at_most", p.bytes)
 	}
 }

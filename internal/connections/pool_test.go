@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"accountservice/tests/harness"
 )
 
@@ -42,7 +44,7 @@ func serve(t *testing.T, p *Pool, handler http.HandlerFunc) (dial func() net.Con
 	}
 }
 
-func roomy() *Pool { return New(Limits{1000, 1 << 30}, slog.New(slog.DiscardHandler)) }
+func roomy() *Pool { return New(Limits{1000, 1 << 30, false}, slog.New(slog.DiscardHandler)) }
 
 // readAll reads the body of each request.
 func readAll(w http.ResponseWriter, r *http.Request) {
@@ -87,6 +89,7 @@ func TestBodyThatOnlyDripsIsCutAndOneThatMovesIsNot(t *testing.T) {
 			go func() {
 				defer close(done)
 				_, err := io.WriteString(conn, strings.Repeat("x", c.first))
+				time.Sleep(sweepEvery / 2) // a byte that moves just when the sweep looks may count in it or not
 				for n := 0; n < seconds && err == nil; n++ {
 					time.Sleep(time.Second)
 					_, err = io.WriteString(conn, strings.Repeat("x", c.perSecond))
@@ -99,6 +102,23 @@ func TestBodyThatOnlyDripsIsCutAndOneThatMovesIsNot(t *testing.T) {
 			conn.Close()
 			<-done
 		})
+	}
+}
+
+// A sweep that finds the service with the last byte of a client must not give that client all patience again.
+func TestDripThatMeetsTheSweepIsCutAsSoon(t *testing.T) {
+	p := pace{left: patience * minRate}
+	for sweep := 1; ; sweep++ {
+		p.touch(0, 1)
+		if p.slow(sweep%5 != 0, patience) {
+			if sweep > patience+4 {
+				t.Errorf("cut at sweep %d", sweep)
+			}
+			return
+		}
+		if sweep == 100 {
+			t.Fatal("never cut")
+		}
 	}
 }
 
@@ -123,7 +143,7 @@ func TestAnswerThatIsNotReadIsCutAndTimeInTheServiceDoesNotCount(t *testing.T) {
 func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const answer = 1 << 20
-		p := New(Limits{1000, 5 * perWrite * answer / 2}, slog.New(slog.DiscardHandler))
+		p := New(Limits{1000, 5 * perWrite * answer / 2, false}, slog.New(slog.DiscardHandler))
 		dial := serve(t, p, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/large" {
 				w.Write(make([]byte, answer))
@@ -159,7 +179,7 @@ func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
 // On real sockets: a client that has asked waits for the service, and keeps its place beside any number of silent ones.
 func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
 	var log harness.Buffer
-	p := New(Limits{16, 1 << 30}, slog.New(slog.NewTextHandler(&log, nil)))
+	p := New(Limits{16, 1 << 30, false}, slog.New(slog.NewTextHandler(&log, nil)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -185,8 +205,8 @@ func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
 	for range 100 {
 		dial()
 	}
-	if !harness.Until(20*time.Second, func() bool { return p.closed.Load() > 80 }) {
-		t.Fatalf("%d connections are closed", p.closed.Load())
+	if !harness.Until(20*time.Second, func() bool { return p.totals.room.Load() > 80 }) {
+		t.Fatalf("%d connections are closed", p.totals.room.Load())
 	}
 	close(release)
 	for _, conn := range asked {
@@ -194,17 +214,43 @@ func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
 			t.Errorf("%v, %v", resp, err)
 		}
 	}
-	if p.report(); !strings.Contains(log.String(), "http.max_connections") {
+	wantShown(t, p, 80)
+	if p.report(); !strings.Contains(log.String(), "connections were closed to make room for others") {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+// wantShown fails unless the metrics have the connections as they are, and more than so many that made room.
+func wantShown(t *testing.T, p *Pool, room float64) {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	harness.Must(t, p.Register(reg))
+	families, err := reg.Gather()
+	harness.Must(t, err)
+	got := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := strings.TrimPrefix(f.GetName(), "accountservice_connections_")
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	if got["most"] != float64(p.Most()) || got["open"] < 8 || got["open"] > 2*got["most"] || got["held_bytes"] < 8*perConn ||
+		got["cut_total room"] <= room || got["closed_total"] < got["cut_total room"] || got["cut_total slow"] != 0 || len(got) != 6 {
+		t.Errorf("metrics: %v", got)
 	}
 }
 
 func TestLimitsFollowFileDescriptorsAndMemory(t *testing.T) {
 	for _, c := range []struct {
 		descriptors, memory int64
+		tls                 bool
 		connections         int
-	}{{256, 16 << 30, 192}, {1024, 16 << 30, 960}, {1 << 20, 256 << 20, 2730}, {1 << 20, 64 << 20, 682}, {8, 1 << 20, fewest}} {
-		if got := LimitsFor(c.descriptors, c.memory); got.Connections != c.connections || got.Bytes != c.memory/4 {
+	}{{256, 16 << 30, false, 192}, {1024, 16 << 30, true, 960}, {1 << 20, 256 << 20, false, 2730}, {1 << 20, 64 << 20, false, 682},
+		{1 << 20, 256 << 20, true, 1170}, {8, 1 << 20, false, fewest}} {
+		if got := LimitsFor(c.descriptors, c.memory, c.tls); got.Connections != c.connections || got.Bytes != c.memory/4 {
 			t.Errorf("%d descriptors and %d bytes: %+v, want %d connections", c.descriptors, c.memory, got, c.connections)
 		}
 	}

@@ -48,26 +48,35 @@ func (p *Pool) makeRoom(force bool) int {
 		return 0
 	}
 	victims := p.victims(force)
-	for _, c := range victims {
-		c.abort()
+	for _, v := range victims {
+		v.abort()
 	}
-	p.closed.Add(int64(len(victims)))
+	p.totals.room.Add(int64(len(victims)))
 	if len(victims) == 0 {
 		p.quiet = time.Now().Add(quietTime)
 	}
 	return len(victims)
 }
 
-// victims are the connections to close.
-func (p *Pool) victims(force bool) (victims []*Conn) {
+// victims are the connections to close, and the streams to cut of others.
+func (p *Pool) victims(force bool) (victims []victim) {
 	most, bytes := float64(p.most.Load())*(1-spare), float64(p.bytes)*(1-spare)
 	count, held := float64(p.count.Load()), float64(p.held.Load())
+	closing := make(map[*Conn]bool)
 	choose := func(c candidate) (enough bool) {
 		if count <= most && held <= bytes {
 			return true
 		}
-		victims = append(victims, c.Conn)
-		count, held = count-1, held-c.held
+		s, is := c.victim.(*stream)
+		switch {
+		case !is:
+			closing[c.victim.(*Conn)] = true
+			count--
+		case closing[s.conn] || held <= bytes: // a stream less is no connection less
+			return false
+		}
+		victims = append(victims, c.victim)
+		held -= c.held
 		return false
 	}
 	var others [services + 1][]candidate
@@ -86,25 +95,49 @@ func (p *Pool) victims(force bool) (victims []*Conn) {
 	return victims
 }
 
-// candidate is a connection as it was in one moment.
+// victim is a connection, or a stream of one.
+type victim interface {
+	turn() turn
+	abort()
+}
+
+// candidate is a victim as it was in one moment.
 type candidate struct {
-	*Conn
+	victim
 	held, cost float64 // memory; memory times time, and more where the client never sent a byte
 }
 
-// ranked returns all connections, with the one to close first at the front.
+// ranked returns all connections, and the streams that wait for their client, with the one to close first at the front.
+// A connection costs at least what its streams do.
 func (p *Pool) ranked() []candidate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all, now := make([]candidate, 0, len(p.open)), p.now()
 	for c := range p.open {
-		held := float64(c.held())
-		cost := held * float64(now-c.since.Load())
-		if !c.spoke.Load() {
-			cost *= silent
-		}
-		all = append(all, candidate{c, held, cost})
+		all = c.appendCandidates(all, now)
 	}
-	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(b.cost, a.cost) })
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.cost, a.cost) })
+	return all
+}
+
+// appendCandidates adds the connection, and behind it its streams that wait for the client.
+func (c *Conn) appendCandidates(all []candidate, now int64) []candidate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := len(all)
+	all = append(all, candidate{victim: c, held: float64(c.pool.each + c.sum)})
+	cost := float64(c.pool.each+c.in+c.out) * float64(now-c.since.Load())
+	for s := range c.streams {
+		held := float64(s.in + s.out)
+		its := held * float64(now-s.since.Load())
+		cost += its
+		if s.turn() == clients {
+			all = append(all, candidate{s, held, its})
+		}
+	}
+	if !c.spoke.Load() {
+		cost *= silent
+	}
+	all[at].cost = cost
 	return all
 }

@@ -14,6 +14,7 @@ import (
 type accounts struct {
 	live                 *Live
 	requirePreconditions bool
+	answers              *answerBudget
 }
 
 // accountOutput is an account in an answer. It is also what is remembered under
@@ -23,6 +24,7 @@ type accountOutput struct {
 	ETag     string        `json:"etag" header:"ETag" hidden:"true"`
 	Location string        `json:"location,omitempty" header:"Location" hidden:"true"`
 	Replayed string        `json:"-" header:"Idempotency-Replayed" hidden:"true"`
+	Cached   string        `json:"-" header:"Cache-Control" hidden:"true"` // "" if not at all
 	Body     store.Account `json:"body"`
 }
 
@@ -62,9 +64,11 @@ func (a accounts) get(ctx context.Context, in *getInput) (*accountOutput, error)
 	case err != nil:
 		return nil, err
 	case known.any || slices.Contains(known.all, acc.Revision()): // weak tags count
-		return &accountOutput{Status: http.StatusNotModified, ETag: etag(acc)}, nil
+		return &accountOutput{Status: http.StatusNotModified, ETag: etag(acc), Cached: revalidate[0]}, nil
 	}
-	return newOutput(http.StatusOK, acc), nil
+	out := newOutput(http.StatusOK, acc)
+	out.Cached = revalidate[0]
+	return out, nil
 }
 
 // accountIDs is the body of a batchGet.
@@ -84,6 +88,7 @@ type batchOutput struct {
 	Body struct {
 		Items   []store.Account `json:"items" nullable:"false" doc:"Those that there are, in the order asked for, each once"`
 		Missing []store.ID      `json:"missing" nullable:"false" doc:"The ids of the others"`
+		Damaged []store.ID      `json:"damaged,omitempty" nullable:"false" doc:"The ids of those whose records are damaged"`
 	} `nameHint:"AccountBatch"`
 }
 
@@ -93,11 +98,14 @@ func (a accounts) batchGet(ctx context.Context, in *jsonBody[accountIDs]) (*batc
 		return nil, err
 	}
 	told := make(map[store.ID]bool)
-	for _, acc := range found {
+	for _, acc := range found.Accounts {
 		told[acc.ID] = true
 	}
+	for _, id := range found.Damaged {
+		told[id] = true
+	}
 	out := &batchOutput{}
-	out.Body.Items = found
+	out.Body.Items, out.Body.Damaged = found.Accounts, found.Damaged
 	for _, id := range in.value.IDs {
 		if !told[id] {
 			told[id] = true

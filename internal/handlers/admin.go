@@ -5,11 +5,12 @@ import (
 	"net"
 	"net/http"
 	_ "net/http/pprof"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"accountservice/internal/auth"
 )
 
 // maxAdminBody bounds the body of a request, in bytes.
@@ -22,18 +23,28 @@ type AdminOptions struct {
 	Version string
 	Addr    string // host:port of its listener: the host is taken as one of its names
 	Log     *slog.Logger
+	Level   *slog.LevelVar // of the Log
+
+	// Tokens, if not nil, are asked for: with the scope admin, or for /metrics and /status health. Without them operators alone must
+	// reach the routes.
+	Tokens *auth.Tokens
 }
 
-// NewAdmin returns the routes that operators reach and nobody else, for they ask
-// for no password: /maintenance, /metrics and /debug/pprof/.
+// NewAdmin returns the routes for operators: /status, /metrics, /maintenance, /backup, /log-level and /debug/pprof/.
 func NewAdmin(o AdminOptions) http.Handler {
 	log := newFailureLog(o.Log)
 	engine := newEngine(log.Logger)
-	engine.Use(ownHost(o.Addr))
-	api := newAPI(engine, o.Version)
-	registerMaintenance(&edge{api: api, log: log, maxBody: maxAdminBody}, o.Live)
-	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{})))
-	engine.GET("/debug/pprof/*profile", gin.WrapH(http.DefaultServeMux)) // where net/http/pprof puts its own
+	engine.Use(ownHost(o.Addr), ownSite())
+	api, guard := newAPI(engine, o.Version), newGuard(o.Tokens, false)
+	guard.describe(api)
+	e := &edge{api: api, log: log, maxBody: maxAdminBody, guard: guard}
+	registerMaintenance(e, o.Live)
+	registerBackup(e, o.Live)
+	registerLogLevel(e, o.Level)
+	metrics := promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{})
+	engine.GET("/metrics", guard.require(metrics, auth.Health, auth.Admin))
+	engine.GET("/status", guard.require(statusHandler(o.Live, nil), auth.Health, auth.Admin))
+	engine.GET("/debug/pprof/*profile", guard.require(http.DefaultServeMux, auth.Admin)) // net/http/pprof is there
 	return publish(engine, api)
 }
 
@@ -44,20 +55,23 @@ func ownHost(addr string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		local, _ := c.Request.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		tcp, is := local.(*net.TCPAddr)
-		host := hostOf(c.Request.Host)
-		own := host == "" || strings.EqualFold(host, "localhost") || strings.EqualFold(host, hostOf(addr)) ||
-			net.ParseIP(strings.Trim(host, "[]")) != nil
-		if is && tcp.IP.IsLoopback() && !own {
-			writeProblem(c, problem(http.StatusMisdirectedRequest,
-				"The Host must be localhost, an IP address or the host of admin.addr."))
+		if is && tcp.IP.IsLoopback() && !isHost(c.Request.Host, hostOf(addr)) {
+			p := problemOf(errHost)
+			p.Detail = "The Host must be localhost, an IP address or the host of admin.addr. Nothing was changed."
+			writeProblem(c, p)
 		}
 	}
 }
 
-// hostOf is a host without port and final dot.
-func hostOf(addr string) string {
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		addr = host
+// ownSite refuses what a browser asks for a web page of another site, GET too: a profile costs a minute of work.
+// Browsers say so for http on loopback and for https; elsewhere tokens protect.
+func ownSite() gin.HandlerFunc {
+	protection := http.NewCrossOriginProtection()
+	return func(c *gin.Context) {
+		unsafe := *c.Request
+		unsafe.Method = http.MethodPost // GET would pass
+		if protection.Check(&unsafe) != nil {
+			writeProblem(c, errCrossSite)
+		}
 	}
-	return strings.TrimSuffix(addr, ".")
 }

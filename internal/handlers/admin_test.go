@@ -26,7 +26,7 @@ func serveAdmin(t *testing.T) (service, *checks.Runner) {
 	harness.Must(t, r.Register(reg))
 	live := &handlers.Live{}
 	live.SetMaintainer(r)
-	admin := handlers.NewAdmin(handlers.AdminOptions{Live: live, Metrics: reg, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
+	admin := handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: live, Metrics: reg, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
 	s := service{Server: httptest.NewServer(admin)}
 	t.Cleanup(s.Close)
 	return s, r
@@ -121,7 +121,7 @@ func TestMetricsAndProfilesAreServedToOperators(t *testing.T) {
 
 func TestOperatorsWaitForTheStart(t *testing.T) {
 	live := &handlers.Live{}
-	admin := handlers.NewAdmin(handlers.AdminOptions{Live: live, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	admin := handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: live, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	s := service{Server: httptest.NewServer(admin)}
 	defer s.Close()
 	for method, body := range map[string]string{"GET": "", "DELETE": "", "PUT": `{"reason":"x","ttl":"1m"}`} {
@@ -141,7 +141,7 @@ func TestOperatorsWaitForTheStart(t *testing.T) {
 // A web page whose name leads to this machine must not give orders.
 func TestOnThisMachineOnlyItsOwnNamesAreServed(t *testing.T) {
 	loopback, swarm := &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, &net.TCPAddr{IP: net.IPv4(10, 0, 1, 7)}
-	admin := handlers.NewAdmin(handlers.AdminOptions{Live: &handlers.Live{}, Metrics: prometheus.NewRegistry(), Addr: "admin.example:6768", Log: slog.New(slog.DiscardHandler)})
+	admin := handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: &handlers.Live{}, Metrics: prometheus.NewRegistry(), Addr: "admin.example:6768", Log: slog.New(slog.DiscardHandler)})
 	for _, c := range []struct {
 		local  net.Addr
 		host   string

@@ -6,6 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
 
 	"accountservice/internal/store/transfer"
 )
@@ -21,6 +24,52 @@ func (b *jsonBody[T]) decode(text []byte) error {
 		return fault
 	}
 	return b.value.Validate()
+}
+
+const (
+	// largeBody is the size in bytes above which a body needs places of its own, because http.max_concurrent of them at
+	// once would take so much CPU that all other requests are late. An account with a few labels is smaller.
+	largeBody = 4 << 10
+	// placesForBodies is how many places there are for each CPU, of largeBody bytes each.
+	placesForBodies = 32
+	// mostUnplaced is how many places the bodies in memory may need that have none yet: 8 MiB.
+	mostUnplaced = 2 << 10
+	// bodyLease is how long a body that is being read counts toward mostUnplaced, so that slow clients keep nothing from
+	// others. package connections bounds the memory that they hold.
+	bodyLease = 50 * time.Millisecond
+	// drainTime is how long the body of a refused request may take to arrive. It is read and dropped.
+	drainTime = 2 * time.Second
+)
+
+// receiveBody reads a body. The work on a large one needs a place of bodies for each largeBody bytes. The caller takes
+// them after it was read, so that clients that send slowly, or nothing, keep no place from others. A body that would get
+// no place then is refused before it is read, so that it costs no memory and almost no CPU.
+func receiveBody(c *gin.Context, bodies *gate, limit int64) (body []byte, places int, err error) {
+	r := c.Request
+	if length := r.ContentLength; length >= 0 && length <= largeBody || length > limit {
+		body, err = readBody(c.Writer, r, limit)
+		return body, 0, err
+	}
+	announced := bodyPlaces(max(r.ContentLength, 1)) // -1 for a body in chunks, which may be small
+	if err := bodies.begin(announced, mostUnplaced); err != nil {
+		// net/http reads the rest before it answers, so that the client reads the answer; a recorder in tests can't
+		http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(drainTime))
+		return nil, 0, err
+	}
+	lease := time.AfterFunc(bodyLease, func() { bodies.done(announced) })
+	body, err = readBody(c.Writer, r, limit)
+	if lease.Stop() {
+		bodies.done(announced)
+	}
+	if err != nil || len(body) <= largeBody {
+		return body, 0, err
+	}
+	return body, bodyPlaces(int64(len(body))), nil
+}
+
+// bodyPlaces returns how many places a body of that many bytes needs.
+func bodyPlaces(length int64) int {
+	return int(min((length+largeBody-1)/largeBody, mostUnplaced))
 }
 
 // readBody reads a body whole before any work begins, so that a client that is

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"accountservice/internal/auth"
 	"accountservice/internal/store/transfer"
 )
 
@@ -50,18 +51,20 @@ func registerBulk(e *edge, b bulk) {
 		Example: `{"id":"10000","name":"Person_0"}` + "\n",
 	}}
 	register(e, operation{
-		id: "import-accounts", method: http.MethodPost, path: "/accounts:import", scope: scopeWrite, stream: true,
+		id: "import-accounts", method: http.MethodPost, path: "/accounts:import", scope: auth.Write, stream: true,
 		summary: "Store many accounts, a line each",
 		description: "A line's account is created, or replaces the one of its id if its content differs. Lines are stored " +
-			"in batches of up to 1000, each whole or not at all, in their order; where an id stands twice the later line " +
-			"wins. After a failure `imported` says how far it went. Repeating the whole import is safe: what is stored " +
-			"already is left alone. The body may be gzip.",
+			"in batches of up to 1000, each whole or not at all, in their order. Lines of the same id are stored one after the " +
+			"other, and each counts. After a failure `imported` says how far it went. Repeating the whole import is safe: what " +
+			"is stored already is left alone. A line with `damaged` from an export is counted and stores nothing. The body may " +
+			"be gzip.",
 		body: &huma.RequestBody{Content: lines},
 	}, b.importAccounts)
 	register(e, operation{
-		id: "export-accounts", method: http.MethodGet, path: "/accounts:export", scope: scopeRead, stream: true,
+		id: "export-accounts", method: http.MethodGet, path: "/accounts:export", scope: auth.Read, stream: true,
 		media: ndjson, summary: "All accounts, a line each, in order of their ids",
-		description: "Accounts that change while it runs are in it or not. An export that fails after it began is cut: " +
+		description: "Accounts that change while it runs are in it or not. An account whose record is damaged is the line " +
+			"`{\"damaged\":\"ID\"}`. An export that fails after it began is cut: " +
 			"it has no end as HTTP/1.1 marks it, and no `Content-Digest` (RFC 9530), which a whole one has in its trailer.",
 		errors: []int{505},
 		success: map[string]*huma.Response{
@@ -92,7 +95,7 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 	}
 	options := transfer.Options{Timeout: requestTimeout, ReadOn: in.DryRun}
 	done, err := transfer.Import(ctx, transfer.NewReader(lineBody{c.Request.Body}, importBatch), to, options)
-	count := &ImportCount{done.Created, done.Replaced, done.Unchanged, done.Lines}
+	count := &ImportCount{done.Created, done.Replaced, done.Unchanged, done.Lines, done.Damaged}
 	if err != nil {
 		return nil, b.importError(err, count, in.DryRun)
 	}
@@ -152,7 +155,6 @@ func (b bulk) exportAccounts(ctx context.Context, _ *struct{}) (*huma.StreamResp
 	return &huma.StreamResponse{Body: func(huma.Context) {
 		header := c.Writer.Header()
 		header.Set("Content-Type", ndjson)
-		header.Set("Cache-Control", "no-store")
 		header.Set("Trailer", "Content-Digest")
 		c.Status(http.StatusOK)
 		if c.Request.Method == http.MethodHead {

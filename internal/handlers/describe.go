@@ -10,6 +10,9 @@ import (
 
 // headerDocs describes each header of an answer.
 var headerDocs = map[string]string{
+	"Accounts-Damaged": "How many accounts between those of the page are left out because their records are damaged, and " +
+		`the ids of up to 20, as in 2; ids="10007 10042" (RFC 9651); absent if none is`,
+	"Accept-Encoding":      "Codings that the body may have; only if its coding was refused (RFC 9110, 15.5.16)",
 	"Accept-Patch":         "Media types that PATCH takes (RFC 5789)",
 	"Trailer":              "Content-Digest (RFC 9530): of the whole body, absent if it was cut",
 	"ETag":                 "Strong; of this state of the account and no other",
@@ -17,6 +20,7 @@ var headerDocs = map[string]string{
 	"Link":                 `The next page, as rel="next"; absent on the last`,
 	"Location":             "Where the account is",
 	"Retry-After":          "Seconds to wait before trying again",
+	"WWW-Authenticate":     "Bearer, and what is wrong with the token (RFC 6750)",
 	requestIDHeader: "The client's own if it was well formed (1 to 128 of A-Z a-z 0-9 . _ ~ -), else one that the " +
 		"service made; it is in every line of the log",
 }

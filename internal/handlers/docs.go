@@ -47,7 +47,7 @@ func serveFile(engine *gin.Engine, path, media, coding string, content []byte) {
 	engine.GET(path, func(c *gin.Context) {
 		header := c.Writer.Header()
 		header.Set("Content-Security-Policy", docsPolicy)
-		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-cache")
 		header.Set("ETag", tag)
 		if c.GetHeader("If-None-Match") == tag {
 			c.Status(http.StatusNotModified)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,25 +14,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
+
+	"accountservice/internal/auth"
 )
 
 // requestTimeout bounds the work on one request; its answer is 503 then.
 const requestTimeout = 5 * time.Second
 
-// scope is whom an operation is for, and what it may do. It decides the limits, the
-// group in the document and some of the errors.
-type scope string
-
-const (
-	scopeHealth scope = "health" // for probes: never refused, never made to wait
-	scopeRead   scope = "read"   // of accounts
-	scopeWrite  scope = "write"  // of accounts
-	scopeAdmin  scope = "admin"  // for operators
-)
-
 // groups are those of the operations in the document.
-var groups = map[scope]string{
-	scopeHealth: "health", scopeRead: "accounts", scopeWrite: "accounts", scopeAdmin: "maintenance",
+var groups = map[auth.Scope]string{
+	auth.Health: "health", auth.Read: "accounts", auth.Write: "accounts", auth.Admin: "maintenance",
 }
 
 // operation is one operation: what the document says of it, and its limits.
@@ -39,7 +31,7 @@ type operation struct {
 	id, method, path     string
 	summary, description string
 
-	scope   scope
+	scope   auth.Scope                // who may ask, and the limits; Health is never refused and never waits
 	success map[string]*huma.Response // if huma can't tell
 	errors  []int                     // beside those that the other fields bring
 	body    *huma.RequestBody         // nil if it takes none
@@ -51,21 +43,23 @@ type operation struct {
 	stream  bool                      // its body or answer has no limit of length: it takes a place among streams
 }
 
-// edge is what the operations of one listener have in common: the routes, the log
-// and the limits. A nil gate refuses nothing.
+// edge is what the operations of one listener have in common: the routes, the log,
+// who may ask and the limits. A nil gate refuses nothing.
 type edge struct {
 	api     huma.API
 	log     *failureLog
 	maxBody int64
+	guard   *guard
 	keys    sync.Map // the idempotency keys of requests under way
+	hold    *hold    // while the service starts
 
-	requests, lists, imports, exports *gate
+	requests, lists, bodies, imports, exports *gate
 }
 
 // gateOf returns the gate whose places requests of this operation take.
 func (e *edge) gateOf(op operation) *gate {
 	switch {
-	case op.stream && op.scope == scopeWrite:
+	case op.stream && op.scope == auth.Write:
 		return e.imports
 	case op.stream:
 		return e.exports
@@ -75,11 +69,13 @@ func (e *edge) gateOf(op operation) *gate {
 	return e.requests
 }
 
-// register makes an operation a route. A request has its head, body and key checked, waits for a place, and only then
-// does its work, with a deadline. An error of handle becomes a problem.
+// register makes an operation a route. A request has its head, body and key checked, waits for a store while the
+// service starts, then for a place, and only then does its work, with a deadline. An error of handle becomes a problem.
 func register[I, O any](e *edge, op operation, handle func(context.Context, *I) (*O, error)) {
-	described := op.describe()
-	if op.scope != scopeHealth {
+	described := op.describe(e.guard != nil && op.scope != auth.Health)
+	described.Security = e.guard.security(op.scope)
+	described.Metadata = map[string]any{beforeKey: e.guard.before(op)}
+	if op.scope != auth.Health {
 		described.Middlewares = huma.Middlewares{e.limited(op)}
 	}
 	e.api.OpenAPI().OnAddOperation = []huma.AddOpFunc{op.finish}
@@ -107,40 +103,46 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 }
 
 // describe returns what the document says.
-func (op operation) describe() huma.Operation {
+func (op operation) describe(guarded bool) huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
 		Summary: op.summary, Description: op.description, Responses: op.success, Errors: op.errors,
-		Parameters: op.query, Metadata: map[string]any{quickKey: op.quick},
+		Parameters: op.query,
 	}
 	if strings.Contains(op.path, "{id}") { // store.ParseID alone judges it
 		id := idSchema()
-		d.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id}}
+		example := "10000" // Swagger UI fills it in
+		if op.method == http.MethodDelete {
+			example = "10099" // the others still work after it
+		}
+		d.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id,
+			Example: example}}
 	}
 	if op.success["200"] == nil && op.success["201"] != nil {
 		d.DefaultStatus = http.StatusCreated
 	}
-	if op.scope == scopeHealth {
+	if op.scope == auth.Health {
 		return d
 	}
 	d.RejectUnknownQueryParameters = true
-	d.Errors = append(d.Errors, op.refusals()...)
+	d.Errors = append(d.Errors, op.refusals(guarded)...)
 	if op.key {
 		d.Parameters = append(d.Parameters, idempotencyParameter())
 	}
 	return d
 }
 
-// refusals are the statuses that the pipeline answers with.
-func (op operation) refusals() []int {
-	all := []int{400, 406, 414, 422, 431, 503}
+// refusals are the statuses that the pipeline answers with, also those of a guarded operation, which needs a token.
+func (op operation) refusals(guarded bool) []int {
+	all := []int{400, 406, 414, 421, 422, 431, 503}
 	for status, possible := range map[int]bool{
 		408: op.body != nil, 411: op.body != nil, 415: op.body != nil,
 		413: op.body != nil && !op.stream,
 		409: op.key,
-		421: op.scope == scopeAdmin,
-		429: op.stream,
-		507: op.scope == scopeWrite,
+		401: guarded,
+		403: guarded || op.scope == auth.Admin, // from a web page of another site
+		429: guarded || op.stream,
+		507: op.scope == auth.Write,
 	} {
 		if possible {
 			all = append(all, status)
@@ -154,16 +156,23 @@ func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 	d.RequestBody = op.body // only now, or huma would read it
 	for _, p := range d.Parameters {
 		p.AllowEmptyValue = p.AllowEmptyValue || p.In == "query" && p.Schema.Type == huma.TypeBoolean
+		if p.In == "path" && p.Example == nil && len(p.Schema.Examples) > 0 {
+			p.Example = p.Schema.Examples[0] // Swagger UI fills in that one alone
+		}
+		p.Schema.PatternDescription = "" // it is in the message already, and OpenAPI does not know it
 	}
 	for status, response := range d.Responses {
 		headers := []string{requestIDHeader}
 		for _, row := range problems {
-			if row.problem.retryAfter != "" && fmt.Sprint(row.problem.Status) == status {
-				headers = append(headers, "Retry-After")
+			if fmt.Sprint(row.problem.Status) == status {
+				headers = slices.AppendSeq(headers, maps.Keys(row.problem.GetHeaders()))
 			}
 		}
 		if status == "415" && op.method == http.MethodPatch {
 			headers = append(headers, "Accept-Patch")
+		}
+		if status == "415" {
+			headers = append(headers, "Accept-Encoding")
 		}
 		if response.Headers == nil {
 			response.Headers = make(map[string]*huma.Param)
@@ -184,6 +193,8 @@ type received struct {
 	body []byte // nil of a stream
 	key  string // for idempotency, or ""
 	due  time.Time
+
+	places int // that the work on the body needs
 }
 
 type receivedKey struct{}
@@ -200,11 +211,24 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
 		in, err := e.receive(c, op, ctx.Operation())
+		place := &placedWriter{ResponseWriter: c.Writer, stream: op.stream}
+		defer place.leave()
 		if err == nil && in.key != "" {
 			if _, taken := e.keys.LoadOrStore(in.key, true); taken {
 				err = errInFlight
 			} else {
 				defer e.keys.Delete(in.key) // whatever way it ends, the next one learns from the store what it did
+			}
+		}
+		if err == nil && e.hold.needed() {
+			err = e.awaitStore(ctx.Context(), in.places)
+		}
+		if err == nil && in.places > 0 {
+			if err = e.bodies.take(ctx.Context(), in.places); err == nil {
+				place.body = func() { e.bodies.give(in.places) }
+			}
+			if op.list { // the queue of lists is slower
+				place.leave()
 			}
 		}
 		if err == nil {
@@ -215,8 +239,7 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			writeProblem(c, err)
 			return
 		}
-		place := &placedWriter{ResponseWriter: c.Writer, gate: gate, stream: op.stream}
-		defer place.leave()
+		place.gate = gate
 		if c.Writer = place; op.stream { // no limit of length: the server cuts a client that is too slow
 			conn := http.NewResponseController(place)
 			conn.SetReadDeadline(time.Time{})
@@ -226,17 +249,33 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// placedWriter gives the place of its request back when the answer is made, unless it is a stream: a client that is
-// slow to take it keeps no place from others. It aborts the request when its client is gone or was cut.
+// awaitStore lets a request wait for a store. Its body has no place meanwhile, and counts as one in memory.
+func (e *edge) awaitStore(ctx context.Context, places int) error {
+	if places > 0 {
+		if err := e.bodies.begin(places, mostUnplaced); err != nil {
+			return err
+		}
+		defer e.bodies.done(places)
+	}
+	e.hold.wait(ctx)
+	return nil
+}
+
+// placedWriter gives the places of its request back at the first byte of the answer, so that a client that reads slowly
+// keeps no place from others. A stream keeps its place to its end. It aborts a request whose client is gone or was cut.
 type placedWriter struct {
 	gin.ResponseWriter
-	gate   *gate // nil once the place is given back
+	body   func() // gives back the places of the body; nil if that is done
+	gate   *gate  // nil once the place is given back
 	stream bool
 }
 
 func (w *placedWriter) leave() {
+	if w.body != nil {
+		w.body()
+	}
 	w.gate.leave()
-	w.gate = nil
+	w.body, w.gate = nil, nil
 }
 
 // Write implements io.Writer.
@@ -265,8 +304,8 @@ func (e *edge) receive(c *gin.Context, op operation, described *huma.Operation) 
 	if err := cmp.Or(checkLength(r, op.stream), checkMedia(r, op.body, op.stream)); err != nil || op.stream {
 		return in, err
 	}
-	if in.body, err = readBody(c.Writer, r, e.maxBody); err == nil && op.key {
-		in.key, err = callersKey(r)
+	if in.body, in.places, err = receiveBody(c, e.bodies, e.maxBody); err == nil && op.key {
+		in.key, err = callersKey(r, c.GetString(callerKey))
 	}
 	return in, err
 }

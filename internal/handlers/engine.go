@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,6 +20,7 @@ func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false
+	engine.UseRawPath = true // see slashes
 	engine.HandleMethodNotAllowed = true
 	engine.Use(append(before, identify(log), recoverPanic(log))...)
 	engine.NoRoute(func(c *gin.Context) {
@@ -50,8 +50,8 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 				return
 			}
 			if v != http.ErrAbortHandler {
-				log.Error("request panicked", "method", c.Request.Method, "route", c.FullPath(), "panic", v,
-					"stack", string(debug.Stack()), "request_id", idOf(c))
+				log.Error("request panicked", append([]any{"method", c.Request.Method, "route", c.FullPath(), "panic", v,
+					"stack", string(debug.Stack())}, named(c).attrs()...)...)
 			}
 			if c.Writer.Written() || v == http.ErrAbortHandler {
 				panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
@@ -96,10 +96,10 @@ type adapter struct{ *gin.Engine }
 // Handle implements huma.Adapter. Gin writes /accounts/:id for /accounts/{id}, and /a\:b for /a:b.
 func (a adapter) Handle(op *huma.Operation, handle func(huma.Context)) {
 	path := strings.NewReplacer(":", `\:`, "{", ":", "}", "").Replace(op.Path)
-	quick, _ := op.Metadata[quickKey].(quick)
+	before, _ := op.Metadata[beforeKey].(quick)
 	a.Engine.Handle(op.Method, path, func(c *gin.Context) {
-		if quick == nil || !quick(c) {
-			withID(c)
+		if before == nil || !before(c) {
+			withNames(c)
 			handle(humagin.NewContext(op, c))
 		}
 	})
@@ -137,16 +137,36 @@ func parameterProblem(m *huma.ErrorModel) *Problem {
 
 // publish serves what the operations say of themselves, and HEAD wherever GET is answered.
 func publish(engine *gin.Engine, api huma.API) http.Handler {
-	text, err := json.Marshal(api.OpenAPI())
+	openAnswers(api.OpenAPI())
+	current, older, err := documents(api.OpenAPI())
 	if err != nil {
 		panic(err) // made of this package's own types
 	}
-	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", text) })
+	for path, text := range map[string][]byte{"/openapi.json": current, "/openapi-3.0.json": older} {
+		engine.GET(path, func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", text) })
+	}
 	serveDocs(engine)
+	serveProblems(engine)
+	engine.GET("/", func(c *gin.Context) { // relative, as a proxy may strip a prefix
+		c.Header("Location", "docs")
+		c.String(http.StatusFound, "The API is at docs, the health at health.\n")
+	})
 	for _, route := range engine.Routes() {
 		if route.Method == http.MethodGet {
 			engine.HEAD(route.Path, route.HandlerFunc)
 		}
 	}
-	return engine
+	return slashes{engine}
+}
+
+// slashes has a path with %2F routed as it is written, so that this is no slash (RFC 3986, 2.2): a proxy that guards a
+// path may not read it as one. Any other character means the same as its escape.
+type slashes struct{ *gin.Engine }
+
+// ServeHTTP implements http.Handler.
+func (s slashes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if raw := r.URL.RawPath; raw != "" && !strings.Contains(raw, "%2F") && !strings.Contains(raw, "%2f") {
+		r.URL.RawPath = ""
+	}
+	s.Engine.ServeHTTP(w, r)
 }

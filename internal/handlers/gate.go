@@ -3,78 +3,212 @@ package handlers
 import (
 	"container/list"
 	"context"
+	"math"
 	"sync"
 	"time"
 )
 
-// gate bounds how many do something at once. Others wait up to wait for a place and get full then. The longest waiting
-// is first. Once that one has waited for 9/10 of wait, more come than can be served, and the newest is first: most are
-// served soon and the others refused, instead of all served late. No more wait than there are connections. The nil gate
-// has no bound.
+// gate bounds how many requests are worked on at once. The others wait for a place; after wait they get the error full.
+// The nil gate has no bound.
+//
+// Requests are served in their order until more come than can be served: the oldest has waited for 9/10 of wait, or
+// nearly as many wait as were served in the last time of wait. Then, and as long as more than twice as many come as are
+// served, the newest is served first: most requests are served soon and the others refused, instead of all served late.
+// Those that wait beyond the number served in the last wait are refused at once, the oldest first. Clients that ask
+// again only after an answer do not come so often: soon after a stall they are served in their order again.
+//
+// While more than twice as many come as are served, only as many wait as are served within soon. If soon is shorter
+// than wait, the others are refused sooner, and few are left to be served late when the overload ends. The price:
+// clients that ignore Retry-After and ask again at once prolong what looks like an overload.
 type gate struct {
-	wait time.Duration
-	full error
+	wait, soon time.Duration
+	full       error
+	size       int
 
 	mu      sync.Mutex
-	free    int
-	waiting list.List // of *waiter, the longest waiting first
+	free    int       // places; a request that needs several can wait while some are free
+	waiting list.List // of *waiter, the oldest first
+	wanted  int       // places that those waiting need
+	reading reading
+	refused int // since the start
+	demand
+}
+
+// reading counts the requests whose bodies are being read, and the places that they will need.
+type reading struct{ requests, places int }
+
+// demand counts requests in periods of the length wait, while at least one waits.
+type demand struct {
+	emptied time.Time // when a waiting request got a place the last time
+	begun   time.Time // when this period began
+	came    int       // requests that found no place in this period
+	served  int       // requests that got a place after waiting, in this period
+	room    int       // how many can be served in a period, by the last one; 0: unknown
+	over    bool      // in the last period more than twice as many came as were served
 }
 
 type waiter struct {
 	since time.Time
-	place chan struct{} // closed when it has a place
+	need  int       // places
+	place chan bool // gets true with the places, false if it is refused
 }
 
-func newGate(size int, wait time.Duration, full error) *gate {
-	return &gate{wait: wait, full: full, free: size}
+func newGate(size int, wait, soon time.Duration, full error) *gate {
+	return &gate{wait: wait, soon: soon, full: full, size: size, free: size}
 }
 
 // enter takes a place, which leave gives back, or returns the error of a full gate.
-func (g *gate) enter(ctx context.Context) error {
+func (g *gate) enter(ctx context.Context) error { return g.take(ctx, 1) }
+func (g *gate) leave()                          { g.give(1) }
+
+// take takes need places, at most all that the gate has, or returns the error of a full gate. The caller must give them
+// back by give.
+func (g *gate) take(ctx context.Context, need int) error {
 	if g == nil {
 		return nil
 	}
+	need = min(need, g.size)
 	g.mu.Lock()
-	if g.free > 0 {
-		g.free--
+	if g.free >= need && g.waiting.Len() == 0 {
+		g.free -= need
 		g.mu.Unlock()
 		return nil
 	}
-	w := &waiter{since: time.Now(), place: make(chan struct{})}
+	w := &waiter{since: time.Now(), need: need, place: make(chan bool, 1)}
+	g.forget()
 	at := g.waiting.PushBack(w)
+	g.wanted += need
+	g.came++
+	for most := g.most(); g.waiting.Len() > most; {
+		g.refuse(g.waiting.Front()).place <- false
+	}
 	g.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, g.wait)
-	defer cancel()
+	enough := time.NewTimer(g.wait)
+	defer enough.Stop()
 	select {
-	case <-w.place:
-		return nil
+	case has := <-w.place:
+		return g.outcome(has)
+	case <-enough.C:
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
-	case <-w.place: // in the same moment
-		return nil
+	case has := <-w.place: // in the same moment
+		return g.outcome(has)
 	default:
-		g.waiting.Remove(at)
+		g.refuse(at)
 		return g.full
 	}
 }
 
-// leave gives a place to one that waits.
-func (g *gate) leave() {
+// forget ends an overload when none waits any more: for a moment none does in one, too.
+func (g *gate) forget() {
+	if g.waiting.Len() == 0 && time.Since(g.emptied) > g.wait/10 {
+		g.demand = demand{begun: time.Now()}
+	}
+}
+
+func (g *gate) remove(at *list.Element) *waiter {
+	w := g.waiting.Remove(at).(*waiter)
+	g.wanted -= w.need
+	return w
+}
+
+// refuse removes one that waits, and lets those in that waited behind it and need fewer places.
+func (g *gate) refuse(at *list.Element) *waiter {
+	w := g.remove(at)
+	g.refused++
+	g.admit()
+	return w
+}
+
+// begin is for a request that will need places when its body has been read. It returns the error of a full gate if the
+// request would be refused then: as many wait or read as may wait, or with it they would need more than most places.
+// Otherwise the caller must call done once, before take: when the body has been read, or earlier if that takes too
+// long.
+func (g *gate) begin(need, most int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forget()
+	if g.reading.requests+g.waiting.Len() >= g.most() || g.reading.places+g.wanted+need > most {
+		g.came++
+		g.refused++
+		return g.full
+	}
+	g.reading.requests++
+	g.reading.places += need
+	return nil
+}
+
+func (g *gate) done(need int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reading.requests--
+	g.reading.places -= need
+}
+
+// most is how many may wait.
+func (g *gate) most() int {
+	switch {
+	case g.room == 0: // unknown
+		return math.MaxInt
+	case g.over && g.soon < g.wait:
+		return max(2, int(float64(g.room)*g.soon.Seconds()/g.wait.Seconds()))
+	}
+	return g.room
+}
+
+func (g *gate) outcome(has bool) error {
+	if has {
+		return nil
+	}
+	return g.full
+}
+
+// give gives places back, and hands free places to those that wait.
+func (g *gate) give(places int) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	next := g.waiting.Front()
-	if next == nil {
-		g.free++
-		return
+	g.free += min(places, g.size)
+	g.admit()
+}
+
+// admit lets those in for whom there are places.
+func (g *gate) admit() {
+	for g.waiting.Len() > 0 {
+		next := g.waiting.Front()
+		if g.over || time.Since(next.Value.(*waiter).since) > g.wait*9/10 ||
+			g.room > 0 && g.waiting.Len() > g.room*9/10 {
+			next = g.waiting.Back()
+		}
+		w := next.Value.(*waiter)
+		if w.need > g.free {
+			return
+		}
+		g.count()
+		g.free -= w.need
+		g.remove(next).place <- true
+		g.emptied = time.Now() // if none is left
 	}
-	if time.Since(next.Value.(*waiter).since) > g.wait*9/10 {
-		next = g.waiting.Back()
+}
+
+// count counts a waiting request that gets a place. room at most halves from one period to the next, so that a stall of
+// the disk does not refuse all.
+func (g *gate) count() {
+	if time.Since(g.begun) >= g.wait {
+		g.over, g.room = g.came > 2*g.served, max(g.served, g.room/2)
+		g.begun, g.came, g.served = time.Now(), 0, 0
 	}
-	close(g.waiting.Remove(next).(*waiter).place)
+	g.served++
+}
+
+// load returns how many wait, and how many were refused since the start.
+func (g *gate) load() (waiting, refused int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiting.Len(), g.refused
 }

@@ -171,13 +171,15 @@ func checkMedia(r *http.Request, expected *huma.RequestBody, stream bool) error 
 		return p
 	}
 	coding := strings.ToLower(cmp.Or(strings.Join(r.Header.Values("Content-Encoding"), ","), "identity"))
+	p := problem(http.StatusUnsupportedMediaType, "The body must not be encoded.")
+	p.acceptEncoding = "identity" // RFC 9110, 15.5.16
 	switch {
 	case coding == "identity", stream && (coding == "gzip" || coding == "x-gzip"):
 		return nil
 	case stream:
-		return problem(http.StatusUnsupportedMediaType, "The body must not be encoded, or be gzip.")
+		p.Detail, p.acceptEncoding = "The body must not be encoded, or be gzip.", "gzip"
 	}
-	return problem(http.StatusUnsupportedMediaType, "The body must not be encoded.")
+	return p
 }
 
 // mediaTypes returns those that an operation takes, merge-patch+json before json.

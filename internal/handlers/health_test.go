@@ -94,19 +94,21 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	page := httptest.NewRecorder()
 	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
-		`requests_total{code="200",method="GET",route="/health"} 1`,
-		`requests_total{code="503",method="GET",route="/health"} 1`,
-		`requests_total{code="200",method="HEAD",route="/ready"} 1`,
-		`requests_total{code="500",method="GET",route="/accounts/:id"} 2`,
-		`requests_total{code="404",method="GET",route="unmatched"} 2`,
-		`requests_total{code="405",method="other",route="unmatched"} 1`,
-		`requests_total{code="405",method="POST",route="unmatched"} 1`,
-		`requests_total{code="200",method="GET",route="/health/checks/:name"} 1`,
-		`request_duration_seconds_count{method="GET",route="/health"} 2`,
-		`request_duration_seconds_count{method="GET",route="/accounts/:id"} 2`,
-		`request_duration_seconds_count{method="GET",route="unmatched"} 2`,
+		`requests_refused_total{place="list"} 0`,
+		`requests_waiting{place="request"} 0`,
+		`http_requests_total{code="200",method="GET",route="/health"} 1`,
+		`http_requests_total{code="503",method="GET",route="/health"} 1`,
+		`http_requests_total{code="200",method="HEAD",route="/ready"} 1`,
+		`http_requests_total{code="500",method="GET",route="/accounts/:id"} 2`,
+		`http_requests_total{code="404",method="GET",route="unmatched"} 2`,
+		`http_requests_total{code="405",method="other",route="unmatched"} 1`,
+		`http_requests_total{code="405",method="POST",route="unmatched"} 1`,
+		`http_requests_total{code="200",method="GET",route="/health/checks/:name"} 1`,
+		`http_request_duration_seconds_count{method="GET",route="/health"} 2`,
+		`http_request_duration_seconds_count{method="GET",route="/accounts/:id"} 2`,
+		`http_request_duration_seconds_count{method="GET",route="unmatched"} 2`,
 	} {
-		if !strings.Contains(page.Body.String(), "accountservice_http_"+want+"\n") {
+		if !strings.Contains(page.Body.String(), "accountservice_"+want+"\n") {
 			t.Errorf("no %s in\n%s", want, page.Body)
 		}
 	}

@@ -25,8 +25,9 @@ func idempotencyParameter() *huma.Param {
 	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }
 
-// callersKey returns the idempotency key of a request, with its caller, or "" if it has none.
-func callersKey(r *http.Request) (string, error) {
+// callersKey returns the idempotency key of a request, with its caller, or "" if it has none. Without the name of a
+// caller, requests of one Authorization have one caller: what asks for it is in front of this service then.
+func callersKey(r *http.Request, name string) (string, error) {
 	keys, given := r.Header[idempotencyHeader]
 	if !given {
 		return "", nil
@@ -34,7 +35,10 @@ func callersKey(r *http.Request) (string, error) {
 	if len(keys) != 1 || !wellFormedKey.MatchString(keys[0]) {
 		return "", malformed(idempotencyHeader, "must be one of 1 to 255 printable ASCII characters")
 	}
-	caller := digest(r.Header.Values("Authorization")...)
+	caller := digest(name)
+	if name == "" {
+		caller = digest(r.Header.Values("Authorization")...)
+	}
 	return base64.RawURLEncoding.EncodeToString(caller[:]) + ":" + keys[0], nil
 }
 

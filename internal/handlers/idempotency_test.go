@@ -188,3 +188,32 @@ func TestRepeatedPatchIsNotRefusedForWhatItDidItself(t *testing.T) {
 		}
 	}
 }
+
+// Patches of some bytes must not fill the disk with their answers.
+func TestAnswersOfPatchesAreBounded(t *testing.T) {
+	s := serve(t, nil)
+	large := `{"name":"x","labels":{"l":"x"` + strings.ReplaceAll(manyLabels(60), `:""`, `:"`+strings.Repeat("\U0001fa7a", store.MaxLabelLength)+`"`) + `}}`
+	s.do(t, "PUT", "/accounts/large", large).is(t, 201, &store.Account{})
+	patch := func(path string, n int, headers ...string) reply {
+		return s.do(t, "PATCH", path, fmt.Sprintf(`{"name":"%d"}`, n), append([]string{"Idempotency-Key", fmt.Sprint(path, n)}, headers...)...)
+	}
+	n, kept := 0, 0
+	for r := patch("/accounts/large", n); r.StatusCode == 200 && kept < 32<<20; r = patch("/accounts/large", n) {
+		n, kept = n+1, kept+len(r.body)
+	}
+	if p := patch("/accounts/large", n).isProblem(t, 429); p.Type != "/problems/too-many-answers" || kept < 15<<20 || kept > 18<<20 {
+		t.Errorf("after %d bytes of answers: %+v", kept, p)
+	}
+	if r := patch("/accounts/large", 0); r.StatusCode != 200 || r.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("the answer to the first is gone: %d %s", r.StatusCode, r.body)
+	}
+	for name, r := range map[string]reply{
+		"a small account": patch("/accounts/10000", 1),
+		"another caller":  patch("/accounts/large", n, "Authorization", "Bearer other"),
+		"without a key":   s.do(t, "PATCH", "/accounts/large", `{"name":"y"}`),
+	} {
+		if r.StatusCode != 200 {
+			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
+		}
+	}
+}

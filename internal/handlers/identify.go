@@ -16,23 +16,41 @@ const requestIDHeader = "X-Request-Id"
 // wellFormedID is what is taken from a client: it goes into logs and URIs.
 var wellFormedID = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
-type requestIDKey struct{}
+// requestNames are by what the log names a request.
+type requestNames struct{ id, trace string }
+
+type requestNamesKey struct{}
 
 // requestID returns that of the request that ctx belongs to, or "".
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+func requestID(ctx context.Context) string { return namesOf(ctx).id }
+
+func namesOf(ctx context.Context) requestNames {
+	names, _ := ctx.Value(requestNamesKey{}).(requestNames)
+	return names
+}
+
+// attrs are for a line of the log.
+func (n requestNames) attrs() []any {
+	if n.trace == "" {
+		return []any{"request_id", n.id}
+	}
+	return []any{"request_id", n.id, "trace_id", n.trace}
 }
 
 // idOf returns that of the request of c.
 func idOf(c *gin.Context) string { return c.Writer.Header().Get(requestIDHeader) }
 
-// withID puts the request's id into its context, for what knows nothing of c.
-func withID(c *gin.Context) {
-	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, idOf(c)))
+// named returns the names of the request of c.
+func named(c *gin.Context) requestNames { return requestNames{idOf(c), traceID(c.Request)} }
+
+// withNames puts the request's names into its context, for what knows nothing of c.
+func withNames(c *gin.Context) {
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestNamesKey{}, named(c)))
 }
 
-// identify gives a request its id, in the header of its answer, and logs it when it is over, at debug level.
+// identify gives an answer the headers that all of them have: the id of its request, and what keeps it out of caches,
+// unless its operation says otherwise, and from being taken for another type. It logs the request when it is over, at
+// debug level.
 func identify(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		begin := time.Now()
@@ -40,11 +58,13 @@ func identify(log *slog.Logger) gin.HandlerFunc {
 		if given := c.Request.Header.Values(requestIDHeader); len(given) == 1 && wellFormedID.MatchString(given[0]) {
 			id = given[0]
 		}
-		c.Writer.Header()[requestIDHeader] = []string{id}
+		header := c.Writer.Header()
+		header[requestIDHeader], header["Cache-Control"], header["X-Content-Type-Options"] = []string{id}, noStore, noSniff
 		defer func() {
 			if log.Enabled(c.Request.Context(), slog.LevelDebug) {
-				log.Debug("request", "method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
-					"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds())/1000, "request_id", id)
+				log.Debug("request", append([]any{"method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
+					"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds()) / 1000},
+					requestNames{id, traceID(c.Request)}.attrs()...)...)
 			}
 		}()
 		c.Next()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ type listInput struct {
 	Name         string    `query:"name" maxLength:"256" doc:"Only accounts of this name, character by character"`
 	NamePrefix   string    `query:"name_prefix" maxLength:"256" doc:"Only accounts whose name begins so"`
 	Email        string    `query:"email" maxLength:"254" doc:"Only accounts of this email, character by character"`
-	Label        string    `query:"label" maxLength:"320" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=" doc:"KEY=VALUE"`
+	Label        string    `query:"label" maxLength:"320" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}=" patternDescription:"KEY=VALUE" doc:"KEY=VALUE"`
 	UpdatedSince time.Time `query:"updated_since" doc:"Only accounts changed then or later (RFC 3339, + as %2B)"`
 
 	query url.Values // as the client wrote it
@@ -39,8 +40,9 @@ type accountPage struct {
 }
 
 type listOutput struct {
-	Link string `header:"Link" hidden:"true"`
-	Body accountPage
+	Link    string `header:"Link" hidden:"true"`
+	Damaged string `header:"Accounts-Damaged" hidden:"true"`
+	Body    accountPage
 }
 
 func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) {
@@ -52,7 +54,7 @@ func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: accountPage{Items: page.Accounts}}
+	out := &listOutput{Body: accountPage{Items: page.Accounts}, Damaged: damagedHeader(page.Damaged)}
 	if page.Next != "" {
 		query.After = page.Next
 		out.Body.NextCursor = cursor(query)
@@ -61,6 +63,24 @@ func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) 
 		out.Link = "<?" + in.query.Encode() + `>; rel="next"`
 	}
 	return out, nil
+}
+
+// maxNamedDamaged bounds how many damaged accounts the header of a page names.
+const maxNamedDamaged = 20
+
+// damagedHeader counts the damaged accounts of a page and names the first ones, as a structured field (RFC 9651): 2; ids="a b".
+// It is "" if there are none.
+func damagedHeader(damaged []store.ID) string {
+	if len(damaged) == 0 {
+		return ""
+	}
+	var names []string
+	for _, id := range damaged {
+		if _, err := store.ParseID(string(id)); err == nil && len(names) < maxNamedDamaged { // others are no text for a header
+			names = append(names, string(id))
+		}
+	}
+	return fmt.Sprintf(`%d; ids="%s"`, len(damaged), strings.Join(names, " "))
 }
 
 func parseQuery(in *listInput) (store.Query, error) {

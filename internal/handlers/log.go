@@ -35,8 +35,8 @@ func (l *failureLog) failed(ctx context.Context, operation string, err error) *P
 		return p
 	}
 	if notLogged, due := l.due(operation+p.Type, time.Now()); due {
-		l.Error("request failed", "operation", operation, "status", p.Status, "err", err, "not_logged", notLogged,
-			"request_id", requestID(ctx))
+		l.Error("request failed", append([]any{"operation", operation, "status", p.Status, "err", err,
+			"not_logged", notLogged}, namesOf(ctx).attrs()...)...)
 	}
 	return p
 }

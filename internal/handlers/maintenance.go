@@ -8,13 +8,14 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"accountservice/internal/auth"
 	"accountservice/internal/checks"
 )
 
 type maintenanceState struct {
 	Body struct {
 		Active bool       `json:"active"`
-		Reason string     `json:"reason,omitempty" doc:"Shown to everybody by /ready"`
+		Reason string     `json:"reason,omitempty" doc:"Shown by /ready"`
 		Since  *time.Time `json:"since,omitempty"`
 		Until  *time.Time `json:"until,omitempty" doc:"When it ends by itself"`
 	} `nameHint:"Maintenance"`
@@ -57,7 +58,7 @@ func (o maintenanceOrder) duration() time.Duration {
 func registerMaintenance(e *edge, live *Live) {
 	const path = "/maintenance"
 	register(e, operation{
-		id: "get-maintenance", method: http.MethodGet, path: path, scope: scopeAdmin, summary: "Is the traffic sent away?",
+		id: "get-maintenance", method: http.MethodGet, path: path, scope: auth.Admin, summary: "Is the traffic sent away?",
 	}, func(context.Context, *struct{}) (*maintenanceState, error) {
 		m, err := live.maintenance()
 		if err != nil {
@@ -66,7 +67,7 @@ func registerMaintenance(e *edge, live *Live) {
 		return newMaintenanceState(m.Maintenance()), nil
 	})
 	register(e, operation{
-		id: "put-maintenance", method: http.MethodPut, path: path, scope: scopeAdmin,
+		id: "put-maintenance", method: http.MethodPut, path: path, scope: auth.Admin,
 		summary:     "Send the traffic away for a while",
 		description: "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process.",
 		body:        &huma.RequestBody{Required: true, Content: jsonOf[maintenanceOrder](e.api)},
@@ -82,7 +83,7 @@ func registerMaintenance(e *edge, live *Live) {
 		return newMaintenanceState(begun, true), nil
 	})
 	register(e, operation{
-		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: scopeAdmin,
+		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: auth.Admin,
 		summary: "Let the traffic come back",
 	}, func(context.Context, *struct{}) (*struct{}, error) {
 		m, err := live.maintenance()

@@ -14,11 +14,33 @@ import (
 type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	places   places
+}
+
+// places shows the gates, by the name of what they bound. They are known before the first request.
+type places map[string]*gate
+
+var (
+	waitingDesc = prometheus.NewDesc("accountservice_requests_waiting", "Requests that wait for a place.",
+		[]string{"place"}, nil)
+	refusedDesc = prometheus.NewDesc("accountservice_requests_refused_total", "Requests that got no place in time.",
+		[]string{"place"}, nil)
+)
+
+// Describe and Collect implement prometheus.Collector.
+func (places) Describe(all chan<- *prometheus.Desc) { all <- waitingDesc; all <- refusedDesc }
+func (p places) Collect(all chan<- prometheus.Metric) {
+	for name, gate := range p {
+		waiting, refused := gate.load()
+		all <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(waiting), name)
+		all <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(refused), name)
+	}
 }
 
 // NewMetrics returns Metrics that reg shows.
 func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
+		places: make(places),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "accountservice_http_requests_total", Help: "Requests that were answered.",
 		}, []string{"route", "method", "code"}),
@@ -27,7 +49,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.places} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -15,15 +15,8 @@ import (
 // condition or a wish in Accept, with success. It waits for nothing, so it needs no place and no deadline.
 type quick func(c *gin.Context) bool
 
-// quickKey is where the metadata of a huma operation has its quick.
-const quickKey = "quick"
-
-// Values of headers that quick answers share; nobody changes them.
-var (
-	jsonMedia  = []string{"application/json"}
-	noStore    = []string{"no-store"}
-	varyAccept = []string{"Accept"}
-)
+// beforeKey is where the metadata of a huma operation has the quick that is asked first.
+const beforeKey = "before"
 
 // plain reports whether a request for JSON has nothing that an operation must look at, but its path.
 func plain(r *http.Request) bool {
@@ -49,33 +42,37 @@ func (a accounts) quickGet(c *gin.Context) bool {
 		return false
 	}
 	header := c.Writer.Header()
-	header["Content-Type"] = jsonMedia
+	header["Content-Type"], header["Cache-Control"] = jsonMedia, revalidate
 	header["Etag"] = []string{`"` + string(acc.Revision) + `"`}
 	c.Writer.Write(acc.JSON) // an error is of the connection, which then ends
 	return true
 }
 
-// quickHealth answers with the last published health, which is rendered once.
+// quickHealth answers with the last published health, which is rendered once, and once without the reasons.
 func quickHealth(health Health) quick {
 	type rendered struct {
 		of *checks.Snapshot
 		checks.Answer
 	}
-	var last atomic.Pointer[rendered]
+	var whole, withheld atomic.Pointer[rendered]
 	return func(c *gin.Context) bool {
 		if !plain(c.Request) {
 			return false
 		}
+		last := &whole
+		if c.GetBool(withheldKey) {
+			last = &withheld
+		}
 		now, r := health.Snapshot(), last.Load()
 		if r == nil || r.of != now {
-			r = &rendered{now, now.AnswerHealth(checks.JSON, false)}
+			r = &rendered{now, shown(now, c).AnswerHealth(checks.JSON, false)}
 			last.Store(r)
 		}
 		if !r.OK {
 			return false
 		}
 		header := c.Writer.Header()
-		header["Content-Type"], header["Cache-Control"], header["Vary"] = jsonMedia, noStore, varyAccept
+		header["Content-Type"], header["Vary"] = jsonMedia, varyAccept
 		c.Writer.Write(r.Body)
 		return true
 	}

@@ -20,7 +20,12 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"trailing slash":      {"GET", "/accounts/", "", nil, 404, ""},
 		"double slash":        {"GET", "//accounts", "", nil, 404, ""},
 		"below docs":          {"GET", "/docs/nothing.js", "", nil, 404, ""},
-		"id with a slash":     {"GET", "/accounts/a%2Fb", "", nil, 404, ""},
+		"id with a slash":     {"GET", "/accounts/a%2Fb", "", nil, 422, `"parameter":"id"`},
+		"put under a slash":   {"PUT", "/accounts/a%2fb", `{"name":"x"}`, nil, 422, `"parameter":"id"`},
+		"no slash":            {"GET", "/accounts%2F10000", "", nil, 404, ""},
+		"no slash at the end": {"GET", "/accounts%2f", "", nil, 404, ""},
+		"no slash to delete":  {"DELETE", "/accounts%2F10000", "", nil, 404, ""},
+		"no folder above":     {"GET", "/docs/..%2Faccounts/10000", "", nil, 404, ""},
 		"id with a space":     {"GET", "/accounts/a%20b", "", nil, 422, `"parameter":"id"`},
 		"id too long":         {"GET", "/accounts/" + strings.Repeat("a", 65), "", nil, 422, `"parameter":"id"`},
 		"unknown query":       {"GET", "/accounts?limt=5", "", nil, 422, `"parameter":"limt"`},
@@ -89,6 +94,7 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 		"import, parameter":   {"POST", "/accounts:import?dry=true", "{}", []string{"Content-Type", ndjson}, 422, `"parameter":"dry"`},
 		"export as JSON":      {"GET", "/accounts:export", "", []string{"Accept", "application/json"}, 406, ""},
 		"export, parameter":   {"GET", "/accounts:export?limit=1", "", nil, 422, `"parameter":"limit"`},
+		"label without value": {"GET", "/accounts?label=team", "", nil, 422, "KEY=VALUE"},
 		"other verb":          {"POST", "/accounts:explode", "", nil, 404, ""},
 		"colon is a colon":    {"POST", "/accountsXbatchGet", `{"ids":["10000"]}`, nil, 404, ""},
 		"below a verb":        {"POST", "/accounts:batchGet/x", `{"ids":["10000"]}`, nil, 404, ""},
@@ -99,6 +105,9 @@ func TestBadRequestsAreProblemsAndChangeNothing(t *testing.T) {
 			r.isProblem(t, c.status)
 			if want := c.status == 415 && c.method == "PATCH"; (r.Header.Get("Accept-Patch") == "application/merge-patch+json, application/json") != want {
 				t.Errorf("Accept-Patch is %q", r.Header.Get("Accept-Patch"))
+			}
+			if coding := map[string]string{"must not be encoded": "identity", "or be gzip": "gzip"}[c.want]; r.Header.Get("Accept-Encoding") != coding {
+				t.Errorf("Accept-Encoding is %q, want %q", r.Header.Get("Accept-Encoding"), coding)
 			}
 			if !strings.Contains(r.body, c.want) {
 				t.Errorf("%s lacks %q", r.body, c.want)

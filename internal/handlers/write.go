@@ -99,11 +99,17 @@ func (a accounts) patch(ctx context.Context, in *patchInput) (*accountOutput, er
 	if err != nil {
 		return nil, err
 	}
+	change, spend := in.apply, func() {}
 	if pre.Idempotency = idempotency(ctx); pre.Idempotency != nil {
 		condition := fmt.Sprintf("%t %q", pre.Present, pre.Revisions)
 		pre.Idempotency.Fingerprint = digest("patch-account", string(id), condition, string(transfer.Canonical(in.patch)))
+		change, spend = a.answers.limit(pre.Idempotency, change)
 	}
-	return output(a.live.accounts().Update(ctx, id, pre, in.apply))
+	w, err := a.live.accounts().Update(ctx, id, pre, change)
+	if err == nil && w.Replay == nil {
+		spend()
+	}
+	return output(w, err)
 }
 
 func (a accounts) delete(ctx context.Context, in *Target) (*struct{}, error) {

@@ -47,6 +47,17 @@ func (p Preconditions) Allow(old *Account) error {
 	return given.CheckReadOnly(stored)
 }
 
+// AllowDamaged is Allow for a damaged account: ErrDamaged if p asks for what is not known of it.
+func (p Preconditions) AllowDamaged() error {
+	switch {
+	case p.Absent:
+		return ErrExists
+	case p.Revisions != nil || p.ReadOnly.CheckReadOnly(Account{}) != nil:
+		return ErrDamaged
+	}
+	return nil
+}
+
 // CheckReadOnly returns *Invalid for the first of version and times in which a differs
 // from the stored account, or nil. Times are compared in whole microseconds.
 func (a Account) CheckReadOnly(stored Account) error {

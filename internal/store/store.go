@@ -17,6 +17,8 @@ var (
 	ErrExists = errors.New("account exists")
 	// ErrVersion: the account does not exist, or has another revision than required.
 	ErrVersion = errors.New("account has another revision")
+	// ErrDamaged: an account has this id, and its record can't be read. See Store.
+	ErrDamaged = errors.New("account is damaged")
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = errors.New("idempotency key belongs to another request")
 	// ErrUnavailable: the store can't do this now; nothing was changed.
@@ -41,8 +43,13 @@ var (
 // good, returns ErrUnavailable from every method but Close.
 //
 // Input beyond the limits is an *Invalid, and nothing is changed.
+//
+// A store may find that the record of an account is damaged. Such an account exists; its content, revision, version and
+// times are not known, and no other account is concerned. Get and Update return ErrDamaged for it, GetMany and List
+// name it in Damaged. Put and Import replace it, and Delete removes it. A precondition on what is not known, Revisions
+// or ReadOnly, makes Put and Delete return ErrDamaged.
 type Store interface {
-	// Get returns the account with this id, or ErrNotFound.
+	// Get returns the account with this id, ErrNotFound, or ErrDamaged.
 	Get(ctx context.Context, id ID) (Account, error)
 
 	// Peek returns what Get would, if that is known without waiting for anything: no disk, no other call. The result is
@@ -52,7 +59,7 @@ type Store interface {
 	// GetMany returns the existing accounts among ids, in the order of ids, each once, from one consistent view. More than
 	// MaxMany ids are an *Invalid. A store may limit the bytes of one answer: more than one account beyond that limit is
 	// ErrTooMuch; a single account never is.
-	GetMany(ctx context.Context, ids []ID) ([]Account, error)
+	GetMany(ctx context.Context, ids []ID) (Found, error)
 
 	// List returns the accounts that match q, in ascending byte order of id.
 	// Each page is one consistent view; two pages may be of different views.
@@ -62,12 +69,13 @@ type Store interface {
 	// Put of other content adds 1, up to MaxVersion, and keeps CreatedAt. Next says so. A Put of the content that is
 	// stored changes no member, and it returns nil only after a commit, like every write: the stored content may be that
 	// of a write that is not durable yet. ErrKeyReused, ErrExists, ErrVersion and *Invalid name the precondition that
-	// failed; the idempotency key is looked up first.
+	// failed; the idempotency key is looked up first. In place of a damaged account, the new one has version 1 and no
+	// CreatedAt.
 	Put(ctx context.Context, id ID, draft Draft, pre Preconditions) (Written, error)
 
 	// Update reads the account, calls change and writes the result atomically, as Put does. A missing account is
-	// ErrNotFound, whatever pre says; only the idempotency key is looked up before that. An error of change is returned,
-	// wrapped, and nothing is changed. Content that change leaves as it was is not validated.
+	// ErrNotFound and a damaged one ErrDamaged, whatever pre says; only the idempotency key is looked up before that. An
+	// error of change is returned, wrapped, and nothing is changed. Content that change leaves as it was is not validated.
 	//
 	// The store calls change inside its transaction, after it has checked pre. So change must be quick, use only its
 	// argument, which it owns, and give the same result when it is called again. It may be called after ctx has ended.
@@ -77,10 +85,11 @@ type Store interface {
 	// ErrNotFound, whatever pre says. Delete ignores pre.Idempotency.
 	Delete(ctx context.Context, id ID, pre Preconditions) error
 
-	// Import stores these accounts as they are, all or none. They have distinct ids, are at most MaxMany, and each passes
-	// Account.Validate; else the error is an *Invalid. NextImported says what becomes of each: an account whose content is
-	// already stored is left alone, so a repeated Import changes nothing. The caller limits the bytes of one Import: it is
-	// held in memory as a whole.
+	// Import stores these accounts as they are, all or none. They are at most MaxMany, and each passes Account.Validate;
+	// else the error is an *Invalid. ImportChanges says what becomes of each: an account whose content is already stored is
+	// left alone, so a repeated Import of distinct ids changes nothing. Several of one id are stored one after another, and
+	// each counts. In place of a damaged account it stores the given one as if it were new, and counts it as replaced. The
+	// caller limits the bytes of one Import, because it is held in memory as a whole.
 	Import(ctx context.Context, accounts []Account) (Imported, error)
 
 	// Seed stores these accounts in a new, empty store, in pieces, and returns how many it stored. After a call that ended
@@ -108,9 +117,18 @@ type Query struct {
 	UpdatedSince            time.Time // updated at this time or later; an unknown time does not match
 }
 
+// Found is what GetMany found.
+type Found struct {
+	Accounts []Account
+	Damaged  []ID // in the order of ids, each once
+}
+
 // Page is one page of a list.
 type Page struct {
 	Accounts []Account
+	// Damaged are the damaged accounts between those of the page, in order, whether they would match or not. Both
+	// together are at most Query.Limit.
+	Damaged []ID
 	// Next is the After of the next page, "" on the last one. A store may end a page before it is full, and even empty, to
 	// limit the work of one call: only Next says whether there are more.
 	Next ID

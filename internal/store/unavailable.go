@@ -14,10 +14,10 @@ var _ Store = Unavailable("")
 
 func (u Unavailable) err() error { return fmt.Errorf("%w: %s", ErrUnavailable, string(u)) }
 
-func (u Unavailable) Get(context.Context, ID) (Account, error)         { return Account{}, u.err() }
-func (u Unavailable) Peek(ID) (*Encoded, bool)                         { return nil, false }
-func (u Unavailable) GetMany(context.Context, []ID) ([]Account, error) { return nil, u.err() }
-func (u Unavailable) List(context.Context, Query) (Page, error)        { return Page{}, u.err() }
+func (u Unavailable) Get(context.Context, ID) (Account, error)     { return Account{}, u.err() }
+func (u Unavailable) Peek(ID) (*Encoded, bool)                     { return nil, false }
+func (u Unavailable) GetMany(context.Context, []ID) (Found, error) { return Found{}, u.err() }
+func (u Unavailable) List(context.Context, Query) (Page, error)    { return Page{}, u.err() }
 func (u Unavailable) Put(context.Context, ID, Draft, Preconditions) (Written, error) {
 	return Written{}, u.err()
 }

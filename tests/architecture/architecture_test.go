@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,11 +26,15 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml":                       {"config"},
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
-	"golang.org/x/sys":                      {"internal/checks", "internal/store/boltstore/boltfile"},
+	"golang.org/x/sys":                      {"internal/checks", "internal/connections", "internal/store/boltstore/boltfile"},
 	"github.com/hashicorp/golang-lru":       {"internal/store/boltstore"},
 	"golang.org/x/net":                      {"internal/checks/dependency", "internal/store"}, // HTTP/2; names of the DNS
-	"github.com/jackc/pgx":                  {"internal/checks/dependency"},
+	"github.com/jackc/pgx":                  {"internal/checks/dependency", "internal/store/pgstore"},
+	"github.com/jackc/puddle":               {"internal/store/pgstore"}, // the error of a closed pool of pgx
+	"github.com/pressly/goose":              {"internal/store/pgstore"},
 	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
+	"github.com/go-sql-driver/mysql":        {"internal/checks/dependency"},
+	"github.com/xdg-go/scram":               {"internal/checks/dependency"},
 	"github.com/agnivade/levenshtein":       {"config", "internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},
@@ -35,14 +42,17 @@ var owners = map[string][]string{
 	"github.com/google/uuid":                {"internal/handlers"},
 	"github.com/swaggest/swgui":             {"internal/handlers"},
 	// a metric belongs to the package that sees the event
-	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/checks", "internal/handlers"},
+	"github.com/prometheus/client_golang": {"cmd/accountservice", "internal/backup", "internal/checks", "internal/connections", "internal/handlers",
+		"internal/notify", "internal/store/boltstore", "internal/store/metered"},
 }
 
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
-	"cmd/accountservice": {"config", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/handlers", "internal/probesocket",
-		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/transfer"},
-	"healthchecker":                       {"internal/probesocket"},
+	module: nil, // the texts of the licences
+	"cmd/accountservice": {module, "config", "internal/auth", "internal/backup", "internal/certificate", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/handlers", "internal/notice", "internal/notify", "internal/probesocket", "internal/restore", "internal/sdnotify",
+		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/metered", "internal/store/pgstore", "internal/store/transfer"},
+	"healthchecker":                       {"internal/httpcheck", "internal/probesocket"},
+	"internal/httpcheck":                  nil,
 	"internal/probesocket":                nil,
 	"config":                              {"configs"},
 	"configs":                             nil,
@@ -50,14 +60,23 @@ var arrows = map[string][]string{
 	"internal/store/boltstore":            {"internal/awake", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify", "internal/store/transfer"},
 	"internal/store/boltstore/boltfile":   {"internal/store"},
 	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
+	"internal/restore":                    {"internal/backup", "internal/notice", "internal/store/boltstore"},
+	"internal/store/metered":              {"internal/store"},
+	"internal/store/pgstore":              {"internal/store"},
 	"internal/store/storetest":            {"internal/store"},
 	"internal/store/transfer":             {"internal/store"},
+	"internal/auth":                       nil,
 	"internal/awake":                      nil,
+	"internal/backup":                     nil,
 	"internal/checks":                     {"internal/awake"},
-	"internal/checks/dependency":          nil,
+	"internal/checks/dependency":          {"internal/httpcheck"},
+	"internal/certificate":                nil,
 	"internal/client":                     {"internal/store", "internal/store/transfer"},
 	"internal/connections":                nil,
-	"internal/handlers":                   {"internal/store", "internal/store/transfer", "internal/checks"},
+	"internal/notice":                     nil,
+	"internal/notify":                     {"internal/checks"},
+	"internal/sdnotify":                   {"internal/checks"},
+	"internal/handlers":                   {"internal/auth", "internal/store", "internal/store/transfer", "internal/checks"},
 }
 
 func goList(t *testing.T, args ...string) string {
@@ -100,7 +119,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 		}
 		for _, path := range to {
 			ours, is := strings.CutPrefix(path, module+"/")
-			if is && !slices.Contains(allowed, ours) {
+			if (is || path == module) && !slices.Contains(allowed, ours) {
 				t.Errorf("%s must not import %s", from, ours)
 			}
 		}
@@ -145,6 +164,38 @@ func TestTestHelpersAreInNoBinary(t *testing.T) {
 	for path := range strings.FieldsSeq(goList(t, "-deps", "./cmd/accountservice", "./healthchecker")) {
 		if path == "testing" || strings.HasSuffix(path, "/storetest") {
 			t.Errorf("a binary links %s", path)
+		}
+	}
+}
+
+// The first line that a user sees says why, without one of the compiler's.
+func TestWindowsIsRefusedWithASentence(t *testing.T) {
+	for _, program := range []string{"./cmd/accountservice", "./healthchecker"} {
+		cmd := exec.Command("go", "build", "-o", os.DevNull, program)
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "GOOS=windows", "GOARCH=amd64")
+		out, err := cmd.CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if err == nil || len(lines) != 1 || !strings.Contains(lines[0], "does not run on Windows, use its Linux image or WSL") {
+			t.Errorf("building %s for Windows: %v\n%s", program, err, out)
+		}
+	}
+}
+
+// go vet ./... does not reach the modules below tests.
+func TestEveryModuleOfTestsIsVetted(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, _ := filepath.Glob("../*/go.mod")
+	if len(modules) == 0 {
+		t.Fatal("there are no modules")
+	}
+	for _, file := range modules {
+		name := filepath.Base(filepath.Dir(file))
+		vets := regexp.MustCompile(`\bgo -C tests/` + name + ` (vet|test) `) // go test vets its package, too
+		if !vets.Match(makefile) {
+			t.Errorf("the Makefile does not vet tests/%s", name)
 		}
 	}
 }

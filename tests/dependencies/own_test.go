@@ -3,15 +3,18 @@
 package dependencies
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 
 	"accountservice/tests/harness"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
@@ -30,6 +33,8 @@ func newOwn(t *testing.T, serve func(net.Listener) (end func())) *own {
 	t.Cleanup(o.stop)
 	return o
 }
+
+func (o *own) address() string { return o.addr }
 
 func (o *own) start() {
 	o.Helper()
@@ -65,26 +70,39 @@ func newBanner(t *testing.T, config *tls.Config) *own {
 		if config != nil {
 			greet = tls.NewListener(l, config)
 		}
-		go func() {
-			for {
-				c, err := greet.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer c.Close()
-					io.WriteString(c, "220 hello\r\n")
-				}()
-			}
-		}()
-		return func() { l.Close() }
+		return serveEach(greet, func(c net.Conn) { io.WriteString(c, "220 hello\r\n") })
 	})
 }
 
-// newGRPC is gRPC's own server with its own health service.
-func newGRPC(t *testing.T, state *health.Server) *own {
+// serveEach serves every connection until the returned function ends all, and waits for that.
+func serveEach(l net.Listener, serve func(net.Conn)) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			stop := context.AfterFunc(ctx, func() { c.Close() })
+			running.Go(func() {
+				defer stop()
+				defer c.Close()
+				serve(c)
+			})
+		}
+	})
+	return func() { l.Close(); cancel(); running.Wait() }
+}
+
+// newGRPC is gRPC's own server with its own health service; config is nil for one without TLS.
+func newGRPC(t *testing.T, state *health.Server, config *tls.Config) *own {
 	return newOwn(t, func(l net.Listener) func() {
-		server := grpc.NewServer()
+		var options []grpc.ServerOption
+		if config != nil {
+			options = append(options, grpc.Creds(credentials.NewTLS(config)))
+		}
+		server := grpc.NewServer(options...)
 		grpc_health_v1.RegisterHealthServer(server, state)
 		go server.Serve(l)
 		return server.Stop

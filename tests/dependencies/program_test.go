@@ -31,6 +31,8 @@ type program struct {
 	ended   chan struct{} // closed when cmd has
 }
 
+func (p *program) address() string { return p.addr }
+
 // start returns when the server accepts connections. One that ends is started
 // again: PostgreSQL refuses while the kernel still buries its predecessor.
 func (p *program) start() {
@@ -64,7 +66,7 @@ func (p *program) launch() {
 // until waits for something that the server does soon.
 func (p *program) until(not string, done func() bool) {
 	p.Helper()
-	if !harness.Until(60*time.Second, done) {
+	if !harness.Until(3*time.Minute, done) { // a busy machine takes a minute to start RabbitMQ
 		content, _ := os.ReadFile(p.log)
 		p.Fatalf("%s %s\n%s", p.addr, not, content)
 	}
@@ -160,14 +162,17 @@ func newRedis(t *testing.T, certificate string) *program {
 			listen = []string{"--port", "0", "--tls-port", port(addr), "--tls-auth-clients", "no", "--tls-cert-file", certificate, "--tls-key-file", harness.KeyOf(certificate)}
 		}
 		return func() *exec.Cmd {
-			return exec.Command(path, append(listen, "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--requirepass", "hunter2")...)
+			return exec.Command(path, append(listen, "--unixsocket", folder+"/socket", "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--requirepass", "hunter2")...)
 		}
 	})
 }
 
-func newNATS(t *testing.T, certificate string) *program {
-	return newProgram(t, "nats-server", "", func(path, addr, _ string) func() *exec.Cmd {
-		args := []string{"-a", "127.0.0.1", "-p", port(addr), "--user", "u", "--pass", "hunter2"}
+func newNATS(t *testing.T, certificate string) *program { return newNATSWith(t, certificate) }
+
+// newNATSWith has more arguments.
+func newNATSWith(t *testing.T, certificate string, more ...string) *program {
+	return newProgram(t, "nats-server", "", func(path, addr, folder string) func() *exec.Cmd {
+		args := append(more, "-sd", folder, "-a", "127.0.0.1", "-p", port(addr), "--user", "u", "--pass", "hunter2")
 		if certificate != "" {
 			args = append(args, "--tls", "--tlscert", certificate, "--tlskey", harness.KeyOf(certificate))
 		}
@@ -197,7 +202,7 @@ func newPostgres(t *testing.T, certificate string) *program {
 		if out, err := initdb.CombinedOutput(); err != nil {
 			t.Fatalf("initdb: %v\n%s", err, out)
 		}
-		args := []string{"-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"}
+		args := []string{"-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + folder, "-c", "fsync=off"}
 		if certificate != "" {
 			for from, to := range map[string]string{certificate: "server.crt", harness.KeyOf(certificate): "server.key"} {
 				content, err := os.ReadFile(from)
@@ -234,6 +239,11 @@ func postgresUser(t *testing.T, folder string) *syscall.SysProcAttr {
 }
 
 func newRabbitMQ(t *testing.T, certificate string) *program {
+	return newRabbitMQWith(t, certificate, "")
+}
+
+// newRabbitMQWith has more lines in its configuration, and plugins.
+func newRabbitMQWith(t *testing.T, certificate, more string, plugins ...string) *program {
 	const script = "/usr/lib/rabbitmq/bin/rabbitmq-server" // the one on the PATH changes its user
 	if _, err := exec.LookPath("rabbitmq-server"); err != nil {
 		t.Fatal("needs rabbitmq-server (see .ci/run for Debian's package)")
@@ -246,20 +256,20 @@ func newRabbitMQ(t *testing.T, certificate string) *program {
 			server.Process.Kill()
 			server.Wait()
 		})
-		conf, plugins := filepath.Join(folder, "rabbitmq.conf"), filepath.Join(folder, "plugins")
-		harness.Must(t, os.WriteFile(plugins, []byte("[]."), 0o644))
+		conf, enabled := filepath.Join(folder, "rabbitmq.conf"), filepath.Join(folder, "plugins")
+		harness.Must(t, os.WriteFile(enabled, []byte("["+strings.Join(plugins, ",")+"]."), 0o644))
 		listen := "listeners.tcp.1 = " + addr
 		if certificate != "" {
 			listen = fmt.Sprintf("listeners.tcp = none\nlisteners.ssl.1 = %s\nssl_options.cacertfile = %s\nssl_options.certfile = %s\nssl_options.keyfile = %s",
 				addr, certificate, certificate, harness.KeyOf(certificate))
 		}
-		harness.Must(t, os.WriteFile(conf, []byte(listen+"\ndefault_user = u\ndefault_pass = hunter2\n"), 0o644))
+		harness.Must(t, os.WriteFile(conf, []byte(listen+"\ndefault_user = u\ndefault_pass = hunter2\n"+more), 0o644))
 		dist := newAddr(t)
 		return func() *exec.Cmd {
 			cmd := exec.Command(script)
 			cmd.Env = append(os.Environ(), "HOME="+folder, "ERL_EPMD_PORT="+port(names), "ERL_EPMD_ADDRESS=127.0.0.1",
 				"RABBITMQ_NODENAME=d"+port(addr)+"@localhost", "RABBITMQ_DIST_PORT="+port(dist), "RABBITMQ_MNESIA_BASE="+folder+"/mnesia",
-				"RABBITMQ_LOG_BASE="+folder+"/logs", "RABBITMQ_ENABLED_PLUGINS_FILE="+plugins, "RABBITMQ_CONFIG_FILE="+conf,
+				"RABBITMQ_LOG_BASE="+folder+"/logs", "RABBITMQ_ENABLED_PLUGINS_FILE="+enabled, "RABBITMQ_CONFIG_FILE="+conf,
 				"RABBITMQ_PID_FILE="+folder+"/pid", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}")
 			return cmd
 		}

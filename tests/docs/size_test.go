@@ -12,7 +12,7 @@ import (
 // Limits in MB of what make build makes.
 const (
 	maxGrowth = 1.0  // over the last row of the table
-	maxImage  = 25.0 // of both binaries: the image has little else
+	maxImage  = 29.0 // of both binaries: the image has little else
 )
 
 func TestGrowthOfABinaryIsExplained(t *testing.T) {

@@ -5,6 +5,7 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 )
@@ -27,7 +28,10 @@ func (l loss) String() string {
 	if l.seeds > 0 {
 		text += fmt.Sprintf(" and %d seeded accounts", l.seeds)
 	}
-	if l.unreadable > 0 {
+	switch {
+	case l.unreadable == 1:
+		text += "; the damaged account answers 503"
+	case l.unreadable > 1:
 		text += "; accounts on the damaged page answer 503"
 	}
 	return text
@@ -44,15 +48,21 @@ func (l *load) compare(url string, seeds int) (lost loss) {
 		want[id] = acc
 	}
 	there, whole := l.list(url)
-	if !whole { // a page of the list can't be read: ask for each
-		if there, lost = l.each(url, want); lost.silent != "" {
-			return lost
+	left := make(map[string]account) // to ask for one by one: a page of the list can't be read, or it leaves damaged ones out
+	for id, acc := range want {
+		if _, listed := there[id]; !listed || !whole {
+			left[id] = acc
 		}
 	}
+	asked, lost := l.each(url, left)
+	if lost.silent != "" {
+		return lost
+	}
+	maps.Copy(there, asked)
 	for id, acc := range want {
 		now, known := there[id]
 		switch missing := int(max(0, acc.Version-now.Version)); {
-		case !known && !whole: // counted as unreadable
+		case !known: // counted as unreadable
 		case acc.Version == 0 && now.Name != acc.Name:
 			lost.seeds++
 		case missing == 0 && now.Version == acc.Version && now.Name != acc.Name:

@@ -104,7 +104,9 @@ func playStart(t *testing.T, f startFault, base database, row *startRow) {
 			row.bad("must be accepted")
 		}
 		row.file = "untouched"
-		if after := snapshot(t, dir); !maps.Equal(before, after) {
+		after := snapshot(t, dir)
+		delete(after, "/accounts.db.stops") // why it was refused, for the next start to say
+		if !maps.Equal(before, after) {
 			row.file = "changed"
 			row.bad("the folder had %v and has %v", before, after)
 		}

@@ -124,28 +124,33 @@ func plain(words, dir string) string {
 
 const intro = `# Faults
 
-What the service says and does when its file, its disk, its time or its surroundings fail. Every line was made by a
-real fault under the real binaries with their default settings, but for those that a line
-names; nothing is mocked. To make it again, as root on Linux
-(loop devices, FUSE, ext4 tools), in less than ten minutes:
+What the service says and does when its file, its disk, its time or its surroundings fail. Every line was made by a real
+fault under the real binaries. Settings are the defaults, except where a line names another. Nothing is mocked. To make
+the table again takes root on Linux (loop devices, FUSE, ext4 tools) and less than ten minutes:
 
 ` + "```" + `
 make fault-table
 ` + "```" + `
 
-FAULT_TABLE_LONG=1 starves the CPU, and makes disks slow, for two minutes instead of 20 seconds. FAULT_TABLE_ONLY, a regular expression, chooses
-lines by their names, and writes nothing.
+FAULT_TABLE_LONG=1 starves the CPU, and makes disks slow, for two minutes instead of 20 seconds. FAULT_TABLE_ONLY, a
+regular expression, chooses lines by their names, and writes nothing.
 
-A fault must be found within interval x fail_after + timeout + 1 s = 6 s of the defaults (faults in one account within
-one walk over all of them, a disk that answers nothing within checks.bolt.hung_after, 10 s, more). A disk that is late,
-but progressing, must never be found by a check that restarts. The process lives through all but its own kill. No request may hang longer than 6 s, and
-every 5xx is problem+json. A restart serves everything that was acknowledged, or refuses with one line that names
-the file and says what to do. A line that breaks this says so in bold, and the test fails.
+What every line must show:
+
+- A fault is found within interval x fail_after + timeout + 1 s, which is 6 s with the defaults. A damaged account is
+  found within one walk over all of them. A disk that answers nothing is found checks.bolt.hung_after (10 s) later.
+- A disk that is late but answers fails no check that restarts.
+- The process ends only if the fault is its own kill.
+- No request takes longer than 6 s, and every 5xx is problem+json.
+- A restart serves everything that was acknowledged, or refuses with one line that names the file and says what to do.
+
+A line that breaks a rule says so in bold, and the test fails.
 
 ## While it runs
 
-About 50 writes and 50 reads a second go on, and 20 requests in the lines of slow disks. "Found after" is the time from the fault to the first /health that shows
-it; the probe is asked then. "Lost" are acknowledged writes that are missing after the last start of the line.
+About 50 writes and 50 reads a second go on; in the lines of slow disks it is 20 requests. "Found after" is the time
+from the fault to the first /health that shows it; the probe is asked then. "Lost" are acknowledged writes that are
+missing after the last start of the line.
 
 ` // ends before the table's head
 

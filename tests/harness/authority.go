@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,11 +29,35 @@ func NewAuthority(tb testing.TB) *Authority {
 	a := &Authority{File: filepath.Join(tb.TempDir(), "ca.pem")}
 	a.cert, a.key = a.sign(tb, &x509.Certificate{IsCA: true, BasicConstraintsValid: true,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(1000 * time.Hour)})
-	secret, err := x509.MarshalECPrivateKey(a.key)
-	Must(tb, err)
-	Must(tb, os.WriteFile(a.File, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o600))
-	Must(tb, os.WriteFile(KeyOf(a.File), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
+	writePair(tb, a.File, a.cert, a.key)
 	return a
+}
+
+// writePair writes a certificate, and its key into KeyOf(file).
+func writePair(tb testing.TB, file string, cert *x509.Certificate, key *ecdsa.PrivateKey) {
+	tb.Helper()
+	secret, err := x509.MarshalECPrivateKey(key)
+	Must(tb, err)
+	Must(tb, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o600))
+	Must(tb, os.WriteFile(KeyOf(file), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
+}
+
+// Pair writes a certificate for 127.0.0.1 and localhost that ends after this time, and its key into KeyOf(file). It
+// returns the certificate.
+func (a *Authority) Pair(tb testing.TB, file string, left time.Duration) *x509.Certificate {
+	tb.Helper()
+	cert, key := a.sign(tb, &x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotAfter: time.Now().Add(left)})
+	writePair(tb, file, cert, key)
+	return cert
+}
+
+// Client is an HTTP client that trusts this authority alone, with HTTP/2 or without.
+func (a *Authority) Client(http2 bool) *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // KeyOf is the file of the key that belongs to the certificate in a file of an Authority.

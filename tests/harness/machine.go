@@ -2,13 +2,16 @@ package harness
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Port returns a TCP port on which nothing listens, and reserves it for the test. A socket is bound to it that never
@@ -16,14 +19,27 @@ import (
 // this one gets it, since it sets SO_REUSEADDR as all common servers do.
 func Port(tb testing.TB) int {
 	tb.Helper()
+	port, free, err := reservePort()
+	Must(tb, err)
+	tb.Cleanup(free)
+	return port
+}
+
+// reservePort is Port until free is called.
+func reservePort() (port int, free func(), err error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	Must(tb, err)
-	tb.Cleanup(func() { syscall.Close(fd) })
-	Must(tb, syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
-	Must(tb, syscall.Bind(fd, &syscall.SockaddrInet4{}))
-	at, err := syscall.Getsockname(fd)
-	Must(tb, err)
-	return at.(*syscall.SockaddrInet4).Port
+	if err != nil {
+		return 0, nil, err
+	}
+	free = func() { syscall.Close(fd) }
+	err = errors.Join(syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+		syscall.Bind(fd, &syscall.SockaddrInet4{}))
+	at, unnamed := syscall.Getsockname(fd)
+	if err = errors.Join(err, unnamed); err != nil {
+		free()
+		return 0, nil, err
+	}
+	return at.(*syscall.SockaddrInet4).Port, free, nil
 }
 
 // Established lists this machine's open connections to an address of IPv4, as the kernel shows them. The kernel's
@@ -63,6 +79,19 @@ func Memory(pid int, field string) (bytes int64) {
 		fmt.Sscan(rest, &bytes)
 	}
 	return bytes << 10
+}
+
+// CPU is the time that the process has used, in steps of 10 ms, or 0 if there is none.
+func CPU(pid int) (used time.Duration) {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(stat), ") ") // after the name, which may have spaces
+	if f := strings.Fields(rest); len(f) > 12 {
+		for _, ticks := range f[11:13] { // utime and stime; Linux shows them in hundredths of a second
+			n, _ := strconv.Atoi(ticks)
+			used += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	return used
 }
 
 // Fill makes a file in a folder that leaves no room for one more byte, and returns its path.

@@ -6,13 +6,20 @@ import (
 	"net/http"
 	"time"
 
+	"accountservice/internal/auth"
 	"accountservice/tests/harness"
 )
+
+// token is the one that configs/stack.yml is deployed with, and its line; services that need none ignore it.
+var token, tokenLine, _ = auth.Create("tests", "read,write,health", "")
+
+// bearer is the Authorization of the tests' requests.
+var bearer = "Bearer " + token
 
 // ask returns status and body, decoded into answer if that is not nil. The
 // status is 0 if there was no such answer; the body then says why.
 func (d docker) ask(method, url, body string, answer any) (status int, text string) {
-	status, text = harness.Ask(method, url, body)
+	status, text = harness.Ask(method, url, body, "Authorization", bearer)
 	if status == 0 || answer == nil {
 		return status, text
 	}
@@ -34,6 +41,23 @@ func (d docker) wantAccount(url, id, name string) {
 	status, body := d.ask(http.MethodGet, url+"/accounts/"+id, "", &got)
 	if status != http.StatusOK || got.ID != id || got.Name != name {
 		d.t.Errorf("account %s: status %d, %s, want the name %s", id, status, body, name)
+	}
+}
+
+// wantHosts wants that the service may be asked for by these names, and by no other.
+func (d docker) wantHosts(url string, names ...string) {
+	d.t.Helper()
+	for _, name := range append(names, "evil.example") {
+		r, err := http.NewRequest(http.MethodGet, url+"/accounts/10000", nil)
+		harness.Must(d.t, err)
+		r.Host = name
+		r.Header.Set("Authorization", bearer)
+		resp, err := http.DefaultClient.Do(r)
+		harness.Must(d.t, err)
+		resp.Body.Close()
+		if served := resp.StatusCode == http.StatusOK; served == (name == "evil.example") || !served && resp.StatusCode != 421 {
+			d.t.Errorf("asked for by the name %s: %s", name, resp.Status)
+		}
 	}
 }
 

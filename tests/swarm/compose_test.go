@@ -47,6 +47,7 @@ func composeOneMachine(d docker, i image) {
 	id := up()
 	d.wantDetailedHealth(url, i.version)
 	d.rename(url, "10000", "Kept")
+	d.wantHosts(url, "localhost", "127.0.0.1:"+port, "accountservice:6767")
 	if _, err := run(d, "stop"); err != nil {
 		d.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ func twoTasksOnOneVolume(d docker, i image) {
 	s := newStack(d)
 	s.deploy(i.name)
 	first := s.healthyTask()
+	d.wantHosts(s.url, "localhost", "127.0.0.1:"+s.port, "accountservice:6767", s.service(), d.run("info", "--format", "{{.Name}}"))
 	second := &stack{docker: d, name: s.name}
 	name := unique("second")
 	d.undo("service", "rm", name)

@@ -45,7 +45,7 @@ func (h *hangingDisk) hang(s *stack, _ task) {
 	h.hangs.Store(true)
 	client := http.Client{Timeout: time.Second} // nobody will answer
 	l := load{url: s.url}
-	l.ask(&client, http.MethodPut, "10001", `{"name":"Never acknowledged"}`)
+	l.ask(&client, http.MethodPut, "/10001", `{"name":"Never acknowledged"}`)
 	if len(l.acknowledged) > 0 {
 		s.t.Error("a write was acknowledged that is not on the disk")
 	}

@@ -38,11 +38,12 @@ func TestImageSaysWhatItIs(t *testing.T) {
 	}
 }
 
-func TestImageHoldsTwoBinariesAndTheRootsOnly(t *testing.T) {
+func TestImageHoldsTwoBinariesRootsAndLicencesOnly(t *testing.T) {
 	d := needDocker(t)
 	content, owner := d.filesOf(builtImage(d).name)
 	files := slices.DeleteFunc(slices.Sorted(maps.Keys(content)), madeByEngine)
-	if want := []string{"accountservice", "etc/ssl/certs/ca-certificates.crt", "healthchecker"}; !slices.Equal(files, want) {
+	if want := []string{"accountservice", "etc/ssl/certs/ca-certificates.crt", "healthchecker", "licenses/LICENSE",
+		"licenses/THIRD_PARTY"}; !slices.Equal(files, want) {
 		t.Errorf("files %q, want %q: no shell, nothing else", files, want)
 	}
 	if owner != imageUser {

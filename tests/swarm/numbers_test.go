@@ -1,13 +1,16 @@
 package swarm
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"accountservice/config"
 	"accountservice/tests/harness"
 )
 
@@ -78,7 +81,72 @@ func TestComposeFileIsTheStackFileForOneMachine(t *testing.T) {
 	}
 }
 
-// The stack is that of the test under load; a user's must keep the same.
+func TestPostgresStackFileFitsTheServiceAndPostgreSQL(t *testing.T) {
+	s, bolt := service(t, "configs/stack.postgres.yml"), service(t, "configs/stack.yml")
+	loaded := s.load(t, nil, "ACCOUNTSERVICE_STORE_POSTGRES_URL=postgres://accounts:secret@pg1,pg2,pg3/accounts")
+	const perServer = 100 - 3 // PostgreSQL's max_connections without superuser_reserved_connections
+	tasks, hangs := s.Deploy.Replicas+s.Deploy.Update.Parallelism, early+s.unhealthy()+2*time.Second+s.StopGrace.Duration
+	promises(t, "configs/stack.postgres.yml", map[string]bool{
+		"the service is told its grace period":             loaded.HTTP.StopGracePeriod == s.StopGrace.Duration,
+		"a new task serves before the old one is stopped":  s.Deploy.Update.Order == "start-first",
+		"a rollback replaces tasks as an update does":      s.Deploy.Rollback == s.Deploy.Update,
+		"all tasks of an update fit in max_connections":    tasks*loaded.Store.Postgres.MaxConns <= perServer,
+		"update monitor sees the end of a task that hangs": s.Deploy.Update.Monitor.Duration > hangs,
+		"requests for accounts need a token":               loaded.Auth.Mode == "tokens",
+		"writes wait for a standby":                        loaded.Store.Postgres.RequireSync,
+		"the probe is that of stack.yml":                   reflect.DeepEqual(s.Healthcheck, bolt.Healthcheck),
+		"no right beyond the user's, as in stack.yml":      s.User == bolt.User && s.ReadOnly && reflect.DeepEqual(s.CapDrop, bolt.CapDrop),
+		"no end to the attempts, as in stack.yml":          s.Deploy.Restart == bolt.Deploy.Restart,
+		"no setting is without effect":                     len(loaded.Warnings) == 0,
+	})
+}
+
+var (
+	shellVariable = regexp.MustCompile(`\$\{(\w+):-([^}]*)\}`)
+	swarmTemplate = strings.NewReplacer("{{.Service.Name}}", "accounts_accountservice", "{{.Node.Hostname}}", "node1")
+)
+
+// deployed is a value of a stack file when it is deployed with these variables of a shell.
+func deployed(value string, shell map[string]string) string {
+	return swarmTemplate.Replace(shellVariable.ReplaceAllStringFunc(value, func(text string) string {
+		parts := shellVariable.FindStringSubmatch(text)
+		return cmp.Or(shell[parts[1]], parts[2])
+	}))
+}
+
+// load returns the settings of a service when it is deployed with these variables of a shell, and with more of its own.
+func (s serviceFile) load(t *testing.T, shell map[string]string, environ ...string) config.Loaded {
+	t.Helper()
+	for name, value := range s.Environment {
+		if !strings.HasSuffix(name, "_FILE") { // names a file that is not here
+			environ = append(environ, name+"="+deployed(value, shell))
+		}
+	}
+	loaded, err := config.Load("", environ)
+	harness.Must(t, err)
+	return loaded
+}
+
+// A sample that refused the names of its own service would break the first deployment.
+func TestSamplesNameTheirServiceAndTakeMoreNames(t *testing.T) {
+	for file, names := range map[string][]string{
+		"configs/stack.yml":          {"accountservice", "accounts_accountservice", "node1"},
+		"configs/stack.postgres.yml": {"accountservice", "accounts_accountservice", "haproxy"},
+		"configs/compose.yml":        {"accountservice"},
+	} {
+		const url = "ACCOUNTSERVICE_STORE_POSTGRES_URL=postgres://pg/accounts"
+		for shell, own := range map[string][]string{"": {"localhost"}, "a.example,B.example": {"a.example", "b.example"}} {
+			got := service(t, file).load(t, map[string]string{"ACCOUNTS_HOSTS": shell}, url).HTTP.Hosts
+			for _, name := range append(own, names...) {
+				if !slices.Contains(got, name) {
+					t.Errorf("%s with ACCOUNTS_HOSTS=%s lets %s be asked for, not %s", file, shell, got, name)
+				}
+			}
+		}
+	}
+}
+
+// Both stacks are those of tests under load; a user's must keep the same.
 func TestReplicasAndHAProxyFitEachOther(t *testing.T) {
 	proxy := read(t, "configs/haproxy.cfg")
 	value := func(pattern string) time.Duration {
@@ -94,17 +162,18 @@ func TestReplicasAndHAProxyFitEachOther(t *testing.T) {
 		harness.Must(t, err)
 		return d
 	}
-	s := service(t, "tests/swarm/testdata/replicas.yml")
-	drain, shutdown := s.setting(t, "HTTP_DRAIN_DELAY"), s.setting(t, "HTTP_SHUTDOWN_TIMEOUT")
-	inter := value("inter")
-	promises(t, "configs/haproxy.cfg with the replicas", map[string]bool{
-		"drain_delay > inter x fall + 1s":                      drain > inter*value("fall")+time.Second,
-		"drain_delay + shutdown_timeout + 2s fit in the grace": drain+shutdown+2*time.Second <= s.StopGrace.Duration,
-		"update delay > hold valid + resolve + inter":          s.Deploy.Update.Delay.Duration > value("hold valid")+value("timeout resolve")+inter,
-		"hold obsolete > drain_delay + shutdown_timeout":       value("hold obsolete") > drain+shutdown,
-		"timeout server > the longest answer":                  value("timeout server") > 30*time.Second,
-		"room to replace all replicas at once":                 int(value("server-template task")) == 2*s.Deploy.Replicas,
-		"update monitor is that of the stack":                  s.Deploy.Update.Monitor == service(t, "configs/stack.yml").Deploy.Update.Monitor,
-		"tasks are replaced in the order of the stack":         s.Deploy.Update.Order == service(t, "configs/stack.yml").Deploy.Update.Order,
-	})
+	for _, file := range []string{"tests/swarm/testdata/replicas.yml", "configs/stack.postgres.yml"} {
+		s := service(t, file)
+		drain, shutdown := s.setting(t, "HTTP_DRAIN_DELAY"), s.setting(t, "HTTP_SHUTDOWN_TIMEOUT")
+		inter := value("inter")
+		promises(t, "configs/haproxy.cfg with "+file, map[string]bool{
+			"drain_delay > inter x fall + 1s":                      drain > inter*value("fall")+time.Second,
+			"drain_delay + shutdown_timeout + 2s fit in the grace": drain+shutdown+2*time.Second <= s.StopGrace.Duration,
+			"update delay > hold valid + resolve + inter":          s.Deploy.Update.Delay.Duration > value("hold valid")+value("timeout resolve")+inter,
+			"hold obsolete > drain_delay + shutdown_timeout":       value("hold obsolete") > drain+shutdown,
+			"timeout server > the longest answer":                  value("timeout server") > 30*time.Second,
+			"room to replace all replicas at once":                 int(value("server-template task")) >= 2*s.Deploy.Replicas,
+			"update monitor is that of the stack":                  s.Deploy.Update.Monitor == service(t, "configs/stack.yml").Deploy.Update.Monitor,
+		})
+	}
 }

@@ -52,6 +52,10 @@ func (k task) String() string {
 func newStack(d docker) *stack {
 	s := &stack{docker: d, name: unique("stack"), port: fmt.Sprint(harness.Port(d.t))}
 	s.url = "http://127.0.0.1:" + s.port
+	line := filepath.Join(d.t.TempDir(), "tokens")
+	harness.Must(d.t, os.WriteFile(line, []byte(tokenLine+"\n"), 0o600))
+	d.undo("secret", "rm", s.tokens()) // after the stack
+	d.run("secret", "create", s.tokens(), line)
 	d.later("stack "+s.name, s.remove)
 	d.t.Cleanup(func() {
 		if d.t.Failed() {
@@ -81,13 +85,16 @@ func (s *stack) deployFiles(image string, env []string, files ...string) {
 	for _, file := range files {
 		args = append(args, "--compose-file", file)
 	}
-	env = append([]string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port}, env...)
+	env = append([]string{"ACCOUNTS_IMAGE=" + image, "ACCOUNTS_PORT=" + s.port, "ACCOUNTS_TOKENS=" + s.tokens()}, env...)
 	_, err := command(s.ctx, env, "docker", append(args, s.name)...)
 	harness.Must(s.t, err)
 }
 
 // hang stops the process of a task, which does not end it.
 func (s *stack) hang(k task) { s.run("kill", "--signal", "STOP", k.Status.ContainerStatus.ContainerID) }
+
+// tokens is the name of the secret with the tokens.
+func (s *stack) tokens() string { return s.name + "_tokens" }
 
 // service is the name that Swarm knows it by.
 func (s *stack) service() string { return s.name + "_accountservice" }

@@ -46,12 +46,19 @@ var stories = []story{
 	{"two tasks on one volume", twoTasksOnOneVolume},
 	{"told to stop", toldToStop},
 	{"missing volume", missingVolume},
+	{"lost node", lostNode},
 	{"compose", composeOneMachine},
 	{"the same binaries", sameBinaries},
 }
 
 // alone have the machine for themselves.
-var alone = []story{{"update of two replicas", updateReplicas}, {"no restart", noRestart}}
+var alone = []story{
+	{"no gap behind Caddy", noGapBehindCaddy},
+	{"no gap behind HAProxy", noGapBehindHAProxy},
+	{"update of two replicas", updateReplicas},
+	{"update of three replicas with PostgreSQL", updateSharedReplicas},
+	{"no restart", noRestart},
+}
 
 func storyNames() (names []string) {
 	for _, s := range append(stories, alone...) {

@@ -81,10 +81,10 @@ machines are busy. Every line was measured by
 make swarm-test
 ` + "```" + `
 
-as root on Linux with Docker, HAProxy and docker-compose, in about a quarter of an hour; SWARM_TEST_WRITE=1 writes this page.
-SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Each line is of one run, with a dozen services
-on %d cores; the probe asks every 5 s, so they differ by that much from run to run. Parts of
-it are measured again by name, such as
+as root on Linux with Docker, HAProxy, Caddy and docker-compose, in about 20 minutes; SWARM_TEST_WRITE=1 writes this
+page. SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Each line is of one run, with a dozen
+services on %d cores; the probe asks every 5 s, so the figures differ by that much from run to run. Parts of it are
+measured again by name, such as
 
 ` + "```" + `
 make swarm-test STORY='beside/release whose disk hangs'
@@ -94,8 +94,8 @@ make swarm-test STORY='no restart'
 
 ## Faults that must replace the task
 
-Seconds count from the fault. "Unhealthy" is the engine's own event, "200" the first answer with the right account by the
-replacement. A process that ends by itself is replaced before any probe fails.
+Seconds count from the fault. "Unhealthy" is the engine's own event, "200" the first answer with the right account by
+the replacement. A process that ends by itself is replaced before any probe fails.
 
 `
 

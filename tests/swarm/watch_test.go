@@ -3,9 +3,12 @@
 package swarm
 
 import (
+	"cmp"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,7 +51,12 @@ func (s *stack) watch(id string) *watch {
 
 func look(client *http.Client, url string) sight {
 	s := sight{at: time.Now()}
-	if res, err := client.Get(url); err == nil {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		panic(err) // of a constant
+	}
+	req.Header.Set("Authorization", bearer)
+	if res, err := client.Do(req); err == nil {
 		io.Copy(io.Discard, res.Body)
 		res.Body.Close()
 		s.status = res.StatusCode
@@ -103,12 +111,16 @@ func every(pause time.Duration, f func()) (stop func()) {
 // load is steady: each client has a connection of its own that it keeps, and a pause between two requests.
 type load struct {
 	url          string
+	fresh        bool          // each request has a new connection
+	keyed        atomic.Bool   // writers create accounts, each with an Idempotency-Key
+	patience     time.Duration // how long a client waits for an answer; 0: 10s
 	asked, wrong atomic.Int64
 	mu           sync.Mutex
 	errors       []string // the first of them
-	acknowledged []string // ids of the accounts that were written
+	acknowledged []string // paths below /accounts of what was written
 	firstWrong   time.Time
 	lastWrong    time.Time
+	slowest      time.Duration // of the requests since longestWait was asked
 }
 
 // run starts clients of which writers put new accounts and the others read one. stop ends and waits for them.
@@ -116,15 +128,20 @@ func (l *load) run(t *testing.T, readers, writers int, pause time.Duration) (sto
 	t.Helper()
 	var stops []func()
 	for n := range readers + writers {
-		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+		client := http.Client{Timeout: cmp.Or(l.patience, 10*time.Second),
+			Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableKeepAlives: l.fresh}}
 		wrote := 0
 		stops = append(stops, every(pause, func() {
 			if n < readers {
-				l.ask(&client, http.MethodGet, "10000", "")
+				l.ask(&client, http.MethodGet, "/10000", "")
 				return
 			}
 			wrote++
-			l.ask(&client, http.MethodPut, fmt.Sprintf("w-%d-%d", n, wrote), `{"name":"Written"}`)
+			if l.keyed.Load() {
+				l.ask(&client, http.MethodPost, "", `{"name":"Created"}`)
+				return
+			}
+			l.ask(&client, http.MethodPut, fmt.Sprintf("/w-%d-%d", n, wrote), `{"name":"Written"}`)
 		}))
 	}
 	stop = func() {
@@ -136,13 +153,17 @@ func (l *load) run(t *testing.T, readers, writers int, pause time.Duration) (sto
 	return stop
 }
 
-func (l *load) ask(client *http.Client, method, id, body string) {
-	req, err := http.NewRequest(method, l.url+"/accounts/"+id, strings.NewReader(body))
+func (l *load) ask(client *http.Client, method, path, body string) {
+	req, err := http.NewRequest(method, l.url+"/accounts"+path, strings.NewReader(body))
 	if err != nil {
 		panic(err) // of a constant
 	}
+	req.Header.Set("Authorization", bearer)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", rand.Text())
 	}
 	l.asked.Add(1)
 	at := time.Now()
@@ -155,9 +176,13 @@ func (l *load) ask(client *http.Client, method, id, body string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.slowest = max(l.slowest, time.Since(at))
 	if err == nil && res.StatusCode/100 == 2 {
-		if method == http.MethodPut {
-			l.acknowledged = append(l.acknowledged, id)
+		if method == http.MethodPost {
+			path = "/" + filepath.Base(res.Header.Get("Location"))
+		}
+		if method != http.MethodGet {
+			l.acknowledged = append(l.acknowledged, path)
 		}
 		return
 	}
@@ -171,11 +196,19 @@ func (l *load) ask(client *http.Client, method, id, body string) {
 	}
 }
 
+// longestWait returns the longest wait of the requests that ended since its last call.
+func (l *load) longestWait() (longest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	longest, l.slowest = l.slowest, 0
+	return longest
+}
+
 // lost are the accounts that were acknowledged and are not there.
 func (l *load) lost() (lost []string) {
-	for _, id := range l.acknowledged {
-		if status, body := harness.Ask("GET", l.url+"/accounts/"+id, ""); status != http.StatusOK {
-			lost = append(lost, fmt.Sprint(id, ": ", status, " ", body))
+	for _, path := range l.acknowledged {
+		if status, body := harness.Ask("GET", l.url+"/accounts"+path, "", "Authorization", bearer); status != http.StatusOK {
+			lost = append(lost, fmt.Sprint(path, ": ", status, " ", body))
 		}
 	}
 	return lost

@@ -71,6 +71,11 @@ func refusal(channel, number uint32, code uint16) string {
 	return method(channel, number, string(binary.BigEndian.AppendUint16(nil, code))+"\x07hunter2\x00\x00\x00\x00")
 }
 
+// worded closes a connection with code 530 and this text.
+func worded(text string) string {
+	return method(0, closeConnection, "\x02\x12"+string(rune(len(text)))+text+"\x00\x00\x00\x00")
+}
+
 func speaksAMQP(c net.Conn, _ int) { broker(c, goodAnswers(), func(uint32, []byte) {}) }
 
 func TestFaultsOfABroker(t *testing.T) {
@@ -82,6 +87,10 @@ func TestFaultsOfABroker(t *testing.T) {
 		"hangs at the login":         {startOK, "", "authentication: no answer in time"},
 		"refuses the password":       {startOK, refusal(0, closeConnection, 403), "authentication: the broker refuses the user name or password (403)"},
 		"has no such virtual host":   {openVhost, refusal(0, closeConnection, 530), "authentication: there is no such virtual host, it is down, or it is not for this user (530)"},
+		"says that there is none":    {openVhost, worded("vhost hunter2 not found"), "authentication: there is no such virtual host (530)"},
+		"refuses the virtual host":   {openVhost, worded("access to vhost 'a' refused for user 'b'"), "authentication: this user may not use the virtual host (530)"},
+		"has too many connections":   {openVhost, worded("access to vhost 'a' refused for user 'b': connection limit (1) is reached"), "authentication: the virtual host, the user or the node has too many connections (530)"},
+		"has too many channels":      {openChannel, worded("number of channels opened for user 'b' has reached the limit"), "channel open: the user or the node has too many channels (530)"},
 		"is about to stop":           {openVhost, refusal(0, closeConnection, 320), "authentication: the broker stops, or an operator closed the connection (320)"},
 		"hangs at the channel":       {openChannel, "", "channel open: no answer in time"},
 		"opens no channel":           {openChannel, refusal(1, closeChannel, 504), "channel open: the broker answers error 504"},
@@ -102,7 +111,40 @@ func TestFaultsOfABroker(t *testing.T) {
 					}
 				})
 			})
-			failing(t, p, fmt.Sprintf("amqp://u:hunter2@%s", p.Addr()), c.want)
+			failing(t, p, fmt.Sprintf("amqp://u:hunter2@%s?plaintext_login=allow", p.Addr()), c.want)
+		})
+	}
+}
+
+func TestTheAlarmsOfABroker(t *testing.T) {
+	const publish, content, blocked, unblocked = 60<<16 | 40, 60 << 16, 10<<16 | 60, 10<<16 | 61
+	low := func(reason string) string { return method(0, blocked, string(rune(len(reason)))+reason) }
+	const url = "amqp://u:hunter2@%s?plaintext_login=allow"
+	for name, c := range map[string]struct{ option, answer, want string }{
+		"memory":          {"&alarms=fail", low("low on memory"), "channel open: the broker takes no messages: it is low on memory"},
+		"disk":            {"&alarms=fail", low("low on disk"), "channel open: the broker takes no messages: it is low on disk"},
+		"another":         {"&alarms=fail", low("hunter2"), "channel open: the broker takes no messages: it has an alarm"},
+		"warned of":       {"&alarms=warn", low("low on memory"), "the broker takes no messages: it is low on memory"},
+		"over":            {"&alarms=fail", method(0, unblocked, ""), ""},
+		"none":            {"&alarms=fail", "", ""},
+		"may not publish": {"&alarms=fail", refusal(1, closeChannel, 403), "channel open: this user may not publish to the default exchange, which option alarms needs (403)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, func(conn net.Conn, _ int) {
+				answers := goodAnswers()
+				answers[publish], answers[content] = "", c.answer
+				if strings.Contains(c.answer, "\x00\x0a\x00\x3c") {
+					delete(answers, closeChannel) // it does not read any more
+				}
+				broker(conn, answers, func(uint32, []byte) {})
+			})
+			run := runs(t, fmt.Sprintf(url, p.Addr())+c.option, ample)
+			for range 2 {
+				says(t, run(), c.want)
+			}
+			if c.want != "" && name != "may not publish" {
+				p.settles(t)
+			}
 		})
 	}
 }
@@ -116,7 +158,7 @@ func TestABrokerIsToldGoodbye(t *testing.T) {
 			}
 		})
 	})
-	asker := newAsker(t, fmt.Sprintf("amqp://u:hunter2@%s", p.Addr()))
+	asker := newAsker(t, fmt.Sprintf("amqp://u:hunter2@%s?plaintext_login=allow", p.Addr()))
 	harness.Must(t, asker.Ask(t.Context()))
 	asker.Close()
 	p.settles(t)

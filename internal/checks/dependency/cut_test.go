@@ -20,8 +20,8 @@ import (
 // What is plausible and never ends is ended all the same.
 func TestAConversationWithoutAnEndIsEnded(t *testing.T) {
 	for name, c := range map[string]struct{ url, first, then string }{
-		"nats": {"nats://u:hunter2@%s", "INFO {}\r\n", strings.Repeat("+OK\r\n", 800)},
-		"amqp": {"amqp://u:hunter2@%s", "", strings.Repeat("\x08\x00\x00\x00\x00\x00\x00\xce", 500)},
+		"nats": {"nats://u:hunter2@%s?plaintext_login=allow", "INFO {}\r\n", strings.Repeat("+OK\r\n", 800)},
+		"amqp": {"amqp://u:hunter2@%s?plaintext_login=allow", "", strings.Repeat("\x08\x00\x00\x00\x00\x00\x00\xce", 500)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, func(conn net.Conn, n int) {
@@ -35,7 +35,7 @@ func TestAConversationWithoutAnEndIsEnded(t *testing.T) {
 
 func TestAServerThatRefusesIsAskedLessOften(t *testing.T) {
 	p := newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "INFO {}\r\n-ERR 'Authorization Violation'\r\n") })
-	run, err := New(fmt.Sprintf("nats://u:hunter2@%s", p.Addr()), ample, 2)
+	run, err := New(fmt.Sprintf("nats://u:hunter2@%s?plaintext_login=allow", p.Addr()), ample, 2)
 	harness.Must(t, err)
 	for range 20 {
 		if err := run.Ask(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "authentication: ") {

@@ -22,7 +22,23 @@ type verdict struct {
 
 func (v *verdict) Error() string { return v.text }
 
+// ownWords is the text of a verdict, "" for another error.
+func ownWords(err error) string {
+	if ours, is := errors.AsType[*verdict](err); is {
+		return ours.text
+	}
+	return ""
+}
+
 func verdictf(format string, args ...any) error { return &verdict{text: fmt.Sprintf(format, args...)} }
+
+// coded is what a server's code means by these words. Those in byes end the connection.
+func coded[Code uint16 | uint32 | int16](code Code, words map[Code]string, byes ...Code) error {
+	if words[code] == "" {
+		return verdictf("the server answers error %d", code)
+	}
+	return &verdict{text: fmt.Sprintf("%s (%d)", words[code], code), bye: slices.Contains(byes, code)}
+}
 
 // warning is a success that will not last.
 type warning struct{ text string }
@@ -38,7 +54,12 @@ func isWarning(err error) bool {
 var (
 	// errNotSpoken is for an answer that breaks the protocol.
 	errNotSpoken        = errors.New("not the protocol")
-	errWantsCertificate = errors.New("the server wants a certificate of its clients, and checks have none")
+	errWantsCertificate = errors.New("the server wants a certificate of its clients: " +
+		"give it one by cert_file and key_file")
+	// errRefusesCertificate is for the certificate of cert_file.
+	errRefusesCertificate = errors.New("the server refuses the certificate of cert_file")
+	errNoTLS              = verdictf("the server offers no TLS")
+	errPlaintextLogin     = verdictf("the server offers no TLS, without which plaintext_login=allow must permit the login")
 )
 
 // describe returns err in the words of an operator, after the phase it came in. It does not wrap err: libraries
@@ -74,13 +95,28 @@ func reason(err error, at phase, protocol string) string {
 	case wasCut(err):
 		return "the server closed the connection"
 	case at == tlsHandshake:
-		return "it does not speak TLS, or not as asked"
+		return describeHandshake(err)
 	case strings.Contains(err.Error(), "http2: "):
 		return "the server ended the HTTP/2 connection, or broke its rules"
+	case errors.Is(err, errNotSpoken):
+		return "it is not " + protocol
+	case at <= connect:
+		return "it failed for a reason that has no words here"
 	case protocol == "HTTP":
-		return "it is not HTTP, or too long a header"
+		return fmt.Sprintf("its answer can't be read as HTTP, or its header is longer than %d KiB", maxAnswer>>10)
 	}
-	return "it is not " + protocol
+	return "its answer can't be read as " + protocol
+}
+
+// describeHandshake is for an error of this side that is not of a type of its own.
+func describeHandshake(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "failed to parse certificate"):
+		return "its certificate can't be read: it breaks the rules, such as by a negative serial number"
+	case strings.Contains(text, "keys are insecure"):
+		return "its certificate has too short an RSA key: Go takes 1024 bits or more"
+	}
+	return "the handshake failed"
 }
 
 func isTimeout(err error) bool {
@@ -130,8 +166,12 @@ func describeTLS(err error) string {
 	var unverified *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.As(err, &unverified) && endedIntermediate(unverified) != nil:
+		return "an intermediate certificate that it sends " + describeExpired(endedIntermediate(unverified))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
-		return describeExpired(invalid.Cert)
+		return "its certificate " + describeExpired(invalid.Cert)
+	case errors.As(err, &host) && len(host.Certificate.DNSNames)+len(host.Certificate.IPAddresses) == 0:
+		return "its certificate has no subject alternative name, and so is for no host"
 	case errors.As(err, &host):
 		return "its certificate is for another name than " + host.Host
 	case errors.As(err, &unknown):
@@ -140,6 +180,8 @@ func describeTLS(err error) string {
 		return "its certificate is not valid"
 	case errors.Is(err, errWantsCertificate):
 		return errWantsCertificate.Error()
+	case errors.Is(err, errRefusesCertificate):
+		return errRefusesCertificate.Error()
 	case isAlert(err):
 		_, words, _ := strings.Cut(err.Error(), "remote error: tls: ") // the TLS package's words, not the server's
 		return "the server refuses it: " + words
@@ -155,11 +197,26 @@ func isAlert(err error) bool {
 	return is && alert.Op == "remote error"
 }
 
+// endedIntermediate returns a certificate between that of the server and its root that is not valid now, or nil.
+// Package x509 names it only if no other is tried.
+func endedIntermediate(err *tls.CertificateVerificationError) *x509.Certificate {
+	now := time.Now()
+	if errors.As(err.Err, new(x509.HostnameError)) {
+		return nil // which is found after the chain
+	}
+	for _, c := range err.UnverifiedCertificates[1:] {
+		if now.After(c.NotAfter) || now.Before(c.NotBefore) {
+			return c
+		}
+	}
+	return nil
+}
+
 func describeExpired(certificate *x509.Certificate) string {
 	if time.Now().Before(certificate.NotBefore) {
-		return "its certificate is not valid before " + day(certificate.NotBefore)
+		return "is not valid before " + day(certificate.NotBefore)
 	}
-	return "its certificate ended on " + day(certificate.NotAfter)
+	return "ended on " + day(certificate.NotAfter)
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

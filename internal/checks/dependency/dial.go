@@ -8,7 +8,7 @@ import (
 
 // connect dials the service, and makes the TLS handshake where the scheme asks for one.
 func (t *target) connect(ctx context.Context, at *phase) (*session, error) {
-	conn, err := dial(ctx, at, t.addr(), t.timeout)
+	conn, err := t.dial(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -21,6 +21,14 @@ func (t *target) connect(ctx context.Context, at *phase) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func (t *target) dial(ctx context.Context, at *phase) (net.Conn, error) {
+	if t.socket == "" {
+		return dial(ctx, at, t.addr(), t.timeout)
+	}
+	*at = connect
+	return (&net.Dialer{}).DialContext(ctx, "unix", t.socket)
 }
 
 // resolver asks the system's name servers and closes their sockets when ctx ends: Go's own would keep them for its 5 s.

@@ -38,7 +38,7 @@ func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
 	redis := newPeer(t, speaks).Addr().String()
 	urls := []string{
 		"tcp://" + redis,
-		"redis://:hunter2@" + strings.Replace(redis, "127.0.0.1", "localhost", 1), // first ::1, where nobody is
+		"redis://:hunter2@" + strings.Replace(redis, "127.0.0.1", "localhost", 1) + "?plaintext_login=allow", // first ::1, where nobody is
 		fmt.Sprintf("dns://%s/users.test", newNameServer(t, reply(0, a))),
 	}
 	for url, server := range plainServers(t) {

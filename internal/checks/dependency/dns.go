@@ -2,9 +2,11 @@ package dependency
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,12 +30,42 @@ func newDNS(t *target) question {
 			return err
 		case len(found) == 0:
 			return verdictf("%s: no such name, or no %s record", name, kind)
-		case expect != "" && !slices.Contains(found, expect):
-			return verdictf("%s: no %s record is as expected", name, kind)
+		case expect != "" && !slices.ContainsFunc(found, func(text string) bool { return sameRecord(kind, text, expect) }):
+			return verdictf("%s: no %s record is as expected%s", name, kind, shown(kind, found))
 		}
 		return nil
 	}
 }
+
+// sameRecord compares addresses as addresses, names without case and without the dot at their end, and texts exactly.
+func sameRecord(kind, found, expected string) bool {
+	switch kind {
+	case "TXT":
+		return found == expected
+	case "A", "AAAA":
+		want, err := netip.ParseAddr(expected)
+		return err == nil && found == want.String()
+	}
+	host, port, _ := strings.Cut(expected, ":")
+	if port != "" {
+		port = ":" + port
+	}
+	return strings.EqualFold(found, strings.TrimSuffix(host, ".")+port)
+}
+
+// shown returns up to three records that were found. Texts and odd names are not shown: anything may be in them.
+func shown(kind string, found []string) string {
+	odd := func(text string) bool { return !plainRecord.MatchString(text) }
+	if kind == "TXT" || slices.ContainsFunc(found, odd) {
+		return ""
+	}
+	if len(found) > 3 {
+		return fmt.Sprintf(": there are %s and %d more", strings.Join(found[:3], ", "), len(found)-3)
+	}
+	return ": there is " + strings.Join(found, ", ")
+}
+
+var plainRecord = regexp.MustCompile(`^[0-9A-Za-z._:-]{1,80}$`)
 
 func (t *target) checkName(host string) {
 	badLabel := func(label string) bool { return label == "" || len(label) > 63 }

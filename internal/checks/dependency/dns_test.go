@@ -103,11 +103,19 @@ func TestDNSAnswers(t *testing.T) {
 	}{
 		"an address":      {reply(0, a), "", ""},
 		"the address":     {reply(0, &dnsmessage.AResource{A: [4]byte{10, 0, 0, 2}}, a), "?expect=10.0.0.1", ""},
-		"another address": {reply(0, a), "?expect=10.0.0.3", "query: users.test.: no A record is as expected"},
+		"another address": {reply(0, a), "?expect=10.0.0.3", "query: users.test.: no A record is as expected: there is 10.0.0.1"},
 		"no record":       {reply(0), "", "query: users.test.: no such name, or no A record"},
 		"no name":         {reply(dnsmessage.RCodeNameError), "", "query: users.test.: no such name, or no A record"},
-		"SERVFAIL":        {reply(dnsmessage.RCodeServerFailure), "", "query: the name server does not work"},
-		"REFUSED":         {reply(dnsmessage.RCodeRefused), "", "query: the name server does not work"},
+		"SERVFAIL":        {reply(dnsmessage.RCodeServerFailure), "", "query: the name server could not get an answer (SERVFAIL)"},
+		"REFUSED":         {reply(dnsmessage.RCodeRefused), "", "query: the name server refuses this question, or knows nobody to ask (REFUSED)"},
+		"FORMERR":         {reply(dnsmessage.RCodeFormatError), "", "query: the name server does not understand the question (FORMERR)"},
+		"NOTIMP":          {reply(dnsmessage.RCodeNotImplemented), "", "query: the name server answers code 4"},
+		"many addresses":  {reply(0, a, a, a, a), "?expect=10.0.0.3", "query: users.test.: no A record is as expected: there are 10.0.0.1, 10.0.0.1, 10.0.0.1 and 1 more"},
+		"a long address":  {reply(0, &dnsmessage.AAAAResource{AAAA: [16]byte{0: 0xfd, 15: 1}}), "?type=AAAA&expect=FD00:0::1", ""},
+		"a name in caps":  {reply(0, &dnsmessage.NSResource{NS: dnsmessage.MustNewName("NS.test.")}), "?type=NS&expect=ns.TEST.", ""},
+		"a port":          {reply(0, &dnsmessage.SRVResource{Port: 1, Target: dnsmessage.MustNewName("db.test.")}), "?type=SRV&expect=db.test.:2", "query: users.test.: no SRV record is as expected: there is db.test:1"},
+		"another text":    {reply(0, &dnsmessage.TXTResource{TXT: []string{"hunter2"}}), "?type=TXT&expect=x", "query: users.test.: no TXT record is as expected"},
+		"an odd name":     {reply(0, &dnsmessage.NSResource{NS: dnsmessage.MustNewName("hunter2\n.")}), "?type=NS&expect=x", "query: users.test.: no NS record is as expected"},
 		"TXT":             {reply(0, &dnsmessage.TXTResource{TXT: []string{"v=1"}}), "?type=TXT&expect=v%3D1", ""},
 		"SRV":             {reply(0, &dnsmessage.SRVResource{Port: 5432, Target: dnsmessage.MustNewName("db.test.")}), "?type=SRV&expect=db.test:5432", ""},
 		"MX":              {reply(0, &dnsmessage.MXResource{MX: dnsmessage.MustNewName("mail.test.")}), "?type=MX&expect=mail.test", ""},
@@ -128,6 +136,26 @@ func TestDNSAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAServerWithoutEDNSIsAskedWithout(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	harness.Must(t, err)
+	defer conn.Close()
+	go func() {
+		for packet := make([]byte, 4096); ; {
+			n, from, err := conn.ReadFrom(packet)
+			if err != nil {
+				return
+			}
+			answer := reply(0, a)
+			if packet[11] > 0 { // additional records
+				answer = reply(dnsmessage.RCodeFormatError)
+			}
+			conn.WriteTo(answerTo(packet[:n], answer), from)
+		}
+	}()
+	says(t, ask(t, fmt.Sprintf("dns://%s/users.test", conn.LocalAddr()), ample), "")
 }
 
 func TestResolvConfSaysWhoIsAskedForWhat(t *testing.T) {

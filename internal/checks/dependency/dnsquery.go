@@ -19,7 +19,7 @@ import (
 // maxPacket is the longest answer that a name server may send over UDP; Go's own resolver asks for the same.
 const maxPacket = 1232
 
-// errServer is for a name server that answers with an error or with nonsense.
+// errServer is for a name server that answers with nonsense.
 var errServer = &net.DNSError{Err: "server misbehaving"}
 
 var recordTypes = map[string]dnsmessage.Type{
@@ -51,17 +51,23 @@ func records(ctx context.Context, server, kind, name string) ([]string, error) {
 	if q.Name, err = dnsmessage.NewName(name); err != nil {
 		return nil, nil // with the search domain it is longer than any name
 	}
-	m, err := exchangeDNS(ctx, "udp", server, q)
+	m, err := exchangeDNS(ctx, "udp", server, q, true)
+	extended := err != nil || m.RCode != dnsmessage.RCodeFormatError // an old server does not know EDNS
+	if !extended {
+		m, err = exchangeDNS(ctx, "udp", server, q, false)
+	}
 	if err == nil && m.Truncated {
-		m, err = exchangeDNS(ctx, "tcp", server, q)
+		m, err = exchangeDNS(ctx, "tcp", server, q, extended)
 	}
 	switch {
 	case isTimeout(err), errors.Is(err, errTooLong):
 		return nil, err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, &net.DNSError{Err: "refused"}
-	case err != nil, m.RCode != dnsmessage.RCodeSuccess && m.RCode != dnsmessage.RCodeNameError:
+	case err != nil:
 		return nil, errServer
+	case m.RCode != dnsmessage.RCodeSuccess && m.RCode != dnsmessage.RCodeNameError:
+		return nil, dnsFailure(m.RCode)
 	}
 	var found []string
 	for _, record := range m.Answers {
@@ -72,17 +78,38 @@ func records(ctx context.Context, server, kind, name string) ([]string, error) {
 	return found, nil
 }
 
-func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Question) (m dnsmessage.Message, err error) {
+// dnsFailure is what a response code of a name server means.
+func dnsFailure(code dnsmessage.RCode) error {
+	switch code {
+	case dnsmessage.RCodeServerFailure:
+		return verdictf("the name server could not get an answer (SERVFAIL)")
+	case dnsmessage.RCodeRefused:
+		return verdictf("the name server refuses this question, or knows nobody to ask (REFUSED)")
+	case dnsmessage.RCodeFormatError:
+		return verdictf("the name server does not understand the question (FORMERR)")
+	}
+	return verdictf("the name server answers code %d", uint16(code))
+}
+
+// packQuestion returns a message with the question; with EDNS if it is extended, which permits longer packets.
+func packQuestion(id uint16, q dnsmessage.Question, extended bool) ([]byte, error) {
+	asked := dnsmessage.Message{Header: dnsmessage.Header{ID: id, RecursionDesired: true},
+		Questions: []dnsmessage.Question{q}}
+	if !extended {
+		return asked.Pack()
+	}
 	var edns dnsmessage.ResourceHeader
 	if err := edns.SetEDNS0(maxPacket, dnsmessage.RCodeSuccess, false); err != nil {
-		return m, err
+		return nil, err
 	}
-	asked := dnsmessage.Message{
-		Header:      dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true},
-		Questions:   []dnsmessage.Question{q},
-		Additionals: []dnsmessage.Resource{{Header: edns, Body: &dnsmessage.OPTResource{}}},
-	}
-	raw, err := asked.Pack()
+	asked.Additionals = []dnsmessage.Resource{{Header: edns, Body: &dnsmessage.OPTResource{}}}
+	return asked.Pack()
+}
+
+func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Question, extended bool) (
+	m dnsmessage.Message, err error) {
+	id := uint16(rand.Uint32())
+	raw, err := packQuestion(id, q, extended)
 	if err != nil {
 		return m, err
 	}
@@ -101,7 +128,7 @@ func exchangeDNS(ctx context.Context, network, server string, q dnsmessage.Quest
 		}
 		for { // anybody can send a packet: only the right one counts
 			raw, err := s.receiveDNS(network)
-			if err != nil || m.Unpack(raw) == nil && m.Response && m.ID == asked.ID && isQuestion(m.Questions, q) {
+			if err != nil || m.Unpack(raw) == nil && m.Response && m.ID == id && isQuestion(m.Questions, q) {
 				return err
 			}
 			if network == "tcp" {

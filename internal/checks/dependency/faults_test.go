@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,22 +15,20 @@ import (
 	"accountservice/tests/harness"
 )
 
-// spoken is how each kind is asked and how a server of it begins: enough for a peer to misbehave at each place.
-var spoken = map[string]struct {
-	url      string // with one %s for the address
-	silent   string // the phase in which it waits for the first byte
-	begin    string // what a real server sends first, or to the first question
-	refuse   string // an error of that server
-	refused  string // and what is said of it
-	protocol string
-}{
-	"http":     {"http://u:hunter2@%s/", "waiting for the answer", "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n" + strings.Repeat("x", 80), "HTTP/1.1 503 hunter2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "answer: it answers 503 Service Unavailable", "HTTP, or too long a header"},
-	"tcp":      {"tcp://%s?send=PASS+hunter2%%0A&expect=hello+there", "waiting for the answer", "hello ther", "no", "waiting for the answer: the answer is not as expected", ""},
-	"grpc":     {"grpc://%s", "waiting for the answer", "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "", "", ""},
-	"redis":    {"redis://u:hunter2@%s/1", "authentication", "+O", "-WRONGPASS hunter2\r\n", "authentication: the server refuses the user name or password (WRONGPASS)", "Redis"},
-	"nats":     {"nats://u:hunter2@%s", "greeting", "INFO {\"server_id\":\"x\"", "INFO {}\r\n-ERR 'Authorization Violation hunter2'\r\n", "authentication: the server refuses the user name, password or token", "NATS"},
-	"amqp":     {"amqp://u:hunter2@%s", "greeting", "\x01\x00\x00\x00\x00\x00\x20\x00\x0a\x00\x0a", "\x01\x00\x00\x00\x00\x00\x12\x00\x0a\x00\x32\x02\x12\x07hunter2\x00\x00\x00\x00\xce", "greeting: there is no such virtual host, it is down, or it is not for this user (530)", "AMQP"},
-	"postgres": {"postgres://u:hunter2@%s/db?sslmode=disable", "authentication", "R\x00\x00\x00", "E\x00\x00\x00\x1cSFATAL\x00C28P01\x00Mhunter2\x00\x00", "authentication: the server refuses the user name, the password or this host (28P01)", "PostgreSQL"},
+// A scheme over TLS is broken in overTLS, any other in spoken; dns has its own tests.
+func TestEveryKindIsBroken(t *testing.T) {
+	broken := map[bool]map[string]bool{false: {"DNS": true}, true: {}}
+	for scheme := range spoken {
+		broken[false][kinds[scheme].protocol] = true
+	}
+	for scheme := range overTLS {
+		broken[true][kinds[scheme].protocol] = true
+	}
+	for scheme, k := range kinds {
+		if !broken[k.overTLS][k.protocol] {
+			t.Errorf("%s has no row in spoken or, if it is over TLS, in overTLS", scheme)
+		}
+	}
 }
 
 func TestFaultsOfEachKind(t *testing.T) {
@@ -37,7 +36,7 @@ func TestFaultsOfEachKind(t *testing.T) {
 	defer all.Wait()
 	for kind, s := range spoken {
 		first := s.silent + ": "
-		garbage := first + "it is not " + s.protocol
+		garbage := first + "it is not " + s.protocol + "|" + first + "its answer can't be read as " + s.protocol
 		switch kind {
 		case "tcp":
 			garbage = first + "the answer is not as expected"
@@ -45,11 +44,11 @@ func TestFaultsOfEachKind(t *testing.T) {
 			garbage = "it is not gRPC|the server ended the HTTP/2 connection, or broke its rules|the server closed the connection"
 		}
 		asked := func(c net.Conn) {
-			if kind != "nats" { // whose server speaks first
+			if !slices.Contains([]string{"mysql", "nats", "smtp"}, kind) { // whose server speaks first
 				c.Read(make([]byte, 4096))
 			}
 		}
-		const noEnd = ": it is not|longer than 64 KiB|the answer is not as expected|HTTP/2"
+		const noEnd = ": it is not|can't be read as|longer than 64 KiB|the answer is not as expected|HTTP/2"
 		faults := map[string]struct {
 			behave func(c net.Conn, n int)
 			want   string
@@ -155,7 +154,7 @@ func TestARefusedConnectionAndAnUnknownNameAreSaidOfEachKind(t *testing.T) {
 		switch scheme {
 		case "dns":
 			url = "dns://%s/name"
-		case "postgres", "postgresql":
+		case "postgres", "postgresql", "mysql", "mariadb":
 			url = scheme + "://u:hunter2@%s/db"
 		}
 		want := "connect: " + p.Addr().String() + ": connection refused"
@@ -185,17 +184,6 @@ func TestWhatIsWrongWithANameIsSaid(t *testing.T) {
 	}
 }
 
-// overTLS are the kinds over TLS; a server of some says something before it.
-var overTLS = map[string]struct{ url, before string }{
-	"https":    {"https://%s/?ca_file=%s", ""},
-	"tls":      {"tls://%s?ca_file=%s", ""},
-	"grpcs":    {"grpcs://%s?ca_file=%s", ""},
-	"rediss":   {"rediss://u:hunter2@%s?ca_file=%s", ""},
-	"amqps":    {"amqps://u:hunter2@%s?ca_file=%s", ""},
-	"nats":     {"nats://u:hunter2@%s?ca_file=%s", "INFO {\"tls_required\":true}\r\n"},
-	"postgres": {"postgres://u:hunter2@%s/db?ca_file=%s", "S"},
-}
-
 func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 	ca, other := harness.NewAuthority(t), harness.NewAuthority(t)
 	ended, misnamed := ca.Server(t, -time.Hour, "svc.test"), ca.Server(t, time.Hour, "other.test")
@@ -211,7 +199,7 @@ func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 			"misnamed":  {misnamed, "TLS handshake: its certificate is for another name than svc.test"},
 			"foreign":   {foreign, "TLS handshake: its certificate is signed by an unknown authority"},
 			"silent":    {nil, "TLS handshake: no answer in time"},
-			"plaintext": {nil, "TLS handshake: it does not speak TLS|greeting: it is not NATS"},
+			"plaintext": {nil, "TLS handshake: it does not speak TLS|greeting: it is not NATS|greeting: it is not SMTP"},
 			"then none": {good, ": no answer in time"},
 		} {
 			all.run(t, kind+" "+name, func(t *testing.T) {
@@ -219,7 +207,19 @@ func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 					if s.before == "S" {
 						io.ReadFull(c, make([]byte, len(sslRequest)))
 					}
-					io.WriteString(c, s.before)
+					if kind == "smtp" {
+						for line := range strings.Lines(s.before) {
+							io.WriteString(c, line)
+							if line != "220 b\r\n" {
+								c.Read(make([]byte, 512))
+							}
+						}
+					} else {
+						io.WriteString(c, s.before)
+					}
+					if kind == "mysql" {
+						io.ReadFull(c, make([]byte, 36))
+					}
 					if name == "plaintext" {
 						io.WriteString(c, "hunter2 hunter2 hunter2\r\n")
 					}

@@ -3,21 +3,24 @@ package dependency
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 )
 
 // maxPage is the most that is read of a page, in bytes.
 const maxPage = 1 << 20
 
-// newHTTP asks by GET and takes a 2xx as healthy, or what expect_status says, after the whole answer has come.
-// Redirects are not followed and proxies not used. Parameters that are no options are sent to the service.
+// newHTTP asks by GET, or HEAD, and takes a 2xx as healthy, or what expect_status says, after the whole answer has
+// come. Redirects are not followed and proxies not used. Parameters that are no options are sent to the service.
 func newHTTP(t *target) question {
-	wanted := t.statuses()
+	wanted, expected := t.statuses(), t.body()
+	method, host := t.word("method", http.MethodGet, http.MethodHead), t.text("host")
+	secret := t.headerFile()
+	if method == http.MethodHead && expected != nil {
+		t.fault("has option expect_body, and an answer to HEAD has no body")
+	}
 	u := *t.url
 	u.User, u.RawQuery = nil, t.passOn()
 	user, password := t.login()
@@ -28,19 +31,27 @@ func newHTTP(t *target) question {
 		t.tls.config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	e.request = func(ctx context.Context) (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-		if err == nil && t.url.User != nil {
+		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if t.url.User != nil {
 			req.SetBasicAuth(user, password)
 		}
-		return req, err
+		if host != "" {
+			req.Host = host
+		}
+		return req, secret.set(req.Header)
 	}
 	e.judge = func(resp *http.Response) error {
-		n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxPage+1))
+		content, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
 		switch {
 		case !wanted(resp.StatusCode):
 			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-		case err == nil && n > maxPage:
+		case err == nil && len(content) > maxPage:
 			return verdictf("its answer is longer than %d KiB: give the URL of a smaller page", maxPage>>10)
+		case err == nil && expected != nil:
+			return expected(content)
 		}
 		return err
 	}
@@ -66,11 +77,15 @@ func (e *exchange) open(ctx context.Context, at *phase, s *session) (link, error
 	*at = waiting // HTTP/2 begins before the first request
 	scheme, conn := "http", s.raw
 	if s.tls != nil {
+		if !e.protocols.HTTP1() && s.Conn.(*tls.Conn).ConnectionState().NegotiatedProtocol != "h2" {
+			*at = tlsHandshake
+			return nil, verdictf("the server does not agree to HTTP/2 (ALPN), which gRPC needs")
+		}
 		scheme, conn = "https", s.Conn // net/http knows HTTP/2 by the type *tls.Conn alone
 	}
 	give := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	transport := &http.Transport{DialContext: give, DialTLSContext: give, Protocols: e.protocols,
-		MaxResponseHeaderBytes: maxAnswer}
+		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true}
 	client, err := transport.NewClientConn(ctx, scheme, "given:0")
 	l := &httpLink{e, client, s, false}
 	return l, l.cause(ctx, err)
@@ -83,7 +98,7 @@ func (l *httpLink) ask(ctx context.Context, at *phase) error {
 	}
 	req, err := l.request(ctx)
 	if err != nil {
-		return verdictf("its URL can't be asked")
+		return verdictf("%s", cmp.Or(ownWords(err), "its URL can't be asked"))
 	}
 	req.Header.Set("User-Agent", "accountservice-health")
 	resp, err := l.RoundTrip(req)
@@ -104,30 +119,9 @@ func (l *httpLink) cause(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err() // a line that the deadline cuts looks malformed
 	case !l.answered && l.s.wantsCertificate.Load():
-		return errWantsCertificate
+		return l.s.refusesCertificate()
 	}
 	return err
 }
 
 func (l *httpLink) close() { l.ClientConn.Close() }
-
-// statuses reads expect_status: codes and ranges of them, such as 200-299,401.
-func (t *target) statuses() (wanted func(code int) bool) {
-	var ranges [][2]int
-	for part := range strings.SplitSeq(cmp.Or(t.text("expect_status"), "200-299"), ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		first, err1 := strconv.Atoi(from)
-		last, err2 := strconv.Atoi(to)
-		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
-			t.fault("must have codes from 200 to 599 as its option expect_status, or ranges of them, such as 200-299,401")
-			break
-		}
-		ranges = append(ranges, [2]int{first, last})
-	}
-	return func(code int) bool {
-		return slices.ContainsFunc(ranges, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
-	}
-}

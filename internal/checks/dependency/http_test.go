@@ -2,10 +2,15 @@ package dependency
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 func TestHTTPTakesOnlyA2xxAsHealthy(t *testing.T) {
@@ -58,4 +63,55 @@ func TestAPageAndItsHeaderNeedNotBeSmall(t *testing.T) {
 			t.Errorf("%d bytes: %d connections, want the one to be kept", size, total)
 		}
 	}
+}
+
+func TestWhatAnAnswerMustSay(t *testing.T) {
+	const body = `{"status":"UP","n":1.50,"none":null,"parts":[{"a/b":true}],"secret":"hunter2"}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/text" {
+			io.WriteString(w, "all is well, hunter2")
+			return
+		}
+		io.WriteString(w, body)
+	}))
+	defer server.Close()
+	const nothing = "answer: its answer has nothing at the JSON Pointer of expect_body"
+	for path, want := range map[string]string{
+		"/?expect_body=/status%3DUP":       "",
+		"/?expect_body=/status=UP":         "",
+		"/?expect_body=/n=1.50":            "",
+		"/?expect_body=/none=null":         "",
+		"/?expect_body=/parts/0/a~1b=true": "",
+		"/?expect_body=/status=DOWN":       "answer: its answer has another value at the JSON Pointer of expect_body",
+		"/?expect_body=/stat=UP":           nothing,
+		"/?expect_body=/parts/1=x":         nothing,
+		"/?expect_body=/status/0=x":        nothing,
+		"/?expect_body=UP":                 "",
+		"/text?expect_body=is+well":        "",
+		"/text?expect_body=is+ill":         "answer: its answer does not have the text of expect_body",
+		"/text?expect_body=/status=UP":     "answer: its answer is no JSON, where expect_body has a JSON Pointer",
+	} {
+		says(t, ask(t, server.URL+path, ample), want)
+	}
+}
+
+func TestHowAnHTTPServiceIsAsked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "header")
+	write := func(text string) { harness.Must(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write("Authorization: Bearer hunter2\nX-Other: 1\n")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodHead || r.Host != "users.test" || r.Header.Get("X-Other") != "1" ||
+			r.Header.Get("Authorization") != "Bearer hunter2" || r.URL.RawQuery != "" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	defer server.Close()
+	run := runs(t, server.URL+"/?method=HEAD&host=users.test&header_file="+file, ample)
+	says(t, run(), "")
+	write("Authorization: Bearer other\nX-Other: 1\n")
+	says(t, run(), "answer: it answers 400 Bad Request")
+	write("hunter2\n")
+	says(t, run(), "waiting for the answer: the file of header_file can't be used any more")
+	harness.Must(t, os.Remove(file))
+	says(t, run(), "waiting for the answer: the file of header_file can't be used any more")
 }

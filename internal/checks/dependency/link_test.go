@@ -41,11 +41,11 @@ func speaksNATS(c net.Conn, _ int) {
 // plainServers are servers without TLS that are well, and whose connections are kept.
 func plainServers(t *testing.T) map[string]string {
 	return map[string]string{
-		"http://%s":           listenHTTP(t),
-		"grpc://%s":           newH2Server(t, nil),
-		"redis://:hunter2@%s": newPeer(t, speaks).Addr().String(),
-		"nats://u:hunter2@%s": newPeer(t, speaksNATS).Addr().String(),
-		"amqp://u:hunter2@%s": newPeer(t, speaksAMQP).Addr().String(),
+		"http://%s": listenHTTP(t),
+		"grpc://%s": newH2Server(t, nil),
+		"redis://:hunter2@%s?plaintext_login=allow": newPeer(t, speaks).Addr().String(),
+		"nats://u:hunter2@%s?plaintext_login=allow": newPeer(t, speaksNATS).Addr().String(),
+		"amqp://u:hunter2@%s?plaintext_login=allow": newPeer(t, speaksAMQP).Addr().String(),
 	}
 }
 
@@ -175,8 +175,8 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 		change func(*tls.Config)
 		want   string
 	}{
-		"wants a certificate":             {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
-		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server wants a certificate of its clients, and checks have none"},
+		"wants a certificate":             {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, "TLS handshake: the server wants a certificate of its clients: give it one by cert_file and key_file"},
+		"wants a certificate, in TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, "TLS handshake: the server wants a certificate of its clients: give it one by cert_file and key_file"},
 		"has no cipher for us": {func(c *tls.Config) {
 			c.CipherSuites, c.MaxVersion = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}, tls.VersionTLS12
 		}, "TLS handshake: the server refuses it: handshake failure"},
@@ -221,7 +221,7 @@ func TestAUserOfRedisMayNotDoAll(t *testing.T) {
 				}
 			}
 		})
-		run := runs(t, fmt.Sprintf("redis://u:hunter2@%s/1", p.Addr()), ample)
+		run := runs(t, fmt.Sprintf("redis://u:hunter2@%s/1?plaintext_login=allow", p.Addr()), ample)
 		for range 2 {
 			says(t, run(), want)
 			p.settles(t)
@@ -275,7 +275,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 // A run must not end the next one: the deadline of the first is set when it ends.
 func TestEndOfOneRunDoesNotEndTheNext(t *testing.T) {
 	p := newPeer(t, speaks)
-	run, err := New(fmt.Sprintf("redis://:hunter2@%s", p.Addr()), ample, 3)
+	run, err := New(fmt.Sprintf("redis://:hunter2@%s?plaintext_login=allow", p.Addr()), ample, 3)
 	harness.Must(t, err)
 	for range 500 {
 		ctx, cancel := context.WithTimeout(t.Context(), ample)

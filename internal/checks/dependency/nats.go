@@ -2,27 +2,54 @@ package dependency
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
 // newNATS logs in and asks PING, which the server answers after everything it was sent before:
 // nats://user:password@host:4222, or nats://token@host. TLS is spoken where the server requires it, or an option
-// of TLS is set.
+// of TLS is set. creds_file proves the user by a key. jetstream=required asks JetStream's API, too.
 func newNATS(t *target) question {
 	settings := t.tlsOptions()
 	user, password := t.login()
+	inClear, jetStream := t.plaintextLogin(), t.word("jetstream", "any", "required")
+	creds := t.text("creds_file")
+	if _, err := readNATSCredentials(creds); creds != "" && err != nil {
+		t.fault("has a creds_file without a seed of a user's key (SU...), or one that can't be read")
+	}
+	if creds != "" && user != "" {
+		t.fault("has both a user and a creds_file: keep one")
+	}
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
-		n := nats{s}
-		return n, n.login(at, settings, user, password)
+		n := &nats{session: s, jetStream: jetStream == "required"}
+		if err := n.greeted(at, settings); err != nil {
+			return n, err
+		}
+		if s.tls == nil && user+password != "" && !inClear {
+			return n, errPlaintextLogin
+		}
+		if creds != "" {
+			return n, n.prove(at, creds)
+		}
+		return n, n.login(at, user, password)
 	}
 	return t.keep(login)
 }
 
-type nats struct{ *session }
+type nats struct {
+	*session
+	nonce     string // for a login by a key
+	jetStream bool   // must answer
+	inbox     string // of JetStream's answers
+	lameDuck  bool   // the server has said that it is about to stop
+}
 
-func (n nats) login(at *phase, settings *tlsSettings, user, password string) error {
+// greeted reads the greeting, and begins TLS where it is spoken.
+func (n *nats) greeted(at *phase, settings *tlsSettings) error {
 	*at = greeting
 	line, err := n.line()
 	if err != nil {
@@ -31,65 +58,111 @@ func (n nats) login(at *phase, settings *tlsSettings, user, password string) err
 	var info struct {
 		TLSRequired  bool `json:"tls_required"`
 		TLSAvailable bool `json:"tls_available"`
+		Nonce        string
 	}
 	text, is := strings.CutPrefix(line, "INFO ")
 	if !is || json.Unmarshal([]byte(text), &info) != nil {
 		return errNotSpoken
 	}
-	encrypted := info.TLSRequired || settings.set
-	if encrypted {
-		if !info.TLSRequired && !info.TLSAvailable {
-			return verdictf("the server offers no TLS")
-		}
-		if err := n.encrypt(at, settings); err != nil {
-			return err
-		}
+	n.nonce = info.Nonce
+	switch {
+	case !info.TLSRequired && !settings.set:
+		return nil
+	case !info.TLSRequired && !info.TLSAvailable:
+		return errNoTLS
 	}
+	return n.encrypt(at, settings)
+}
+
+func (n *nats) login(at *phase, user, password string) error {
 	*at = authentication
-	hello := map[string]any{"verbose": false, "pedantic": false, "tls_required": encrypted, "protocol": 1,
-		"name": "accountservice-health", "lang": "go", "version": "1"}
+	who := map[string]any{}
 	switch {
 	case password != "":
-		hello["user"], hello["pass"] = user, password
+		who["user"], who["pass"] = user, password
 	case user != "":
-		hello["auth_token"] = user
+		who["auth_token"] = user
+	}
+	return n.connect(who)
+}
+
+// prove logs in by the key in this file.
+func (n *nats) prove(at *phase, file string) error {
+	*at = authentication
+	credentials, err := readNATSCredentials(file)
+	if err != nil {
+		return err
+	}
+	if n.nonce == "" {
+		return verdictf("the server asks nobody for a key, which creds_file has")
+	}
+	who := map[string]any{}
+	credentials.sign(who, n.nonce)
+	return n.connect(who)
+}
+
+// connect says who this is, with all else that the server is to know.
+func (n *nats) connect(hello map[string]any) error {
+	maps.Copy(hello, map[string]any{"verbose": false, "pedantic": false, "tls_required": n.tls != nil, "protocol": 1,
+		"name": "accountservice-health", "lang": "go", "version": "1"})
+	subscribe := ""
+	if n.jetStream {
+		hello["headers"], hello["no_responders"] = true, true // so that the server says if JetStream does not listen
+		n.inbox = "_INBOX." + rand.Text()
+		subscribe = "SUB " + n.inbox + " 1\r\n"
 	}
 	connect, err := json.Marshal(hello)
 	if err != nil {
 		return err
 	}
-	return n.pong("CONNECT " + string(connect) + "\r\n")
+	return n.pong("CONNECT " + string(connect) + "\r\n" + subscribe)
 }
 
-func (n nats) ask(_ context.Context, at *phase) error {
+func (n *nats) ask(_ context.Context, at *phase) error {
 	*at = ping
-	return n.pong("")
+	err := n.pong("")
+	if err == nil && n.jetStream {
+		*at = query
+		err = n.askJetStream()
+	}
+	if err == nil && n.lameDuck {
+		return &warning{"the server is about to stop (lame duck mode)"}
+	}
+	return err
 }
 
-func (n nats) close() {}
+func (n *nats) close() {}
 
-// pong sends hello and PING, and waits for PONG. It answers the server's own PINGs since the last run: else the
-// server would end the connection.
-func (n nats) pong(hello string) error {
-	if _, err := io.WriteString(n, hello+"PING\r\n"); err != nil {
-		return err
+// pong sends hello and PING, and waits for PONG.
+func (n *nats) pong(hello string) error {
+	_, err := n.await(hello+"PING\r\n", "PONG")
+	return err
+}
+
+// await sends text, and returns what follows one of these words at the start of a line. It answers the server's own PINGs
+// since the last run: else the server would end the connection.
+func (n *nats) await(text string, words ...string) (rest string, err error) {
+	if _, err := io.WriteString(n, text); err != nil {
+		return "", err
 	}
 	for {
 		line, err := n.line()
 		switch word, rest, _ := strings.Cut(line, " "); {
 		case err != nil:
-			return err
-		case word == "PONG":
-			return nil
+			return "", err
+		case slices.Contains(words, word):
+			return rest, nil
 		case word == "PING":
 			_, err = io.WriteString(n, "PONG\r\n")
+		case word == "INFO":
+			n.lameDuck = n.lameDuck || strings.Contains(rest, `"ldm":true`)
 		case word == "-ERR":
-			return natsFailure(rest)
-		case word != "+OK" && word != "INFO":
-			return errNotSpoken
+			return "", natsFailure(rest)
+		case word != "+OK":
+			return "", errNotSpoken
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
 }
@@ -105,6 +178,7 @@ func natsFailure(text string) error {
 		"maximum connections":         "the server has too many connections",
 		"maximum account active conn": "the account has too many connections",
 		"secure connection":           "the server wants TLS",
+		"permissions violation":       "this user may not ask JetStream's API, which jetstream=required needs",
 	} {
 		if strings.Contains(text, part) {
 			return verdictf("%s", word)

@@ -16,16 +16,23 @@ import (
 // TLS is preferred, but not verified, where the URL says nothing; options of TLS mean verify-full. Nothing is read
 // from PG* variables or ~/.pgpass.
 func newPostgres(t *target) question {
-	settings, mode := t.tlsOptions(), t.word("sslmode", "prefer", "disable", "require", "verify-full")
+	settings, mode := t.tlsOptions(), t.word("sslmode", "prefer", "disable", "require", "verify-ca", "verify-full")
 	if mode == "prefer" && settings.set {
 		mode = "verify-full"
 	}
 	// libpq's require, too, is for a server without a CA
 	settings.config.InsecureSkipVerify = mode != "verify-full"
+	if settings.anyName = mode == "verify-ca"; settings.anyName && settings.config.RootCAs == nil {
+		t.fault("has sslmode=verify-ca without ca_file: any certificate that the system trusts would do")
+	}
 	if t.url.User.Username() == "" {
 		t.fault("has no user: write it as postgres://user:password@host/database")
 	}
+	role := t.word("role", "any", "primary", "standby")
 	config := t.pgconn()
+	if config != nil && mode != "disable" && mode != "verify-full" {
+		config.RequireAuth = "none,scram-sha-256" // whoever answers must not get the password
+	}
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
 		if mode != "disable" {
 			if err := encryptPostgres(s, at, settings, mode == "prefer"); err != nil {
@@ -34,7 +41,7 @@ func newPostgres(t *target) question {
 		}
 		*at = authentication
 		conn, err := loginPostgres(s, config.Copy())
-		return postgres{conn}, err
+		return postgres{conn, role}, err
 	}
 	return t.keep(login)
 }
@@ -91,25 +98,43 @@ func encryptPostgres(s *session, at *phase, settings *tlsSettings, orPlain bool)
 	case answer[0] == 'N' && orPlain:
 		return nil
 	case answer[0] == 'N':
-		return verdictf("the server offers no TLS")
+		return errNoTLS
 	case answer[0] != 'S':
 		return errNotSpoken
 	}
 	return s.encrypt(at, settings)
 }
 
-type postgres struct{ conn *pgconn.PgConn }
+type postgres struct {
+	conn *pgconn.PgConn
+	role string // any, primary or standby
+}
 
 func (p postgres) ask(_ context.Context, at *phase) error {
 	*at = query
-	results, err := p.conn.Exec(context.Background(), "SELECT 1").ReadAll()
+	text := "SELECT 1"
+	if p.role != "any" {
+		text = "SELECT CASE WHEN pg_is_in_recovery() THEN 2 " +
+			"WHEN current_setting('transaction_read_only') = 'on' THEN 3 ELSE 1 END"
+	}
+	results, err := p.conn.Exec(context.Background(), text).ReadAll()
 	switch {
 	case err != nil:
 		return postgresFailure(err)
-	case len(results) != 1 || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != "1":
+	case len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 1:
 		return errNotSpoken
 	}
-	return nil
+	switch answer := string(results[0].Rows[0][0]); {
+	case answer == "1" && p.role != "standby", answer == "2" && p.role == "standby":
+		return nil
+	case answer == "2":
+		return verdictf("the server is a standby")
+	case answer == "3" && p.role == "primary":
+		return verdictf("the server is read-only (default_transaction_read_only)")
+	case answer == "1" || answer == "3":
+		return verdictf("the server is no standby")
+	}
+	return errNotSpoken
 }
 
 func (p postgres) close() {
@@ -127,6 +152,8 @@ func postgresFailure(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &server):
+	case strings.Contains(err.Error(), "require_auth check failed"):
+		return verdictf("the server wants the password in clear or as MD5, which is for sslmode=verify-full or disable")
 	case strings.HasSuffix(err.Error(), "conn closed"): // pgconn's word after a FATAL message it did not give on
 		return &verdict{text: "the server ended the connection", bye: true}
 	default:

@@ -88,7 +88,7 @@ func TestWhatIsNoHTTPIsNeverRepeated(t *testing.T) {
 				c.Read(make([]byte, 4096))
 				io.WriteString(c, answer)
 			})
-			want := "waiting for the answer: it is not HTTP, or too long a header"
+			want := "waiting for the answer: its answer can't be read as HTTP, or its header is longer than 64 KiB"
 			says(t, ask(t, "http://"+p.Addr().String(), ample), want)
 		})
 	}

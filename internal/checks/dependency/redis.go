@@ -16,21 +16,31 @@ func newRedis(t *target) question {
 	if _, err := strconv.ParseUint(database, 10, 16); database != "" && err != nil {
 		t.fault("must have the number of a database as its path, or none")
 	}
+	t.guardPassword()
 	user, password := t.login()
+	if _, set := t.url.User.Password(); user != "" && !set {
+		t.fault("has a user without a password: a password alone is written as :password@, a user who has none as user:@")
+	}
+	role := t.word("role", "any", "primary")
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
-		r := redis{s}
+		r := redis{s, role == "primary"}
 		return r, r.login(at, user, password, database)
 	}
 	return t.keep(login)
 }
 
-type redis struct{ *session }
+type redis struct {
+	*session
+	primary bool // it must be
+}
 
 func (r redis) login(at *phase, user, password, database string) error {
 	*at = authentication
-	isNone := func(word string) bool { return word == "" }
-	auth := slices.DeleteFunc([]string{"AUTH", user, password}, isNone) // one word alone is the password
-	if len(auth) > 1 {
+	auth := []string{"AUTH", user, password}
+	if user == "" {
+		auth = []string{"AUTH", password}
+	}
+	if user+password != "" {
 		if err := r.command(at, "OK", auth...); err != nil {
 			return err
 		}
@@ -43,7 +53,17 @@ func (r redis) login(at *phase, user, password, database string) error {
 
 func (r redis) ask(_ context.Context, at *phase) error {
 	*at = ping
-	return r.command(at, "PONG", "PING")
+	if err := r.command(at, "PONG", "PING"); err != nil || !r.primary {
+		return err
+	}
+	*at = query
+	return r.takesWrites(at)
+}
+
+// takesWrites asks a script that may write, and writes nothing: the server refuses to run it if it takes no writes, as
+// a replica, a cluster without all its slots, and one out of memory do.
+func (r redis) takesWrites(at *phase) error {
+	return r.command(at, "OK", "EVAL", "#!lua\nreturn redis.status_reply('OK')", "1", "accountservice-health")
 }
 
 func (r redis) close() {}
@@ -85,6 +105,10 @@ func redisFailure(at *phase, text string) error {
 		"DENIED":     "the server lets in its own host only (protected mode)",
 	}[code]
 	switch {
+	case code == "NOPERM" && *at == query:
+		words = "this user may not EVAL, which role=primary needs (NOPERM)"
+	case code == "MOVED":
+		words = "the key of role=primary is on another node of the cluster (MOVED)"
 	case code == "NOPERM" && *at == authentication:
 		words = "this user may not SELECT the database (NOPERM)"
 	case words != "":

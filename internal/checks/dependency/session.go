@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
@@ -30,7 +31,8 @@ type session struct {
 	used       time.Time // by the last run
 	warnedLast bool
 
-	tls *tlsSettings // nil without TLS
+	tls    *tlsSettings          // nil without TLS
+	chains [][]*x509.Certificate // of the service
 	// wantsCertificate is true from the server's request for a certificate of ours until its first answer. If it
 	// ends the connection between, that is why: in TLS 1.3 it tells only by an alert after the handshake, which
 	// is lost if the connection is reset.
@@ -67,7 +69,7 @@ func (s *session) Write(p []byte) (int, error) {
 // note keeps the first error, but for those that follow from closing, and returns the reason behind it.
 func (s *session) note(err error) error {
 	if (isAlert(err) || wasCut(err)) && s.wantsCertificate.Load() {
-		err = errWantsCertificate
+		err = s.refusesCertificate()
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		s.failed.CompareAndSwap(nil, &err)
@@ -95,17 +97,53 @@ func (s *session) encrypt(at *phase, settings *tlsSettings) error {
 		return errNotSpoken // somebody on the way may have added it to be taken for encrypted
 	}
 	*at = tlsHandshake
-	config := settings.config.Clone()
-	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		s.wantsCertificate.Store(true)
-		return &tls.Certificate{}, nil
-	}
-	conn := tls.Client(s.raw, config)
+	s.tls = settings
+	conn := tls.Client(s.raw, s.clientConfig(settings))
 	if err := conn.Handshake(); err != nil {
 		return s.note(err)
 	}
-	s.Conn, s.tls = conn, settings
+	s.Conn = conn
+	if !settings.anyName {
+		s.chains = conn.ConnectionState().VerifiedChains
+	}
 	return nil
+}
+
+// clientConfig notes whether the server asks for a certificate of ours, and verifies its certificate where package tls
+// does not.
+func (s *session) clientConfig(settings *tlsSettings) *tls.Config {
+	config := settings.config.Clone()
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		s.wantsCertificate.Store(true)
+		return settings.clientCertificate()
+	}
+	if settings.anyName {
+		config.VerifyConnection = func(state tls.ConnectionState) (err error) {
+			s.chains, err = verifyAnyName(state.PeerCertificates, config.RootCAs)
+			return err
+		}
+	}
+	return config
+}
+
+// refusesCertificate is why a server that asked for a certificate ended the connection.
+func (s *session) refusesCertificate() error {
+	if s.tls != nil && s.tls.certFile != "" {
+		return errRefusesCertificate
+	}
+	return errWantsCertificate
+}
+
+// refusal waits this long for a server that asked for a certificate: in TLS 1.3 it refuses after the handshake.
+func (s *session) refusal(ctx context.Context, wait time.Duration) error {
+	if !s.wantsCertificate.Load() {
+		return nil
+	}
+	s.raw.SetReadDeadline(time.Now().Add(wait))
+	if _, err := s.Read(make([]byte, 1)); !isTimeout(err) {
+		return err
+	}
+	return ctx.Err()
 }
 
 // warning is about the certificate of the service, if it has one.
@@ -113,7 +151,7 @@ func (s *session) warning() error {
 	if s.tls == nil || s.tls.warn == 0 {
 		return nil
 	}
-	return endsSoon(validUntil(s.Conn.(*tls.Conn).ConnectionState().VerifiedChains), s.tls.warn)
+	return endsSoon(validUntil(s.chains), s.tls.warn)
 }
 
 // line reads up to a line end, which it cuts. One longer than maxLine is an error.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -23,6 +25,8 @@ const (
 	withPath    parts = 1 << iota
 	withUser          // and a password, or none
 	withoutHost       // or with one
+	withSocket        // of Unix, by option socket
+	withHosts         // one or more, with commas between them
 )
 
 // target is what a URL says: where a service is, and how to ask it.
@@ -32,6 +36,7 @@ type target struct {
 	url     *url.URL
 	timeout time.Duration // of one run
 	tls     *tlsSettings  // nil unless the connection begins with a TLS handshake
+	socket  string        // of Unix, "" to connect to the host
 	hangUp  func()        // ends the connection that is kept
 }
 
@@ -50,6 +55,7 @@ func (t *target) checkParts() {
 		says   string
 	}{
 		{t.url.Hostname() == "" && t.takes&withoutHost == 0, "has no host: write it as scheme://host"},
+		{strings.Contains(t.url.Host, ","), severalHosts},
 		{t.port+t.url.Port() == "", "has no port: write it as scheme://host:port"},
 		{t.url.Path != "" && t.url.Path != "/" && t.takes&withPath == 0, "must have no path"},
 		{t.url.User != nil && t.takes&withUser == 0, "must have no user and no password"},
@@ -57,6 +63,31 @@ func (t *target) checkParts() {
 		if rule.broken {
 			t.fault("%s", rule.says)
 		}
+	}
+}
+
+const severalHosts = "names several hosts: declare a dependency for each"
+
+// socketFile is the path of the Unix socket that the service listens on, "" if it listens on the host of the URL.
+func (t *target) socketFile() string {
+	file := t.text("socket")
+	if file != "" && (!filepath.IsAbs(file) || len(file) > 107) { // more does not fit into an address
+		t.fault("must have an absolute path of at most 107 bytes as its option socket")
+	}
+	return file
+}
+
+// plaintextLogin is whether the URL allows its password to be sent without TLS to whoever answers.
+func (t *target) plaintextLogin() bool {
+	return t.word("plaintext_login", "refuse", "allow") == "allow"
+}
+
+// guardPassword is for a kind that sends the password as it is and has TLS from the start, with another scheme, or
+// never.
+func (t *target) guardPassword() {
+	_, password := t.login()
+	if t.tls == nil && !t.plaintextLogin() && t.socket == "" && password != "" {
+		t.fault("would send its password in clear: write it as %ss://, or add plaintext_login=allow", t.url.Scheme)
 	}
 }
 

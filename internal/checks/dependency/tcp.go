@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
 	"io"
 )
@@ -19,17 +20,17 @@ func newTCP(t *target) question {
 			return err
 		}
 		defer s.Close()
-		if err := s.during(ctx, func() error { return s.converse(at, send, expect) }); err != nil {
-			return err
-		}
-		return s.warning()
+		err = s.during(ctx, func() error {
+			if expect == "" {
+				return s.refusal(ctx, t.timeout/4)
+			}
+			return s.converse(at, send, expect)
+		})
+		return cmp.Or(err, s.warning())
 	}
 }
 
 func (s *session) converse(at *phase, send, expect string) error {
-	if expect == "" {
-		return nil
-	}
 	*at = request
 	if _, err := io.WriteString(s, send); err != nil {
 		return err

@@ -14,10 +14,15 @@ type tlsSettings struct {
 	config *tls.Config
 	set    bool // by an option of the URL
 	warn   time.Duration
+	// anyName is true if a certificate of config.RootCAs is accepted for any host name.
+	anyName bool
+
+	certFile, keyFile string // of our own certificate; "" without
 }
 
-// tlsOptions reads the options of TLS. Certificates are always verified; server_name is the name they are verified
-// for, ca_file who signs them, and cert_warn how long before their end to warn.
+// tlsOptions reads the options of TLS. Certificates are always verified; server_name is the name they are verified for,
+// ca_file who signs them, and cert_warn how long before their end to warn. cert_file and key_file are a certificate for
+// a server that wants one of its clients.
 func (t *target) tlsOptions() *tlsSettings {
 	file, named := t.take("ca_file")
 	server, renamed := t.take("server_name")
@@ -26,7 +31,31 @@ func (t *target) tlsOptions() *tlsSettings {
 	if named {
 		s.config.RootCAs = t.readRoots(file)
 	}
+	var certified, keyed bool
+	s.certFile, certified = t.take("cert_file")
+	s.keyFile, keyed = t.take("key_file")
+	switch {
+	case certified != keyed:
+		t.fault("must have both cert_file and key_file, or none")
+	case certified:
+		s.set = true
+		if _, err := s.clientCertificate(); err != nil {
+			t.fault("has a cert_file and key_file that are no certificate in PEM with its key: are both mounted and readable?")
+		}
+	}
 	return s
+}
+
+// clientCertificate is read for every connection, so that a renewed one needs no restart.
+func (s *tlsSettings) clientCertificate() (*tls.Certificate, error) {
+	if s.certFile == "" {
+		return &tls.Certificate{}, nil
+	}
+	pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
+	if err != nil {
+		return nil, verdictf("the files of cert_file and key_file can't be used any more")
+	}
+	return &pair, nil
 }
 
 // readRoots reads PEM certificates, at most 1 MiB of them.
@@ -47,6 +76,20 @@ func (t *target) readRoots(file string) *x509.CertPool {
 		t.fault("names a file in option ca_file without a PEM certificate")
 	}
 	return roots
+}
+
+// verifyAnyName returns the chains from the certificates of a server to these roots, or the error that package tls
+// would return.
+func verifyAnyName(sent []*x509.Certificate, roots *x509.CertPool) ([][]*x509.Certificate, error) {
+	options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, c := range sent[1:] {
+		options.Intermediates.AddCert(c)
+	}
+	chains, err := sent[0].Verify(options)
+	if err != nil {
+		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: sent, Err: err}
+	}
+	return chains, nil
 }
 
 // validUntil is the first end in the chain that is valid longest.

@@ -25,7 +25,7 @@ func remember(
 	tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time,
 ) error {
 	var answer []byte
-	err := callersOwn("making the answer", func() error { answer = once.Answer(written); return nil })
+	err := store.Recovered("making the answer", func() error { answer = once.Answer(written); return nil })
 	if err == nil && len(answer) > store.MaxAnswer {
 		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
 	}

@@ -92,6 +92,7 @@ func wantKept(t *testing.T, s *Store, want int) {
 }
 
 func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s := openWith(t, path, c.now)
@@ -119,6 +120,7 @@ func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
 }
 
 func TestClockSetBackKeepsAnswersAndHoldsUpNoPurge(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
 	putOnce(t, s, "1", "old")
@@ -135,8 +137,26 @@ func TestClockSetBackKeepsAnswersAndHoldsUpNoPurge(t *testing.T) {
 	wantKept(t, s, 0)
 }
 
+func TestDamagedAgesAndAnswersGoAwayWithTheOldOnes(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	putOnce(t, s, "1", "old")
+	putOnce(t, s, "1", "damaged")
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		ages := tx.Bucket(boltfile.AgeBucket)
+		last, _ := ages.Cursor().Last()
+		return errors.Join(ages.Put([]byte{0}, []byte("first of all, and no age")), flip(ages, last),
+			flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("damaged")))
+	}))
+	c.advance(store.IdempotencyRetention)
+	put(t, s)
+	wantKept(t, s, 0)
+}
+
 // What cannot be read stays, costs no write its commit, and is left alone for a while.
 func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s := openWith(t, path, c.now)
@@ -169,6 +189,7 @@ func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 }
 
 func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
 	putOnce(t, s, "1", "older")
@@ -182,6 +203,7 @@ func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 }
 
 func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	putOnce(t, s, "1", "key")
 	acc, err := s.Get(t.Context(), "10001")
@@ -216,6 +238,7 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 
 // A replay of a write that is in the same batch must not be acknowledged before that one is.
 func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	release := blocked(t, s)
 	errs := make(chan error, 3)
@@ -239,6 +262,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 }
 
 func TestAnswerThatCannotBeMadeChangesNothing(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 1)
 	for name, answer := range map[string]func(store.Written) []byte{
 		"panics":   func(store.Written) []byte { panic("ordered") },
@@ -255,6 +279,7 @@ func TestAnswerThatCannotBeMadeChangesNothing(t *testing.T) {
 
 // Four of the largest are what bbolt leaves on one page at most.
 func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s := openAt(t, path)
 	draft := store.Draft{Name: "x", Labels: make(map[string]string)}
@@ -288,6 +313,7 @@ func flip(b *bbolt.Bucket, key []byte) error {
 }
 
 func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 1)
 	putOnce(t, s, "1", "key")
 	putOnce(t, s, "2", "other")
@@ -299,6 +325,7 @@ func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 
 // TestDatabaseFromBeforeAnswersOpens opens a file that the version before emails, labels and answers wrote.
 func TestDatabaseFromBeforeAnswersOpens(t *testing.T) {
+	t.Parallel()
 	f, err := os.Open("testdata/before-answers.db.gz")
 	must(t, err)
 	defer f.Close()

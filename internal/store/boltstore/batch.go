@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -17,6 +18,8 @@ const (
 	// maxWeight is how many accounts a batch may change until no write is added to it: a few imports at once would be
 	// a transaction of many seconds.
 	maxWeight = 4096
+	// maxPatience bounds how long a batch waits for those who wrote in the one before.
+	maxPatience = 20 * time.Millisecond
 )
 
 // write is one caller's change on its way to the committer.
@@ -26,6 +29,7 @@ type write struct {
 	// apply makes the change, or returns an error and has changed nothing.
 	apply func(*bbolt.Tx) error
 	ids   []store.ID  // of all accounts that it may change
+	begun time.Time   // when its caller handed it over, or zero
 	done  chan error  // has room for the one answer
 	taken atomic.Bool // by the committer, or by a caller that gave up
 }
@@ -48,17 +52,28 @@ func (w *write) giveUp(why error) error {
 	}
 }
 
-// collect returns the first write and those that wait behind it, as many as may share a transaction.
-func collect(first *write, waiting <-chan *write) []*write {
+// collect returns the first write and those that wait behind it, as many as may share a transaction. It waits for
+// patience at most until there are enough.
+func collect(first *write, waiting <-chan *write, enough int, patience time.Duration) []*write {
 	batch := []*write{first}
+	over := time.NewTimer(patience)
+	defer over.Stop()
 	for weight := len(first.ids); len(batch) < maxBatch && weight < maxWeight; {
+		var w *write
 		select {
-		case w := <-waiting:
-			batch = append(batch, w)
-			weight += len(w.ids)
+		case w = <-waiting:
 		default:
-			return batch
+			if len(batch) >= enough {
+				return batch
+			}
+			select {
+			case w = <-waiting:
+			case <-over.C:
+				return batch
+			}
 		}
+		batch = append(batch, w)
+		weight += len(w.ids)
 	}
 	return batch
 }

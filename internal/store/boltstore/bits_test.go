@@ -45,6 +45,14 @@ func usedBits(t *testing.T, s *Store, id uint64) (bits []bitPosition) {
 	return bits
 }
 
+// manyAccounts is how many accounts the databases of these tests have: enough for a branch page.
+func manyAccounts() int {
+	if long() {
+		return 3000
+	}
+	return 400
+}
+
 // some returns n of the bits, or five times as many in a long run.
 func some(bits []bitPosition, n int) []bitPosition {
 	if long() {
@@ -136,10 +144,10 @@ func lies(t *testing.T, s *Store, accounts map[store.ID]string) (err error) {
 	}
 	for ids := range slices.Chunk(all, 100) {
 		found, failed := s.GetMany(t.Context(), ids)
-		if failed == nil && len(found) != len(ids) {
-			err = errors.Join(err, fmt.Errorf("%d of %d accounts", len(found), len(ids)))
+		if failed == nil && len(found.Accounts)+len(found.Damaged) != len(ids) {
+			err = errors.Join(err, fmt.Errorf("%d of %d accounts", len(found.Accounts), len(ids)))
 		}
-		for _, acc := range found {
+		for _, acc := range found.Accounts {
 			if acc.Name != accounts[acc.ID] {
 				err = errors.Join(err, fmt.Errorf("%s is %+v", acc.ID, acc))
 			}
@@ -161,12 +169,12 @@ func listLies(t *testing.T, from transfer.Source, want int) error {
 
 // walkAll is CheckRecords until all was read.
 func walkAll(t *testing.T, s *Store) error {
-	s.walked = walked{key: []byte{}}
+	s.walk.at = walked{key: []byte{}}
 	for {
 		if err := s.CheckRecords(t.Context()); err != nil {
 			return err
 		}
-		if s.walked.bucket == 0 && len(s.walked.key) == 0 {
+		if s.walk.at.bucket == 0 && len(s.walk.at.key) == 0 {
 			return nil
 		}
 	}
@@ -197,7 +205,8 @@ func branchPages(t *testing.T, s *Store) (pages []uint64) {
 
 // One flipped bit in a branch page leaves every page valid by itself, and can hide a part of the accounts.
 func TestBitOfABranchPageHidesNoAccount(t *testing.T) {
-	s, path, accounts := churned(t, 3000)
+	t.Parallel()
+	s, path, accounts := churned(t, manyAccounts())
 	must(t, walkAll(t, s))
 	must(t, lies(t, s, accounts))
 	var bits []bitPosition
@@ -205,13 +214,14 @@ func TestBitOfABranchPageHidesNoAccount(t *testing.T) {
 		bits = append(bits, usedBits(t, s, page)...)
 	}
 	var tally flipTally
-	for _, b := range some(bits, 60) {
+	for _, b := range some(bits, 30) {
 		b.flipped(t, path, func() { tally.add(t, b, walkAll(t, s) != nil, lies(t, s, accounts)) })
 	}
 	t.Logf("%d bits: %+v", len(bits), tally)
 }
 
 func TestWalkReadsEveryBucketThatRequestsNeed(t *testing.T) {
+	t.Parallel()
 	first := func(b *bbolt.Bucket) []byte { k, _ := b.Cursor().First(); return k }
 	for _, name := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket, boltfile.AnswerBucket, boltfile.AgeBucket} {
 		s, _, _ := churned(t, 100)
@@ -312,7 +322,8 @@ func exportLies(t *testing.T, path string, want int) error {
 }
 
 func TestBitOfTheListOfFreePagesCostsNoAccount(t *testing.T) {
-	image, accounts, m := closedImage(t, 3000)
+	t.Parallel()
+	image, accounts, m := closedImage(t, manyAccounts())
 	list := imageBits(image, m, m.Freelist)
 	for _, flips := range []int{1, 2} {
 		var mended, refused, unnoticed int
@@ -342,13 +353,14 @@ func TestBitOfTheListOfFreePagesCostsNoAccount(t *testing.T) {
 
 // A page that no other page contradicts can still be the wrong one.
 func TestBitThatLeadsToAccountsIsNoLieAfterAStart(t *testing.T) {
-	image, accounts, m := closedImage(t, 3000)
+	t.Parallel()
+	image, accounts, m := closedImage(t, manyAccounts())
 	s, _ := imageStore(t, image)
 	pages := append(branchPages(t, s), m.Root)
 	storetest.Close(t, s)
 	var refused, serves, harmless int
 	for _, page := range pages {
-		for _, b := range some(imageBits(image, m, page), 15) {
+		for _, b := range some(imageBits(image, m, page), 8) {
 			switch o := startFlipped(t, image, accounts, b); {
 			case o.harm != nil:
 				t.Errorf("bit %+v: %+v", b, o)
@@ -374,7 +386,8 @@ func imageStore(t *testing.T, image []byte) (*Store, string) {
 
 // All accounts are whole, so that a start makes anew what it can.
 func TestBitOfARecordOfOurOwnIsMendedByAStart(t *testing.T) {
-	image, accounts, m := closedImage(t, 3000)
+	t.Parallel()
+	image, accounts, m := closedImage(t, manyAccounts())
 	var mended, refused int
 	for _, key := range [][]byte{boltfile.SentinelKey, boltfile.IdentityKey, boltfile.SeededKey} {
 		from := int64(m.Root) * m.PageSize

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,22 +32,14 @@ type Store struct {
 	latch     *latch
 	rescue    *rescue
 	committer *committer
-	newer     []newerCopy // beside the database when it was opened
 	latency   *latency
-	check     flight
-	walk      flight
-	walked    walked      // how far CheckRecords read
-	olderMeta atomic.Bool // the last Check found the older meta page damaged
+	check     fileCheck
+	walk      recordCheck
 	reads     *pageReads
 	readers   chan struct{}
-	canary    bool
 	recent    *recent
-
-	closing chan struct{} // closed by Close
-	once    sync.Once
-	ticking sync.WaitGroup
-	closed  chan struct{} // closed when Close is done
-	err     error         // of it
+	backup    sync.Mutex // one at a time
+	end       *end
 }
 
 var _ store.Store = (*Store)(nil)
@@ -62,11 +53,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		now:      opts.Now,
 		latch:    &latch{stuck: make(chan struct{})},
 		latency:  opts.latency(),
+		check:    fileCheck{canary: opts.WriteCanary},
 		readers:  make(chan struct{}, maxReaders),
-		canary:   opts.WriteCanary,
 		recent:   newRecent(),
-		closing:  make(chan struct{}),
-		closed:   make(chan struct{}),
+		end:      newEnd(),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -78,10 +68,12 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		err = uninterrupted(func() error { return s.create(opts.MustExist) })
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w; check the owner and mode of its folders", err)
+		} else if noSpace(err) {
+			err = fmt.Errorf("%w; free some space on its file system for a new database", err)
 		}
 	}
 	if err == nil {
-		err = uninterrupted(func() (err error) { s.h, s.newer, err = s.open(ctx, opts); return err })
+		err = uninterrupted(func() (err error) { s.h, s.walk.newer, err = s.open(ctx, opts); return err })
 	}
 	if errors.Is(err, syscall.EIO) {
 		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)
@@ -90,23 +82,25 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
 	}
 	s.tidy(s.h.file)
+	s.removeAbandoned()
 	s.rescue = &rescue{location: s.location, h: s.h, latch: s.latch}
 	s.watch(cmp.Or(opts.CheckTimeout, time.Second) / 2)
-	go s.committer.run(s.closing)
+	go s.committer.run(s.end.begun)
 	return s, nil
 }
 
 // watch makes what finds out how the disk answers. A check waits this long for its answers.
 func (s *Store) watch(wait time.Duration) {
 	s.reads = &pageReads{latency: s.latency, underWay: make(map[place]*pageRead)}
-	s.check = flight{progress: progress{latency: s.latency}, wait: wait}
-	s.walk = flight{progress: progress{latency: s.latency}, wait: wait}
+	s.check.flight = flight{progress: progress{latency: s.latency}, wait: wait}
+	s.walk.flight = flight{progress: progress{latency: s.latency}, wait: wait}
 	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads, s.recent)
+	s.walk.total = &s.committer.metrics.accounts
 	s.h.disk.OnRefusal = func(err error) {
 		s.log.Warn("the file system refuses reads past the page cache: faults of the disk under cached pages are not seen",
 			"path", s.path, "err", err)
 	}
-	s.ticking.Go(func() { s.latency.clock.Run(s.closing) })
+	s.latency.run(s.end.begun)
 }
 
 // usable is what every request asks first: nil, or ErrUnavailable because the store failed, is closed, or its disk
@@ -119,7 +113,7 @@ func (s *Store) usable() error {
 		return err
 	}
 	select {
-	case <-s.closing:
+	case <-s.end.begun:
 		return fmt.Errorf("%w: it is closed", store.ErrUnavailable)
 	default:
 		return nil
@@ -133,10 +127,7 @@ func (s *Store) Failure() error { return s.rescue.explain(s.latch.err()) }
 // Close implements store.Store. It waits for the copy of a lost database longer than for ctx: its accounts end with
 // this process.
 func (s *Store) Close(ctx context.Context) error {
-	s.once.Do(func() {
-		close(s.closing)
-		go s.finish()
-	})
+	s.end.begin(s.finish)
 	err, ended := s.awaitClose(ctx.Done())
 	if now := s.rescue.state.Load(); now != nil && !ended {
 		late, cancel := context.WithDeadline(context.Background(), now.until)
@@ -150,22 +141,21 @@ func (s *Store) Close(ctx context.Context) error {
 }
 
 // finish closes the file after the committer has ended.
-func (s *Store) finish() {
-	defer close(s.closed)
+func (s *Store) finish() (err error) {
 	<-s.committer.stopped
-	s.ticking.Wait()
+	s.latency.running.Wait()
 	if s.latch.err() == nil && s.h.atPath() == nil {
-		s.err = s.writeWitness(s.h)
+		err = s.writeWitness(s.h)
 	}
 	s.rescue.owned.Close()
-	s.err = errors.Join(s.err, s.h.close())
+	return errors.Join(err, s.h.close())
 }
 
 // awaitClose waits for the end of a Close, or until the time is up.
 func (s *Store) awaitClose(up <-chan struct{}) (err error, ended bool) {
 	select {
-	case <-s.closed:
-		return s.err, true
+	case <-s.end.done:
+		return s.end.err, true
 	case <-s.latch.stuck:
 		return nil, true // all that was acknowledged is on disk, and bbolt's own Close may never end
 	case <-up:

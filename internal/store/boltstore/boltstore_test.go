@@ -18,6 +18,7 @@ import (
 )
 
 func TestStoreKeepsTheContract(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Opener {
 		path := filepath.Join(t.TempDir(), "accounts.db")
 		return func(t *testing.T, now func() time.Time) store.Store { return openWith(t, path, now) }
@@ -47,6 +48,7 @@ func tutorialFile(t *testing.T) string {
 }
 
 func TestTutorialFileOpensInPlace(t *testing.T) {
+	t.Parallel()
 	path := tutorialFile(t)
 	s := openAt(t, path)
 	if n, err := s.Seed(t.Context(), store.Fakes(100)); n != 0 || err != nil {
@@ -71,6 +73,7 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 }
 
 func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		make func(t *testing.T, path string)
 		want string
@@ -79,7 +82,8 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 		"text":          {func(t *testing.T, p string) { writeFile(t, p, []byte(strings.Repeat("hello\n", 9000))) }, "is not a database"},
 		"zeros":         {func(t *testing.T, p string) { writeFile(t, p, make([]byte, 1<<16)) }, "is not a database"},
 		"short text":    {func(t *testing.T, p string) { writeFile(t, p, []byte("x")) }, "is not a database"},
-		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "is no regular file"},
+		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "(a folder); check store.bolt.path"},
+		"link":          {func(t *testing.T, p string) { must(t, os.Symlink("none", p)) }, "name the file itself; check store.bolt.path"},
 		"cut to half":   {func(t *testing.T, p string) { cut(t, p, 0.5) }, "is cut short"},
 		"cut to a page": {func(t *testing.T, p string) { cut(t, p, 0.01) }, "is cut short"},
 		"other program": {func(t *testing.T, p string) { foreign(t, p, nil) }, "another program's database"},
@@ -105,6 +109,7 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 }
 
 func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
+	t.Parallel()
 	_, path := seeded(t, 1)
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 2 || entries[0].Name() != "accounts.db" || entries[1].Name() != "accounts.db.witness" {
@@ -113,6 +118,7 @@ func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
 }
 
 func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{filepath.Join(t.TempDir(), "accounts.db"), tutorialFile(t)} {
 		storetest.Close(t, openAt(t, path))
 		must(t, os.Remove(path))

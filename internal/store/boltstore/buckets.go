@@ -41,7 +41,7 @@ func (h *handle) prepare(ctx context.Context, known string) (mended, err error) 
 	}
 	return damage, h.db.View(func(tx *bbolt.Tx) (err error) {
 		h.committed.Store(uint64(tx.ID()))
-		h.last.remember(h.file, uint64(tx.ID()))
+		h.remember(h.file, uint64(tx.ID()))
 		h.id, err = identity(h.snapshot(tx, h.file))
 		return err
 	})
@@ -71,7 +71,7 @@ func ownRecords(snap boltfile.Snapshot) error {
 		if bytes.Equal(k, boltfile.SentinelKey) || bytes.Equal(k, boltfile.IdentityKey) {
 			found++
 		}
-		if !bytes.Equal(k, boltfile.CopiesKey) { // that one is made anew by its reader
+		if !bytes.Equal(k, boltfile.CopiesKey) { // findNewer makes that one anew, whatever else is damaged
 			_, damage = ownRecord(k, v)
 		}
 		return damage == nil
@@ -82,42 +82,74 @@ func ownRecords(snap boltfile.Snapshot) error {
 	return errors.Join(err, damage)
 }
 
-// mendOwnRecords makes the damaged records of boltfile.MetaBucket anew, if all accounts are whole.
+// mendOwnRecords makes the damaged records of boltfile.MetaBucket anew, if nothing else is damaged but records
+// that a start serves beside.
 func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string) error {
 	report, err := boltverify.VerifyFile(ctx, h.file)
 	if err != nil {
 		return err
 	}
-	if len(report.Findings) > report.Own {
+	if len(report.Findings)+report.Omitted > report.Own+report.Damaged+report.Minor {
 		return fmt.Errorf("%w, and that is not all: %s; restore a backup", damage, report.Findings[0])
 	}
 	return h.db.Update(func(tx *bbolt.Tx) error {
+		whole, err := mendedOwn(h.snapshot(tx, h.file), cmp.Or(known, rand.Text()))
+		if err != nil {
+			return err
+		}
 		own := tx.Bucket(boltfile.MetaBucket)
 		var bad [][]byte
-		own.ForEach(func(k, v []byte) error {
-			if _, err := ownRecord(k, v); err != nil && !bytes.Equal(k, boltfile.CopiesKey) {
+		own.ForEach(func(k, _ []byte) error {
+			if whole[string(k)] == nil {
 				bad = append(bad, bytes.Clone(k))
 			}
 			return nil
 		})
 		for _, k := range bad {
-			if err := own.Delete(k); err != nil {
-				return err
-			}
+			err = errors.Join(err, own.Delete(k))
 		}
-		var err error
-		if own.Get(boltfile.IdentityKey) == nil {
-			err = putOwn(tx, boltfile.IdentityKey, cmp.Or(known, rand.Text()))
-		}
-		if own.Get(boltfile.SeededKey) == nil { // what is damaged is not new
-			err = errors.Join(err, putOwn(tx, boltfile.SeededKey, "0"))
+		for k, v := range whole {
+			err = errors.Join(err, own.Put([]byte(k), v))
 		}
 		return errors.Join(err, makeBuckets(tx))
 	})
 }
 
-// rewriteMeta commits, which writes a damaged meta page anew.
-func (h *handle) rewriteMeta() error { return h.update(makeBuckets) }
+// mendedOwn returns the records of boltfile.MetaBucket by their keys. If one is damaged or missing, the damaged ones
+// are left out, and those that every database has are made anew, with this identity.
+func mendedOwn(snap boltfile.Snapshot, identity string) (map[string][]byte, error) {
+	whole := make(map[string][]byte)
+	damaged := false
+	own, err := snap.Bucket(boltfile.MetaBucket)
+	if err == nil {
+		err = own.After([]byte{}, func(k, v []byte) bool {
+			if _, damage := ownRecord(k, v); damage != nil {
+				damaged = true
+			} else {
+				whole[string(k)] = v
+			}
+			return true
+		})
+	} else if errors.Is(err, boltfile.ErrNoBucket) {
+		err = nil
+	}
+	if !damaged && whole[string(boltfile.SentinelKey)] != nil && whole[string(boltfile.IdentityKey)] != nil {
+		return whole, err
+	}
+	for _, r := range []struct {
+		key     []byte
+		content string
+	}{
+		{boltfile.SentinelKey, string(boltfile.SentinelText)},
+		{boltfile.IdentityKey, identity},
+		{boltfile.SeededKey, "0"}, // a damaged database is not new: no example accounts
+	} {
+		if whole[string(r.key)] == nil {
+			whole[string(r.key)] = boltfile.Seal(r.key, []byte(r.content))
+		}
+	}
+	return whole, err
+}
 
 // update commits a change of a start. On a full disk that is for a later one: nothing may be written after a commit
 // whose outcome is open.
@@ -129,11 +161,11 @@ func (h *handle) update(change func(*bbolt.Tx) error) error {
 	err := h.db.Update(change)
 	if noSpace(err) {
 		h.stale = true
-		h.latest.off.Store(true)
+		h.fail()
 		return nil
 	}
 	if err == nil {
-		h.last.remember(h.file, h.committed.Add(1))
+		h.remember(h.file, h.committed.Add(1))
 	}
 	return err
 }

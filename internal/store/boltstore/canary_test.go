@@ -46,6 +46,7 @@ func TestTestWriteObeysItsDeadline(t *testing.T) {
 }
 
 func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	for _, call := range []string{"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC:when=2+"} {
 		end := injectorOf(t, s).fail(t, call, "fsync:error=ENOSPC")
@@ -58,6 +59,7 @@ func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
 }
 
 func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	idle(s)
 	refuseWrites(t, s)

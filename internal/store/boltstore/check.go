@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,12 +16,15 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-const (
-	// walkStep is how many records one run of CheckRecords decodes.
-	walkStep = 1024
-	// canaryAfter is how long nothing may have been written until Check writes.
-	canaryAfter = 30 * time.Second
-)
+// canaryAfter is how long nothing may have been written until Check writes.
+const canaryAfter = 30 * time.Second
+
+// fileCheck is what Check knows between two runs.
+type fileCheck struct {
+	flight
+	olderMeta atomic.Bool // the last run found the older meta page damaged
+	canary    bool        // Options.WriteCanary
+}
 
 // Check asks whether this process can still serve and keep the accounts, and a new one might. It fails on evidence,
 // which lookAtFile finds, or when the disk does not answer: no system call of a run or of a commit for
@@ -55,11 +59,11 @@ func (s *Store) lookAtFile() error {
 	}
 	s.check.answered()
 	err := s.h.complete(watched{s.h.disk, &s.check.progress})
-	s.olderMeta.Store(errors.Is(err, boltfile.ErrOlderMeta))
+	s.check.olderMeta.Store(errors.Is(err, boltfile.ErrOlderMeta))
 	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return err
 	}
-	if err := s.ask(&s.check.progress, checkBuckets); err != nil || !s.canary {
+	if err := s.ask(&s.check.progress, checkBuckets); err != nil || !s.check.canary {
 		return err
 	}
 	s.check.end() // the committer has a progress of its own
@@ -67,11 +71,11 @@ func (s *Store) lookAtFile() error {
 }
 
 // CheckRecords decodes the next records of the buckets that requests need, verifies their checksums and the pages that
-// lead to them, and goes on from there the next time, so that all of them are read in turn. A new process would find
-// the same damage. It fails too while the accounts of a lost file are not saved, and while a newer copy lies beside the
-// database. A damaged older meta page that the last Check found is a warning, an error with a method Warning: nothing
-// is lost, and the next commit writes it anew. It returns as early as Check, and is not to be called while another
-// CheckRecords runs.
+// lead to them, and goes on from there the next time, so that all of them are read in turn. Its error counts the
+// damaged records and names the first ones; it passes again when they are replaced or removed. A new process would find
+// the same damage. It also fails while the accounts of a lost file are not saved, and while a newer copy lies beside the
+// database. A damaged older meta page that the last Check found is a warning: an error with a method Warning. It returns
+// as early as Check, and is not to be called while another CheckRecords runs.
 func (s *Store) CheckRecords(ctx context.Context) error {
 	unsaved := s.rescue.unsaved()
 	if unsaved == nil && s.latch.err() != nil {
@@ -88,10 +92,10 @@ func (s *Store) walkRecords() error {
 		return err
 	}
 	s.walk.answered()
-	if err := errors.Join(s.ask(&s.walk.progress, s.walkOn), undecided(s.newer)); err != nil {
+	if err := errors.Join(s.ask(&s.walk.progress, s.walk.read), s.walk.err(), undecided(s.walk.newer)); err != nil {
 		return err
 	}
-	if s.olderMeta.Load() {
+	if s.check.olderMeta.Load() {
 		return warning{fmt.Errorf("%s %w", s.path, boltfile.ErrOlderMeta)}
 	}
 	return nil
@@ -156,56 +160,5 @@ func (s *Store) ask(p *progress, f func(boltfile.Snapshot) error) error {
 	if err != nil {
 		return fmt.Errorf("read transaction: %w", err)
 	}
-	return nil
-}
-
-// walked is how far CheckRecords read: the bucket by its place in walkedBuckets, and the last key in it.
-type walked struct {
-	bucket int
-	key    []byte
-}
-
-// walkedBuckets are the buckets that CheckRecords reads, and what decodes their records: all that requests need.
-var walkedBuckets = []struct {
-	name   []byte
-	decode func(key, record []byte) error
-}{
-	{boltfile.AccountBucket, func(k, v []byte) error { _, err := decode(k, v); return err }},
-	{boltfile.MetaBucket, func(k, v []byte) error { _, err := ownRecord(k, v); return err }},
-	{boltfile.AnswerBucket, func(k, v []byte) error { _, err := decodeAnswer(k, v); return err }},
-	{boltfile.AgeBucket, func(k, v []byte) error { return boltfile.CheckAge(k, v) }},
-}
-
-// walkOn decodes the next walkStep records. After damage the next walk begins where this one did.
-func (s *Store) walkOn(snap boltfile.Snapshot) error {
-	if err := checkAnswerBuckets(snap); err != nil {
-		return err
-	}
-	at, left := s.walked, walkStep
-	for range walkedBuckets {
-		bucket := walkedBuckets[at.bucket]
-		var damage error
-		tree, err := snap.Bucket(bucket.name)
-		if err == nil {
-			err = tree.After(at.key, func(k, v []byte) bool {
-				if err := bucket.decode(k, v); err != nil && damage == nil { // the first is enough to act on
-					damage = err
-				}
-				at.key = k
-				left--
-				return left > 0
-			})
-		} else if errors.Is(err, boltfile.ErrNoBucket) && at.bucket > 1 { // no write of this file had a key yet
-			err = nil
-		}
-		if err := errors.Join(err, damage); err != nil {
-			return err
-		}
-		if left == 0 {
-			break
-		}
-		at = walked{bucket: (at.bucket + 1) % len(walkedBuckets), key: []byte{}}
-	}
-	s.walked = at
 	return nil
 }

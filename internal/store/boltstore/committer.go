@@ -31,6 +31,7 @@ type committer struct {
 	progress
 	file io.ReaderAt // the open file, read with progress
 
+	metrics *metrics
 	writes  chan *write
 	stopped chan struct{} // closed when it has ended
 
@@ -41,7 +42,7 @@ type committer struct {
 
 func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *pageReads, read *recent) *committer {
 	c := &committer{h: h, latch: l, rescue: r, recent: read, now: now, progress: progress{latency: reads.latency},
-		writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
+		metrics: newMetrics(h), writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
 	h.writes.began, h.writes.answered = c.begin, c.answered // the time before the first write is not the disk's
 	c.lastCommit.Store(new(time.Now()))
@@ -56,12 +57,16 @@ func (c *committer) hung() error {
 	return nil
 }
 
-// run takes a write, and with it all that wait by then, into one transaction. A lone write waits for nobody.
+// run takes a write, and with it all that wait by then, into one transaction. A lone write waits for nobody. Clients
+// whose writes shared a transaction are answered at once and may write again at once: the next transaction waits for as
+// many, and for those that wrote meanwhile, an eighth of the time that the last one took. Otherwise the first of them
+// would have a flush for itself, and all others would wait for two.
 func (c *committer) run(stop <-chan struct{}) {
 	defer close(c.stopped)
 	defer c.rescue.state.Store(nil) // nothing is tried any more
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	enough, took := 0, time.Duration(0)
 	for c.alive() {
 		select {
 		case <-stop:
@@ -74,9 +79,12 @@ func (c *committer) run(stop <-chan struct{}) {
 			c.rescue.look(false)
 			c.tryRoom()
 		case w := <-c.writes:
-			if err := c.commit(collect(w, c.writes)); errors.Is(err, errReplaced) {
+			batch := collect(w, c.writes, enough, min(took/8, maxPatience))
+			begun := time.Now()
+			if err := c.commit(batch); errors.Is(err, errReplaced) {
 				c.rescue.look(false)
 			}
+			enough, took = len(batch)+len(c.writes), time.Since(begun)
 		}
 	}
 }
@@ -102,6 +110,7 @@ func (c *committer) commit(batch []*write) error {
 	}
 	c.begin()
 	defer c.end()
+	c.metrics.taken(batch)
 	results := make([]error, len(batch))
 	err := uninterrupted(func() error {
 		return guard(func() error { return c.transact(batch, results) })
@@ -162,16 +171,17 @@ func (c *committer) transact(batch []*write, results []error) error {
 		return errors.Join(err, tx.Rollback())
 	}
 	c.recent.changing(txid, ids)
+	began := time.Now()
 	if err := c.h.writes.commit(tx, c.h.file); err != nil {
-		c.h.latest.off.Store(true)
+		c.h.fail()
 		if err := c.commitFailed(err, txid); err != nil {
 			return err
 		}
 	}
 	c.h.committed.Store(txid)
-	c.h.last.remember(c.h.file, txid)
+	c.h.remember(c.h.file, txid)
+	c.metrics.committed(c.h, time.Since(began))
 	c.room.note(nil)
-	c.h.publishCommitted(txid)
 	c.lastCommit.Store(new(time.Now()))
 	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
@@ -219,6 +229,9 @@ func (c *committer) settle() error {
 		return nil
 	}
 	err := c.h.settle()
+	if err == nil {
+		c.recent.restart(c.h.restore())
+	}
 	switch {
 	case err == nil && c.inDoubt > 0:
 		c.rescue.log.Warn("a commit found no room for its last page, and what became of it is known now",

@@ -13,6 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 )
 
@@ -20,14 +21,15 @@ import (
 // what is left.
 func roomOn(f *os.File, size int64) error {
 	var disk syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+	err := boltfile.WithDescriptor(f, func(fd int) error { return syscall.Fstatfs(fd, &disk) })
+	if err != nil {
 		return err
 	}
 	free := int64(disk.Bavail)
 	if os.Geteuid() == 0 {
 		free = int64(disk.Bfree) // root may take what is kept from others
 	}
-	if free *= int64(disk.Bsize); free < size {
+	if free *= int64(disk.Bsize); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
 		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w", (size+1<<20-1)>>20, free>>20, syscall.ENOSPC)
 	}
 	return nil
@@ -138,10 +140,12 @@ const (
 	maxUnread = 20       // pages that are named
 )
 
-// createFor makes a new file, of mode 0600, with the owner of the database.
+// createFor makes a new file, of mode 0600, with the owner of the database. It is locked until it is closed, if the file
+// system has locks.
 func createFor(database os.FileInfo, dir, pattern string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, pattern)
 	if err == nil {
+		tryLock(f)
 		owner := database.Sys().(*syscall.Stat_t)
 		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
 	}

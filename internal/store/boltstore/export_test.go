@@ -10,7 +10,7 @@ const MaxCopies = maxCopies
 
 // CopiesForTest makes the store believe that it left so many copies already.
 func (s *Store) CopiesForTest(n int) {
-	s.submit(context.Background(), &write{apply: func(*bbolt.Tx) error { s.rescue.copies = n; return errUnchanged }})
+	s.update(context.Background(), nil, func(*bbolt.Tx) error { s.rescue.copies = n; return errUnchanged })
 }
 
 // For the tests of behaviour, which are in package boltstore_test.
@@ -23,4 +23,4 @@ var (
 // LatchForTest ends the store as a failed commit does.
 func (s *Store) LatchForTest(err error) { s.latch.set(err) }
 
-var WantName = wantName
+var Foreign, Heavy, TutorialFile, WantErr, WantName, Witness = foreign, heavy, tutorialFile, wantErr, wantName, witness

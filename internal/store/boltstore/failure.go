@@ -69,17 +69,6 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// callersOwn calls a function of the caller. A panic in it is the caller's fault and no damage of the database, so
-// that it must not end the store.
-func callersOwn(doing string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%s: panic: %v", doing, v)
-		}
-	}()
-	return f()
-}
-
 // noSpace reports whether the disk has no room, or the process may take no more of it. bbolt keeps some causes as text
 // only.
 func noSpace(err error) bool {

@@ -46,6 +46,7 @@ var faults = map[string]struct {
 }
 
 func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
+	t.Parallel()
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 2000)
@@ -97,6 +98,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 // What is removed can leave a page so empty that bbolt merges it with the one
 // beside it, which it would read through the map and die of.
 func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 2000)
 	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
@@ -123,9 +125,10 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 }
 
 func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 5000)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AccountBucket), []byte("14500")) }))
-	wantErr(t, errOf(s.Get(t.Context(), "14500")), store.ErrUnavailable)
+	wantErr(t, errOf(s.Get(t.Context(), "14500")), store.ErrDamaged)
 	must(t, s.CheckRecords(t.Context()))
 	var err error
 	for n := 0; n <= 5000/walkStep && err == nil; n++ {
@@ -143,6 +146,7 @@ func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
+	t.Parallel()
 	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
 		s, _ := seeded(t, 1)
 		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
@@ -153,6 +157,7 @@ func TestCheckFindsAMissingBucket(t *testing.T) {
 }
 
 func TestAWriterUnderWayIsNoFault(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
@@ -186,6 +191,7 @@ func TestNoSpaceIsKnownByItsTextToo(t *testing.T) {
 }
 
 func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	smallDisk(t, dir, "4m")
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
@@ -223,6 +229,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 }
 
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	m, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
@@ -234,6 +241,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 
 // What costs some accounts costs a start no more. What a later write could make worse is not served.
 func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
+	t.Parallel()
 	flipIn := func(bucket, key []byte) func(*testing.T, *Store, string) {
 		return func(t *testing.T, s *Store, _ string) {
 			must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(bucket), key) }))

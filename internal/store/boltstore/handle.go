@@ -7,9 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -17,8 +15,8 @@ import (
 )
 
 // mapSize is the address space reserved for the map. A file that outgrows its map makes the writer wait for every
-// reader, and new readers for the writer.
-const mapSize = 1 << 30
+// reader, and new readers for the writer. Only a test changes it.
+var mapSize = 1 << 30
 
 // handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
@@ -26,7 +24,7 @@ type handle struct {
 	disk     *boltfile.Direct // the same file, past the page cache
 	memo     boltfile.Cached  // the same file, as far as it is in the page cache
 
-	latest latest
+	transactions
 
 	mapped sync.RWMutex // guards current, which reopen replaces
 	current
@@ -37,11 +35,8 @@ type handle struct {
 
 	writes commitWrites
 
-	pageSize  int64
-	id        string        // which database this is
-	committed atomic.Uint64 // the last transaction
-	begun     atomic.Uint64 // the last one whose commit began
-	last      lastTransaction
+	pageSize int64
+	id       string // which database this is
 }
 
 // openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
@@ -71,85 +66,6 @@ func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, 
 	return h, nil
 }
 
-// openDB has bbolt map the file.
-func (h *handle) openDB() (c current, err error) {
-	c.reads = new(atomic.Int64)
-	c.db, err = bbolt.Open(h.path, 0o600, &bbolt.Options{
-		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
-			c.dup, err = duplicate(h.file)
-			return c.dup, err
-		},
-		InitialMmapSize: mapSize,
-		FreelistType:    bbolt.FreelistMapType,
-		NoStatistics:    true,
-	})
-	return c, err
-}
-
-// duplicate is another descriptor of the same open file, and so of the same lock.
-func duplicate(f *os.File) (*os.File, error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	fd, err := syscall.Dup(int(f.Fd()))
-	if err != nil {
-		return nil, err
-	}
-	syscall.CloseOnExec(fd)
-	return os.NewFile(uintptr(fd), f.Name()), nil
-}
-
-// current is a bbolt handle of the file, and how many of its reads are under way.
-type current struct {
-	db    *bbolt.DB
-	dup   *os.File // bbolt's descriptor of the file
-	reads *atomic.Int64
-}
-
-// unmap closes bbolt's handle and keeps the lock of the file, which bbolt releases through its descriptor: that one is
-// closed first, so that bbolt's Close fails there, after it has unmapped the file.
-func (c current) unmap() error {
-	c.dup.Close() // an error, as of a flush that a signal interrupts, leaves it closed
-	if err := c.db.Close(); !errors.Is(err, syscall.EBADF) {
-		return fmt.Errorf("unmapping the file: %w", err)
-	}
-	return nil
-}
-
-// errReading: reads of a handle that was replaced are under way, and a write could use the pages that they read.
-var errReading = errors.New("it waits for reads that began before the disk had no room")
-
-// reopen has bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
-// old handle. If they last, reopen returns errReading, and is to be called again.
-func (h *handle) reopen() error {
-	if h.old == nil {
-		old := h.current
-		c, err := h.openDB()
-		if err == nil {
-			err = h.writes.hook(c.db)
-		}
-		if err != nil {
-			return err
-		}
-		h.mapped.Lock()
-		h.current = c
-		h.mapped.Unlock()
-		h.old = &old
-	}
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for begun := time.Now(); h.old.reads.Load() > 0; <-again.C {
-		if time.Since(begun) > maxReopen {
-			return errReading
-		}
-	}
-	old := h.old
-	h.old = nil
-	return old.unmap()
-}
-
-// maxReopen is how long reopen waits for reads: a short read takes less, and a write can be refused.
-const maxReopen = time.Second
-
 // close waits for the reads under way.
 func (h *handle) close() error {
 	h.disk.Close()
@@ -167,26 +83,13 @@ func (h *handle) close() error {
 // snapshot is the database as tx sees it, read from file.
 func (h *handle) snapshot(tx *bbolt.Tx, file io.ReaderAt) boltfile.Snapshot {
 	root := uint64(tx.Cursor().Bucket().Root())
-	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.last.rootSum(tx),
+	return boltfile.Snapshot{File: file, PageSize: h.pageSize, Root: root, RootSum: h.rootSum(tx),
 		TxID: uint64(tx.ID())}
 }
 
-// publishCommitted publishes the transaction that was just committed. If it could not be read back, the next read
-// transaction publishes it, and until then nothing is read without one.
-func (h *handle) publishCommitted(tx uint64) {
-	last := h.last.known.Load()
-	if last == nil || last.meta.TxID != tx {
-		h.latest.state.Store(nil)
-		return
-	}
-	snap := last.meta.Snapshot(h.file)
-	snap.RootSum = last.rootSum
-	h.latest.publish(snap, &h.committed)
-}
-
 // read calls f in a read transaction. It reads what that takes from file, the open file in one form or another. It
-// returns a panic or memory fault as *fault. Unlike bbolt's View it does not clean up after a panic: that would wait for
-// locks that the panic may have left held.
+// returns a panic or memory fault as *fault, and does not clean up after one as bbolt's View does: that would wait for
+// the locks that may be held.
 func (h *handle) read(file io.ReaderAt, f func(*bbolt.Tx) error) error {
 	return guard(func() error {
 		before := h.committed.Load()
@@ -202,22 +105,11 @@ func (h *handle) read(file io.ReaderAt, f func(*bbolt.Tx) error) error {
 		if id := uint64(tx.ID()); id < before || id > max(h.begun.Load(), h.committed.Load()) {
 			err = errForeign(id, before)
 		} else {
-			h.latest.publish(h.snapshot(tx, h.file), &h.committed)
+			h.publish(h.snapshot(tx, h.file))
 			err = f(tx)
 		}
 		return errors.Join(err, end())
 	})
-}
-
-func (h *handle) beginRead() (tx *bbolt.Tx, end func() error, err error) {
-	h.mapped.RLock()
-	defer h.mapped.RUnlock()
-	reads := h.reads
-	if tx, err = h.db.Begin(false); err != nil {
-		return nil, nil, err
-	}
-	reads.Add(1)
-	return tx, func() error { defer reads.Add(-1); return tx.Rollback() }, nil
 }
 
 // metaWritten reports whether the file has the meta page of a transaction that failed.
@@ -275,7 +167,7 @@ func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
 	if _, err := boltfile.ReadFreelist(file, m); err != nil {
 		return nil, err
 	}
-	h.latest.begins(h.committed.Load() + 1)
+	h.writing.Store(h.committed.Load() + 1)
 	tx, err := h.db.Begin(true)
 	if err != nil {
 		return nil, err
@@ -284,7 +176,7 @@ func (h *handle) begin(file io.ReaderAt) (*bbolt.Tx, error) {
 		return nil, errors.Join(errForeign(uint64(tx.ID())-1, last), tx.Rollback())
 	}
 	_, err = h.snapshot(tx, file).Bucket(boltfile.MetaBucket)
-	if errors.Is(err, boltfile.ErrOtherRoot) || h.last.isOther(m) {
+	if errors.Is(err, boltfile.ErrOtherRoot) || h.isOther(m) {
 		return nil, errors.Join(boltfile.ErrOtherRoot, tx.Rollback())
 	}
 	return tx, nil
@@ -300,7 +192,7 @@ func (h *handle) complete(disk io.ReaderAt) (err error) {
 		if err == nil && (best.TxID < committed || best.TxID > max(h.begun.Load(), h.committed.Load())) {
 			err = errForeign(best.TxID, committed)
 		}
-		if err == nil && h.last.isOther(best) {
+		if err == nil && h.isOther(best) {
 			err = boltfile.ErrOtherRoot
 		}
 		if err == nil {

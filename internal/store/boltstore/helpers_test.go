@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,7 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -52,6 +57,18 @@ func writeFile(t *testing.T, path string, b []byte) {
 	must(t, os.WriteFile(path, b, 0o600))
 }
 
+// sumOf is a sum of a file's content, or says why it cannot be read. Most files are holes, and too large to be kept in
+// the memory that the race detector watches.
+func sumOf(path string) string {
+	sum := sha256.New()
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		_, err = io.Copy(sum, f)
+	}
+	return fmt.Sprintf("%x %v", sum.Sum(nil), err)
+}
+
 func openAt(t testing.TB, path string) *Store {
 	t.Helper()
 	return openWith(t, path, nil)
@@ -85,7 +102,7 @@ func tryOpen(t *testing.T, path string, opts Options) (*Store, *bytes.Buffer, er
 // refused fails the test unless Open refuses the database with its path and these words, and leaves it as it was.
 func refused(t *testing.T, path string, opts Options, words ...string) {
 	t.Helper()
-	before, missing := os.ReadFile(path)
+	before := sumOf(path)
 	s, _, err := tryOpen(t, path, opts)
 	if err == nil {
 		storetest.Close(t, s)
@@ -95,7 +112,7 @@ func refused(t *testing.T, path string, opts Options, words ...string) {
 			t.Errorf("Open = %v, want %q", err, want)
 		}
 	}
-	if after, still := os.ReadFile(path); !bytes.Equal(after, before) || (missing == nil) != (still == nil) {
+	if sumOf(path) != before {
 		t.Errorf("the refused file was changed")
 	}
 }
@@ -108,6 +125,22 @@ func seeded(t *testing.T, n int) (*Store, string) {
 	_, err := s.Seed(t.Context(), store.Fakes(n))
 	must(t, err)
 	return s, path
+}
+
+// putRecords puts new accounts as records, which under the race detector takes a tenth of the time of Import.
+func putRecords(t testing.TB, s *Store, accounts []store.Account) {
+	t.Helper()
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		for _, acc := range accounts {
+			acc.Version, acc.CreatedAt = 1, time.Now().UTC()
+			acc.UpdatedAt = acc.CreatedAt
+			record, err := boltfile.EncodeAccount(acc)
+			if err := errors.Join(err, tx.Bucket(boltfile.AccountBucket).Put([]byte(acc.ID), record)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // refuseWrites makes each descriptor of the open file one that refuses writes with EBADF, as a broken disk refuses

@@ -17,7 +17,8 @@ import (
 // TestKillsLoseNothingAcknowledged kills a process that writes, again and again on the same file. Each writer goes on
 // with the write that was not acknowledged.
 func TestKillsLoseNothingAcknowledged(t *testing.T) {
-	rounds := 20
+	t.Parallel()
+	rounds := 8
 	if long() {
 		rounds = 100
 	}

@@ -34,19 +34,18 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 }
 
 func list(accounts boltfile.Tree, q store.Query) (page store.Page, err error) {
-	var damage error
 	var last store.ID
 	scanned, size := 0, 0
 	err = accounts.After([]byte(q.After), func(k, v []byte) bool {
-		if len(page.Accounts) == q.Limit || scanned == maxScan || size > maxScanBytes {
+		if len(page.Accounts)+len(page.Damaged) == q.Limit || scanned == maxScan || size > maxScanBytes {
 			page.Next = last // there is one more
 			return false
 		}
-		var acc store.Account
-		if acc, damage = decode(k, v); damage != nil {
-			return false
-		}
-		if q.Match(acc) {
+		acc, damage := decode(k, v)
+		switch {
+		case damage != nil:
+			page.Damaged = append(page.Damaged, acc.ID)
+		case q.Match(acc):
 			page.Accounts = append(page.Accounts, acc)
 		}
 		last = acc.ID
@@ -56,55 +55,65 @@ func list(accounts boltfile.Tree, q store.Query) (page store.Page, err error) {
 		size += len(v)
 		return true
 	})
-	return page, errors.Join(err, damage)
+	return page, err
 }
 
 // GetMany implements store.Store.
-func (s *Store) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+func (s *Store) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
 	get, err := getMany(ids)
-	var found []store.Account
+	var found store.Found
 	if err == nil {
 		found, err = view(ctx, s, get)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bolt get many: %w", err)
+		return store.Found{}, fmt.Errorf("bolt get many: %w", err)
 	}
 	return found, nil
 }
 
 // getMany returns the function that gets the accounts of these ids from a tree.
-func getMany(ids []store.ID) (get func(boltfile.Tree) ([]store.Account, error), err error) {
+func getMany(ids []store.ID) (get func(boltfile.Tree) (store.Found, error), err error) {
 	if len(ids) > store.MaxMany {
 		return nil, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
 	}
 	ids = slices.Clone(ids) // the caller may be gone, and change what it gave, before this is done
 	keys := keysOf(ids)
 	slices.SortFunc(keys, bytes.Compare) // in order of the tree, each leaf is read once
-	return func(accounts boltfile.Tree) ([]store.Account, error) { return getAll(accounts, ids, keys) }, nil
+	return func(accounts boltfile.Tree) (store.Found, error) { return getAll(accounts, ids, keys) }, nil
 }
 
 // getAll returns the accounts of ids, in their order; keys are the ids, sorted.
-func getAll(accounts boltfile.Tree, ids []store.ID, keys [][]byte) ([]store.Account, error) {
-	found := make(map[store.ID]store.Account)
+func getAll(accounts boltfile.Tree, ids []store.ID, keys [][]byte) (all store.Found, err error) {
+	type result struct {
+		store.Account
+		damage error
+	}
+	found := make(map[store.ID]result)
 	var failure error
 	size := 0
-	err := accounts.Each(keys, func(k, v []byte) bool {
+	err = accounts.Each(keys, func(k, v []byte) bool {
 		if size += len(v); size > maxScanBytes && len(found) > 0 {
 			failure = store.ErrTooMuch
 		} else {
-			found[store.ID(k)], failure = decode(k, v)
+			acc, damage := decode(k, v)
+			found[acc.ID] = result{acc, damage}
 		}
 		return failure == nil
 	})
 	if err := errors.Join(err, failure); err != nil {
-		return nil, err
+		return store.Found{}, err
 	}
-	list := make([]store.Account, 0, len(found))
 	for _, id := range ids {
-		if acc, is := found[id]; is {
-			list = append(list, acc)
-			delete(found, id)
+		acc, is := found[id]
+		switch {
+		case !is:
+			continue
+		case acc.damage != nil:
+			all.Damaged = append(all.Damaged, id)
+		default:
+			all.Accounts = append(all.Accounts, acc.Account)
 		}
+		delete(found, id)
 	}
-	return list, nil
+	return all, nil
 }

@@ -110,7 +110,7 @@ func rounds() int {
 	if long() {
 		return 50
 	}
-	return 3
+	return 2
 }
 
 var losses = map[string]func(t *testing.T, path string){
@@ -144,6 +144,7 @@ func loseUnderLoad(t *testing.T, s *boltstore.Store, path, words string, lose fu
 }
 
 func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 1000)
@@ -169,6 +170,7 @@ func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (fre
 }
 
 func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	s, path, full := onFullDisk(t)
 	loseUnderLoad(t, s, path, "accounts were put back", func(s *boltstore.Store) {
 		free := full()
@@ -185,6 +187,7 @@ const awayFor = 600 * time.Millisecond
 
 // The file comes back over the copy that was put at its path, or on a slow machine before that.
 func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 1000)
 	c := clients{acked: make(map[store.ID]store.Account)}
 	for range rounds() {
@@ -201,6 +204,7 @@ func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
 
 // The file comes back before there was room for a copy.
 func TestFileMovedAwayAndBackOnAFullDiskIsServedOn(t *testing.T) {
+	t.Parallel()
 	s, path, full := onFullDisk(t)
 	c := clients{acked: make(map[store.ID]store.Account)}
 	c.start(t, s)

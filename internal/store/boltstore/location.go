@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // location is where a database and the files beside it are.
@@ -31,8 +35,54 @@ func newLocation(opts Options) (l location, err error) {
 	return l, err
 }
 
+// Kinds of temporary files. Each is locked (flock) as long as its process needs it.
+const (
+	kindNew      = "new-"      // a new database
+	kindIncoming = "incoming-" // a Replacement
+	kindReplaced = "replaced-" // a copy of the database that is replaced
+	kindWitness  = "witness-"
+	kindProbe    = "probe-" // tests whether rescueDir can be written
+	kindStops    = "stops-" // this and the next are of package notice
+	kindRestored = "restored-"
+	kindRescue   = "rescue-" // a copy of a lost database, perhaps the only one: never removed by removeAbandoned
+)
+
+// generated are the characters of what is behind the kind in a name: digits, and the time of kindReplaced.
+const generated = "0123456789TZ.-"
+
 // temporary is the os.CreateTemp pattern, without its digits, of a file of this kind.
 func (l location) temporary(kind string) string { return "." + filepath.Base(l.path) + "." + kind }
+
+// removeAbandoned removes the temporary files that a killed process left: those that no process has locked, and second
+// names of the database. Copies of a lost database stay.
+func (l location) removeAbandoned() {
+	for _, dir := range slices.Compact([]string{filepath.Dir(l.path), l.rescueDir}) {
+		entries, _ := os.ReadDir(dir)
+		for _, entry := range entries {
+			for _, kind := range []string{kindNew, kindIncoming, kindReplaced, kindWitness, kindProbe, kindStops, kindRestored} {
+				rest, is := strings.CutPrefix(entry.Name(), l.temporary(kind))
+				if is && rest != "" && strings.Trim(rest, generated) == "" {
+					l.removeUnlocked(filepath.Join(dir, entry.Name()))
+				}
+			}
+		}
+	}
+}
+
+func (l location) removeUnlocked(path string) {
+	f, err := boltfile.Open(path, os.O_RDWR|syscall.O_NOFOLLOW)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	database, missing := os.Lstat(l.path)
+	if err == nil && missing == nil && os.SameFile(info, database) || tryLock(f) == nil {
+		os.Remove(path)
+	}
+}
+
+func tryLock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // rescuedName is how the name of a copy that was kept begins.
 func (l location) rescuedName() string { return filepath.Base(l.path) + ".rescued-" }
@@ -47,7 +97,7 @@ func (l location) tidy(open *os.File) {
 	copies := slices.DeleteFunc(l.copies(), func(path string) bool {
 		info, err := os.Lstat(path)
 		return err == nil && os.SameFile(info, here) &&
-			strings.HasPrefix(filepath.Base(path), l.temporary("rescue-")) && os.Remove(path) == nil
+			strings.HasPrefix(filepath.Base(path), l.temporary(kindRescue)) && os.Remove(path) == nil
 	})
 	if len(copies) > 0 {
 		l.log.Warn("accounts of a lost database were saved in these files and are not served; they may be newer than the "+
@@ -60,7 +110,7 @@ func (l location) usableFolder() error {
 	if l.rescueDir == filepath.Dir(l.path) {
 		return nil
 	}
-	f, err := os.CreateTemp(l.rescueDir, ".accountservice-*")
+	f, err := os.CreateTemp(l.rescueDir, l.temporary(kindProbe))
 	if noSpace(err) {
 		return nil // that can be another time
 	}
@@ -68,7 +118,11 @@ func (l location) usableFolder() error {
 		return fmt.Errorf("cannot create a file in store.bolt.rescue_dir; make that folder, "+
 			"and check its owner and mode: %w", err)
 	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	err = os.Remove(f.Name())
+	if errors.Is(err, fs.ErrNotExist) { // another service, whose database has the same name, took it for abandoned
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 // copies are the files in which accounts of a lost database may be, whole or half made. Earlier starts may have had
@@ -77,7 +131,7 @@ func (l location) copies() (paths []string) {
 	for _, dir := range slices.Compact([]string{filepath.Dir(l.path), l.rescueDir}) {
 		entries, _ := os.ReadDir(dir)
 		for _, entry := range entries {
-			ours := strings.HasPrefix(entry.Name(), l.rescuedName()) || strings.HasPrefix(entry.Name(), l.temporary("rescue-"))
+			ours := strings.HasPrefix(entry.Name(), l.rescuedName()) || strings.HasPrefix(entry.Name(), l.temporary(kindRescue))
 			if ours && entry.Type().IsRegular() {
 				paths = append(paths, filepath.Join(dir, entry.Name()))
 			}

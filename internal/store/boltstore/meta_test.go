@@ -36,6 +36,7 @@ func spoil(t *testing.T, path string, at int64, with []byte) {
 }
 
 func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
+	t.Parallel()
 	for name, at := range map[string]int64{"magic": boltfile.HeaderSize, "root": boltfile.HeaderSize + 16, "transaction": boltfile.HeaderSize + 48, "checksum": boltfile.HeaderSize + 56} {
 		t.Run(name, func(t *testing.T) {
 			path, newest := closedWith(t, "Last")
@@ -55,6 +56,7 @@ func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
 }
 
 func TestDamagedOlderMetaIsMended(t *testing.T) {
+	t.Parallel()
 	path, newest := closedWith(t, "Last")
 	spoil(t, path, (1-newest)*4096+boltfile.HeaderSize, []byte{0})
 	s := openAt(t, path)
@@ -64,6 +66,7 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 
 // Garbage does not say which transaction it was.
 func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
+	t.Parallel()
 	for older := range int64(2) {
 		path, newest := closedWith(t, "Last")
 		spoil(t, path, (newest+older)%2*4096+boltfile.HeaderSize, bytes.Repeat([]byte{0xa5}, 64))
@@ -72,6 +75,7 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 }
 
 func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	spoilMeta(t, s, path, 0, []byte{0xa5})
 	wantErr(t, s.Check(t.Context()), boltfile.ErrNewestMeta)
@@ -87,6 +91,7 @@ func spoilMeta(t *testing.T, s *Store, path string, before uint64, with []byte) 
 
 // The next commit writes it anew, so that it is no reason to end anything.
 func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.T) {
+	t.Parallel()
 	garbage := bytes.Repeat([]byte{0xa5}, 64) // does not even say that it is the older one
 	for name, write := range map[string]bool{"a write": true, "a stop": false} {
 		t.Run(name, func(t *testing.T) {
@@ -116,6 +121,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 
 // One bit of the newest transaction's number can make it look like the older.
 func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	for first := true; first || s.h.committed.Load()&2 == 0; first = false { // a number whose 2 can get lost
 		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "Last"}, store.Preconditions{})
@@ -130,6 +136,7 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 
 // A bound that only the newer page gives must be kept.
 func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	old, err := boltfile.InspectFile(s.h.file)
 	must(t, err)
@@ -152,6 +159,7 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 }
 
 func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 3)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(boltfile.MetaBucket) }))
 	storetest.Close(t, s)
@@ -159,6 +167,7 @@ func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 }
 
 func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
+	t.Parallel()
 	path, _ := setBack(t)
 	for _, said := range []bool{true, false} {
 		s, log, err := tryOpen(t, path, Options{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -36,7 +37,8 @@ func (c newerCopy) gone() bool {
 
 // findNewer finds the newer copies beside the database that a start opens, and remembers them in it.
 func (l location) findNewer(h *handle) (newer []newerCopy, err error) {
-	known, paths := h.knownCopies(), l.copies()
+	known, damage := h.knownCopies()
+	paths := l.copies()
 	for _, c := range known { // one may be in an earlier rescueDir, or in a folder that cannot be listed now
 		if !c.gone() && !slices.Contains(paths, c.path) {
 			paths = append(paths, c.path)
@@ -58,10 +60,16 @@ func (l location) findNewer(h *handle) (newer []newerCopy, err error) {
 		l.log.Warn("a newer copy of the database is beside it and is not served", "path", l.path, "copy", c.path,
 			"transaction", c.here, "copy_transaction", c.txid)
 	}
-	if slices.Equal(newer, known) {
+	remembered := slices.Clone(newer)
+	for _, c := range known {
+		if _, err := os.Lstat(filepath.Dir(c.path)); errors.Is(err, fs.ErrNotExist) { // its volume may not be mounted
+			remembered = append(remembered, c)
+		}
+	}
+	if damage == nil && slices.Equal(remembered, known) {
 		return newer, nil
 	}
-	return newer, h.rememberCopies(newer)
+	return newer, h.rememberCopies(remembered)
 }
 
 // databaseAt reads which database a file is and its transaction; id is "" if it is none of ours.
@@ -75,21 +83,38 @@ func databaseAt(path string) (id string, txid uint64) {
 	if m == (boltfile.Meta{}) || err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return "", 0
 	}
-	id, _ = identity(m.Snapshot(f))
-	return id, m.TxID
+	return readableIdentity(f), m.TxID
 }
 
-// knownCopies are those that earlier starts remembered: none if the record is damaged, which a start makes anew.
-func (h *handle) knownCopies() (known []newerCopy) {
+// readableIdentity returns the identity of a database file, which may be damaged, or "" if that cannot be read.
+func readableIdentity(f *os.File) string {
+	m, _ := boltfile.InspectFile(f)
+	if m == (boltfile.Meta{}) {
+		return ""
+	}
+	id, _ := identity(m.Snapshot(f))
+	return id
+}
+
+// knownCopies returns the copies that earlier starts remembered, or damage if their record is damaged.
+func (h *handle) knownCopies() (known []newerCopy, damage error) {
 	m, _ := boltfile.InspectFile(h.file)
-	text, _ := readOwn(m.Snapshot(h.file), boltfile.CopiesKey)
+	own, err := m.Snapshot(h.file).Bucket(boltfile.MetaBucket)
+	if err != nil {
+		return nil, nil // then rememberCopies cannot write either
+	}
+	record, err := own.Get(boltfile.CopiesKey)
+	if err != nil || record == nil {
+		return nil, nil
+	}
+	text, damage := ownRecord(boltfile.CopiesKey, record)
 	for line := range strings.Lines(string(text)) {
 		var c newerCopy
 		if _, err := fmt.Sscanf(line, "%d %d %q", &c.txid, &c.here, &c.path); err == nil {
 			known = append(known, c)
 		}
 	}
-	return known
+	return known, damage
 }
 
 // rememberCopies commits the list. On a full disk a later start does.

@@ -52,6 +52,7 @@ func restored(t *testing.T) (s *Store, path, later string) {
 }
 
 func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
+	t.Parallel()
 	s, path, later := restored(t)
 	_, txid := databaseAt(later)
 	said := fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d", later, txid, txid-3)
@@ -73,6 +74,7 @@ func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
 
 // What a start can make anew stops none.
 func TestDamagedListOfNewerCopiesIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	s, path, later := restored(t)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.MetaBucket), boltfile.CopiesKey) }))
 	storetest.Close(t, s)
@@ -82,6 +84,7 @@ func TestDamagedListOfNewerCopiesIsMadeAnew(t *testing.T) {
 }
 
 func TestNewerCopyThatIsPutAtThePathIsServed(t *testing.T) {
+	t.Parallel()
 	s, path, later := restored(t)
 	storetest.Close(t, s)
 	must(t, os.Rename(later, path))
@@ -91,6 +94,7 @@ func TestNewerCopyThatIsPutAtThePathIsServed(t *testing.T) {
 }
 
 func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
+	t.Parallel()
 	for name, make := range map[string]func(t *testing.T, path, beside string){
 		"an older copy": func(t *testing.T, path, beside string) {
 			b, err := os.ReadFile(path)
@@ -120,6 +124,7 @@ func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
 }
 
 func TestNewerCopyInAnEarlierRescueDirIsNotForgotten(t *testing.T) {
+	t.Parallel()
 	s, path, later := restored(t)
 	storetest.Close(t, s)
 	dir := t.TempDir()
@@ -131,6 +136,14 @@ func TestNewerCopyInAnEarlierRescueDirIsNotForgotten(t *testing.T) {
 		wantUndecided(t, s, copied)
 		storetest.Close(t, s)
 	}
+	must(t, os.Rename(dir, dir+"-unmounted"))
+	s = openAt(t, path)
+	wantUndecided(t, s, "")
+	storetest.Close(t, s)
+	must(t, os.Rename(dir+"-unmounted", dir))
+	s = openAt(t, path)
+	wantUndecided(t, s, copied)
+	storetest.Close(t, s)
 	must(t, os.Remove(copied))
 	wantUndecided(t, openAt(t, path), "")
 }

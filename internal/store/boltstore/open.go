@@ -72,8 +72,8 @@ func (l location) open(ctx context.Context, opts Options) (h *handle, newer []ne
 		if l.compareWitness(here) && damage != nil && !opts.AcceptOlderMeta { // the damaged page only looks older
 			return errNewestRefused
 		}
-		if damage != nil {
-			if err := h.rewriteMeta(); err != nil {
+		if damage != nil { // the commit writes the meta page anew
+			if err := h.update(makeBuckets); err != nil {
 				return err
 			}
 			if _, left := boltfile.InspectFile(h.file); left == nil {
@@ -95,7 +95,12 @@ func (l location) open(ctx context.Context, opts Options) (h *handle, newer []ne
 // is what the database is read by.
 func (l location) inspected(ctx context.Context, opts Options, how int) (f *os.File, meta boltfile.Meta,
 	damage, err error) {
-	if f, err = openLocked(ctx, l.path, opts, how); err != nil {
+	f, err = openLocked(ctx, l.path, opts, how)
+	_, irregular := errors.AsType[boltfile.Irregular](err)
+	if file, is := errors.AsType[*fs.PathError](err); irregular || is && file.Op == "open" {
+		err = fmt.Errorf("%w; check store.bolt.path", err)
+	}
+	if err != nil {
 		return nil, meta, nil, err
 	}
 	l.forgetUnwritten(f)
@@ -152,20 +157,19 @@ func acceptable(f *os.File, acceptOlderMeta bool) (best boltfile.Meta, damage, e
 // missing is nil if something is at the path, fs.ErrNotExist if a new database may be made there, and else why not.
 func (l location) missing(mustExist bool) error {
 	_, err := os.Lstat(l.path)
-	switch {
-	case !errors.Is(err, fs.ErrNotExist):
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
-	case mustExist:
-		return errors.New("no such file, and store.bolt.create is never; check the path and that its volume is mounted")
 	}
 	_, noWitness := os.Lstat(witness(l.path))
 	switch copies := strings.Join(l.copies(), ", "); {
 	case !errors.Is(noWitness, fs.ErrNotExist) && copies == "":
-		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup, "+
+		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup (accountservice restore), "+
 			"or remove %[1]s to begin with a new database", witness(l.path))
 	case copies != "":
 		return fmt.Errorf("the file is gone; a copy that was rescued (%s) is there: verify it and put it at the path, "+
 			"or remove it and %s to begin with a new database", copies, witness(l.path))
+	case mustExist:
+		return errors.New("no such file, and store.bolt.create lets none be made; check the path and that its volume is mounted")
 	}
 	return fmt.Errorf("%w; check store.bolt.path", err)
 }
@@ -180,7 +184,7 @@ func (l location) create(mustExist bool) error {
 	folder, err := os.Stat(dir)
 	var tmp *os.File
 	if err == nil {
-		tmp, err = createFor(folder, dir, l.temporary("new-"))
+		tmp, err = createFor(folder, dir, l.temporary(kindNew))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+
@@ -218,7 +222,7 @@ func openLocked(ctx context.Context, path string, opts Options, how int) (*os.Fi
 	case errors.Is(err, syscall.EROFS):
 		return nil, readOnly(err)
 	case err != nil:
-		return nil, fmt.Errorf("%w; check store.bolt.path", err)
+		return nil, err
 	}
 	if err := lock(ctx, f, opts, how); err != nil {
 		f.Close()
@@ -278,4 +282,11 @@ func (l location) forgetUnwritten(f *os.File) {
 	err = boltfile.DropCache(f)
 	l.log.Warn("the disk did not take the last commit of the database: it goes on without that", "path", l.path,
 		"transaction", there.TxID, "not_written", known.TxID, "err", err)
+}
+
+// IsNew reports whether nothing says that a database was ever at the path: no file is there, no witness, and no rescued
+// copy.
+func IsNew(opts Options) (bool, error) {
+	l, err := newLocation(opts)
+	return err == nil && errors.Is(l.missing(false), fs.ErrNotExist), err
 }

@@ -102,6 +102,7 @@ func TestLinkThatWasReplacedOnTheWayToAClosedFolderStopsWrites(t *testing.T) {
 
 // A restart would find what is mounted over the file, and not the file.
 func TestFileUnderAMountThatCannotBeSeenTakesNoWrites(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a b") // the kernel escapes the space
 	must(t, os.Mkdir(dir, 0o700))
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
@@ -119,6 +120,7 @@ func TestFileUnderAMountThatCannotBeSeenTakesNoWrites(t *testing.T) {
 
 // What the path says does not matter as long as the kernel says where the file is.
 func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
+	t.Parallel()
 	for _, errno := range []string{"ESTALE", "EACCES", "ELOOP", "EPERM", "ENAMETOOLONG", "EHOSTDOWN"} {
 		for name, c := range map[string]struct {
 			move func(path string) error
@@ -146,6 +148,7 @@ func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
 
 // vfat and some network file systems have no hard links; mergerfs has none between its branches.
 func TestFileSystemWithoutHardLinksCreatesAndPutsBack(t *testing.T) {
+	t.Parallel()
 	for _, errno := range []string{"EPERM", "EOPNOTSUPP", "ENOSYS", "EXDEV"} {
 		t.Run(errno, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "accounts.db")
@@ -169,6 +172,7 @@ func TestFileSystemWithoutHardLinksCreatesAndPutsBack(t *testing.T) {
 
 // The process that held the lock may leave another file at the path, or none.
 func TestFileThatIsReplacedWhileAStartWaitsForItsLockIsNotOpened(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		lose  func(t *testing.T, path string)
 		words string
@@ -224,6 +228,7 @@ func leafAt(t *testing.T, s *Store) (row int, page uint64, keys []string) {
 
 // The medium can fail under one page of a file whose last name is gone.
 func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s, log, err := tryOpen(t, path, Options{})
 	must(t, err)

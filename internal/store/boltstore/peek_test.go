@@ -155,15 +155,15 @@ func TestRecentKeepsNothingThatACommitReplaced(t *testing.T) {
 		r := newRecent()
 		r.changing(6, nil)
 		r.changing(7, row.changed)
-		r.add(acc(1), row.read)
-		if _, kept := r.get("a"); kept != row.kept {
+		r.add(acc(1), row.read, 0)
+		if _, _, kept := r.get("a"); kept != row.kept {
 			t.Errorf("%s: kept %v", row.what, kept)
 		}
 	}
 	r := newRecent()
-	r.add(acc(1), 6)
+	r.add(acc(1), 6, 0)
 	r.changing(7, []store.ID{"a"})
-	if got, kept := r.get("a"); kept {
+	if got, _, kept := r.get("a"); kept {
 		t.Errorf("kept over its change: %+v", got)
 	}
 }
@@ -172,7 +172,7 @@ func TestRecentIsBounded(t *testing.T) {
 	r := newRecent()
 	for n := range 20_000 {
 		labels := map[string]string{"k": strings.Repeat("x", n%3000)}
-		r.add(encoded(t, store.Account{ID: store.ID(fmt.Sprint(n)), Draft: store.Draft{Name: "x", Labels: labels}}), 1)
+		r.add(encoded(t, store.Account{ID: store.ID(fmt.Sprint(n)), Draft: store.Draft{Name: "x", Labels: labels}}), 1, 0)
 	}
 	size := 0
 	for _, a := range r.accounts.Values() {
@@ -196,12 +196,12 @@ func TestLateReaderTakesNoPageThatIsUsedAgain(t *testing.T) {
 		put(fmt.Sprint("old ", n))
 		_, err := s.Get(t.Context(), "10000") // which publishes the transaction at the latest
 		must(t, err)
-		late := s.h.latest.state.Load()
+		late := s.h.seen.Load()
 		tree, err := late.snapshot.Bucket(boltfile.AccountBucket)
 		must(t, err)
 		put(fmt.Sprint("new ", n))
 		acc, err := s.read(tree, "10000")
-		if err != nil || acc.Account.Name != fmt.Sprint("old ", n) || !s.h.latest.whole(tree.TxID()) {
+		if err != nil || acc.Account.Name != fmt.Sprint("old ", n) || !s.h.whole(late) {
 			t.Fatalf("one commit later: %+v, %v; want what was read", acc, err)
 		}
 		put(fmt.Sprint("newest ", n))
@@ -209,7 +209,7 @@ func TestLateReaderTakesNoPageThatIsUsedAgain(t *testing.T) {
 			foreign++
 		}
 		s.recent.changing(tree.TxID()+2, []store.ID{"10000"})
-		s.h.latest.state.Store(&state{snapshot: late.snapshot}) // as a reader has it that began before both commits
+		s.h.seen.Store(&state{snapshot: late.snapshot, era: late.era}) // as a reader has it that began before both commits
 		if acc, known := s.Peek("10000"); known {
 			t.Fatalf("two commits later Peek answers with %+v", acc.Account)
 		}
@@ -255,8 +255,9 @@ func encoded(t *testing.T, acc store.Account) *store.Encoded {
 }
 
 // The meta page of a commit that failed could be seen, and the system may take it back.
-func TestNothingIsPeekedAfterAFailedCommit(t *testing.T) {
+func TestNothingIsPeekedFromAFailedCommitUntilTheFileIsOpenedAnew(t *testing.T) {
 	dir := t.TempDir()
+	large := store.Draft{Name: "x", Labels: map[string]string{"k": strings.Repeat("日", store.MaxLabelLength)}}
 	t.Cleanup(smallDisk(t, dir, "512k"))
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	_, err := s.Seed(t.Context(), store.Fakes(1))
@@ -265,7 +266,6 @@ func TestNothingIsPeekedAfterAFailedCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := 0; err == nil; n++ {
-		large := store.Draft{Name: "x", Labels: map[string]string{"k": strings.Repeat("日", store.MaxLabelLength)}}
 		_, err = s.Put(t.Context(), store.ID(fmt.Sprint("large", n)), large, store.Preconditions{})
 	}
 	wantErr(t, err, store.ErrNoSpace)
@@ -274,5 +274,31 @@ func TestNothingIsPeekedAfterAFailedCommit(t *testing.T) {
 	}
 	if _, err := s.Get(t.Context(), "10000"); err != nil {
 		t.Errorf("Get: %v", err)
+	}
+	failed := s.h.seen.Load() // as a reader has it that is late
+	must(t, s.Delete(t.Context(), "large0", store.Preconditions{}))
+	want, err := s.Get(t.Context(), "10000")
+	must(t, err)
+	if got, known := s.Peek("10000"); !known || !reflect.DeepEqual(got, encoded(t, want)) {
+		t.Errorf("after the file was opened anew, Peek = %+v, %v; want %+v", got, known, want)
+	}
+	if s.h.whole(failed) {
+		t.Error("what was seen before the failure is taken for whole after it")
+	}
+}
+
+// A read of an account that a failed commit wrote can end after the file was opened anew.
+func TestRecentKeepsNothingFromBeforeAFailedCommit(t *testing.T) {
+	acc := encoded(t, store.Account{ID: "a", Draft: store.Draft{Name: "x"}, Version: 1})
+	r := newRecent()
+	r.add(acc, 6, 0)
+	r.restart(2)
+	r.add(acc, 7, 0)
+	if got, _, kept := r.get("a"); kept {
+		t.Errorf("kept: %+v", got)
+	}
+	r.add(acc, 7, 2)
+	if _, era, kept := r.get("a"); !kept || era != 2 {
+		t.Errorf("kept %v, era %d; want true, 2", kept, era)
 	}
 }

@@ -187,15 +187,16 @@ func judge(t *testing.T, path string, acks [powerWriters]int) error {
 	return nil
 }
 
-// losePower judges this many images of losses of power at random points, and returns what was wrong with the bad ones.
-func losePower(t *testing.T, sync string, images int) (bad []error) {
+// losePower checks this many images of power losses at random points, or fewer if enough are bad, and returns what was
+// wrong with the bad ones.
+func losePower(t *testing.T, sync string, images, enough int) (bad []error) {
 	t.Helper()
 	l := record(t, sync)
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	lossy := 0
-	for range images {
+	judged, lossy := 0, 0
+	for ; judged < images && len(bad) < enough; judged++ {
 		n := random.IntN(len(l.ops) + 1)
 		d, acks, air := l.lose(n, random)
 		if air > 0 {
@@ -211,22 +212,28 @@ func losePower(t *testing.T, sync string, images int) (bad []error) {
 	for _, op := range l.ops {
 		kinds[op.kind]++
 	}
-	t.Logf("%s, seed %d: operations %v; %d images, %d with unsynced ones: %d bad", sync, seed, kinds, images, lossy, len(bad))
-	if lossy < images/4 {
-		t.Errorf("only %d of %d images had something to lose", lossy, images)
+	t.Logf("%s, seed %d: operations %v; %d images, %d with unsynced ones: %d bad", sync, seed, kinds, judged, lossy, len(bad))
+	if lossy < judged/4 {
+		t.Errorf("only %d of %d images had something to lose", lossy, judged)
 	}
 	return bad
 }
 
 func TestLossOfPowerLosesNothingAcknowledged(t *testing.T) {
-	for _, err := range losePower(t, "with sync", 200) {
+	t.Parallel()
+	images := 50
+	if long() {
+		images = 200
+	}
+	for _, err := range losePower(t, "with sync", images, images) {
 		t.Error(err)
 	}
 }
 
 // Without this one, the test above could be unable to fail.
 func TestLossOfPowerWithoutSyncIsSeen(t *testing.T) {
-	if bad := losePower(t, "without sync", 100); len(bad) == 0 {
+	t.Parallel()
+	if bad := losePower(t, "without sync", 100, 1); len(bad) == 0 {
 		t.Errorf("no image was bad")
 	} else {
 		t.Logf("for example: %v", bad[0])

@@ -22,6 +22,7 @@ const (
 // latency is how long the disk takes to answer, in time in which this process gets CPU.
 type latency struct {
 	clock     *awake.Clock
+	running   sync.WaitGroup // the clock
 	slowAfter time.Duration
 	hungAfter time.Duration
 
@@ -34,6 +35,9 @@ func (o Options) latency() *latency {
 	return &latency{clock: awake.NewClock(clockTurn),
 		slowAfter: cmp.Or(o.SlowAfter, 3*time.Second), hungAfter: cmp.Or(o.HungAfter, 10*time.Second)}
 }
+
+// run has the clock go until stop is closed.
+func (l *latency) run(stop <-chan struct{}) { l.running.Go(func() { l.clock.Run(stop) }) }
 
 // note notes that the disk took this long to answer.
 func (l *latency) note(took time.Duration) {

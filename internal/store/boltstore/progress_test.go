@@ -198,6 +198,7 @@ func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
 
 // Readers beside a writer share pages, and each must get those of its own transaction.
 func TestSharedReadsAreOfTheirOwnTransaction(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 50)
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -213,7 +214,11 @@ func TestSharedReadsAreOfTheirOwnTransaction(t *testing.T) {
 			}
 		})
 	}
-	for n := range 500 {
+	writes := 100
+	if long() {
+		writes = 2000
+	}
+	for n := range writes {
 		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: fmt.Sprint(n)}, store.Preconditions{})))
 	}
 	stop()
@@ -253,6 +258,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 
 // Each write of a commit is progress: on a disk that takes a second for each, a large commit takes long.
 func TestEachWriteOfACommitIsProgress(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	var order []string
 	s.h.writes.began, s.h.writes.answered = func() { order = append(order, "begins") }, func() { order = append(order, "answered") }

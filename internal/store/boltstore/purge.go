@@ -60,12 +60,13 @@ func (c *committer) oldest(snap boltfile.Snapshot, now time.Time) (old []expired
 	var failure error
 	err = ages.After([]byte{}, func(k, _ []byte) bool {
 		at, answer, err := boltfile.ParseAgeKey(k)
-		if err != nil || now.Sub(at) < store.IdempotencyRetention {
+		if err == nil && now.Sub(at) < store.IdempotencyRetention {
 			return false
 		}
 		if more = len(old) == purgeMost || time.Since(begun) > purgeTime; more {
 			return false
 		}
+		// A key in an unknown format is of no answer, and goes too: it would stay for ever.
 		failure = errors.Join(answers.Around(answer), ages.Around(k))
 		old = append(old, expired{k, answer})
 		return failure == nil

@@ -22,7 +22,7 @@ func (s *Store) Put(
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.Allow,
+	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.Allow, replaces: true,
 		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
@@ -30,15 +30,7 @@ func (s *Store) Put(
 func (s *Store) Update(
 	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
 ) (store.Written, error) {
-	next := func(old *store.Account) (draft store.Draft, err error) {
-		own := *old
-		own.Labels = maps.Clone(old.Labels)
-		err = callersOwn("making the change", func() error { draft, err = change(own); return err })
-		if err == nil {
-			err = draft.ValidateChange(old.Draft)
-		}
-		return draft, err
-	}
+	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
 	return s.put(ctx, "update",
 		&putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowExisting, next: next})
 }
@@ -51,6 +43,8 @@ type putting struct {
 	allow   func(store.Preconditions, *store.Account) error
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
+	// replaces: the content that was has no part in next, so that it may be damaged
+	replaces bool
 }
 
 func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
@@ -79,17 +73,19 @@ func (p *putting) touch(snap boltfile.Snapshot) error {
 func (p *putting) apply(tx *bbolt.Tx) error {
 	now := p.now()
 	accounts := tx.Bucket(boltfile.AccountBucket)
-	old, err := stored(accounts, p.id)
-	if err != nil {
-		return err
+	old, damage := stored(accounts, p.id)
+	allow := p.allow
+	if damage != nil {
+		allow = func(pre store.Preconditions, _ *store.Account) error { return p.allowDamaged(damage) }
 	}
 	var was *store.IdempotencyRecord
+	var err error
 	if p.pre.Idempotency != nil {
 		if was, err = remembered(tx, p.pre.Idempotency.Key); err != nil {
 			return err
 		}
 	}
-	replay, err := p.pre.Decide(p.allow, old, was, now)
+	replay, err := p.pre.Decide(allow, old, was, now)
 	if err != nil {
 		return err
 	}
@@ -115,21 +111,34 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	return accounts.Put([]byte(p.id), record)
 }
 
+func (p *putting) allowDamaged(damage error) error {
+	if !p.replaces {
+		return damage
+	}
+	return allowDamaged(p.pre, damage)
+}
+
+// allowDamaged is pre.AllowDamaged, whose ErrDamaged is damage.
+func allowDamaged(pre store.Preconditions, damage error) error {
+	err := pre.AllowDamaged()
+	if err == store.ErrDamaged {
+		return damage
+	}
+	return err
+}
+
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
 	err := s.update(ctx, touch, func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(boltfile.AccountBucket)
-		var old *store.Account
-		if pre.Revisions != nil {
-			var err error
-			if old, err = stored(accounts, id); err != nil {
-				return err
-			}
-		} else if accounts.Get([]byte(id)) != nil {
-			old = &store.Account{} // not decoded: a damaged one can be removed
+		old, err := stored(accounts, id)
+		if err != nil {
+			err = allowDamaged(pre, err)
+		} else {
+			err = pre.AllowExisting(old)
 		}
-		if err := pre.AllowExisting(old); err != nil {
+		if err != nil {
 			return err
 		}
 		return accounts.Delete([]byte(id))
@@ -140,7 +149,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 	return nil
 }
 
-// stored returns the account with this id, or nil.
+// stored returns the account with this id, or nil. Its error is ErrDamaged, and then the account has its id alone.
 func stored(accounts *bbolt.Bucket, id store.ID) (*store.Account, error) {
 	record := accounts.Get([]byte(id))
 	if record == nil {

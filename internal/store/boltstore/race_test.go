@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 )
 
 // access is a Put of the next version over this one, or with 0 a Get; seen is
@@ -37,8 +38,9 @@ func register(version int64) porcupine.Model {
 // TestConditionalWritesAreLinearizable lets 64 writers race for each version of one account. All pause after a number
 // of versions: the history between two pauses is judged by itself, for at a pause the version is known.
 func TestConditionalWritesAreLinearizable(t *testing.T) {
+	t.Parallel()
 	const writers, pause = 64, 50
-	updates := 300
+	updates := 100
 	if long() {
 		updates = 10_000
 	}
@@ -92,7 +94,7 @@ func tighten(history []porcupine.Operation) {
 }
 
 // race lets writers go on until the account has this version.
-func race(t *testing.T, s *Store, id store.ID, writers int, until int64) (history []porcupine.Operation) {
+func race(t *testing.T, s *boltstore.Store, id store.ID, writers int, until int64) (history []porcupine.Operation) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	begin := time.Now()

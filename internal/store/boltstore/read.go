@@ -23,18 +23,18 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if s.usable() != nil {
 		return nil, false
 	}
-	if acc, known := s.recent.get(id); known && !s.h.latest.off.Load() {
+	if acc, era, known := s.recent.get(id); known && era == s.h.era.Load() {
 		return acc, true
 	}
-	accounts, err := s.h.latest.tree(s.h.memo)
+	accounts, seen, err := s.h.tree(s.h.memo)
 	if err != nil {
 		return nil, false
 	}
 	acc, err := s.read(accounts, id)
-	if err != nil || !s.h.latest.whole(accounts.TxID()) {
+	if err != nil || !s.h.whole(seen) {
 		return nil, false
 	}
-	s.recent.add(acc, accounts.TxID())
+	s.recent.add(acc, accounts.TxID(), seen.era)
 	return acc, true
 }
 
@@ -68,7 +68,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 		found, err = view(ctx, s, func(accounts boltfile.Tree) (*store.Encoded, error) {
 			acc, err := s.read(accounts, id)
 			if err == nil {
-				s.recent.add(acc, accounts.TxID())
+				s.recent.add(acc, accounts.TxID(), s.h.era.Load())
 			}
 			return acc, err
 		})
@@ -82,7 +82,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 }
 
 // view calls f with the accounts that a read transaction sees, on a goroutine of its own: the caller gets an answer
-// when ctx ends, whatever the disk does. An error of f that is neither ErrNotFound nor ErrTooMuch is ErrUnavailable.
+// when ctx ends, whatever the disk does. An error of f that is not for the caller is ErrUnavailable.
 func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)) (T, error) {
 	var none T
 	if err := s.usable(); err != nil {
@@ -117,7 +117,7 @@ func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)
 		if isFault(err) {
 			s.latch.set(err)
 		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrTooMuch) {
+		if err != nil && !forCaller(err) {
 			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 		done <- result{v, err}
@@ -132,11 +132,16 @@ func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)
 	}
 }
 
-// decode returns the account that key and record hold. A damaged one is ErrUnavailable.
+// forCaller reports whether err says something of the accounts, and not of the store.
+func forCaller(err error) bool {
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrTooMuch) || errors.Is(err, store.ErrDamaged)
+}
+
+// decode returns the account that key and record hold. Its error is ErrDamaged, and then the account has its id alone.
 func decode(key, record []byte) (store.Account, error) {
 	acc, err := boltfile.DecodeAccount(key, record)
 	if err != nil {
-		err = fmt.Errorf("%w: account %q: %w", store.ErrUnavailable, key, err)
+		err = fmt.Errorf("%w: %.80q: %w", store.ErrDamaged, key, err)
 	}
 	return acc, err
 }

@@ -69,10 +69,10 @@ func (r *Reader) List(ctx context.Context, q store.Query) (store.Page, error) {
 }
 
 // GetMany is as in store.Store.
-func (r *Reader) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+func (r *Reader) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
 	get, err := getMany(ids)
 	if err != nil {
-		return nil, err
+		return store.Found{}, err
 	}
 	return read(ctx, r, get)
 }

@@ -1,26 +1,32 @@
-package boltstore
+package boltstore_test
 
 import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
-func openReader(t *testing.T, path string) *Reader {
+// errOf is the error of a call.
+func errOf[T any](_ T, err error) error { return err }
+
+func openReader(t *testing.T, path string) *boltstore.Reader {
 	t.Helper()
-	r, err := OpenReader(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+	r, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
 	must(t, err)
 	t.Cleanup(func() { r.Close() })
 	return r
 }
 
 func TestReaderReadsWhatTheStoreDoes(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 3000)
 	q := store.Query{After: "10100", Limit: 2000, NamePrefix: "Person_1"}
 	ids := []store.ID{"12999", "none", "10000", "10000"}
@@ -37,7 +43,7 @@ func TestReaderReadsWhatTheStoreDoes(t *testing.T) {
 			len(page.Accounts), page.Next)
 	}
 	found, err := r.GetMany(t.Context(), ids)
-	if err != nil || len(found) != 2 || !found[0].Equal(many[0]) || !found[1].Equal(many[1]) {
+	if err != nil || len(found.Accounts) != 2 || !slices.EqualFunc(found.Accounts, many.Accounts, store.Account.Equal) {
 		t.Errorf("GetMany = %v, %v; want %v", found, err, many)
 	}
 	tutorial := openReader(t, tutorialFile(t))
@@ -48,19 +54,20 @@ func TestReaderReadsWhatTheStoreDoes(t *testing.T) {
 
 func TestReaderSharesTheFileWithReadersAlone(t *testing.T) {
 	s, path := seeded(t, 1)
-	opts := Options{Path: path, OpenTimeout: 100 * time.Millisecond}
-	wantErr(t, errOf(OpenReader(t.Context(), opts)), ErrLocked)
+	opts := boltstore.Options{Path: path, OpenTimeout: 100 * time.Millisecond}
+	wantErr(t, errOf(boltstore.OpenReader(t.Context(), opts)), boltstore.ErrLocked)
 	storetest.Close(t, s)
 	openReader(t, path)
 	openReader(t, path)
-	wantErr(t, errOf(Open(t.Context(), opts)), ErrLocked)
+	wantErr(t, errOf(boltstore.Open(t.Context(), opts)), boltstore.ErrLocked)
 }
 
 func TestReaderRefusesWhatOpenDoes(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 1)
 	storetest.Close(t, s)
 	folder := t.TempDir()
-	wantErr(t, errOf(OpenReader(t.Context(), Options{Path: filepath.Join(folder, "none")})), fs.ErrNotExist)
+	wantErr(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: filepath.Join(folder, "none")})), fs.ErrNotExist)
 	link := filepath.Join(folder, "link")
 	must(t, os.Symlink(path, link))
 	other := filepath.Join(folder, "other")
@@ -71,10 +78,10 @@ func TestReaderRefusesWhatOpenDoes(t *testing.T) {
 	for path, want := range map[string]string{
 		link: "is a symbolic link", other: "another program's database", empty: "is empty", path: witness(path),
 	} {
-		_, err := OpenReader(t.Context(), Options{Path: path, OpenTimeout: time.Second})
+		_, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("OpenReader = %v, want %q", err, want)
+			t.Errorf("boltstore.OpenReader = %v, want %q", err, want)
 		}
-		refused(t, path, Options{OpenTimeout: time.Second}, want)
+		refused(t, path, boltstore.Options{OpenTimeout: time.Second}, want)
 	}
 }

@@ -30,6 +30,7 @@ type recent struct {
 
 	tx      uint64                // the last that changed accounts, or is about to
 	changed map[store.ID]struct{} // by it; nil is all
+	era     uint64                // of transactions, in which all accounts were read
 }
 
 type recentAccount struct {
@@ -45,8 +46,8 @@ func newRecent() *recent {
 
 func (a recentAccount) cost() int { return recentCost + 2*len(a.JSON) }
 
-// get returns the account if it was read lately.
-func (r *recent) get(id store.ID) (*store.Encoded, bool) {
+// get returns the account if it was read lately, and the era in which it was read.
+func (r *recent) get(id store.ID) (acc *store.Encoded, era uint64, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a, known := r.accounts.Get(id)
@@ -54,15 +55,16 @@ func (r *recent) get(id store.ID) (*store.Encoded, bool) {
 		r.accounts.Remove(id)
 		known = false
 	}
-	return a.Encoded, known
+	return a.Encoded, r.era, known
 }
 
-// add keeps an account that was read in a transaction. It is not kept if a later one may have changed it.
-func (r *recent) add(acc *store.Encoded, tx uint64) {
+// add keeps an account that was read in a transaction and an era. It is not kept if a later transaction may have
+// changed it, or if a commit has failed since.
+func (r *recent) add(acc *store.Encoded, tx, era uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, changed := r.changed[acc.Account.ID]
-	if tx+1 < r.tx || tx < r.tx && (changed || r.changed == nil) {
+	if era != r.era || tx+1 < r.tx || tx < r.tx && (changed || r.changed == nil) {
 		return
 	}
 	a := recentAccount{acc, time.Now()}
@@ -74,6 +76,14 @@ func (r *recent) add(acc *store.Encoded, tx uint64) {
 	for r.size += a.cost(); r.size > recentSize; {
 		r.accounts.RemoveOldest()
 	}
+}
+
+// restart forgets all accounts: some may be of a commit that failed.
+func (r *recent) restart(era uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.era = era
+	r.accounts.Purge()
 }
 
 // changing is called by the committer before a transaction that changes these accounts becomes visible.

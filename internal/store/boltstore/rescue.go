@@ -143,7 +143,7 @@ func (r *rescue) save(last bool) *rescueResult {
 	if whole && (!last || r.rescueDir == filepath.Dir(r.path)) {
 		return &rescueResult{err: elsewhere}
 	}
-	c, err := r.h.copyFile(r.rescueDir, r.temporary("rescue-"))
+	c, err := r.h.copyFile(r.rescueDir, r.temporary(kindRescue))
 	if err != nil {
 		return &rescueResult{err: err}
 	}
@@ -189,7 +189,7 @@ func (r *rescue) place(c *fileCopy, result *rescueResult) bool {
 	}
 	// locked, because another process must not write to it while this one may put another copy there; a failure is no
 	// reason to keep it from its path
-	syscall.Flock(int(c.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	tryLock(c.File)
 	if result.err = putAt(c.Name(), r.path); result.err != nil {
 		return false
 	}

@@ -23,7 +23,9 @@ var (
 
 	smallDisk, tryOpen, wantName = boltstore.SmallDisk, boltstore.TryOpen, boltstore.WantName
 
-	unusable, writeFile = boltstore.Unusable, boltstore.WriteFile
+	unusable, wantErr, writeFile = boltstore.Unusable, boltstore.WantErr, boltstore.WriteFile
+
+	foreign, tutorialFile, witness = boltstore.Foreign, boltstore.TutorialFile, boltstore.Witness
 )
 
 // logged is a new store of 10 accounts, and its log.
@@ -49,6 +51,7 @@ func wantAccounts(t *testing.T, path string, n int) {
 }
 
 func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *testing.T) {
+	t.Parallel()
 	s, path, log := logged(t, boltstore.Options{})
 	must(t, os.Chmod(path, 0o640))
 	must(t, os.Remove(path))
@@ -75,6 +78,7 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 
 // The process that saved the accounts would save them again, over what another one wrote.
 func TestCopyAtThePathHasOneOwnerToo(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	must(t, os.Remove(path))
 	awaitFailure(t, s, "all 10 accounts were put back")
@@ -84,6 +88,7 @@ func TestCopyAtThePathHasOneOwnerToo(t *testing.T) {
 }
 
 func TestAccountsThatAreLostAgainAreSavedAgain(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	must(t, os.Remove(path))
 	awaitFailure(t, s, "all 10 accounts were put back")
@@ -98,6 +103,7 @@ func TestAccountsThatAreLostAgainAreSavedAgain(t *testing.T) {
 }
 
 func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
+	t.Parallel()
 	for name, noticed := range map[string]bool{"noticed by a check": true, "noticed by the stop": false} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 20)
@@ -140,6 +146,7 @@ func bindReadOnly(t *testing.T, dir string) (undo func()) {
 
 // While no copy can be made, this process has the last one.
 func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		lose  func(t *testing.T, dir string, unmount func()) (mend func())
 		words string // of what is wrong
@@ -149,16 +156,16 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 		"its folder is gone": {func(t *testing.T, dir string, _ func()) func() {
 			must(t, os.RemoveAll(filepath.Join(dir, "data")))
 			return func() { must(t, os.Mkdir(filepath.Join(dir, "data"), 0o700)) }
-		}, "no such file or directory", store.ErrUnavailable, "all 20000 accounts were put back"},
+		}, "no such file or directory", store.ErrUnavailable, "all 2000 accounts were put back"},
 		"its folder takes no files": {func(t *testing.T, dir string, _ func()) func() {
 			must(t, os.Remove(filepath.Join(dir, "data", "accounts.db")))
 			return bindReadOnly(t, filepath.Join(dir, "data"))
-		}, "read-only file system", store.ErrUnavailable, "all 20000 accounts were put back"},
+		}, "read-only file system", store.ErrUnavailable, "all 2000 accounts were put back"},
 		"no room": {func(t *testing.T, dir string, _ func()) func() {
 			filler := fill(t, dir)
 			must(t, os.Remove(filepath.Join(dir, "data", "accounts.db")))
 			return func() { must(t, os.Remove(filler)) }
-		}, "its copy takes", store.ErrNoSpace, "all 20000 accounts were put back"}, // known before one byte of others' room is taken
+		}, "its copy takes", store.ErrNoSpace, "all 2000 accounts were put back"}, // known before one byte of others' room is taken
 		"no room, and another file at the path": {func(t *testing.T, dir string, _ func()) func() {
 			_, otherPath := seeded(t, 3)
 			b, err := os.ReadFile(otherPath)
@@ -168,7 +175,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			filler := fill(t, dir)
 			must(t, os.Rename(other, filepath.Join(dir, "data", "accounts.db")))
 			return func() { must(t, os.Remove(filler)) }
-		}, "its copy takes", store.ErrNoSpace, "its 20000 accounts are kept in "},
+		}, "its copy takes", store.ErrNoSpace, "its 2000 accounts are kept in "},
 		"no room, and the file comes back": {func(t *testing.T, dir string, _ func()) func() {
 			path, filler := filepath.Join(dir, "data", "accounts.db"), fill(t, dir)
 			must(t, os.Rename(path, path+".moved"))
@@ -192,7 +199,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			path := filepath.Join(dir, "data", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
 			s := openAt(t, path)
-			_, err := s.Seed(t.Context(), store.Fakes(20_000))
+			_, err := s.Seed(t.Context(), store.Fakes(2000))
 			must(t, err)
 			mend := c.lose(t, dir, unmount)
 			awaitUnsaved(t, s, c.words)
@@ -231,6 +238,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 
 // The file can go just before the stop, when nothing has noticed it yet. Then nothing is lost, and it is a good end.
 func TestFileLostJustBeforeTheStopIsPutBack(t *testing.T) {
+	t.Parallel()
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 30)
@@ -243,7 +251,9 @@ func TestFileLostJustBeforeTheStopIsPutBack(t *testing.T) {
 }
 
 func TestStopWaitsForACopyUnderWay(t *testing.T) {
-	s, path := seeded(t, 60_000)
+	t.Parallel()
+	dir := t.TempDir()
+	s, path := boltstore.Heavy(t, dir, 8), filepath.Join(dir, "accounts.db")
 	must(t, os.Remove(path))
 	await(t, "a copy under way", func() bool {
 		err := s.CheckRecords(t.Context())
@@ -254,11 +264,12 @@ func TestStopWaitsForACopyUnderWay(t *testing.T) {
 	if err := s.Close(up); err != nil && !errors.Is(err, context.Canceled) { // it was over before Close looked
 		t.Errorf("Close during a copy, with its time up = %v", err)
 	}
-	wantAccounts(t, path, 60_000)
+	wantAccounts(t, path, 8*64)
 }
 
 // A mount of the file alone leads to it though its original is gone.
 func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T) {
+	t.Parallel()
 	s, original := seeded(t, 10)
 	storetest.Close(t, s)
 	path := filepath.Join(t.TempDir(), "accounts.db")
@@ -278,6 +289,7 @@ func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T)
 
 // The path can stop leading to the file in ways that say nothing of it.
 func TestPathThatCannotBeSeenTakesNoWritesAndEndsNobody(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	must(t, os.Rename(path, path+".moved"))
 	must(t, os.Symlink(path, path)) // a loop
@@ -296,6 +308,7 @@ func TestPathThatCannotBeSeenTakesNoWritesAndEndsNobody(t *testing.T) {
 }
 
 func TestDeletedFileBehindALoopIsSaved(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	must(t, os.Remove(path))
 	must(t, os.Symlink(path, path))
@@ -303,6 +316,7 @@ func TestDeletedFileBehindALoopIsSaved(t *testing.T) {
 }
 
 func TestCopyThatIsChangedInPlaceIsSavedAgain(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	must(t, os.Remove(path))
 	awaitFailure(t, s, "were put back at the path")
@@ -312,6 +326,7 @@ func TestCopyThatIsChangedInPlaceIsSavedAgain(t *testing.T) {
 
 // Whatever takes the copies away again and again, the disk is not filled with them.
 func TestCopiesOfOneProcessAreBounded(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	s.CopiesForTest(boltstore.MaxCopies - 2)
 	for range 2 {
@@ -327,6 +342,7 @@ func TestCopiesOfOneProcessAreBounded(t *testing.T) {
 }
 
 func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	s.LatchForTest(errors.New("a commit failed"))
 	<-time.After(2 * awayFor) // longer than the committer takes to see it
@@ -337,6 +353,7 @@ func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {
 }
 
 func TestOddWitnessStopsNoStartAndIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	for name, c := range map[string]struct {
 		spoil func(path string) error
@@ -381,6 +398,7 @@ func TestOddWitnessStopsNoStartAndIsMadeAnew(t *testing.T) {
 }
 
 func TestLostDatabaseWithARescuedCopyIsNoFirstStart(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeFile(t, path+".rescued-2026", []byte("x"))
 	refused(t, path, boltstore.Options{}, path+".rescued-2026")

@@ -14,6 +14,7 @@ import (
 )
 
 func TestRescueDirOfTheSameFileSystemPutsBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s, path, _ := logged(t, boltstore.Options{RescueDir: dir})
 	must(t, os.Remove(path))
@@ -26,6 +27,7 @@ func TestRescueDirOfTheSameFileSystemPutsBack(t *testing.T) {
 }
 
 func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		lose   func(t *testing.T, path string)
 		device bool
@@ -64,6 +66,7 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 
 // The file is whole where it is: a copy is made only by the stop, after which the file may not be found again.
 func TestUnmountWithARescueDirIsWaitedForAndTheStopKeepsACopy(t *testing.T) {
+	t.Parallel()
 	dir, rescueDir, again := t.TempDir(), t.TempDir(), t.TempDir()
 	unmount := smallDisk(t, dir, "32m")
 	path := filepath.Join(dir, "accounts.db")
@@ -93,11 +96,13 @@ func TestUnmountWithARescueDirIsWaitedForAndTheStopKeepsACopy(t *testing.T) {
 }
 
 func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	refused(t, path, boltstore.Options{RescueDir: filepath.Join(t.TempDir(), "none")}, "store.bolt.rescue_dir")
 }
 
 func TestCopiesOfALostDatabaseStayAndAreNamed(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	storetest.Close(t, s)
 	dir := filepath.Dir(path)

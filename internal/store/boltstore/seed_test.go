@@ -28,8 +28,11 @@ func endingAt(n, at int, end func()) iter.Seq[store.Seeding] {
 	}
 }
 
+const shortPiece = 1000 // accounts: there are several pieces without many of them
+
 func init() {
 	childProcesses["seed"] = func(args []string) {
+		seedPiece = shortPiece
 		n, _ := strconv.Atoi(args[1])
 		at, _ := strconv.Atoi(args[2])
 		s, err := Open(context.Background(), Options{Path: args[0]})
@@ -41,7 +44,10 @@ func init() {
 }
 
 func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
-	const n = 3*seedPiece + 100
+	before := seedPiece
+	t.Cleanup(func() { seedPiece = before })
+	seedPiece = shortPiece
+	n := 3*seedPiece + 100
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	for _, at := range []int{0, seedPiece / 2, seedPiece + 1, seedPiece + 2, 3*seedPiece + 50} {
 		cmd := child("seed", path, strconv.Itoa(n), strconv.Itoa(at))

@@ -21,6 +21,7 @@ func overwrite(t *testing.T, path string, content []byte) {
 
 // A copy that made as many commits as the open file has the same transaction number, and mostly the same page numbers.
 func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) {
+	t.Parallel()
 	put := func(s *Store, name string, n int) {
 		for range n {
 			must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))

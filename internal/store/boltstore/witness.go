@@ -96,7 +96,7 @@ func (l location) compareWitness(here witnessRecord) (older bool) {
 // writeWitness makes the witness know the database as it is now. A folder that cannot be written has no witness, for
 // the file may be mounted alone. On a full disk the witness keeps what it knows, which is that there is a database.
 func (l location) writeWitness(h *handle) error {
-	err := replaceWitness(h, l.temporary("witness-"))
+	err := replaceWitness(h, l.temporary(kindWitness))
 	if err != nil && !errors.Is(err, syscall.EIO) {
 		l.log.Warn("the witness beside the database can't be written: without one, a lost file is taken for a first start",
 			"path", l.path, "err", err)

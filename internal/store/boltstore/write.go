@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -14,17 +15,13 @@ import (
 func (s *Store) update(
 	ctx context.Context, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error, ids ...store.ID,
 ) error {
-	return s.submit(ctx, &write{touch: touch, apply: apply, ids: ids})
-}
-
-func (s *Store) submit(ctx context.Context, w *write) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	if err := errors.Join(s.rescue.unsaved(), s.committer.hung(), ctx.Err()); err != nil {
 		return err
 	}
-	w.done = make(chan error, 1)
+	w := &write{touch: touch, apply: apply, ids: ids, begun: time.Now(), done: make(chan error, 1)}
 	select {
 	case s.committer.writes <- w:
 	case <-ctx.Done():

@@ -36,6 +36,7 @@ func unusable(t *testing.T, s *Store) {
 }
 
 func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
 		refuseWrites(t, s) // what follows of this commit fails as a broken disk does
@@ -46,6 +47,7 @@ func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 }
 
 func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
+	t.Parallel()
 	closed, other := seeded(t, 3)
 	storetest.Close(t, closed)
 	for name, c := range map[string]struct {
@@ -72,6 +74,7 @@ func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 }
 
 func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { // in the committer, whose it is
 		must(t, os.Rename(path, path+".old"))
@@ -89,6 +92,7 @@ func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 
 // What ended a store may hang whoever reads its file: a stop leaves that alone.
 func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
+	t.Parallel()
 	s, path := seeded(t, 10)
 	s.latch.set(&fault{value: "locks may be held"})
 	must(t, os.Remove(path))
@@ -100,6 +104,7 @@ func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 }
 
 func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	wantErr(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
 	unusable(t, s)
@@ -133,6 +138,7 @@ func blocked(t *testing.T, s *Store) (release func()) {
 }
 
 func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	release := blocked(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -154,6 +160,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 }
 
 func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 10)
 	begun, gate := make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -176,6 +183,7 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 }
 
 func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
+	t.Parallel()
 	for name, writes := range map[string]int{"older copy": 1, "newer copy": 40} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
@@ -204,6 +212,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 }
 
 func TestCommitsAreSynced(t *testing.T) {
+	t.Parallel()
 	s, _ := seeded(t, 1)
 	if s.h.db.NoSync || s.h.db.NoGrowSync || s.h.db.NoFreelistSync {
 		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.h.db.NoSync, s.h.db.NoGrowSync, s.h.db.NoFreelistSync)

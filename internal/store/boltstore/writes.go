@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"go.etcd.io/bbolt"
@@ -16,6 +18,17 @@ type commitWrites struct {
 	// began is called before the first write of a commit, and answered after each write and flush.
 	began, answered func()
 	inCommit        bool // after its first write
+
+	preparing atomic.Pointer[time.Time] // since when a commit works on its pages and has written none; or nil
+}
+
+// working is for how long a commit has worked on its pages and has written none. It waits for all read transactions
+// then if the file outgrows its map.
+func (w *commitWrites) working() time.Duration {
+	if since := w.preparing.Load(); since != nil {
+		return time.Since(*since)
+	}
+	return 0
 }
 
 // commit is tx.Commit with what bbolt leaves out: each write calls answered, and the last flush is tried again when a
@@ -24,6 +37,8 @@ func (w *commitWrites) commit(tx *bbolt.Tx, f *os.File) error {
 	db := tx.DB()
 	noSync := db.NoSync
 	defer func() { db.NoSync, w.inCommit = noSync, false }()
+	w.preparing.Store(new(time.Now()))
+	defer w.preparing.Store(nil)
 	err := tx.Commit()
 	if err == nil && !noSync {
 		err = boltfile.Sync(f)
@@ -47,6 +62,7 @@ func (w *commitWrites) hook(db *bbolt.DB) error {
 		if w.inCommit {
 			w.answered() // or flushed
 		} else {
+			w.preparing.Store(nil)
 			w.began()
 			w.inCommit = true
 		}

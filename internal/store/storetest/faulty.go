@@ -49,8 +49,8 @@ func (f Faulty) Peek(id store.ID) (*store.Encoded, bool) {
 }
 
 // GetMany implements store.Store.
-func (f Faulty) GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
-	return or(ctx, f.OnGetMany, func() ([]store.Account, error) { return f.Store.GetMany(ctx, ids) })
+func (f Faulty) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
+	return or(ctx, f.OnGetMany, func() (store.Found, error) { return f.Store.GetMany(ctx, ids) })
 }
 
 // List implements store.Store.

@@ -89,7 +89,6 @@ func importIsAllOrNothing(t *testing.T, open Opener) {
 		field    string
 	}{
 		{many, "accounts"},
-		{[]store.Account{named("2", "x"), named("3", "x"), named("2", "y")}, "id"},
 		{[]store.Account{named("2", "x"), negative}, "version"},
 		{[]store.Account{named("2", "x"), late}, "created_at"},
 	} {
@@ -104,6 +103,40 @@ func importIsAllOrNothing(t *testing.T, open Opener) {
 	imports(t, s, nil, store.Imported{})
 }
 
+// importStoresOneIDInItsOrder wants of an Import with repeated ids what Imports of one account each do.
+func importStoresOneIDInItsOrder(t *testing.T, open Opener) {
+	c := newClock()
+	s := open.OpenAt(t, c.now)
+	given := func(prefix store.ID) (in []store.Account) {
+		put(t, s, prefix+"b", "old")
+		put(t, s, prefix+"c", "2")
+		for _, line := range [][2]string{{"c", "1"}, {"b", "first"}, {"a", "new"}, {"b", "old"}, {"b", "old"}, {"b", "high"},
+			{"c", "2"}, {"b", "last"}, {"c", "2"}} {
+			in = append(in, named(prefix+store.ID(line[0]), line[1]))
+		}
+		in[5].Version, in[5].CreatedAt = 40, c.now().Add(-time.Hour)
+		return in
+	}
+	var want store.Imported
+	for _, acc := range given("one-") {
+		n, err := s.Import(t.Context(), []store.Account{acc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Created, want.Replaced, want.Unchanged = want.Created+n.Created, want.Replaced+n.Replaced, want.Unchanged+n.Unchanged
+	}
+	if want != (store.Imported{Created: 1, Replaced: 6, Unchanged: 2}) {
+		t.Errorf("one by one they count %+v", want)
+	}
+	imports(t, s, given("all-"), want)
+	for _, id := range []store.ID{"a", "b", "c"} {
+		got, want := get(t, s, "all-"+id), get(t, s, "one-"+id)
+		if got.ID = want.ID; !got.Equal(want) {
+			t.Errorf("account = %+v, want %+v", got, want)
+		}
+	}
+}
+
 func resultsShareNoMemory(t *testing.T, open Opener) {
 	s := open.Open(t)
 	mine := map[string]string{"a": "1"}
@@ -114,7 +147,8 @@ func resultsShareNoMemory(t *testing.T, open Opener) {
 	}
 	spoil(mine)
 	spoil(w.Account.Labels)
-	many, err := s.GetMany(t.Context(), []store.ID{"1"})
+	found, err := s.GetMany(t.Context(), []store.ID{"1"})
+	many := found.Accounts
 	if err != nil || len(many) != 1 {
 		t.Fatalf("GetMany = %+v, %v", many, err)
 	}

@@ -154,20 +154,20 @@ func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
 			want = append(want, id)
 		}
 	}
-	accounts, err := s.GetMany(t.Context(), append(ids, ids[:100]...))
+	found, err := s.GetMany(t.Context(), append(ids, ids[:100]...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, acc := range accounts {
+	for _, acc := range found.Accounts {
 		if !acc.Equal(get(t, s, acc.ID)) {
 			t.Errorf("%+v is another than Get gives", acc)
 		}
 	}
-	if got := idsOf(accounts); !slices.Equal(got, want) {
+	if got := idsOf(found.Accounts); !slices.Equal(got, want) {
 		t.Errorf("%d accounts, want the %d there are, in the order asked and once", len(got), len(want))
 	}
-	if accounts, err := s.GetMany(t.Context(), nil); len(accounts) != 0 || err != nil {
-		t.Errorf("GetMany of none = %+v, %v", accounts, err)
+	if none, err := s.GetMany(t.Context(), nil); len(none.Accounts) != 0 || err != nil {
+		t.Errorf("GetMany of none = %+v, %v", none, err)
 	}
 	if _, err := s.GetMany(t.Context(), make([]store.ID, store.MaxMany+1)); !isInvalid(err, "ids") {
 		t.Errorf("GetMany of too many = %v, want *Invalid", err)

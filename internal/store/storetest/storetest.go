@@ -44,6 +44,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		"ImportKeepsWhatItIsGiven":           importKeepsWhatItIsGiven,
 		"ImportReplacesUpwards":              importReplacesUpwards,
 		"ImportIsAllOrNothing":               importIsAllOrNothing,
+		"ImportStoresOneIDInItsOrder":        importStoresOneIDInItsOrder,
 		"ResultsShareNoMemory":               resultsShareNoMemory,
 		"SeedFillsOnlyANewStore":             seedFillsOnlyANewStore,
 		"SeedLeavesAStoreInUseAlone":         seedLeavesAStoreInUseAlone,

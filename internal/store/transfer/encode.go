@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"sort"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -32,6 +33,25 @@ func EncodeAnswer(acc store.Account) (*store.Encoded, error) {
 		return nil, fmt.Errorf("account %q: %w", acc.ID, err)
 	}
 	return &store.Encoded{Account: acc, Revision: acc.Revision(), JSON: append(text, '\n')}, nil
+}
+
+// encodePage returns the accounts of a page as lines, with those that are damaged in their places.
+func encodePage(page store.Page) (lines []byte, err error) {
+	accounts := page.Accounts
+	for _, id := range page.Damaged {
+		before := sort.Search(len(accounts), func(i int) bool { return accounts[i].ID > id })
+		whole, err := Encode(accounts[:before])
+		if err != nil {
+			return nil, err
+		}
+		damaged, err := EncodeDamaged(id)
+		if err != nil {
+			return nil, err
+		}
+		lines, accounts = append(append(lines, whole...), damaged...), accounts[before:]
+	}
+	rest, err := Encode(accounts)
+	return append(lines, rest...), err
 }
 
 // Encode returns the accounts as lines. They have no version or times if an account has none.

@@ -17,8 +17,9 @@ type Source interface {
 	List(ctx context.Context, q store.Query) (store.Page, error)
 }
 
-// Pages reads all accounts of a store as lines, in ascending byte order of id. The pages are read one after another,
-// each within the timeout, and nothing of the store is held between them: what changes meanwhile is in them or not.
+// Pages reads all accounts of a store as lines, in ascending byte order of id. A damaged one is a line that names it.
+// The pages are read one after another, each within the timeout, and nothing of the store is held between them: what
+// changes meanwhile is in them or not.
 type Pages struct {
 	from    Source
 	timeout time.Duration
@@ -43,7 +44,7 @@ func (p *Pages) Next(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	p.query.After, p.last = page.Next, page.Next == ""
-	return Encode(page.Accounts)
+	return encodePage(page)
 }
 
 // Export writes all Pages of the store to w, with one Write a page.

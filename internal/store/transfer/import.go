@@ -20,7 +20,8 @@ type Target interface {
 // Progress is how far an import went.
 type Progress struct {
 	store.Imported
-	Lines int // read and done with, empty ones included
+	Lines   int // read and done with, empty ones included
+	Damaged int // lines that stand for damaged accounts, which are not stored
 }
 
 // Options of an Import.
@@ -104,7 +105,7 @@ func Import(ctx context.Context, in *Reader, to Target, opts Options) (Progress,
 			return done, &Error{First: batch.First, Last: batch.Last, Faults: placed(err, batch.Lines), Err: err}
 		}
 		done.Imported = sum(done.Imported, n)
-		done.Lines = batch.Last
+		done.Lines, done.Damaged = batch.Last, done.Damaged+batch.Damaged
 		if opts.Done != nil {
 			opts.Done(done)
 		}
@@ -153,7 +154,7 @@ func sum(a, b store.Imported) store.Imported {
 type DryRun struct {
 	Store interface {
 		// GetMany is as in store.Store.
-		GetMany(ctx context.Context, ids []store.ID) ([]store.Account, error)
+		GetMany(ctx context.Context, ids []store.ID) (store.Found, error)
 	}
 }
 
@@ -175,9 +176,12 @@ func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.I
 	if err != nil {
 		return n, err
 	}
-	there := make(map[store.ID]store.Account, len(found))
-	for _, acc := range found {
+	there := make(map[store.ID]store.Account, len(accounts))
+	for _, acc := range found.Accounts {
 		there[acc.ID] = acc
+	}
+	for _, id := range found.Damaged {
+		there[id] = store.Account{} // other content than any
 	}
 	for _, acc := range accounts {
 		old, exists := there[acc.ID]
@@ -189,6 +193,7 @@ func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.I
 		default:
 			n.Replaced++
 		}
+		there[acc.ID] = acc // a later line may have the same id
 	}
 	return n, nil
 }

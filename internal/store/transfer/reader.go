@@ -3,7 +3,9 @@
 // knows the store contract, nothing of HTTP, files or terminals.
 //
 // A line is one JSON object with id and name, and if there are any email, labels, version, created_at and updated_at.
-// Empty lines mean nothing. Where an id stands twice the later line wins. An input in gzip is decompressed.
+// Empty lines mean nothing. Lines of one id are stored in their order, so that the last one stays. An input in gzip is
+// decompressed. The line {"damaged":ID} of an export stands for an account whose record was damaged; an import counts
+// it and stores nothing.
 package transfer
 
 import (
@@ -19,6 +21,8 @@ import (
 const (
 	// MaxLine bounds a line, in bytes.
 	MaxLine = 256 << 10
+	// maxEmpty bounds the empty lines before a line with an account, in bytes: an input must make progress.
+	maxEmpty = MaxLine
 	// MaxFaults bounds how many faults are told of one input.
 	MaxFaults = 50
 	// maxBatchBytes bounds the lines of a batch, minBatchBytes those of a batch of few accounts.
@@ -28,10 +32,11 @@ const (
 
 // Batch is a part of the input.
 type Batch struct {
-	Accounts []store.Account // of distinct ids
+	Accounts []store.Account // those of one id in the order of their lines
 	Lines    []int           // where each of them stands, from 1
 	First    int             // the line where the batch begins
 	Last     int             // and where it ends
+	Damaged  int             // lines that stand for damaged accounts
 	Faults   []Fault         // of lines that are in no batch, at most MaxFaults
 }
 
@@ -39,15 +44,8 @@ type Batch struct {
 type Reader struct {
 	in    *bufio.Reader
 	most  int
-	line  int   // read last
-	held  *held // what begins the next batch
-	ended bool  // by a fault that leaves no next line
-}
-
-// held is an account whose id is in the batch before already.
-type held struct {
-	acc  store.Account
-	size int
+	line  int  // number of the last line that was read
+	ended bool // by a fault after which no line can be read
 }
 
 // NewReader returns a Reader of batches of at most so many accounts.
@@ -59,26 +57,20 @@ func NewReader(in io.Reader, most int) *Reader {
 // which is the input's, there is no more to read.
 func (r *Reader) Next() (Batch, error) {
 	b := Batch{First: r.line + 1}
-	if r.held != nil {
-		b.First--
-	}
-	seen := make(map[store.ID]bool, r.most)
 	most := min(maxBatchBytes, max(minBatchBytes, r.most<<10))
 	for size := 0; len(b.Accounts) < r.most && size < most && len(b.Faults) < MaxFaults; {
 		acc, n, fault, err := r.next()
 		switch {
-		case err != nil && (!errors.Is(err, io.EOF) || len(b.Accounts)+len(b.Faults) == 0):
+		case err != nil && (!errors.Is(err, io.EOF) || len(b.Accounts)+len(b.Faults)+b.Damaged == 0):
 			return Batch{}, err
 		case err != nil:
 			return b, nil
+		case fault == isDamagedLine:
+			b.Damaged++
 		case fault != nil:
 			fault.Line = r.line
 			b.Faults = append(b.Faults, *fault)
-		case seen[acc.ID]:
-			r.held = &held{acc, n}
-			return b, nil
 		default:
-			seen[acc.ID] = true
 			b.Accounts, b.Lines = append(b.Accounts, acc), append(b.Lines, r.line)
 		}
 		b.Last, size = r.line, size+n
@@ -88,16 +80,11 @@ func (r *Reader) Next() (Batch, error) {
 
 // next returns the account of the next line that has one, and the line's size.
 func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
-	if h := r.held; h != nil {
-		r.held = nil
-		return h.acc, h.size, nil, nil
-	}
-	for !r.ended {
+	for empty := 0; !r.ended; {
 		text, err := r.in.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			detail := fmt.Sprintf("is longer than %d bytes; nothing after it was read", MaxLine)
-			fault = &Fault{Pointer: "#", Detail: detail}
+			fault = unread("is longer than %d bytes", MaxLine)
 			fallthrough
 		case errors.As(err, &fault):
 			r.line++
@@ -111,13 +98,28 @@ func (r *Reader) next() (acc store.Account, size int, fault *Fault, err error) {
 			acc, fault = parseLine(text)
 			return acc, len(text), fault, nil
 		}
+		if empty += len(text); empty > maxEmpty {
+			r.ended = true
+			return acc, 0, unread("comes after more than %d bytes of empty lines", maxEmpty), nil
+		}
 	}
 	return acc, 0, nil, io.EOF
+}
+
+// isDamagedLine is the fault of a line that stands for a damaged account.
+var isDamagedLine = new(Fault)
+
+// unread is the fault of a line after which nothing is read.
+func unread(format string, bytes int) *Fault {
+	return &Fault{Pointer: "#", Detail: fmt.Sprintf(format, bytes) + "; nothing after it was read"}
 }
 
 // parseLine returns the account of a line, or what is wrong with it.
 func parseLine(line []byte) (acc store.Account, fault *Fault) {
 	if fault := Decode(line, &acc); fault != nil {
+		if isDamaged(line) {
+			fault = isDamagedLine
+		}
 		return store.Account{}, fault
 	}
 	if err := acc.Validate(); err != nil {

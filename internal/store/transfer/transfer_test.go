@@ -79,10 +79,12 @@ func TestInputIsCutIntoBatches(t *testing.T) {
 		"no last line end":  {line("a", "1") + strings.TrimSpace(line("b", "2")), [][]int{{1, 2}}, nil},
 		"one more":          {line("a", "1") + "\n" + line("b", "2") + line("c", "3") + line("d", "4"), [][]int{{1, 3, 4}, {5}}, nil},
 		"exactly full":      {line("a", "1") + line("b", "2") + line("c", "3"), [][]int{{1, 2, 3}}, nil},
-		"an id again":       {line("a", "1") + line("b", "2") + line("a", "3") + line("a", "4") + line("c", "5"), [][]int{{1, 2}, {3}, {4, 5}}, nil},
+		"an id again":       {line("a", "1") + line("b", "2") + line("a", "3") + line("a", "4") + line("c", "5"), [][]int{{1, 2, 3}, {4, 5}}, nil},
 		"faults":            {line("a", "1") + "{\n" + line("b", "2") + line("c", "") + line("d", "5"), [][]int{{1, 3, 5}}, []int{2, 4}},
 		"too long":          {line("a", "1") + line("b", long) + line("c", "3"), [][]int{{1}}, []int{2}},
 		"too long, no end":  {long + long, [][]int{nil}, []int{1}},
+		"too many empty":    {line("a", "1") + strings.Repeat("\n", transfer.MaxLine+1) + line("b", "2"), [][]int{{1}}, []int{transfer.MaxLine + 2}},
+		"as many empty":     {strings.Repeat("\n", transfer.MaxLine) + line("a", "1"), [][]int{{transfer.MaxLine + 1}}, nil},
 		"just short enough": {strings.Repeat(" ", transfer.MaxLine-len(line("a", "1"))) + line("a", "1"), [][]int{{1}}, nil},
 	} {
 		got, faults := batches(t, c.input, 3)
@@ -272,7 +274,8 @@ func TestGzipIsReadAsItsLines(t *testing.T) {
 		"cut in its header": {pack(t, varied)[:5], 0, "line 1: #: is damaged or cut gzip"},
 		"cut at its end":    {pack(t, line("a", "1"))[:30], 0, "line 1: #: is damaged or cut gzip"},
 		"a tail":            {append(pack(t, line("a", "1")), "tail"...), 1, "line 2: #: is damaged or cut gzip"},
-		"a bomb":            {pack(t, line("a", "1"), strings.Repeat("\n", 16<<20)), 1, "is gzip that expands more than 256 times"},
+		"a bomb":            {pack(t, strings.Repeat(strings.Repeat(" ", 200<<10)+line("a", "1"), 80)), 7, "is gzip that expands more than 256 times"},
+		"of empty lines":    {pack(t, line("a", "1"), strings.Repeat("\n", 16<<20)), 1, "line 262146: #: comes after more than 262144 bytes of empty lines"},
 		"a bomb of a line":  {pack(t, strings.Repeat(" ", 16<<20)), 0, "is longer than 262144 bytes"},
 		"gzip in gzip":      {pack(t, string(pack(t, line("a", "1")))), 0, "line 1: #: is not valid"},
 		"UTF-16":            {[]byte("\xff\xfe{\x00"), 0, "line 1: #: is UTF-16; it must be UTF-8"},

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"log"
 	"net/http"
@@ -12,6 +13,9 @@ import (
 
 var account = []byte(`{"id":"10000","name":"Person_0","version":1,` +
 	`"created_at":"2026-11-22T14:39:46.123456Z","updated_at":"2026-11-22T14:39:46.123456Z"}` + "\n")
+
+// long is as long as the answer of /health with six checks.
+var long = bytes.Repeat([]byte("x"), 1429)
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "host:port to listen on")
@@ -32,5 +36,6 @@ func handler(plain bool) http.Handler {
 	write := func(c *gin.Context) { c.Data(http.StatusOK, "application/json", account) }
 	engine.GET("/accounts/:id", write)
 	engine.GET("/health", write)
+	engine.GET("/long", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", long) })
 	return engine
 }

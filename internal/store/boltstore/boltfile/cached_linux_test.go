@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"accountservice/internal/store/boltstore/boltfile"
 )
@@ -23,10 +24,15 @@ func TestCachedReadsThePageCacheAlone(t *testing.T) {
 	if _, err := c.ReadAt(page, 0); err != nil {
 		t.Skipf("the file system of %s can't tell what is cached: %v", path, err)
 	}
-	if err := errors.Join(f.Sync(), boltfile.DropCache(f)); err != nil {
-		t.Fatal(err)
+	n, err := len(page), error(nil)
+	for deadline := time.Now().Add(10 * time.Second); err == nil && time.Now().Before(deadline); {
+		// the system keeps a page that it uses itself at that moment
+		if err := errors.Join(f.Sync(), boltfile.DropCache(f)); err != nil {
+			t.Fatal(err)
+		}
+		n, err = c.ReadAt(page, 8192)
 	}
-	if n, err := c.ReadAt(page, 8192); !errors.Is(err, boltfile.ErrNotCached) {
+	if !errors.Is(err, boltfile.ErrNotCached) {
 		t.Errorf("a page that only the disk has: %d bytes, %v", n, err)
 	}
 	if _, err := f.ReadAt(page, 8192); err != nil {

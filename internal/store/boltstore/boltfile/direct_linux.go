@@ -76,7 +76,7 @@ func DropCache(f *os.File) error {
 // Sync writes to the disk what was written into f. A signal does not end it.
 func Sync(f *os.File) error {
 	for {
-		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
+		if err := WithDescriptor(f, syscall.Fdatasync); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

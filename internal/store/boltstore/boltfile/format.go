@@ -19,6 +19,9 @@ var (
 	AnswerBucket  = []byte("answers")        // AnswerKey -> idempotency record; made by the first write with a key
 	AgeBucket     = []byte("answers by age") // AgeKey -> nothing; one for each idempotency record, oldest first
 
+	// Buckets are all of them.
+	Buckets = [][]byte{AccountBucket, MetaBucket, AnswerBucket, AgeBucket}
+
 	SentinelKey = []byte("sentinel") // SentinelText: never changes, read by health checks
 	SeededKey   = []byte("seeded")   // how many accounts Seed put, in decimal
 	SeedingKey  = []byte("seeding")  // how many it put so far, until SeededKey is there
@@ -68,10 +71,10 @@ func IsSealed(record []byte) bool { return len(record) >= sealSize && record[0] 
 // IsLegacy says whether the record has the tutorial's form, which has no checksum.
 func IsLegacy(record []byte) bool { return len(record) > 0 && record[0] == formatLegacy }
 
-// intact is false if the record is known to be damaged. Records of the tutorial have no checksum.
-func intact(key, record []byte) bool {
+// isWhole reports whether this is a sealed record of key, and whole.
+func isWhole(key, record []byte) bool {
 	_, err := Unseal(key, record)
-	return err == nil || IsLegacy(record)
+	return err == nil
 }
 
 func checksum(key, content []byte) uint32 {

@@ -15,28 +15,44 @@ var ErrLocked = errors.New("another process has held it locked")
 // lockRetry is how often a file that another process holds is asked again.
 const lockRetry = 50 * time.Millisecond
 
+// Irregular is the error of Open for a path that leads to no regular file.
+type Irregular struct{ error }
+
 // Open opens a regular file with the flags of os.OpenFile. It does not wait for the writer of a FIFO. With O_NOFOLLOW a
-// symbolic link is an error.
+// symbolic link is Irregular too.
 func Open(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, errors.New("is a symbolic link, and none is followed: name the file itself")
+		return nil, Irregular{errors.New("is a symbolic link, and none is followed: name the file itself")}
 	}
 	if errors.Is(err, syscall.EISDIR) {
-		return nil, errors.New("is no regular file (a folder)")
+		return nil, Irregular{errors.New("is no regular file (a folder)")}
 	}
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("is no regular file (%s)", info.Mode())
+		err = Irregular{fmt.Errorf("is no regular file (%s)", info.Mode())}
 	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// WithDescriptor calls use with the descriptor of f, which no Close ends meanwhile: another file would have its number.
+func WithDescriptor(f *os.File, use func(fd int) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var used error
+	if err := raw.Control(func(fd uintptr) { used = use(int(fd)) }); err != nil {
+		return err
+	}
+	return used
 }
 
 // Lock takes bbolt's lock of f: syscall.LOCK_EX for a process that writes, syscall.LOCK_SH for one of several that

@@ -120,7 +120,7 @@ func lost(good, damaged Meta) error {
 func Inspect(f io.ReaderAt, size int64) (Meta, error) {
 	if size == 0 {
 		return Meta{}, errors.New("is empty (0 bytes), so it is no database any more; " +
-			"restore a backup, or remove the file and its witness to begin with a new one")
+			"restore a backup, or remove the file, and its witness if it has one, to begin with a new database")
 	}
 	metas := ReadMetas(f)
 	for _, err := range metas.Errs {
@@ -192,7 +192,31 @@ func WriteMeta(f *os.File, m Meta) error {
 			return ErrBadMeta
 		}
 	}
-	slot := m.TxID % 2
+	return writeMeta(f, page, m)
+}
+
+// SetTransaction gives the state of a file that nobody has open the number txid: one meta page gets it and the other
+// one the number before, and both lead to what the newest meta page leads to.
+func SetTransaction(f *os.File, txid uint64) error {
+	m, err := InspectFile(f)
+	if err != nil {
+		return err
+	}
+	page := make([]byte, HeaderSize+metaSize)
+	if _, err := f.ReadAt(page, int64(m.TxID%2)*m.PageSize); err != nil {
+		return err
+	}
+	for _, m.TxID = range []uint64{txid - 1, txid} {
+		if err := writeMeta(f, page, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeMeta writes m at the place of its transaction, with what m does not have from page.
+func writeMeta(f *os.File, page []byte, m Meta) error {
+	order, slot := binary.NativeEndian, m.TxID%2
 	order.PutUint64(page, slot)
 	b := page[HeaderSize:]
 	order.PutUint64(b[16:], m.Root)

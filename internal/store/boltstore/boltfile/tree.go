@@ -215,8 +215,8 @@ func (t Tree) value(leaf Page, next, key []byte) ([]byte, error) {
 		return leaf.Value(i), nil
 	}
 	for _, beside := range []int{i - 1, i} { // a changed key is still where it was
-		if beside >= 0 && beside < leaf.Count && leaf.IsRecord(beside) && !intact(leaf.Key(beside), leaf.Value(beside)) {
-			return nil, &Damage{leaf.ID, fmt.Sprintf("the record %.80q, beside which %.80q would be", leaf.Key(beside), key)}
+		if beside >= 0 && beside < leaf.Count && leaf.IsRecord(beside) && isWhole(key, leaf.Value(beside)) {
+			return nil, &Damage{leaf.ID, fmt.Sprintf("the record of %.80q has the key %.80q", key, leaf.Key(beside))}
 		}
 	}
 	if i == leaf.Count {

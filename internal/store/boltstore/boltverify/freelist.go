@@ -82,7 +82,7 @@ func (w *walker) free(where string, id uint64) {
 		w.report.Unsafe = true
 		return
 	}
-	before := w.claim(id, onFreelist)
+	before := w.uses.claim(id, onFreelist)
 	w.report.Unsafe = w.report.Unsafe || before != unused
 	switch before {
 	case unused:

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
@@ -257,6 +258,12 @@ func TestHostileFileCostsLittleAndGetsAVerdict(t *testing.T) {
 				report, err = boltverify.Verify(ctx, h.f.Name())
 				if err != nil || report.Intact || !strings.Contains(fmt.Sprint(report.Findings), c.want) {
 					t.Errorf("%d findings %.500v, %v; want %q", len(report.Findings), report.Findings, err, c.want)
+				}
+			})
+			bounded("salvage", func(ctx context.Context) {
+				report, err := boltverify.Salvage(ctx, h.f.Name(), func(store.Account, error) error { return nil })
+				if err != nil || report.Intact {
+					t.Errorf("salvage: %.500s, %v", fmt.Sprint(report.Findings), err)
 				}
 			})
 			bounded("a start", func(ctx context.Context) {

@@ -3,11 +3,23 @@ package boltverify
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
 	"accountservice/internal/store/boltstore/boltfile"
 )
+
+// buckets are what a walk found in the bucket of buckets.
+type buckets struct {
+	ours          map[string]bool // by name
+	others        []string        // the first of those that are not ours
+	answers, ages int             // records
+	own           map[string]bool // records of this service itself, by key
+}
+
+// maxOthers bounds how many buckets that are not ours a finding names.
+const maxOthers = 10
 
 // topLevel is the visit of the bucket of buckets.
 func (w *walker) topLevel(p boltfile.Page, i int) {
@@ -19,14 +31,14 @@ func (w *walker) topLevel(p boltfile.Page, i int) {
 	visits := map[string]visit{
 		string(boltfile.AccountBucket): w.account,
 		string(boltfile.MetaBucket):    w.own,
-		string(boltfile.AnswerBucket):  w.counted(&w.answers, "answer", checkAnswer),
-		string(boltfile.AgeBucket):     w.counted(&w.ages, "age of an answer", boltfile.CheckAge),
+		string(boltfile.AnswerBucket):  w.counted(&w.buckets.answers, "answer", checkAnswer),
+		string(boltfile.AgeBucket):     w.counted(&w.buckets.ages, "age of an answer", boltfile.CheckAge),
 	}
 	each, ours := visits[string(name)]
 	if ours {
-		w.names[string(name)] = true
-	} else if each = w.foreign; len(w.others) < maxOthers {
-		w.others = append(w.others, fmt.Sprintf("%.80s", name))
+		w.buckets.ours[string(name)] = true
+	} else if each = w.foreign; len(w.buckets.others) < maxOthers {
+		w.buckets.others = append(w.buckets.others, fmt.Sprintf("%.80s", name))
 	}
 	if w.skim && ours && !bytes.Equal(name, boltfile.MetaBucket) {
 		w.leafDepth = 0
@@ -38,26 +50,33 @@ func (w *walker) topLevel(p boltfile.Page, i int) {
 
 // complete checks that the buckets are those of this service, or the tutorial's.
 func (w *walker) complete() {
-	has := func(name []byte) bool { return w.names[string(name)] }
+	b := &w.buckets
+	has := func(name []byte) bool { return b.ours[string(name)] }
 	ours, accounts := has(boltfile.MetaBucket), has(boltfile.AccountBucket)
 	answers, ages := has(boltfile.AnswerBucket), has(boltfile.AgeBucket)
 	switch {
 	case !ours && !accounts:
-		w.find("buckets", "it is another program's database: it has %q and not %s", w.others, boltfile.AccountBucket)
+		w.find("buckets", "it is another program's database: it has %q and not %s", b.others, boltfile.AccountBucket)
 		return
 	case !accounts:
 		w.find("buckets", "%s, with the accounts, is gone", boltfile.AccountBucket)
 	case !ours && (w.report.Accounts > w.report.Unchecked || answers):
 		w.find("buckets", "%s is gone, and records of this service are there", boltfile.MetaBucket)
-	case ours && !w.sentinel:
-		defer w.report.countOwn(len(w.report.Findings))
-		w.find("buckets", "%s has no record %q", boltfile.MetaBucket, boltfile.SentinelKey)
 	}
-	if answers != ages || w.answers != w.ages {
-		w.find("buckets", "%s has %d records and %s %d", boltfile.AnswerBucket, w.answers, boltfile.AgeBucket, w.ages)
+	for _, key := range [][]byte{boltfile.SentinelKey, boltfile.IdentityKey} {
+		if ours && accounts && !b.own[string(key)] {
+			w.report.findOwn("buckets", "%s has no record %q", boltfile.MetaBucket, key)
+		}
 	}
-	if len(w.others) > 0 {
-		w.find("buckets", "%q are not of this service", w.others)
+	find := w.find
+	if answers && ages {
+		find = w.report.findMinor
+	}
+	if answers != ages || b.answers != b.ages {
+		find("buckets", "%s has %d records and %s %d", boltfile.AnswerBucket, b.answers, boltfile.AgeBucket, b.ages)
+	}
+	if len(b.others) > 0 {
+		w.find("buckets", "%q are not of this service", b.others)
 	}
 }
 
@@ -69,13 +88,19 @@ func (w *walker) account(p boltfile.Page, i int) {
 	key, record := p.Key(i), p.Value(i)
 	where := fmt.Sprintf("account %.80q on page %d", key, p.ID)
 	w.report.Accounts++
+	acc, err := boltfile.DecodeAccount(key, record)
+	if w.salvaged != nil {
+		w.salvaged(acc, err)
+	}
 	if boltfile.IsLegacy(record) {
 		w.report.Unchecked++
-		w.tutorial(where, key, record)
-		return
 	}
-	if _, err := boltfile.DecodeAccount(key, record); err != nil {
+	switch {
+	case err != nil:
+		w.report.damaged(key)
 		w.find(where, "%v", err)
+	case boltfile.IsLegacy(record):
+		w.tutorial(where, key, record)
 	}
 }
 
@@ -89,11 +114,11 @@ func (w *walker) tutorial(where string, key, record []byte) {
 	id, is := c.ID.(string)
 	switch {
 	case err != nil:
-		w.find(where, "its record is damaged: %v", err)
+		w.report.findMinor(where, "%v", err)
 	case !utf8.Valid(record) || c.Name == "":
-		w.find(where, "its record is damaged: it has no name, or not in UTF-8")
+		w.report.findMinor(where, "its record is damaged: it has no name, or not in UTF-8")
 	case is && id != string(key):
-		w.find(where, "its record is of account %.80q", id)
+		w.report.findMinor(where, "its record is of account %.80q", id)
 	}
 }
 
@@ -103,16 +128,13 @@ func (w *walker) own(p boltfile.Page, i int) {
 		return
 	}
 	where := fmt.Sprintf("%s, record %.80q on page %d", boltfile.MetaBucket, p.Key(i), p.ID)
-	defer w.report.countOwn(len(w.report.Findings))
+	w.buckets.own[string(p.Key(i))] = true
 	text, err := boltfile.Unseal(p.Key(i), p.Value(i))
-	if err != nil {
-		w.find(where, "%v", err)
+	if err == nil && bytes.Equal(p.Key(i), boltfile.SentinelKey) && !bytes.Equal(text, boltfile.SentinelText) {
+		err = errors.New("not the text of this service")
 	}
-	if bytes.Equal(p.Key(i), boltfile.SentinelKey) {
-		w.sentinel = true
-		if err == nil && !bytes.Equal(text, boltfile.SentinelText) {
-			w.find(where, "not the text of this service")
-		}
+	if err != nil {
+		w.report.findOwn(where, "%v", err)
 	}
 }
 
@@ -124,7 +146,7 @@ func (w *walker) counted(n *int, what string, check func(key, record []byte) err
 		}
 		*n++
 		if err := check(p.Key(i), p.Value(i)); err != nil {
-			w.find(at(p.ID), "%s %.80x: %v", what, p.Key(i), err)
+			w.report.findMinor(at(p.ID), "%s %.80x: %v", what, p.Key(i), err)
 		}
 	}
 }

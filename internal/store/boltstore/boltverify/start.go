@@ -10,9 +10,6 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// maxFree is how many pages a list may have that rewriteFreelist writes: 32 GiB of pages of 4 KiB.
-const maxFree = 8 << 20
-
 // CheckFreelist compares the list of free pages of an open database, whose newest meta page is m, with the pages that
 // are in use. bbolt believes that list and writes over the pages on it. All branch pages are read, and hardly any leaf
 // page: a page that follows a leaf page and that nothing else claims is part of it, as its header says, or free.
@@ -35,12 +32,21 @@ func CheckFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool)
 	}
 	wrong = &report.Findings[len(report.Findings)-1]
 	if !w.onlyList() {
-		return nil, fmt.Errorf("%s; restore a backup, and keep this file: what can be read of it may be newer", wrong)
+		return nil, fmt.Errorf("%s; restore a backup%s, and keep this file: what can be read of it may be newer", wrong,
+			report.compactable())
 	}
 	if write {
 		err = w.rewriteFreelist()
 	}
 	return wrong, err
+}
+
+// compactable is the other cure of a file in which every page of a tree and every record is whole, or nothing.
+func (r *Report) compactable() string {
+	if len(r.Findings)+r.Omitted > r.List {
+		return ""
+	}
+	return ", or keep what is not cut off by accountservice compact --accept-lost-pages"
 }
 
 // onlyList reports whether the list of free pages is damaged, and for sure nothing else. A page that is in use and on
@@ -72,7 +78,7 @@ func (w *walker) rewriteFreelist() error {
 	trees.walk()
 	var free []uint64
 	for id := uint64(0); id < uint64(w.meta.HighWater); id++ {
-		if trees.claim(id, onFreelist) == unused {
+		if trees.uses.claim(id, onFreelist) == unused {
 			free = append(free, id)
 		}
 	}

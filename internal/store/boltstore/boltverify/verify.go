@@ -14,53 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
-
-// Finding is one damage of a database file.
-type Finding struct {
-	Where string `json:"where"`
-	What  string `json:"what"`
-}
-
-func (f Finding) String() string { return f.Where + ": " + f.What }
-
-// maxFindings is how many findings a Report lists: a file full of damage has one for each record.
-const maxFindings = 1000
-
-// Report is what was found.
-type Report struct {
-	File string `json:"file"`
-	// Intact: all of the file was read and nothing was found.
-	Intact   bool      `json:"intact"`
-	Findings []Finding `json:"findings"` // never nil
-	Omitted  int       `json:"omitted"`  // how many more there were
-	// Unsafe: a write could use a page that is in use, because its use or the list of free pages is in doubt.
-	Unsafe bool `json:"-"`
-	Own    int  `json:"-"` // how many of Findings are about this service's own records alone
-
-	Accounts int `json:"accounts"`
-	// Unchecked counts the accounts in the tutorial's form. It has no checksum: a letter changed in such a name is not
-	// found.
-	Unchecked   int    `json:"unchecked"`
-	Size        int64  `json:"size"`      // in bytes
-	PageSize    int64  `json:"page_size"` // in bytes
-	Pages       int64  `json:"pages"`     // below the high-water mark
-	FreePages   int64  `json:"free_pages"`
-	Transaction uint64 `json:"transaction"`
-}
-
-func (r *Report) find(where, format string, args ...any) {
-	if len(r.Findings) == maxFindings {
-		r.Omitted++
-		return
-	}
-	what := fmt.Sprintf(format, args...)
-	r.Findings = append(r.Findings, Finding{where, fmt.Sprintf("%.500s", what)}) // errors of JSON quote the file
-}
-
-// countOwn notes that all findings but the first so many are about this service's own records.
-func (r *Report) countOwn(before int) { r.Own += len(r.Findings) - before }
 
 // Verify reads the whole database file at path, which no process may have open for writing, and returns all damage
 // that it finds. It keeps the file locked (shared) while it reads, so that no service can open it.
@@ -71,16 +27,19 @@ func (r *Report) countOwn(before int) { r.Own += len(r.Findings) - before }
 func Verify(ctx context.Context, path string) (Report, error) {
 	f, err := open(ctx, path)
 	if err != nil {
-		return Report{File: path, Findings: []Finding{}}, fmt.Errorf("bolt verify %s: %w", path, err)
+		return newReport(path), fmt.Errorf("bolt verify %s: %w", path, err)
 	}
 	defer f.Close()
 	return VerifyFile(ctx, f)
 }
 
 // VerifyFile is Verify of an open file, which nobody may write to meanwhile. It takes no lock.
-func VerifyFile(ctx context.Context, f *os.File) (Report, error) {
-	report := Report{File: f.Name(), Findings: []Finding{}}
-	err := report.read(ctx, f)
+func VerifyFile(ctx context.Context, f *os.File) (Report, error) { return examine(ctx, f, nil) }
+
+// examine is VerifyFile. It calls salvaged as walker does, and then reads a file that was cut, too.
+func examine(ctx context.Context, f *os.File, salvaged func(store.Account, error)) (Report, error) {
+	report := newReport(f.Name())
+	err := read(ctx, f, &report, salvaged)
 	if ended := ctx.Err(); err == nil && ended != nil {
 		if len(report.Findings) == 0 {
 			err = fmt.Errorf("not finished with its pages and records: %w", ended)
@@ -95,7 +54,7 @@ func VerifyFile(ctx context.Context, f *os.File) (Report, error) {
 	return report, nil
 }
 
-func (r *Report) read(ctx context.Context, f *os.File) error {
+func read(ctx context.Context, f *os.File, r *Report, salvaged func(store.Account, error)) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -108,9 +67,11 @@ func (r *Report) read(ctx context.Context, f *os.File) error {
 	r.PageSize, r.Pages, r.Transaction = newest.PageSize, newest.HighWater, newest.TxID
 	if err := newest.Fit(r.Size); err != nil {
 		r.find("file", "%v", err)
-		return nil
+		if salvaged == nil {
+			return nil
+		}
 	}
-	w := walker{ctx: ctx, file: f, meta: newest, report: r}
+	w := walker{ctx: ctx, file: f, meta: newest, report: r, salvaged: salvaged}
 	w.walk()
 	return nil
 }

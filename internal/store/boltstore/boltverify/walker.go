@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
@@ -19,9 +20,8 @@ type walker struct {
 	meta   boltfile.Meta
 	report *Report
 
-	uses    map[uint64]*[usesBlock]use // of the blocks of pages that have one: the holes of a sparse file take no memory
-	claimed int64                      // how many pages have a use
-	depth   int                        // of the page at hand below the first, through all buckets
+	uses  uses
+	depth int // of the page at hand below the first, through all buckets
 
 	// skim: leaf pages of our buckets are not read, but where a page follows that no other one claims. All leaves of a
 	// tree have the same depth: leafDepth, or 0 until the first one is read, or -1 outside of such a bucket.
@@ -29,13 +29,18 @@ type walker struct {
 	leafDepth int
 	leaves    []uint64 // that were not read
 
-	broken int        // findings about the pages of trees and the list of free pages, not about records
-	list   listReport // what is known of the list of free pages
+	// salvaged, if not nil, is called with each account, or with the id of one that is damaged, and why.
+	salvaged func(acc store.Account, damage error)
 
-	answers, ages int
-	names         map[string]bool // of buckets: ours that were found
-	others        []string        // the first of those that are not ours
-	sentinel      bool
+	broken  int        // findings about the pages of trees and the list of free pages, not about records
+	list    listReport // what is known of the list of free pages
+	buckets buckets
+}
+
+// uses are what pages are used for.
+type uses struct {
+	blocks  map[uint64]*[usesBlock]use // of pages that have a use: the holes of a sparse file take no memory
+	claimed int64                      // how many pages have one
 }
 
 // use says what a page is used for.
@@ -50,28 +55,34 @@ const (
 const usesBlock = 64 // pages
 
 // claim gives a page its use, and returns the one it had. Only the first claim counts.
-func (w *walker) claim(id uint64, as use) (before use) {
-	block, known := w.uses[id/usesBlock]
+func (u *uses) claim(id uint64, as use) (before use) {
+	block, known := u.blocks[id/usesBlock]
 	if !known {
 		block = new([usesBlock]use)
-		w.uses[id/usesBlock] = block
+		u.blocks[id/usesBlock] = block
 	}
 	if before = block[id%usesBlock]; before == unused {
 		block[id%usesBlock] = as
-		w.claimed++
+		u.claimed++
 	}
 	return before
 }
 
-// maxOthers bounds how many buckets that are not ours a finding names.
-const maxOthers = 10
+// of is the use of a page.
+func (u *uses) of(id uint64) use {
+	if block, known := u.blocks[id/usesBlock]; known {
+		return block[id%usesBlock]
+	}
+	return unused
+}
 
 // walk reads all that hangs on the newest meta page: the bucket of buckets and the list of free pages. After the end
 // of ctx it returns early.
 func (w *walker) walk() {
-	w.uses, w.names, w.leafDepth = make(map[uint64]*[usesBlock]use), make(map[string]bool), -1
-	w.claim(0, inTree) // the meta pages
-	w.claim(1, inTree)
+	w.uses.blocks, w.leafDepth = make(map[uint64]*[usesBlock]use), -1
+	w.buckets.ours, w.buckets.own = make(map[string]bool), make(map[string]bool)
+	w.uses.claim(0, inTree) // the meta pages
+	w.uses.claim(1, inTree)
 	w.bucket(theMeta, w.meta.Root, w.topLevel)
 	for _, leaf := range w.leaves {
 		w.overflow(leaf)
@@ -86,14 +97,18 @@ func (w *walker) walk() {
 		w.report.Unsafe = true
 		return
 	}
-	w.list.inTrees = w.claimed
+	defer func() { w.report.List = w.broken - w.list.brokenTrees }()
+	w.list.inTrees = w.uses.claimed
 	whole := w.freelist()
 	w.list.broken = w.broken - w.list.brokenTrees
+	if w.salvaged != nil {
+		w.lostPages(whole)
+	}
 	w.report.Unsafe = w.report.Unsafe || !whole
-	if w.list.lost = w.meta.HighWater - w.claimed; !whole || w.list.lost == 0 {
+	if w.list.lost = w.meta.HighWater - w.uses.claimed; !whole || w.list.lost == 0 {
 		return
 	}
-	for w.claim(w.list.firstLost, inTree) != unused {
+	for w.uses.claim(w.list.firstLost, inTree) != unused {
 		w.list.firstLost++
 	}
 	w.breach(at(w.list.firstLost), "is neither in use nor free, one of %d such pages", w.list.lost)
@@ -208,8 +223,7 @@ func (w *walker) page(from string, id uint64) (boltfile.Page, bool) {
 // overflow claims the pages that follow a leaf page as part of it, if there can be any.
 func (w *walker) overflow(leaf uint64) {
 	next := leaf + 1
-	block := w.uses[next/usesBlock]
-	if next == uint64(w.meta.HighWater) || block != nil && block[next%usesBlock] == inTree {
+	if next == uint64(w.meta.HighWater) || w.uses.of(next) == inTree {
 		return
 	}
 	b := make([]byte, boltfile.HeaderSize)
@@ -247,7 +261,7 @@ func (w *walker) claimTree(from string, id, n uint64) (ok bool) {
 	}
 	ok = true
 	for i := id; i < id+n; i++ {
-		if w.claim(i, inTree) != unused {
+		if w.uses.claim(i, inTree) != unused {
 			w.breach(from, "leads to page %d, which is in use already", i)
 			w.report.Unsafe, ok = true, false
 		}

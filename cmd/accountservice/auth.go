@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"accountservice/config"
+	"accountservice/internal/auth"
+	"accountservice/internal/checks"
+)
+
+// openTokens returns the tokens that the configuration asks for, or nil if it asks for none.
+func openTokens(cfg config.Auth, log *slog.Logger) (*auth.Tokens, error) {
+	if cfg.Mode != "tokens" {
+		return nil, nil
+	}
+	tokens, err := auth.Open(cfg.TokensPath, log)
+	if err != nil {
+		return nil, &exit{exitUsage, err}
+	}
+	return tokens, nil
+}
+
+// startTokens is openTokens, and reads the file again and again until stop is called.
+func startTokens(cfg config.Auth, log *slog.Logger) (tokens *auth.Tokens, stop func(), err error) {
+	if tokens, err = openTokens(cfg, log); tokens == nil {
+		return nil, func() {}, err
+	}
+	return tokens, background(tokens.Run), nil
+}
+
+// openToAll is the warning of a service that asks for no tokens, and what others can do with it. It is empty if only
+// this machine reaches the service.
+type openToAll string
+
+func newOpenToAll(cfg config.Config) openToAll {
+	var what []string
+	if cfg.Auth.Mode == "tokens" {
+		return ""
+	}
+	if !cfg.HTTP.Loopback() {
+		what = append(what, "read and change all accounts (http.host "+cfg.HTTP.Host+")")
+	}
+	if !cfg.Admin.Loopback() {
+		what = append(what, "take profiles and send the traffic away (admin.addr "+cfg.Admin.Addr+")")
+	}
+	if what == nil {
+		return ""
+	}
+	return openToAll("auth.mode is none: whoever reaches this service may " + strings.Join(what, ", and ") +
+		"; see docs/security.md")
+}
+
+// Error and Warning make it a checks.Warner.
+func (o openToAll) Error() string   { return string(o) }
+func (o openToAll) Warning() string { return string(o) }
+
+// authChecks has the check of the tokens, or of a service that others reach without tokens.
+func authChecks(tokens *auth.Tokens, cfg config.Config) []checks.Check {
+	warning := newOpenToAll(cfg)
+	switch {
+	case tokens != nil:
+		return []checks.Check{ownCheck("auth", cfg.Checks, tokens.Check)}
+	case warning != "":
+		return []checks.Check{ownCheck("auth", cfg.Checks, func(context.Context) error { return warning })}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"accountservice/config"
+	"accountservice/internal/backup"
+	"accountservice/internal/client"
+	"accountservice/internal/store/boltstore"
+)
+
+// newBackupCommand writes one verified backup.
+func newBackupCommand(p program) *cobra.Command {
+	var at service
+	var to string
+	cmd := &cobra.Command{
+		Use: "backup", Short: "Write a verified copy of the Bolt database, also of one in use; exit 0, 1, 2 or 4",
+		Long: "Writes a compact copy of the database of the configuration, as one transaction left it. If a service has it\n" +
+			"open, that makes the copy and goes on serving; it is asked at admin.addr, or at --url. All of the copy is\n" +
+			"verified before it gets its name, and it appears whole or not at all.\n\n" +
+			"--to is a file, which is replaced; a folder or s3://BUCKET/PREFIX, in which it is named by its time and\n" +
+			"transaction, as accounts-20261129T040500Z-42.db; or - for standard output, which must not be a terminal. Older\n" +
+			"backups are not removed: backup.to, backup.schedule and backup.keep have the service do both by itself.\n\n" +
+			"Exit codes: 0 written; 1 failed, and nothing is written; 2 configuration or usage; 4 told to stop.",
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.backup(cmd.Context(), at, to) },
+	}
+	at.addFlags(cmd)
+	cmd.Flags().Lookup("url").Usage = "of the operators' listener of a running service; default: the database of the " +
+		"configuration, or admin.addr if a service has it open"
+	cmd.Flags().StringVar(&to, "to", "", "file, folder, s3://BUCKET/PREFIX, or - for standard output; default: backup.to")
+	return cmd
+}
+
+func (p program) backup(ctx context.Context, at service, to string) error {
+	cfg, log, err := p.prepared()
+	if err != nil {
+		return err
+	}
+	if cfg.Store.Driver == "postgres" {
+		return &exit{exitUsage, errors.New("store.driver is postgres, whose backups are PostgreSQL's own: pg_dump, or archived " +
+			"WAL for any point in time (docs/postgres.md); accountservice export writes all accounts as lines of JSON")}
+	}
+	named, open := "--to "+to, p.openPlace
+	if to == "" {
+		to, named, open = cfg.Backup.To, "backup.to "+cfg.Backup.To, targetOf
+	}
+	if to == "" {
+		return &exit{exitUsage, errors.New("say where: --to FILE, a folder, s3://BUCKET/PREFIX or -, or set backup.to")}
+	}
+	place, err := open(ctx, to, cfg)
+	if err != nil {
+		return &exit{exitUsage, fmt.Errorf("%s: %w", named, err)}
+	}
+	f, err := backup.Stage(place.staging)
+	if err != nil {
+		return fmt.Errorf("%s: %w", named, err)
+	}
+	defer backup.Discard(f)
+	begun := time.Now()
+	v, err := p.copyDatabase(ctx, cfg, at, f, log)
+	if err != nil {
+		return err
+	}
+	name, err := place.put(ctx, backup.NameOf(begun, v.Transaction), f)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stderr, "backed up %d accounts, %d bytes, transaction %d, to %s in %s\n", v.Accounts, v.Size, v.Transaction,
+		name, time.Since(begun).Round(time.Millisecond))
+	if v.Damaged > 0 {
+		fmt.Fprintf(p.stderr, "%d of them have damaged records: %s\n", v.Damaged, firstOf(v.DamagedIDs, v.Damaged))
+	}
+	if v.Others() > 0 {
+		fmt.Fprintf(p.stderr, othersFormat, v.Others())
+	}
+	return nil
+}
+
+// copyDatabase fills f with a verified copy: of the service at, of the file, or of the service that has the file open.
+func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service, f *os.File,
+	log *slog.Logger) (boltstore.Verified, error) {
+	if at.url == "" {
+		opts := boltOptions(cfg.Store.Bolt, log)
+		opts.OpenTimeout = time.Second
+		v, err := boltstore.BackupFile(ctx, opts, f)
+		if !errors.Is(err, boltstore.ErrLocked) {
+			return v, err
+		}
+		if cfg.Admin.Off() {
+			return v, fmt.Errorf("%w; the service that has it open is to be asked, and admin.addr is off: set that", err)
+		}
+		if at.url, err = adminURL(cfg.Admin); err != nil {
+			return v, &exit{exitUsage, err}
+		}
+	}
+	token, err := p.token(at.tokenFile)
+	if err != nil {
+		return boltstore.Verified{}, &exit{exitUsage, err}
+	}
+	remote, err := client.NewAdmin(at.url, token)
+	if err != nil {
+		return boltstore.Verified{}, &exit{exitUsage, fmt.Errorf("--url: %w", err)}
+	}
+	if err := remote.Backup(ctx, f); err != nil {
+		return boltstore.Verified{}, fmt.Errorf("asking the service that has the database open: %w", err)
+	}
+	v, err := boltstore.VerifyWhole(ctx, f)
+	if err != nil {
+		return v, fmt.Errorf("what the service sent: %w", err)
+	}
+	return v, nil
+}
+
+// place is where a backup goes.
+type place struct {
+	staging string // the folder for the file until it is whole
+	// put stores f there, as name if the place is for several, and returns what it is called.
+	put func(ctx context.Context, name string, f *os.File) (string, error)
+}
+
+// openPlace returns the place that --to names. It refuses what would be lost by it.
+func (p program) openPlace(ctx context.Context, to string, cfg config.Config) (place, error) {
+	if to == "-" {
+		if isTerminal(p.stdout) {
+			return place{}, errors.New("standard output is a terminal, and a backup is no text: redirect it to a file or a pipe")
+		}
+		return place{scratch(cfg), func(_ context.Context, _ string, f *os.File) (string, error) {
+			_, err := io.Copy(p.stdout, io.NewSectionReader(f, 0, 1<<62))
+			return "standard output", err
+		}}, nil
+	}
+	target, err := targetOf(ctx, to, cfg)
+	if there, noFile := os.Stat(to); err != nil || strings.Contains(to, "://") || noFile == nil && there.IsDir() {
+		return target, err
+	}
+	if info, err := os.Lstat(to); err == nil && !info.Mode().IsRegular() {
+		return place{}, fmt.Errorf("is no regular file (%s): name another, or - for standard output", info.Mode())
+	}
+	if err := spares(to, cfg.Store.Bolt.Path); err != nil {
+		return place{}, err
+	}
+	if f, err := boltstore.OpenUnused(ctx, to); err == nil {
+		f.Close()
+	} else if errors.Is(err, boltstore.ErrLocked) {
+		return place{}, errors.New("a process has this file open: name another")
+	}
+	return place{filepath.Dir(to), func(_ context.Context, _ string, f *os.File) (string, error) { return to, rename(f, to) }}, nil
+}
+
+// targetOf returns the place that backup.to names: a folder or a bucket, never a file, which could be in a container
+// whose mount is missing.
+func targetOf(_ context.Context, to string, cfg config.Config) (place, error) {
+	target, err := backup.Open(to, s3Of(cfg.Backup.S3))
+	if err != nil {
+		return place{}, err
+	}
+	return place{cmp.Or(target.Staging(), scratch(cfg)), func(ctx context.Context, name string, f *os.File) (string, error) {
+		return name + " in " + target.String(), target.Put(ctx, name, f)
+	}}, nil
+}
+
+// rename gives f, a file of the same folder, the name path, and makes it survive a loss of power.
+func rename(f *os.File, path string) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// spares refuses to replace the file at path if it is one of these databases or its witness, which a link or another
+// name may hide.
+func spares(path string, databases ...string) error {
+	for _, database := range databases {
+		if boltstore.IsPart(database, path) {
+			return fmt.Errorf("is the database %s or its witness, which would be lost: name another", database)
+		}
+	}
+	return nil
+}
+
+// scratch is a folder for files of a while: that of the system, or that of the database where there is none, as in the
+// image.
+func scratch(cfg config.Config) string {
+	if info, err := os.Stat(os.TempDir()); err == nil && info.IsDir() {
+		return os.TempDir()
+	}
+	return filepath.Dir(cfg.Store.Bolt.Path)
+}
+
+// backupFault is a config.Rule: it reports a target that can't be.
+func backupFault(cfg config.Config) map[string]error {
+	if cfg.Backup.To == "" {
+		return nil
+	}
+	if _, err := backup.Open(cfg.Backup.To, s3Of(cfg.Backup.S3)); err != nil {
+		return map[string]error{"backup.to": err}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/backup"
+	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/tests/harness"
+)
+
+// wantBackup wants an intact database with this many accounts, and changes nothing.
+func wantBackup(t *testing.T, path string, accounts int) {
+	t.Helper()
+	r, err := boltverify.Verify(t.Context(), path)
+	if err != nil || !r.Intact || r.Accounts != accounts {
+		t.Errorf("%s: intact %v, %d accounts, %v; want %d", path, r.Intact, r.Accounts, err, accounts)
+	}
+}
+
+// backupsIn returns the paths of the backups in a folder, and fails the test if anything else is there.
+func backupsIn(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	harness.Must(t, err)
+	for _, entry := range entries {
+		if _, ok := backup.ParseName(entry.Name()); !ok {
+			t.Errorf("%s has %s", dir, entry.Name())
+			continue
+		}
+		paths = append(paths, filepath.Join(dir, entry.Name()))
+	}
+	return paths
+}
+
+func TestBackupOfARunningService(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), anyAdmin)
+	p.Put(t, "new", "New")
+	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "file.db")
+	harness.Must(t, os.WriteFile(file, []byte("old"), 0o600))
+	admin := p.Admin(t)
+	runs(t, command(p.Path, "backup", "--to", file, "--url", admin)).is(t, 0, "", "backed up 101 accounts")
+	wantBackup(t, file, 101)
+	runs(t, command(p.Path, "backup", "--to", dir, "--url", admin)).is(t, 0, "", dir)
+	if all := backupsIn(t, dir); len(all) != 1 {
+		t.Errorf("the folder has %q", all)
+	} else {
+		wantBackup(t, all[0], 101)
+	}
+	cmd := command(p.Path, "backup", "--to", "-", "--url", admin)
+	piped := filepath.Join(t.TempDir(), "piped.db")
+	out, err := os.Create(piped)
+	harness.Must(t, err)
+	defer out.Close()
+	cmd.Stdout = out
+	harness.Must(t, cmd.Run())
+	wantBackup(t, piped, 101)
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Path), ".*part")); len(left) > 0 {
+		t.Errorf("beside the database there are %q", left)
+	}
+	p.Stop(t, 0)
+	offline := filepath.Join(t.TempDir(), "offline.db")
+	runs(t, command(p.Path, "backup", "--to", offline)).is(t, 0, "", "backed up 101 accounts")
+	wantBackup(t, offline, 101)
+}
+
+func TestBackupFindsTheServiceByItself(t *testing.T) {
+	t.Parallel()
+	addr := fmt.Sprint("127.0.0.1:", harness.Port(t))
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+addr)
+	file := filepath.Join(t.TempDir(), "file.db")
+	cmd := command(p.Path, "backup", "--to", file)
+	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_ADMIN_ADDR="+addr)
+	runs(t, cmd).is(t, 0, "", "backed up 100 accounts")
+	wantBackup(t, file, 100)
+}
+
+func TestBackupThatCannotBeSaysWhy(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR=off")
+	file := filepath.Join(t.TempDir(), "file.db")
+	for name, c := range map[string]struct {
+		path string
+		env  []string
+		args []string
+		code int
+		want string
+	}{
+		"admin off":       {p.Path, []string{"ACCOUNTSERVICE_ADMIN_ADDR=off"}, []string{"--to", file}, 1, "admin.addr is off"},
+		"nothing listens": {p.Path, []string{"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:1"}, []string{"--to", file}, 1, "nothing listens on 127.0.0.1:1"},
+		"no place":        {p.Path, nil, nil, 2, "say where: --to"},
+		"no database":     {newPath(t), nil, []string{"--to", file}, 1, "no such file"},
+		"no folder":       {p.Path, nil, []string{"--to", "/missing/file.db"}, 1, "it is not created here"},
+		"no key":          {p.Path, nil, []string{"--to", "s3://bucket"}, 2, "backup.s3.access_key"},
+		"PostgreSQL": {p.Path, []string{"ACCOUNTSERVICE_STORE_DRIVER=postgres", "ACCOUNTSERVICE_STORE_POSTGRES_URL=postgres://u:p@db/accounts"},
+			[]string{"--to", file}, 2, "pg_dump"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := command(c.path, append([]string{"backup"}, c.args...)...)
+			cmd.Env = append(cmd.Env, c.env...)
+			runs(t, cmd).is(t, c.code, "", c.want)
+			absent(t, file)
+		})
+	}
+}
+
+func TestServiceMakesBackupsByItself(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "backups")
+	harness.Must(t, os.Mkdir(dir, 0o700))
+	p := ready(t, newPath(t), append(quick, anyAdmin, "ACCOUNTSERVICE_BACKUP_TO="+dir, "ACCOUNTSERVICE_BACKUP_SCHEDULE=1s",
+		"ACCOUNTSERVICE_BACKUP_KEEP=2", "ACCOUNTSERVICE_BACKUP_MAX_AGE=4s")...)
+	p.Put(t, "new", "New")
+	if !harness.Until(30*time.Second, func() bool {
+		names, _ := filepath.Glob(filepath.Join(dir, "accounts-*.db"))
+		for _, path := range names {
+			if r, err := boltverify.Verify(t.Context(), path); err != nil || !r.Intact || r.Accounts != 101 {
+				return false
+			}
+		}
+		return len(names) == 2
+	}) {
+		t.Fatalf("no two backups with the new account: %q", backupsIn(t, dir))
+	}
+	p.Await(t, "/health/checks/backup", 200)
+	if _, metrics := order(t, p, "GET", "/metrics", ""); !strings.Contains(metrics, "accountservice_backup_last_timestamp_seconds 1.") {
+		t.Error("no metric of the last backup")
+	}
+	if _, page := order(t, p, "GET", "/status", ""); !strings.Contains(page, "Last backup accounts-") {
+		t.Errorf("the page does not name the last backup: %s", page)
+	}
+	harness.Must(t, os.Rename(dir, dir+".gone"))
+	p.Says(t, "/health/checks/backup", "older than backup.max_age (4s)")
+	p.Says(t, "/health/checks/backup", "no such file or directory")
+	p.Await(t, "/health", 200) // degrade
+	p.Await(t, "/ready", 200)
+	harness.Must(t, os.Rename(dir+".gone", dir))
+	p.Await(t, "/health/checks/backup", 200)
+	p.Stop(t, 0)
+	backupsIn(t, dir)
+}
+
+// TestNewDatabaseKeepsTheBackupsOfALostVolume loses the database with its folder; the restart makes a new one.
+func TestNewDatabaseKeepsTheBackupsOfALostVolume(t *testing.T) {
+	dir := t.TempDir()
+	env := []string{anyAdmin, "ACCOUNTSERVICE_BACKUP_TO=" + dir, "ACCOUNTSERVICE_BACKUP_SCHEDULE=1s", "ACCOUNTSERVICE_BACKUP_KEEP=1"}
+	names := func() []string {
+		all, _ := filepath.Glob(filepath.Join(dir, "accounts-*.db"))
+		return all
+	}
+	p := ready(t, newPath(t), append(quick, env...)...)
+	p.Await(t, "/health/checks/backup", 200)
+	p.Stop(t, 0)
+	lost := names()
+	if len(lost) == 0 {
+		t.Fatal("there is no backup")
+	}
+	newest := lost[len(lost)-1]
+	for range 2 { // each has a new, empty volume
+		p = ready(t, newPath(t), append(quick, env...)...)
+		p.Says(t, "/health/checks/backup", "they are kept: restore one, or move them away")
+		begun := time.Now()
+		if !harness.Until(20*time.Second, func() bool {
+			all := names()
+			b, _ := backup.ParseName(filepath.Base(all[len(all)-1]))
+			return b.Time.After(begun.Add(2 * time.Second)) // two were made, and old ones removed
+		}) {
+			t.Errorf("no backup is made: %q", names())
+		}
+		p.Stop(t, 0)
+		if _, err := os.Stat(newest); err != nil {
+			t.Errorf("of %q only %q is left: %v", lost, names(), err)
+		}
+	}
+}
+
+// TestKilledBackupsLeaveNothingThatPassesForOne kills the command and the service while they make backups.
+func TestKilledBackupsLeaveNothingThatPassesForOne(t *testing.T) {
+	rounds, accounts := often(4, 50), often(5000, 20_000)
+	path, dir := newPath(t), t.TempDir()
+	addr := fmt.Sprint("127.0.0.1:", harness.Port(t))
+	env := []string{fmt.Sprint("ACCOUNTSERVICE_STORE_SEED=", accounts), "ACCOUNTSERVICE_ADMIN_ADDR=" + addr}
+	p := ready(t, path, env...)
+	whole := 0
+	for round := range rounds {
+		cmd := command(path, "backup", "--to", dir, "--url", "http://"+addr)
+		harness.Must(t, cmd.Start())
+		time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond) // at any point of a backup
+		if round%2 == 0 {
+			cmd.Process.Kill()
+			cmd.Wait()
+		} else {
+			p.Kill(t)
+			if err := cmd.Wait(); err == nil {
+				whole++
+			}
+			p = ready(t, path, env...)
+		}
+		all, err := filepath.Glob(filepath.Join(dir, "accounts-*")) // not what has a hidden name
+		harness.Must(t, err)
+		for _, file := range all {
+			if _, ok := backup.ParseName(filepath.Base(file)); !ok {
+				t.Errorf("round %d left %s", round, file)
+			}
+			wantBackup(t, file, accounts)
+		}
+	}
+	runs(t, command(path, "backup", "--to", dir, "--url", "http://"+addr)).is(t, 0, "", fmt.Sprint("backed up ", accounts, " accounts"))
+	backupsIn(t, dir) // what was left on the way is removed
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*part")); len(left) > 0 {
+		t.Errorf("beside the database there are %q", left)
+	}
+	p.Stop(t, 0)
+	wantBackup(t, path, accounts)
+	t.Log(fmt.Sprint(rounds, " rounds; ", whole, " backups were done before the service was killed"))
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountservice/config"
+	"accountservice/internal/backup"
+	"accountservice/internal/checks"
+	"accountservice/internal/handlers"
+	"accountservice/internal/store/boltstore"
+)
+
+// copies makes copies of the open database.
+type copies struct {
+	database func(ctx context.Context, to *os.File) (boltstore.Verified, error) // nil: the store makes none
+	folder   string                                                             // for a copy on its way
+}
+
+// Backup implements handlers.Backuper.
+func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
+	if c.database == nil {
+		return nil, handlers.ErrNoBackups
+	}
+	f, err := backup.Stage(c.folder)
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	v, err := c.database(ctx, f)
+	if err == nil {
+		_, err = f.Seek(0, 0)
+	}
+	if err != nil {
+		backup.Discard(f)
+		switch {
+		case errors.Is(err, boltstore.ErrBackupRuns):
+			err = handlers.ErrBackupRuns
+		case errors.Is(err, boltstore.ErrDamaged):
+			err = handlers.DamagedDatabase(err)
+		}
+		return nil, err
+	}
+	os.Remove(f.Name()) // it ends with its descriptor, whatever happens
+	return &handlers.Copy{ReadCloser: f, Name: backup.NameOf(begun, v.Transaction), Size: v.Size}, nil
+}
+
+// copiesOf returns what makes copies of an open store.
+func copiesOf(accounts backend, cfg config.Config) copies {
+	return copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)}
+}
+
+// scheduled returns what makes backups while it runs, and the check of them, if backup.to is set. accounts.Size then
+// names the newest one too.
+func scheduled(accounts *backend, cfg config.Config, metrics prometheus.Registerer,
+	log *slog.Logger) (run func(context.Context), list []checks.Check, err error) {
+	if cfg.Backup.To == "" || accounts.Copy == nil {
+		return func(context.Context) {}, nil, nil
+	}
+	target, err := backup.Open(cfg.Backup.To, s3Of(cfg.Backup.S3))
+	if err != nil {
+		return nil, nil, err // none when the configuration was loaded
+	}
+	s := backup.NewScheduler(backup.Options{
+		Target: target, Staging: filepath.Dir(cfg.Store.Bolt.Path),
+		Every: cfg.Backup.Schedule, MaxAge: cfg.Backup.MaxAge, Keep: cfg.Backup.Keep, Log: log,
+		Make: func(ctx context.Context, to *os.File) (backup.Content, error) {
+			v, err := accounts.Copy(ctx, to)
+			warnOfDamage(log, v)
+			return contentOf(v), err
+		},
+		Verify: func(ctx context.Context, f *os.File) (backup.Content, error) {
+			v, err := boltstore.VerifyWhole(ctx, f)
+			warnOfDamage(log, v)
+			return contentOf(v), err
+		},
+	})
+	if err := s.Register(metrics); err != nil {
+		return nil, nil, err
+	}
+	if size := accounts.Size; size != nil {
+		accounts.Size = func() string { return size() + " " + s.Line() }
+	}
+	return s.Run, []checks.Check{ownCheck("backup", cfg.Checks, s.Check)}, nil
+}
+
+func contentOf(v boltstore.Verified) backup.Content {
+	return backup.Content{Identity: v.Identity, Transaction: v.Transaction, Size: v.Size, Damaged: v.Damaged}
+}
+
+// warnOfDamage logs that a backup has damaged records. All others can be restored.
+func warnOfDamage(log *slog.Logger, v boltstore.Verified) {
+	if v.OnlyRecords() {
+		log.Warn("a backup has damaged records", "accounts", v.Damaged, "others", v.Others(), "first", v.Findings[0].String())
+	}
+}
+
+func s3Of(cfg config.S3) backup.S3 {
+	return backup.S3{Endpoint: cfg.Endpoint, Region: cfg.Region, PathStyle: cfg.PathStyle,
+		AccessKey: cfg.AccessKey.Reveal(), SecretKey: cfg.SecretKey.Reveal()}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"accountservice/tests/harness"
+)
+
+// compact runs accountservice compact with these arguments.
+func compact(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), append([]string{"compact"}, args...), nil, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestCompactSaysTheSizesAndTheServiceServesTheFile(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	before, err := os.Stat(path)
+	harness.Must(t, err)
+	code, stdout, stderr := compact(t, path)
+	after, err := os.Stat(path)
+	harness.Must(t, err)
+	if code != 0 || after.Size() >= before.Size() || stderr != "" ||
+		!strings.Contains(stdout, "bytes before, ") || !strings.Contains(stdout, "; 100 accounts\n") {
+		t.Errorf("exit %d, %q, %q; %d bytes of %d", code, stdout, stderr, after.Size(), before.Size())
+	}
+	p := ready(t, path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
+	p.Await(t, "/accounts/10099", 200)
+	if code, _, stderr := compact(t, path); code != 1 || !strings.Contains(stderr, "Stop the service that has it open") {
+		t.Errorf("of a file in use: exit %d, %q", code, stderr)
+	}
+	p.Stop(t, 0)
+	if strings.Contains(p.Log.String(), "WARN") || strings.Contains(p.Log.String(), `"level":"warn`) {
+		t.Errorf("a start after it warns:\n%s", p.Log)
+	}
+}
+
+func TestCompactOfADamagedFileFails(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	b, err := os.ReadFile(path)
+	harness.Must(t, err)
+	at := bytes.LastIndex(b, []byte(`"Person_7"`))
+	clear(b[at-at%os.Getpagesize():][:16]) // the header of its page
+	harness.Must(t, os.WriteFile(path, b, 0o600))
+	code, stdout, stderr := compact(t, path)
+	if code != 1 || stdout != "" || !strings.Contains(stderr, "page ") ||
+		!strings.Contains(stderr, "accountservice restore") {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
+		t.Errorf("the file was changed: %v", err)
+	}
+	if code, _, _ := compact(t); code != 2 {
+		t.Errorf("without a file: exit %d", code)
+	}
+}

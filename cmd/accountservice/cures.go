@@ -1,0 +1,26 @@
+package main
+
+// cures say what an operator can do when a check fails, for the status page. Its error says what has happened.
+var cures = map[string]string{
+	"bolt": "Let the container be replaced. If that does not mend it, look at the disk and the kernel's log, and restore a " +
+		"backup: docs/database.md, docs/backup.md.",
+	"postgres": "Look at the PostgreSQL server and the network to it; replicas go on by themselves when it answers: " +
+		"docs/postgres.md.",
+	"records": "Run accountservice verify on a copy of the database, and restore a backup or write the damaged accounts anew: " +
+		"docs/database.md.",
+	"disk":    "Free space on the file system of the database, or make it larger. Writes go on by themselves.",
+	"latency": "Look at what else uses the disk, and at the kernel's log. A new container has the same disk.",
+	"tls":     "Put a certificate that is in force and its key at http.tls.cert_path and http.tls.key_path; they are read again.",
+	"auth":    "Mend the file of auth.tokens_path, which is read again, or set auth.mode=tokens: docs/security.md.",
+	"volume":  "Mount a named volume where the database is, and move the database there: docs/database.md.",
+	"log":     "Have the log read faster, or log less: log.level. Lines were lost, and no request has waited.",
+	"restored": "Look at that file, in which a start left what it restored, and run accountservice restore --acknowledge: " +
+		"docs/backup.md.",
+	"stops": "Read the reasons, and what the log has before each stop. The warning ends 24 hours after the last stop: " +
+		"docs/operating.md.",
+	"backup": "Look at the reason and at the place of backup.to, and make a backup by accountservice backup.",
+}
+
+// cureOfDependency is that of all others.
+const cureOfDependency = "Look at that service and the network to it. This check passes by itself when it answers: " +
+	"docs/dependencies.md."

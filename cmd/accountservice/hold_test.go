@@ -1,0 +1,67 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"accountservice/tests/harness"
+)
+
+// heldAnswer is the answer to a request that putLater made.
+type heldAnswer struct {
+	status int
+	body   string
+}
+
+// putLater sends a change while the service starts. The answer is sent to the channel.
+func putLater(url string) <-chan heldAnswer {
+	answers := make(chan heldAnswer, 1)
+	go func() {
+		status, body := harness.Ask("PUT", url, `{"name":"Held"}`)
+		answers <- heldAnswer{status, body}
+	}()
+	return answers
+}
+
+// The first service keeps its database for 3s, longer than the read_timeout of the second, which must not end the wait.
+func TestRequestOfAStartWaitsForTheDatabaseAndHealthDoesNot(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	first := ready(t, path, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=3s")
+	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=60s", "ACCOUNTSERVICE_HTTP_HOLD=10s",
+		"ACCOUNTSERVICE_HTTP_READ_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_READ_HEADER_TIMEOUT=1s")
+	second.Says(t, "/health", "another process holds "+path+" locked")
+	held := putLater(second.URL + "/accounts/held")
+	first.Stop(t, 0)
+	second.Await(t, "/ready", 200)
+	if a := <-held; a.status != 201 {
+		t.Errorf("the request that waited = %d %s, want 201", a.status, a.body)
+	}
+	second.Await(t, "/accounts/held", 200)
+	second.Stop(t, 0)
+}
+
+func TestRequestOfAStartThatFailsIsAnswered503(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	ready(t, path)
+	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=3s", "ACCOUNTSERVICE_HTTP_HOLD=10s")
+	second.Await(t, "/health", 503)
+	held := putLater(second.URL + "/accounts/held")
+	second.Exits(t, 1)
+	if a := <-held; a.status != 503 || !strings.Contains(a.body, "/problems/unavailable") {
+		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)
+	}
+}
+
+func TestWithoutHoldARequestOfAStartIs503AtOnce(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	ready(t, path)
+	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=60s", "ACCOUNTSERVICE_HTTP_HOLD=0s")
+	second.Await(t, "/health", 503)
+	if a := <-putLater(second.URL + "/accounts/held"); a.status != 503 {
+		t.Errorf("the request = %d %s, want 503", a.status, a.body)
+	}
+	second.Stop(t, 3)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountservice/tests/harness"
+)
+
+// newPostgres starts a server for one test. What it is given of the environment has the service use a database.
+func newPostgres(t *testing.T) (server *harness.Postgres, environ func(database string) []string) {
+	t.Helper()
+	harness.NeedPostgres(t)
+	server, err := harness.StartPostgres()
+	harness.Must(t, err)
+	t.Cleanup(func() { server.Remove() })
+	return server, func(database string) []string {
+		return []string{"ACCOUNTSERVICE_STORE_DRIVER=postgres",
+			"ACCOUNTSERVICE_STORE_POSTGRES_URL=" + strings.Replace(server.URL("postgres", database), "@", ":secret-word@", 1)}
+	}
+}
+
+// with runs a command of the service to its end with more environment.
+func with(t *testing.T, path string, env []string, args ...string) ran {
+	t.Helper()
+	cmd := command(path, args...)
+	cmd.Env = append(cmd.Env, env...)
+	return runs(t, cmd)
+}
+
+func TestServiceOnPostgres(t *testing.T) {
+	t.Parallel()
+	server, environ := newPostgres(t)
+	env := environ(server.Database(t, "template0"))
+
+	p := start(t, newPath(t), env...)
+	p.Exits(t, 1)
+	p.Logs(t, "the database has no schema: run accountservice migrate up")
+
+	status := with(t, newPath(t), env, "migrate", "status")
+	if status.Code != 1 || !strings.Contains(status.Stdout, "00001_accounts.sql: missing") {
+		t.Errorf("migrate status = %+v", status)
+	}
+	if up := with(t, newPath(t), env, "migrate", "up"); up.Code != 0 || !strings.Contains(up.Stdout, "seeded 100 accounts") {
+		t.Fatalf("migrate up = %+v", up)
+	}
+	if up := with(t, newPath(t), env, "migrate", "up"); up.Code != 0 || up.Stdout != "the schema is that of this version\n" {
+		t.Errorf("migrate up again = %+v", up)
+	}
+	if status = with(t, newPath(t), env, "migrate", "status"); status.Code != 0 || strings.Contains(status.Stdout, "missing") {
+		t.Errorf("migrate status after that = %+v", status)
+	}
+
+	path := newPath(t)
+	one, two := ready(t, path, append(env, quick...)...), ready(t, path, append(env, quick...)...)
+	absent(t, path)
+	one.Put(t, "mine", "by one")
+	two.Says(t, "/accounts/mine", "by one")
+	two.Put(t, "mine", "by two")
+	one.Says(t, "/accounts/mine", "by two")
+	hangs(t, server, one)
+	two.Await(t, "/ready", 200)
+	harness.Must(t, server.Halt("immediate"))
+	one.Await(t, "/ready", 503)
+	if status, _ := one.Get("/health"); status != 200 {
+		t.Errorf("/health = %d without the server, want 200", status)
+	}
+	if status, body := one.Get("/accounts/mine"); status != 503 || !strings.Contains(body, "/problems/unavailable") {
+		t.Errorf("GET = %d %s", status, body)
+	}
+	late := start(t, path, append(env, quick...)...)
+	late.Says(t, "/health", "the server cannot be reached")
+	harness.Must(t, server.Start())
+	for _, p := range []*harness.Process{one, two, late} {
+		p.Await(t, "/ready", 200)
+		p.Says(t, "/accounts/mine", "by two")
+	}
+	for _, p := range []*harness.Process{one, two, late} {
+		p.Stop(t, 0)
+		if strings.Contains(p.Log.String(), "secret-word") {
+			t.Error("the log has the password")
+		}
+	}
+}
+
+// hangs stops the server's processes, so that nothing answers and no connection ends: health is answered all the same.
+func hangs(t *testing.T, server *harness.Postgres, p *harness.Process) {
+	t.Helper()
+	server.Signal(t, syscall.SIGSTOP)
+	defer server.Signal(t, syscall.SIGCONT)
+	for range 4 {
+		go p.Get("/accounts/mine")
+	}
+	p.Says(t, "/health", "does not answer in time")
+	p.Await(t, "/ready", 503)
+	begun := time.Now()
+	for range 50 {
+		if status, body := p.Get("/health"); status != 200 {
+			t.Errorf("/health = %d %s while the server hangs, want 200", status, body)
+		}
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("50 answers of /health took %s while the server hangs", took)
+	}
+}
+
+// Accounts move to the other store and back, with all that they have.
+func TestAccountsMoveBetweenStores(t *testing.T) {
+	t.Parallel()
+	server, environ := newPostgres(t)
+	env := append(environ(server.Database(t, "template0")), "ACCOUNTSERVICE_STORE_SEED=0")
+	bolt := newPath(t)
+	p := ready(t, bolt)
+	p.Put(t, "10007", "changed")
+	p.Put(t, "10007", "changed again")
+	p.Put(t, "zoë"[:2], "Zoë \u2028 🙂")
+	_, etag := harness.Ask("GET", p.URL+"/accounts/10007", "")
+	p.Stop(t, 0)
+
+	file := filepath.Join(t.TempDir(), "accounts.jsonl")
+	with(t, bolt, nil, "export", "--output", file).is(t, 0, "", "exported 101 accounts")
+	with(t, bolt, env, "migrate", "up").is(t, 0, "done", "")
+	with(t, bolt, env, "import", "--dry-run", file).is(t, 0, "101 would be created", "")
+	with(t, bolt, env, "import", file).is(t, 0, "101 created, 0 replaced, 0 unchanged", "")
+	with(t, bolt, env, "import", file).is(t, 0, "0 created, 0 replaced, 101 unchanged", "")
+	moved := ready(t, bolt, env...)
+	if _, now := harness.Ask("GET", moved.URL+"/accounts/10007", ""); now != etag {
+		t.Errorf("moved: %s, want %s", now, etag)
+	}
+	moved.Stop(t, 0)
+
+	back, again := filepath.Join(t.TempDir(), "back.jsonl"), newPath(t)
+	with(t, bolt, env, "export", "--output", back).is(t, 0, "", "exported 101 accounts")
+	before, err := os.ReadFile(file)
+	harness.Must(t, err)
+	after, err := os.ReadFile(back)
+	harness.Must(t, err)
+	with(t, again, nil, "import", back).is(t, 0, "101 created", "")
+	returned := with(t, again, nil, "export")
+	if string(before) != string(after) || returned.Stdout != string(before) {
+		t.Errorf("the exports of Bolt, of PostgreSQL and of Bolt again differ")
+	}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/tests/harness"
+)
+
+func TestCommandsSayWhatIsToBeDone(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), anyAdmin)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	for _, c := range []struct {
+		args       []string
+		code       int
+		says, lies string
+	}{
+		{[]string{"version", "x"}, 2, `no argument is taken: "x"`, "unknown command"},
+		{[]string{"backup", "x"}, 2, `no argument is taken: "x"`, "unknown command"},
+		{[]string{"restore", "--acknowledge", "x"}, 2, `no argument is taken: "x"`, "unknown command"},
+		{[]string{"compact", file}, 1, "no such file", "store.bolt.path"},
+		{[]string{"backup"}, 2, "accountservice backup: say where", "\t"},
+		{[]string{"backup", "--to", file, "--url", p.URL}, 1, "give the address of the operators' listener (admin.addr)", "\t"},
+		{[]string{"backup", "--to", file, "--url", "localhost"}, 2, "accountservice backup: --url: must be the address of a service, " +
+			"such as http://localhost:6767, or of its operators' listener, such as http://localhost:6768", "\t"},
+		{[]string{"backup", "--to", "s3:/b/p"}, 2, "two slashes", "\t"},
+		{[]string{"maintenance", "on", "--reason", "x", "--ttl", "48h", p.Admin(t)}, 1, "/ttl: ", "\t"},
+	} {
+		got := runs(t, command(newPath(t), c.args...))
+		got.is(t, c.code, "", c.says)
+		if strings.Contains(got.Stderr, c.lies) {
+			t.Errorf("%q says %q", c.args, c.lies)
+		}
+	}
+	cmd := command("", "config", "check")
+	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_BACKUP_TO=s3:/b/p")
+	runs(t, cmd).is(t, 2, "", "must have two slashes after s3: as in s3://BUCKET/PREFIX")
+}
+
+func TestStatusPageSaysWhatToDoWithANoticeThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	harness.Must(t, os.WriteFile(path+".restored", []byte("{"), 0o600))
+	p := ready(t, path, append(quick, anyAdmin)...)
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		if _, page := order(t, p, "GET", "/status", ""); !strings.Contains(page, "Look at that file, in which a start left") {
+			return errors.New("no cure in " + page)
+		}
+		return nil
+	}))
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"accountservice/tests/harness"
+)
+
+func TestFlagsThatCannotBeUsed(t *testing.T) {
+	const url = "-url=http://127.0.0.1:1/"
+	secure := "-url=https://127.0.0.1:" + portOf(t, harness.Serve(t, says("")))
+	file := func(text string) string {
+		name := filepath.Join(t.TempDir(), "hunter2")
+		harness.Must(t, os.WriteFile(name, []byte(text), 0o600))
+		return name
+	}
+	for name, row := range map[string]struct {
+		args []string
+		want string
+	}{
+		"status that is a word":    {[]string{url, "-expect-status=hunter2"}, "wrong command line: -expect-status: want codes from 200 to 599, such as 204 or 2xx,401 or 200-299; see -help"},
+		"status of three digits":   {[]string{url, "-expect-status=200,600"}, "wrong command line: -expect-status: want codes"},
+		"status that ends early":   {[]string{url, "-expect-status=299-200"}, "wrong command line: -expect-status: want codes"},
+		"status below 200":         {[]string{url, "-expect-status=1xx"}, "wrong command line: -expect-status: want codes"},
+		"timeout without a unit":   {[]string{url, "-timeout=5"}, "wrong command line: -timeout: want a time such as 5s or 500ms, up to 1m; see -help"},
+		"timeout of nothing":       {[]string{url, "-timeout=0s"}, "wrong command line: -timeout: want a time"},
+		"timeout too long":         {[]string{url, "-timeout=61s"}, "wrong command line: -timeout: want a time"},
+		"no status":                {[]string{url, "-expect-status="}, "-expect-status: want a value"},
+		"no body":                  {[]string{url, "-expect-body="}, "-expect-body: want a value"},
+		"no timeout":               {[]string{url, "-timeout="}, "-timeout: want a value"},
+		"no file of a header":      {[]string{url, "-header-file="}, "-header-file: want a value"},
+		"no authority":             {[]string{secure, "-ca="}, "-ca: want a value"},
+		"no name":                  {[]string{secure, "-server-name="}, "-server-name: want a value"},
+		"authority without TLS":    {[]string{url, "-ca=x"}, "wrong command line: -ca and -server-name are for a -url with https://; see -help"},
+		"name without TLS":         {[]string{"-port=1", "-server-name=x"}, "-ca and -server-name are for a -url with https://"},
+		"authority without a file": {[]string{secure, "-ca=/nowhere/hunter2"}, "-ca: the file can't be read"},
+		"authority that is none":   {[]string{secure, "-ca=" + file("hunter2")}, "-ca: the file has no certificate in PEM"},
+		"header without a file":    {[]string{url, "-header-file=/nowhere/hunter2"}, "-header-file: it can't be read"},
+		"header without a colon":   {[]string{url, "-header-file=" + file("hunter2")}, "-header-file: it must have lines such as Authorization: Bearer abc"},
+		"header without a name":    {[]string{url, "-header-file=" + file(": hunter2")}, "-header-file: it must have lines"},
+		"header with a space":      {[]string{url, "-header-file=" + file("X-A : hunter2")}, "-header-file: it must have lines"},
+		"header that ends a line":  {[]string{url, "-header-file=" + file("X-A: hunter2\rX-B: x")}, "-header-file: it must have lines"},
+		"header of the request":    {[]string{url, "-header-file=" + file("host: hunter2")}, "-header-file: it must not set Host"},
+		"variable that is not set": {[]string{url + "${HUNTER}"}, "wrong command line: the variable HUNTER is not set, or empty; see -help"},
+		"variable that is empty":   {[]string{"-url", "http://u:hunter2@127.0.0.1:${EMPTY}/"}, "the variable EMPTY is not set, or empty"},
+		"variable with a default":  {[]string{url + "${SET:-hunter2}"}, "wrong command line: want a variable as ${NAME}; see -help"},
+		"variable without an end":  {[]string{url + "${SET"}, "want a variable as ${NAME}"},
+		"variable that is a flag":  {[]string{"${FLAG}"}, "wrong command line; see -help"},
+		"variable without a name":  {[]string{url + "${}"}, "want a variable as ${NAME}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out := probed(t, limit, row.args, []string{"EMPTY=", "SET=x", "FLAG=-hunter2"})
+			wantSick(t, code, out, row.want)
+			if strings.Contains(out, "hunter2") {
+				t.Errorf("%q is printed", out)
+			}
+		})
+	}
+}
+
+func TestVariablesInArgumentsAreReplaced(t *testing.T) {
+	asked := make(chan *http.Request, 1)
+	s := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r
+		echoCredentials(w, r)
+	})
+	environ := []string{"PORT=" + portOf(t, s.Listener.Addr()), "MY_PASSWORD_2=old", "MY_PASSWORD_2=hunter2", "Flag=-url", "TWICE=${PORT}"}
+	code, out := executed(t, environ, "${Flag}", "http://me:${MY_PASSWORD_2}@127.0.0.1:${PORT}/a$b?${Flag}-${MY_PASSWORD_2}$${PORT}{x}${TWICE}")
+	wantSick(t, code, out, "auth: me *** Basic ***")
+	r := <-asked
+	if _, password, _ := r.BasicAuth(); password != "hunter2" || r.RequestURI != "/a$b?-url-hunter2$"+environ[0][5:]+"{x}${PORT}" {
+		t.Errorf("asked %s with password %q", r.RequestURI, password)
+	}
+}
+
+func TestHeaderOfAFileIsSentAndNeverPrinted(t *testing.T) {
+	for text, want := range map[string]string{
+		"Authorization: Bearer hunter2":           "Bearer hunter2",
+		"authorization:\thunter2 \r\n":            "hunter2",
+		"X-Other: other\n\nAuthorization: a\"b\n": `a"b`,
+		"Authorization: Basic bWU6aHVudGVyMg":     "Basic bWU6aHVudGVyMg",
+		"Authorization: Basic bTpodW50ZXIyYQ==":   "Basic bTpodW50ZXIyYQ==", // m:hunter2a
+	} {
+		file := filepath.Join(t.TempDir(), "header")
+		harness.Must(t, os.WriteFile(file, []byte(text), 0o600))
+		asked := make(chan string, 1)
+		echo := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.Header.Get("Authorization")
+			echoCredentials(w, r)
+		})
+		code, out := probed(t, limit, []string{"-url", echo.URL, "-header-file", file}, nil)
+		wantSick(t, code, out)
+		if got := <-asked; got != want {
+			t.Errorf("%q sends %q, want %q", text, got, want)
+		}
+		_, secret, _ := strings.Cut(want, " ")
+		for _, hidden := range []string{want, secret, "hunter2"} {
+			if hidden != "" && strings.Contains(out, hidden) {
+				t.Errorf("%q prints %q", text, out)
+			}
+		}
+		garbage := harness.Serve(t, says(want+"\r\n"))
+		_, out = probed(t, limit, []string{"-url", "http://" + garbage.String(), "-header-file", file}, nil)
+		if wantSick(t, 1, out, "malformed HTTP response"); !strings.Contains(out, "***") {
+			t.Errorf("%q prints %q", text, out)
+		}
+	}
+}
+
+func TestCertificateIsVerifiedByFlags(t *testing.T) {
+	ca, other := harness.NewAuthority(t), harness.NewAuthority(t)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.TLS.ServerName)
+	}))
+	s.Config.ErrorLog = quiet()
+	s.TLS = &tls.Config{Certificates: ca.Server(t, hang, "svc.test").Certificates}
+	s.StartTLS()
+	defer s.Close()
+	environ := []string{"SSL_CERT_FILE=" + other.File, "SSL_CERT_DIR=" + t.TempDir()}
+	for name, row := range map[string]struct {
+		args  []string
+		words []string // none: healthy
+	}{
+		"both right":        {[]string{"-ca", ca.File, "-server-name", "svc.test", "-expect-body", "svc.test"}, nil},
+		"another name":      {[]string{"-ca", ca.File, "-server-name", "other.test"}, []string{"valid for svc.test, not other.test"}},
+		"no name":           {[]string{"-ca", ca.File}, []string{"no TLS handshake with 127.0.0.1:"}},
+		"another authority": {[]string{"-ca", other.File, "-server-name", "svc.test"}, []string{"unknown authority"}},
+		"no authority":      {[]string{"-server-name", "svc.test"}, []string{"unknown authority"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out := executed(t, environ, append(row.args, "-url", s.URL)...)
+			wantVerdict(t, code, out, row.words)
+		})
+	}
+}
+
+// The guard would say "no verdict within 2s" if it did not know the flag.
+func TestTimeoutIsThatOfTheFlag(t *testing.T) {
+	t.Parallel()
+	silent := "-port=" + portOf(t, harness.Serve(t, harness.Silent))
+	code, out := executed(t, nil, silent, "-timeout=2500ms")
+	wantSick(t, code, out, "no answer from 127.0.0.1:", " within 2.5s\n")
+	code, out = executed(t, nil, silent, "-timeout", "50ms")
+	wantSick(t, code, out, "no answer from 127.0.0.1:", " within 50ms\n")
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	harness.Must(t, exec.Command("mkfifo", fifo).Run()) // its open waits for a writer, and knows no deadline
+	code, out = executed(t, nil, silent, "-timeout", "50ms", "-header-file", fifo)
+	wantSick(t, code, out, "the probe came to no verdict within 50ms\n")
+}

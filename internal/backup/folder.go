@@ -1,0 +1,156 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// folder is a Target on a file system. It is never created: without it, what is written there would end with the
+// container whose mount is missing.
+type folder struct{ path string }
+
+func (f folder) String() string  { return f.path }
+func (f folder) Staging() string { return f.path }
+
+// List implements Target.
+func (f folder) List(ctx context.Context) ([]Backup, error) {
+	list, err := awaited(ctx, f.list)
+	if err != nil {
+		return nil, fmt.Errorf("listing the backups in %s: %w", f.path, err)
+	}
+	return list, nil
+}
+
+func (f folder) list() ([]Backup, error) {
+	entries, err := os.ReadDir(f.path)
+	if err != nil {
+		return nil, err
+	}
+	var list []Backup
+	for _, entry := range entries {
+		b, ok := ParseName(entry.Name())
+		if !ok {
+			continue
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			b.Size = info.Size()
+			list = append(list, b)
+		}
+	}
+	sortNewest(list)
+	return list, nil
+}
+
+// Get implements Target.
+func (f folder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	file, err := awaited(ctx, func() (*os.File, error) { return os.Open(filepath.Join(f.path, name)) })
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Put implements Target. A file that Stage made in this folder is renamed, another one is copied.
+func (f folder) Put(ctx context.Context, name string, content *os.File) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	_, err := awaited(ctx, func() (struct{}, error) { return struct{}{}, f.put(ctx, name, content) })
+	if err != nil {
+		return fmt.Errorf("writing the backup %s into %s: %w", name, f.path, err)
+	}
+	return nil
+}
+
+func (f folder) put(ctx context.Context, name string, content *os.File) error {
+	info, err := content.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Lstat(filepath.Join(f.path, filepath.Base(content.Name()))); err != nil || !os.SameFile(there, info) {
+		staged, err := Stage(f.path)
+		if err != nil {
+			return err
+		}
+		defer Discard(staged)
+		if _, err := io.Copy(staged, readerUntil{ctx, io.NewSectionReader(content, 0, info.Size())}); err != nil {
+			return err
+		}
+		content = staged
+	}
+	if err := content.Sync(); err != nil {
+		return err
+	}
+	dir, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(f.path, filepath.Base(content.Name())), filepath.Join(f.path, name)); err != nil {
+		return err
+	}
+	return dir.Sync() // the new name survives a loss of power
+}
+
+// Remove implements Target.
+func (f folder) Remove(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	_, err := awaited(ctx, func() (struct{}, error) { return struct{}{}, os.Remove(filepath.Join(f.path, name)) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// readerUntil ends with ctx.
+type readerUntil struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r readerUntil) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
+}
+
+// awaited calls f on a goroutine of its own: the caller goes on when ctx ends, whatever the disk does.
+func awaited[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}

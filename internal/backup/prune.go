@@ -1,0 +1,113 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// verdict is what is known of a backup that was made or verified.
+type verdict struct {
+	Content // of a damaged backup only the Identity, if that could be read
+	damaged bool
+}
+
+// prune removes a whole backup if there are Keep newer whole ones, and a damaged one if there are Keep newer ones. It
+// only removes backups that continues: made, the newest whole one, is of the same database and has all their changes.
+// It reads a backup of an earlier process before it decides. A backup that it leaves for this reason is logged once.
+func (s *Scheduler) prune(ctx context.Context, made Backup) error {
+	list, err := s.list(ctx)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	var left leftovers
+	kept, newer := 0, 0
+	for _, b := range list {
+		beyond := b.Name != made.Name && (kept >= s.Keep || newer >= s.Keep && s.verdicts[b.Name].damaged)
+		var unreadable error
+		if _, known := s.verdicts[b.Name]; beyond && !known && b.Transaction <= made.Transaction {
+			_, unreadable = s.verify(ctx, b)
+		}
+		damaged := s.verdicts[b.Name].damaged
+		switch {
+		case !damaged && (s.isOther(b, made) || b.Name == s.unread):
+		case beyond && s.continues(b, made):
+			faults = append(faults, s.remove(ctx, b))
+		case beyond:
+			left.add(b)
+			s.leave(b, unreadable)
+		default:
+			newer++
+			if !damaged {
+				kept++
+			}
+		}
+	}
+	s.foundOther(s.newestOther(list, made))
+	s.foundLeft(left)
+	return errors.Join(faults...)
+}
+
+// leave logs once that a backup is not removed, and why.
+func (s *Scheduler) leave(b Backup, unreadable error) {
+	if s.told[b.Name] {
+		return
+	}
+	s.told[b.Name] = true
+	if unreadable == nil {
+		unreadable = errors.New("it is damaged, and not known to be of this database")
+	}
+	s.Log.Warn("an old backup is not removed", "backup", b.Name, "err", unreadable)
+}
+
+// leftovers counts the backups that would be removed if they were known to be of this database.
+type leftovers struct {
+	newest Backup
+	count  int
+	size   int64 // in bytes
+}
+
+func (l *leftovers) add(b Backup) {
+	if l.count++; l.count == 1 {
+		l.newest = b
+	}
+	l.size += b.Size
+}
+
+func (l leftovers) String() string {
+	return fmt.Sprintf("backups beyond backup.keep that cannot be read, or are damaged and not known to be of this "+
+		"database, are not removed: %d with %s, the newest is %s; check them with accountservice verify, and move them away",
+		l.count, size(l.size), l.newest.Name)
+}
+
+func (s *Scheduler) remove(ctx context.Context, b Backup) error {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	delete(s.verdicts, b.Name)
+	return s.Target.Remove(ctx, b.Name)
+}
+
+// continues reports whether made is known to be the same or a later state of the database that b is of.
+func (s *Scheduler) continues(b, made Backup) bool {
+	v, known := s.verdicts[b.Name]
+	return known && b.Transaction <= made.Transaction && v.Identity == s.verdicts[made.Name].Identity &&
+		(!v.damaged || v.Identity != "")
+}
+
+// isOther is true for a backup that has changes which the database of newest does not have: it is of another database,
+// as after the loss of a volume, or of a later state of it. Without an identity the transaction alone tells.
+func (s *Scheduler) isOther(b, newest Backup) bool {
+	of, is := s.verdicts[b.Name].Identity, s.verdicts[newest.Name].Identity
+	return b.Transaction > newest.Transaction || of != "" && is != "" && of != is
+}
+
+// newestOther returns the first in list that isOther, or none.
+func (s *Scheduler) newestOther(list []Backup, newest Backup) Backup {
+	for _, b := range list {
+		if !s.verdicts[b.Name].damaged && s.isOther(b, newest) {
+			return b
+		}
+	}
+	return Backup{}
+}

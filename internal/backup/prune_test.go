@@ -1,0 +1,282 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"accountservice/tests/harness"
+)
+
+// holds gives a Scheduler another database, whose next transaction is this one.
+func (s *Scheduler) holds(identity string, transaction uint64) {
+	s.Make = func(_ context.Context, to *os.File) (Content, error) {
+		n, err := fmt.Fprintf(to, "whole %d of %s", transaction, identity)
+		transaction++
+		return Content{Identity: identity, Transaction: transaction - 1, Size: int64(n)}, err
+	}
+}
+
+// during runs s for so long.
+func during(s *Scheduler, d time.Duration) {
+	stop := running(s)
+	time.Sleep(d)
+	synctest.Wait()
+	stop()
+}
+
+func countOf(t *testing.T, dir, text string) (n int) {
+	t.Helper()
+	for _, name := range at(t, dir) {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(content), text) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestNewDatabaseRemovesNoBackupOfALostOne also when its transactions have passed those of the lost one, and after
+// restarts, each of which knows of the lost one only what lies there.
+func TestNewDatabaseRemovesNoBackupOfALostOne(t *testing.T) {
+	for name, transaction := range map[string]uint64{"with a lower transaction": 1, "with a higher one": 10000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				s := scheduled(t, dir)
+				s.holds("lost", 1000)
+				during(s, 30*time.Hour)
+				for i := range 3 {
+					s = scheduled(t, dir)
+					s.holds("new", transaction+uint64(100*i))
+					during(s, 30*time.Hour)
+				}
+				if lost, others := countOf(t, dir, "of lost"), countOf(t, dir, "of new"); lost != 3 || others != 3 {
+					t.Errorf("there are %d of the lost database and %d of the new one, want 3 and 3", lost, others)
+				}
+				wantCheck(t, s, true, "have changes that this database does not have (newest: accounts-20000102T",
+					"they are kept: restore one, or move them away")
+			})
+		})
+	}
+}
+
+// TestOlderStateRemovesNoBackupOfALaterOne of the same database: an old copy was put in its place.
+func TestOlderStateRemovesNoBackupOfALaterOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		s.holds("one", 1000)
+		during(s, 30*time.Hour)
+		s = scheduled(t, dir)
+		s.holds("one", 7)
+		during(s, 60*time.Hour)
+		if later := countOf(t, dir, "whole 100"); later != 3 || len(at(t, dir)) != 6 {
+			t.Errorf("%d of the later state are left of %q", later, at(t, dir))
+		}
+		wantCheck(t, s, true, "have changes that this database does not have")
+	})
+}
+
+// TestBackupWithDamagedAccountsRemovesNone: an older one may have the accounts whole.
+func TestBackupWithDamagedAccountsRemovesNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		s.Keep = 1
+		during(s, time.Hour)
+		whole := s.Make
+		s.Make = func(ctx context.Context, to *os.File) (Content, error) {
+			content, err := whole(ctx, to)
+			content.Damaged = 1
+			return content, err
+		}
+		during(s, 24*time.Hour)
+		if got := at(t, dir); len(got) != 5 {
+			t.Errorf("the folder has %q", got)
+		}
+		s.Make = whole
+		during(s, 6*time.Hour)
+		if got := at(t, dir); len(got) != 1 {
+			t.Errorf("after a backup without damage the folder has %q", got)
+		}
+	})
+}
+
+// TestOnlyBackupsOfTheDatabaseAreRemoved tests that of the backups beyond Keep, damaged ones of another or an unknown
+// database stay.
+func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		s.Keep = 1
+		begun := time.Now()
+		old := map[string]string{}
+		for i, text := range []string{"", "cut", "cut of lost", "cut of one", "whole of one", "whole of archived"} {
+			name := NameOf(begun.Add(-time.Duration(100-i)*time.Hour), 1)
+			old[text] = name
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var log harness.Buffer
+		s.Log = slog.New(slog.NewTextHandler(&log, nil))
+		s.Target = refusing{s.Target, old["whole of archived"]}
+		s.holds("one", 5)
+		during(s, time.Minute)
+		damaged := at(t, dir)[len(at(t, dir))-1] // this process knows of which database it was
+		if err := os.WriteFile(filepath.Join(dir, damaged), []byte("cut"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stop := running(s)
+		defer func() { stop() }()
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		left := []string{old[""], old["cut"], old["cut of lost"], old["whole of archived"]}
+		newest, _ := s.Newest()
+		if got := at(t, dir); !slices.Equal(got, append(left, newest.Name)) {
+			t.Errorf("the folder has %q, want %q and %s", got, left, newest.Name)
+		}
+		wantCheck(t, s, true, "not removed: 4 with 1 KiB, the newest is "+old["whole of archived"], "move them away")
+		for _, name := range left {
+			if n := strings.Count(log.String(), "not removed\" backup="+name); n != 1 {
+				t.Errorf("the log names %s %d times: %s", name, n, log.String())
+			}
+		}
+		for _, name := range left {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(6 * time.Hour)
+		synctest.Wait()
+		wantCheck(t, s, false)
+	})
+}
+
+// damaging is a Target that damages all that it is given.
+type damaging struct {
+	Target
+	dir, text string
+}
+
+func (d damaging) Put(ctx context.Context, name string, content *os.File) error {
+	err := d.Target.Put(ctx, name, content)
+	return errors.Join(err, os.WriteFile(filepath.Join(d.dir, name), []byte(d.text), 0o600))
+}
+
+// TestDamagingPlaceIsNotFilled tests a target that damages each backup at once.
+func TestDamagingPlaceIsNotFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for range 3 {
+			s := scheduled(t, dir)
+			s.Target = damaging{s.Target, dir, "cut"}
+			s.holds("one", 1)
+			during(s, 10*24*time.Hour)
+		}
+		if got := at(t, dir); len(got) > 3*2*3 {
+			t.Errorf("the folder has %d backups", len(got))
+		}
+	})
+}
+
+// refusing is a Target that cannot give one backup.
+type refusing struct {
+	Target
+	name string
+}
+
+func (r refusing) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if name == r.name {
+		return nil, errors.New("it is archived")
+	}
+	return r.Target.Get(ctx, name)
+}
+
+// TestUnreadableNewestBackupStopsNoOther, and it does not count: the whole one before it stays.
+func TestUnreadableNewestBackupStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		during(s, 13*time.Hour)
+		three := at(t, dir)
+		s = scheduled(t, dir)
+		s.Keep = 2
+		s.holds("", 4)
+		s.Target = refusing{s.Target, three[2]}
+		during(s, time.Hour)
+		wantCheck(t, s, true, "KiB; the last try failed: the newest backup", "cannot be verified: it is archived")
+		during(s, 6*time.Hour)
+		if got := at(t, dir); len(got) != 3 || !slices.Equal(got[:2], three[1:]) {
+			t.Errorf("the folder has %q after %q", got, three)
+		}
+		wantCheck(t, s, false)
+	})
+}
+
+// TestStopWaitsForNoDisk that does not answer while a backup is verified.
+func TestStopWaitsForNoDisk(t *testing.T) {
+	dir, answer, asked := t.TempDir(), make(chan struct{}), make(chan struct{})
+	defer close(answer)
+	s := scheduled(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, NameOf(time.Now(), 1)), []byte("whole"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Verify = func(context.Context, *os.File) (Content, error) {
+		close(asked)
+		<-answer
+		return Content{}, nil
+	}
+	stop, stopped := running(s), make(chan struct{})
+	<-asked
+	go func() {
+		stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(10 * time.Second):
+		t.Error("the stop waits for the disk")
+	}
+}
+
+func TestFailureEndsWithALookWithoutOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		if line := s.Line(); line != "The backups are not listed yet." {
+			t.Errorf("the line says %q", line)
+		}
+		during(s, time.Hour)
+		if err := os.Rename(dir, dir+".away"); err != nil {
+			t.Fatal(err)
+		}
+		stop := running(s)
+		defer func() { stop() }()
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		wantCheck(t, s, true, "no such file")
+		if err := os.Rename(dir+".away", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantCheck(t, s, false)
+		if want := "Last backup accounts-20000101T000000Z-1.db, 1h1m30s ago, 1 KiB."; s.Line() != want {
+			t.Errorf("the line says %q, want %q", s.Line(), want)
+		}
+	})
+}

@@ -1,0 +1,228 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// S3 says how a server of the S3 protocol is reached.
+type S3 struct {
+	Endpoint  string // URL of the server; "" is that of AWS in Region
+	Region    string
+	PathStyle bool // the bucket is the first part of the path; else of the host
+	AccessKey string
+	SecretKey string
+}
+
+const (
+	// maxObject is the largest object in bytes that one request can put.
+	maxObject = 5 << 30
+	// silenceTimeout is how long a server may take nothing of a body, send nothing of an answer, or not begin one.
+	silenceTimeout = time.Minute
+	dialTimeout    = 5 * time.Second
+	tries          = 3
+	firstPause     = time.Second // before the second try; then twice as long
+)
+
+// bucket is a Target in an S3 bucket.
+type bucket struct {
+	S3
+	base    url.URL // of the bucket
+	prefix  string  // of all keys: "" or one that ends with /
+	name    string  // as the operator named it
+	client  *http.Client
+	silence time.Duration
+	pause   time.Duration
+	now     func() time.Time
+}
+
+func openBucket(rest string, s3 S3) (*bucket, error) {
+	name, prefix, _ := strings.Cut(rest, "/")
+	if name == "" || strings.ContainsAny(rest, "?#@:%") {
+		return nil, errors.New("must be s3://BUCKET or s3://BUCKET/PREFIX")
+	}
+	if s3.AccessKey == "" || s3.SecretKey == "" || s3.Region == "" {
+		return nil, errors.New("s3:// needs backup.s3.region, backup.s3.access_key and backup.s3.secret_key")
+	}
+	if s3.Endpoint == "" {
+		s3.Endpoint = "https://s3." + s3.Region + ".amazonaws.com"
+	}
+	base, err := url.Parse(s3.Endpoint)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil ||
+		strings.Trim(base.Path, "/") != "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("backup.s3.endpoint must be the URL of a server, such as https://minio.example.org:9000")
+	}
+	b := &bucket{S3: s3, base: url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/"}, name: "s3://" + rest,
+		silence: silenceTimeout, pause: firstPause, now: time.Now}
+	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		b.prefix = prefix + "/"
+	}
+	if s3.PathStyle {
+		b.base.Path += name + "/"
+	} else {
+		b.base.Host = name + "." + b.base.Host
+	}
+	b.client = &http.Client{
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSHandshakeTimeout: dialTimeout,
+			IdleConnTimeout:     time.Minute,
+			DisableCompression:  true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the signature is for one host
+	}
+	return b, nil
+}
+
+func (b *bucket) String() string  { return b.name }
+func (b *bucket) Staging() string { return "" }
+
+// List implements Target.
+func (b *bucket) List(ctx context.Context) ([]Backup, error) {
+	list, err := b.list(ctx, namePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing the backups in %s: %w", b.name, err)
+	}
+	sortNewest(list)
+	return list, nil
+}
+
+// page is an answer to ListObjectsV2. Other XML, such as the page of a proxy, is an error.
+type page struct {
+	XMLName  xml.Name `xml:"ListBucketResult"`
+	Contents []struct {
+		Key  string
+		Size int64
+	}
+	IsTruncated           bool
+	NextContinuationToken string
+}
+
+// list returns the backups whose names begin with start.
+func (b *bucket) list(ctx context.Context, start string) (list []Backup, err error) {
+	query := url.Values{"list-type": {"2"}, "prefix": {b.prefix + start}}
+	for {
+		var found page
+		err := b.again(ctx, func(ctx context.Context) error {
+			found = page{} // Decode appends to what a try that was cut left
+			resp, err := b.do(ctx, http.MethodGet, "", query, nil)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			err = xml.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&found)
+			if err != nil {
+				err = fmt.Errorf("the answer is no list of S3, check backup.s3.endpoint: %w", err)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, object := range found.Contents {
+			if b, ok := ParseName(strings.TrimPrefix(object.Key, b.prefix)); ok {
+				b.Size = object.Size
+				list = append(list, b)
+			}
+		}
+		if !found.IsTruncated {
+			return list, nil
+		}
+		if found.NextContinuationToken == "" {
+			return nil, errors.New("the server says that the list goes on, and not where")
+		}
+		query.Set("continuation-token", found.NextContinuationToken)
+	}
+}
+
+// Get implements Target.
+func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	var resp *http.Response
+	err := b.again(ctx, func(ctx context.Context) (err error) {
+		resp, err = b.do(ctx, http.MethodGet, name, nil, nil)
+		return err
+	})
+	if err == nil && resp.ContentLength < 0 { // a cut answer would look like a whole one
+		resp.Body.Close()
+		err = errors.New("the server does not say its length")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the backup %s in %s: %w", name, b.name, err)
+	}
+	return resp.Body, nil
+}
+
+// Put implements Target.
+func (b *bucket) Put(ctx context.Context, name string, content *os.File) error {
+	err := checkName(name)
+	if err == nil {
+		err = b.put(ctx, name, content)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the backup %s into %s: %w", name, b.name, err)
+	}
+	return nil
+}
+
+func (b *bucket) put(ctx context.Context, name string, content *os.File) error {
+	info, err := content.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxObject {
+		return fmt.Errorf("it has %d MiB, and S3 takes 5 GiB at most in one request: use a folder", info.Size()>>20)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, readerUntil{ctx, io.NewSectionReader(content, 0, info.Size())}); err != nil {
+		return err
+	}
+	err = b.again(ctx, func(ctx context.Context) error {
+		resp, err := b.do(ctx, http.MethodPut, name, nil,
+			&upload{io.NewSectionReader(content, 0, info.Size()), hex.EncodeToString(sum.Sum(nil))})
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	list, err := b.list(ctx, name) // a proxy can answer 200 to anything
+	if err == nil && (len(list) != 1 || list[0].Name != name || list[0].Size != info.Size()) {
+		err = fmt.Errorf("%s is not there after it was stored", name)
+	}
+	return err
+}
+
+// Remove implements Target.
+func (b *bucket) Remove(ctx context.Context, name string) error {
+	err := checkName(name)
+	if err == nil {
+		err = b.again(ctx, func(ctx context.Context) error {
+			resp, err := b.do(ctx, http.MethodDelete, name, nil, nil)
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err
+		})
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the backup %s in %s: %w", name, b.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package backup
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// against returns a bucket of a server that answers so, with a patience that a test can wait for.
+func against(t *testing.T, answer http.HandlerFunc) *bucket {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	b, err := openBucket("backups", S3{Endpoint: server.URL, Region: "r", AccessKey: "k", SecretKey: "s", PathStyle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.silence, b.pause = 100*time.Millisecond, time.Millisecond
+	return b
+}
+
+func TestSilentServerEndsEveryRequest(t *testing.T) {
+	name := NameOf(time.Now(), 1)
+	content, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	if err := content.Truncate(64 << 20); err != nil { // more than the buffers of a connection
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	b := against(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, name) {
+			w.Header().Set("Content-Length", "100")
+			w.Write([]byte("the begin"))
+			w.(http.Flusher).Flush()
+		}
+		<-over
+	})
+	t.Cleanup(func() { close(over) }) // before the server is closed
+	_, listed := b.List(t.Context())
+	put := b.Put(t.Context(), name, content)
+	from, err := b.Get(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	_, got := io.ReadAll(from)
+	for what, err := range map[string]error{"List": listed, "Put": put, "Get": got} {
+		if err == nil || !strings.Contains(err.Error(), "the server is silent for 100ms") && what != "Get" {
+			t.Errorf("%s says %v", what, err)
+		}
+	}
+}
+
+func TestAnswerWithoutLengthIsRefused(t *testing.T) {
+	b := against(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("the begin"))
+		w.(http.Flusher).Flush()
+	})
+	if _, err := b.Get(t.Context(), NameOf(time.Now(), 1)); err == nil || !strings.Contains(err.Error(), "length") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func TestErrorOfAServerIsOnePrintableLine(t *testing.T) {
+	b := against(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, "<Error><Code>Bad&#10;\x1b[31m</Code><Message>"+strings.Repeat("long ", 1000)+"</Message></Error>")
+	})
+	_, err := b.List(t.Context())
+	if err == nil || len(err.Error()) > 800 || strings.ContainsAny(err.Error(), "\n\x1b") {
+		t.Errorf("it says %q", err)
+	}
+}
+
+func TestFileBeyondOneRequestIsRefused(t *testing.T) {
+	b := against(t, func(http.ResponseWriter, *http.Request) { t.Error("it asks the server") })
+	content, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	if err := content.Truncate(maxObject + 1); err != nil {
+		t.Skip(err)
+	}
+	if err := b.Put(t.Context(), NameOf(time.Now(), 1), content); err == nil || !strings.Contains(err.Error(), "5 GiB") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func TestTargetsThatCannotBeAreRefused(t *testing.T) {
+	good := S3{Region: "r", AccessKey: "k", SecretKey: "s"}
+	for _, c := range []struct {
+		to string
+		s3 S3
+	}{
+		{"", good}, {"s3://", good}, {"s3:///prefix", good}, {"https://host/bucket", good}, {"s3://user:pass@bucket", good},
+		{"s3://bucket", S3{AccessKey: "k", SecretKey: "s"}}, {"s3://bucket", S3{Region: "r", SecretKey: "s"}},
+		{"s3://bucket", S3{Region: "r", AccessKey: "k", SecretKey: "s", Endpoint: "minio:9000"}},
+		{"s3://bucket", S3{Region: "r", AccessKey: "k", SecretKey: "s", Endpoint: "http://user:pass@minio"}},
+		{"s3://bucket", S3{Region: "r", AccessKey: "k", SecretKey: "s", Endpoint: "http://minio/path"}},
+	} {
+		if _, err := Open(c.to, c.s3); err == nil || strings.Contains(err.Error(), "pass") {
+			t.Errorf("%q with %+v gives the error %v", c.to, c.s3, err)
+		}
+	}
+	b, err := openBucket("bucket/p", good)
+	if err != nil || b.base.String() != "https://bucket.s3.r.amazonaws.com/" {
+		t.Errorf("AWS is reached at %s, %v", b.base.String(), err)
+	}
+}

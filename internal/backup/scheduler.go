@@ -1,0 +1,240 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// Options are what NewScheduler needs.
+type Options struct {
+	Target  Target
+	Staging string        // the folder for a file that is made or verified, if the target has none
+	Every   time.Duration // from one backup to the next
+	MaxAge  time.Duration // of the newest one, for Check
+	Keep    int           // how many stay at the target; at least 1
+
+	// Make writes a verified copy of the database into an empty file. It ends with ctx, whatever the disk does.
+	Make func(ctx context.Context, to *os.File) (Content, error)
+	// Verify reads all of a backup. An error means that it is damaged, unless ctx has ended; the Content then has the
+	// Identity, if that can be read.
+	Verify func(ctx context.Context, f *os.File) (Content, error)
+
+	Log *slog.Logger
+}
+
+// Content is what a whole backup has.
+type Content struct {
+	Identity    string // of the database; "" if that has none, or it cannot be read
+	Transaction uint64 // the last one
+	Size        int64  // in bytes
+	Damaged     int    // accounts whose records are damaged
+}
+
+// Scheduler makes backups when they are due, removes old ones, and verifies the newest one again: at its start, and
+// before it makes the next one.
+type Scheduler struct {
+	Options
+	now func() time.Time
+
+	// of Run alone
+	verdicts map[string]verdict // of backups, by name
+	told     map[string]bool    // backups that leave has logged
+	unread   string             // the newest backup, if it could not be verified
+	begun    time.Time          // the last backup that was made
+
+	mu     sync.Mutex
+	status status
+}
+
+// NewScheduler returns a Scheduler that does nothing before Run.
+func NewScheduler(o Options) *Scheduler {
+	return &Scheduler{Options: o, now: time.Now, verdicts: make(map[string]verdict), told: make(map[string]bool)}
+}
+
+const (
+	firstRetry = time.Minute // after a failure, at most; then twice as long each time
+	lastRetry  = 15 * time.Minute
+	// remoteTimeout bounds a listing and a removal, with their tries.
+	remoteTimeout = 5 * time.Minute
+	// maxAhead is how far the time of a backup may lie in the future.
+	maxAhead = time.Minute
+)
+
+// Run makes backups until ctx ends. It does not wait then for a disk that does not answer.
+func (s *Scheduler) Run(ctx context.Context) {
+	for retry := min(firstRetry, s.Every); ; {
+		listed, err := s.look(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.failed(err)
+		}
+		if listed && ctx.Err() == nil && !s.now().Before(s.due()) {
+			if err = s.backUp(ctx); err != nil && ctx.Err() == nil {
+				s.failed(err)
+			}
+		}
+		next := s.due()
+		if err != nil {
+			next, retry = s.now().Add(retry), min(2*retry, lastRetry)
+		} else {
+			retry = min(firstRetry, s.Every)
+		}
+		if !s.sleepUntil(ctx, next) {
+			return
+		}
+	}
+}
+
+// due is when the next backup is to be made. The time of a backup of the future says nothing: a clock was wrong.
+func (s *Scheduler) due() time.Time {
+	newest, _ := s.Newest()
+	if newest.Time.After(s.now().Add(maxAhead)) {
+		return s.begun.Add(s.Every)
+	}
+	return newest.Time.Add(s.Every)
+}
+
+func (s *Scheduler) sleepUntil(ctx context.Context, due time.Time) bool {
+	wait := time.NewTimer(due.Sub(s.now()))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// look lists the target and verifies the newest backup again. A damaged one does not count; then the one before it is
+// the newest. One that cannot be verified counts, because its name says that it was verified once; err says why.
+func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
+	s.unread = ""
+	list, err := s.list(ctx)
+	if err != nil {
+		return false, err
+	}
+	isDamaged := false
+	for i, b := range list {
+		if s.verdicts[b.Name].damaged {
+			continue
+		}
+		_, verified := s.verdicts[b.Name]
+		s.found(b, !verified)
+		damage, err := s.verify(ctx, b)
+		if err != nil {
+			s.unread = b.Name
+			s.found(b, false)
+			return true, fmt.Errorf("the newest backup, %s, cannot be verified: %w", b.Name, err)
+		}
+		if damage == nil {
+			s.found(b, false)
+			s.foundOther(s.newestOther(list[i:], b))
+			if !isDamaged && s.now().Before(s.due()) { // what failed was not the making of one
+				s.recovered()
+			}
+			return true, nil
+		}
+		isDamaged = true
+		s.failed(fmt.Errorf("the backup %s is damaged and does not count: %w", b.Name, damage))
+	}
+	s.found(Backup{}, false)
+	return true, nil
+}
+
+func (s *Scheduler) list(ctx context.Context) ([]Backup, error) {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	return s.Target.List(ctx)
+}
+
+// verify reads all of a backup, and notes what it has or that it is damaged. err says why its state is not known.
+func (s *Scheduler) verify(ctx context.Context, b Backup) (damage, err error) {
+	type result struct {
+		content Content
+		damage  error
+	}
+	found, err := awaited(ctx, func() (r result, err error) {
+		r.content, r.damage, err = s.read(ctx, b)
+		return r, err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case found.damage != nil:
+		identity := cmp.Or(found.content.Identity, s.verdicts[b.Name].Identity) // from when it was whole
+		s.verdicts[b.Name] = verdict{Content{Identity: identity}, true}
+	default:
+		s.verdicts[b.Name] = verdict{found.content, false}
+	}
+	return found.damage, nil
+}
+
+func (s *Scheduler) read(ctx context.Context, b Backup) (content Content, damage, err error) {
+	from, err := s.Target.Get(ctx, b.Name)
+	if err != nil {
+		return content, nil, err
+	}
+	defer from.Close()
+	f, isFile := from.(*os.File)
+	if !isFile {
+		if f, err = Fetch(ctx, s.staging(), from, b.Size); err != nil {
+			return content, nil, err
+		}
+		defer Discard(f)
+	}
+	content, damage = s.Verify(ctx, f)
+	return content, damage, ctx.Err()
+}
+
+func (s *Scheduler) staging() string {
+	if dir := s.Target.Staging(); dir != "" {
+		return dir
+	}
+	return s.Staging
+}
+
+// backUp makes a backup, and removes those beyond Keep.
+func (s *Scheduler) backUp(ctx context.Context) error {
+	begun := s.now()
+	f, err := awaited(ctx, func() (*os.File, error) { return Stage(s.staging()) })
+	if err != nil {
+		return err
+	}
+	defer discardSoon(ctx, f)
+	content, err := s.Make(ctx, f)
+	if err != nil {
+		return err
+	}
+	at := begun
+	if newest, _ := s.Newest(); !at.Truncate(time.Second).After(newest.Time) { // the clock was ahead then
+		at = newest.Time.Add(time.Second)
+	}
+	made, _ := ParseName(NameOf(at, content.Transaction))
+	made.Size = content.Size
+	if err := s.Target.Put(ctx, made.Name, f); err != nil {
+		return err
+	}
+	s.verdicts[made.Name], s.begun = verdict{content, false}, begun
+	s.succeeded(made)
+	s.Log.Info("backup made", "backup", made.Name, "target", s.Target.String(), "bytes", made.Size,
+		"took", s.now().Sub(begun).Round(time.Millisecond).String())
+	if content.Damaged > 0 {
+		s.Log.Warn("no old backup is removed: the newest has damaged accounts, and an older one may have them whole",
+			"backup", made.Name, "accounts", content.Damaged)
+	} else if err := s.prune(ctx, made); err != nil && ctx.Err() == nil {
+		s.failed(fmt.Errorf("the backup %s is made, and old ones cannot be removed: %w", made.Name, err))
+	}
+	return nil
+}
+
+// discardSoon is Discard, for which it waits a second at most after the end of ctx.
+func discardSoon(ctx context.Context, f *os.File) {
+	ended, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })()
+	awaited(ended, func() (struct{}, error) { Discard(f); return struct{}{}, nil })
+}

@@ -1,0 +1,288 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// scheduled returns a Scheduler over a folder. Its database is a text, and what is whole begins with "whole".
+func scheduled(t *testing.T, dir string) *Scheduler {
+	t.Helper()
+	target, err := Open(dir, S3{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transaction := uint64(0)
+	return NewScheduler(Options{Target: target, Every: 6 * time.Hour, MaxAge: 24 * time.Hour, Keep: 3,
+		Log: slog.New(slog.DiscardHandler),
+		Make: func(_ context.Context, to *os.File) (Content, error) {
+			transaction++
+			n, err := fmt.Fprintf(to, "whole %d", transaction)
+			return Content{Transaction: transaction, Size: int64(n)}, err
+		},
+		Verify: func(_ context.Context, f *os.File) (Content, error) {
+			text, err := io.ReadAll(io.NewSectionReader(f, 0, 100))
+			if err == nil && !bytes.HasPrefix(text, []byte("whole")) {
+				err = errors.New("it is not whole")
+			}
+			_, identity, _ := bytes.Cut(text, []byte(" of "))
+			return Content{Identity: string(identity)}, err
+		}})
+}
+
+// running runs a Scheduler until the returned function is called.
+func running(s *Scheduler) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// at returns the names in a folder, without those of the past that were there before.
+func at(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// wantCheck wants the check to fail, or to warn, with these words; none for a pass.
+func wantCheck(t *testing.T, s *Scheduler, warns bool, words ...string) {
+	t.Helper()
+	err := s.Check(t.Context())
+	_, is := err.(interface{ Warning() string })
+	if (err == nil) != (len(words) == 0) || err != nil && is != warns {
+		t.Errorf("the check says %v, a warning: %v; want %v of %q", err, is, warns, words)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the check says %v, without %q", err, word)
+		}
+	}
+}
+
+func TestBackupsAreMadeInTimeAndOldOnesOfOurNameRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "accounts.db"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := scheduled(t, dir)
+		wantCheck(t, s, true, "not listed yet")
+		begun := time.Now()
+		defer running(s)()
+		time.Sleep(5*6*time.Hour + time.Hour)
+		synctest.Wait()
+		want := []string{NameOf(begun.Add(18*time.Hour), 4), NameOf(begun.Add(24*time.Hour), 5), NameOf(begun.Add(30*time.Hour), 6), "accounts.db"}
+		if got := at(t, dir); !slices.Equal(got, want) {
+			t.Errorf("the folder has %q, want %q", got, want)
+		}
+		wantCheck(t, s, false)
+	})
+}
+
+func TestNewestBackupIsAWarningUntilItIsVerifiedSinceTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		during(scheduled(t, dir), time.Hour)
+		s, read := scheduled(t, dir), make(chan struct{})
+		verify := s.Verify
+		s.Verify = func(ctx context.Context, f *os.File) (Content, error) {
+			<-read
+			return verify(ctx, f)
+		}
+		defer running(s)()
+		synctest.Wait()
+		wantCheck(t, s, true, "the newest backup, "+at(t, dir)[0]+", is 1h0m0s old", "it is being read to verify it")
+		close(read)
+		synctest.Wait()
+		wantCheck(t, s, false)
+	})
+}
+
+func TestNoBackupIsSaidOnlyAfterAListing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := scheduled(t, t.TempDir())
+		s.Make = func(context.Context, *os.File) (Content, error) { return Content{}, errors.New("none today") }
+		before := s.Line()
+		defer running(s)()
+		synctest.Wait()
+		if after := s.Line(); before != "The backups are not listed yet." || after != "No backup yet." {
+			t.Errorf("%q before the listing, and %q after it", before, after)
+		}
+	})
+}
+
+func TestRestartKnowsTheNewestByListing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		stop := running(scheduled(t, dir))
+		time.Sleep(time.Hour)
+		stop()
+		time.Sleep(2 * time.Hour)
+		s := scheduled(t, dir)
+		defer running(s)()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if b, ok := s.Newest(); !ok || time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
+			t.Errorf("the newest is %+v", b)
+		}
+		if got := at(t, dir); len(got) != 1 {
+			t.Errorf("a restart makes a backup at once: %q", got)
+		}
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		if got := at(t, dir); len(got) != 2 {
+			t.Errorf("the next one is not made in time: %q", got)
+		}
+	})
+}
+
+func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		whole, broken := s.Make, new(atomic.Bool)
+		s.Make = func(ctx context.Context, to *os.File) (Content, error) {
+			if broken.Load() {
+				return Content{}, errors.New("no luck")
+			}
+			return whole(ctx, to)
+		}
+		broken.Store(true)
+		defer running(s)()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		wantCheck(t, s, false, "there is no whole backup in "+dir, "no luck")
+		broken.Store(false)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		wantCheck(t, s, false)
+		broken.Store(true)
+		time.Sleep(12 * time.Hour)
+		synctest.Wait()
+		wantCheck(t, s, true, "no luck", "1 KiB")
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		wantCheck(t, s, false, "older than backup.max_age (24h0m0s)", "no luck")
+		if got := at(t, dir); len(got) > 6 {
+			t.Errorf("tries leave files: %q", got)
+		}
+	})
+}
+
+// TestDamagedNewestBackupIsFound damages the newest backup where it lies: the one before it is the newest whole one
+// then, and stays however many damaged ones come after it.
+func TestDamagedNewestBackupIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		s.Keep = 1
+		s.holds("one", 1)
+		begun := time.Now()
+		stop := running(s)
+		time.Sleep(time.Hour)
+		stop()
+		for i, text := range []string{"", "cut of one"} { // newer, and not whole: one with 0 bytes
+			name := NameOf(begun.Add(time.Duration(i+1)*time.Minute), 1)
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = scheduled(t, dir)
+		s.Keep = 1
+		stop = running(s)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if b, ok := s.Newest(); !ok || !b.Time.Equal(begun.UTC()) {
+			t.Errorf("the newest whole one is %+v", b)
+		}
+		wantCheck(t, s, true, "is damaged and does not count")
+		stop()
+		s = scheduled(t, dir)
+		s.Keep = 1
+		s.holds("one", 2)
+		defer running(s)()
+		time.Sleep(6 * time.Hour)
+		synctest.Wait()
+		left, made := NameOf(begun.Add(time.Minute), 1), NameOf(begun.Add(6*time.Hour), 2)
+		if got := at(t, dir); !slices.Equal(got, []string{left, made}) {
+			t.Errorf("the folder has %q, want the new one, and what is of no known database", got)
+		}
+		wantCheck(t, s, true, "damaged and not known to be of this database, are not removed: 1 with", left)
+	})
+}
+
+// TestBackupOfTheFutureFailsTheCheckAndIsReplaced: nobody knows how old it is, and what is made after it must be newer
+// than it by its name.
+func TestBackupOfTheFutureFailsTheCheckAndIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		ahead := time.Now().Add(1000 * time.Hour)
+		if err := os.WriteFile(filepath.Join(dir, NameOf(ahead, 1)), []byte("whole"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := scheduled(t, dir)
+		s.Keep = 1
+		stop := running(s)
+		time.Sleep(13 * time.Hour)
+		synctest.Wait()
+		newest := NameOf(ahead.Add(3*time.Second), 3) // the third after 12 hours
+		if got := at(t, dir); !slices.Equal(got, []string{newest}) {
+			t.Errorf("the folder has %q, want %q", got, newest)
+		}
+		wantCheck(t, s, false, newest, "its time is in the future, so a clock was wrong; its age is not known")
+		if line := s.Line(); !strings.Contains(line, "in the future") {
+			t.Errorf("the line says %q", line)
+		}
+		stop()
+		if err := os.Remove(filepath.Join(dir, newest)); err != nil {
+			t.Fatal(err)
+		}
+		defer running(s)()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantCheck(t, s, false)
+	})
+}
+
+func TestMissingFolderIsToldAndFoundWhenItComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "later")
+		s := scheduled(t, dir)
+		defer running(s)()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantCheck(t, s, false, "could not be listed", "no such file")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		wantCheck(t, s, false)
+	})
+}

@@ -1,0 +1,86 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// stagePattern is the name of a file that is not a backup yet. List does not know it.
+const stagePattern = ".accounts-backup-*.part"
+
+// Stage makes a new file of mode 0600 in dir, with the owner of dir, for what may become a backup. It is locked
+// (flock) until it is closed. Stage first removes files in dir that a process left which was killed: those that
+// nobody has locked.
+func Stage(dir string) (*os.File, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: mount or create this folder; it is not created here, where it could end with a container", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, stagePattern)) // the pattern is valid, and other errors show below
+	for _, path := range left {
+		if f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err == nil {
+			if lock(f) == nil {
+				os.Remove(path)
+			}
+			f.Close()
+		}
+	}
+	f, err := os.CreateTemp(dir, stagePattern)
+	if err != nil {
+		return nil, err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
+	if err := lock(f); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK) {
+		Discard(f)
+		return nil, err
+	}
+	return f, nil
+}
+
+// Discard closes a file of Stage, and removes it unless Put gave it another name.
+func Discard(f *os.File) {
+	os.Remove(f.Name())
+	f.Close()
+}
+
+func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+
+// Fetch copies a backup of size bytes, which from gives, into a file of Stage in dir.
+func Fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.File, error) {
+	f, err := Stage(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err = roomOn(f, size); err == nil {
+		_, err = io.Copy(f, readerUntil{ctx, from})
+	}
+	if err != nil {
+		Discard(f)
+		return nil, err
+	}
+	return f, nil
+}
+
+// roomOn fails if the disk of f has no room for so many bytes: to find that out by writing would take from others what
+// is left.
+func roomOn(f *os.File, size int64) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+		return err
+	}
+	if free := int64(disk.Bavail) * int64(disk.Bsize); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
+		return fmt.Errorf("it takes %d MiB in %s, and %d MiB are free: %w", (size+1<<20-1)>>20, filepath.Dir(f.Name()),
+			free>>20, syscall.ENOSPC)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// status is what a Scheduler knows.
+type status struct {
+	listed    bool   // the target has been listed
+	newest    Backup // that is whole, as far as is known; zero for none
+	verifying bool   // newest is being verified for the first time since the start
+	other     Backup // the newest one with changes that the database does not have; zero for none
+	left      leftovers
+	failure   error // of the last try; nil after a success
+	failures  int   // since the start
+	succeeded int
+}
+
+// found notes the newest backup at the target, or none, and whether it is being verified.
+func (s *Scheduler) found(newest Backup, verifying bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.listed, s.status.newest, s.status.verifying = true, newest, verifying
+}
+
+func (s *Scheduler) succeeded(made Backup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.newest, s.status.verifying, s.status.failure = made, false, nil
+	s.status.succeeded++
+}
+
+// foundOther notes the newest backup with changes that the database does not have, or none.
+func (s *Scheduler) foundOther(b Backup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.other = b
+}
+
+// foundLeft notes which backups a prune did not remove.
+func (s *Scheduler) foundLeft(left leftovers) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.left = left
+}
+
+// recovered notes that what failed goes well again.
+func (s *Scheduler) recovered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.failure = nil
+}
+
+// failed notes and logs a failure.
+func (s *Scheduler) failed(err error) {
+	s.mu.Lock()
+	s.status.failure = err
+	s.status.failures++
+	s.mu.Unlock()
+	s.Log.Error("backup failed", "target", s.Target.String(), "err", err)
+}
+
+func (s *Scheduler) known() status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+// Newest returns the newest backup that is whole, as far as is known; ok is false if there is none.
+func (s *Scheduler) Newest() (b Backup, ok bool) {
+	now := s.known()
+	return now.newest, now.newest.Name != ""
+}
+
+// Line says in one line for people which backup is the newest.
+func (s *Scheduler) Line() string {
+	newest, ok := s.Newest()
+	switch {
+	case !ok && !s.known().listed:
+		return "The backups are not listed yet."
+	case !ok:
+		return "No backup yet."
+	}
+	age := s.now().Sub(newest.Time).Round(time.Second)
+	if age < -maxAhead {
+		return fmt.Sprintf("Last backup %s, whose time is in the future, %s.", newest.Name, size(newest.Size))
+	}
+	return fmt.Sprintf("Last backup %s, %s ago, %s.", newest.Name, max(age, 0), size(newest.Size))
+}
+
+// Check fails when the newest whole backup is older than MaxAge or of the future, or when there is none. A failure of
+// the last try alone is a warning, an error with a method Warning. So are a newest backup that is not verified yet
+// since the start, backups with changes that the database does not have, and old ones that are left. It asks nothing of
+// the target.
+func (s *Scheduler) Check(context.Context) error {
+	now := s.known()
+	because := ""
+	if now.failure != nil {
+		because = "; the last try failed: " + now.failure.Error()
+	}
+	age := s.now().Sub(now.newest.Time)
+	last := fmt.Sprintf("the newest backup, %s, is %s old and has %s", now.newest.Name, age.Round(time.Second),
+		size(now.newest.Size))
+	switch {
+	case now.newest.Name == "" && !now.listed && now.failure == nil:
+		return warning{fmt.Errorf("the backups in %s are not listed yet", s.Target)}
+	case now.newest.Name == "" && !now.listed:
+		return fmt.Errorf("the backups in %s could not be listed%s", s.Target, because)
+	case now.newest.Name == "":
+		return fmt.Errorf("there is no whole backup in %s%s", s.Target, because)
+	case age < -maxAhead:
+		return fmt.Errorf("the newest backup is %s: its time is in the future, so a clock was wrong; its age is not known; "+
+			"set the clock, and move away the backups of the future%s", now.newest.Name, because)
+	case age > s.MaxAge:
+		return fmt.Errorf("%s, older than backup.max_age (%s)%s", last, s.MaxAge, because)
+	case now.verifying:
+		return warning{fmt.Errorf("%s; it is being read to verify it%s", last, because)}
+	case now.failure != nil:
+		return warning{fmt.Errorf("%s%s", last, because)}
+	case now.other.Name != "":
+		return warning{fmt.Errorf("backups in %s have changes that this database does not have (newest: %s); they are kept: "+
+			"restore one, or move them away", s.Target, now.other.Name)}
+	case now.left.count > 0:
+		return warning{errors.New(now.left.String())}
+	}
+	return nil
+}
+
+func size(bytes int64) string {
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d KiB", (bytes+1023)>>10)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+}
+
+// warning is the error of a check that passes.
+type warning struct{ error }
+
+// Warning returns the text for an operator.
+func (w warning) Warning() string { return w.Error() }

@@ -1,0 +1,134 @@
+// Package certificate owns the certificate that a listener shows: its files, when they are read again, and when it
+// ends. It knows crypto/tls, and nothing of listeners and configuration.
+package certificate
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// warnBefore is how long before its end a certificate is warned of.
+	warnBefore = 14 * 24 * time.Hour
+	// maxFile bounds a file in bytes: a larger file is the wrong one.
+	maxFile = 1 << 20
+)
+
+// Pair is a certificate with its chain, and its private key, from two files of PEM.
+type Pair struct {
+	certPath, keyPath string
+	log               *slog.Logger
+	served            atomic.Pointer[loaded]
+}
+
+// loaded is what the files had when they were read.
+type loaded struct {
+	tls.Certificate
+	sum [sha256.Size]byte // of both files
+}
+
+// Load reads the files. Its error names the file that can't be read, or says that the two do not belong together. A
+// certificate that has ended is no error here.
+func Load(certPath, keyPath string, log *slog.Logger) (*Pair, error) {
+	p := &Pair{certPath: certPath, keyPath: keyPath, log: log}
+	now, err := p.read(nil)
+	p.served.Store(now)
+	return p, err
+}
+
+// Get returns the certificate. It is for tls.Config.GetCertificate, and never waits for the files.
+func (p *Pair) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return &p.served.Load().Certificate, nil
+}
+
+// Check reads the files again. If they have changed and can be used, the new certificate is served; if they can't be
+// used, the previous one stays, and the error says why. A certificate that has ended is an error, one that ends within 14 days a warning.
+// It must not be called by two goroutines at once.
+func (p *Pair) Check(context.Context) error {
+	unread := p.refresh()
+	leaf := p.served.Load().Leaf
+	left := time.Until(leaf.NotAfter)
+	switch {
+	case left <= 0:
+		return ended(leaf.NotAfter)
+	case time.Until(leaf.NotBefore) > 0:
+		return fmt.Errorf("the certificate is not valid before %s: see the clock of this machine", day(leaf.NotBefore))
+	case unread != nil:
+		return fmt.Errorf("the certificate that was read before is served, until %s: %w", day(leaf.NotAfter), unread)
+	case left <= warnBefore:
+		return warning(fmt.Sprintf("the certificate ends on %s, in %d days", day(leaf.NotAfter), int(left.Hours()/24)))
+	}
+	return nil
+}
+
+// refresh reads the files again.
+func (p *Pair) refresh() error {
+	before := p.served.Load()
+	now, err := p.read(before)
+	if err != nil || now == before {
+		return err
+	}
+	if time.Until(now.Leaf.NotAfter) <= 0 {
+		return ended(now.Leaf.NotAfter)
+	}
+	p.served.Store(now)
+	p.log.Info("the certificate was replaced", "ends", now.Leaf.NotAfter)
+	return nil
+}
+
+// read returns what is in the files, which is before if they have not changed.
+func (p *Pair) read(before *loaded) (*loaded, error) {
+	cert, err := readFile(p.certPath)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readFile(p.keyPath)
+	if err != nil {
+		return nil, err
+	}
+	both := sha256.New()
+	fmt.Fprintf(both, "%d\n%s%s", len(cert), cert, key)
+	now := &loaded{sum: [sha256.Size]byte(both.Sum(nil))}
+	if before != nil && before.sum == now.sum {
+		return before, nil
+	}
+	if now.Certificate, err = tls.X509KeyPair(cert, key); err != nil { // its text has nothing of the files
+		return nil, fmt.Errorf("%s and %s are not a certificate and its key: %w", p.certPath, p.keyPath, err)
+	}
+	return now, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path) // before Open, which waits for ever at a named pipe
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is no regular file of at most 1 MiB", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+func ended(at time.Time) error {
+	return fmt.Errorf("the certificate ended on %s: put a new one into the files of http.tls", day(at))
+}
+
+// warning is the error of a check that passes.
+type warning string
+
+func (w warning) Error() string   { return string(w) }
+func (w warning) Warning() string { return string(w) }
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

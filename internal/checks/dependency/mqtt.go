@@ -1,0 +1,89 @@
+package dependency
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+)
+
+// newMQTT logs in with a clean session and asks PINGREQ, in MQTT 3.1.1: mqtt://user:password@host:1883.
+func newMQTT(t *target) question {
+	t.guardPassword()
+	user, password := t.login()
+	if len(user) > 1024 || len(password) > 1024 {
+		t.fault("has too long a user or password")
+	}
+	hello := mqttConnect(user, password)
+	return t.keep(func(_ context.Context, at *phase, s *session) (link, error) {
+		m := mqtt{s}
+		return m, m.login(at, hello)
+	})
+}
+
+// mqttConnect is CONNECT without a client identifier, which the broker makes, and without a keep-alive.
+func mqttConnect(user, password string) []byte {
+	const cleanSession, withName, withPassword = 0x02, 0x80, 0x40
+	flags, rest := byte(cleanSession), appendText16(nil, "")
+	if user != "" {
+		flags, rest = flags|withName, appendText16(rest, user)
+	}
+	if user != "" && password != "" {
+		flags, rest = flags|withPassword, appendText16(rest, password)
+	}
+	body := append(appendText16(nil, "MQTT"), 4, flags, 0, 0)
+	body = append(body, rest...)
+	return append(binary.AppendUvarint([]byte{0x10}, uint64(len(body))), body...)
+}
+
+// appendText16 appends a text after its length in two bytes.
+func appendText16(b []byte, text string) []byte {
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(text))), text...)
+}
+
+type mqtt struct{ *session }
+
+func (m mqtt) login(at *phase, hello []byte) error {
+	*at = authentication
+	var answer [4]byte
+	if _, err := m.Write(hello); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(m.r, answer[:]); err != nil {
+		return err
+	}
+	if answer[0] != 0x20 || answer[1] != 2 {
+		return errNotSpoken
+	}
+	switch answer[3] {
+	case 0:
+		return nil
+	case 1:
+		return verdictf("the broker does not speak MQTT 3.1.1 (1)")
+	case 2:
+		return verdictf("the broker makes no client identifiers (2)")
+	case 3:
+		return verdictf("the broker is not available (3)")
+	case 4:
+		return verdictf("the broker refuses the user name or password (4)")
+	case 5:
+		return verdictf("the broker refuses the user name or password, or wants one (5)")
+	}
+	return errNotSpoken
+}
+
+func (m mqtt) ask(_ context.Context, at *phase) error {
+	*at = ping
+	if _, err := io.WriteString(m, "\xc0\x00"); err != nil {
+		return err
+	}
+	var answer [2]byte
+	if _, err := io.ReadFull(m.r, answer[:]); err != nil {
+		return err
+	}
+	if string(answer[:]) != "\xd0\x00" {
+		return errNotSpoken
+	}
+	return nil
+}
+
+func (m mqtt) close() { io.WriteString(m, "\xe0\x00") }

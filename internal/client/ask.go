@@ -1,0 +1,69 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// AtSocket returns a client of the service that listens on the unix socket with this name.
+func AtSocket(name string) *Client {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", name)
+	}}
+	return &Client{&url.URL{Scheme: "http", Host: "localhost"}, "", &http.Client{Transport: transport, CheckRedirect: noRedirect}}
+}
+
+// Health returns what /health answers, whatever its status is, which says whether the service is healthy.
+func (c *Client) Health(ctx context.Context) (status int, body []byte, err error) {
+	resp, body, err := c.ask(ctx, http.MethodGet, "health", nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	return resp.StatusCode, body, nil
+}
+
+// Order sends a request to the operators' listener and returns the body of the answer. order is sent as JSON, unless
+// it is nil. An answer other than 2xx is an error.
+func (c *Client) Order(ctx context.Context, method, path string, order any) ([]byte, error) {
+	resp, body, err := c.ask(ctx, method, path, order)
+	if err == nil && resp.StatusCode/100 != 2 {
+		return nil, refusalToOperator(resp)
+	}
+	return body, err
+}
+
+// ask sends one request and reads the whole answer, whose body can then be read again.
+func (c *Client) ask(ctx context.Context, method, path string, order any) (*http.Response, []byte, error) {
+	var content io.Reader
+	if order != nil {
+		text, err := json.Marshal(order)
+		if err != nil {
+			return nil, nil, err
+		}
+		content = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), content)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if order != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, nil, &failure{err: reached(err)}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, nil, &failure{err: err}
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, body, nil
+}

@@ -1,0 +1,40 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// copyTimeout bounds the wait for a service that makes and verifies a copy before it sends the first byte of it: it
+// gives up by itself after 15 minutes.
+const copyTimeout = 20 * time.Minute
+
+// NewAdmin is New for the address of operators, where Backup is asked for.
+func NewAdmin(address, token string) (*Client, error) { return newClient(address, token, copyTimeout) }
+
+// Backup writes a copy of the database of the service to w. After an error, what was written is not whole.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("backup").String(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return &failure{err: reached(err)}
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return refusalToOperator(resp)
+	case resp.ContentLength < 0: // a cut answer would look like a whole one
+		return errors.New("the answer is no backup: it does not say its length")
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("the backup was cut: %w", &failure{err: err})
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountservice/internal/handlers"
+)
+
+// backups gives this copy, or fails.
+type backups struct {
+	err  error
+	copy io.Reader
+	size int64
+}
+
+func (b backups) Backup(context.Context) (*handlers.Copy, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	if b.copy == nil {
+		b.copy, b.size = strings.NewReader("all accounts"), 12
+	}
+	return &handlers.Copy{ReadCloser: io.NopCloser(b.copy), Name: "accounts-1.db", Size: b.size}, nil
+}
+
+func serveBackups(t *testing.T, b handlers.Backuper) service {
+	t.Helper()
+	live := &handlers.Live{}
+	if b != nil {
+		live.SetBackuper(b)
+	}
+	s := service{Server: httptest.NewServer(handlers.NewAdmin(handlers.AdminOptions{Live: live,
+		Metrics: prometheus.NewRegistry(), Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}))}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestBackupIsAFileWithItsLength(t *testing.T) {
+	answer := serveBackups(t, backups{}).do(t, "POST", "/backup", "")
+	if answer.StatusCode != 200 || answer.body != "all accounts" || answer.ContentLength != 12 ||
+		answer.Header.Get("Content-Disposition") != "attachment; filename=accounts-1.db" {
+		t.Errorf("got %d %v %q", answer.StatusCode, answer.Header, answer.body)
+	}
+}
+
+func TestBackupThatCannotBeSaysWhy(t *testing.T) {
+	for _, c := range []struct {
+		from   handlers.Backuper
+		status int
+		want   string
+	}{
+		{nil, 503, "starting"},
+		{backups{err: fmt.Errorf("bolt: %w", handlers.ErrBackupRuns)}, 409, "under way"},
+		{backups{err: handlers.ErrNoBackups}, 501, "pg_dump"},
+		{backups{err: handlers.DamagedDatabase(errors.New("page 7 is damaged"))}, 500, "There is no backup: page 7 is damaged"},
+		{backups{err: errors.New("a secret of the disk")}, 500, "Internal Server Error"},
+	} {
+		answer := serveBackups(t, c.from).do(t, "POST", "/backup", "")
+		if answer.StatusCode != c.status || !strings.Contains(answer.body, c.want) || strings.Contains(answer.body, "secret") {
+			t.Errorf("got %d %s, want %d with %q", answer.StatusCode, answer.body, c.status, c.want)
+		}
+	}
+}
+
+func TestBackupWhoseFileEndsEarlyIsCut(t *testing.T) {
+	s := serveBackups(t, backups{copy: io.MultiReader(strings.NewReader("all"), failing{}), size: 12})
+	resp, err := s.Client().Post(s.URL+"/backup", "", nil)
+	if err != nil {
+		return // so early that no header arrived
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("%q is taken for all of it", body)
+	}
+}
+
+// failing is a file whose disk fails.
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk fails") }

@@ -1,0 +1,79 @@
+package handlers_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"accountservice/internal/handlers"
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+// large returns a body of that many bytes, which needs a place of its own.
+func large(bytes int) string {
+	const begin, end = `{"name":"x","labels":{"a":"b"}`, `}`
+	return begin + strings.Repeat(" ", bytes-len(begin)-len(end)) + end
+}
+
+// Clients that send nothing, or little, of a large body take no place from a client that sends all of it: that one is
+// served at once.
+func TestSlowLargeBodiesKeepNoPlaceFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
+		put := func(body io.Reader) (status int, took time.Duration) {
+			begin := time.Now()
+			req := httptest.NewRequest("PUT", "/accounts/large", body)
+			req.Header.Set("Content-Type", "application/json")
+			req.ContentLength = 200_000
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, req)
+			return answer.Code, time.Since(begin)
+		}
+		var slow sync.WaitGroup
+		for range 128 {
+			slow.Go(func() { put(&dripping{time.Minute, strings.NewReader(large(200_000))}) })
+		}
+		synctest.Wait()
+		time.Sleep(50 * time.Millisecond) // they are 25 MB, more than may be read at once
+		synctest.Wait()
+		if status, took := put(strings.NewReader(large(200_000))); status != 200 || took > 0 {
+			t.Errorf("one that sends at once has %d after %s", status, took)
+		}
+		slow.Wait()
+	})
+}
+
+// Requests that wait for a store have no place, so that none of them refuses another.
+func TestLargeBodiesWaitForTheStoreBesideEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		live := &handlers.Live{}
+		handler := handlers.New(handlers.Options{Live: live, Hold: 5 * time.Second, MaxBody: 1 << 20, MaxConcurrent: 20,
+			Log: slog.New(slog.DiscardHandler)})
+		time.AfterFunc(4*time.Second, func() {
+			live.SetStore(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
+		})
+		var got [9]int
+		var all sync.WaitGroup
+		for i := range got { // 9 MiB, and 8 may be in memory
+			all.Go(func() {
+				req := httptest.NewRequest("PUT", "/accounts/large", strings.NewReader(large(1<<20)))
+				req.Header.Set("Content-Type", "application/json")
+				answer := httptest.NewRecorder()
+				handler.ServeHTTP(answer, req)
+				got[i] = answer.Code
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if got != [9]int{200, 200, 200, 200, 200, 200, 200, 200, 503} {
+			t.Errorf("large bodies that wait have %d, want 200 of all that have room, and 503", got)
+		}
+	})
+}

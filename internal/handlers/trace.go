@@ -1,0 +1,44 @@
+package handlers
+
+import "net/http"
+
+// traceID returns the trace-id of a request's traceparent (W3C Trace Context, level 1), or "" unless there is one and
+// it is well formed. It is for the log alone: the service makes no spans.
+func traceID(r *http.Request) string {
+	given := r.Header["Traceparent"]
+	if len(given) != 1 {
+		return ""
+	}
+	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	text := given[0]
+	if len(text) < length || text[2] != '-' || text[35] != '-' || text[52] != '-' {
+		return ""
+	}
+	version, trace, parent, flags := text[:2], text[3:35], text[36:52], text[53:length]
+	switch {
+	case !isHex(version + trace + parent + flags), version == "ff", isZero(trace), isZero(parent):
+		return ""
+	case len(text) > length && (version == "00" || text[length] != '-'): // a later version may have more
+		return ""
+	}
+	return trace
+}
+
+// isHex reports whether text has lower-case hexadecimal digits alone.
+func isHex(text string) bool {
+	for _, c := range []byte(text) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func isZero(text string) bool {
+	for _, c := range []byte(text) {
+		if c != '0' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,88 @@
+// Package notice keeps facts for later starts in small files beside the database. It knows the path of the database and
+// nothing else of it.
+package notice
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// maxSize is how many bytes of a file are read at most.
+const maxSize = 64 << 10
+
+// Read decodes a file of JSON into v. found is false if there is none.
+func Read(file string, v any) (found bool, err error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSize))
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", file, err)
+	}
+	return true, nil
+}
+
+// Write replaces a file with v, encoded as JSON, in one step, and waits until it is on disk. The file gets the owner of
+// its folder, and only that owner can read it. A start of the store removes the temporary file of a killed process.
+func Write(file string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	f, err := os.CreateTemp(folder.Name(), "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	defer os.Remove(f.Name())
+	syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // else a start of another process takes it for abandoned
+	if info, err := folder.Stat(); err == nil {
+		owner := info.Sys().(*syscall.Stat_t)
+		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err := errors.Join(err, f.Sync()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	return folder.Sync()
+}
+
+// Remove removes a file. Without one it does nothing.
+func Remove(file string) error {
+	err := os.Remove(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Warning is the error of a check that passes with a warning.
+type Warning struct{ error }
+
+// NewWarning returns a warning with this text.
+func NewWarning(words string) Warning { return Warning{errors.New(words)} }
+
+// Warning returns its text.
+func (w Warning) Warning() string { return w.Error() }

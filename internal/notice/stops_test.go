@@ -1,0 +1,114 @@
+package notice_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/notice"
+	"accountservice/tests/harness"
+)
+
+var day = time.Date(2026, 11, 29, 4, 0, 0, 0, time.UTC)
+
+func newPath(t *testing.T) string { t.Helper(); return filepath.Join(t.TempDir(), "accounts.db") }
+
+// stops returns the stops that are kept at a time.
+func stops(t *testing.T, path string, at time.Time) []notice.Stop {
+	t.Helper()
+	list, err := notice.Stops(path, at)
+	harness.Must(t, err)
+	return list
+}
+
+func TestStopsOfOneReasonAreOneWithItsTimes(t *testing.T) {
+	path := newPath(t)
+	for i, reason := range []string{"sick", "lost", "lost", "lost", "sick"} {
+		harness.Must(t, notice.AddStop(path, 1+len(reason)%2, reason, day.Add(time.Duration(i)*time.Second)))
+	}
+	harness.Must(t, notice.AddStop(path, 3, "lost", day.Add(5*time.Second)))
+	want := []notice.Stop{
+		{1, "sick", 2, day, day.Add(4 * time.Second)},
+		{1, "lost", 3, day.Add(time.Second), day.Add(3 * time.Second)},
+		{3, "lost", 1, day.Add(5 * time.Second), day.Add(5 * time.Second)},
+	}
+	if got := stops(t, path, day); !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestManyLongReasonsTakeLittleRoomAndTheFirstOneStays(t *testing.T) {
+	path := newPath(t)
+	for i := range 100 {
+		long := fmt.Sprint(i, " ", strings.Repeat("\x01ü\xff", 5000)) // JSON needs six bytes for some of one
+		harness.Must(t, notice.AddStop(path, 1, long, day.Add(time.Duration(i)*time.Second)))
+	}
+	got := stops(t, path, day.Add(time.Hour))
+	if len(got) != 8 || !strings.HasPrefix(got[0].Reason, "0 ") || !strings.HasPrefix(got[1].Reason, "93 ") ||
+		!strings.HasPrefix(got[7].Reason, "99 ") {
+		t.Errorf("got %d stops: %v; want the first one and the last seven", len(got), got)
+	}
+	info, err := os.Stat(path + ".stops")
+	if err != nil || info.Size() > 64<<10 || info.Mode() != 0o600 {
+		t.Errorf("the file: %v, %v; want at most 64 KiB that only its owner reads", info, err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("files beside it: %v, %v", entries, err)
+	}
+	longest := notice.CheckStops(got, func() time.Time { return day })(t.Context())
+	if words := longest.Error(); len(words) > 512 || !strings.Contains(words, "exit code 1: 99 ") ||
+		!strings.Contains(words, "6 other reasons") {
+		t.Errorf("the warning has %d bytes: %s; want the first and the last reason in 512", len(words), words)
+	}
+}
+
+func TestStopsAreToldOfForADay(t *testing.T) {
+	path := newPath(t)
+	harness.Must(t, notice.AddStop(path, 3, "sick", day))
+	harness.Must(t, notice.AddStop(path, 1, "lost", day.Add(2*time.Hour)))
+	now := day.Add(25 * time.Hour)
+	if got := stops(t, path, now); len(got) != 1 || got[0].Reason != "lost" {
+		t.Errorf("after 25 hours: %v, want the one of 23 hours ago", got)
+	}
+	check := notice.CheckStops(stops(t, path, day.Add(2*time.Hour)), func() time.Time { return now })
+	var warning interface{ Warning() string }
+	if err := check(t.Context()); !errors.As(err, &warning) || warning.Warning() != "it stopped at 2026-11-29T04:00:00Z "+
+		"with exit code 3: sick; it stopped at 2026-11-29T06:00:00Z with exit code 1: lost" {
+		t.Errorf("got %v, want a warning", err)
+	}
+	now = day.Add(26*time.Hour + time.Second)
+	if err := check(t.Context()); err != nil {
+		t.Errorf("more than a day after the last stop: %v", err)
+	}
+	if got := stops(t, path, day.Add(-time.Hour)); len(got) != 0 {
+		t.Errorf("stops of the future: %v", got)
+	}
+}
+
+func TestFileOfStopsThatCannotBeReadBeginsAnew(t *testing.T) {
+	path := newPath(t)
+	harness.Must(t, os.WriteFile(path+".stops", []byte("["), 0o600))
+	if _, err := notice.Stops(path, day); err == nil || !strings.Contains(err.Error(), path+".stops") {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+	harness.Must(t, notice.AddStop(path, 1, "lost", day))
+	if got := stops(t, path, day); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestFileThatCannotBeReplacedStaysAndNothingIsLeftBeside(t *testing.T) {
+	path := newPath(t)
+	harness.Must(t, os.Mkdir(path+".stops", 0o700))
+	if err := notice.AddStop(path, 1, "lost", day); err == nil {
+		t.Error("a folder was replaced")
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("files beside it: %v, %v", entries, err)
+	}
+}

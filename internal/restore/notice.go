@@ -1,0 +1,51 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"accountservice/internal/notice"
+)
+
+// Notice is left beside a database that a start restored by itself, until somebody acknowledges it.
+type Notice struct {
+	Backup   string    `json:"backup"`   // its name
+	Made     time.Time `json:"made"`     // when it was made
+	Restored time.Time `json:"restored"` // when it was restored
+}
+
+func (n Notice) String() string {
+	return fmt.Sprintf("the database was not there at %s, and was restored from %s: changes made after %s, up to %s before, "+
+		"can be missing", n.Restored.Format(time.RFC3339), n.Backup, n.Made.Format(time.RFC3339),
+		n.Restored.Sub(n.Made).Round(time.Second))
+}
+
+// noticeAt is the file that says that the database at path was restored.
+func noticeAt(path string) string { return path + ".restored" }
+
+// ReadNotice returns the notice about the database at path, or nil if there is none.
+func ReadNotice(path string) (*Notice, error) {
+	var n Notice
+	if found, err := notice.Read(noticeAt(path), &n); !found {
+		return nil, err
+	}
+	return &n, nil
+}
+
+// Leave writes the notice, with the owner of the folder, and waits until the disk has it.
+func (n Notice) Leave(path string) error { return notice.Write(noticeAt(path), n) }
+
+// Acknowledge removes the notice about the database at path. Without one it does nothing.
+func Acknowledge(path string) error { return notice.Remove(noticeAt(path)) }
+
+// Check warns while there is a notice about the database at path.
+func Check(path string) func(context.Context) error {
+	return func(context.Context) error {
+		n, err := ReadNotice(path)
+		if n == nil {
+			return err
+		}
+		return notice.NewWarning(n.String() + "; acknowledge it with accountservice restore --acknowledge")
+	}
+}

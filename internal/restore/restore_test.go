@@ -1,0 +1,205 @@
+package restore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountservice/internal/backup"
+	"accountservice/internal/restore"
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// database returns the bytes of a closed database with so many accounts.
+func database(t *testing.T, accounts int) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
+	must(t, err)
+	_, err = s.Seed(t.Context(), store.Fakes(accounts))
+	must(t, err)
+	_, err = s.Put(t.Context(), "10000", store.Draft{Name: "Person_0"}, store.Preconditions{Idempotency: &store.Idempotency{
+		Key: "key", Answer: func(store.Written) []byte { return []byte("the answer") }}})
+	must(t, err)
+	must(t, s.Close(t.Context()))
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return b
+}
+
+var day = time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+
+// folder makes a folder of backups, each an hour older than the one before.
+func folder(t *testing.T, newestFirst ...[]byte) backup.Target {
+	t.Helper()
+	dir := t.TempDir()
+	for i, b := range newestFirst {
+		name := backup.NameOf(day.Add(-time.Duration(i)*time.Hour), uint64(100-i))
+		must(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+	target, err := backup.Open(dir, backup.S3{})
+	must(t, err)
+	return target
+}
+
+// observed fetches and returns how many candidates were damaged.
+func observed(t *testing.T, ctx context.Context, candidates []restore.Candidate, path string) (f *restore.Fetched, damaged int, err error) {
+	t.Helper()
+	f, err = restore.Fetch(ctx, candidates, path, restore.Observer{
+		Damaged: func(restore.Candidate, error) { damaged++ }, Step: func(string) {},
+	})
+	if f != nil {
+		t.Cleanup(f.Replacement.Discard)
+	}
+	return f, damaged, err
+}
+
+// wantEmpty wants nothing in the folder of a database.
+func wantEmpty(t *testing.T, path string) {
+	t.Helper()
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder: %v, %v", left, err)
+	}
+}
+
+func TestDamagedBackupsArePassedOver(t *testing.T) {
+	good, older := database(t, 3), database(t, 2)
+	record := []byte(strings.ReplaceAll(string(good), "Person_1", "Person_7")) // one account is damaged
+	answer := []byte(strings.ReplaceAll(string(good), "the answer", "the Answer"))
+	page := bytes.Clone(good)
+	at := bytes.LastIndex(page, []byte("Person_1"))
+	clear(page[at-at%os.Getpagesize():][:16])
+	for name, c := range map[string]struct {
+		backups       [][]byte
+		accounts, bad int
+	}{
+		"none is damaged": {[][]byte{good, older}, 3, 0},
+		"the newest is":   {[][]byte{page, older}, 2, 1},
+		"only a record":   {[][]byte{record, older}, 3, 0},
+		"only an answer":  {[][]byte{answer, older}, 3, 0},
+		"two are":         {[][]byte{nil, good[:12288], older}, 2, 2},
+		"all are":         {[][]byte{nil, page}, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "accounts.db")
+			candidates, err := restore.At(t.Context(), folder(t, c.backups...))
+			must(t, err)
+			f, damaged, err := observed(t, t.Context(), candidates, path)
+			switch {
+			case damaged != c.bad:
+				t.Errorf("%d damaged, want %d (%v)", damaged, c.bad, err)
+			case c.accounts == 0:
+				if !errors.Is(err, boltstore.ErrDamaged) {
+					t.Errorf("got %v, want ErrDamaged", err)
+				}
+				wantEmpty(t, path)
+			case err != nil || f.Database.Accounts != c.accounts || f.Age(day.Add(2*time.Hour)) != time.Duration(2+c.bad)*time.Hour:
+				t.Errorf("%+v, %v; want %d accounts", f, err, c.accounts)
+			}
+		})
+	}
+}
+
+func TestBackupThatCannotBeReadIsNotPassedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	good := database(t, 3)
+	refused := errors.New("403 Forbidden")
+	for name, open := range map[string]func(context.Context) (io.ReadCloser, error){
+		"refused": func(context.Context) (io.ReadCloser, error) { return nil, refused },
+		"cut": func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader(string(good[:9000])), failing{refused})), nil
+		},
+	} {
+		older, err := restore.At(t.Context(), folder(t, good))
+		must(t, err)
+		f, damaged, err := observed(t, t.Context(), append([]restore.Candidate{{Name: "newest", Open: open}}, older...), path)
+		if f != nil || damaged > 0 || !errors.Is(err, refused) {
+			t.Errorf("%s: %+v, %d damaged, %v; want the error of the newest", name, f, damaged, err)
+		}
+		wantEmpty(t, path)
+	}
+}
+
+func TestFetchAsksForRoomBeforeItWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	_, _, err := observed(t, t.Context(), []restore.Candidate{{Name: "huge", Size: 1 << 60,
+		Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(failing{errors.New("it was read")}), nil
+		}}}, path)
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want no room", err)
+	}
+	wantEmpty(t, path)
+}
+
+func TestFileThatAServiceHasOpenIsNotRestored(t *testing.T) {
+	source := filepath.Join(t.TempDir(), "source.db")
+	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: source, OpenTimeout: time.Second})
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	c, err := restore.File(source)
+	must(t, err)
+	if _, _, err = observed(t, t.Context(), []restore.Candidate{c}, path); err == nil || !strings.Contains(err.Error(), "accountservice backup") {
+		t.Errorf("got %v, want the cure", err)
+	}
+	wantEmpty(t, path)
+	must(t, s.Close(t.Context()))
+	_, _, err = observed(t, t.Context(), []restore.Candidate{c}, path)
+	must(t, err)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestFetchEndsWithItsContextWhateverTheDiskDoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	hung := make(chan struct{})
+	defer close(hung)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("time is up"))
+	defer cancel()
+	_, _, err := observed(t, ctx, []restore.Candidate{{Name: "hung", Open: func(context.Context) (io.ReadCloser, error) {
+		<-hung
+		return nil, errors.New("hung")
+	}}}, path)
+	if err == nil || err.Error() != "time is up" {
+		t.Errorf("got %v, want the cause of the end", err)
+	}
+}
+
+func TestNoticeIsAWarningUntilItIsAcknowledged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	check := restore.Check(path)
+	must(t, check(t.Context()))
+	n := restore.Notice{Backup: "s3://b/p/x", Made: day, Restored: day.Add(90 * time.Minute)}
+	must(t, n.Leave(path))
+	must(t, n.Leave(path)) // a start that was killed after it
+	var warning interface{ Warning() string }
+	if err := check(t.Context()); !errors.As(err, &warning) || !strings.Contains(warning.Warning(), "s3://b/p/x") ||
+		!strings.Contains(warning.Warning(), "up to 1h30m0s before") {
+		t.Errorf("got %v, want a warning with the age", err)
+	}
+	must(t, restore.Acknowledge(path))
+	must(t, check(t.Context()))
+	must(t, restore.Acknowledge(path))
+	wantEmpty(t, path)
+	must(t, os.WriteFile(path+".restored", []byte("{"), 0o600))
+	if err := check(t.Context()); err == nil || errors.As(err, &warning) {
+		t.Errorf("an unreadable notice: %v", err)
+	}
+}

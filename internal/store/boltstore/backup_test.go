@@ -1,0 +1,295 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/storetest"
+)
+
+// staged is an empty file for a backup.
+func staged(t testing.TB, dir string) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(dir, "backup-*.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// large is a draft of about 16 KiB.
+func large(name string) store.Draft {
+	d := store.Draft{Name: name, Labels: map[string]string{}}
+	for i := range store.MaxLabels {
+		d.Labels[fmt.Sprint("label", i)] = strings.Repeat("x", store.MaxLabelLength)
+	}
+	return d
+}
+
+// heavy returns an open store of about this many MiB in the folder: its backup takes at least 15 ms for each.
+func heavy(t testing.TB, dir string, mib int) *Store {
+	t.Helper()
+	s := openAt(t, filepath.Join(dir, "accounts.db"))
+	var accounts []store.Account
+	for i := range mib * 64 {
+		accounts = append(accounts, store.Account{ID: store.ID(fmt.Sprintf("heavy-%05d", i)), Draft: large("heavy")})
+	}
+	putRecords(t, s, accounts)
+	return s
+}
+
+// copying runs a backup and waits until it copies; its result comes over the channel.
+func copying(t *testing.T, s *Store, to *os.File) <-chan error {
+	t.Helper()
+	return copyingUntil(t, context.Background(), s, to)
+}
+
+func copyingUntil(t *testing.T, ctx context.Context, s *Store, to *os.File) <-chan error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- errOf(s.Backup(ctx, to)) }()
+	await(t, "the copy begins", func() bool {
+		info, err := to.Stat()
+		return err == nil && info.Size() > 1<<20
+	})
+	return done
+}
+
+func TestBackupIsCompactWholeAndServed(t *testing.T) {
+	t.Parallel()
+	path := worn(t)
+	s := openAt(t, path)
+	want, id := all(t, s), s.h.id
+	to := staged(t, t.TempDir())
+	v, err := s.Backup(t.Context(), to)
+	must(t, err)
+	if v.Accounts != len(want) || v.Transaction != s.h.committed.Load() || v.Identity != id || v.FreePages > 5 {
+		t.Errorf("got %d accounts, transaction %d, identity %s, %d free pages", v.Accounts, v.Transaction, v.Identity, v.FreePages)
+	}
+	must(t, to.Close()) // it is locked until then
+	wantIntact(t, to.Name())
+	copied := openAt(t, to.Name())
+	if got := all(t, copied); !slices.EqualFunc(got, want, store.Account.Equal) {
+		t.Errorf("got %d accounts, want %d", len(got), len(want))
+	}
+	storetest.Close(t, s)
+	offline := staged(t, t.TempDir())
+	w, err := BackupFile(t.Context(), Options{Path: path, OpenTimeout: time.Second}, offline)
+	if err != nil || w.Accounts != len(want) || w.Transaction < v.Transaction {
+		t.Errorf("of the file: %d accounts, transaction %d, %v", w.Accounts, w.Transaction, err)
+	}
+	must(t, offline.Close())
+	wantIntact(t, offline.Name())
+}
+
+// A write of TestBackupIsAPrefixOfTheWrites, with when it began and was acknowledged by a clock that all writers share.
+type stamped struct {
+	id         store.ID
+	version    int64
+	began, ack int64
+}
+
+// TestBackupIsAPrefixOfTheWrites has 64 writers create accounts and change one each while backups are made. What a
+// backup has must be what one moment had: no write is missing that was acknowledged before another one began that is
+// there. The long run makes more backups, of many small accounts.
+func TestBackupIsAPrefixOfTheWrites(t *testing.T) {
+	t.Parallel()
+	var s *Store
+	accounts, backups := 4*64, 2
+	if long() {
+		accounts, backups = 20_000, 4
+		s, _ = seeded(t, accounts)
+	} else {
+		s = heavy(t, t.TempDir(), accounts/64)
+	}
+	var clock atomic.Int64
+	var mu sync.Mutex
+	var writes []stamped
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 64 {
+		writers.Go(func() {
+			for n := int64(1); ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for _, id := range []store.ID{store.ID(fmt.Sprintf("w%d", w)), store.ID(fmt.Sprintf("w%d-%d", w, n))} {
+					began := clock.Add(1)
+					written, err := s.Put(context.Background(), id, store.Draft{Name: fmt.Sprint(n)}, store.Preconditions{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					writes = append(writes, stamped{id, written.Account.Version, began, clock.Add(1)})
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	var copies []*os.File
+	for len(copies) < backups {
+		to := staged(t, t.TempDir())
+		if v, err := s.Backup(t.Context(), to); err != nil {
+			t.Fatal(err)
+		} else if v.Accounts < accounts {
+			t.Errorf("%d accounts", v.Accounts)
+		}
+		copies = append(copies, to)
+	}
+	close(stop)
+	writers.Wait()
+	for i, to := range copies {
+		must(t, to.Close()) // it is locked until then
+		has := map[store.ID]int64{}
+		for _, acc := range all(t, openAt(t, to.Name())) {
+			has[acc.ID] = acc.Version
+		}
+		present, lastBegun := 0, int64(0)
+		firstMissing := stamped{ack: 1 << 62}
+		for _, w := range writes {
+			switch {
+			case has[w.id] >= w.version:
+				present++
+				lastBegun = max(lastBegun, w.began)
+			case w.ack < firstMissing.ack:
+				firstMissing = w
+			}
+		}
+		t.Logf("copy %d has %d of %d writes", i, present, len(writes))
+		if firstMissing.ack < lastBegun {
+			t.Errorf("copy %d lacks %+v, and has a write that began at %d", i, firstMissing, lastBegun)
+		}
+	}
+}
+
+func TestDamageEndsABackupAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := heavy(t, t.TempDir(), 4)
+	m, err := boltfile.InspectFile(s.h.file)
+	must(t, err)
+	accounts, err := m.Snapshot(s.h.file).Bucket(boltfile.AccountBucket)
+	must(t, err)
+	leaf, _, err := accounts.Leaf([]byte("heavy-00100"))
+	must(t, err)
+	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte("damage"), int64(leaf.ID)*m.PageSize)
+	must(t, err)
+	if _, err := s.Backup(t.Context(), staged(t, t.TempDir())); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("page %d is damaged", leaf.ID)) {
+		t.Errorf("the backup of a damaged database gives %v", err)
+	}
+	must(t, s.Failure())
+	must(t, errOf(s.Put(t.Context(), "other", store.Draft{Name: "other"}, store.Preconditions{})))
+}
+
+func TestBackupToAFullDiskHarmsNothing(t *testing.T) {
+	t.Parallel()
+	s := heavy(t, t.TempDir(), 8)
+	dir := t.TempDir()
+	smallDisk(t, dir, "4m")
+	if _, err := s.Backup(t.Context(), staged(t, dir)); !noSpace(err) {
+		t.Errorf("the backup to a full disk gives %v", err)
+	}
+	must(t, s.Failure())
+	must(t, errOf(s.Backup(t.Context(), staged(t, t.TempDir()))))
+}
+
+func TestWriteThatNeedsALargerMapEndsTheReadTransaction(t *testing.T) {
+	before := mapSize
+	t.Cleanup(func() { mapSize = before })
+	mapSize = 1 << 20
+	s := heavy(t, t.TempDir(), 40)
+	pages := func() int64 {
+		m, err := boltfile.InspectFile(s.h.file)
+		must(t, err)
+		return m.HighWater
+	}
+	const mapped = 64 << 20 / 4096 // what bbolt maps of a file of more than 32 MiB
+	for n := 0; pages() < mapped-200; n++ {
+		var more []store.Account
+		for i := range 16 {
+			more = append(more, store.Account{ID: store.ID(fmt.Sprint("more-", n, "-", i)), Draft: large("more")})
+		}
+		putRecords(t, s, more)
+	}
+	if pages() >= mapped {
+		t.Fatalf("the map has grown already: %d pages", pages())
+	}
+	done := copying(t, s, staged(t, t.TempDir()))
+	slowest := time.Duration(0)
+	for n := 0; pages() < mapped+10; n++ {
+		began := time.Now()
+		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint("grown-", n)), large("grown"), store.Preconditions{})))
+		slowest = max(slowest, time.Since(began))
+		select {
+		case err := <-done:
+			t.Fatalf("the backup was done before the map grew: %v", err)
+		default:
+		}
+	}
+	if slowest > 700*time.Millisecond { // the backup takes longer than a second
+		t.Errorf("a write took %s", slowest)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("the backup does not begin again: %v", err)
+	}
+}
+
+func TestWriteWithoutRoomEndsABackup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	smallDisk(t, dir, "100m")
+	s := heavy(t, dir, 40)
+	to := staged(t, t.TempDir())
+	done := copying(t, s, to)
+	filler := fill(t, dir)
+	full := false
+	for n := 0; n < 10000 && !full; n++ {
+		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("more-", n)), large("more"), store.Preconditions{})
+		full = errors.Is(err, store.ErrNoSpace)
+	}
+	if !full {
+		t.Fatal("the disk never got full")
+	}
+	must(t, os.Remove(filler))
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "found no room") {
+		t.Errorf("the backup ended with %v", err)
+	}
+	must(t, errOf(s.Put(t.Context(), "again", store.Draft{Name: "again"}, store.Preconditions{})))
+}
+
+func TestBackupEndsWithTheStoreAndItsContext(t *testing.T) {
+	s := heavy(t, t.TempDir(), 40)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := copyingUntil(t, ctx, s, staged(t, t.TempDir()))
+	wantErr(t, errOf(s.Backup(t.Context(), nil)), ErrBackupRuns)
+	cancel()
+	wantErr(t, <-done, context.Canceled)
+	await(t, "it has ended", func() bool { // or the next one would be refused
+		defer s.backup.Unlock()
+		s.backup.Lock()
+		return true
+	})
+	done2 := copying(t, s, staged(t, t.TempDir()))
+	began := time.Now()
+	storetest.Close(t, s)
+	if err := <-done2; err == nil || time.Since(began) > time.Second {
+		t.Errorf("the backup ends with %v, and the store after %s", err, time.Since(began))
+	}
+}

@@ -1,0 +1,340 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/storetest"
+)
+
+// worn returns the path of a closed database that had 3000 accounts and has 100, and answers under keys.
+func worn(t *testing.T) string {
+	t.Helper()
+	s, path := seeded(t, 3000)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		for i := range 2900 {
+			must(t, tx.Bucket(boltfile.AccountBucket).Delete(fmt.Append(nil, 10100+i)))
+		}
+		return nil
+	}))
+	putOnce(t, s, "10001", "key-1")
+	putOnce(t, s, "10001", "key-2")
+	storetest.Close(t, s)
+	return path
+}
+
+func TestCompactKeepsAllThatAServiceServes(t *testing.T) {
+	t.Parallel()
+	path := worn(t)
+	before := openAt(t, path)
+	accounts, id, txid := all(t, before), before.h.id, before.h.committed.Load()
+	storetest.Close(t, before)
+	must(t, os.Chmod(path, 0o640))
+	c, err := Compact(t.Context(), path, false)
+	must(t, err)
+	wantIntact(t, path)
+	info, err := os.Stat(path)
+	must(t, err)
+	if c.After.Size != info.Size() || c.After.Size > c.Before.Size/4 || c.After.Accounts != 100 || c.Kept != "" {
+		t.Errorf("%d bytes of %d (the file has %d), %d accounts, kept %q", c.After.Size, c.Before.Size, info.Size(),
+			c.After.Accounts, c.Kept)
+	}
+	if info.Mode().Perm() != 0o640 {
+		t.Errorf("its mode is %s", info.Mode())
+	}
+	wantAlone(t, path)
+	s, log, err := tryOpen(t, path, Options{MustExist: true})
+	must(t, err)
+	defer storetest.Close(t, s)
+	if s.h.id != id || s.h.committed.Load() != txid || log.Len() > 0 {
+		t.Errorf("database %s at transaction %d, was %s at %d; log %s", s.h.id, s.h.committed.Load(), id, txid, log)
+	}
+	for i, acc := range all(t, s) {
+		if !acc.Equal(accounts[i]) || acc.Revision() != accounts[i].Revision() {
+			t.Errorf("%+v, was %+v", acc, accounts[i])
+		}
+	}
+	wantReplay(t, s, "10001", "key-1", "2 key-1")
+	wantReplay(t, s, "10001", "key-2", "3 key-2")
+	if n, err := s.Seed(t.Context(), store.Fakes(200)); n != 0 || err != nil {
+		t.Errorf("Seed = %d, %v", n, err)
+	}
+	for i := range 300 { // and it can be written
+		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint(i)), store.Draft{Name: "x"}, store.Preconditions{})))
+	}
+	must(t, s.Check(t.Context()))
+}
+
+// wantAlone wants no other file beside a database than its witness.
+func wantAlone(t *testing.T, path string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	must(t, err)
+	for _, entry := range entries {
+		if name := filepath.Join(filepath.Dir(path), entry.Name()); name != path && name != witness(path) {
+			t.Errorf("%s was left", name)
+		}
+	}
+}
+
+func TestCompactOfATutorialFile(t *testing.T) {
+	t.Parallel()
+	path := tutorialFile(t)
+	c, err := Compact(t.Context(), path, false)
+	must(t, err)
+	if c.After.Accounts != 100 || c.After.Unchecked != 100 || c.After.Identity != "" {
+		t.Errorf("%+v", c.After)
+	}
+	s := openAt(t, path)
+	wantName(t, s, "10007", "Person_7")
+}
+
+func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		damage func(b []byte) []byte
+		want   error
+	}{
+		"a page":        {damageLeaf, ErrDamaged},
+		"cut":           {func(b []byte) []byte { return b[:8*os.Getpagesize()] }, ErrDamaged},
+		"another's":     {func([]byte) []byte { return []byte(strings.Repeat("hello\n", 9000)) }, ErrDamaged},
+		"empty":         {func([]byte) []byte { return nil }, ErrDamaged},
+		"a lost page":   {losePage, ErrLostPages},
+		"the last meta": {func(b []byte) []byte { copy(b[newestMeta(b)+16:], "xxxx"); return b }, ErrDamaged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := worn(t)
+			b, err := os.ReadFile(path)
+			must(t, err)
+			writeFile(t, path, c.damage(b))
+			b, err = os.ReadFile(path)
+			must(t, err)
+			_, err = Compact(t.Context(), path, false)
+			wantErr(t, err, c.want)
+			if after, err := os.ReadFile(path); err != nil || string(after) != string(b) {
+				t.Errorf("the file was changed: %v", err)
+			}
+			wantAlone(t, path)
+		})
+	}
+}
+
+// damageLeaf overwrites the headers of the pages that have account 10007, in use and free.
+func damageLeaf(b []byte) []byte {
+	for page := range slices.Chunk(b, os.Getpagesize()) {
+		if strings.Contains(string(page), `"Person_7"`) {
+			copy(page, strings.Repeat("x", 16))
+		}
+	}
+	return b
+}
+
+// flipFirst changes the first record of a bucket.
+func flipFirst(tx *bbolt.Tx, bucket []byte) error {
+	k, _ := tx.Bucket(bucket).Cursor().First()
+	return flip(tx.Bucket(bucket), k)
+}
+
+func putTutorial(tx *bbolt.Tx, id, record string) error {
+	return tx.Bucket(boltfile.AccountBucket).Put([]byte(id), []byte(record))
+}
+
+// A copy without damaged records would say that there are no such accounts, and no copy at all would cost all others.
+func TestCopyKeepsDamagedRecordsAsTheyAre(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil          func(*bbolt.Tx) error
+		damaged, minor int
+	}{
+		"an account": {func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AccountBucket), []byte("10007")) }, 1, 0},
+		"an answer":  {func(tx *bbolt.Tx) error { return flipFirst(tx, boltfile.AnswerBucket) }, 0, 1},
+		"an age":     {func(tx *bbolt.Tx) error { return flipFirst(tx, boltfile.AgeBucket) }, 0, 1},
+		"an answer without age": {func(tx *bbolt.Tx) error {
+			k, _ := tx.Bucket(boltfile.AgeBucket).Cursor().First()
+			return tx.Bucket(boltfile.AgeBucket).Delete(k)
+		}, 0, 1},
+		"the id of a tutorial's record":   {func(tx *bbolt.Tx) error { return putTutorial(tx, "2", `{"id":"9","name":"Nine"}`) }, 0, 1},
+		"the name of a tutorial's record": {func(tx *bbolt.Tx) error { return putTutorial(tx, "2", `{"id":"2"}`) }, 0, 1},
+		"all of them": {func(tx *bbolt.Tx) error {
+			return errors.Join(flip(tx.Bucket(boltfile.AccountBucket), []byte("10007")), flipFirst(tx, boltfile.AnswerBucket),
+				flipFirst(tx, boltfile.AgeBucket), putTutorial(tx, "2", `{"id":"9"}`))
+		}, 1, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := worn(t)
+			s := openAt(t, path)
+			must(t, s.update(t.Context(), nil, c.spoil))
+			storetest.Close(t, s)
+			wantFound := func(what string, v Verified, err error) {
+				t.Helper()
+				if err != nil || v.Damaged != c.damaged || v.Minor != c.minor || v.Intact || !v.OnlyRecords() {
+					t.Errorf("%s: %d damaged, %d minor, %v, %v", what, v.Damaged, v.Minor, v.Findings, err)
+				}
+			}
+			copied := staged(t, t.TempDir())
+			v, err := BackupFile(t.Context(), Options{Path: path}, copied)
+			wantFound("backup of a file", v, err)
+			compacted, err := Compact(t.Context(), path, false)
+			wantFound("compact", compacted.After, err)
+			if compacted.Kept == "" {
+				t.Error("the damaged file is not kept beside")
+			}
+			b, err := os.ReadFile(copied.Name())
+			must(t, err)
+			restored := filepath.Join(t.TempDir(), "accounts.db") // copied is locked
+			writeFile(t, restored, b)
+			for _, path := range []string{path, restored} {
+				s := openAt(t, path)
+				v, err = s.Backup(t.Context(), staged(t, t.TempDir()))
+				wantFound("backup of an open database", v, err)
+				if _, err := s.Get(t.Context(), "10007"); errors.Is(err, store.ErrDamaged) != (c.damaged > 0) {
+					t.Errorf("Get of the account: %v", err)
+				}
+				wantName(t, s, "10008", "Person_8")
+				storetest.Close(t, s)
+			}
+		})
+	}
+}
+
+func newestMeta(b []byte) int {
+	size := os.Getpagesize()
+	if order := binary.NativeEndian; order.Uint64(b[16+48:]) < order.Uint64(b[size+16+48:]) {
+		return size
+	}
+	return 0
+}
+
+// losePage removes the last page of the list of free pages, which is a whole list then.
+func losePage(b []byte) []byte {
+	list := b[int(binary.NativeEndian.Uint64(b[newestMeta(b)+16+32:]))*os.Getpagesize():]
+	list[10]--
+	clear(list[16+8*int(list[10]):][:8])
+	return b
+}
+
+func TestDatabaseWithLostPagesIsRefusedWithItsCure(t *testing.T) {
+	t.Parallel()
+	path := worn(t)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	writeFile(t, path, losePage(b))
+	refused(t, path, Options{}, "is neither in use nor free", "accountservice compact --accept-lost-pages")
+	c, err := Compact(t.Context(), path, true)
+	must(t, err)
+	if kept, err := os.ReadFile(c.Kept); err != nil || string(kept) != string(b) {
+		t.Errorf("kept as %q: %v", c.Kept, err)
+	}
+	wantIntact(t, path)
+	s := openAt(t, path)
+	if n := len(all(t, s)); n != 100 {
+		t.Errorf("%d accounts", n)
+	}
+}
+
+func TestCompactOfADatabaseInUseIsRefused(t *testing.T) {
+	s, path := seeded(t, 10)
+	_, err := Compact(t.Context(), path, false)
+	wantErr(t, err, ErrLocked)
+	must(t, s.Check(t.Context()))
+}
+
+func TestReplacementHasTheOwnerOfTheDatabaseOrItsFolder(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	s, path := seeded(t, 10)
+	storetest.Close(t, s)
+	must(t, os.Chown(path, 65532, 65533))
+	must(t, errOf(Compact(t.Context(), path, false)))
+	wantOwner(t, path, 65532, 65533)
+	must(t, os.Chown(filepath.Dir(path), 65530, 65531))
+	must(t, os.Remove(path))
+	r, err := NewReplacement(path)
+	must(t, err)
+	must(t, r.Put())
+	r.Discard()
+	wantOwner(t, path, 65530, 65531)
+}
+
+func wantOwner(t *testing.T, path string, uid, gid uint32) {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	if is := info.Sys().(*syscall.Stat_t); is.Uid != uid || is.Gid != gid {
+		t.Errorf("owner %d:%d, want %d:%d", is.Uid, is.Gid, uid, gid)
+	}
+}
+
+func TestTransactionIsSetInBothMetaPages(t *testing.T) {
+	t.Parallel()
+	_, path := seeded(t, 10)
+	for _, txid := range []uint64{1000, 1001} {
+		copied := filepath.Join(t.TempDir(), "copy.db")
+		b, err := os.ReadFile(path)
+		must(t, err)
+		writeFile(t, copied, b)
+		f, err := os.OpenFile(copied, os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close()
+		must(t, boltfile.SetTransaction(f, txid))
+		if m, err := boltfile.InspectFile(f); err != nil || m.TxID != txid {
+			t.Errorf("%+v, %v; want %d", m, err, txid)
+		}
+	}
+}
+
+func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
+	t.Parallel()
+	s, path := seeded(t, 10)
+	storetest.Close(t, s)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	over, watched := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			info, err := os.Stat(path)
+			if err == nil && info.Size() != int64(len(b)) {
+				err = fmt.Errorf("it has %d bytes of %d", info.Size(), len(b))
+			}
+			select {
+			case <-over:
+				watched <- err
+				return
+			default:
+			}
+			if err != nil {
+				watched <- err
+				return
+			}
+		}
+	}()
+	for i := range 20 {
+		r, err := NewReplacement(path)
+		must(t, err)
+		must(t, errOf(r.Write(b)))
+		kept, err := r.Replace(i%2 == 0)
+		must(t, err)
+		r.Discard()
+		if kept != "" {
+			wantIntact(t, kept)
+		}
+	}
+	close(over)
+	if err := <-watched; err != nil {
+		t.Errorf("at one time: %v", err)
+	}
+	wantIntact(t, path)
+}

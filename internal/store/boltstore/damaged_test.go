@@ -1,0 +1,198 @@
+package boltstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/internal/store/storetest"
+	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
+)
+
+// damage flips a bit in the records of these accounts, in the file of an open store.
+func damage(t *testing.T, s *Store, ids ...store.ID) {
+	t.Helper()
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = string(id)
+	}
+	harness.DamageRecords(t, s.path, names...)
+	s.recent.restart(s.h.era.Load()) // an account that was just read is answered from memory for a while
+}
+
+func TestDamagedRecordKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunDamaged(t, func(t *testing.T) (store.Store, storetest.Damager) {
+		s := openAt(t, filepath.Join(t.TempDir(), "accounts.db"))
+		return s, func(t *testing.T, ids ...store.ID) { t.Helper(); damage(t, s, ids...) }
+	})
+}
+
+// exported counts the lines of an export.
+func exported(t *testing.T, from transfer.Source) transfer.Tally {
+	t.Helper()
+	var tally transfer.Tally
+	must(t, transfer.Export(t.Context(), from, &tally, time.Minute))
+	return tally
+}
+
+func TestDamagedRecordsCostThemselvesAlone(t *testing.T) {
+	t.Parallel()
+	accounts := 4000
+	if long() {
+		accounts = 20_000
+	}
+	for _, n := range []int{1, 100, accounts / 2} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			s, path := seeded(t, accounts)
+			var ids []store.ID
+			isDamaged := make(map[store.ID]bool)
+			for i := range n {
+				id := store.ID(fmt.Sprint(10000 + i*(accounts/n)))
+				ids, isDamaged[id] = append(ids, id), true
+			}
+			damage(t, s, ids...)
+			for i := 0; i < accounts; i += 1 + accounts/5000 {
+				id := store.ID(fmt.Sprint(10000 + i))
+				acc, err := s.Get(t.Context(), id)
+				if isDamaged[id] != errors.Is(err, store.ErrDamaged) || !isDamaged[id] && acc.Name != fmt.Sprint("Person_", i) {
+					t.Fatalf("Get(%s) = %+v, %v", id, acc, err)
+				}
+			}
+			if got := exported(t, s); got.Accounts != accounts-n || got.Damaged != n {
+				t.Errorf("exported %+v", got)
+			}
+			found := walkAll(t, s)
+			for range accounts/walkStep + 1 {
+				found = s.CheckRecords(t.Context())
+			}
+			if found == nil || !strings.Contains(found.Error(), fmt.Sprintf("damaged records: %d (", n)) || !strings.Contains(found.Error(), `account "10000"`) || len(found.Error()) > 500 {
+				t.Errorf("CheckRecords = %v", found)
+			}
+			storetest.Close(t, s)
+			report, err := boltverify.Verify(t.Context(), path)
+			if err != nil || report.Damaged != n || report.Accounts != accounts || !report.OnlyRecords() || report.DamagedIDs[0] != "10000" || len(report.DamagedIDs) != min(n, 1000) {
+				t.Errorf("%d of %d accounts, %d named, %v", report.Damaged, report.Accounts, len(report.DamagedIDs), err)
+			}
+			r, err := OpenReader(t.Context(), Options{Path: path})
+			must(t, err)
+			defer r.Close()
+			if got := exported(t, r); got.Accounts != accounts-n || got.Damaged != n {
+				t.Errorf("a reader exported %+v", got)
+			}
+			salvaged := make(map[store.ID]bool)
+			report, err = boltverify.Salvage(t.Context(), path, func(acc store.Account, damage error) error {
+				if isDamaged[acc.ID] == (damage == nil) {
+					t.Errorf("salvaged %+v, %v", acc, damage)
+				}
+				salvaged[acc.ID] = true
+				return nil
+			})
+			if len(salvaged) != accounts || report.Intact || err != nil {
+				t.Errorf("salvaged %d accounts, %v", len(salvaged), err)
+			}
+		})
+	}
+}
+
+func TestCheckRecordsSaysWhatBecomesOfDamagedRecords(t *testing.T) {
+	t.Parallel()
+	const account, answer = "DELETE removes it", "is forgotten 24 hours after it"
+	for name, c := range map[string]struct {
+		bucket    []byte
+		says, not string
+	}{
+		"an account": {boltfile.AccountBucket, account, answer},
+		"an answer":  {boltfile.AnswerBucket, answer, account},
+		"an age":     {boltfile.AgeBucket, answer, account},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := seeded(t, 1)
+			putOnce(t, s, "1", "key")
+			must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flipFirst(tx, c.bucket) }))
+			s.recent.restart(s.h.era.Load())
+			err := walkAll(t, s)
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.not) {
+				t.Errorf("CheckRecords = %v", err)
+			}
+		})
+	}
+}
+
+func TestCheckRecordsPassesWhenDamagedRecordsAreReplacedOrRemoved(t *testing.T) {
+	t.Parallel()
+	s, _ := seeded(t, 3*walkStep)
+	must(t, walkAll(t, s))
+	damage(t, s, "10001", "10002", "13000")
+	s.CheckRecords(t.Context())
+	s.CheckRecords(t.Context())
+	err := s.CheckRecords(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `damaged records: 3 (account "10001", account "10002", account "13000")`) {
+		t.Fatalf("CheckRecords = %v", err)
+	}
+	must(t, errOf(s.Put(t.Context(), "10001", store.Draft{Name: "anew"}, store.Preconditions{})))
+	must(t, s.Delete(t.Context(), "13000", store.Preconditions{}))
+	if err := s.CheckRecords(t.Context()); err == nil || !strings.Contains(err.Error(), `damaged records: 1 (account "10002")`) {
+		t.Errorf("CheckRecords after two are gone = %v", err)
+	}
+	must(t, errOf(s.Import(t.Context(), []store.Account{{ID: "10002", Draft: store.Draft{Name: "anew"}}})))
+	must(t, s.CheckRecords(t.Context()))
+}
+
+func TestExportHasALineForADamagedAccountInItsPlace(t *testing.T) {
+	t.Parallel()
+	s, _ := seeded(t, 100)
+	damage(t, s, "10000", "10002", "10099")
+	var out bytes.Buffer
+	must(t, transfer.Export(t.Context(), s, &out, time.Minute))
+	lines := strings.Split(out.String(), "\n")
+	if len(lines) != 101 || lines[0] != `{"damaged":"10000"}` || !strings.HasPrefix(lines[1], `{"id":"10001",`) || lines[2] != `{"damaged":"10002"}` || lines[99] != `{"damaged":"10099"}` {
+		t.Errorf("%q", lines)
+	}
+}
+
+func TestDamagedAccountDoesNotKeepAStartFromMendingItsOwnRecords(t *testing.T) {
+	t.Parallel()
+	s, path := seeded(t, 2000)
+	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+		return flip(tx.Bucket(boltfile.MetaBucket), boltfile.IdentityKey)
+	}))
+	storetest.Close(t, s)
+	harness.DamageRecords(t, path, "10007")
+	s = openAt(t, path)
+	wantErr(t, errOf(s.Get(t.Context(), "10007")), store.ErrDamaged)
+	wantName(t, s, "10008", "Person_8")
+}
+
+// A flipped bit in a key that leaves the keys in order hides its account under another id.
+func TestFlippedKeyHidesNoAccount(t *testing.T) {
+	t.Parallel()
+	s, path := seeded(t, 100)
+	image, err := os.ReadFile(path)
+	must(t, err)
+	storetest.Close(t, s)
+	image = bytes.ReplaceAll(image, []byte("10099\x01"), []byte("1009;\x01"))
+	writeFile(t, path, image)
+	s = openAt(t, path)
+	_, err = s.Get(t.Context(), "10099")
+	wantErr(t, err, store.ErrUnavailable)
+	wantErr(t, errOf(s.Put(t.Context(), "10099", store.Draft{Name: "x"}, store.Preconditions{Absent: true})), store.ErrUnavailable)
+	wantErr(t, errOf(s.Get(t.Context(), "1009;")), store.ErrDamaged)
+	wantErr(t, errOf(s.Get(t.Context(), "10100")), store.ErrNotFound)
+	wantName(t, s, "10098", "Person_98")
+	if got := exported(t, s); got.Accounts != 99 || got.Damaged != 1 {
+		t.Errorf("exported %+v", got)
+	}
+}

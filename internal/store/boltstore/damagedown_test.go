@@ -1,0 +1,152 @@
+package boltstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/storetest"
+)
+
+// flipOwn damages a record of the service itself.
+func flipOwn(key []byte) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.MetaBucket), key) }
+}
+
+// dropBucket renames a bucket in the list of buckets, as a flipped bit in its name does.
+func dropBucket(name []byte) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error { return tx.DeleteBucket(name) }
+}
+
+// wantBackup fails the test unless a start serves a backup of s, with all accounts and the same identity, and logs
+// nothing.
+func wantBackup(t *testing.T, s *Store) {
+	t.Helper()
+	want, to := all(t, s), staged(t, t.TempDir())
+	v, err := s.Backup(t.Context(), to)
+	must(t, err)
+	must(t, to.Close()) // it is locked until then
+	if v.Identity != s.h.id || v.Accounts != len(want) || v.Damaged > 0 {
+		t.Errorf("the backup is of %q with %d accounts (%d damaged), want %q and %d", v.Identity, v.Accounts, v.Damaged, s.h.id, len(want))
+	}
+	copied, log, err := tryOpen(t, to.Name(), Options{})
+	must(t, err)
+	defer storetest.Close(t, copied)
+	if got := all(t, copied); !slices.EqualFunc(got, want, store.Account.Equal) || log.Len() > 0 {
+		t.Errorf("a start serves %d accounts, and logs %s", len(got), log)
+	}
+	if n, err := copied.Seed(t.Context(), store.Fakes(200)); n != 0 || err != nil {
+		t.Errorf("a start seeds %d accounts more, %v", n, err)
+	}
+}
+
+func TestDamagedRecordOfTheServiceItselfEndsNoBackup(t *testing.T) {
+	for name, damage := range map[string]func(*bbolt.Tx) error{
+		"the identity": flipOwn(boltfile.IdentityKey),
+		"the sentinel": flipOwn(boltfile.SentinelKey),
+		"the seed":     flipOwn(boltfile.SeededKey),
+		"copies":       flipOwn(boltfile.CopiesKey),
+		"a missing identity": func(tx *bbolt.Tx) error {
+			return tx.Bucket(boltfile.MetaBucket).Delete(boltfile.IdentityKey)
+		},
+		"the bucket of these":           dropBucket(boltfile.MetaBucket),
+		"the bucket of answers":         dropBucket(boltfile.AnswerBucket),
+		"the bucket of ages of answers": dropBucket(boltfile.AgeBucket),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 100)
+			putOnce(t, s, "10000", "key")
+			must(t, s.h.rememberCopies([]newerCopy{{7, 6, "/nowhere/copy.db"}}))
+			must(t, s.update(t.Context(), nil, damage))
+			wantBackup(t, s)
+			id := s.h.id
+			storetest.Close(t, s)
+			before, err := os.ReadFile(path)
+			must(t, err)
+			to := staged(t, t.TempDir())
+			v, err := BackupFile(t.Context(), Options{Path: path, OpenTimeout: time.Second}, to)
+			if strings.Contains(name, "bucket") { // a start mends none of them
+				wantErr(t, err, ErrDamaged)
+				return
+			}
+			if err != nil || v.Identity != id || v.Accounts != 100 {
+				t.Errorf("of the closed file: %q, %d accounts, %v", v.Identity, v.Accounts, err)
+			}
+			if after, _ := os.ReadFile(path); !slices.Equal(after, before) {
+				t.Error("the file was changed")
+			}
+			s = openAt(t, path)
+			must(t, walkAll(t, s))
+			wantBackup(t, s)
+		})
+	}
+}
+
+// The page with the list of buckets has no checksum in the file: one that is not as it was written is never copied.
+func TestDamagedListOfBucketsEndsABackupWithItsCure(t *testing.T) {
+	for _, text := range []string{"answers by age", "sentinel"} {
+		t.Run(text, func(t *testing.T) {
+			s, path := seeded(t, 100)
+			putOnce(t, s, "10000", "key")
+			m, err := boltfile.InspectFile(s.h.file)
+			must(t, err)
+			page := make([]byte, m.PageSize)
+			_, err = s.h.file.ReadAt(page, int64(m.Root)*m.PageSize)
+			must(t, err)
+			spoil(t, path, int64(m.Root)*m.PageSize+int64(strings.Index(string(page), text)+len(text)-1), []byte("X"))
+			_, err = s.Backup(t.Context(), staged(t, t.TempDir()))
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "root page") || !strings.Contains(err.Error(), "restart the service") {
+				t.Errorf("the backup ends with %v", err)
+			}
+		})
+	}
+	s, _ := seeded(t, 100)
+	must(t, s.update(t.Context(), nil, dropBucket(boltfile.AccountBucket)))
+	_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "bucket is gone: AccountBucket; older backups stay as they are; restore one") {
+		t.Errorf("the backup of no accounts ends with %v", err)
+	}
+}
+
+func TestDamagedListOfCopiesIsMadeAnewByAStart(t *testing.T) {
+	s, path := seeded(t, 3)
+	copied := filepath.Join(filepath.Dir(path), "accounts.db.rescued-1")
+	must(t, s.h.rememberCopies([]newerCopy{{1000, 6, copied}}))
+	must(t, s.update(t.Context(), nil, flipOwn(boltfile.CopiesKey)))
+	storetest.Close(t, s)
+	s = openAt(t, path)
+	must(t, walkAll(t, s))
+	storetest.Close(t, s)
+	wantIntact(t, path)
+}
+
+func TestDamagedDatabaseStillSaysWhichItIs(t *testing.T) {
+	path := worn(t)
+	s := openAt(t, path)
+	id := s.h.id
+	storetest.Close(t, s)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	for _, c := range []struct {
+		name string
+		b    []byte
+		want string
+	}{{"a page", damageLeaf(slices.Clone(b)), id}, {"cut", b[:8*os.Getpagesize()], ""}, {"empty", nil, ""}} {
+		writeFile(t, path, c.b)
+		f, err := os.Open(path)
+		must(t, err)
+		v, err := VerifyWhole(t.Context(), f)
+		must(t, f.Close())
+		if !errors.Is(err, ErrDamaged) || v.Identity != c.want {
+			t.Errorf("%s: %q, %v; want %q", c.name, v.Identity, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// busyFor is how long all connections may be in use without an answer of the server, before the check fails.
+const busyFor = 2 * time.Second
+
+// warning is the error of a check that passes.
+type warning string
+
+func (w warning) Error() string   { return string(w) }
+func (w warning) Warning() string { return string(w) }
+
+// Check asks the server, on a connection of the pool, whether it takes writes of this version's schema, and with
+// RequireSync whether they wait for a standby. It changes nothing. Its errors hold no secret.
+func (s *Store) Check(ctx context.Context) error {
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return s.noConnection(ctx, err)
+	}
+	defer c.Release()
+	f, err := ask(ctx, c.Conn().PgConn(), s.statementTimeout)
+	if err != nil {
+		s.pool.Reset()
+		return errors.New(words(errors.Join(err, ctx.Err())))
+	}
+	s.answered.Store(time.Now().UnixNano())
+	if err := f.refuse(s.requireSync); err != nil {
+		s.pool.Reset()
+		return err
+	}
+	if f.schema > schemaVersion {
+		return warning(fmt.Sprintf("the database has schema %d, and this version is for %d: it works",
+			f.schema, schemaVersion))
+	}
+	return nil
+}
+
+// noConnection says why the pool gave no connection. If clients use all of them and the server answers, that is only a
+// warning.
+func (s *Store) noConnection(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return errors.New(words(err))
+	}
+	stat := s.pool.Stat()
+	if stat.AcquiredConns() < stat.MaxConns() {
+		return errors.New("the server does not answer in time: no new connection within the check's timeout")
+	}
+	text := fmt.Sprintf("all %d connections are in use", stat.MaxConns())
+	if silent := time.Since(time.Unix(0, s.answered.Load())); silent > busyFor {
+		return fmt.Errorf("%s, and the server has not answered on one for %s", text, silent.Round(time.Second))
+	}
+	return warning(text + " by clients, and the server answers: store.postgres.max_conns grants more")
+}
+
+// CheckSpace fails after a write that met a full disk of the server, until one succeeds.
+func (s *Store) CheckSpace(context.Context) error {
+	if at := s.full.Load(); at != nil {
+		return fmt.Errorf("the server's disk is full (53100): the write of %s was refused; reads go on",
+			at.UTC().Format(time.RFC3339))
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package pgstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"accountservice/internal/store"
+	"accountservice/tests/harness"
+)
+
+// smallDisk makes a database of a server on a file system of its own, and returns its URL and folder. The server's log
+// (WAL) and its other databases have more room.
+func smallDisk(t *testing.T, own *harness.Postgres) (url, folder string) {
+	t.Helper()
+	folder = filepath.Join(own.Folder, "small")
+	harness.Must(t, os.Mkdir(folder, 0o755))
+	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=32m"); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(folder, syscall.MNT_DETACH) })
+	if as := harness.Unprivileged(t); as != nil {
+		harness.Must(t, os.Chown(folder, int(as.Credential.Uid), int(as.Credential.Gid)))
+	}
+	own.SQL(t, "postgres", "CREATE TABLESPACE small LOCATION '"+folder+"'", "CREATE DATABASE small TEMPLATE postgres TABLESPACE small")
+	return own.URL("postgres", "small"), folder
+}
+
+func TestFullDiskOfTheServerIsNoSpace(t *testing.T) {
+	t.Parallel()
+	url, folder := smallDisk(t, startOwn(t))
+	s := open(t, options(t, url))
+	put := func(id int) error {
+		return errOf(s.Put(t.Context(), store.ID(fmt.Sprint(id)), store.Draft{Name: strings.Repeat("x", 200)}, store.Preconditions{}))
+	}
+	harness.Must(t, put(0))
+	filler := harness.Fill(t, folder)
+	refused, err := 0, error(nil)
+	for err == nil && refused < 1000 { // the table's pages have some room left
+		refused++
+		err = put(refused)
+	}
+	if !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("Put %d = %v, want ErrNoSpace", refused, err)
+	}
+	if err := s.CheckSpace(t.Context()); err == nil || !strings.Contains(err.Error(), "the server's disk is full (53100)") {
+		t.Errorf("CheckSpace = %v", err)
+	}
+	says(t, s, "")
+	if _, err := s.Get(t.Context(), "0"); err != nil {
+		t.Errorf("Get = %v: reads need no room", err)
+	}
+	harness.Must(t, os.Remove(filler))
+	harness.Must(t, put(refused))
+	harness.Must(t, s.CheckSpace(t.Context()))
+}

@@ -1,0 +1,125 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountservice/internal/store"
+	"accountservice/tests/harness"
+)
+
+// A commit whose caller gave up goes on waiting. Cut short, it would be seen by readers and could be lost.
+func TestWriteThatWasGivenUpIsSeenOnlyAfterItsWait(t *testing.T) {
+	url := fresh(t)
+	operator := session(t, url)
+	do(t, operator, "ALTER DATABASE "+database(url)+" SET synchronous_commit = on")
+	opts := options(t, url)
+	opts.MaxConns, opts.AcquireTimeout = 4, time.Second
+	s := open(t, opts)
+	put := func(id store.ID, limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		return errOf(s.Put(ctx, id, store.Draft{Name: "x"}, store.Preconditions{}))
+	}
+	for _, id := range []store.ID{"1", "2", "3"} {
+		if err := put(id, 300*time.Millisecond); !errors.Is(err, store.ErrOutcomeUnknown) {
+			t.Errorf("Put %s = %v, want ErrOutcomeUnknown", id, err)
+		}
+	}
+	err := put("4", 10*time.Second)
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "all 3 connections for writes are in use") {
+		t.Errorf("Put beside three that wait = %v", err)
+	}
+	if acc, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Get = %+v, %v: no standby has it", acc, err)
+	}
+	harness.Must(t, endWaits(t, operator, "pg_cancel_backend", 3))
+	harness.Must(t, harness.Eventually(20*time.Second, func() error { return errOf(s.Get(t.Context(), "1")) }))
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		if used := s.pool.Stat().AcquiredConns(); used > 0 {
+			return fmt.Errorf("%d connections are in use", used)
+		}
+		return nil
+	}))
+	if err := put("5", 300*time.Millisecond); !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("Put = %v, want ErrOutcomeUnknown", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	harness.Must(t, s.Close(ctx)) // it does not wait for the standby
+}
+
+// endWaits ends the waits for a standby by this function of PostgreSQL as soon as there are so many.
+func endWaits(t *testing.T, operator *pgx.Conn, function string, want int) error {
+	return harness.Eventually(20*time.Second, func() error {
+		const waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
+		var there int
+		err := operator.QueryRow(t.Context(), "SELECT count(*) "+waiting).Scan(&there)
+		if err == nil && there != want {
+			err = fmt.Errorf("%d commits wait, want %d", there, want)
+		}
+		if err == nil {
+			err = operator.QueryRow(t.Context(), "SELECT count("+function+"(pid)) "+waiting).Scan(&there)
+		}
+		return err
+	})
+}
+
+func TestConnectionsToASilentServerAreGivenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	own := startOwn(t)
+	opts := options(t, own.URL("postgres", "postgres"))
+	opts.MaxConns = 2
+	s := open(t, opts)
+	says(t, s, "")
+	own.Signal(t, syscall.SIGSTOP)
+	defer own.Signal(t, syscall.SIGCONT)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Get(ctx, "1"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Get = %v, want the end of its time", err)
+	}
+	harness.Must(t, harness.Eventually(5*time.Second, func() error {
+		if used := s.pool.Stat().AcquiredConns(); used > 0 {
+			return fmt.Errorf("%d connections are in use", used)
+		}
+		return nil
+	}))
+}
+
+// A commit must not wait for the answer of a server that another one has replaced.
+func TestCommitOnAReplacedServerIsGivenUp(t *testing.T) {
+	t.Parallel()
+	old, next := startOwn(t), startOwn(t)
+	old.SQL(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+	url := strings.Replace(old.URL("postgres", "postgres"), fmt.Sprint(":", old.Port), fmt.Sprintf(":%d,127.0.0.1:%d", old.Port, next.Port), 1)
+	s := open(t, options(t, url))
+	harness.Must(t, harness.Eventually(20*time.Second, func() error { // the server has read its new settings
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if err := errOf(s.Put(ctx, "1", store.Draft{Name: "x"}, store.Preconditions{})); !errors.Is(err, store.ErrOutcomeUnknown) {
+			return fmt.Errorf("Put = %w, want ErrOutcomeUnknown", err)
+		}
+		return nil
+	}))
+	old.Signal(t, syscall.SIGSTOP)
+	defer old.Signal(t, syscall.SIGCONT)
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := errOf(s.Put(ctx, "2", store.Draft{Name: "x"}, store.Preconditions{})); err != nil { // the next server answers
+			return err
+		}
+		if used := s.pool.Stat().AcquiredConns(); used > 0 {
+			return fmt.Errorf("%d connections are in use", used)
+		}
+		return nil
+	}))
+}

@@ -1,0 +1,22 @@
+package pgstore
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/tests/harness"
+)
+
+func TestSilentHostLeavesTimeForTheOthers(t *testing.T) {
+	t.Parallel()
+	silent := harness.FullQueue(t, "tcp4", "127.0.0.1:0") // as a machine that has lost its power
+	url := strings.Replace(fresh(t), "@", "@"+silent+",", 1)
+	opts := options(t, url)
+	opts.AcquireTimeout = 2 * time.Second
+	s := open(t, opts)
+	if _, err := s.Put(t.Context(), "ada", store.Draft{Name: "Ada"}, store.Preconditions{}); err != nil {
+		t.Errorf("with a silent host before the primary: %v", err)
+	}
+}

@@ -1,0 +1,87 @@
+package pgstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int64
+	Name    string
+	Applied time.Time // zero if it is not
+}
+
+// Migrate brings the schema to that of this binary and returns the steps that it took. Calls at once wait for each
+// other. It needs the right to create tables.
+func Migrate(ctx context.Context, server Server, log *slog.Logger) (done []Migration, err error) {
+	err = withProvider(ctx, server, log, func(p *goose.Provider) error {
+		results, err := p.Up(ctx)
+		for _, r := range results {
+			if r.Error == nil {
+				done = append(done, Migration{r.Source.Version, r.Source.Path, time.Now()})
+			}
+		}
+		return err
+	})
+	return done, err
+}
+
+// Migrations returns all steps and whether they were taken.
+func Migrations(ctx context.Context, server Server, log *slog.Logger) (all []Migration, err error) {
+	err = withProvider(ctx, server, log, func(p *goose.Provider) error {
+		list, err := p.Status(ctx)
+		for _, m := range list {
+			all = append(all, Migration{m.Source.Version, m.Source.Path, m.AppliedAt})
+		}
+		return err
+	})
+	return all, err
+}
+
+// withProvider lets f work with a connection of its own to the primary.
+func withProvider(ctx context.Context, server Server, log *slog.Logger, f func(*goose.Provider) error) error {
+	config, err := server.config(10 * time.Second)
+	if err != nil {
+		return err
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // poolers, and tables that change
+	config.ConnConfig.ValidateConnect = writable
+	db := stdlib.OpenDB(*config.ConnConfig)
+	defer db.Close()
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("%s: %s", server, words(err))
+	}
+	p, err := newProvider(db, log)
+	if err != nil {
+		return err
+	}
+	return f(p)
+}
+
+func newProvider(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
+	// a table, because CockroachDB has no advisory locks and a pooler loses them
+	locker, err := lock.NewPostgresTableLocker(lock.WithTableLockTimeout(time.Second, 60), lock.WithTableLogger(log))
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, files, goose.WithLocker(locker),
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
+}

@@ -1,0 +1,108 @@
+package pgstore
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"accountservice/internal/store"
+	"accountservice/tests/harness"
+)
+
+func TestMigrationsAreOneStatementEachAndTheLastOneIsTheVersion(t *testing.T) {
+	files, err := migrations.ReadDir("migrations")
+	harness.Must(t, err)
+	for i, file := range files {
+		text, err := migrations.ReadFile("migrations/" + file.Name())
+		harness.Must(t, err)
+		if !strings.HasPrefix(file.Name(), fmt.Sprintf("%05d_", i+1)) || strings.Count(string(text), ";") != 1 {
+			t.Errorf("%s is not number %d, or not one statement", file.Name(), i+1)
+		}
+	}
+	if len(files) != schemaVersion {
+		t.Errorf("%d files, and the binary is for version %d", len(files), schemaVersion)
+	}
+}
+
+// CockroachDB and YugabyteDB lack these, or do something else.
+func TestSQLUsesNothingThatOnlyPostgreSQLHas(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"migrations/*.sql", "*.go"} {
+		found, err := filepath.Glob(pattern)
+		harness.Must(t, err)
+		files = append(files, found...)
+	}
+	special := regexp.MustCompile(`\b(xmin|nextval|pg_advisory\w*|LISTEN|NOTIFY|SERIAL|SEQUENCE|IDENTITY|COLLATE|DEFAULT|FOR UPDATE|FOR SHARE)\b`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		harness.Must(t, err)
+		if found := special.FindString(string(text)); found != "" && !strings.HasSuffix(file, "_test.go") {
+			t.Errorf("%s has %s", file, found)
+		}
+	}
+}
+
+func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
+	harness.NeedPostgres(t)
+	at, err := ParseServer(server.URL("postgres", server.Database(t, "template0")))
+	harness.Must(t, err)
+	var steps atomic.Int32
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			done, err := Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Errorf("Migrate: %v", err)
+			}
+			steps.Add(int32(len(done)))
+		})
+	}
+	all.Wait()
+	if steps.Load() != schemaVersion {
+		t.Errorf("%d steps were taken, want each of %d once", steps.Load(), schemaVersion)
+	}
+	list, err := Migrations(t.Context(), at, slog.New(slog.DiscardHandler))
+	harness.Must(t, err)
+	for _, m := range list {
+		if m.Applied.IsZero() {
+			t.Errorf("%s is not applied", m.Name)
+		}
+	}
+}
+
+// The rights of docs/postgres.md.
+func TestServiceNeedsNoMoreRightsThanTheseOnes(t *testing.T) {
+	url := fresh(t)
+	c := session(t, url)
+	do(t, c, "CREATE ROLE clerk LOGIN")
+	do(t, c, "GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, idempotency TO clerk")
+	do(t, c, "GRANT SELECT ON goose_db_version, service_state TO clerk")
+	s := open(t, options(t, server.URL("clerk", database(url))))
+	harness.Must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key"))))
+	harness.Must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key"))))
+	harness.Must(t, errOf(s.Update(t.Context(), "1", store.Preconditions{}, same)))
+	harness.Must(t, errOf(s.Import(t.Context(), []store.Account{{ID: "2", Draft: store.Draft{Name: "two"}}})))
+	harness.Must(t, s.Delete(t.Context(), "1", store.Preconditions{}))
+	harness.Must(t, s.purge(t.Context()))
+	says(t, s, "")
+}
+
+func TestOldKeysAreRemovedInPieces(t *testing.T) {
+	url := fresh(t)
+	c, s := session(t, url), open(t, options(t, url))
+	do(t, c, `INSERT INTO idempotency SELECT sha256(n::text::bytea), '', now() - interval '24 hours', '' FROM generate_series(1, $1::bigint) AS n`,
+		2*purgePiece+1)
+	harness.Must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key"))))
+	harness.Must(t, s.purge(t.Context()))
+	var left int
+	harness.Must(t, c.QueryRow(t.Context(), "SELECT count(*) FROM idempotency").Scan(&left))
+	if left != 1 {
+		t.Errorf("%d keys are left, want the new one", left)
+	}
+}

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX idempotency_age ON idempotency (written_at);

@@ -1,0 +1,70 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
+)
+
+// server is that of all tests, nil where PostgreSQL is not installed.
+var server *harness.Postgres
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		if harness.PostgresBin() == "" {
+			return m.Run()
+		}
+		var err error
+		if server, err = harness.StartPostgres("synchronous_standby_names=nobody", "synchronous_commit=local"); err == nil {
+			defer server.Remove()
+			var at Server
+			if at, err = ParseServer(server.URL("postgres", "template1")); err == nil {
+				_, err = Migrate(context.Background(), at, slog.New(slog.DiscardHandler))
+			}
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// fresh returns the URL of a new database with the schema.
+func fresh(t *testing.T) (url string) {
+	t.Helper()
+	harness.NeedPostgres(t)
+	return server.URL("postgres", server.Database(t, "template1"))
+}
+
+func options(t *testing.T, url string) Options {
+	t.Helper()
+	at, err := ParseServer(url)
+	harness.Must(t, err)
+	return Options{Server: at, MaxConns: 10, AcquireTimeout: 5 * time.Second, StatementTimeout: 10 * time.Second}
+}
+
+func open(t *testing.T, opts Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), opts)
+	harness.Must(t, err)
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Opener {
+		url := fresh(t)
+		return func(t *testing.T, now func() time.Time) store.Store {
+			opts := options(t, url)
+			opts.Now = now
+			return open(t, opts)
+		}
+	})
+}

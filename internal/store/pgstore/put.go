@@ -1,0 +1,140 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+
+	"accountservice/internal/store"
+)
+
+const (
+	deleteSQL        = `DELETE FROM accounts WHERE id = $1`
+	deleteCurrentSQL = deleteSQL + ` AND revision = $2`
+)
+
+// Put implements store.Store.
+func (s *Store) Put(
+	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
+) (store.Written, error) {
+	if err := draft.Validate(); err != nil {
+		return store.Written{}, fmt.Errorf("postgres put: %w", err)
+	}
+	return s.put(ctx, "put", &putting{id: id, pre: pre, allow: store.Preconditions.Allow, guess: pre.Absent,
+		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
+}
+
+// Update implements store.Store.
+func (s *Store) Update(
+	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
+) (store.Written, error) {
+	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
+	return s.put(ctx, "update", &putting{id: id, pre: pre, allow: store.Preconditions.AllowExisting, next: next})
+}
+
+// putting is one Put or Update on its way.
+type putting struct {
+	id      store.ID
+	pre     store.Preconditions
+	allow   func(store.Preconditions, *store.Account) error
+	next    func(old *store.Account) (store.Draft, error) // the content that is to be
+	guess   bool                                          // the next attempt reads nothing and takes both as new
+	written store.Written
+}
+
+func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
+	_, err := store.ParseID(string(p.id))
+	once := p.pre.Idempotency
+	if once != nil && once.Key == "" {
+		err = &store.Invalid{Field: "key", Reason: "must not be empty"}
+	}
+	if err == nil {
+		err = s.attempt(ctx, once != nil, s.writes, func(ctx context.Context, c conn) error { return s.putOnce(ctx, c, p) })
+	}
+	if err != nil {
+		return store.Written{}, fmt.Errorf("postgres %s: %w", operation, err)
+	}
+	s.full.Store(nil)
+	return p.written, nil
+}
+
+// putOnce is one attempt. What it reads is compared again by the statement that writes.
+func (s *Store) putOnce(ctx context.Context, c conn, p *putting) error {
+	now := s.now()
+	var old *stored
+	var kept *store.IdempotencyRecord
+	var err error
+	guessed := p.guess
+	p.guess = false
+	if !guessed {
+		if old, kept, err = p.read(ctx, c); err != nil {
+			return err
+		}
+	}
+	var was *store.Account
+	if old != nil {
+		was = &old.Account
+	}
+	replay, err := p.pre.Decide(p.allow, was, kept, now)
+	switch {
+	case err != nil && guessed:
+		return errLost // it may be wrong
+	case err != nil:
+		return err
+	case replay != nil:
+		p.written = store.Written{Replay: replay}
+		return touchKey(ctx, c, p.pre.Idempotency, kept)
+	case kept != nil:
+		return forget(ctx, c, p.pre.Idempotency, kept)
+	}
+	draft, err := p.next(was)
+	if err != nil {
+		return err
+	}
+	acc, created := store.Next(was, p.id, draft, now)
+	p.written = store.Written{Account: acc, Created: created}
+	sql, args := insertSQL, arguments(acc)
+	if old != nil {
+		sql, args = updateSQL, append(args, old.revision)
+	}
+	if p.pre.Idempotency != nil {
+		return remember(ctx, c, p.pre.Idempotency, p.written, now, sql, args)
+	}
+	return c.write(ctx, sql, args...)
+}
+
+// read returns the account and the record of the idempotency key; either may be nil.
+func (p *putting) read(ctx context.Context, c conn) (*stored, *store.IdempotencyRecord, error) {
+	if p.pre.Idempotency == nil {
+		old, err := get(ctx, c, p.id)
+		return old, nil, err
+	}
+	return getUnderKey(ctx, c, p.id, p.pre.Idempotency)
+}
+
+// Delete implements store.Store.
+func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
+	err := s.attempt(ctx, false, s.writes, func(ctx context.Context, c conn) error {
+		if pre.Revisions == nil && !pre.Absent {
+			err := c.write(ctx, deleteSQL, []byte(id))
+			if err == errLost {
+				err = store.ErrNotFound
+			}
+			return err
+		}
+		old, err := get(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if old == nil {
+			return store.ErrNotFound
+		}
+		if err := pre.AllowExisting(&old.Account); err != nil {
+			return err
+		}
+		return c.write(ctx, deleteCurrentSQL, []byte(id), old.revision)
+	})
+	if err != nil {
+		return fmt.Errorf("postgres delete: %w", err)
+	}
+	return nil
+}

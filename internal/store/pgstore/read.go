@@ -1,0 +1,147 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"accountservice/internal/store"
+)
+
+// A page of a list ends when this much was read, however little of it matched. GetMany has the bound in bytes, too.
+const (
+	maxScan      = 10_000  // rows
+	maxScanBytes = 2 << 20 // of their texts
+)
+
+// bounded wraps a query for accounts in the order of ids: the result ends after maxScanBytes, but has at least one row.
+// total is how many rows the inner query has.
+const bounded = `SELECT ` + columns + `, total FROM (SELECT *, count(*) OVER () AS total,
+  sum(` + textBytes + `) OVER (ORDER BY id) - ` + textBytes + ` AS before FROM (%s) AS found) AS counted
+WHERE before <= %d ORDER BY id`
+
+var (
+	getSQL     = `SELECT ` + columns + ` FROM accounts WHERE id = $1`
+	getManySQL = fmt.Sprintf(bounded, `SELECT `+columns+` FROM accounts WHERE id = ANY($1)`, maxScanBytes)
+	listSQL    = fmt.Sprintf(bounded, `SELECT `+columns+` FROM accounts WHERE id > $1 ORDER BY id LIMIT $2`, maxScanBytes)
+)
+
+// Peek implements store.Store. It finds nothing: other replicas write, too, so only the server knows an account.
+func (s *Store) Peek(store.ID) (*store.Encoded, bool) { return nil, false }
+
+// Get implements store.Store.
+func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
+	var found *stored
+	err := s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
+		found, err = get(ctx, c, id)
+		return err
+	})
+	if err == nil && found == nil {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Account{}, fmt.Errorf("postgres get: %w", err)
+	}
+	return found.Account, nil
+}
+
+// get returns the account with this id, or nil.
+func get(ctx context.Context, c conn, id store.ID) (*stored, error) {
+	list, _, err := read(ctx, c, 0, getSQL, []byte(id))
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// read runs a query for accounts. more is 1 for a bounded query, which has the column total, else 0.
+func read(ctx context.Context, c conn, more int, sql string, args ...any) (list []*stored, total int64, err error) {
+	rows, err := c.query(ctx, sql, args...)
+	if err == nil {
+		list, err = collect(rows, []any{&total}[:more]...)
+	}
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		err = readFailure(err)
+	}
+	return list, total, err
+}
+
+// GetMany implements store.Store.
+func (s *Store) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
+	accounts, err := s.getMany(ctx, ids)
+	if err != nil {
+		return store.Found{}, fmt.Errorf("postgres get many: %w", err)
+	}
+	return store.Found{Accounts: accounts}, nil
+}
+
+func (s *Store) getMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+	if len(ids) > store.MaxMany {
+		return nil, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
+	}
+	keys := make([][]byte, len(ids))
+	for i, id := range ids {
+		keys[i] = []byte(id)
+	}
+	var list []*stored
+	err := s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
+		var total int64
+		if list, total, err = read(ctx, c, 1, getManySQL, keys); err == nil && total > int64(len(list)) {
+			err = store.ErrTooMuch
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[store.ID]store.Account, len(list))
+	for _, acc := range list {
+		found[acc.ID] = acc.Account
+	}
+	accounts := make([]store.Account, 0, len(found))
+	for _, id := range ids {
+		if acc, is := found[id]; is {
+			accounts = append(accounts, acc)
+			delete(found, id)
+		}
+	}
+	return accounts, nil
+}
+
+// List implements store.Store. Filters are applied here, by the rule that all stores share.
+func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
+	err := q.Validate()
+	var page store.Page
+	if err == nil {
+		most := maxScan
+		if all := (store.Query{After: q.After, Limit: q.Limit}); q == all {
+			most = min(q.Limit, maxScan)
+		}
+		err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) error {
+			list, total, err := read(ctx, c, 1, listSQL, []byte(q.After), most+1)
+			page = pageOf(q, list[:min(len(list), most)], total)
+			return err
+		})
+	}
+	if err != nil {
+		return store.Page{}, fmt.Errorf("postgres list: %w", err)
+	}
+	return page, nil
+}
+
+// pageOf returns the page that q makes of the next rows, of which there are total or more.
+func pageOf(q store.Query, list []*stored, total int64) (page store.Page) {
+	for i, acc := range list {
+		if q.Match(acc.Account) {
+			page.Accounts = append(page.Accounts, acc.Account)
+		}
+		if (len(page.Accounts) == q.Limit || i == len(list)-1) && int64(i+1) < total {
+			page.Next = acc.ID
+			return page
+		}
+		if len(page.Accounts) == q.Limit {
+			return page
+		}
+	}
+	return page
+}
