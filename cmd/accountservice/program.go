@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -110,6 +111,15 @@ func limitMemory() (bytes int64, origin string) {
 		machine = 1 << 30
 	}
 	return int64(min(machine, math.MaxInt64)), origin
+}
+
+// leaveRoomForFlushes lets Go run two goroutines at once where it would run one, unless GOMAXPROCS is set. A thread that
+// waits for the disk keeps its turn for up to 10 ms, and on a single CPU nothing else would run meanwhile: under load,
+// /health was answered after 300 ms.
+func leaveRoomForFlushes() {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
 }
 
 // enoughThreads is the most threads that the service, its probe and the engine's helper for the probe need together.

@@ -38,6 +38,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 		return err
 	}
 	defer stopTokens()
+	leaveRoomForFlushes()
 	memory, origin := limitMemory()
 	pool := newPool(cfg.HTTP, memory, log)
 	facts := []any{"version", version, "port", cfg.HTTP.Port, "database", database(cfg.Store), "max_connections", pool.Most()}

@@ -31,7 +31,7 @@ const (
 	// once would take so much CPU that all other requests are late. An account with a few labels is smaller.
 	largeBody = 4 << 10
 	// placesForBodies is how many places there are for each CPU, of largeBody bytes each.
-	placesForBodies = 32
+	placesForBodies = 8
 	// mostUnplaced is how many places the bodies in memory may need that have none yet: 8 MiB.
 	mostUnplaced = 2 << 10
 	// bodyLease is how long a body that is being read counts toward mostUnplaced, so that slow clients keep nothing from

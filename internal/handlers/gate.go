@@ -17,9 +17,10 @@ import (
 // Those that wait beyond the number served in the last wait are refused at once, the oldest first. Clients that ask
 // again only after an answer do not come so often: soon after a stall they are served in their order again.
 //
-// While more than twice as many come as are served, only as many wait as are served within soon. If soon is shorter
-// than wait, the others are refused sooner, and few are left to be served late when the overload ends. The price:
-// clients that ignore Retry-After and ask again at once prolong what looks like an overload.
+// While more than twice as many come as are served, only as many wait as are served within soon, and none longer than
+// that or than it takes to serve one. If soon is shorter than wait, the others are refused sooner, and few are left to
+// be served late when the overload ends. The price: clients that ignore Retry-After and ask again at once prolong what
+// looks like an overload.
 type gate struct {
 	wait, soon time.Duration
 	full       error
@@ -189,11 +190,21 @@ func (g *gate) admit() {
 		if w.need > g.free {
 			return
 		}
+		if g.late(w) {
+			g.refused++
+			g.remove(next).place <- false
+			continue
+		}
 		g.count()
 		g.free -= w.need
 		g.remove(next).place <- true
 		g.emptied = time.Now() // if none is left
 	}
+}
+
+// late is true if w has waited too long in an overload to be served soon.
+func (g *gate) late(w *waiter) bool {
+	return g.over && g.soon < g.wait && time.Since(w.since) > max(g.soon, g.wait/time.Duration(max(g.room, 1)))
 }
 
 // count counts a waiting request that gets a place. room at most halves from one period to the next, so that a stall of

@@ -52,7 +52,8 @@ const (
 	// listWait is how long a list waits for its place: the list before it may have little CPU.
 	listWait = 3 * time.Second
 	// costlySoon is about how long lists, and requests with large bodies, wait in an overload before they are refused.
-	costlySoon = 100 * time.Millisecond
+	// Those with a place take several times as long on a busy CPU.
+	costlySoon = 5 * time.Millisecond
 	// maxStreams bounds imports, and exports: each holds a batch in memory.
 	maxStreams = 2
 )
