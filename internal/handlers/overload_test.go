@@ -76,3 +76,23 @@ func underTenTimesTheLoad(t *testing.T, places int, work, wait, soon time.Durati
 		}
 	})
 }
+
+// A place that is free after a stall goes to none that has waited for longer than it takes to serve one.
+func TestInAnOverloadNoneIsServedLate(t *testing.T) {
+	for waited, want := range map[time.Duration]error{9 * time.Millisecond: nil, 11 * time.Millisecond: errFull} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate(1, time.Second, costlySoon, errFull)
+			g.demand = demand{emptied: time.Now(), begun: time.Now(), room: 100, over: true}
+			if err := g.enter(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan error, 1)
+			go func() { got <- g.enter(t.Context()) }()
+			time.Sleep(waited)
+			g.leave()
+			if err := <-got; err != want {
+				t.Errorf("after a wait of %s: %v, want %v", waited, err, want)
+			}
+		})
+	}
+}
