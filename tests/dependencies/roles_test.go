@@ -82,6 +82,33 @@ func TestANATSServerWithoutJetStreamAndOneThatStopsSoon(t *testing.T) {
 	}))
 }
 
+// handshake_first is of NATS 2.10.4; Debian 12 has 2.9.10, which is asked only what it knows.
+func TestTLSBeforeTheGreetingOfARealNATSServer(t *testing.T) {
+	needServers(t)
+	ca := harness.NewAuthority(t).File
+	for setting, want := range map[string]struct{ first, later string }{
+		"":                      {"TLS handshake: the server greets before TLS: take tls=first out of the URL, or set the server's handshake_first", ""},
+		"handshake_first: true": {"", "; a server with handshake_first needs tls=first in the URL"},
+		"handshake_first: auto": {"", ""},
+	} {
+		t.Run(setting, func(t *testing.T) {
+			conf := filepath.Join(t.TempDir(), "conf")
+			harness.Must(t, os.WriteFile(conf, fmt.Appendf(nil, "tls { cert_file: %q, key_file: %q, %s }", ca, harness.KeyOf(ca), setting), 0o600))
+			p := newNATSWith(t, "", "-c", conf)
+			if checked, err := exec.Command(p.command().Path, "-t", "-c", conf).CombinedOutput(); err != nil && strings.Contains(string(checked), "unknown field") {
+				t.Skipf("this nats-server has no handshake_first: %s", checked)
+			}
+			p.start()
+			url := "nats://u:hunter2@" + p.addr + "?ca_file=" + ca
+			wants(t, newRun(t, url+"&tls=first"), want.first)
+			wants(t, newRun(t, url), want.later)
+			if want.first == "" {
+				wants(t, newRun(t, "tls://"+p.addr+"?expect=INFO%20&ca_file="+ca), "")
+			}
+		})
+	}
+}
+
 func TestANATSUserWithAKey(t *testing.T) {
 	needServers(t)
 	const seed, public = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY", "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"

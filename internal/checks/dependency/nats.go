@@ -3,7 +3,9 @@ package dependency
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -12,11 +14,16 @@ import (
 
 // newNATS logs in and asks PING, which the server answers after everything it was sent before:
 // nats://user:password@host:4222, or nats://token@host. TLS is spoken where the server requires it, or an option
-// of TLS is set. creds_file proves the user by a key. jetstream=required asks JetStream's API, too.
+// of TLS is set; tls=first speaks it before the server's greeting. creds_file proves the user by a key.
+// jetstream=required asks JetStream's API, too.
 func newNATS(t *target) question {
 	settings := t.tlsOptions()
 	user, password := t.login()
 	inClear, jetStream := t.plaintextLogin(), t.word("jetstream", "any", "required")
+	first := t.word("tls", "auto", "first") == "first"
+	if first && inClear {
+		t.fault("has both tls=first and plaintext_login=allow: with TLS nothing is sent in clear, keep one")
+	}
 	creds := t.text("creds_file")
 	if _, err := readNATSCredentials(creds); creds != "" && err != nil {
 		t.fault("has a creds_file without a seed of a user's key (SU...), or one that can't be read")
@@ -26,6 +33,11 @@ func newNATS(t *target) question {
 	}
 	login := func(_ context.Context, at *phase, s *session) (link, error) {
 		n := &nats{session: s, jetStream: jetStream == "required"}
+		if first {
+			if err := n.encryptFirst(at, settings); err != nil {
+				return n, err
+			}
+		}
 		if err := n.greeted(at, settings); err != nil {
 			return n, err
 		}
@@ -48,11 +60,23 @@ type nats struct {
 	lameDuck  bool   // the server has said that it is about to stop
 }
 
+// encryptFirst begins TLS with a server that greets after it (handshake_first).
+func (n *nats) encryptFirst(at *phase, settings *tlsSettings) error {
+	err := n.encrypt(at, settings)
+	if record, is := errors.AsType[tls.RecordHeaderError](err); is && string(record.RecordHeader[:]) == "INFO " {
+		return verdictf("the server greets before TLS: take tls=first out of the URL, or set the server's handshake_first")
+	}
+	return err
+}
+
 // greeted reads the greeting, and begins TLS where it is spoken.
 func (n *nats) greeted(at *phase, settings *tlsSettings) error {
 	*at = greeting
 	line, err := n.line()
-	if err != nil {
+	switch silent := n.tls == nil && n.left.Load() == maxAnswer; {
+	case silent && (isTimeout(err) || wasCut(err)):
+		return verdictf("%s; a server with handshake_first needs tls=first in the URL", reason(err, *at, "NATS"))
+	case err != nil:
 		return err
 	}
 	var info struct {
@@ -66,7 +90,7 @@ func (n *nats) greeted(at *phase, settings *tlsSettings) error {
 	}
 	n.nonce = info.Nonce
 	switch {
-	case !info.TLSRequired && !settings.set:
+	case n.tls != nil, !info.TLSRequired && !settings.set:
 		return nil
 	case !info.TLSRequired && !info.TLSAvailable:
 		return errNoTLS

@@ -3,6 +3,7 @@ package dependency
 import (
 	"bufio"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"accountservice/tests/harness"
 )
@@ -46,6 +48,33 @@ func TestWhatANATSServerSaysOfItself(t *testing.T) {
 				}
 			})
 			run := runs(t, fmt.Sprintf("nats://%s?jetstream=required", p.Addr()), enough(c.want))
+			for range 2 {
+				says(t, run(), c.want)
+			}
+		})
+	}
+}
+
+func TestTLSBeforeTheGreetingOfNATS(t *testing.T) {
+	ca := harness.NewAuthority(t)
+	certificate := ca.Server(t, 1000*time.Hour, "svc.test")
+	overTLS := func(c net.Conn, n int) { speaksNATS(tls.Server(c, certificate), n) }
+	for name, c := range map[string]struct {
+		behave        func(net.Conn, int)
+		options, want string
+	}{
+		"first":              {overTLS, "&tls=first", ""},
+		"greets before":      {speaksNATS, "&tls=first", "TLS handshake: the server greets before TLS: take tls=first out of the URL, or set the server's handshake_first"},
+		"waits for TLS":      {overTLS, "", "greeting: no answer in time; a server with handshake_first needs tls=first in the URL"},
+		"tired of waiting":   {func(c net.Conn, _ int) { c.Close() }, "", "greeting: the server closed the connection; a server with handshake_first needs tls=first in the URL"},
+		"another over TLS":   {func(c net.Conn, _ int) { io.WriteString(tls.Server(c, certificate), "hunter2\r\n") }, "&tls=first", "greeting: it is not NATS"},
+		"silent after TLS":   {func(c net.Conn, _ int) { tls.Server(c, certificate).Handshake() }, "&tls=first", "greeting: no answer in time"},
+		"half of a greeting": {func(c net.Conn, _ int) { io.WriteString(c, "INFO {") }, "", "greeting: no answer in time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPeer(t, c.behave)
+			run := runs(t, fmt.Sprintf("nats://u:hunter2@%s?server_name=svc.test&ca_file=%s%s", p.Addr(), ca.File, c.options), enough(c.want))
 			for range 2 {
 				says(t, run(), c.want)
 			}

@@ -24,7 +24,7 @@ func TestWhatIsWrongWithAURLIsSaidWhenItIsRead(t *testing.T) {
 func TestURLsThatAreWhole(t *testing.T) {
 	for _, url := range []string{
 		"http://a", "http://a?expect_status=2xx,401", "https://a/?cert_warn=0s", "tcp://a:1?expect=220", "tls://a:993?send=x%0D%0A&expect=*", "dns:///a", "dns://a/b?type=TXT&expect=x",
-		"grpc://a:1?service=users.v1", "postgresql://u@a", "postgres://u@a:1,[::1]:2,b/db?role=standby", "redis://a", "rediss://:p@a/15", "amqp://a", "amqp://a/", "amqp://a/%2Fb", "nats://token@a", "nats://a/",
+		"grpc://a:1?service=users.v1", "postgresql://u@a", "postgres://u@a:1,[::1]:2,b/db?role=standby", "redis://a", "rediss://:p@a/15", "amqp://a", "amqp://a/", "amqp://a/%2Fb", "nats://token@a", "nats://a/", "nats://u:p@a?tls=first&plaintext_login=refuse",
 	} {
 		if _, err := New(url, time.Second, 3); err != nil {
 			t.Errorf("%s: %v", url, err)

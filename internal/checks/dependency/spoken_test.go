@@ -66,5 +66,6 @@ var overTLS = map[string]struct{ url, before string }{
 	"mysql":    {"mysql://u:hunter2@%s/db?ca_file=%s", mySQLGreeting},
 	"mongodb":  {"mongodb://u:hunter2@%s?ca_file=%s", ""},
 	"nats":     {"nats://u:hunter2@%s?ca_file=%s", "INFO {\"tls_required\":true}\r\n"},
+	"nats 1st": {"nats://u:hunter2@%s?tls=first&ca_file=%s", ""},
 	"postgres": {"postgres://u:hunter2@%s/db?ca_file=%s", "S"},
 }
