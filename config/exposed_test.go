@@ -13,6 +13,7 @@ func TestPortThatTheImageDoesNotExposeIsAWarning(t *testing.T) {
 	}{
 		{[]string{port + "7000"}, nil},
 		{[]string{image}, nil},
+		{[]string{"ACCOUNTSERVICE_EXPOSED_PORT=", port + "7000"}, nil},
 		{[]string{image, port + "6767"}, nil},
 		{[]string{image, port + "7000"}, []string{"http.port: 7000 (from ACCOUNTSERVICE_HTTP_PORT) is not the port 6767 that the image " +
 			"exposes: nobody can connect through a published port that leads to 6767; publish another port with that target " +

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -59,10 +58,17 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 // warnOfPort warns of a port that is not the one that the image exposes. Without an image exposed is "". No check can
 // find this, because checks and probe run inside the container.
 func (l *loader) warnOfPort(port int, exposed string) {
-	if exposed != "" && exposed != strconv.Itoa(port) && !l.isBad("http.port") {
-		l.warnings = append(l.warnings, fmt.Sprintf("http.port: %d %s is not the port %s that the image exposes: nobody can "+
-			"connect through a published port that leads to %[3]s; publish another port with that target instead, or change "+
-			"the target to %[1]d", port, l.origins["http.port"].from(), exposed))
+	if exposed == "" {
+		return
+	}
+	switch image, err := parseInt(exposed); {
+	case err != nil || image < 1 || image > 65535:
+		l.fault(exposedVariable, "%s must be the port that the image exposes, from 1 to 65535: set it as EXPOSE is, or remove it",
+			show(exposed))
+	case image != port && !l.isBad("http.port"):
+		l.warnings = append(l.warnings, fmt.Sprintf("http.port: %d %s is not the port %d that the image exposes: nobody can "+
+			"connect through a published port that leads to %[3]d; publish another port with that target instead, or change "+
+			"the target to %[1]d", port, l.origins["http.port"].from(), image))
 	}
 }
 
