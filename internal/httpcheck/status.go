@@ -17,9 +17,8 @@ func Status(text string) (wanted func(code int) bool) {
 		} else if !isRange {
 			to = from
 		}
-		first, err1 := strconv.Atoi(from)
-		last, err2 := strconv.Atoi(to)
-		if err1 != nil || err2 != nil || first < 200 || last > 599 || first > last {
+		first, last := parseCode(from), parseCode(to)
+		if first < 200 || last > 599 || first > last {
 			return nil
 		}
 		ranges = append(ranges, [2]int{first, last})
@@ -27,4 +26,13 @@ func Status(text string) (wanted func(code int) bool) {
 	return func(code int) bool {
 		return slices.ContainsFunc(ranges, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
 	}
+}
+
+// parseCode reads the three digits of a code; it is 0 for any other text, such as +200.
+func parseCode(text string) int {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || len(text) != 3 {
+		return 0
+	}
+	return int(n)
 }
