@@ -46,7 +46,7 @@ func ask(to target, deadline time.Time) (answer, error) {
 	if to.serverName != "" {
 		secure := tls.Client(conn, &tls.Config{ServerName: to.serverName, RootCAs: to.roots, NextProtos: []string{"http/1.1"}})
 		if err := secure.Handshake(); err != nil {
-			return answer{}, broken("no TLS handshake with "+addr, err)
+			return answer{}, noHandshake(addr, err)
 		}
 		conn = secure
 	}
@@ -144,6 +144,15 @@ func wantsTLS(body []byte) bool {
 func secured(addr string) error {
 	return fmt.Errorf("%s speaks TLS, and was asked in plain HTTP: use -url https://NAME:PORT/health, or for the "+
 		"accountservice of this container no arguments", addr)
+}
+
+// noHandshake is the error of a failed TLS handshake, as with a port that speaks plain HTTP.
+func noHandshake(addr string, err error) error {
+	if _, is := errors.AsType[tls.RecordHeaderError](err); is {
+		return fmt.Errorf("%s does not speak TLS: if it speaks plain HTTP, use -url http://NAME:PORT/health, or for the "+
+			"accountservice of this container no arguments", addr)
+	}
+	return broken("no TLS handshake with "+addr, err)
 }
 
 // broken says what did not happen, and why.

@@ -250,7 +250,7 @@ func TestPeerThatCannotBeAsked(t *testing.T) {
 		"no such socket":          {[]string{"-url", "unix:///no/socket"}, []string{"no connection to /no/socket: ", "no such file"}},
 		"its owner died":          {[]string{"-url", "unix://" + dead}, []string{"nothing listens on " + dead}},
 		"its queue is full":       {[]string{"-url", "unix://" + full}, []string{full + " takes no more connections: its queue is full"}},
-		"no TLS":                  {[]string{"-url", strings.Replace(plain.URL, "http", "https", 1)}, []string{"does not look like a TLS handshake"}},
+		"no TLS":                  {[]string{"-url", strings.Replace(plain.URL, "http", "https", 1)}, []string{plain.Listener.Addr().String() + " does not speak TLS: if it speaks plain HTTP, use -url http://"}},
 		"an end of the handshake": {[]string{"-url", "https://" + harness.Serve(t, says("")).String()}, []string{"no TLS handshake with 127.0.0.1:", ": it closed the connection"}},
 	} {
 		t.Run(name, func(t *testing.T) {
