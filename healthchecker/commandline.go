@@ -40,6 +40,9 @@ Exit code 0: healthy, no output. Exit code 1: all else, with one line that
 says why. It follows no redirect and uses no proxy.
 `
 
+var flagNames = []string{"port", "url", "component", "expect-status", "expect-body", "header-file", "ca", "server-name",
+	"timeout"}
+
 // service is the component that /health names when it is ours.
 const service = "accountservice"
 
@@ -72,8 +75,7 @@ func parse(limit time.Duration, args, environ []string) (command, error) {
 	flags := flag.NewFlagSet("healthchecker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are our one line
 	values := map[string]*string{}
-	for _, name := range []string{"port", "url", "component", "expect-status", "expect-body", "header-file", "ca",
-		"server-name", "timeout"} {
+	for _, name := range flagNames {
 		values[name] = flags.String(name, "", "")
 	}
 	err = flags.Parse(args)

@@ -1,27 +1,26 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
 // expand replaces ${NAME} in arguments by the variable NAME of environ, because the exec form of HEALTHCHECK, which an
-// image without a shell needs, does not. A variable that is not set or empty is an error that names it. The values are
-// not expanded again.
-func expand(args, environ []string) ([]string, error) {
-	args = slices.Clone(args)
+// image without a shell needs, does not. A variable that is not set or empty is an error that names it, and the flag
+// that it stands in. The values are not expanded again.
+func expand(given, environ []string) ([]string, error) {
+	args := slices.Clone(given)
 	for i, arg := range args {
 		before, rest, found := strings.Cut(arg, "${")
 		for found {
 			name, after, closed := strings.Cut(rest, "}")
 			if !closed || name == "" || strings.ContainsFunc(name, notOfVariable) {
-				return nil, errors.New("want a variable as ${NAME}")
+				return nil, fmt.Errorf("%s: want a variable as ${NAME}", argumentName(given, i))
 			}
 			value := lookUp(environ, name)
 			if value == "" {
-				return nil, fmt.Errorf("the variable %s is not set, or empty", name)
+				return nil, fmt.Errorf("%s: the variable %s is not set, or empty", argumentName(given, i), name)
 			}
 			before += value
 			var text string
@@ -31,6 +30,18 @@ func expand(args, environ []string) ([]string, error) {
 		args[i] = before
 	}
 	return args, nil
+}
+
+// argumentName is the flag that args[i] has or is the value of, else its number from 1. It repeats no other text of it.
+func argumentName(args []string, i int) string {
+	text, _, _ := strings.Cut(args[i], "=")
+	if !strings.HasPrefix(text, "-") && i > 0 {
+		text = args[i-1]
+	}
+	if name := strings.TrimLeft(text, "-"); slices.Contains(flagNames, name) {
+		return "-" + name
+	}
+	return fmt.Sprintf("argument %d", i+1)
 }
 
 func notOfVariable(r rune) bool {
