@@ -67,11 +67,11 @@ type command struct {
 func parse(limit time.Duration, args, environ []string) (command, error) {
 	c := command{limit: limit, hidden: passwords(args)}
 	given := args
-	args, err := expand(given, environ)
+	args, expanded, err := expand(given, environ)
 	if err != nil {
 		return c, fmt.Errorf("wrong command line: %w; see -help", err)
 	}
-	c.hidden = append(c.hidden, passwords(args)...)
+	c.hidden = slices.Concat(c.hidden, passwords(args), carried(args, expanded))
 	flags := flag.NewFlagSet("healthchecker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are our one line
 	values := map[string]*string{}

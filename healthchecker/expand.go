@@ -8,28 +8,29 @@ import (
 
 // expand replaces ${NAME} in arguments by the variable NAME of environ, because the exec form of HEALTHCHECK, which an
 // image without a shell needs, does not. A variable that is not set or empty is an error that names it, and the flag
-// that it stands in. The values are not expanded again.
-func expand(given, environ []string) ([]string, error) {
-	args := slices.Clone(given)
+// that it stands in. The values, which expand returns too, are not expanded again.
+func expand(given, environ []string) (args, values []string, err error) {
+	args = slices.Clone(given)
 	for i, arg := range args {
 		before, rest, found := strings.Cut(arg, "${")
 		for found {
 			name, after, closed := strings.Cut(rest, "}")
 			if !closed || name == "" || strings.ContainsFunc(name, notOfVariable) {
-				return nil, fmt.Errorf("%s: want a variable as ${NAME}", argumentName(given, i))
+				return nil, nil, fmt.Errorf("%s: want a variable as ${NAME}", argumentName(given, i))
 			}
 			value := lookUp(environ, name)
 			if value == "" {
-				return nil, fmt.Errorf("%s: the variable %s is not set, or empty", argumentName(given, i), name)
+				return nil, nil, fmt.Errorf("%s: the variable %s is not set, or empty", argumentName(given, i), name)
 			}
 			before += value
+			values = append(values, value)
 			var text string
 			text, rest, found = strings.Cut(after, "${")
 			before += text
 		}
 		args[i] = before
 	}
-	return args, nil
+	return args, values, nil
 }
 
 // argumentName is the flag that args[i] has or is the value of, else its number from 1. It repeats no other text of it.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -85,6 +88,48 @@ func TestVariablesInArgumentsAreReplaced(t *testing.T) {
 	r := <-asked
 	if _, password, _ := r.BasicAuth(); password != "hunter2" || r.RequestURI != "/a$b?-url-hunter2$"+environ[0][5:]+"{x}${PORT}" {
 		t.Errorf("asked %s with password %q", r.RequestURI, password)
+	}
+}
+
+// The peer repeats the path and the query as they were sent, and as they mean, in its reason phrase.
+func TestVariablesInAURLAreNeverPrinted(t *testing.T) {
+	echo := harness.Serve(t, func(c net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		fmt.Fprintf(c, "HTTP/1.1 503 no %s, no %s %q of prod\r\n\r\n", r.RequestURI, r.URL.Path, r.URL.Query())
+	})
+	for name, row := range map[string]struct{ url, value string }{
+		"query":           {"http://ADDR/health?env=prod&token=${SECRET}", "hunter2"},
+		"path":            {"http://ADDR/${SECRET}/health?env=prod", "hunter2"},
+		"a part of both":  {"http://ADDR/a-${SECRET}?env=prod-${SECRET}", "hunter2"},
+		"encoded":         {"http://ADDR/?env=prod&a=${SECRET}", "hunter%202%22x"},
+		"with a plus":     {"http://ADDR/?env=prod&a=${SECRET}", "hunter+2"},
+		"all of a query":  {"http://ADDR/?${SECRET}", "env=a&token=hunter2#x"},
+		"all of the URL":  {"${SECRET}", "http://ADDR/health?token=hunter2"},
+		"longer than one": {"http://ADDR/?a=${SHORT}&b=${SECRET}", "proxhunter2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fill := strings.NewReplacer("ADDR", echo.String()).Replace
+			code, out := probed(t, limit, []string{"-url", fill(row.url)}, []string{"SECRET=" + fill(row.value), "SHORT=prox"})
+			wantSick(t, code, out, echo.String()+" answers 503 no ", "***")
+			if strings.Contains(out, "hunter") {
+				t.Errorf("it prints %q", out)
+			}
+		})
+	}
+	for name, row := range map[string]struct{ url, value string }{
+		"a port":           {"http://127.0.0.1:${VALUE}/health", refusedPort(t)},
+		"a short one":      {"http://127.0.0.1:1/health?replica=${VALUE}", "127"},
+		"a file of socket": {"unix:///nowhere/${VALUE}:/health", "app.sock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out := probed(t, limit, []string{"-url", row.url}, []string{"VALUE=" + row.value})
+			if wantSick(t, code, out, row.value); strings.Contains(out, "***") {
+				t.Errorf("it prints %q", out)
+			}
+		})
 	}
 }
 

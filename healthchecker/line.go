@@ -31,11 +31,48 @@ func passwords(args []string) secrets {
 		if !ok || password == "" {
 			continue
 		}
-		plainUser, plain := unescape(user), unescape(password)
-		found = append(found, password, plain, url.QueryEscape(plain), url.PathEscape(plain),
-			base64.StdEncoding.EncodeToString([]byte(plainUser+":"+plain))) // as the request holds it
+		credentials := base64.StdEncoding.EncodeToString([]byte(unescape(user) + ":" + unescape(password)))
+		found = append(found, credentials) // as the request holds it
+		found = append(found, formsOf(password)...)
 	}
 	return found
+}
+
+// minValue is the length of the shortest value of a variable that is hidden. Without shorter ones, such as 1, the line
+// would be hard to read.
+const minValue = 4
+
+// carried returns every form of those values of variables that a URL of args has after its host, because a service may
+// repeat what it is asked. Of a value that is a whole URL or query they are the values of its parameters.
+func carried(args, values []string) secrets {
+	var found secrets
+	for _, value := range values {
+		for pair := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune("?&#", r) }) {
+			_, text, _ := strings.Cut(pair, "=")
+			values = append(values, text)
+		}
+	}
+	for _, arg := range args {
+		scheme, rest, _ := strings.Cut(arg, "://")
+		path := rest[strings.IndexAny(rest+"/", "/?#"):]
+		if strings.HasSuffix(scheme, "unix") {
+			_, path, _ = strings.Cut(rest, ":/") // the file before it is the address
+		}
+		for _, value := range values {
+			if len(value) >= minValue && strings.Contains(path, value) {
+				found = append(found, formsOf(value)...)
+			}
+		}
+	}
+	return found
+}
+
+// formsOf returns a text of a URL in the forms in which an answer could repeat it.
+func formsOf(text string) secrets {
+	plain := unescape(text)
+	quoted := strconv.Quote(plain)
+	return secrets{text, plain, strings.ReplaceAll(plain, "+", " "), quoted[1 : len(quoted)-1], url.QueryEscape(plain),
+		url.PathEscape(plain)}
 }
 
 // valuesOf returns the secrets that an answer could repeat of the fields of -header-file: each value, its part after
@@ -66,7 +103,8 @@ func (s secrets) line(text string) string {
 
 // short returns text on one printable line of at most size bytes, cut between characters.
 func (s secrets) short(text string, size int) string {
-	for _, secret := range s {
+	longestFirst := func(a, b string) int { return len(b) - len(a) } // one may be the start of another
+	for _, secret := range slices.SortedFunc(slices.Values(s), longestFirst) {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	text = strings.Join(strings.Fields(strings.Map(printable, text)), " ")
