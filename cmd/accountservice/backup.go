@@ -63,7 +63,7 @@ func (p program) backup(ctx context.Context, at service, to string) error {
 	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("%s: %w", named, err)}
 	}
-	f, err := backup.Stage(place.staging)
+	f, err := backup.Stage(ctx, place.staging)
 	if err != nil {
 		return fmt.Errorf("%s: %w", named, err)
 	}

@@ -28,7 +28,7 @@ func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
 	if c.database == nil {
 		return nil, handlers.ErrNoBackups
 	}
-	f, err := backup.Stage(c.folder)
+	f, err := backup.Stage(ctx, c.folder)
 	if err != nil {
 		return nil, err
 	}

@@ -12,14 +12,17 @@ import (
 
 // folder is a Target on a file system. It is never created: without it, what is written there would end with the
 // container whose mount is missing.
-type folder struct{ path string }
+type folder struct {
+	path string
+	turn chan struct{} // one element while a call is under way
+}
 
 func (f folder) String() string  { return f.path }
 func (f folder) Staging() string { return f.path }
 
 // List implements Target.
 func (f folder) List(ctx context.Context) ([]Backup, error) {
-	list, err := awaited(ctx, f.list)
+	list, err := inTurn(ctx, f, f.list)
 	if err != nil {
 		return nil, fmt.Errorf("listing the backups in %s: %w", f.path, err)
 	}
@@ -58,7 +61,7 @@ func (f folder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	file, err := awaited(ctx, func() (*os.File, error) { return os.Open(filepath.Join(f.path, name)) })
+	file, err := inTurn(ctx, f, func() (*os.File, error) { return os.Open(filepath.Join(f.path, name)) })
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +73,7 @@ func (f folder) Put(ctx context.Context, name string, content *os.File) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	_, err := awaited(ctx, func() (struct{}, error) { return struct{}{}, f.put(ctx, name, content) })
+	_, err := inTurn(ctx, f, func() (struct{}, error) { return struct{}{}, f.put(ctx, name, content) })
 	if err != nil {
 		return fmt.Errorf("writing the backup %s into %s: %w", name, f.path, err)
 	}
@@ -83,7 +86,7 @@ func (f folder) put(ctx context.Context, name string, content *os.File) error {
 		return err
 	}
 	if there, err := os.Lstat(filepath.Join(f.path, filepath.Base(content.Name()))); err != nil || !os.SameFile(there, info) {
-		staged, err := Stage(f.path)
+		staged, err := stage(f.path)
 		if err != nil {
 			return err
 		}
@@ -115,7 +118,7 @@ func (f folder) Remove(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	_, err := awaited(ctx, func() (struct{}, error) { return struct{}{}, os.Remove(filepath.Join(f.path, name)) })
+	_, err := inTurn(ctx, f, func() (struct{}, error) { return struct{}{}, os.Remove(filepath.Join(f.path, name)) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -133,6 +136,20 @@ func (r readerUntil) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.from.Read(p)
+}
+
+// inTurn is awaited for one call at a time: while one hangs, no other adds a goroutine that hangs.
+func inTurn[T any](ctx context.Context, f folder, call func() (T, error)) (T, error) {
+	select {
+	case f.turn <- struct{}{}:
+	case <-ctx.Done():
+		var none T
+		return none, fmt.Errorf("an earlier call has not returned, so the file system hangs: %w", ctx.Err())
+	}
+	return awaited(ctx, func() (T, error) {
+		defer func() { <-f.turn }()
+		return call()
+	})
 }
 
 // awaited calls f on a goroutine of its own: the caller goes on when ctx ends, whatever the disk does.

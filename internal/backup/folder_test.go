@@ -125,7 +125,7 @@ func TestFolderIsNotCreated(t *testing.T) {
 func TestStagedFileIsRenamedAndNoBackupBefore(t *testing.T) {
 	dir := t.TempDir()
 	target := openFolder(t, dir)
-	staged, err := backup.Stage(target.Staging())
+	staged, err := backup.Stage(t.Context(), target.Staging())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,17 +145,17 @@ func TestStagedFileIsRenamedAndNoBackupBefore(t *testing.T) {
 
 func TestStageRemovesWhatAKilledProcessLeft(t *testing.T) {
 	dir := t.TempDir()
-	left, err := backup.Stage(dir)
+	left, err := backup.Stage(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	left.Close() // as the kernel does for a killed process
-	inUse, err := backup.Stage(dir)
+	inUse, err := backup.Stage(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer backup.Discard(inUse)
-	third, err := backup.Stage(dir)
+	third, err := backup.Stage(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

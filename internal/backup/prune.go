@@ -82,7 +82,7 @@ func (l leftovers) String() string {
 }
 
 func (s *Scheduler) remove(ctx context.Context, b Backup) error {
-	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	delete(s.verdicts, b.Name)
 	return s.Target.Remove(ctx, b.Name)

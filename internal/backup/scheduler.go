@@ -39,7 +39,8 @@ type Content struct {
 // before it makes the next one.
 type Scheduler struct {
 	Options
-	now func() time.Time
+	now      func() time.Time
+	patience time.Duration // remoteTimeout
 
 	// of Run alone
 	verdicts map[string]verdict // of backups, by name
@@ -53,7 +54,8 @@ type Scheduler struct {
 
 // NewScheduler returns a Scheduler that does nothing before Run.
 func NewScheduler(o Options) *Scheduler {
-	return &Scheduler{Options: o, now: time.Now, verdicts: make(map[string]verdict), told: make(map[string]bool)}
+	return &Scheduler{Options: o, now: time.Now, patience: remoteTimeout,
+		verdicts: make(map[string]verdict), told: make(map[string]bool)}
 }
 
 const (
@@ -68,6 +70,7 @@ const (
 // Run makes backups until ctx ends. It does not wait then for a disk that does not answer.
 func (s *Scheduler) Run(ctx context.Context) {
 	for retry := min(firstRetry, s.Every); ; {
+		s.tries(s.now())
 		listed, err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.failed(err)
@@ -77,6 +80,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 				s.failed(err)
 			}
 		}
+		s.tries(time.Time{})
 		next := s.due()
 		if err != nil {
 			next, retry = s.now().Add(retry), min(2*retry, lastRetry)
@@ -146,7 +150,7 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 }
 
 func (s *Scheduler) list(ctx context.Context) ([]Backup, error) {
-	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	return s.Target.List(ctx)
 }
@@ -200,11 +204,11 @@ func (s *Scheduler) staging() string {
 // backUp makes a backup, and removes those beyond Keep.
 func (s *Scheduler) backUp(ctx context.Context) error {
 	begun := s.now()
-	f, err := awaited(ctx, func() (*os.File, error) { return Stage(s.staging()) })
+	f, err := Stage(ctx, s.staging())
 	if err != nil {
 		return err
 	}
-	defer discardSoon(ctx, f)
+	defer Discard(f)
 	content, err := s.Make(ctx, f)
 	if err != nil {
 		return err
@@ -229,12 +233,4 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 		s.failed(fmt.Errorf("the backup %s is made, and old ones cannot be removed: %w", made.Name, err))
 	}
 	return nil
-}
-
-// discardSoon is Discard, for which it waits a second at most after the end of ctx.
-func discardSoon(ctx context.Context, f *os.File) {
-	ended, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })()
-	awaited(ended, func() (struct{}, error) { Discard(f); return struct{}{}, nil })
 }

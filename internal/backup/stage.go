@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // stagePattern is the name of a file that is not a backup yet. List does not know it.
@@ -16,8 +17,12 @@ const stagePattern = ".accounts-backup-*.part"
 
 // Stage makes a new file of mode 0600 in dir, with the owner of dir, for what may become a backup. It is locked
 // (flock) until it is closed. Stage first removes files in dir that a process left which was killed: those that
-// nobody has locked.
-func Stage(dir string) (*os.File, error) {
+// nobody has locked. It ends with ctx, whatever the disk does: a file that is made later is left for the next Stage.
+func Stage(ctx context.Context, dir string) (*os.File, error) {
+	return awaited(ctx, func() (*os.File, error) { return stage(dir) })
+}
+
+func stage(dir string) (*os.File, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: mount or create this folder; it is not created here, where it could end with a container", err)
@@ -47,17 +52,19 @@ func Stage(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Discard closes a file of Stage, and removes it unless Put gave it another name.
+// Discard closes a file of Stage, and removes it unless Put gave it another name. A disk that takes longer than a second
+// does so later.
 func Discard(f *os.File) {
-	os.Remove(f.Name())
-	f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	awaited(ctx, func() (struct{}, error) { return struct{}{}, errors.Join(os.Remove(f.Name()), f.Close()) })
 }
 
 func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // Fetch copies a backup of size bytes, which from gives, into a file of Stage in dir.
 func Fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.File, error) {
-	f, err := Stage(dir)
+	f, err := Stage(ctx, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,17 @@ type status struct {
 	verifying bool   // newest is being verified for the first time since the start
 	other     Backup // the newest one with changes that the database does not have; zero for none
 	left      leftovers
-	failure   error // of the last try; nil after a success
-	failures  int   // since the start
+	trying    time.Time // since when a try is under way; zero if none is
+	failure   error     // of the last try; nil after a success
+	failures  int       // since the start
 	succeeded int
+}
+
+// tries notes since when a try is under way, or zero for none.
+func (s *Scheduler) tries(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.trying = since
 }
 
 // found notes the newest backup at the target, or none, and whether it is being verified.
@@ -100,6 +108,9 @@ func (s *Scheduler) Check(context.Context) error {
 	because := ""
 	if now.failure != nil {
 		because = "; the last try failed: " + now.failure.Error()
+	}
+	if trying := s.now().Sub(now.trying); !now.trying.IsZero() && trying > s.patience {
+		because += fmt.Sprintf("; a try is under way for %s: does %s answer?", trying.Round(time.Second), s.Target)
 	}
 	age := s.now().Sub(now.newest.Time)
 	last := fmt.Sprintf("the newest backup, %s, is %s old and has %s", now.newest.Name, age.Round(time.Second),

@@ -1,0 +1,138 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"accountservice/tests/harness"
+)
+
+func TestServeRemoteFolder(*testing.T) { harness.ServeRemoteFolder() }
+
+// step is what a Scheduler does next, at which a remote folder hangs.
+type step string
+
+// hangs is a target in a remote folder that hangs from the next of this step on, and staging in it.
+type hangs struct {
+	Target
+	next atomic.Pointer[step]
+	hang func()
+}
+
+// at reports whether it hangs from this step on.
+func (h *hangs) at(now step) bool {
+	next := h.next.Load()
+	if next == nil || *next != now {
+		return false
+	}
+	h.next.Store(nil)
+	h.hang()
+	return true
+}
+
+func (h *hangs) List(ctx context.Context) ([]Backup, error) {
+	h.at("list")
+	defer h.at("listed")
+	return h.Target.List(ctx)
+}
+
+func (h *hangs) Put(ctx context.Context, name string, f *os.File) error {
+	h.at("put")
+	return h.Target.Put(ctx, name, f)
+}
+
+func (h *hangs) Staging() string {
+	h.at("stage")
+	return h.Target.Staging()
+}
+
+// hanging runs a Scheduler of a remote folder, which hangs at a step after the first backup.
+func hanging(t *testing.T, at step) (s *Scheduler, remote *harness.RemoteFolder, stop func()) {
+	t.Helper()
+	remote = harness.NewRemoteFolder(t)
+	s = scheduled(t, remote.Path)
+	s.Every, s.patience = 50*time.Millisecond, 500*time.Millisecond
+	s.MaxAge = 1 // so that the check fails, and says what it knows
+	hung := make(chan struct{})
+	target := &hangs{Target: s.Target, hang: func() { remote.Hang(t); close(hung) }}
+	whole := s.Make
+	s.Target, s.Make = target, func(ctx context.Context, f *os.File) (Content, error) {
+		if target.at("make") { // as when the time for it is over
+			return Content{}, errors.New("a disk does not answer")
+		}
+		return whole(ctx, f)
+	}
+	stop = running(s)
+	wantMade(t, s)
+	target.next.Store(&at)
+	<-hung
+	return s, remote, stop
+}
+
+// wantMade wants another backup to be made.
+func wantMade(t *testing.T, s *Scheduler) {
+	t.Helper()
+	before := s.known().succeeded
+	if !harness.Until(30*time.Second, func() bool { return s.known().succeeded > before }) {
+		t.Fatalf("no backup is made: %+v", s.known())
+	}
+}
+
+// wantCalls wants no more goroutines that wait for a disk.
+func wantCalls(t *testing.T, most int) {
+	t.Helper()
+	var stacks bytes.Buffer
+	harness.Must(t, pprof.Lookup("goroutine").WriteTo(&stacks, 2))
+	if got := bytes.Count(stacks.Bytes(), []byte("backup.awaited[...].func1(")); got > most {
+		t.Errorf("%d goroutines wait for the disk, want %d at most", got, most)
+	}
+}
+
+// TestHungFolderIsToldAndUsedWhenItAnswers: each call that hangs costs one goroutine, however often it is tried again.
+func TestHungFolderIsToldAndUsedWhenItAnswers(t *testing.T) {
+	for _, row := range []struct {
+		at    step
+		calls int
+		told  string
+	}{
+		{"list", 1, "an earlier call has not returned, so the file system hangs"},
+		{"listed", 2, " answer?"}, // to open the newest, and to verify it, which waits for that
+		{"stage", 1, " answer?"},
+		{"make", 2, "an earlier call has not returned, so the file system hangs"}, // to discard and to list
+		{"put", 1, " answer?"},
+	} {
+		t.Run(string(row.at), func(t *testing.T) {
+			s, remote, stop := hanging(t, row.at)
+			defer stop()
+			defer remote.Answer(t)
+			if !harness.Until(20*time.Second, func() bool { return strings.Contains(fmt.Sprint(s.Check(t.Context())), row.told) }) {
+				t.Errorf("the check says %v, want %q", s.Check(t.Context()), row.told)
+			}
+			wantCalls(t, row.calls)
+			remote.Answer(t)
+			wantMade(t, s)
+		})
+	}
+}
+
+func TestStopDoesNotWaitForAHungFolder(t *testing.T) {
+	for _, at := range []step{"list", "listed", "stage", "make", "put"} {
+		t.Run(string(at), func(t *testing.T) {
+			_, remote, stop := hanging(t, at)
+			defer remote.Answer(t)
+			began := time.Now()
+			stop()
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}

@@ -1,0 +1,90 @@
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// RemoteFolder is a folder whose file system is served by another process, as that of a network is: no call to it
+// returns while that process is stopped.
+type RemoteFolder struct {
+	Path   string
+	server *exec.Cmd
+}
+
+// remoteFolder is the variable that makes ServeRemoteFolder serve.
+const remoteFolder = "ACCOUNTSERVICE_TEST_REMOTE_FOLDER"
+
+// NewRemoteFolder mounts one until the test ends. It skips the test where that is not possible. The package has a test
+// TestServeRemoteFolder that calls ServeRemoteFolder: this binary runs it in a process of its own.
+func NewRemoteFolder(tb testing.TB) *RemoteFolder {
+	tb.Helper()
+	if os.Getuid() != 0 {
+		tb.Skip("to mount a file system takes root")
+	}
+	f := &RemoteFolder{filepath.Join(tb.TempDir(), "remote"), exec.Command(os.Args[0], "-test.run=^TestServeRemoteFolder$")}
+	Must(tb, errors.Join(os.Mkdir(f.Path, 0o755), os.Mkdir(f.Path+".below", 0o755)))
+	f.server.Env = append(os.Environ(), remoteFolder+"="+f.Path)
+	f.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // what hangs in it ends then
+	said, err := f.server.StdoutPipe()
+	Must(tb, err)
+	Must(tb, f.server.Start())
+	tb.Cleanup(func() {
+		f.server.Process.Kill()
+		f.server.Wait()
+		syscall.Unmount(f.Path, syscall.MNT_DETACH)
+	})
+	if line, _ := bufio.NewReader(said).ReadString('\n'); line != "mounted\n" {
+		tb.Skipf("no file system can be mounted here: %s", line)
+	}
+	return f
+}
+
+// Hang makes each call to the folder wait until Answer.
+func (f *RemoteFolder) Hang(tb testing.TB) {
+	tb.Helper()
+	Must(tb, f.server.Process.Signal(syscall.SIGSTOP))
+	Must(tb, Eventually(5*time.Second, func() error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.server.Process.Pid))
+		if err == nil && !bytes.Contains(stat, []byte(") T ")) {
+			err = fmt.Errorf("the server of the folder is not stopped: %s", stat)
+		}
+		return err
+	}))
+}
+
+// Answer ends Hang.
+func (f *RemoteFolder) Answer(tb testing.TB) {
+	tb.Helper()
+	Must(tb, f.server.Process.Signal(syscall.SIGCONT))
+}
+
+// ServeRemoteFolder serves the folder until the process is killed. Elsewhere it does nothing.
+func ServeRemoteFolder() {
+	path := os.Getenv(remoteFolder)
+	if path == "" {
+		return
+	}
+	root, err := fs.NewLoopbackRoot(path + ".below")
+	if err == nil {
+		_, err = fs.Mount(path, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true,
+			FsName: "accountservice-remote", Name: "remote"}})
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("mounted")
+	select {}
+}
