@@ -1,0 +1,31 @@
+package boltstore
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/tests/harness"
+)
+
+func TestServeRemoteFolder(*testing.T) { harness.ServeRemoteFolder() }
+
+// TestHungBackupEndsWithTheStore: the folder of the backup hangs for ever while the read transaction is open.
+func TestHungBackupEndsWithTheStore(t *testing.T) {
+	t.Parallel()
+	remote := harness.NewRemoteFolder(t)
+	s := heavy(t, t.TempDir(), 40)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := copyingUntil(t, ctx, s, staged(t, remote.Path))
+	remote.Hang(t)
+	defer remote.Answer(t)
+	must(t, errOf(s.Put(t.Context(), "meanwhile", store.Draft{Name: "written"}, store.Preconditions{})))
+	cancel()
+	wantErr(t, <-done, context.Canceled)
+	bounded, end := context.WithTimeout(t.Context(), 2*time.Second)
+	defer end()
+	if err := s.Close(bounded); err != nil {
+		t.Errorf("the end of a store whose backup hangs is %v, though all that was acknowledged is on its disk", err)
+	}
+}
