@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -48,6 +49,24 @@ func TestRequestOfAStartThatFailsIsAnswered503(t *testing.T) {
 	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=3s", "ACCOUNTSERVICE_HTTP_HOLD=10s")
 	second.Await(t, "/health", 503)
 	held := putLater(second.URL + "/accounts/held")
+	second.Exits(t, 1)
+	if a := <-held; a.status != 503 || !strings.Contains(a.body, "/problems/unavailable") {
+		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)
+	}
+}
+
+// The second service finds only after its database that it cannot start: a file that its configuration names has gone.
+func TestRequestOfAStartThatFailsLateIsAnswered503(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	first := ready(t, path, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=3s")
+	authority := harness.NewAuthority(t).File
+	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=60s", "ACCOUNTSERVICE_HTTP_HOLD=10s",
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_OTHER_URL=postgres://user@127.0.0.1:1/db?sslmode=verify-ca&ca_file="+authority)
+	second.Says(t, "/health", "another process holds "+path+" locked")
+	held := putLater(second.URL + "/accounts/held")
+	harness.Must(t, os.Remove(authority))
+	first.Stop(t, 0)
 	second.Exits(t, 1)
 	if a := <-held; a.status != 503 || !strings.Contains(a.body, "/problems/unavailable") {
 		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)

@@ -16,6 +16,7 @@ import (
 	"accountservice/internal/certificate"
 	"accountservice/internal/checks"
 	"accountservice/internal/connections"
+	"accountservice/internal/handlers"
 )
 
 const (
@@ -161,9 +162,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.api.ServeHTTP(w, r)
 }
 
-// answerHeld stops serving, and returns when the requests that waited for a store have been answered 503, or after a
-// second.
-func (f *front) answerHeld() {
+// answerHeld is for the end of a start that failed. It stops serving, and returns when the requests that waited for a
+// store have been answered 503, or after a second.
+func (f *front) answerHeld(live *handlers.Live) {
+	if f.draining.Load() {
+		return
+	}
+	live.GiveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	f.server.Shutdown(ctx) // the caller has a better error

@@ -66,6 +66,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 		return err
 	}
 	defer front.close()
+	defer front.answerHeld(live)
 	defer serveProbe(pool, front, environ, log).close()
 	admin, err := listenAdmin(cfg.Admin, pool, newAdminAPI(cfg.Admin, tokens, live, metrics, log, level), log)
 	if err != nil {
@@ -75,8 +76,6 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	defer background(newSystemd(ctx, cfg.Store.Bolt, environ, live, log).Run)()
 	accounts, err := openSeeded(ctx, cfg, live, log)
 	if err != nil {
-		live.GiveUp()
-		front.answerHeld()
 		return err
 	}
 	defer func() { err = closeJudged(err, accounts, log) }()
