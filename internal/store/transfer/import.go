@@ -150,7 +150,8 @@ func sum(a, b store.Imported) store.Imported {
 	}
 }
 
-// DryRun is a Target that counts what Import would do to the store as it is now, and changes nothing.
+// DryRun is a Target that counts what Import would do to the store as it is now, and changes nothing. It forgets each
+// batch, for constant memory: a new id that is in two batches counts as created twice.
 type DryRun struct {
 	Store interface {
 		// GetMany is as in store.Store.
