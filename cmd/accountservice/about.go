@@ -50,6 +50,27 @@ func newLicensesCommand(p program) *cobra.Command {
 	}
 }
 
+// refuseUnknownTopics makes an unknown word after help or completion an error: Cobra prints a help instead and succeeds,
+// and a script would take that for the completion. Cobra's completion writes to the output that root has now.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(_ *cobra.Command, topic []string) error {
+				found, rest, err := root.Find(topic)
+				if err != nil {
+					return err
+				}
+				return noSuchCommand(found, rest)
+			}
+		case "completion":
+			cmd.Args, cmd.RunE = noSuchCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
+}
+
 // noSuchCommand refuses arguments of a command that only groups others, and names those that are spelled alike.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {

@@ -20,7 +20,7 @@ import (
 func newMaintenanceCommand(p program) *cobra.Command {
 	var at maintained
 	group := &cobra.Command{
-		Use: "maintenance", Short: "Send the traffic of a running service away for a while", Args: cobra.NoArgs,
+		Use: "maintenance", Short: "Send the traffic of a running service away for a while", Args: noSuchCommand,
 		Long: "Asks the operators' listener at URL, such as http://localhost:6768, or without URL the one of the\n" +
 			"configuration: docker exec CONTAINER /accountservice maintenance on --reason \"a new disk\".\n\n" +
 			"Exit codes: 0 done; 1 failed; 2 configuration or usage.",

@@ -31,6 +31,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	refuseUnknownTopics(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !begun {
 		fmt.Fprintf(stderr, "%s: %v\nSee %[1]s --help.\n", cmd.CommandPath(), err)
