@@ -98,7 +98,8 @@ func (r restoring) candidates(ctx context.Context, cfg config.Config, from strin
 	}
 	list, err := restore.At(ctx, target)
 	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("there is no backup in %s (its name is like %s)", from, backup.NameOf(time.Unix(0, 0), 1))
+		err = fmt.Errorf("there is no backup in %s: its name is like %s; a file of another name is restored if it is named itself",
+			from, backup.NameOf(time.Unix(0, 0), 1))
 	}
 	return list, err
 }
