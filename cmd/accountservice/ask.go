@@ -15,6 +15,10 @@ import (
 // askEach runs each check once, one after the other, and writes a line for each. A warning is a success. Its error is
 // an exit without words if one failed.
 func askEach(ctx context.Context, w io.Writer, list []checks.Check) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "no dependency is declared in checks.dependencies")
+		return err
+	}
 	stdlog.SetOutput(io.Discard) // as serve does
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	var failed error

@@ -86,6 +86,7 @@ func TestConfigCheckAsksEachDependencyOnce(t *testing.T) {
 	}{
 		{[]string{"config", "check"}, ill, exitOK, 0, `^configuration is valid\n$`},
 		{[]string{"config", "check", "--ask"}, well, exitOK, 1, `^configuration is valid\nusers  ok  \d+ ms +\n$`},
+		{[]string{"config", "check", "--ask"}, nil, exitOK, 0, `^configuration is valid\nno dependency is declared in checks.dependencies\n$`},
 		{[]string{"config", "check", "--ask"}, ill, exitFailed, 2,
 			`^configuration is valid\nrates  failing  \d+ ms  answer: it answers 503 Service Unavailable\nusers  ok +\d+ ms +\n$`},
 		{[]string{"config", "check", "--ask"}, []string{prefix + "USERS_URL=gopher://a"}, exitUsage, 0, `^$`},
