@@ -88,7 +88,7 @@ func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 		"no time":           {[]string{"--timeout", "0s", free}, "above 0"},
 		"time without unit": {[]string{"--timeout", "5", free}, "missing unit"},
 		"too little time":   {[]string{"--timeout", "1ns", free}, "--timeout grants more"},
-		"in use":            {[]string{running.Path}, "a running service holds it; verify a copy"},
+		"in use":            {[]string{running.Path}, "a running service holds it; verify a copy. accountservice backup makes one"},
 	} {
 		if code, stdout, stderr := verify(t, c.args...); code != 2 || stdout != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %q, %q; want 2 and %q", name, code, stdout, stderr, c.want)

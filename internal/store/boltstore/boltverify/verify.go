@@ -121,8 +121,9 @@ func open(ctx context.Context, path string) (*os.File, error) {
 	}
 	err = boltfile.Lock(ctx, f, syscall.LOCK_SH, lockPatience, nil)
 	if errors.Is(err, boltfile.ErrLocked) {
-		err = errors.New("a running service holds it; verify a copy. Take it while the service is stopped, or from " +
-			"a snapshot of the volume: what cp makes of a file in use is damaged more often than not")
+		err = errors.New("a running service holds it; verify a copy. accountservice backup makes one of all accounts and " +
+			"verifies it; for one of the whole file stop the service, or take a snapshot of the volume: what cp makes of a " +
+			"file in use is damaged more often than not")
 	}
 	if err != nil {
 		f.Close()
