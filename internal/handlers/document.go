@@ -2,9 +2,12 @@ package handlers
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
 )
 
 // openAnswers allows members in answers that the document does not name: a client that is generated from it must not
@@ -28,21 +31,30 @@ func openAnswers(doc *huma.OpenAPI) {
 	}
 }
 
-// documents returns the document as OpenAPI 3.1 and, for generators that do not read that, as 3.0.
-func documents(doc *huma.OpenAPI) (current, older []byte, err error) {
-	if current, err = json.Marshal(doc); err != nil {
-		return nil, nil, err
-	}
-	if older, err = doc.Downgrade(); err != nil {
-		return nil, nil, err
+// serveDocument serves a document, which is made at its first request: most processes are never asked for it.
+func serveDocument(engine *gin.Engine, path string, document func() ([]byte, error)) {
+	document = sync.OnceValues(document)
+	engine.GET(path, func(c *gin.Context) {
+		text, err := document()
+		if err != nil {
+			panic(err) // made of this package's own types
+		}
+		c.Data(http.StatusOK, "application/openapi+json", text)
+	})
+}
+
+// olderDocument returns the document as OpenAPI 3.0, for generators that do not read 3.1.
+func olderDocument(doc *huma.OpenAPI) ([]byte, error) {
+	older, err := doc.Downgrade()
+	if err != nil {
+		return nil, err
 	}
 	var tree any
-	if err = json.Unmarshal(older, &tree); err != nil {
-		return nil, nil, err
+	if err := json.Unmarshal(older, &tree); err != nil {
+		return nil, err
 	}
 	downgrade(tree)
-	older, err = json.Marshal(tree)
-	return current, older, err
+	return json.Marshal(tree)
 }
 
 // downgrade removes what OpenAPI 3.0 does not have and huma leaves: rules for the names of members, and the media type of

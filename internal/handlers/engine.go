@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -138,13 +139,8 @@ func parameterProblem(m *huma.ErrorModel) *Problem {
 // publish serves what the operations say of themselves, and HEAD wherever GET is answered.
 func publish(engine *gin.Engine, api huma.API) http.Handler {
 	openAnswers(api.OpenAPI())
-	current, older, err := documents(api.OpenAPI())
-	if err != nil {
-		panic(err) // made of this package's own types
-	}
-	for path, text := range map[string][]byte{"/openapi.json": current, "/openapi-3.0.json": older} {
-		engine.GET(path, func(c *gin.Context) { c.Data(http.StatusOK, "application/openapi+json", text) })
-	}
+	serveDocument(engine, "/openapi.json", func() ([]byte, error) { return json.Marshal(api.OpenAPI()) })
+	serveDocument(engine, "/openapi-3.0.json", func() ([]byte, error) { return olderDocument(api.OpenAPI()) })
 	serveDocs(engine)
 	serveProblems(engine)
 	engine.GET("/", func(c *gin.Context) { // relative, as a proxy may strip a prefix

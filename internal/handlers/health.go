@@ -65,16 +65,12 @@ func (a *healthRequest) respond(r checks.Answer) *published {
 	return p
 }
 
-var (
-	strictParameter = &huma.Param{Name: "strict", In: "query", AllowEmptyValue: true,
-		Schema: &huma.Schema{Type: huma.TypeString},
+// strictParameter is made anew for each operation, because finish changes the parameters of its own.
+func strictParameter() *huma.Param {
+	return &huma.Param{Name: "strict", In: "query", AllowEmptyValue: true, Schema: &huma.Schema{Type: huma.TypeString},
 		Description: "503 for any failing check, whatever it means; not for draining and maintenance on /health. " +
 			"Present is enough; false and 0 are no"}
-	excludeParameter = &huma.Param{Name: "exclude", In: "query", Example: "log",
-		Schema: &huma.Schema{Type: huma.TypeString},
-		Description: "Checks to leave out of the verdict, with commas between or the parameter repeated; " +
-			"also drain and maintenance."}
-)
+}
 
 const noSuchCheck = "There is no check of this name; /health lists them."
 
@@ -86,7 +82,7 @@ func registerHealth(e *edge, health Health) {
 		summary: "Should this container live? For the orchestrator",
 		description: "503 means that this container can't do its work and a new one could. " +
 			"Other parameters are ignored, exclude too.",
-		query:   []*huma.Param{strictParameter},
+		query:   []*huma.Param{strictParameter()},
 		success: healthResponses[checks.HealthDocument](e.api), errors: []int{500}, quick: quickHealth(health),
 	}, func(_ context.Context, in *healthRequest) (*published, error) {
 		return in.respond(shown(health.Snapshot(), in.gin).AnswerHealth(in.form, in.strict)), nil
@@ -96,7 +92,10 @@ func registerHealth(e *edge, health Health) {
 		summary: "Should it get traffic? For load balancers",
 		description: "503 means that it should get no traffic now: starting, draining, in maintenance, or without " +
 			"something it needs. An excluded name that no check has is 422; other parameters are ignored.",
-		query:   []*huma.Param{strictParameter, excludeParameter},
+		query: []*huma.Param{strictParameter(), {Name: "exclude", In: "query", Example: "log",
+			Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "Checks to leave out of the verdict, with commas between or the parameter repeated; " +
+				"also drain and maintenance."}},
 		success: healthResponses[checks.HealthDocument](e.api), errors: []int{400, 422, 500},
 	}, func(_ context.Context, in *healthRequest) (*published, error) {
 		if in.malformed { // it may have held an exclude

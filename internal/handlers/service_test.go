@@ -121,7 +121,7 @@ func (s service) do(t *testing.T, method, path, body string, headers ...string) 
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req) // no redirects
+	resp, err := s.Client().Transport.RoundTrip(req) // no redirects
 	harness.Must(t, err)
 	return read(t, resp)
 }
