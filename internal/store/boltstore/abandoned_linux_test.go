@@ -117,3 +117,23 @@ func TestProbeOfAFolderMayBeRemovedByAnother(t *testing.T) {
 		must(t, one.usableFolder())
 	}
 }
+
+// TestStartsBesideEachOtherRemoveNoFileInUse has another process that starts remove what it takes for abandoned, all the
+// time that new databases and their witnesses are made.
+func TestStartsBesideEachOtherRemoveNoFileInUse(t *testing.T) {
+	l, err := newLocation(Options{Path: filepath.Join(t.TempDir(), "accounts.db")})
+	must(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for t.Context().Err() == nil {
+			l.removeAbandoned()
+		}
+	}()
+	t.Cleanup(func() { <-done })
+	for range 50 {
+		storetest.Close(t, openAt(t, l.path))
+		must(t, os.Remove(l.path))
+		must(t, os.Remove(witness(l.path)))
+	}
+}

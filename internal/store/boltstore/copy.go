@@ -141,15 +141,22 @@ const (
 )
 
 // createFor makes a new file, of mode 0600, with the owner of the database. It is locked until it is closed, if the file
-// system has locks.
+// system has locks: the caller gives it its last name before that.
 func createFor(database os.FileInfo, dir, pattern string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, pattern)
-	if err == nil {
-		tryLock(f)
+	for {
+		f, err := os.CreateTemp(dir, pattern)
+		if err != nil {
+			return nil, err
+		}
 		owner := database.Sys().(*syscall.Stat_t)
 		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
+		if !errors.Is(tryLock(f), syscall.EWOULDBLOCK) {
+			if _, gone := os.Lstat(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
+				return f, nil
+			}
+		}
+		f.Close() // before it was locked, another process took it for abandoned, and removes it
 	}
-	return f, err
 }
 
 // putAt gives a file the name path, never one that is taken. Its old name may be gone then.

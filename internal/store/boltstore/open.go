@@ -202,13 +202,13 @@ func (l location) create(mustExist bool) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(db.Update(makeBuckets), db.Close()); err != nil {
-		return err
+	if err = db.Update(makeBuckets); err == nil {
+		err = putAt(tmp.Name(), l.path)
 	}
-	if err := putAt(tmp.Name(), l.path); !errors.Is(err, fs.ErrExist) { // what came meanwhile is opened
-		return err
+	if errors.Is(err, fs.ErrExist) { // what came meanwhile is opened
+		err = nil
 	}
-	return nil
+	return errors.Join(err, db.Close())
 }
 
 // openLocked opens an existing file and waits until no other process holds it. It follows no link: in a folder that

@@ -146,10 +146,10 @@ func copyBeside(path, to string) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = io.Copy(f, from)
-	if err := errors.Join(err, f.Chmod(info.Mode().Perm()), f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Chmod(info.Mode().Perm()), f.Sync()); err == nil {
+		err = os.Rename(f.Name(), to)
 	}
-	return os.Rename(f.Name(), to)
+	return errors.Join(err, f.Close())
 }
 
 // Room fails if the disk has no room for a database of so many bytes.

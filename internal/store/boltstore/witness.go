@@ -69,10 +69,10 @@ func replaceWitness(h *handle, temporary string) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = fmt.Fprintf(f, "%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Sync()); err == nil {
+		err = errors.Join(os.Rename(f.Name(), witness(h.path)), syncDir(dir))
 	}
-	return errors.Join(os.Rename(f.Name(), witness(h.path)), syncDir(dir))
+	return errors.Join(err, f.Close())
 }
 
 // compareWitness says in the log if another or an older database is here than the witness knows, and reports the
