@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,4 +182,25 @@ func TestOnlyNamesOfNameOfAreBackups(t *testing.T) {
 	if b, ok := backup.ParseName("accounts-20261129T120000Z-42.db"); !ok || !b.Time.Equal(noon) || b.Transaction != 42 {
 		t.Errorf("a good name gives %v, %v", b, ok)
 	}
+}
+
+func TestFilesOfBackupsMadeAtOnceAreNotTakenForLeftOnes(t *testing.T) {
+	dir := t.TempDir()
+	var makers sync.WaitGroup
+	for range 4 {
+		makers.Go(func() {
+			for range 500 {
+				f, err := backup.Stage(t.Context(), dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := os.Stat(f.Name()); err != nil {
+					t.Error(err)
+				}
+				backup.Discard(f)
+			}
+		})
+	}
+	makers.Wait()
 }

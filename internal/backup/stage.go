@@ -30,7 +30,30 @@ func stage(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	left, _ := filepath.Glob(filepath.Join(dir, stagePattern)) // the pattern is valid, and other errors show below
+	removeLeft(dir)
+	for {
+		f, err := os.CreateTemp(dir, stagePattern)
+		if err != nil {
+			return nil, err
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
+		switch err := lock(f); {
+		case err == nil, errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.ENOLCK):
+			if _, gone := os.Lstat(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
+				return f, nil
+			}
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			Discard(f)
+			return nil, err
+		}
+		f.Close() // before it was locked, another process took it for left, and removes it
+	}
+}
+
+// removeLeft removes what a killed process left in dir.
+func removeLeft(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, stagePattern)) // the pattern is valid, and other errors show when a file is made
 	for _, path := range left {
 		if f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err == nil {
 			if lock(f) == nil {
@@ -39,17 +62,6 @@ func stage(dir string) (*os.File, error) {
 			f.Close()
 		}
 	}
-	f, err := os.CreateTemp(dir, stagePattern)
-	if err != nil {
-		return nil, err
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
-	if err := lock(f); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK) {
-		Discard(f)
-		return nil, err
-	}
-	return f, nil
 }
 
 // Discard closes a file of Stage, and removes it unless Put gave it another name. A disk that takes longer than a second
