@@ -1,11 +1,12 @@
 package main
 
-// cures say what an operator can do when a check fails, for the status page. Its error says what has happened.
+// cures say what an operator can do when a check fails or warns, for the status page. Its error or warning says what has
+// happened.
 var cures = map[string]string{
-	"bolt": "Let the container be replaced. If that does not mend it, look at the disk and the kernel's log, and restore a " +
-		"backup: docs/database.md, docs/backup.md.",
-	"postgres": "Look at the PostgreSQL server and the network to it; replicas go on by themselves when it answers: " +
-		"docs/postgres.md.",
+	"bolt": "If it fails, let the container be replaced, and if that does not mend it, restore a backup: docs/backup.md. " +
+		"If it warns, look at the disk and the kernel's log: docs/database.md.",
+	"postgres": "Look at the PostgreSQL server and the network to it. If this check failed, replicas go on by themselves when " +
+		"the server answers: docs/postgres.md.",
 	"records": "Run accountservice verify on a copy of the database, and restore a backup or write the damaged accounts anew: " +
 		"docs/database.md.",
 	"disk":    "Free space on the file system of the database, or make it larger. Writes go on by themselves.",
@@ -18,9 +19,10 @@ var cures = map[string]string{
 		"docs/backup.md.",
 	"stops": "Read the reasons, and what the log has before each stop. The warning ends 24 hours after the last stop: " +
 		"docs/operating.md.",
-	"backup": "Look at the reason and at the place of backup.to, and make a backup by accountservice backup.",
+	"backup": "Look at the reason and at the place of backup.to. If the newest backup grows old, make one by accountservice " +
+		"backup: docs/backup.md.",
 }
 
 // cureOfDependency is that of all others.
-const cureOfDependency = "Look at that service and the network to it. This check passes by itself when it answers: " +
-	"docs/dependencies.md."
+const cureOfDependency = "Look at that service and the network to it. If this check failed, it passes by itself when the " +
+	"service answers: docs/dependencies.md."

@@ -42,15 +42,19 @@ func TestCommandsSayWhatIsToBeDone(t *testing.T) {
 	runs(t, cmd).is(t, 2, "", "must have two slashes after s3: as in s3://BUCKET/PREFIX")
 }
 
-func TestStatusPageSaysWhatToDoWithANoticeThatCannotBeRead(t *testing.T) {
+func TestStatusPageSaysWhatToDoWithNotices(t *testing.T) {
 	t.Parallel()
-	path := leftBehind(t)
-	harness.Must(t, os.WriteFile(path+".restored", []byte("{"), 0o600))
+	path, now := leftBehind(t), time.Now().UTC().Format(time.RFC3339)
+	harness.Must(t, os.WriteFile(path+".restored", []byte("{"), 0o600)) // fails
+	stop := `[{"exit_code":3,"reason":"sick","times":1,"first":"` + now + `","last":"` + now + `"}]`
+	harness.Must(t, os.WriteFile(path+".stops", []byte(stop), 0o600)) // warns
 	p := ready(t, path, append(quick, anyAdmin)...)
-	harness.Must(t, harness.Eventually(20*time.Second, func() error {
-		if _, page := order(t, p, "GET", "/status", ""); !strings.Contains(page, "Look at that file, in which a start left") {
-			return errors.New("no cure in " + page)
-		}
-		return nil
-	}))
+	for _, cure := range []string{"Look at that file, in which a start left", "What to do</b>: Read the reasons"} {
+		harness.Must(t, harness.Eventually(20*time.Second, func() error {
+			if _, page := order(t, p, "GET", "/status", ""); !strings.Contains(page, cure) {
+				return errors.New("no cure in " + page)
+			}
+			return nil
+		}))
+	}
 }

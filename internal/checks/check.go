@@ -32,7 +32,7 @@ const (
 type Check struct {
 	Name      string
 	OnFailure Consequence
-	Cure      string // what an operator can do about its failure, one sentence
+	Cure      string // what an operator can do about its failure or warning
 
 	// Run asks once. It returns nil if the check passes, a Warner if it passes with a warning, and any other error if
 	// it fails. ctx ends at the timeout, and has no Deadline. Run changes nothing. Its error is shown to operators

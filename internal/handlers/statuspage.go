@@ -118,13 +118,17 @@ func writeCheck(b *strings.Builder, c checks.CheckHistory, now time.Time) {
 			printHTML(b, "<p>%s</p>\n", text)
 		}
 	}
+	if c.Status != checks.OK {
+		printHTML(b, "<p><b>It means</b> (%s): %s</p>\n", c.OnFailure, meanings[c.OnFailure])
+	}
+	if c.Status != checks.OK || c.Warning != "" {
+		printHTML(b, "<p><b>What to do</b>: %s</p>\n", c.Cure)
+	}
 	if c.Status == checks.OK {
 		printHTML(b, "<p class=soft>If it fails (%s): %s</p>\n", c.OnFailure, meanings[c.OnFailure])
 		if last := c.LastFailure; last != nil {
 			printHTML(b, "<p class=soft>Last failure %s: %s</p>\n", moment(last.At), last.Error)
 		}
-	} else {
-		printHTML(b, "<p><b>It means</b> (%s): %s</p>\n<p><b>What to do</b>: %s</p>\n", c.OnFailure, meanings[c.OnFailure], c.Cure)
 	}
 	writeChanges(b, c.Changes)
 	b.WriteString("</article>\n")

@@ -49,6 +49,29 @@ func TestStatusPageEscapesWhatOthersSay(t *testing.T) {
 	}
 }
 
+// endsSoon is the warning of a check that passes.
+type endsSoon struct{ error }
+
+func (w endsSoon) Warning() string { return w.Error() }
+
+func TestStatusPageSaysWhatToDoAboutAWarning(t *testing.T) {
+	t.Parallel()
+	warns := checks.Check{Name: "tls", OnFailure: checks.Restart, Cure: "renew it", Interval: time.Minute, Timeout: time.Minute,
+		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour, Run: func(context.Context) error { return endsSoon{errors.New("ends soon")} }}
+	passes := warns
+	passes.Name, passes.Cure, passes.Run = "disk", "free space", func(context.Context) error { return nil }
+	body := statusOf(t, func(all []checks.CheckHistory) bool { return all[0].Status == checks.OK && all[1].Status == checks.OK },
+		passes, warns).do(t, "GET", "/status", "").body
+	_, tls, _ := strings.Cut(body, "<h2>tls")
+	tls, disk, _ := strings.Cut(tls, "<h2>disk")
+	if !strings.Contains(tls, "ends soon") || !strings.Contains(tls, "<b>What to do</b>: renew it") || strings.Contains(tls, "It means") {
+		t.Errorf("of a check that warns it says: %s", tls)
+	}
+	if disk == "" || strings.Contains(disk, "free space") {
+		t.Errorf("of a check that passes, behind it, it says: %s", disk)
+	}
+}
+
 // A browser obeys the policy: nothing is loaded, run or sent, and only the page's own style is used.
 func TestStatusPageMayUseItsOwnStyleAlone(t *testing.T) {
 	t.Parallel()
