@@ -50,6 +50,7 @@ func (s service) exported(t *testing.T) int {
 }
 
 func TestImportComesOutOfTheExport(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	before := s.do(t, "GET", "/accounts:export", "").body
 	body := lines(4500, nil)
@@ -124,6 +125,7 @@ func after(n int64, err error) func() error {
 }
 
 func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		err    error
 		status int
@@ -218,6 +220,7 @@ func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
 }
 
 func TestStreamsAreFewAndImportsKeepNoExportOut(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	if !harness.Until(20*time.Second, func() bool {
 		begun(t, s, "/accounts:import?dry_run=true", "")

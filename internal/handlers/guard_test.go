@@ -164,6 +164,7 @@ func (a access) want(credentials string) (status int, authenticate string) {
 }
 
 func TestEveryOperationLetsInWhomItSays(t *testing.T) {
+	t.Parallel()
 	k := newKeys(t)
 	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens, o.StatusPage = k.Tokens, true })
 	read, write := []auth.Scope{auth.Read}, []auth.Scope{auth.Write}
@@ -210,6 +211,7 @@ func serveAdminWith(t *testing.T, tokens *auth.Tokens) service {
 }
 
 func TestEveryRouteForOperatorsLetsInWhomItSays(t *testing.T) {
+	t.Parallel()
 	k := newKeys(t)
 	s := serveAdminWith(t, k.Tokens)
 	admin := []auth.Scope{auth.Admin}

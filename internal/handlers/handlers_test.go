@@ -122,6 +122,7 @@ func TestPanicIsASilent500(t *testing.T) {
 }
 
 func TestHangingStoreIsAnAnswerInTime(t *testing.T) {
+	t.Parallel()
 	s := serve(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnGet: storetest.Hang} })
 	begin := time.Now()
 	if p := s.do(t, "GET", "/accounts/10000", "").isProblem(t, 503); p.Type != "/problems/timeout" {

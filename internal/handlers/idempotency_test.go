@@ -191,6 +191,7 @@ func TestRepeatedPatchIsNotRefusedForWhatItDidItself(t *testing.T) {
 
 // Patches of some bytes must not fill the disk with their answers.
 func TestAnswersOfPatchesAreBounded(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	large := `{"name":"x","labels":{"l":"x"` + strings.ReplaceAll(manyLabels(60), `:""`, `:"`+strings.Repeat("\U0001fa7a", store.MaxLabelLength)+`"`) + `}}`
 	s.do(t, "PUT", "/accounts/large", large).is(t, 201, &store.Account{})

@@ -129,6 +129,7 @@ func zipped(t *testing.T, text string) string {
 }
 
 func TestImportTakesGzipAndByteOrderMarks(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	plain := lines(3000, nil)
 	for name, c := range map[string]struct{ coding, body string }{

@@ -167,6 +167,7 @@ func (s service) large(t *testing.T, n int) string {
 }
 
 func TestBatchGetOfTooMuchSaysToAskForLess(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	r := s.do(t, "POST", "/accounts:batchGet", s.large(t, 100))
 	if p := r.isProblem(t, 422); p.Type != "/problems/too-much" || !strings.Contains(p.Detail, "fewer ids") {

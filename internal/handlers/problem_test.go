@@ -56,6 +56,7 @@ func TestProblemIsNotLongerThanWhatItRefuses(t *testing.T) {
 }
 
 func TestRejectedValueIsNeverRepeated(t *testing.T) {
+	t.Parallel()
 	const secret = "hunter2"
 	s := serve(t, nil)
 	admin, _ := serveAdmin(t)

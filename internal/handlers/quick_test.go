@@ -62,6 +62,7 @@ func TestQuickAnswersAreThoseOfThePipeline(t *testing.T) {
 
 // Without it, the test above could compare the pipeline with itself.
 func TestPlainReadsNeedNoPlace(t *testing.T) {
+	t.Parallel()
 	put, entered, release := blocked()
 	s := serveWith(t, func(real store.Store) store.Store { return before{Store: real, put: put} },
 		func(o *handlers.Options) { o.MaxConcurrent = 1 })

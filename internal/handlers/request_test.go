@@ -129,6 +129,7 @@ func TestBodyThatIsAnnouncedTooLongIsNotWaitedFor(t *testing.T) {
 }
 
 func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {
+	t.Parallel()
 	put, entered, release := blocked()
 	s := serveWith(t, func(real store.Store) store.Store { return before{Store: real, put: put} }, func(o *handlers.Options) { o.MaxConcurrent = 2 })
 	done := make(chan reply, 2)
