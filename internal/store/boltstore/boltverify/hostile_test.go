@@ -301,7 +301,7 @@ func TestFileCutAtEachPageIsDamaged(t *testing.T) {
 }
 
 func TestVerifyEndsWithItsContext(t *testing.T) {
-	path := closedFile(t, 20_000)
+	path := closedFile(t, 10_000)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	report, err := boltverify.Verify(ended, path)

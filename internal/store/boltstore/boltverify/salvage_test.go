@@ -77,7 +77,7 @@ func must1[T any](v T, err error) T {
 }
 
 func TestSalvageReadsAllThatIsLeft(t *testing.T) {
-	const n = 30_000 // three levels of pages
+	const n = 10_000 // three levels of pages
 	whole := closedFile(t, n)
 	branches, leaves := pagesOf(t, whole)
 	im := readDB(t, whole)
@@ -135,12 +135,12 @@ func number(id store.ID) (n int) { fmt.Sscan(string(id), &n); return n - 10000 }
 func TestSalvageReadsNoFreePage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s := openAt(t, path)
-	_, err := s.Seed(t.Context(), store.Fakes(20_000))
+	_, err := s.Seed(t.Context(), store.Fakes(10_000))
 	must(t, err)
 	for i := range 400 {
 		must(t, s.Delete(t.Context(), store.ID(fmt.Sprint(10000+i)), store.Preconditions{}))
 	}
-	_, err = s.Put(t.Context(), "29000", store.Draft{Name: "changed"}, store.Preconditions{})
+	_, err = s.Put(t.Context(), "19000", store.Draft{Name: "changed"}, store.Preconditions{})
 	must(t, err)
 	must(t, s.Close(t.Context()))
 	branches, _ := pagesOf(t, path)
@@ -148,36 +148,36 @@ func TestSalvageReadsNoFreePage(t *testing.T) {
 	clear(im.page(branches[0]))
 	writeFile(t, path, im.b)
 	accounts, damaged, _ := salvaged(t, path)
-	if _, back := accounts["10001"]; back || accounts["29000"] != "changed" || len(accounts) != 20_000-400 || len(damaged) != 0 {
-		t.Errorf("%d accounts, 29000 is %q, damaged %v; a removed one is back: %v", len(accounts), accounts["29000"], damaged, back)
+	if _, back := accounts["10001"]; back || accounts["19000"] != "changed" || len(accounts) != 10_000-400 || len(damaged) != 0 {
+		t.Errorf("%d accounts, 19000 is %q, damaged %v; a removed one is back: %v", len(accounts), accounts["19000"], damaged, back)
 	}
 }
 
 func TestSalvageOfACutFileReadsWhatIsThere(t *testing.T) {
-	path := closedFile(t, 30_000)
+	path := closedFile(t, 10_000)
 	im := readDB(t, path)
 	must(t, os.Truncate(path, im.highWater*im.pageLength*9/10))
 	accounts, _, report := salvaged(t, path)
-	if len(accounts) == 0 || len(accounts) == 30_000 || !strings.Contains(fmt.Sprint(report.Findings), "is cut short") {
+	if len(accounts) == 0 || len(accounts) == 10_000 || !strings.Contains(fmt.Sprint(report.Findings), "is cut short") {
 		t.Errorf("%d accounts, %.300v", len(accounts), report.Findings)
 	}
 }
 
 func TestSalvageNamesDamagedRecords(t *testing.T) {
-	path := closedFile(t, 30_000)
+	path := closedFile(t, 10_000)
 	branches, _ := pagesOf(t, path)
-	harness.DamageRecords(t, path, "10007", "39999")
+	harness.DamageRecords(t, path, "10007", "19999")
 	im := readDB(t, path)
 	clear(im.page(branches[len(branches)-1]))
 	writeFile(t, path, im.b)
 	accounts, damaged, report := salvaged(t, path)
-	if len(accounts) != 29_998 || fmt.Sprint(damaged) != "[10007 39999]" || report.Damaged != 2 || report.OnlyRecords() {
+	if len(accounts) != 9_998 || fmt.Sprint(damaged) != "[10007 19999]" || report.Damaged != 2 || report.OnlyRecords() {
 		t.Errorf("%d accounts, damaged %v, %d", len(accounts), damaged, report.Damaged)
 	}
 }
 
 func TestSalvageEndsWithTheErrorOfItsCaller(t *testing.T) {
-	path, full, calls := closedFile(t, 30_000), errors.New("full"), 0
+	path, full, calls := closedFile(t, 10_000), errors.New("full"), 0
 	_, err := boltverify.Salvage(t.Context(), path, func(store.Account, error) error { calls++; return full })
 	if !errors.Is(err, full) || calls > 1000 {
 		t.Errorf("%v after %d calls", err, calls)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -30,7 +31,7 @@ func TestVerifyOfIntactFilesFindsNothing(t *testing.T) {
 	}{
 		"empty":                 {closedFile(t, 0), 0, 0},
 		"one page of accounts":  {closedFile(t, 10), 10, 0},
-		"a tree of accounts":    {closedFile(t, 20000), 20000, 0},
+		"a tree of accounts":    {closedFile(t, 10_000), 10_000, 0},
 		"the tutorial's":        {tutorialFile(t), 100, 100},
 		"the tutorial's in use": {opened, 100, 99},
 	} {
@@ -105,6 +106,16 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 }
 
 func TestVerifyFindsWrongBucketsAndAnswers(t *testing.T) {
+	origin := closedFile(t, 300)
+	s := openAt(t, origin)
+	for i := range 10 {
+		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{Idempotency: &store.Idempotency{
+			Key: fmt.Sprint(i), Answer: func(store.Written) []byte { return []byte("answer") },
+		}})
+		must(t, err)
+	}
+	storetest.Close(t, s)
+	intact := must1(os.ReadFile(origin))
 	answer := boltfile.AnswerKey("5")
 	for name, c := range map[string]struct {
 		do   func(tx *bbolt.Tx) error
@@ -145,15 +156,8 @@ func TestVerifyFindsWrongBucketsAndAnswers(t *testing.T) {
 			return err
 		}, `"in" is no record`},
 	} {
-		path := closedFile(t, 300)
-		s := openAt(t, path)
-		for i := range 10 {
-			_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{Idempotency: &store.Idempotency{
-				Key: fmt.Sprint(i), Answer: func(store.Written) []byte { return []byte("answer") },
-			}})
-			must(t, err)
-		}
-		storetest.Close(t, s)
+		path := filepath.Join(t.TempDir(), "accounts.db")
+		writeFile(t, path, intact)
 		db, err := bbolt.Open(path, 0, nil)
 		must(t, err)
 		must(t, errors.Join(db.Update(c.do), db.Close()))
