@@ -11,11 +11,11 @@ mkdir -p "$out/tools"
 GOFLAGS='' GOBIN=$(cd "$out/tools" && pwd) go install "$sbom"
 for system in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64; do
 	name=accountservice_${version}_$system
-	mkdir -p "$out/$name/configs"
+	mkdir "$out/$name"
 	export GOOS="${system%_*}" GOARCH="${system#*_}" CGO_ENABLED=0
 	go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$out/$name/" ./cmd/accountservice ./healthchecker
-	cp -R LICENSE THIRD_PARTY README.md CHANGELOG.md docs "$out/$name/"
-	cp configs/*.yml configs/*.yaml configs/*.json "$out/$name/configs/"
+	cp -R LICENSE THIRD_PARTY ./*.md docs configs "$out/$name/"
+	rm "$out/$name"/configs/*.go
 	# of the binary: it has what was linked, and needs no git
 	"$out/tools/cyclonedx-gomod" bin -json -licenses -std -noserial -notimestamp -version "$version" \
 		-output "$out/$name.cdx.json" "$out/$name/accountservice" 2>"$out/tools/log" || { cat "$out/tools/log" >&2; exit 1; }
