@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -67,7 +68,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err == nil {
 		err = uninterrupted(func() error { return s.create(opts.MustExist) })
 		if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w; check the owner and mode of its folders", err)
+			err = fmt.Errorf("%w; check the owner and mode of its folders: this process is user %d", err, os.Geteuid())
 		} else if noSpace(err) {
 			err = fmt.Errorf("%w; free some space on its file system for a new database", err)
 		}

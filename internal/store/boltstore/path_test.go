@@ -270,3 +270,13 @@ func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
 	}
 	must(t, errOf(s.Put(t.Context(), "new", store.Draft{Name: "x"}, store.Preconditions{})))
 }
+
+func TestFolderThatCannotBeWrittenNamesTheUser(t *testing.T) {
+	dir := t.TempDir()
+	must(t, errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o555)))
+	if os.Geteuid() == 0 { // root may write anywhere
+		must(t, syscall.Setresuid(-1, 65534, -1))
+		t.Cleanup(func() { must(t, syscall.Setresuid(-1, 0, -1)) })
+	}
+	refused(t, filepath.Join(dir, "accounts.db"), Options{}, "cannot create a file in its folder", fmt.Sprint("this process is user ", os.Geteuid()))
+}
