@@ -51,7 +51,8 @@ func TestCommandsShowTheServiceTheirToken(t *testing.T) {
 			return r
 		}
 	}
-	remote("import", accounts)().is(t, 1, "", "401 Unauthorized This needs a token")
+	remote("import", accounts)().is(t, 1, "", "401 Unauthorized This needs a token: Authorization: Bearer TOKEN. Nothing was changed. "+
+		"Give one by --token-file or ACCOUNTSERVICE_TOKEN")
 	remote("import", accounts, "--token-file", others)().is(t, 1, "", "403 Forbidden The token lacks the scope write.")
 	remote("import", accounts, "--token-file", own)("ACCOUNTSERVICE_TOKEN=other").is(t, 0, "1 created", "")
 	remote("export")("ACCOUNTSERVICE_TOKEN="+reader).is(t, 0, "acc-0000001", "exported 101")
@@ -78,9 +79,12 @@ func TestBadTokensAreAnErrorOfTheStart(t *testing.T) {
 		runs(t, cmd).is(t, 2, "", path+": line 2: the scopes must be some of")
 		absent(t, database)
 	}
-	for _, args := range [][]string{{"--name", "a"}, {"--name", "a", "--scopes", "all"}, {"--name", "a:b", "--scopes", "read"},
+	for _, args := range [][]string{{"--name", "a", "--scopes", "all"}, {"--name", "a:b", "--scopes", "read"},
 		{"--name", "a", "--scopes", "read", "--rate", "5"}} {
 		runs(t, command("", append([]string{"token", "create"}, args...)...)).is(t, 2, "", "")
+	}
+	for _, args := range [][]string{nil, {"--name", "a"}, {"--scopes", "read"}} {
+		runs(t, command("", append([]string{"token", "create"}, args...)...)).is(t, 2, "", "say who gets it, with --name, and ")
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +25,13 @@ func newTokenCommand(p program) *cobra.Command {
 			"write, admin and health, with commas between.\n\n" +
 			"To replace a token, add a second line of the same name, scopes and rate, give the new token to its\n" +
 			"caller, and remove the first line. A running service takes a changed file over within some 2 s.",
-		Example: "  accountservice token create --name billing --scopes read,write --rate 100/s", Args: noArguments,
+		Example: "  accountservice token create --name billing --scopes read,write --rate 100/s",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if name == "" || scopes == "" {
+				return errors.New("say who gets it, with --name, and what it is for, with --scopes")
+			}
+			return noArguments(cmd, args)
+		},
 		RunE: func(*cobra.Command, []string) error {
 			token, line, err := auth.Create(name, scopes, rate)
 			if err != nil {

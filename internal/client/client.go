@@ -148,6 +148,8 @@ func refusal(resp *http.Response) *failure {
 		words = p.Title
 	case resp.StatusCode/100 == 3:
 		words = "is not followed to " + resp.Header.Get("Location")
+	case resp.StatusCode == http.StatusUnauthorized:
+		words += " Give one by --token-file or ACCOUNTSERVICE_TOKEN"
 	}
 	status := resp.StatusCode
 	err := fmt.Errorf("%s: %d %s %s", resp.Request.URL.Redacted(), status, http.StatusText(status), words)
