@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
+	"accountservice/internal/excerpt"
 	"accountservice/internal/httpcheck"
 )
 
@@ -111,12 +111,7 @@ func (s secrets) short(text string, size int) string {
 	if len(text) <= size {
 		return text
 	}
-	const ellipsis = "…"
-	cut := max(0, size-len(ellipsis))
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + ellipsis
+	return excerpt.Start(text, max(0, size-len("…")))
 }
 
 // printable replaces what does not print: newlines, escape sequences and changes of the direction of writing.

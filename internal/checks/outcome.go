@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"accountservice/internal/excerpt"
 )
 
 // maxText bounds an error or warning in bytes, because its text may come from another service and goes into each
@@ -44,14 +46,10 @@ func outcomeOf(err error, took time.Duration) outcome {
 
 // printable returns text as one printable line of at most maxText bytes.
 func printable(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, text)
+	}, excerpt.Start(strings.ToValidUTF8(text, "\uFFFD"), maxText))
 }

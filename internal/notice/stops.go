@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"accountservice/internal/excerpt"
 )
 
 const (
@@ -13,8 +15,8 @@ const (
 	StopsKept = 24 * time.Hour
 	// maxStops is how many different stops are kept: the first one and the newest.
 	maxStops = 8
-	// maxReason is the longest kept reason in bytes. maxShown is the longest in a warning, which has two.
-	maxReason, maxShown = 1 << 10, 150
+	// maxReason is the longest kept reason in bytes, maxWarning the longest warning, which package checks would cut.
+	maxReason, maxWarning = 1 << 10, 512
 	// maxAhead is how far the time of a stop may lie in the future. Beyond that a clock was wrong, and the stop is
 	// ignored.
 	maxAhead = time.Minute
@@ -23,26 +25,19 @@ const (
 // Stop is why the service stopped, once or several times.
 type Stop struct {
 	ExitCode int       `json:"exit_code"`
-	Reason   string    `json:"reason"` // at most 1 KiB and "…"
+	Reason   string    `json:"reason"` // at most 1 KiB
 	Times    int       `json:"times"`
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
 }
 
-func (s Stop) String() string {
+// told says when the service stopped, and how; its reason follows.
+func (s Stop) told() string {
 	when := "at " + s.First.Format(time.RFC3339)
 	if s.Times > 1 {
 		when = fmt.Sprintf("%d times from %s to %s", s.Times, s.First.Format(time.RFC3339), s.Last.Format(time.RFC3339))
 	}
-	return fmt.Sprintf("it stopped %s with exit code %d: %s", when, s.ExitCode, cut(s.Reason, maxShown))
-}
-
-// cut returns text, or if that is longer than most bytes, its beginning and "…".
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return fmt.Sprintf("it stopped %s with exit code %d: ", when, s.ExitCode)
 }
 
 // stopsAt is the file with the stops of a service whose database is at path.
@@ -59,7 +54,7 @@ func Stops(path string, now time.Time) (list []Stop, err error) {
 
 // AddStop records that the service whose database is at path stops at now. A file that cannot be read is replaced.
 func AddStop(path string, exitCode int, reason string, now time.Time) error {
-	reason = cut(strings.ToValidUTF8(reason, "\uFFFD"), maxReason) // as JSON gives it back
+	reason = excerpt.Ends(strings.ToValidUTF8(reason, "\uFFFD"), maxReason) // as JSON gives it back
 	now = now.UTC().Truncate(time.Second)
 	list, err := Stops(path, now)
 	if err != nil {
@@ -81,13 +76,7 @@ func AddStop(path string, exitCode int, reason string, now time.Time) error {
 // CheckStops returns a check that warns of stops until the last of them is 24 hours old. list must not be empty. now
 // returns the current time.
 func CheckStops(list []Stop, now func() time.Time) func(context.Context) error {
-	words := list[0].String()
-	if len(list) > 2 {
-		words += fmt.Sprintf("; %d other reasons are in the log", len(list)-2)
-	}
-	if len(list) > 1 {
-		words += "; " + list[len(list)-1].String()
-	}
+	words := wordsOf(list)
 	last := slices.MaxFunc(list, func(a, b Stop) int { return a.Last.Compare(b.Last) }).Last
 	return func(context.Context) error {
 		if now().Sub(last) > StopsKept {
@@ -95,4 +84,20 @@ func CheckStops(list []Stop, now func() time.Time) func(context.Context) error {
 		}
 		return NewWarning(words)
 	}
+}
+
+// wordsOf tells of the first and the last of these stops in at most maxWarning bytes. If the reasons do not fit, the
+// last one, which is newer, has two thirds of the room.
+func wordsOf(list []Stop) string {
+	first, last := list[0], list[len(list)-1]
+	if len(list) == 1 {
+		return first.told() + excerpt.Ends(first.Reason, maxWarning-len(first.told()))
+	}
+	between := "; "
+	if len(list) > 2 {
+		between = fmt.Sprintf("; %d other reasons are in the log; ", len(list)-2)
+	}
+	room := maxWarning - len(first.told()+between+last.told())
+	return first.told() + excerpt.Ends(first.Reason, max(room/3, room-len(last.Reason))) +
+		between + last.told() + excerpt.Ends(last.Reason, max(room-room/3, room-len(first.Reason)))
 }

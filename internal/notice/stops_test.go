@@ -67,6 +67,43 @@ func TestManyLongReasonsTakeLittleRoomAndTheFirstOneStays(t *testing.T) {
 	}
 }
 
+// The end of a reason says what can be done.
+func TestWarningOfStopsHasTheEndsOfTheirReasons(t *testing.T) {
+	long := "the file is gone" + strings.Repeat(", and so on", 100) + "; restore a backup"
+	path := newPath(t)
+	harness.Must(t, notice.AddStop(path, 3, long, day))
+	if kept := stops(t, path, day)[0].Reason; len(kept) > 1<<10 || !strings.HasSuffix(kept, "; restore a backup") {
+		t.Errorf("%d bytes are kept: %s", len(kept), kept)
+	}
+	stop := func(reason string) notice.Stop { return notice.Stop{3, reason, 2, day, day} }
+	const told = "it stopped 2 times from 2026-11-29T04:00:00Z to 2026-11-29T04:00:00Z with exit code 3: "
+	for name, c := range map[string]struct {
+		list []notice.Stop
+		want []string // in this order, with one … between
+	}{
+		"one":               {[]notice.Stop{stop(long)}, []string{told + "the file is gone, and", "; restore a backup"}},
+		"the first is long": {[]notice.Stop{stop(long), stop("lost")}, []string{told + "the file is gone, and", "; restore a backup; " + told + "lost"}},
+		"the last is long":  {[]notice.Stop{stop("lost"), stop(long)}, []string{told + "lost; " + told + "the file is gone, and", "; restore a backup"}},
+		"both are":          {[]notice.Stop{stop(long), stop(long)}, []string{told + "the file is gone, and", "; restore a backup; " + told + "the file is gone, and", "; restore a backup"}},
+		"several are": {[]notice.Stop{stop(long), stop("x"), stop(long)}, []string{told + "the file is gone, and",
+			"; restore a backup; 1 other reasons are in the log; " + told + "the file is gone, and", "; restore a backup"}},
+		"both fit": {[]notice.Stop{stop(strings.Repeat("x", 330)), stop("lost")}, []string{told + strings.Repeat("x", 330) + "; " + told + "lost"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			words := notice.CheckStops(c.list, func() time.Time { return day })(t.Context()).Error()
+			parts := strings.Split(words, "…")
+			if len(words) > 512 || len(parts) == 1 != (len(c.want) == 1) || len(c.want) > 1 && len(words) < 500 {
+				t.Errorf("%d bytes: %s", len(words), words)
+			}
+			for i, part := range parts {
+				if i >= len(c.want) || !strings.Contains(part, c.want[i]) {
+					t.Errorf("part %d is %q, want %q", i, part, c.want)
+				}
+			}
+		})
+	}
+}
+
 func TestStopsAreToldOfForADay(t *testing.T) {
 	path := newPath(t)
 	harness.Must(t, notice.AddStop(path, 3, "sick", day))

@@ -1,0 +1,28 @@
+// Package excerpt shortens texts between characters.
+package excerpt
+
+import "strings"
+
+const mark = "…"
+
+// Start returns text, or if that is longer than most bytes, its beginning of at most most bytes and "…". text must be
+// valid UTF-8.
+func Start(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return whole(text[:most]) + mark
+}
+
+// Ends returns text, or if that is longer than most bytes, its beginning, "…" and its end, of at most most bytes
+// together. Messages of errors have what can be done at their end. text must be valid UTF-8.
+func Ends(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	half := max(0, most-len(mark)) / 2
+	return whole(text[:half]) + mark + whole(text[len(text)-half:])
+}
+
+// whole returns a part of a text without the characters that are cut.
+func whole(part string) string { return strings.ToValidUTF8(part, "") }
