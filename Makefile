@@ -52,7 +52,7 @@ fuzz: ## the configuration loader, the records of the database and the lines of 
 store-test: ## for minutes: 100 kills, 50 losses of the file, 10,000 raced updates, 1,000,000 accounts walked, 20,000 flipped bits
 	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KillsLose|LosesNothingAcknowledged|IsServedOn|Linearizable|WalkGives|TestBit|SharedReads|CostThemselvesAlone' ./internal/store/boltstore
 	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run EveryFlippedBit ./internal/store/boltstore/boltverify
-	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KilledServiceKnows|RequestsDriveNoChecks' ./cmd/accountservice
+	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KilledServiceKnows|RequestsDriveNoChecks|TokensChangeUnderLoad' ./cmd/accountservice
 
 backup-test: ## backups in a real S3 server, 50 killed backups, restores and starts that restore, and how long writes take beside them
 	go -C tests/s3 vet . && go -C tests/s3 test -count=1 -v .
