@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"accountservice/internal/tempfile"
 )
 
 // stagePattern is the name of a file that is not a backup yet. List does not know it.
@@ -31,24 +33,7 @@ func stage(dir string) (*os.File, error) {
 		return nil, err
 	}
 	removeLeft(dir)
-	for {
-		f, err := os.CreateTemp(dir, stagePattern)
-		if err != nil {
-			return nil, err
-		}
-		owner := info.Sys().(*syscall.Stat_t)
-		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
-		switch err := lock(f); {
-		case err == nil, errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.ENOLCK):
-			if _, gone := os.Lstat(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
-				return f, nil
-			}
-		case !errors.Is(err, syscall.EWOULDBLOCK):
-			Discard(f)
-			return nil, err
-		}
-		f.Close() // before it was locked, another process took it for left, and removes it
-	}
+	return tempfile.Create(dir, stagePattern, info)
 }
 
 // removeLeft removes what a killed process left in dir.
@@ -56,7 +41,7 @@ func removeLeft(dir string) {
 	left, _ := filepath.Glob(filepath.Join(dir, stagePattern)) // the pattern is valid, and other errors show when a file is made
 	for _, path := range left {
 		if f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err == nil {
-			if lock(f) == nil {
+			if tempfile.TryLock(f) == nil {
 				os.Remove(path)
 			}
 			f.Close()
@@ -71,8 +56,6 @@ func Discard(f *os.File) {
 	defer cancel()
 	awaited(ctx, func() (struct{}, error) { return struct{}{}, errors.Join(os.Remove(f.Name()), f.Close()) })
 }
-
-func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // Fetch copies a backup of size bytes, which from gives, into a file of Stage in dir.
 func Fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.File, error) {

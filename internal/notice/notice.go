@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"accountservice/internal/tempfile"
 )
 
 // maxSize is how many bytes of a file are read at most.
@@ -48,17 +50,16 @@ func Write(file string, v any) error {
 		return err
 	}
 	defer folder.Close()
-	f, err := os.CreateTemp(folder.Name(), "."+filepath.Base(file)+"-*")
+	info, err := folder.Stat()
+	if err != nil {
+		return err
+	}
+	f, err := tempfile.Create(folder.Name(), "."+filepath.Base(file)+"-*", info)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	defer os.Remove(f.Name())
-	syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // else a start of another process takes it for abandoned
-	if info, err := folder.Stat(); err == nil {
-		owner := info.Sys().(*syscall.Stat_t)
-		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
-	}
 	_, err = f.Write(append(text, '\n'))
 	if err := errors.Join(err, f.Sync()); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/internal/tempfile"
 )
 
 // roomOn fails if the disk of f has no room for so many bytes: to find that out by writing would take from others
@@ -55,7 +56,7 @@ func (h *handle) copyFile(dir, pattern string) (*fileCopy, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := createFor(info, dir, pattern)
+	f, err := tempfile.Create(dir, pattern, info)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a file for the copy: %w", err)
 	}
@@ -139,25 +140,6 @@ const (
 	copyStep  = 64 << 10 // bytes read at once: a multiple of every size of a page
 	maxUnread = 20       // pages that are named
 )
-
-// createFor makes a new file, of mode 0600, with the owner of the database. It is locked until it is closed, if the file
-// system has locks: the caller gives it its last name before that.
-func createFor(database os.FileInfo, dir, pattern string) (*os.File, error) {
-	for {
-		f, err := os.CreateTemp(dir, pattern)
-		if err != nil {
-			return nil, err
-		}
-		owner := database.Sys().(*syscall.Stat_t)
-		f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
-		if !errors.Is(tryLock(f), syscall.EWOULDBLOCK) {
-			if _, gone := os.Lstat(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
-				return f, nil
-			}
-		}
-		f.Close() // before it was locked, another process took it for abandoned, and removes it
-	}
-}
 
 // putAt gives a file the name path, never one that is taken. Its old name may be gone then.
 func putAt(name, path string) error {

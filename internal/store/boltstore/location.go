@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/tempfile"
 )
 
 // location is where a database and the files beside it are.
@@ -77,12 +78,10 @@ func (l location) removeUnlocked(path string) {
 	defer f.Close()
 	info, err := f.Stat()
 	database, missing := os.Lstat(l.path)
-	if err == nil && missing == nil && os.SameFile(info, database) || tryLock(f) == nil {
+	if err == nil && missing == nil && os.SameFile(info, database) || tempfile.TryLock(f) == nil {
 		os.Remove(path)
 	}
 }
-
-func tryLock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // rescuedName is how the name of a copy that was kept begins.
 func (l location) rescuedName() string { return filepath.Base(l.path) + ".rescued-" }

@@ -17,6 +17,7 @@ import (
 
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/internal/tempfile"
 )
 
 // onlyOne is the cure for a file that two processes want.
@@ -184,7 +185,7 @@ func (l location) create(mustExist bool) error {
 	folder, err := os.Stat(dir)
 	var tmp *os.File
 	if err == nil {
-		tmp, err = createFor(folder, dir, l.temporary(kindNew))
+		tmp, err = tempfile.Create(dir, l.temporary(kindNew), folder)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot create a file in its folder; check store.bolt.path, "+

@@ -14,6 +14,7 @@ import (
 
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
+	"accountservice/internal/tempfile"
 )
 
 // ErrDamaged: a database file is not whole, or not a database of this service.
@@ -75,7 +76,7 @@ func NewReplacement(path string) (*Replacement, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := createFor(like, dir, l.temporary(kindIncoming))
+	f, err := tempfile.Create(dir, l.temporary(kindIncoming), like)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a file in the folder of the database: %w", err)
 	}
@@ -140,7 +141,7 @@ func copyBeside(path, to string) error {
 	if err != nil {
 		return err
 	}
-	f, err := createFor(info, filepath.Dir(to), "."+filepath.Base(to)+"-") // of kindReplaced
+	f, err := tempfile.Create(filepath.Dir(to), "."+filepath.Base(to)+"-", info) // of kindReplaced
 	if err != nil {
 		return err
 	}

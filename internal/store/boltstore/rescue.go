@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/tempfile"
 )
 
 const (
@@ -189,7 +190,7 @@ func (r *rescue) place(c *fileCopy, result *rescueResult) bool {
 	}
 	// locked, because another process must not write to it while this one may put another copy there; a failure is no
 	// reason to keep it from its path
-	tryLock(c.File)
+	tempfile.TryLock(c.File)
 	if result.err = putAt(c.Name(), r.path); result.err != nil {
 		return false
 	}

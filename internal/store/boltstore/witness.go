@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/tempfile"
 )
 
 // witness is the file beside a database that says there is one, and which. With it a lost database is never taken for a
@@ -63,7 +64,7 @@ func replaceWitness(h *handle, temporary string) error {
 		return err
 	}
 	dir := filepath.Dir(h.path)
-	f, err := createFor(info, dir, temporary)
+	f, err := tempfile.Create(dir, temporary, info)
 	if err != nil {
 		return fmt.Errorf("cannot create a file in its folder: %w", err)
 	}
