@@ -108,6 +108,7 @@ func TestVariablesInAURLAreNeverPrinted(t *testing.T) {
 		"with a plus":     {"http://ADDR/?env=prod&a=${SECRET}", "hunter+2"},
 		"all of a query":  {"http://ADDR/?${SECRET}", "env=a&token=hunter2#x"},
 		"all of the URL":  {"${SECRET}", "http://ADDR/health?token=hunter2"},
+		"without a name":  {"${SECRET}", "http://ADDR/health?hunter2"},
 		"longer than one": {"http://ADDR/?a=${SHORT}&b=${SECRET}", "proxhunter2"},
 	} {
 		t.Run(name, func(t *testing.T) {

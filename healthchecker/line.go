@@ -43,13 +43,16 @@ func passwords(args []string) secrets {
 const minValue = 4
 
 // carried returns every form of those values of variables that a URL of args has after its host, because a service may
-// repeat what it is asked. Of a value that is a whole URL or query they are the values of its parameters.
+// repeat what it is asked. Of a value that is a whole URL or query they are the values of its parameters, and a query
+// that has no name.
 func carried(args, values []string) secrets {
 	var found secrets
 	for _, value := range values {
 		for pair := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune("?&#", r) }) {
-			_, text, _ := strings.Cut(pair, "=")
-			values = append(values, text)
+			if _, text, named := strings.Cut(pair, "="); named {
+				pair = text
+			}
+			values = append(values, pair)
 		}
 	}
 	for _, arg := range args {
