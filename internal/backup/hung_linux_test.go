@@ -23,8 +23,9 @@ type step string
 // hangs is a target in a remote folder that hangs from the next of this step on, and staging in it.
 type hangs struct {
 	Target
-	next atomic.Pointer[step]
-	hang func()
+	next  atomic.Pointer[step]
+	hang  func()
+	prune bool // it was put into: the next List is that of prune, and no step
 }
 
 // at reports whether it hangs from this step on.
@@ -39,6 +40,10 @@ func (h *hangs) at(now step) bool {
 }
 
 func (h *hangs) List(ctx context.Context) ([]Backup, error) {
+	if h.prune {
+		h.prune = false
+		return h.Target.List(ctx)
+	}
 	h.at("list")
 	defer h.at("listed")
 	return h.Target.List(ctx)
@@ -46,7 +51,9 @@ func (h *hangs) List(ctx context.Context) ([]Backup, error) {
 
 func (h *hangs) Put(ctx context.Context, name string, f *os.File) error {
 	h.at("put")
-	return h.Target.Put(ctx, name, f)
+	err := h.Target.Put(ctx, name, f)
+	h.prune = err == nil
+	return err
 }
 
 func (h *hangs) Staging() string {
