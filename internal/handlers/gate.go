@@ -17,10 +17,11 @@ import (
 // Those that wait beyond the number served in the last wait are refused at once, the oldest first. Clients that ask
 // again only after an answer do not come so often: soon after a stall they are served in their order again.
 //
-// While more than twice as many come as are served, only as many wait as are served within soon, and none longer than
-// that or than it takes to serve one. If soon is shorter than wait, the others are refused sooner, and few are left to
-// be served late when the overload ends. The price: clients that ignore Retry-After and ask again at once prolong what
-// looks like an overload.
+// While more than twice as many come as are served, only as many wait as are served within soon, at least two. If soon is
+// shorter than wait, the others are refused sooner, and a free place goes to none that has waited both for longer than
+// soon and for longer than the mean time from one served request to the next: none is served late when the overload
+// ends. The price: clients that ignore Retry-After and ask again at once prolong what looks like an overload, and a place
+// can stay free until the next request comes.
 type gate struct {
 	wait, soon time.Duration
 	full       error

@@ -136,7 +136,7 @@ func (s *Store) Close(ctx context.Context) error {
 		err, ended = s.awaitClose(late.Done())
 	}
 	if !ended && s.end.settled.Load() && !s.backup.TryLock() {
-		return nil // of the reads under way the backup's is left, which waits for the disk that it writes to
+		return nil // all writes are on the disk, and a backup that waits for the disk of its target is under way
 	}
 	if !ended {
 		return fmt.Errorf("bolt close: %w", ctx.Err())
