@@ -110,7 +110,7 @@ func TestHungFolderIsToldAndUsedWhenItAnswers(t *testing.T) {
 		calls int
 		told  string
 	}{
-		{"list", 2, "an earlier call has not returned, so the file system hangs"}, // and to discard, if it is that after a backup
+		{"list", 1, "an earlier call has not returned, so the file system hangs"},
 		{"listed", 2, " answer?"}, // to open the newest, and to verify it, which waits for that
 		{"stage", 1, " answer?"},
 		{"make", 2, "an earlier call has not returned, so the file system hangs"}, // to discard and to list
