@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,9 @@ func NewRemoteFolder(tb testing.TB) *RemoteFolder {
 	f := &RemoteFolder{filepath.Join(tb.TempDir(), "remote"), exec.Command(os.Args[0], "-test.run=^TestServeRemoteFolder$")}
 	Must(tb, errors.Join(os.Mkdir(f.Path, 0o755), os.Mkdir(f.Path+".below", 0o755)))
 	f.server.Env = append(os.Environ(), remoteFolder+"="+f.Path)
-	f.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // what hangs in it ends then
+	// Pdeathsig ends what hangs in the folder. It is sent when this thread ends, so no other test may lock and end it.
+	runtime.LockOSThread()
+	f.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	said, err := f.server.StdoutPipe()
 	Must(tb, err)
 	Must(tb, f.server.Start())
