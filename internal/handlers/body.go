@@ -30,8 +30,10 @@ const (
 	// largeBody is the size in bytes above which a body needs places of its own, because http.max_concurrent of them at
 	// once would take so much CPU that all other requests are late. An account with a few labels is smaller.
 	largeBody = 4 << 10
-	// placesForBodies is how many places there are for each CPU, of largeBody bytes each.
+	// placesForBodies is how many places there are for each CPU, of largeBody bytes each, to read and check bodies.
 	placesForBodies = 8
+	// placesForWrites is how many there are to write them: those that share a commit wait for one flush together.
+	placesForWrites = 32
 	// mostUnplaced is how many places the bodies in memory may need that have none yet: 8 MiB.
 	mostUnplaced = 2 << 10
 	// bodyLease is how long a body that is being read counts toward mostUnplaced, so that slow clients keep nothing from

@@ -77,3 +77,27 @@ func TestLargeBodiesWaitForTheStoreBesideEachOther(t *testing.T) {
 		}
 	})
 }
+
+// Clients that write large bodies share a flush of a slow disk, also more of them than may be decoded at once.
+func TestLargeBodiesShareASlowFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error {
+			time.Sleep(200 * time.Millisecond)
+			return nil
+		}})
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				for range 5 {
+					req := httptest.NewRequest("PUT", "/accounts/large", strings.NewReader(large(8000)))
+					req.Header.Set("Content-Type", "application/json")
+					answer := httptest.NewRecorder()
+					if handler.ServeHTTP(answer, req); answer.Code != 200 {
+						t.Errorf("one of 64 writers gets %d", answer.Code)
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}

@@ -53,7 +53,7 @@ type edge struct {
 	keys    sync.Map // the idempotency keys of requests under way
 	hold    *hold    // while the service starts
 
-	requests, lists, bodies, imports, exports *gate
+	requests, lists, bodies, writes, imports, exports *gate
 }
 
 // gateOf returns the gate whose places requests of this operation take.
@@ -72,27 +72,11 @@ func (e *edge) gateOf(op operation) *gate {
 // register makes an operation a route. A request has its head, body and key checked, waits for a store while the
 // service starts, then for a place, and only then does its work, with a deadline. An error of handle becomes a problem.
 func register[I, O any](e *edge, op operation, handle func(context.Context, *I) (*O, error)) {
-	described := op.describe(e.guard != nil && op.scope != auth.Health)
-	described.Security = e.guard.security(op.scope)
-	described.Metadata = map[string]any{beforeKey: e.guard.before(op)}
-	if op.scope != auth.Health {
-		described.Middlewares = huma.Middlewares{e.limited(op)}
-	}
 	e.api.OpenAPI().OnAddOperation = []huma.AddOpFunc{op.finish}
-	huma.Register(e.api, described, func(ctx context.Context, in *I) (out *O, err error) {
-		if !op.stream {
-			var cancel context.CancelFunc
-			due := receivedOf(ctx).due
-			if due.IsZero() { // an operation that waits for no place
-				due = time.Now().Add(requestTimeout)
-			}
-			ctx, cancel = context.WithDeadline(ctx, due)
-			defer cancel()
-		}
-		if body, has := any(in).(withBody); has {
-			err = body.decode(receivedOf(ctx).body)
-		}
-		if err == nil {
+	huma.Register(e.api, e.described(op), func(ctx context.Context, in *I) (out *O, err error) {
+		ctx, cancel := op.bounded(ctx)
+		defer cancel()
+		if err = decode(ctx, in); err == nil {
 			out, err = handle(ctx, in)
 		}
 		if err != nil {
@@ -100,6 +84,42 @@ func register[I, O any](e *edge, op operation, handle func(context.Context, *I) 
 		}
 		return out, nil
 	})
+}
+
+// described returns the operation with its place in the pipeline, for huma.
+func (e *edge) described(op operation) huma.Operation {
+	d := op.describe(e.guard != nil && op.scope != auth.Health)
+	d.Security = e.guard.security(op.scope)
+	d.Metadata = map[string]any{beforeKey: e.guard.before(op)}
+	if op.scope != auth.Health {
+		d.Middlewares = huma.Middlewares{e.limited(op)}
+	}
+	return d
+}
+
+// bounded returns the context with the deadline of a request. A stream has none.
+func (op operation) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if op.stream {
+		return ctx, func() {}
+	}
+	due := receivedOf(ctx).due
+	if due.IsZero() { // an operation that waits for no place
+		due = time.Now().Add(requestTimeout)
+	}
+	return context.WithDeadline(ctx, due)
+}
+
+// decode decodes the body of a request, if it has one. What follows takes little CPU, and can wait for the disk.
+func decode(ctx context.Context, in any) error {
+	body, has := in.(withBody)
+	if !has {
+		return nil
+	}
+	request := receivedOf(ctx)
+	if err := body.decode(request.body); err != nil || request.toStore == nil {
+		return err
+	}
+	return request.toStore(ctx)
 }
 
 // describe returns what the document says.
@@ -194,7 +214,8 @@ type received struct {
 	key  string // for idempotency, or ""
 	due  time.Time
 
-	places int // that the work on the body needs
+	places  int                         // that the work on the body needs
+	toStore func(context.Context) error // takes places of writes in place of those of bodies; may be nil
 }
 
 type receivedKey struct{}
@@ -229,6 +250,8 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			}
 			if op.list { // the queue of lists is slower
 				place.leave()
+			} else {
+				in.toStore = func(ctx context.Context) error { return e.toStore(ctx, place, in.places) }
 			}
 		}
 		if err == nil {
@@ -247,6 +270,20 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 		}
 		next(huma.WithValue(ctx, receivedKey{}, in))
 	}
+}
+
+// toStore exchanges the places of bodies that a request has for places of writes, so that many writes share a flush. In an
+// overload it does not, because few writes at once are served sooner.
+func (e *edge) toStore(ctx context.Context, place *placedWriter, places int) error {
+	if e.bodies.overloaded() {
+		return nil
+	}
+	if err := e.writes.take(ctx, places); err != nil {
+		return err
+	}
+	place.body()
+	place.body = func() { e.writes.give(places) }
+	return nil
 }
 
 // awaitStore lets a request wait for a store. Its body has no place meanwhile, and counts as one in memory.

@@ -19,7 +19,7 @@ import (
 //
 // While more than twice as many come as are served, only as many wait as are served within soon, at least two. If soon is
 // shorter than wait, the others are refused sooner, and a free place goes to none that has waited both for longer than
-// soon and for longer than the mean time from one served request to the next: none is served late when the overload
+// soon and for twice the mean time from one served request to the next: none is served late when the overload
 // ends. The price: clients that ignore Retry-After and ask again at once prolong what looks like an overload, and a place
 // can stay free until the next request comes.
 type gate struct {
@@ -205,7 +205,7 @@ func (g *gate) admit() {
 
 // late is true if w has waited too long in an overload to be served soon.
 func (g *gate) late(w *waiter) bool {
-	return g.over && g.soon < g.wait && time.Since(w.since) > max(g.soon, g.wait/time.Duration(max(g.room, 1)))
+	return g.over && g.soon < g.wait && time.Since(w.since) > max(g.soon, 2*g.wait/time.Duration(max(g.room, 1)))
 }
 
 // count counts a waiting request that gets a place. room at most halves from one period to the next, so that a stall of
@@ -216,6 +216,13 @@ func (g *gate) count() {
 		g.begun, g.came, g.served = time.Now(), 0, 0
 	}
 	g.served++
+}
+
+// overloaded is true while more than twice as many come as are served.
+func (g *gate) overloaded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over
 }
 
 // load returns how many wait, and how many were refused since the start.

@@ -77,12 +77,13 @@ func New(o Options) http.Handler {
 		// lists read up to 10,000 accounts each, and leave one CPU to the others
 		lists:   newGate(max(1, runtime.GOMAXPROCS(0)/2), listWait, costlySoon, errBusy),
 		bodies:  newGate(placesForBodies*runtime.GOMAXPROCS(0), placeWait, costlySoon, errBusy),
+		writes:  newGate(placesForWrites*runtime.GOMAXPROCS(0), placeWait, placeWait, errBusy),
 		imports: newGate(maxStreams, placeWait, placeWait, errStreams),
 		exports: newGate(maxStreams, placeWait, placeWait, errStreams),
 	}
 	e.guard.describe(api)
 	if o.Metrics != nil {
-		maps.Copy(o.Metrics.places, places{"request": e.requests, "list": e.lists, "large body": e.bodies,
+		maps.Copy(o.Metrics.places, places{"request": e.requests, "list": e.lists, "large body": e.bodies, "large write": e.writes,
 			"import": e.imports, "export": e.exports})
 	}
 	describeAccounts(api.OpenAPI().Components.Schemas)

@@ -77,9 +77,9 @@ func underTenTimesTheLoad(t *testing.T, places int, work, wait, soon time.Durati
 	})
 }
 
-// A place that is free after a stall goes to none that has waited for longer than it takes to serve one.
+// A place that is free after a stall goes to none that has waited for twice as long as it takes to serve one.
 func TestInAnOverloadNoneIsServedLate(t *testing.T) {
-	for waited, want := range map[time.Duration]error{9 * time.Millisecond: nil, 11 * time.Millisecond: errFull} {
+	for waited, want := range map[time.Duration]error{19 * time.Millisecond: nil, 21 * time.Millisecond: errFull} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGate(1, time.Second, costlySoon, errFull)
 			g.demand = demand{emptied: time.Now(), begun: time.Now(), room: 100, over: true}
