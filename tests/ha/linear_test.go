@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"accountservice/tests/harness"
 )
 
 // operation is a read of one account's name, or a change of it under If-Match: only if it is over.
@@ -66,7 +68,8 @@ func newRacers(t *testing.T, url string) *racers {
 	return &racers{url: url, begin: time.Now()}
 }
 
-// run lets four clients race until the returned function is called. run names them.
+// run lets four clients race until the returned function is called. run names them. A last read sees the change that was
+// the cause of the last refusals: the client that asked for it may never have been answered.
 func (r *racers) run(t *testing.T, run string) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -82,7 +85,14 @@ func (r *racers) run(t *testing.T, run string) (stop func()) {
 			}
 		})
 	}
-	return func() { cancel(); all.Wait() }
+	return func() {
+		cancel()
+		all.Wait()
+		c := caller{url: r.url}
+		if !harness.Until(time.Minute, func() bool { _, _, seen := r.read(&c, 0); return seen }) {
+			t.Error("the raced account can't be read at the end of a round")
+		}
+	}
 }
 
 // read keeps a read that was answered: one that was not says nothing.
@@ -207,6 +217,11 @@ func TestHistoriesAreJudged(t *testing.T) {
 		"unknown and not made": {[]porcupine.Operation{
 			at(0, 0, 1, operation{"first", "a"}, outcome{}), at(1, 2, 3, operation{"first", "b"}, outcome{made: acknowledged}),
 			read(1, 4, 5, "b")}, true},
+		"refused for a change that a read saw later": {[]porcupine.Operation{
+			at(0, 0, 1, operation{"first", "a"}, outcome{}), at(1, 2, 3, operation{"first", "b"}, outcome{made: refused}),
+			read(1, 4, 5, "a")}, true},
+		"refused for no reason": {[]porcupine.Operation{
+			at(0, 0, 1, operation{"first", "a"}, outcome{made: refused}), read(1, 2, 3, "first")}, false},
 	} {
 		if got := porcupine.CheckOperations(register, settle(test.history)); got != test.good {
 			t.Errorf("%s: judged %t, want %t", name, got, test.good)
