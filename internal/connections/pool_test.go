@@ -176,48 +176,93 @@ func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
 	})
 }
 
-// On real sockets: a client that has asked waits for the service, and keeps its place beside any number of silent ones.
-func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
-	var log harness.Buffer
-	p := New(Limits{16, 1 << 30, false}, slog.New(slog.NewTextHandler(&log, nil)))
+// crowded is a pool of few connections on real sockets, whose server answers when the test releases it.
+type crowded struct {
+	*Pool
+	t                *testing.T
+	addr             string
+	log              harness.Buffer
+	entered, release chan struct{}
+}
+
+func newCrowded(t *testing.T) *crowded {
+	c := &crowded{t: t, entered: make(chan struct{}, 100), release: make(chan struct{})}
+	c.Pool = New(Limits{16, 1 << 30, false}, slog.New(slog.NewTextHandler(&c.log, nil)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
-	entered, release := make(chan struct{}), make(chan struct{})
+	c.addr = l.Addr().String()
 	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		entered <- struct{}{}
-		<-release
+		c.entered <- struct{}{}
+		<-c.release
 	})}
-	go p.Serve(server, l)
-	defer server.Close()
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		harness.Must(t, err)
-		t.Cleanup(func() { conn.Close() })
-		return conn
-	}
-	var asked []net.Conn
-	for range 8 {
-		conn := dial()
-		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	go c.Serve(server, l)
+	t.Cleanup(func() { server.Close() })
+	return c
+}
+
+func (c *crowded) dial() net.Conn {
+	conn, err := net.Dial("tcp", c.addr)
+	harness.Must(c.t, err)
+	c.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// ask has n clients send a request each, and returns them when the service works on all.
+func (c *crowded) ask(n int) (asked []net.Conn) {
+	for range n {
+		conn := c.dial()
+		io.WriteString(conn, request)
 		asked = append(asked, conn)
-		<-entered
+		<-c.entered
 	}
+	return asked
+}
+
+// awaitClosed waits until more than n connections made room for others.
+func (c *crowded) awaitClosed(n int64) {
+	c.t.Helper()
+	if !harness.Until(20*time.Second, func() bool { return c.totals.room.Load() > n }) {
+		c.t.Fatalf("%d connections are closed", c.totals.room.Load())
+	}
+}
+
+func (c *crowded) wantAnswer(conn net.Conn) {
+	c.t.Helper()
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+		c.t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// A client that has asked waits for the service, and keeps its place beside any number of silent ones.
+func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
+	c := newCrowded(t)
+	asked := c.ask(8)
 	for range 100 {
-		dial()
+		c.dial()
 	}
-	if !harness.Until(20*time.Second, func() bool { return p.totals.room.Load() > 80 }) {
-		t.Fatalf("%d connections are closed", p.totals.room.Load())
-	}
-	close(release)
+	c.awaitClosed(80)
+	close(c.release)
 	for _, conn := range asked {
-		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
-			t.Errorf("%v, %v", resp, err)
-		}
+		c.wantAnswer(conn)
 	}
-	wantShown(t, p, 80)
-	if p.report(); !strings.Contains(log.String(), "connections were closed to make room for others") {
-		t.Errorf("log: %s", log.String())
+	wantShown(t, c.Pool, 80)
+	if c.report(); !strings.Contains(c.log.String(), "connections were closed to make room for others") {
+		t.Errorf("log: %s", c.log.String())
 	}
+}
+
+// A probe that has connected and gets the CPU a moment later, as on a busy machine, is served before requests that have
+// waited for longer.
+func TestConnectionOfAProbeIsKeptBesideACrowdThatWaits(t *testing.T) {
+	c := newCrowded(t)
+	c.ask(16 + 16*reserve)
+	probe := c.dial()
+	c.awaitClosed(0)
+	io.WriteString(probe, request)
+	close(c.release)
+	c.wantAnswer(probe)
 }
 
 // wantShown fails unless the metrics have the connections as they are, and more than so many that made room.

@@ -79,7 +79,7 @@ func (p *Pool) victims(force bool) (victims []victim) {
 		held -= c.held
 		return false
 	}
-	var others [services + 1][]candidate
+	others := make(map[turn][]candidate)
 	for _, c := range p.ranked() {
 		if turn := c.turn(); turn != clients {
 			others[turn] = append(others[turn], c)
@@ -87,7 +87,11 @@ func (p *Pool) victims(force bool) (victims []victim) {
 			return victims
 		}
 	}
-	for _, c := range slices.Concat(others[:]...) {
+	last, before := services, unclear
+	if float64(len(others[unclear])) <= most*reserve { // no flood: the requests of these, as of a probe, are on their way
+		last, before = unclear, services
+	}
+	for _, c := range slices.Concat(others[before], others[last]) {
 		if !force || choose(c) {
 			break
 		}
