@@ -82,13 +82,14 @@ func dialError(addr string, err error) error {
 	return broken("no connection to "+addr, err)
 }
 
-// request returns the head of the request, which has no body. A parsed URL has no control characters.
+// request returns the head of the request, which has no body. A parsed URL has no control characters, but its query may
+// have spaces.
 func request(to target, addr string) string {
 	host := cmp.Or(to.host, addr)
 	if zone, end := strings.IndexByte(host, '%'), strings.IndexByte(host, ']'); 0 < zone && zone < end {
 		host = host[:zone] + host[end:] // the zone of an IPv6 address is known on this machine alone
 	}
-	head := "GET " + to.path.RequestURI() + " HTTP/1.1\r\nHost: " + host +
+	head := "GET " + strings.ReplaceAll(to.path.RequestURI(), " ", "%20") + " HTTP/1.1\r\nHost: " + host +
 		"\r\nUser-Agent: healthchecker\r\nAccept: application/json\r\nConnection: close\r\n"
 	if to.user != nil {
 		password, _ := to.user.Password()

@@ -42,11 +42,11 @@ func TestURLIsAskedAsItStands(t *testing.T) {
 	asked := make(chan *http.Request, 1)
 	s := serveFunc(t, func(_ http.ResponseWriter, r *http.Request) { asked <- r })
 	address := s.Listener.Addr().String()
-	code, out := probed(t, limit, []string{"-url", "http://me:s%40cret@" + address + "/a%2Fb?c=d%20e#f"}, nil)
+	code, out := probed(t, limit, []string{"-url", "http://me:s%40cret@" + address + "/a%2Fb?c=d%20e f#f"}, nil)
 	wantHealthy(t, code, out)
 
 	r := <-asked
-	if r.Method != "GET" || r.RequestURI != "/a%2Fb?c=d%20e" || r.Host != address || !r.Close {
+	if r.Method != "GET" || r.RequestURI != "/a%2Fb?c=d%20e%20f" || r.Host != address || !r.Close {
 		t.Errorf("asked %s %s of %s, close %v", r.Method, r.RequestURI, r.Host, r.Close)
 	}
 	if user, password, _ := r.BasicAuth(); user != "me" || password != "s@cret" {
