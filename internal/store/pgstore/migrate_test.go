@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/pressly/goose/v3"
+
 	"accountservice/internal/store"
 	"accountservice/tests/harness"
 )
@@ -72,6 +74,41 @@ func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 	for _, m := range list {
 		if m.Applied.IsZero() {
 			t.Errorf("%s is not applied", m.Name)
+		}
+	}
+}
+
+// A migration finds accounts, and replicas of the version before it write more until they are replaced: a new column
+// must take both, and be read as it is then.
+func TestRowsOfTheFirstReleaseAreServed(t *testing.T) {
+	harness.NeedPostgres(t)
+	url := server.URL("postgres", server.Database(t, "template0"))
+	at, err := ParseServer(url)
+	harness.Must(t, err)
+	harness.Must(t, withProvider(t.Context(), at, slog.New(slog.DiscardHandler), func(p *goose.Provider) error {
+		return errOf(p.UpTo(t.Context(), 5))
+	}))
+	c := session(t, url)
+	add := func(id string) {
+		do(t, c, `INSERT INTO accounts (id, name, email, labels, version, created_at, updated_at, revision)
+  VALUES ($1, 'one', 'a@example.org', '{"a":"b"}', 1, now(), now(), 'r')`, []byte(id))
+	}
+	add("before")
+	harness.Must(t, errOf(Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
+	add("between")
+	s := open(t, options(t, url))
+	want := store.Draft{Name: "one", Email: "a@example.org", Labels: map[string]string{"a": "b"}}
+	page, err := s.List(t.Context(), store.Query{Limit: 10})
+	if err != nil || len(page.Accounts) != 2 {
+		t.Errorf("List = %+v, %v, want two accounts", page, err)
+	}
+	for _, id := range []store.ID{"before", "between"} {
+		if acc, err := s.Get(t.Context(), id); err != nil || !acc.Draft.Equal(want) {
+			t.Errorf("Get(%s) = %+v, %v", id, acc, err)
+		}
+		w, err := s.Put(t.Context(), id, store.Draft{Name: "two"}, store.Preconditions{})
+		if err != nil || w.Account.Version != 2 {
+			t.Errorf("Put(%s) = %+v, %v", id, w, err)
 		}
 	}
 }
