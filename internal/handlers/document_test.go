@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
+	"accountservice/internal/store"
 	"accountservice/tests/harness"
 )
 
@@ -25,7 +28,7 @@ func TestDocumentDescribesEveryAnswer(t *testing.T) {
 	openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.FileBodyDecoder) // as text
 	s := serve(t, nil)
 	tag := s.do(t, "GET", "/accounts/10000", "").Header.Get("ETag")
-	describes(t, s, []row{
+	describesAll(t, s, []row{
 		{"GET", "/accounts/10000", "", nil}, {"HEAD", "/accounts/10000", "", nil}, {"GET", "/accounts/nobody", "", nil}, {"GET", "/accounts/a%20b", "", nil},
 		{"PUT", "/accounts/new", `{"name":"x"}`, nil}, {"PUT", "/accounts/new", `{"name":"y"}`, nil}, {"PUT", "/accounts/new", `{"nome":"y"}`, nil},
 		{"PUT", "/accounts/new", `{`, nil}, {"PUT", "/accounts/new", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, nil},
@@ -56,22 +59,32 @@ func TestDocumentDescribesEveryAnswer(t *testing.T) {
 
 func TestDocumentForOperatorsDescribesEveryAnswer(t *testing.T) {
 	s, _ := serveAdmin(t)
-	describes(t, s, []row{
+	describesAll(t, s, []row{
 		{"GET", "/maintenance", "", nil}, {"HEAD", "/maintenance", "", nil}, {"PUT", "/maintenance", `{"reason":"x","ttl":"1m"}`, nil},
 		{"GET", "/maintenance", "", nil}, {"PUT", "/maintenance", `{"reason":"x","ttl":"x"}`, nil}, {"PUT", "/maintenance", `{`, nil},
 		{"PUT", "/maintenance", `{}`, nil}, {"DELETE", "/maintenance", "", nil}, {"GET", "/maintenance", "", []string{"Accept", "text/html"}},
+		{"GET", "/log-level", "", nil}, {"PUT", "/log-level", `{"level":"debug"}`, nil}, {"PUT", "/log-level", `{"level":"x"}`, nil}, {"POST", "/backup", "", nil},
 	})
 }
 
-// describes fails the test unless the service's document is valid and describes the answers to these requests.
-func describes(t *testing.T, s service, rows []row) {
+// describesAll is describes, and fails the test if an operation has no row.
+func describesAll(t *testing.T, s service, rows []row) {
+	t.Helper()
+	if without := describes(t, s, rows); len(without) > 0 {
+		t.Errorf("no row for %q", without)
+	}
+}
+
+// describes fails the test unless the service's document is valid and describes the answers to these requests. It returns
+// the operations without a row, but for HEAD.
+func describes(t *testing.T, s service, rows []row) (without []string) {
 	t.Helper()
 	openapi3filter.RegisterBodyDecoder("application/health+json", openapi3filter.JSONBodyDecoder)
 	describesAs(t, s, "/openapi.json", "3.1", rows)
-	describesAs(t, s, "/openapi-3.0.json", "3.0", rows)
+	return describesAs(t, s, "/openapi-3.0.json", "3.0", rows)
 }
 
-func describesAs(t *testing.T, s service, path, version string, rows []row) {
+func describesAs(t *testing.T, s service, path, version string, rows []row) (without []string) {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(s.do(t, "GET", path, "").body))
 	harness.Must(t, err)
@@ -88,6 +101,7 @@ func describesAs(t *testing.T, s service, path, version string, rows []row) {
 	}
 	router, err := gorillamux.NewRouter(doc)
 	harness.Must(t, err)
+	asked := make(map[*openapi3.Operation]bool)
 	for _, c := range rows {
 		r := s.do(t, c.method, c.path, c.body, c.headers...)
 		route, params, err := router.FindRoute(r.Request)
@@ -95,6 +109,7 @@ func describesAs(t *testing.T, s service, path, version string, rows []row) {
 			t.Errorf("%s %s is not in the document: %v", c.method, c.path, err)
 			continue
 		}
+		asked[route.Operation] = true
 		err = openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
 			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r.Request, PathParams: params, Route: route},
 			Status:                 r.StatusCode, Header: r.Header, Body: io.NopCloser(bytes.NewReader([]byte(r.body))),
@@ -102,6 +117,42 @@ func describesAs(t *testing.T, s service, path, version string, rows []row) {
 		})
 		if err != nil {
 			t.Errorf("%s %s = %d is not as the document says: %v", c.method, c.path, r.StatusCode, err)
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if !asked[operation] && method != http.MethodHead {
+				without = append(without, method+" "+path)
+			}
+		}
+	}
+	return without
+}
+
+func TestEveryPathOfAccountsIsInTheDocuments(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(serve(t, nil).do(t, "GET", "/openapi.json", "").body))
+	harness.Must(t, err)
+	for _, file := range []string{"../../README.md", "../../docs/api.md"} {
+		text, err := os.ReadFile(file)
+		harness.Must(t, err)
+		for path := range doc.Paths.Map() {
+			plain := strings.TrimSuffix(path, "{id}") // docs/api.md has examples
+			if strings.HasPrefix(path, "/accounts") && !bytes.Contains(text, []byte(plain)) {
+				t.Errorf("%s does not have %s", file, path)
+			}
+		}
+	}
+}
+
+func TestEveryFieldOfTheContentIsInTheDocument(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(serve(t, nil).do(t, "GET", "/openapi.json", "").body))
+	harness.Must(t, err)
+	for _, name := range []string{"Account", "AccountDraft", "AccountReplacement", "AccountPatch", "AccountLine"} {
+		for field := range reflect.TypeFor[store.Draft]().Fields() {
+			member, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if doc.Components.Schemas[name].Value.Properties[member] == nil {
+				t.Errorf("%s does not describe %q", name, member)
+			}
 		}
 	}
 }
