@@ -10,9 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// schemaVersion is that of the last migration: what this binary was made for.
-const schemaVersion = 5
-
 // facts are what a server says of itself and of the database.
 type facts struct {
 	pooled     bool // the connection leads to a pooler, which gives each transaction another session

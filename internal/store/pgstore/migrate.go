@@ -18,6 +18,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// schemaVersion is that of the last migration: what this binary was made for.
+var schemaVersion = func() int64 {
+	files, _ := migrations.ReadDir("migrations") // numbered from 1
+	return int64(len(files))
+}()
+
 // Migration is one step of the schema.
 type Migration struct {
 	Version int64
