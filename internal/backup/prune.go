@@ -44,8 +44,8 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) error {
 			}
 		}
 	}
-	s.foundOther(s.newestOther(list, made))
-	s.foundLeft(left)
+	other := s.newestOther(list, made)
+	s.note(func(st *status) { st.other, st.left = other, left })
 	return errors.Join(faults...)
 }
 

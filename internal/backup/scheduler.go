@@ -70,7 +70,7 @@ const (
 // Run makes backups until ctx ends. It does not wait then for a disk that does not answer.
 func (s *Scheduler) Run(ctx context.Context) {
 	for retry := min(firstRetry, s.Every); ; {
-		s.tries(s.now())
+		s.note(func(st *status) { st.trying = s.now() })
 		listed, err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.failed(err)
@@ -80,7 +80,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 				s.failed(err)
 			}
 		}
-		s.tries(time.Time{})
+		s.note(func(st *status) { st.trying = time.Time{} })
 		next := s.due()
 		if err != nil {
 			next, retry = s.now().Add(retry), min(2*retry, lastRetry)
@@ -136,10 +136,13 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 		}
 		if damage == nil {
 			s.found(b, false)
-			s.foundOther(s.newestOther(list[i:], b))
-			if !isDamaged && s.now().Before(s.due()) { // what failed was not the making of one
-				s.recovered()
-			}
+			other := s.newestOther(list[i:], b)
+			recovered := !isDamaged && s.now().Before(s.due()) // what failed was not the making of one
+			s.note(func(st *status) {
+				if st.other = other; recovered {
+					st.failure = nil
+				}
+			})
 			return true, nil
 		}
 		isDamaged = true
@@ -223,7 +226,10 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 		return err
 	}
 	s.verdicts[made.Name], s.begun = verdict{content, false}, begun
-	s.succeeded(made)
+	s.note(func(st *status) {
+		st.newest, st.verifying, st.failure = made, false, nil
+		st.succeeded++
+	})
 	s.Log.Info("backup made", "backup", made.Name, "target", s.Target.String(), "bytes", made.Size,
 		"took", s.now().Sub(begun).Round(time.Millisecond).String())
 	if content.Damaged > 0 {

@@ -20,54 +20,21 @@ type status struct {
 	succeeded int
 }
 
-// tries notes since when a try is under way, or zero for none.
-func (s *Scheduler) tries(since time.Time) {
+// note changes the status.
+func (s *Scheduler) note(change func(*status)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.trying = since
+	change(&s.status)
 }
 
 // found notes the newest backup at the target, or none, and whether it is being verified.
 func (s *Scheduler) found(newest Backup, verifying bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status.listed, s.status.newest, s.status.verifying = true, newest, verifying
-}
-
-func (s *Scheduler) succeeded(made Backup) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status.newest, s.status.verifying, s.status.failure = made, false, nil
-	s.status.succeeded++
-}
-
-// foundOther notes the newest backup with changes that the database does not have, or none.
-func (s *Scheduler) foundOther(b Backup) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status.other = b
-}
-
-// foundLeft notes which backups a prune did not remove.
-func (s *Scheduler) foundLeft(left leftovers) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status.left = left
-}
-
-// recovered notes that what failed goes well again.
-func (s *Scheduler) recovered() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status.failure = nil
+	s.note(func(st *status) { st.listed, st.newest, st.verifying = true, newest, verifying })
 }
 
 // failed notes and logs a failure.
 func (s *Scheduler) failed(err error) {
-	s.mu.Lock()
-	s.status.failure = err
-	s.status.failures++
-	s.mu.Unlock()
+	s.note(func(st *status) { st.failure, st.failures = err, st.failures+1 })
 	s.Log.Error("backup failed", "target", s.Target.String(), "err", err)
 }
 
@@ -79,8 +46,8 @@ func (s *Scheduler) known() status {
 
 // Newest returns the newest backup that is whole, as far as is known; ok is false if there is none.
 func (s *Scheduler) Newest() (b Backup, ok bool) {
-	now := s.known()
-	return now.newest, now.newest.Name != ""
+	newest := s.known().newest
+	return newest, newest.Name != ""
 }
 
 // Line says in one line for people which backup is the newest.
@@ -104,38 +71,38 @@ func (s *Scheduler) Line() string {
 // since the start, backups with changes that the database does not have, and old ones that are left. It asks nothing of
 // the target.
 func (s *Scheduler) Check(context.Context) error {
-	now := s.known()
+	st := s.known()
 	because := ""
-	if now.failure != nil {
-		because = "; the last try failed: " + now.failure.Error()
+	if st.failure != nil {
+		because = "; the last try failed: " + st.failure.Error()
 	}
-	if trying := s.now().Sub(now.trying); !now.trying.IsZero() && trying > s.patience {
+	if trying := s.now().Sub(st.trying); !st.trying.IsZero() && trying > s.patience {
 		because += fmt.Sprintf("; a try is under way for %s: does %s answer?", trying.Round(time.Second), s.Target)
 	}
-	age := s.now().Sub(now.newest.Time)
-	last := fmt.Sprintf("the newest backup, %s, is %s old and has %s", now.newest.Name, age.Round(time.Second),
-		size(now.newest.Size))
+	age := s.now().Sub(st.newest.Time)
+	last := fmt.Sprintf("the newest backup, %s, is %s old and has %s", st.newest.Name, age.Round(time.Second),
+		size(st.newest.Size))
 	switch {
-	case now.newest.Name == "" && !now.listed && now.failure == nil:
+	case st.newest.Name == "" && !st.listed && st.failure == nil:
 		return warning{fmt.Errorf("the backups in %s are not listed yet", s.Target)}
-	case now.newest.Name == "" && !now.listed:
+	case st.newest.Name == "" && !st.listed:
 		return fmt.Errorf("the backups in %s could not be listed%s", s.Target, because)
-	case now.newest.Name == "":
+	case st.newest.Name == "":
 		return fmt.Errorf("there is no whole backup in %s%s", s.Target, because)
 	case age < -maxAhead:
 		return fmt.Errorf("the newest backup is %s: its time is in the future, so a clock was wrong; its age is not known; "+
-			"set the clock, and move away the backups of the future%s", now.newest.Name, because)
+			"set the clock, and move away the backups of the future%s", st.newest.Name, because)
 	case age > s.MaxAge:
 		return fmt.Errorf("%s, older than backup.max_age (%s)%s", last, s.MaxAge, because)
-	case now.verifying:
+	case st.verifying:
 		return warning{fmt.Errorf("%s; it is being read to verify it%s", last, because)}
-	case now.failure != nil:
+	case st.failure != nil:
 		return warning{fmt.Errorf("%s%s", last, because)}
-	case now.other.Name != "":
+	case st.other.Name != "":
 		return warning{fmt.Errorf("backups in %s have changes that this database does not have (newest: %s); they are kept: "+
-			"restore one, or move them away", s.Target, now.other.Name)}
-	case now.left.count > 0:
-		return warning{errors.New(now.left.String())}
+			"restore one, or move them away", s.Target, st.other.Name)}
+	case st.left.count > 0:
+		return warning{errors.New(st.left.String())}
 	}
 	return nil
 }
