@@ -1,10 +1,8 @@
 package boltverify
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
@@ -40,20 +38,10 @@ func (w *walker) lostPages(whole bool) {
 		if w.uses.of(id) != unused {
 			continue
 		}
-		if data := min(headers.data(id), end); data > id {
-			first = cmp.Or(first, fmt.Errorf("page %d was never written", id))
-			for ; id < data; id++ {
-				if w.uses.of(id) == unused {
-					unreadable++
-				}
-			}
-			id--
-			continue
-		}
-		snap.Buffers.Reset()
 		err := headers.check(id)
 		var p boltfile.Page
 		if err == nil {
+			snap.Buffers.Reset()
 			p, err = snap.Page(id)
 		}
 		if err != nil {
@@ -76,27 +64,24 @@ func (w *walker) lostPages(whole bool) {
 
 // headers reads many pages at once and keeps their headers: a file can have millions of pages that are none.
 type headers struct {
-	file     io.ReaderAt
+	file     *os.File
 	pageSize int64
 	from     int64 // where b begins in the file
 	b        []byte
+	data     uint64 // where the hole of the file ends that was found last
 }
 
-// data returns the first page from id on that can have data. Before it is a hole of the file, if it is not id: to read
-// that would take as long as to read data.
-func (h *headers) data(id uint64) uint64 {
-	at := int64(id) * h.pageSize
-	f, is := h.file.(*os.File)
-	if !is || at >= h.from && at+boltfile.HeaderSize <= h.from+int64(len(h.b)) {
-		return id
-	}
-	return max(id, uint64(boltfile.NextData(f, at)/h.pageSize))
-}
-
-// check returns an error if the header of a page is not its own, or cannot be read.
+// check returns an error if the header of a page is not its own, or cannot be read. Pages are checked in ascending
+// order. It reads no hole, which would take as long as data.
 func (h *headers) check(id uint64) error {
 	at := int64(id) * h.pageSize
 	if at < h.from || at+boltfile.HeaderSize > h.from+int64(len(h.b)) {
+		if id >= h.data {
+			h.data = uint64(boltfile.NextData(h.file, at) / h.pageSize)
+		}
+		if id < h.data {
+			return errNeverWritten
+		}
 		b := slices.Grow(h.b[:0], 1<<18)[:1<<18]
 		n, err := h.file.ReadAt(b, at)
 		if n < boltfile.HeaderSize {
@@ -110,7 +95,10 @@ func (h *headers) check(id uint64) error {
 	return nil
 }
 
-var errOtherPage = errors.New("has the header of another page")
+var (
+	errOtherPage    = errors.New("has the header of another page")
+	errNeverWritten = errors.New("was never written")
+)
 
 // lostRecord salvages an account. Which bucket a lost page is of is not known; other records are no accounts by their
 // key or content.
