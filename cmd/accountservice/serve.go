@@ -41,16 +41,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	leaveRoomForFlushes()
 	memory, origin := limitMemory()
 	pool := newPool(cfg.HTTP, memory, log)
-	facts := []any{"version", version, "port", cfg.HTTP.Port, "database", database(cfg.Store), "max_connections", pool.Most()}
-	if origin != unlimited {
-		facts = append(facts, "memory_limit", origin)
-	}
-	log.Info("starting", facts...)
-	if limit, few := tooFewThreads("/sys/fs/cgroup"); few {
-		log.Warn("the container may have too few threads, without which the service ends and its probe fails: "+
-			"raise its limit of pids",
-			"limit", limit, "enough", enoughThreads)
-	}
+	logStart(cfg, pool.Most(), origin, log)
 	defer background(pool.Run)()
 	metrics, live := newRegistry(lines), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
@@ -95,8 +86,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	if err != nil {
 		return err
 	}
-	live.SetBackuper(copiesOf(accounts, cfg))
-	if err := goLive(live, accounts, runner, metrics); err != nil {
+	if err := goLive(live, accounts, cfg, runner, metrics); err != nil {
 		return err
 	}
 	log.Info("serving", "url", front.url(), "database", database(cfg.Store),
@@ -105,8 +95,22 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	return front.serveUntil(ctx, runner)
 }
 
-// goLive has the routes serve the open store, whose calls metrics shows, and what the runner publishes.
-func goLive(live *handlers.Live, accounts backend, runner *checks.Runner, metrics prometheus.Registerer) error {
+// logStart logs what is served, within which limits.
+func logStart(cfg config.Config, connections int, memory string, log *slog.Logger) {
+	facts := []any{"version", version, "port", cfg.HTTP.Port, "database", database(cfg.Store), "max_connections", connections}
+	if memory != unlimited {
+		facts = append(facts, "memory_limit", memory)
+	}
+	log.Info("starting", facts...)
+	if limit, few := tooFewThreads("/sys/fs/cgroup"); few {
+		log.Warn("the container may have too few threads, without which the service ends and its probe fails: "+
+			"raise its limit of pids", "limit", limit, "enough", enoughThreads)
+	}
+}
+
+// goLive has the routes serve the open store, whose calls metrics shows, its backups, and what the runner publishes.
+func goLive(live *handlers.Live, accounts backend, cfg config.Config, runner *checks.Runner,
+	metrics prometheus.Registerer) error {
 	measured, err := accounts.measured(metrics)
 	if err != nil {
 		return err
@@ -115,6 +119,7 @@ func goLive(live *handlers.Live, accounts backend, runner *checks.Runner, metric
 	if accounts.Size != nil {
 		live.SetSize(accounts.Size)
 	}
+	live.SetBackuper(copiesOf(accounts, cfg))
 	live.SetMaintainer(runner)
 	live.SetHealth(runner)
 	return nil
