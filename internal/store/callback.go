@@ -10,16 +10,26 @@ import (
 func Changed(old *Account, change func(Account) (Draft, error)) (draft Draft, err error) {
 	own := *old
 	own.Labels = maps.Clone(old.Labels)
-	err = Recovered("making the change", func() error { draft, err = change(own); return err })
+	err = recovered("making the change", func() error { draft, err = change(own); return err })
 	if err == nil {
 		err = draft.ValidateChange(old.Draft)
 	}
 	return draft, err
 }
 
-// Recovered calls a function that the caller of a store gave, and returns a panic in it as an error: a fault of the
+// AnswerTo returns what to remember of a write. It returns a panic in Answer, and an answer longer than MaxAnswer, as
+// an error.
+func (i *Idempotency) AnswerTo(w Written) (answer []byte, err error) {
+	err = recovered("making the answer", func() error { answer = i.Answer(w); return nil })
+	if err == nil && len(answer) > MaxAnswer {
+		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), MaxAnswer)
+	}
+	return answer, err
+}
+
+// recovered calls a function that the caller of a store gave, and returns a panic in it as an error: a fault of the
 // caller must not end the store.
-func Recovered(doing string, f func() error) (err error) {
+func recovered(doing string, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%s: panic: %v", doing, v)

@@ -27,6 +27,15 @@ func (r *IdempotencyRecord) Lookup(fingerprint Fingerprint, now time.Time) (answ
 	return r.Answer, nil
 }
 
+// Validate returns nil or *Invalid, for the id of a Put or Update, or for an empty idempotency key.
+func (p Preconditions) Validate(id ID) error {
+	if p.Idempotency != nil && p.Idempotency.Key == "" {
+		return &Invalid{Field: "key", Reason: "must not be empty"}
+	}
+	_, err := ParseID(string(id))
+	return err
+}
+
 // Allow returns nil if the stored account, or nil for none, meets p; else
 // ErrExists, ErrVersion or *Invalid. It ignores p.Idempotency.
 func (p Preconditions) Allow(old *Account) error {

@@ -24,11 +24,7 @@ func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 func remember(
 	tx *bbolt.Tx, once *store.Idempotency, written store.Written, was *store.IdempotencyRecord, now time.Time,
 ) error {
-	var answer []byte
-	err := store.Recovered("making the answer", func() error { answer = once.Answer(written); return nil })
-	if err == nil && len(answer) > store.MaxAnswer {
-		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
-	}
+	answer, err := once.AnswerTo(written)
 	if err != nil {
 		return err
 	}

@@ -48,10 +48,7 @@ type putting struct {
 }
 
 func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
-	_, err := store.ParseID(string(p.id))
-	if p.pre.Idempotency != nil && p.pre.Idempotency.Key == "" {
-		err = &store.Invalid{Field: "key", Reason: "must not be empty"}
-	}
+	err := p.pre.Validate(p.id)
 	if err == nil {
 		p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
 		err = s.update(ctx, p.touch, p.apply, p.id)

@@ -58,11 +58,7 @@ func getUnderKey(ctx context.Context, c conn, id store.ID, once *store.Idempoten
 // remember runs the write of an account and keeps the answer to it, in one statement.
 func remember(ctx context.Context, c conn, once *store.Idempotency, written store.Written, now time.Time,
 	sql string, args []any) error {
-	var answer []byte
-	err := store.Recovered("making the answer", func() error { answer = once.Answer(written); return nil })
-	if err == nil && len(answer) > store.MaxAnswer {
-		err = fmt.Errorf("the answer has %d bytes, and %d are kept", len(answer), store.MaxAnswer)
-	}
+	answer, err := once.AnswerTo(written)
 	if err != nil {
 		return err
 	}

@@ -42,13 +42,10 @@ type putting struct {
 }
 
 func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
-	_, err := store.ParseID(string(p.id))
-	once := p.pre.Idempotency
-	if once != nil && once.Key == "" {
-		err = &store.Invalid{Field: "key", Reason: "must not be empty"}
-	}
+	err := p.pre.Validate(p.id)
 	if err == nil {
-		err = s.attempt(ctx, once != nil, s.writes, func(ctx context.Context, c conn) error { return s.putOnce(ctx, c, p) })
+		once := p.pre.Idempotency != nil
+		err = s.attempt(ctx, once, s.writes, func(ctx context.Context, c conn) error { return s.putOnce(ctx, c, p) })
 	}
 	if err != nil {
 		return store.Written{}, fmt.Errorf("postgres %s: %w", operation, err)
