@@ -34,7 +34,7 @@ type write struct {
 	taken atomic.Bool // by the committer, or by a caller that gave up
 }
 
-// errUnchanged is what apply returns when all is well and there is nothing to commit. submit returns nil for it if
+// errUnchanged is what apply returns when all is well and there is nothing to commit. update returns nil for it if
 // the batch commits; otherwise the error of the batch, because apply may have read another write of the same batch.
 var errUnchanged = errors.New("nothing to change")
 

@@ -73,7 +73,12 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	old, damage := stored(accounts, p.id)
 	allow := p.allow
 	if damage != nil {
-		allow = func(pre store.Preconditions, _ *store.Account) error { return p.allowDamaged(damage) }
+		allow = func(pre store.Preconditions, _ *store.Account) error {
+			if !p.replaces {
+				return damage
+			}
+			return allowDamaged(pre, damage)
+		}
 	}
 	var was *store.IdempotencyRecord
 	var err error
@@ -106,13 +111,6 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 		}
 	}
 	return accounts.Put([]byte(p.id), record)
-}
-
-func (p *putting) allowDamaged(damage error) error {
-	if !p.replaces {
-		return damage
-	}
-	return allowDamaged(p.pre, damage)
 }
 
 // allowDamaged is pre.AllowDamaged, whose ErrDamaged is damage.
