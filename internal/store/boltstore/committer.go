@@ -40,8 +40,9 @@ type committer struct {
 	inDoubt    uint64                    // the last transaction, if its outcome is open; else 0
 }
 
-func newCommitter(h *handle, l *latch, r *rescue, now func() time.Time, reads *pageReads, read *recent) *committer {
-	c := &committer{h: h, latch: l, rescue: r, recent: read, now: now, progress: progress{latency: reads.latency},
+func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time, reads *pageReads,
+	recent *recent) *committer {
+	c := &committer{h: h, latch: latch, rescue: rescue, recent: recent, now: now, progress: progress{latency: reads.latency},
 		metrics: newMetrics(h), writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
 	h.writes.began, h.writes.answered = c.begin, c.answered // the time before the first write is not the disk's
@@ -129,8 +130,8 @@ func (c *committer) commit(batch []*write) error {
 	return err
 }
 
-// transact is the body of commit. An error of one write is its answer alone; an error of the transaction is returned,
-// for all others.
+// transact applies the writes in one transaction and commits it. results gets the error of each write, which concerns no
+// other. The error returned is that of the transaction.
 func (c *committer) transact(batch []*write, results []error) error {
 	if err := errors.Join(c.latch.err(), c.rescue.unsaved()); err != nil {
 		return err
@@ -223,7 +224,8 @@ func (c *committer) commitFailed(err error, txid uint64) error {
 	return nil
 }
 
-// settle has bbolt forget a commit that found no room, and finds out whether it took place, if that is open.
+// settle opens the file anew after a commit that found no room, and finds out whether that one took place if it is not
+// known. Without such a commit it does nothing.
 func (c *committer) settle() error {
 	if !c.h.stale {
 		return nil

@@ -39,47 +39,47 @@ type pageRead struct {
 func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int64) (int, error) {
 	at := place{off, len(p)}
 	r.mu.Lock()
-	now := r.underWay[at]
-	if now == nil {
-		now = &pageRead{since: r.clock.Now()}
-		r.underWay[at] = now
+	read := r.underWay[at]
+	if read == nil {
+		read = &pageRead{since: r.clock.Now()}
+		r.underWay[at] = read
 		r.mu.Unlock()
 		n, err := f.ReadAt(p, off)
-		r.finish(at, now, p[:n], err)
+		r.finish(at, read, p[:n], err)
 		return n, err
 	}
-	if now.done == nil {
-		now.done = make(chan struct{})
+	if read.done == nil {
+		read.done = make(chan struct{})
 	}
 	r.mu.Unlock()
-	if err := r.await(ctx, now, off); err != nil {
+	if err := r.await(ctx, read, off); err != nil {
 		return 0, err
 	}
-	return copy(p, now.bytes), now.err
+	return copy(p, read.bytes), read.err
 }
 
-func (r *pageReads) finish(at place, now *pageRead, read []byte, err error) {
-	r.note(r.clock.Now() - now.since)
+func (r *pageReads) finish(at place, read *pageRead, got []byte, err error) {
+	r.note(r.clock.Now() - read.since)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.underWay, at)
-	if now.done != nil {
-		now.bytes, now.err = bytes.Clone(read), err
-		close(now.done)
+	if read.done != nil {
+		read.bytes, read.err = bytes.Clone(got), err
+		close(read.done)
 	}
 }
 
 // await waits for a read, while the disk may still answer it.
-func (r *pageReads) await(ctx context.Context, now *pageRead, off int64) error {
+func (r *pageReads) await(ctx context.Context, read *pageRead, off int64) error {
 	look := time.NewTicker(clockTurn)
 	defer look.Stop()
 	for {
-		waiting := r.clock.Now() - now.since
+		waiting := r.clock.Now() - read.since
 		if waiting > r.hungAfter/2 {
 			return fmt.Errorf("the disk has not answered the read at byte %d for %s", off, rounded(waiting))
 		}
 		select {
-		case <-now.done:
+		case <-read.done:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -92,8 +92,8 @@ func (r *pageReads) await(ctx context.Context, now *pageRead, off int64) error {
 func (r *pageReads) held() (held int, longest time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, now := range r.underWay {
-		waiting := r.clock.Now() - now.since
+	for _, read := range r.underWay {
+		waiting := r.clock.Now() - read.since
 		longest = max(longest, waiting)
 		if waiting > r.hungAfter/2 {
 			held++

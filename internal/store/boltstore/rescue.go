@@ -83,14 +83,14 @@ func (r *rescue) look(last bool) {
 
 func (r *rescue) try(lost error, last bool) {
 	begun, before := time.Now(), r.state.Load()
-	now := rescueState{reason: lost, until: begun.Add(rescueGrace)}
+	state := rescueState{reason: lost, until: begun.Add(rescueGrace)}
 	if info, err := r.h.file.Stat(); err == nil {
-		now.until = now.until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
+		state.until = state.until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
 	}
 	if before != nil {
-		now.err = before.err
+		state.err = before.err
 	}
-	r.state.Store(&now)
+	r.state.Store(&state)
 	result := r.save(last)
 	r.next = time.Now().Add(rescuePause + 4*time.Since(begun))
 	switch {
@@ -100,8 +100,8 @@ func (r *rescue) try(lost error, last bool) {
 		r.latch.set(result.err)
 		r.state.Store(nil)
 	case result.at == "" && !last:
-		r.state.Store(&rescueState{lost, now.until, result.err})
-		if now.err == nil {
+		r.state.Store(&rescueState{lost, state.until, result.err})
+		if state.err == nil {
 			r.log.Error("the database was lost and cannot be copied: do not stop this process, which has its last copy",
 				"path", r.path, "reason", lost, "err", result.err)
 		}
@@ -140,9 +140,9 @@ func (r *rescue) conclude(lost error, result *rescueResult, last bool) {
 // where it made it. It returns nil if the file came back meanwhile. What may pass, such as a file system that is
 // unmounted, a folder that takes no files or a page that cannot be read, is waited for, unless this is the last try.
 func (r *rescue) save(last bool) *rescueResult {
-	elsewhere, whole := r.elsewhere()
-	if whole && (!last || r.rescueDir == filepath.Dir(r.path)) {
-		return &rescueResult{err: elsewhere}
+	obstacle, exists := r.obstacle()
+	if exists && (!last || r.rescueDir == filepath.Dir(r.path)) {
+		return &rescueResult{err: obstacle}
 	}
 	c, err := r.h.copyFile(r.rescueDir, r.temporary(kindRescue))
 	if err != nil {
@@ -160,11 +160,11 @@ func (r *rescue) save(last bool) *rescueResult {
 		c.discard()
 		return &rescueResult{err: c.unread}
 	}
-	result.err = elsewhere
+	result.err = obstacle
 	if !servable { // it is still the last copy
-		result.err = errors.Join(elsewhere, result.damage)
+		result.err = errors.Join(obstacle, result.damage)
 	}
-	if r.place(c, result) {
+	if r.putBack(c, result) {
 		return result
 	}
 	defer c.Close()
@@ -183,8 +183,8 @@ func (r *rescue) save(last bool) *rescueResult {
 	return result
 }
 
-// place puts a copy at the path, unless result has an error already.
-func (r *rescue) place(c *fileCopy, result *rescueResult) bool {
+// putBack puts a copy at the path, unless result has an error already.
+func (r *rescue) putBack(c *fileCopy, result *rescueResult) bool {
 	if result.err != nil {
 		return false
 	}
@@ -213,10 +213,10 @@ func (r *rescue) keep(name string) string {
 	return kept
 }
 
-// elsewhere is an error if a copy in the folder of the path would not replace the file. whole is true if the file still
+// obstacle is why a copy in the folder of the path would not replace the file, or nil. exists is true if the file still
 // exists where no process can open it by the path: it cannot be seen there, or its file system is unmounted, and a copy
 // in the empty mount point would be hidden by the next mount.
-func (r *rescue) elsewhere() (err error, whole bool) {
+func (r *rescue) obstacle() (why error, exists bool) {
 	file, err := r.h.file.Stat()
 	if err != nil {
 		return err, true
@@ -241,39 +241,39 @@ func (r *rescue) elsewhere() (err error, whole bool) {
 
 // stillThere reports whether the copy is still where it was saved, as it was saved. Its inode is not compared: some
 // file systems (mergerfs) make up the number, from the name.
-func (k *rescueResult) stillThere() bool {
-	if k == nil || k.file == nil {
+func (r *rescueResult) stillThere() bool {
+	if r == nil || r.file == nil {
 		return false
 	}
-	info, err := os.Stat(k.at)
-	return err == nil && info.Size() == k.file.Size() && info.ModTime().Equal(k.file.ModTime())
+	info, err := os.Stat(r.at)
+	return err == nil && info.Size() == r.file.Size() && info.ModTime().Equal(r.file.ModTime())
 }
 
 // explain adds to the reason of a failure what became of the accounts, if that is the question. It asks the disk: a
 // copy can be deleted too.
 func (r *rescue) explain(failure error) error {
-	k := r.result.Load()
-	if failure == nil || k == nil {
+	saved := r.result.Load()
+	if failure == nil || saved == nil {
 		return failure
 	}
 	var words string
 	switch {
 	case r.h.atPath() == nil:
 		words = "the file is back at its path; a restart serves it"
-	case k.at == "":
-		words = fmt.Sprintf("its accounts could not be saved: %v", k.err)
-	case !k.stillThere():
-		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone or changed since", k.accounts, k.at)
-		if k.final {
+	case saved.at == "":
+		words = fmt.Sprintf("its accounts could not be saved: %v", saved.err)
+	case !saved.stillThere():
+		words = fmt.Sprintf("its %d accounts were saved in %s, and that is gone or changed since", saved.accounts, saved.at)
+		if saved.final {
 			words += fmt.Sprintf("; after %d copies no more are made", maxCopies)
 		}
-	case k.at == r.path && k.damage != nil:
+	case saved.at == r.path && saved.damage != nil:
 		words = fmt.Sprintf("%d accounts were put back at the path; a restart serves them; the others are damaged: %v",
-			k.accounts, k.damage)
-	case k.at == r.path:
-		words = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", k.accounts)
+			saved.accounts, saved.damage)
+	case saved.at == r.path:
+		words = fmt.Sprintf("all %d accounts were put back at the path; a restart serves them", saved.accounts)
 	default:
-		words = fmt.Sprintf("its %d accounts are kept in %s (not put back: %v)", k.accounts, k.at, k.err)
+		words = fmt.Sprintf("its %d accounts are kept in %s (not put back: %v)", saved.accounts, saved.at, saved.err)
 	}
 	return fmt.Errorf("%w; %s", failure, words)
 }
@@ -281,17 +281,17 @@ func (r *rescue) explain(failure error) error {
 // unsaved is why no write can be taken: the file was lost, and its accounts are not saved yet.
 func (r *rescue) unsaved() error {
 	const keep = "do not stop this process, which has its last copy"
-	switch now := r.state.Load(); {
-	case now == nil:
+	switch state := r.state.Load(); {
+	case state == nil:
 		return nil
-	case now.err == nil:
+	case state.err == nil:
 		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w",
-			store.ErrUnavailable, now.reason)
-	case noSpace(now.err):
+			store.ErrUnavailable, state.reason)
+	case noSpace(state.err):
 		return fmt.Errorf("%w: %w; free some space, and it is put back; %s: %w",
-			store.ErrNoSpace, now.reason, keep, now.err)
+			store.ErrNoSpace, state.reason, keep, state.err)
 	default:
 		return fmt.Errorf("%w: %w; it cannot be copied: %w; when that is mended, the service puts it back by itself; %s",
-			store.ErrUnavailable, now.reason, now.err, keep)
+			store.ErrUnavailable, state.reason, state.err, keep)
 	}
 }
