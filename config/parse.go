@@ -18,9 +18,9 @@ var parsers = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[int]():           func(text string) (any, error) { return parseInt(text) },
 	reflect.TypeFor[time.Duration](): func(text string) (any, error) { return parseDuration(text) },
 	reflect.TypeFor[Bytes]():         func(text string) (any, error) { return parseBytes(text) },
-	reflect.TypeFor[URL]():           func(text string) (any, error) { return ParseURL(text) },
+	reflect.TypeFor[URL]():           func(text string) (any, error) { return parseURL(text) },
 	reflect.TypeFor[Secret]():        func(text string) (any, error) { return parseSecret(text), nil },
-	reflect.TypeFor[SecretURL]():     func(text string) (any, error) { return ParseSecretURL(text) },
+	reflect.TypeFor[SecretURL]():     func(text string) (any, error) { return parseSecretURL(text) },
 	reflect.TypeFor[Names]():         func(text string) (any, error) { return parseNames(text) },
 }
 

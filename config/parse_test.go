@@ -52,11 +52,11 @@ func TestURLKeepsItsTextAndHidesItsSecrets(t *testing.T) {
 		"http://a/?X-Amz-Signature=x&password": "http://a/?X-Amz-Signature=xxxxx&password",
 		"http://a/?%zz=x":                      "http://a/?%zz=xxxxx",
 	} {
-		u, err := ParseURL(text)
+		u, err := parseURL(text)
 		if err != nil || u.Reveal() != text || u.String() != want {
 			t.Errorf("%s: got %q, shown as %s, %v, want %s", text, u.Reveal(), u, err, want)
 		}
-		if again, _ := ParseURL(text); again != u {
+		if again, _ := parseURL(text); again != u {
 			t.Errorf("%s: two of the same are not equal", text)
 		}
 	}
@@ -72,7 +72,7 @@ func FuzzURL(f *testing.F) {
 		f.Add(password, "health")
 	}
 	f.Fuzz(func(t *testing.T, password, path string) {
-		u, err := ParseURL("http://u:" + password + "@a/" + path)
+		u, err := parseURL("http://u:" + password + "@a/" + path)
 		if err != nil {
 			return
 		}
@@ -80,7 +80,7 @@ func FuzzURL(f *testing.F) {
 		if !strings.HasPrefix(shown, "http://u:"+masked+"@a/") {
 			t.Errorf("got %q shown as %s", u.Reveal(), shown)
 		}
-		if again, err := ParseURL(shown); err != nil || again.String() != shown {
+		if again, err := parseURL(shown); err != nil || again.String() != shown {
 			t.Errorf("got %s again of %s, %v", again, shown, err)
 		}
 	})

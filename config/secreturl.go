@@ -9,9 +9,9 @@ import (
 // its path may use it. Nothing but Reveal shows more than its scheme. Two of the same text are ==.
 type SecretURL struct{ url URL }
 
-// ParseSecretURL takes an absolute http or https URL, or "" for none. Its errors quote nothing of text.
-func ParseSecretURL(text string) (SecretURL, error) {
-	u, err := ParseURL(text)
+// parseSecretURL takes an absolute http or https URL, or "" for none. Its errors quote nothing of text.
+func parseSecretURL(text string) (SecretURL, error) {
+	u, err := parseURL(text)
 	if scheme, _, _ := strings.Cut(text, "://"); err == nil && text != "" && scheme != "http" && scheme != "https" {
 		err = errors.New("must begin with http:// or https://")
 	}

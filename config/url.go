@@ -19,9 +19,9 @@ type URL struct {
 	text unique.Handle[string]
 }
 
-// ParseURL takes an absolute URL with a host, or "" for none; only dns:///name has none, for the
+// parseURL takes an absolute URL with a host, or "" for none; only dns:///name has none, for the
 // system's own name servers (RFC 4501). Its errors quote nothing of text.
-func ParseURL(text string) (URL, error) {
+func parseURL(text string) (URL, error) {
 	if text == "" {
 		return URL{}, nil
 	}

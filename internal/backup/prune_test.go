@@ -145,7 +145,7 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		left := []string{old[""], old["cut"], old["cut of lost"], old["whole of archived"]}
-		newest, _ := s.Newest()
+		newest, _ := s.newest()
 		if got := at(t, dir); !slices.Equal(got, append(left, newest.Name)) {
 			t.Errorf("the folder has %q, want %q and %s", got, left, newest.Name)
 		}

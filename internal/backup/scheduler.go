@@ -95,7 +95,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 
 // due is when the next backup is to be made. The time of a backup of the future says nothing: a clock was wrong.
 func (s *Scheduler) due() time.Time {
-	newest, _ := s.Newest()
+	newest, _ := s.newest()
 	if newest.Time.After(s.now().Add(maxAhead)) {
 		return s.begun.Add(s.Every)
 	}
@@ -188,7 +188,7 @@ func (s *Scheduler) read(ctx context.Context, b Backup) (content Content, damage
 	defer from.Close()
 	f, isFile := from.(*os.File)
 	if !isFile {
-		if f, err = Fetch(ctx, s.staging(), from, b.Size); err != nil {
+		if f, err = fetch(ctx, s.staging(), from, b.Size); err != nil {
 			return content, nil, err
 		}
 		defer Discard(f)
@@ -217,7 +217,7 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 		return err
 	}
 	at := begun
-	if newest, _ := s.Newest(); !at.Truncate(time.Second).After(newest.Time) { // the clock was ahead then
+	if newest, _ := s.newest(); !at.Truncate(time.Second).After(newest.Time) { // the clock was ahead then
 		at = newest.Time.Add(time.Second)
 	}
 	made, _ := ParseName(NameOf(at, content.Transaction))

@@ -148,7 +148,7 @@ func TestRestartKnowsTheNewestByListing(t *testing.T) {
 		defer running(s)()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if b, ok := s.Newest(); !ok || time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
+		if b, ok := s.newest(); !ok || time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
 			t.Errorf("the newest is %+v", b)
 		}
 		if got := at(t, dir); len(got) != 1 {
@@ -218,7 +218,7 @@ func TestDamagedNewestBackupIsFound(t *testing.T) {
 		stop = running(s)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if b, ok := s.Newest(); !ok || !b.Time.Equal(begun.UTC()) {
+		if b, ok := s.newest(); !ok || !b.Time.Equal(begun.UTC()) {
 			t.Errorf("the newest whole one is %+v", b)
 		}
 		wantCheck(t, s, true, "is damaged and does not count")

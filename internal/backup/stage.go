@@ -57,8 +57,8 @@ func Discard(f *os.File) {
 	awaited(ctx, func() (struct{}, error) { return struct{}{}, errors.Join(os.Remove(f.Name()), f.Close()) })
 }
 
-// Fetch copies a backup of size bytes, which from gives, into a file of Stage in dir.
-func Fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.File, error) {
+// fetch copies a backup of size bytes, which from gives, into a file of Stage in dir.
+func fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.File, error) {
 	f, err := Stage(ctx, dir)
 	if err != nil {
 		return nil, err

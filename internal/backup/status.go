@@ -44,15 +44,15 @@ func (s *Scheduler) known() status {
 	return s.status
 }
 
-// Newest returns the newest backup that is whole, as far as is known; ok is false if there is none.
-func (s *Scheduler) Newest() (b Backup, ok bool) {
+// newest returns the newest backup that is whole, as far as is known; ok is false if there is none.
+func (s *Scheduler) newest() (b Backup, ok bool) {
 	newest := s.known().newest
 	return newest, newest.Name != ""
 }
 
 // Line says in one line for people which backup is the newest.
 func (s *Scheduler) Line() string {
-	newest, ok := s.Newest()
+	newest, ok := s.newest()
 	switch {
 	case !ok && !s.known().listed:
 		return "The backups are not listed yet."

@@ -30,8 +30,7 @@ type Options struct {
 	// ShowReasons gives everybody the reasons in health answers. Without it, and with Tokens, they need the scope health.
 	ShowReasons bool
 
-	// MaxConcurrent bounds the requests for accounts under way; more wait for up
-	// to a second and are 503 then. 0 is DefaultMaxConcurrent.
+	// MaxConcurrent bounds the requests for accounts under way; more wait for up to a second and are 503 then. 0 is 128.
 	MaxConcurrent int
 	// Hold is how long requests for accounts, MaxConcurrent at most, wait for SetStore; 0: not at all.
 	Hold time.Duration
@@ -42,9 +41,6 @@ type Options struct {
 	// Stopping, if not nil, ends when the service is told to stop: an import under way ends at its next batch then.
 	Stopping context.Context
 }
-
-// DefaultMaxConcurrent is the MaxConcurrent of Options that have none.
-const DefaultMaxConcurrent = 128
 
 const (
 	// placeWait is how long a request waits for a place.
@@ -66,7 +62,7 @@ func New(o Options) http.Handler {
 		engine.Use(onlyHosts(o.Hosts))
 	}
 	api := newAPI(engine, o.Version)
-	most := cmp.Or(o.MaxConcurrent, DefaultMaxConcurrent)
+	most := cmp.Or(o.MaxConcurrent, 128)
 	e := &edge{
 		api:      api,
 		log:      log,

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// StopsKept is how long after a stop the later starts log it.
-	StopsKept = 24 * time.Hour
+	// stopsKept is how long after a stop the later starts log it.
+	stopsKept = 24 * time.Hour
 	// maxStops is how many different stops are kept: the first one and the newest.
 	maxStops = 8
 	// maxReason is the longest kept reason in bytes, maxWarning the longest warning, which package checks would cut.
@@ -48,7 +48,7 @@ func Stops(path string, now time.Time) (list []Stop, err error) {
 	_, err = Read(stopsAt(path), &list)
 	return slices.DeleteFunc(list, func(s Stop) bool {
 		age := now.Sub(s.Last)
-		return age > StopsKept || age < -maxAhead
+		return age > stopsKept || age < -maxAhead
 	}), err
 }
 
@@ -79,7 +79,7 @@ func CheckStops(list []Stop, now func() time.Time) func(context.Context) error {
 	words := wordsOf(list)
 	last := slices.MaxFunc(list, func(a, b Stop) int { return a.Last.Compare(b.Last) }).Last
 	return func(context.Context) error {
-		if now().Sub(last) > StopsKept {
+		if now().Sub(last) > stopsKept {
 			return nil
 		}
 		return NewWarning(words)

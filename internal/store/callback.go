@@ -12,7 +12,7 @@ func Changed(old *Account, change func(Account) (Draft, error)) (draft Draft, er
 	own.Labels = maps.Clone(old.Labels)
 	err = recovered("making the change", func() error { draft, err = change(own); return err })
 	if err == nil {
-		err = draft.ValidateChange(old.Draft)
+		err = draft.validateChange(old.Draft)
 	}
 	return draft, err
 }

@@ -41,8 +41,8 @@ func (d Draft) Validate() error {
 	return nil
 }
 
-// ValidateChange is Validate for what is not the same in old: content that was stored under wider limits may stay.
-func (d Draft) ValidateChange(old Draft) error {
+// validateChange is Validate for what is not the same in old: content that was stored under wider limits may stay.
+func (d Draft) validateChange(old Draft) error {
 	if d.Name == old.Name {
 		d.Name = "unchanged"
 	}

@@ -94,7 +94,7 @@ func TestChangeIsNotHeldToWhatItLeaves(t *testing.T) {
 		draft := old
 		change(&draft)
 		var invalid *Invalid
-		if err := draft.ValidateChange(old); field == "" && err != nil || field != "" && (!errors.As(err, &invalid) || invalid.Field != field) {
+		if err := draft.validateChange(old); field == "" && err != nil || field != "" && (!errors.As(err, &invalid) || invalid.Field != field) {
 			t.Errorf("changed %q: %v", field, err)
 		}
 	}

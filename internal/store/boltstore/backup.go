@@ -195,7 +195,7 @@ func BackupFile(ctx context.Context, opts Options, to *os.File) (Verified, error
 		return Verified{}, err
 	}
 	defer r.Close()
-	_, after, err := WriteCompact(ctx, r.file, to, false)
+	_, after, err := writeCompact(ctx, r.file, to, false)
 	if err != nil {
 		err = fmt.Errorf("bolt backup %s: %w", opts.Path, err)
 	}

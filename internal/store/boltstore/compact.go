@@ -53,16 +53,16 @@ func Compact(ctx context.Context, path string, dropLost bool) (c Compacted, err 
 		return c, err
 	}
 	defer r.Discard()
-	if c.Before, c.After, err = WriteCompact(ctx, f, r.File, dropLost); err != nil {
+	if c.Before, c.After, err = writeCompact(ctx, f, r.File, dropLost); err != nil {
 		return c, err
 	}
 	c.Kept, err = r.Replace(!c.Before.Intact)
 	return c, err
 }
 
-// WriteCompact writes a copy of the database file from, which nobody may write to meanwhile, into the empty file to,
+// writeCompact writes a copy of the database file from, which nobody may write to meanwhile, into the empty file to,
 // and verifies both. to is on its disk then. Errors and dropLost are those of Compact.
-func WriteCompact(ctx context.Context, from, to *os.File, dropLost bool) (before, after Verified, err error) {
+func writeCompact(ctx context.Context, from, to *os.File, dropLost bool) (before, after Verified, err error) {
 	if before, err = verifySource(ctx, from, dropLost); err != nil {
 		return before, after, err
 	}
