@@ -3,11 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,30 +17,8 @@ import (
 // requestTimeout bounds the work on one request; its answer is 503 then.
 const requestTimeout = 5 * time.Second
 
-// groups are those of the operations in the document.
-var groups = map[auth.Scope]string{
-	auth.Health: "health", auth.Read: "accounts", auth.Write: "accounts", auth.Admin: "maintenance",
-}
-
-// operation is one operation: what the document says of it, and its limits.
-type operation struct {
-	id, method, path     string
-	summary, description string
-
-	scope   auth.Scope                // who may ask, and the limits; Health is never refused and never waits
-	success map[string]*huma.Response // if huma can't tell
-	errors  []int                     // beside those that the other fields bring
-	body    *huma.RequestBody         // nil if it takes none
-	query   []*huma.Param             // parameters that huma does not read
-	media   string                    // of its answer; "" is JSON
-	key     bool                      // it takes an Idempotency-Key
-	list    bool                      // it reads many accounts: it takes a place among lists
-	quick   quick                     // may be nil
-	stream  bool                      // its body or answer has no limit of length: it takes a place among streams
-}
-
-// edge is what the operations of one listener have in common: the routes, the log,
-// who may ask and the limits. A nil gate refuses nothing.
+// edge is what the operations of one listener have in common: the routes, the log, who may ask and the limits. A nil
+// gate refuses nothing.
 type edge struct {
 	api     huma.API
 	log     *failureLog
@@ -122,91 +96,6 @@ func decode(ctx context.Context, in any) error {
 	return request.toStore(ctx)
 }
 
-// describe returns what the document says.
-func (op operation) describe(guarded bool) huma.Operation {
-	d := huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},
-		Summary: op.summary, Description: op.description, Responses: op.success, Errors: op.errors,
-		Parameters: op.query,
-	}
-	if strings.Contains(op.path, "{id}") { // store.ParseID alone judges it
-		id := idSchema()
-		example := "10000" // Swagger UI fills it in
-		if op.method == http.MethodDelete {
-			example = "10099" // the others still work after it
-		}
-		d.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: id.Description, Schema: id,
-			Example: example}}
-	}
-	if op.success["200"] == nil && op.success["201"] != nil {
-		d.DefaultStatus = http.StatusCreated
-	}
-	if op.scope == auth.Health {
-		return d
-	}
-	d.RejectUnknownQueryParameters = true
-	d.Errors = append(d.Errors, op.refusals(guarded)...)
-	if op.key {
-		d.Parameters = append(d.Parameters, idempotencyParameter())
-	}
-	return d
-}
-
-// refusals are the statuses that the pipeline answers with, also those of a guarded operation, which needs a token.
-func (op operation) refusals(guarded bool) []int {
-	all := []int{400, 406, 414, 421, 422, 431, 503}
-	for status, possible := range map[int]bool{
-		408: op.body != nil, 411: op.body != nil, 415: op.body != nil,
-		413: op.body != nil && !op.stream,
-		409: op.key,
-		401: guarded,
-		403: guarded || op.scope == auth.Admin, // from a web page of another site
-		429: guarded || op.stream,
-		507: op.scope == auth.Write,
-	} {
-		if possible {
-			all = append(all, status)
-		}
-	}
-	return all
-}
-
-// finish adds to the document what huma can't tell: the body, the headers of every answer, and HEAD beside GET.
-func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
-	d.RequestBody = op.body // only now, or huma would read it
-	for _, p := range d.Parameters {
-		p.AllowEmptyValue = p.AllowEmptyValue || p.In == "query" && p.Schema.Type == huma.TypeBoolean
-		if p.In == "path" && p.Example == nil && len(p.Schema.Examples) > 0 {
-			p.Example = p.Schema.Examples[0] // Swagger UI fills in that one alone
-		}
-		p.Schema.PatternDescription = "" // it is in the message already, and OpenAPI does not know it
-	}
-	for status, response := range d.Responses {
-		headers := []string{requestIDHeader}
-		for _, row := range problems {
-			if fmt.Sprint(row.problem.Status) == status {
-				headers = slices.AppendSeq(headers, maps.Keys(row.problem.GetHeaders()))
-			}
-		}
-		if status == "415" && op.method == http.MethodPatch {
-			headers = append(headers, "Accept-Patch")
-		}
-		if status == "415" {
-			headers = append(headers, "Accept-Encoding")
-		}
-		if response.Headers == nil {
-			response.Headers = make(map[string]*huma.Param)
-		}
-		maps.Copy(response.Headers, headersOf(headers...))
-		if names := notTaken(d); status == "400" && names != nil {
-			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not supported here"
-		}
-	}
-	if op.method == http.MethodGet {
-		doc.Paths[op.path].Head = headOf(d)
-	}
-}
-
 // received is what was read of a request before its work begins.
 type received struct {
 	gin  *gin.Context
@@ -225,8 +114,8 @@ func receivedOf(ctx context.Context) received {
 	return in
 }
 
-// limited lets an operation begin when its request is read and it has a place. A
-// client that is slow to send its body keeps no place from others.
+// limited lets an operation begin when its request is read and it has a place. A client that is slow to send its body
+// keeps no place from others.
 func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 	gate := e.gateOf(op)
 	return func(ctx huma.Context, next func(huma.Context)) {

@@ -10,14 +10,6 @@ import (
 	"accountservice/internal/store"
 )
 
-// quick answers a request at once and returns true, or writes nothing and returns false. It is asked before an
-// operation's whole pipeline, and answers the plainest requests alone, as the pipeline would: without a query, a
-// condition or a wish in Accept, with success. It waits for nothing, so it needs no place and no deadline.
-type quick func(c *gin.Context) bool
-
-// beforeKey is where the metadata of a huma operation has the quick that is asked first.
-const beforeKey = "before"
-
 // plain reports whether a request for JSON has nothing that an operation must look at, but its path.
 func plain(r *http.Request) bool {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery || len(r.RequestURI) > maxURI {
