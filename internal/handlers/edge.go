@@ -117,7 +117,6 @@ func receivedOf(ctx context.Context) received {
 // limited lets an operation begin when its request is read and it has a place. A client that is slow to send its body
 // keeps no place from others.
 func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
-	gate := e.gateOf(op)
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
 		in, err := e.receive(c, op, ctx.Operation())
@@ -130,28 +129,13 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 				defer e.keys.Delete(in.key) // whatever way it ends, the next one learns from the store what it did
 			}
 		}
-		if err == nil && e.hold.needed() {
-			err = e.awaitStore(ctx.Context(), in.places)
-		}
-		if err == nil && in.places > 0 {
-			if err = e.bodies.take(ctx.Context(), in.places); err == nil {
-				place.body = func() { e.bodies.give(in.places) }
-			}
-			if op.list { // the queue of lists is slower
-				place.leave()
-			} else {
-				in.toStore = func(ctx context.Context) error { return e.toStore(ctx, place, in.places) }
-			}
-		}
 		if err == nil {
-			in.due = time.Now().Add(requestTimeout) // only now: a slow client is not a slow store
-			err = gate.enter(ctx.Context())
+			err = e.admit(ctx.Context(), op, &in, place)
 		}
 		if err != nil {
 			writeProblem(c, err)
 			return
 		}
-		place.gate = gate
 		if c.Writer = place; op.stream { // no limit of length: the server cuts a client that is too slow
 			conn := http.NewResponseController(place)
 			conn.SetReadDeadline(time.Time{})
@@ -159,6 +143,33 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 		}
 		next(huma.WithValue(ctx, receivedKey{}, in))
 	}
+}
+
+// admit waits until there is a store, and takes the places that a request needs.
+func (e *edge) admit(ctx context.Context, op operation, in *received, place *placedWriter) error {
+	if e.hold.needed() {
+		if err := e.awaitStore(ctx, in.places); err != nil {
+			return err
+		}
+	}
+	if in.places > 0 {
+		if err := e.bodies.take(ctx, in.places); err != nil {
+			return err
+		}
+		place.body = func() { e.bodies.give(in.places) }
+		if op.list { // the queue of lists is slower
+			place.leave()
+		} else {
+			in.toStore = func(ctx context.Context) error { return e.toStore(ctx, place, in.places) }
+		}
+	}
+	in.due = time.Now().Add(requestTimeout) // only now: a slow client is not a slow store
+	gate := e.gateOf(op)
+	if err := gate.enter(ctx); err != nil {
+		return err
+	}
+	place.gate = gate
+	return nil
 }
 
 // toStore exchanges the places of bodies that a request has for places of writes, so that many writes share a flush. In an
