@@ -49,8 +49,8 @@ func (p *Pair) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // Check reads the files again. If they have changed and can be used, the new certificate is served; if they can't be
-// used, the previous one stays, and the error says why. A certificate that has ended is an error, one that ends within 14 days a warning.
-// It must not be called by two goroutines at once.
+// used, the previous one stays, and the error says why. A certificate that has ended is an error, one that ends within
+// 14 days a warning. It must not be called by two goroutines at once.
 func (p *Pair) Check(context.Context) error {
 	unread := p.refresh()
 	leaf := p.served.Load().Leaf

@@ -106,8 +106,8 @@ func (c Check) expired(r result, now time.Time) result {
 	return next
 }
 
-// resumed returns what r is worth after the process stood still until at. A success that was to be renewed before
-// then does not count any more, and neither does it with the first failure after it.
+// resumed returns r as it counts after this process stood still until at. If the next success was due before that, the
+// last one does not count: the check fails until it passes again. A check that degrades is not affected.
 func (c Check) resumed(r result, at time.Time) result {
 	due := r.lastSuccess.Add(c.Interval + c.Timeout)
 	if c.OnFailure != Degrade && r.counts() == OK && due.Before(at) {

@@ -70,7 +70,7 @@ func (c *Conn) is() phase {
 	return phase(c.phase.Load())
 }
 
-// turn says whose turn it is to act.
+// turn is who has to act next.
 type turn int
 
 const (
@@ -161,8 +161,9 @@ func (c *Conn) unread() int64 {
 	return c.out
 }
 
-// sent sets out to what the kernel has of before and n more bytes. A client that sends many requests at once need not
-// have read the answer to one when the next is written.
+// sent sets out after n bytes of an answer were written; before is what the client had not taken until then. Together
+// they count whole up to fewUnread, and above that as the kernel says. before is not 0 for a client that sends many
+// requests at once and reads no answer.
 func (c *Conn) sent(before int64, n int) {
 	out := before + int64(n)
 	if out > fewUnread {

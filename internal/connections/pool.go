@@ -209,9 +209,9 @@ func (p *pace) rest() {
 	p.left = patience * minRate
 }
 
-// slow reports whether the client is too slow. It is called at each sweep, which says whether the service waits. If not,
-// but bytes moved since the last sweep, the service may only just have taken the last of them: a client whose drops meet
-// the sweeps must not get all patience again.
+// slow reports whether the client is too slow. It is called at each sweep; waits says that the service waits for the
+// client just now. If it does not, and no byte moved since the last sweep, the client gets all patience again. If bytes
+// moved, it does not: a client that sends a few bytes just before each sweep would never be too slow.
 func (p *pace) slow(waits bool, patience int64) bool {
 	moved := p.moved.Swap(0)
 	if !waits && moved == 0 {

@@ -120,7 +120,7 @@ func (s *stream) cut() {
 // abort ends the stream to make room.
 func (s *stream) abort() { s.cut() }
 
-// turn says whose turn it is to act.
+// turn returns who has to act next; it is never unclear.
 func (s *stream) turn() turn {
 	if phase(s.phase.Load()) == serving {
 		return services

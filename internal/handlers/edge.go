@@ -186,7 +186,7 @@ func (e *edge) toStore(ctx context.Context, place *placedWriter, places int) err
 	return nil
 }
 
-// awaitStore lets a request wait for a store. Its body has no place meanwhile, and counts as one in memory.
+// awaitStore lets a request wait for a store. Meanwhile its body has no place, and counts toward mostUnplaced.
 func (e *edge) awaitStore(ctx context.Context, places int) error {
 	if places > 0 {
 		if err := e.bodies.begin(places, mostUnplaced); err != nil {

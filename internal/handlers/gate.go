@@ -11,17 +11,16 @@ import (
 // gate bounds how many requests are worked on at once. The others wait for a place; after wait they get the error full.
 // The nil gate has no bound.
 //
-// Requests are served in their order until more come than can be served: the oldest has waited for 9/10 of wait, or
-// nearly as many wait as were served in the last time of wait. Then, and as long as more than twice as many come as are
-// served, the newest is served first: most requests are served soon and the others refused, instead of all served late.
-// Those that wait beyond the number served in the last wait are refused at once, the oldest first. Clients that ask
-// again only after an answer do not come so often: soon after a stall they are served in their order again.
+// The oldest request that waits is served first, unless it has waited for 9/10 of wait, nearly as many wait as were
+// served in the last period of wait, or in that period more than twice as many came as were served: an overload. Then
+// the newest is served first, so that most are served soon and the others refused, instead of all served late. No more
+// wait than were served in the last period: beyond that the oldest are refused at once. Clients that ask again only
+// after an answer make no overload, so that soon after a stall they are served in their order again.
 //
-// While more than twice as many come as are served, only as many wait as are served within soon, at least two. If soon is
-// shorter than wait, the others are refused sooner, and a free place goes to none that has waited both for longer than
-// soon and for twice the mean time from one served request to the next: none is served late when the overload
-// ends. The price: clients that ignore Retry-After and ask again at once prolong what looks like an overload, and a place
-// can stay free until the next request comes.
+// If soon is shorter than wait, then in an overload only as many wait as are served within soon, at least two, and a
+// request that has waited for longer than soon, and than twice the mean time between two served ones, is refused: none
+// is served late when the overload ends. The price: clients that ignore Retry-After prolong what looks like an
+// overload, and a place can stay free until the next request comes.
 type gate struct {
 	wait, soon time.Duration
 	full       error
@@ -104,7 +103,7 @@ func (g *gate) take(ctx context.Context, need int) error {
 	}
 }
 
-// forget ends an overload when none waits any more: for a moment none does in one, too.
+// forget ends an overload when nobody has waited for a tenth of wait: for a moment nobody waits in an overload, too.
 func (g *gate) forget() {
 	if g.waiting.Len() == 0 && time.Since(g.emptied) > g.wait/10 {
 		g.demand = demand{begun: time.Now()}
@@ -125,8 +124,8 @@ func (g *gate) refuse(at *list.Element) *waiter {
 	return w
 }
 
-// begin is for a request that will need places when its body has been read. It returns the error of a full gate if the
-// request would be refused then: as many wait or read as may wait, or with it they would need more than most places.
+// begin announces a request that will need places when its body has been read. It returns the error of a full gate if
+// as many requests wait, or have their bodies read, as may wait, or if these would need more than most places with it.
 // Otherwise the caller must call done once, before take: when the body has been read, or earlier if that takes too
 // long.
 func (g *gate) begin(need, most int) error {

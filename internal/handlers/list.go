@@ -68,8 +68,8 @@ func (a accounts) list(ctx context.Context, in *listInput) (*listOutput, error) 
 // maxNamedDamaged bounds how many damaged accounts the header of a page names.
 const maxNamedDamaged = 20
 
-// damagedHeader counts the damaged accounts of a page and names the first ones, as a structured field (RFC 9651): 2; ids="a b".
-// It is "" if there are none.
+// damagedHeader counts the damaged accounts of a page and names the first ones, as a structured field (RFC 9651):
+// 2; ids="a b". It is "" if there are none.
 func damagedHeader(damaged []store.ID) string {
 	if len(damaged) == 0 {
 		return ""

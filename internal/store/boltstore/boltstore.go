@@ -21,7 +21,8 @@ import (
 	"accountservice/internal/store"
 )
 
-// maxReaders bounds how many threads a disk can hold of which many pages hang: a Go process dies of 10,000.
+// maxReaders bounds the reads under way. Each that the disk does not answer holds a thread, and Go ends a process that
+// has 10,000.
 const maxReaders = 1024
 
 // Store is a store.Store in one bbolt file, locked for this process.
@@ -90,7 +91,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// watch makes what finds out how the disk answers. A check waits this long for its answers.
+// watch makes what measures how the disk answers. A check waits this long for its run.
 func (s *Store) watch(wait time.Duration) {
 	s.reads = &pageReads{latency: s.latency, underWay: make(map[place]*pageRead)}
 	s.check.flight = flight{progress: progress{latency: s.latency}, wait: wait}

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// purgePause is how long nothing is looked for after no old answer was left, or they could not be read.
+	// purgePause is how long purge waits after it left no old answer, or could not read them.
 	purgePause = time.Minute
 	// purgeMost is how many answers one transaction removes at most, as many as it can add. The reads for it take at
 	// most about purgeTime.

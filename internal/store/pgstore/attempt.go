@@ -22,7 +22,7 @@ const maxAttempts = 20
 
 // attempt calls f with a connection until it succeeds or fails for good. f must do the whole operation, with its first
 // read, because a server that took over may have an older state. After ErrOutcomeUnknown, f is called again only if
-// repeatable. writes bounds the attempts of f at once, nil for one that only reads.
+// repeatable. An attempt takes a place of writes, which is nil for one that only reads.
 func (s *Store) attempt(
 	ctx context.Context, repeatable bool, writes places, f func(context.Context, conn) error,
 ) error {

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// socket is the network connection of a session. When the context of a statement ends, pgx would do two things that it
-// prevents.
+// socket is the network connection of a session. When the context of a statement ends, it keeps pgx from cancelling the
+// statement on the server, and from waiting 15 s for the end of the session.
 type socket struct {
 	net.Conn
 	cut atomic.Bool
