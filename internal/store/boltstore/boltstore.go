@@ -49,34 +49,19 @@ var _ store.Store = (*Store)(nil)
 // Open opens the database, creating it if Options allow. It looks at the file before bbolt does and leaves a file
 // that it refuses as it was. An error names the file, the cause and the cure.
 func Open(ctx context.Context, opts Options) (*Store, error) {
-	l, err := newLocation(opts)
 	s := &Store{
-		location: l,
-		now:      opts.Now,
-		latch:    &latch{stuck: make(chan struct{})},
-		latency:  opts.latency(),
-		check:    fileCheck{canary: opts.WriteCanary},
-		readers:  make(chan struct{}, maxReaders),
-		recent:   newRecent(),
-		end:      newEnd(),
+		now:     opts.Now,
+		latch:   &latch{stuck: make(chan struct{})},
+		latency: opts.latency(),
+		check:   fileCheck{canary: opts.WriteCanary},
+		readers: make(chan struct{}, maxReaders),
+		recent:  newRecent(),
+		end:     newEnd(),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if err == nil {
-		err = s.usableFolder()
-	}
-	if err == nil {
-		err = uninterrupted(func() error { return s.create(opts.MustExist) })
-		if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w; check the owner and mode of its folders: this process is user %d", err, os.Geteuid())
-		} else if noSpace(err) {
-			err = fmt.Errorf("%w; free some space on its file system for a new database", err)
-		}
-	}
-	if err == nil {
-		err = uninterrupted(func() (err error) { s.h, s.walk.newer, err = s.open(ctx, opts); return err })
-	}
+	err := s.openDatabase(ctx, opts)
 	if errors.Is(err, syscall.EIO) {
 		err = fmt.Errorf("%w; look for disk errors in the kernel's log", err)
 	}
@@ -89,6 +74,25 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.watch(cmp.Or(opts.CheckTimeout, time.Second) / 2)
 	go s.committer.run(s.end.begun)
 	return s, nil
+}
+
+// openDatabase makes the database if there is none, and opens it.
+func (s *Store) openDatabase(ctx context.Context, opts Options) (err error) {
+	if s.location, err = newLocation(opts); err != nil {
+		return err
+	}
+	if err := s.usableFolder(); err != nil {
+		return err
+	}
+	switch err := uninterrupted(func() error { return s.create(opts.MustExist) }); {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; check the owner and mode of its folders: this process is user %d", err, os.Geteuid())
+	case noSpace(err):
+		return fmt.Errorf("%w; free some space on its file system for a new database", err)
+	case err != nil:
+		return err
+	}
+	return uninterrupted(func() (err error) { s.h, s.walk.newer, err = s.open(ctx, opts); return err })
 }
 
 // watch makes what measures how the disk answers. A check waits this long for its run.
