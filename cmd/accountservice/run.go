@@ -121,29 +121,7 @@ func newConfigCommand(p program) *cobra.Command {
 	var ask bool
 	check := &cobra.Command{
 		Use: "check", Short: "Report every fault of file and environment; exit 0 or 2", Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := p.load()
-			if open := newOpenToAll(cfg.Config); err == nil && open != "" {
-				cfg.Warnings = append(cfg.Warnings, open.Warning())
-			}
-			if err == nil {
-				cfg.Warnings, err = withCertificate(cfg.Warnings, cfg.HTTP.TLS)
-			}
-			for _, warning := range cfg.Warnings {
-				fmt.Fprintln(p.stdout, "warning:", warning)
-			}
-			if err == nil {
-				_, err = openTokens(cfg.Auth, slog.New(slog.DiscardHandler))
-			}
-			if err == nil {
-				_, err = fmt.Fprintln(p.stdout, "configuration is valid")
-			}
-			if err != nil || !ask {
-				return err
-			}
-			list, _ := dependencyChecks(cfg.Config) // load has reported the faults
-			return askEach(cmd.Context(), p.stdout, list)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.checkConfig(cmd.Context(), ask) },
 	}
 	check.Flags().BoolVar(&ask, "ask", false, "also ask each dependency once, from here; exit 1 if one fails")
 	var format string
@@ -173,4 +151,30 @@ func newConfigCommand(p program) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	group.AddCommand(check, show, docs)
 	return group
+}
+
+// checkConfig prints the warnings of the configuration and whether it is valid. If ask is true, it then asks each
+// dependency once.
+func (p program) checkConfig(ctx context.Context, ask bool) error {
+	cfg, err := p.load()
+	if err == nil {
+		if open := newOpenToAll(cfg.Config); open != "" {
+			cfg.Warnings = append(cfg.Warnings, open.Warning())
+		}
+		cfg.Warnings, err = withCertificate(cfg.Warnings, cfg.HTTP.TLS)
+	}
+	for _, warning := range cfg.Warnings {
+		fmt.Fprintln(p.stdout, "warning:", warning)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := openTokens(cfg.Auth, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(p.stdout, "configuration is valid"); err != nil || !ask {
+		return err
+	}
+	list, _ := dependencyChecks(cfg.Config) // load has reported the faults
+	return askEach(ctx, p.stdout, list)
 }
