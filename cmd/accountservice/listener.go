@@ -135,11 +135,11 @@ func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log 
 	if err != nil {
 		return nil, err
 	}
-	f := &front{cfg: cfg, pool: pool, log: log, api: api}
-	secure, err := f.loadCertificate()
+	pair, secure, err := loadCertificate(cfg.TLS, log)
 	if err != nil {
 		return nil, errors.Join(err, taken.Close())
 	}
+	f := &front{cfg: cfg, certificate: pair, pool: pool, log: log, api: api}
 	f.listener = serveOn(taken, &http.Server{
 		Handler:           f,
 		TLSConfig:         secure,
@@ -149,6 +149,23 @@ func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log 
 		IdleTimeout:       cfg.IdleTimeout,
 	}, log, pool.Serve)
 	return f, nil
+}
+
+// checks are those of the listener.
+func (f *front) checks(all config.Checks) []checks.Check {
+	if f.certificate == nil {
+		return nil
+	}
+	return []checks.Check{ownCheck("tls", all, f.certificate.Check)}
+}
+
+// url is where the service is reached from its own machine.
+func (f *front) url() string {
+	scheme := "http"
+	if f.certificate != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://localhost:%d", scheme, f.cfg.Port)
 }
 
 // ServeHTTP implements http.Handler. While draining, every answer closes its connection: the client's next one leads to

@@ -15,24 +15,16 @@ import (
 // tlsVersions are those that http.tls.min_version can be.
 var tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
-// loadCertificate returns the configuration of TLS, or nil without a certificate.
-func (f *front) loadCertificate() (secure *tls.Config, err error) {
-	cfg := f.cfg.TLS
+// loadCertificate returns the certificate and the configuration of TLS, or nil without a certificate.
+func loadCertificate(cfg config.TLS, log *slog.Logger) (*certificate.Pair, *tls.Config, error) {
 	if !cfg.On() {
-		return nil, nil
+		return nil, nil, nil
 	}
-	if f.certificate, err = certificate.Load(cfg.CertPath, cfg.KeyPath, f.log); err != nil {
-		return nil, fmt.Errorf("http.tls.cert_path, http.tls.key_path: %w", err)
+	pair, err := certificate.Load(cfg.CertPath, cfg.KeyPath, log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("http.tls.cert_path, http.tls.key_path: %w", err)
 	}
-	return &tls.Config{MinVersion: tlsVersions[cfg.MinVersion], GetCertificate: f.certificate.Get}, nil
-}
-
-// checks are those of the listener.
-func (f *front) checks(all config.Checks) []checks.Check {
-	if f.certificate == nil {
-		return nil
-	}
-	return []checks.Check{ownCheck("tls", all, f.certificate.Check)}
+	return pair, &tls.Config{MinVersion: tlsVersions[cfg.MinVersion], GetCertificate: pair.Get}, nil
 }
 
 // certificateFaults is a config.Rule. A certificate that has ended is no fault: a service that ran with it must be able
@@ -64,13 +56,4 @@ func withCertificate(warnings []string, cfg config.TLS) ([]string, error) {
 		err = &exit{exitUsage, fmt.Errorf("http.tls.cert_path: %w", err)}
 	}
 	return warnings, err
-}
-
-// url is where the service is reached from its own machine.
-func (f *front) url() string {
-	scheme := "http"
-	if f.certificate != nil {
-		scheme = "https"
-	}
-	return fmt.Sprintf("%s://localhost:%d", scheme, f.cfg.Port)
 }
