@@ -103,22 +103,10 @@ func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 		p.Schema.PatternDescription = "" // it is in the message already, and OpenAPI does not know it
 	}
 	for status, response := range d.Responses {
-		headers := []string{requestIDHeader}
-		for _, row := range problems {
-			if fmt.Sprint(row.problem.Status) == status {
-				headers = slices.AppendSeq(headers, maps.Keys(row.problem.GetHeaders()))
-			}
-		}
-		if status == "415" && op.method == http.MethodPatch {
-			headers = append(headers, "Accept-Patch")
-		}
-		if status == "415" {
-			headers = append(headers, "Accept-Encoding")
-		}
 		if response.Headers == nil {
 			response.Headers = make(map[string]*huma.Param)
 		}
-		maps.Copy(response.Headers, headersOf(headers...))
+		maps.Copy(response.Headers, headersOf(op.headers(status)...))
 		if names := notTaken(d); status == "400" && names != nil {
 			response.Description += "; so is " + strings.Join(names, " or ") + ", which is not supported here"
 		}
@@ -126,4 +114,21 @@ func (op operation) finish(doc *huma.OpenAPI, d *huma.Operation) {
 	if op.method == http.MethodGet {
 		doc.Paths[op.path].Head = headOf(d)
 	}
+}
+
+// headers returns the names of the headers that an answer of this status has.
+func (op operation) headers(status string) []string {
+	names := []string{requestIDHeader}
+	for _, row := range problems {
+		if fmt.Sprint(row.problem.Status) == status {
+			names = slices.AppendSeq(names, maps.Keys(row.problem.GetHeaders()))
+		}
+	}
+	if status == "415" {
+		names = append(names, "Accept-Encoding")
+	}
+	if status == "415" && op.method == http.MethodPatch {
+		names = append(names, "Accept-Patch")
+	}
+	return names
 }
