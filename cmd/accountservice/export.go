@@ -73,7 +73,7 @@ func (e *exporting) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(e.stderr, "exported %d accounts in %s\n", tally.Accounts, shown.elapsed())
 	if e.salvage != "" && !e.report.Intact {
-		return e.unsalvaged()
+		return unsalvaged(e.stderr, e.report)
 	}
 	if tally.Damaged > 0 {
 		return fmt.Errorf("%d accounts are damaged: lines with \"damaged\" name them", tally.Damaged)
@@ -107,7 +107,10 @@ func (e *exporting) open(ctx context.Context) (from func(context.Context, io.Wri
 		return func(ctx context.Context, w io.Writer) error { return remote.Export(ctx, w, e.retry(ctx)) },
 			func() error { return nil }, nil
 	case e.salvage != "":
-		return e.salvageTo, func() error { return nil }, nil
+		return func(ctx context.Context, w io.Writer) (err error) {
+			e.report, err = salvageTo(ctx, w, e.salvage)
+			return err
+		}, func() error { return nil }, nil
 	}
 	accounts, done, err := e.openReader(ctx)
 	return func(ctx context.Context, w io.Writer) error {
