@@ -125,19 +125,6 @@ func (f folder) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// readerUntil ends with ctx.
-type readerUntil struct {
-	ctx  context.Context
-	from io.Reader
-}
-
-func (r readerUntil) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.from.Read(p)
-}
-
 // inTurn is awaited for one call at a time: while one hangs, no other adds a goroutine that hangs.
 func inTurn[T any](ctx context.Context, f folder, call func() (T, error)) (T, error) {
 	select {
@@ -150,24 +137,4 @@ func inTurn[T any](ctx context.Context, f folder, call func() (T, error)) (T, er
 		defer func() { <-f.turn }()
 		return call()
 	})
-}
-
-// awaited calls f on a goroutine of its own: the caller goes on when ctx ends, whatever the disk does.
-func awaited[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		value, err := f()
-		done <- result{value, err}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
 }
