@@ -1,5 +1,5 @@
-// Package tempfile makes files that have no last name yet. Other processes remove such a file, which a killed process
-// may have left, unless it is locked.
+// Package tempfile makes temporary files that are locked until they get their final name. A killed process may leave
+// such a file: others remove it if it is not locked.
 package tempfile
 
 import (
@@ -10,7 +10,7 @@ import (
 )
 
 // Create is os.CreateTemp. The file has mode 0600 and the owner of like. It is locked (flock) until it is closed, if the
-// file system has locks: the caller gives it its last name, or removes it, before that.
+// file system has locks: the caller gives it its final name, or removes it, before that.
 func Create(dir, pattern string, like os.FileInfo) (*os.File, error) {
 	for {
 		f, err := os.CreateTemp(dir, pattern)

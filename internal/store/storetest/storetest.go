@@ -1,4 +1,4 @@
-// Package storetest is what every store must pass, and what a store can suffer. It is for tests alone.
+// Package storetest has the tests that every store must pass, and faults that a test can order. It is for tests alone.
 package storetest
 
 import (
