@@ -176,6 +176,26 @@ func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
 	})
 }
 
+// An upload that moves will send more, too, but can hold more memory than all requests that wait for the service.
+func TestUploadThatHoldsTheMemoryIsClosedBeforeThoseThatAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Limits{1000, 1 << 20, false}, slog.New(slog.DiscardHandler))
+		dial := serve(t, p, func(w http.ResponseWriter, r *http.Request) {
+			readAll(w, r)
+			time.Sleep(time.Minute)
+		})
+		asked := dial()
+		io.WriteString(asked, request)
+		synctest.Wait()
+		fmt.Fprintf(dial(), "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", 1<<20, strings.Repeat("x", 1<<20))
+		if resp, err := http.ReadResponse(bufio.NewReader(asked), nil); err != nil || resp.StatusCode != 200 || p.totals.room.Load() != 1 {
+			t.Errorf("%v, %v, %d closed; want an answer, and the upload closed", resp, err, p.totals.room.Load())
+		}
+		asked.Close()
+		time.Sleep(time.Minute) // until the handlers have ended
+	})
+}
+
 // crowded is a pool of few connections on real sockets, whose server answers when the test releases it.
 type crowded struct {
 	*Pool
@@ -185,9 +205,9 @@ type crowded struct {
 	entered, release chan struct{}
 }
 
-func newCrowded(t *testing.T) *crowded {
+func newCrowded(t *testing.T, most int) *crowded {
 	c := &crowded{t: t, entered: make(chan struct{}, 100), release: make(chan struct{})}
-	c.Pool = New(Limits{16, 1 << 30, false}, slog.New(slog.NewTextHandler(&c.log, nil)))
+	c.Pool = New(Limits{most, 1 << 30, false}, slog.New(slog.NewTextHandler(&c.log, nil)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
 	c.addr = l.Addr().String()
@@ -237,7 +257,7 @@ func (c *crowded) wantAnswer(conn net.Conn) {
 
 // A client that has asked waits for the service, and keeps its place beside any number of silent ones.
 func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
-	c := newCrowded(t)
+	c := newCrowded(t, 16)
 	asked := c.ask(8)
 	for range 100 {
 		c.dial()
@@ -256,13 +276,15 @@ func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
 // A probe that has connected and gets the CPU a moment later, as on a busy machine, is served before requests that have
 // waited for longer.
 func TestConnectionOfAProbeIsKeptBesideACrowdThatWaits(t *testing.T) {
-	c := newCrowded(t)
-	c.ask(16 + 16*reserve)
-	probe := c.dial()
-	c.awaitClosed(0)
-	io.WriteString(probe, request)
-	close(c.release)
-	c.wantAnswer(probe)
+	for _, most := range []int{fewest, 16} {
+		c := newCrowded(t, most)
+		c.ask(most + most/8)
+		probe := c.dial()
+		c.awaitClosed(0)
+		io.WriteString(probe, request)
+		close(c.release)
+		c.wantAnswer(probe)
+	}
 }
 
 // wantShown fails unless the metrics have the connections as they are, and more than so many that made room.

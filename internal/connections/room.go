@@ -88,7 +88,7 @@ func (p *Pool) victims(force bool) (victims []victim) {
 		}
 	}
 	last, before := services, unclear
-	if float64(len(others[unclear])) <= most*reserve { // no flood: the requests of these, as of a probe, are on their way
+	if p.few(others[unclear]) { // the requests of these, as of a probe, are on their way
 		last, before = unclear, services
 	}
 	for _, c := range slices.Concat(others[before], others[last]) {
@@ -97,6 +97,15 @@ func (p *Pool) victims(force bool) (victims []victim) {
 		}
 	}
 	return victims
+}
+
+// few is true if these connections are no flood and, as uploads can, do not hold much of the memory.
+func (p *Pool) few(all []candidate) bool {
+	held := 0.0
+	for _, c := range all {
+		held += c.held
+	}
+	return float64(len(all)) <= float64(p.most.Load())*reserve && held <= float64(p.bytes)*reserve
 }
 
 // victim is a connection, or a stream of one.
