@@ -46,9 +46,9 @@ func TestStartRemovesWhatAKilledStartLeft(t *testing.T) {
 		t.Skipf("needs strace: %v", err)
 	}
 	for _, c := range []struct{ calls, left string }{
-		{"?link,linkat", kindNew},                    // the database is not at its path yet
-		{"?unlink,unlinkat", kindNew},                // it has two names
-		{"?rename,?renameat,renameat2", kindWitness}, // which is not at its path yet
+		{"?link,linkat", "new-"},                    // the database is not at its path yet
+		{"?unlink,unlinkat", "new-"},                // it has two names
+		{"?rename,?renameat,renameat2", "witness-"}, // which is not at its path yet
 	} {
 		t.Run(c.calls, func(t *testing.T) {
 			dir := t.TempDir()
@@ -74,13 +74,13 @@ func TestStartRemovesTemporaryFilesThatNobodyHasLocked(t *testing.T) {
 	dir, rescueDir := t.TempDir(), t.TempDir()
 	path := filepath.Join(dir, "accounts.db")
 	storetest.Close(t, openAt(t, path))
-	for _, kind := range []string{kindNew, kindIncoming, kindReplaced + "20260102T030405.000Z-", kindWitness, kindStops, kindRestored} {
+	for _, kind := range []string{"new-", "incoming-", "replaced-20260102T030405.000Z-", "witness-", "stops-", "restored-"} {
 		writeFile(t, filepath.Join(dir, ".accounts.db."+kind+"1"), nil)
 	}
-	writeFile(t, filepath.Join(rescueDir, ".accounts.db."+kindProbe+"1"), nil)
-	stay := []string{".accounts.db." + kindIncoming + "2", ".accounts.db." + kindRescue + "1", ".accounts.db.swp", ".other.db." + kindNew + "1",
-		".accounts.db." + kindReplaced + "20260102T030405.000Z." + kindRescue + "1", // of the old database, served from its name
-		".accounts.db." + kindNew + "by-hand"}
+	writeFile(t, filepath.Join(rescueDir, ".accounts.db.probe-1"), nil)
+	stay := []string{".accounts.db.incoming-2", ".accounts.db.rescue-1", ".accounts.db.swp", ".other.db.new-1",
+		".accounts.db.replaced-20260102T030405.000Z.rescue-1", // of the old database, served from its name
+		".accounts.db.new-by-hand"}
 	for _, name := range stay {
 		writeFile(t, filepath.Join(dir, name), []byte("x"))
 	}
@@ -88,52 +88,13 @@ func TestStartRemovesTemporaryFilesThatNobodyHasLocked(t *testing.T) {
 	must(t, err)
 	defer locked.Close()
 	must(t, syscall.Flock(int(locked.Fd()), syscall.LOCK_EX))
-	must(t, syscall.Mkfifo(filepath.Join(dir, ".accounts.db."+kindWitness+"fifo"), 0o600))
+	must(t, syscall.Mkfifo(filepath.Join(dir, ".accounts.db.witness-fifo"), 0o600))
 	s, _, err := tryOpen(t, path, Options{RescueDir: rescueDir})
 	must(t, err)
 	defer storetest.Close(t, s)
-	stay = append(stay, ".accounts.db."+kindWitness+"fifo") // is none of ours
+	stay = append(stay, ".accounts.db.witness-fifo") // is none of ours
 	slices.Sort(stay)
 	if got := hidden(t, dir, rescueDir); !slices.Equal(got, stay) {
 		t.Errorf("there are %q, want %q", got, stay)
-	}
-}
-
-// Services whose databases have one name can share a folder for copies.
-func TestProbeOfAFolderMayBeRemovedByAnother(t *testing.T) {
-	one, err := newLocation(Options{Path: filepath.Join(t.TempDir(), "accounts.db"), RescueDir: t.TempDir()})
-	must(t, err)
-	other, err := newLocation(Options{Path: filepath.Join(t.TempDir(), "accounts.db"), RescueDir: one.rescueDir})
-	must(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for t.Context().Err() == nil {
-			other.removeAbandoned()
-		}
-	}()
-	t.Cleanup(func() { <-done })
-	for range 1000 {
-		must(t, one.usableFolder())
-	}
-}
-
-// TestStartsBesideEachOtherRemoveNoFileInUse has another process that starts remove what it takes for abandoned, all the
-// time that new databases and their witnesses are made.
-func TestStartsBesideEachOtherRemoveNoFileInUse(t *testing.T) {
-	l, err := newLocation(Options{Path: filepath.Join(t.TempDir(), "accounts.db")})
-	must(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for t.Context().Err() == nil {
-			l.removeAbandoned()
-		}
-	}()
-	t.Cleanup(func() { <-done })
-	for range 50 {
-		storetest.Close(t, openAt(t, l.path))
-		must(t, os.Remove(l.path))
-		must(t, os.Remove(witness(l.path)))
 	}
 }

@@ -23,10 +23,12 @@ import (
 // clock is a time that tests set.
 type clock struct{ atomic.Pointer[time.Time] }
 
-func newClock() *clock {
-	c := &clock{}
+// clocked is a new store with such a clock.
+func clocked(t *testing.T) (s *Store, path string, c *clock) {
+	t.Helper()
+	path, c = filepath.Join(t.TempDir(), "accounts.db"), &clock{}
 	c.set(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))
-	return c
+	return openWith(t, path, c.now), path, c
 }
 
 func (c *clock) now() time.Time          { return *c.Load() }
@@ -64,16 +66,13 @@ func wantReplay(t *testing.T, s *Store, id store.ID, key, answer string) {
 }
 
 // kept counts the records of both buckets of answers.
-func kept(t *testing.T, s *Store) (answers, ages int) {
+func kept(t *testing.T, path string) (answers, ages int) {
 	t.Helper()
-	must(t, s.h.db.View(func(tx *bbolt.Tx) error {
-		for name, n := range map[string]*int{string(boltfile.AnswerBucket): &answers, string(boltfile.AgeBucket): &ages} {
-			if b := tx.Bucket([]byte(name)); b != nil {
-				*n = b.Stats().KeyN
-			}
-		}
-		return nil
-	}))
+	_, snap := snapshotAt(t, path)
+	for name, n := range map[string]*int{string(boltfile.AnswerBucket): &answers, string(boltfile.AgeBucket): &ages} {
+		b, err := snap.Bucket([]byte(name))
+		must(t, errors.Join(err, b.After(nil, func(_, _ []byte) bool { *n++; return true })))
+	}
 	return answers, ages
 }
 
@@ -84,35 +83,33 @@ func put(t *testing.T, s *Store) {
 	must(t, err)
 }
 
-func wantKept(t *testing.T, s *Store, want int) {
+func wantKept(t *testing.T, path string, want int) {
 	t.Helper()
-	if answers, ages := kept(t, s); answers != want || ages != want {
+	if answers, ages := kept(t, path); answers != want || ages != want {
 		t.Errorf("%d answers, %d ages; want %d", answers, ages, want)
 	}
 }
 
 func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	s := openWith(t, path, c.now)
-	const old = purgeMost + 44
+	s, path, c := clocked(t)
+	const old = 300 // more than one write removes
 	for i := range old {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
 	c.advance(store.IdempotencyRetention - time.Microsecond)
 	putOnce(t, s, "1", "young")
-	wantKept(t, s, old+1)
+	wantKept(t, path, old+1)
 	c.advance(time.Microsecond)
 	put(t, s)
-	wantKept(t, s, old+1) // they are looked for once a minute
-	c.advance(purgePause)
-	await(t, "all that is old gone", func() bool { // with as many writes as purgeMost and purgeTime ask for
+	wantKept(t, path, old+1) // they are looked for once a minute
+	c.advance(time.Minute)
+	await(t, "all that is old gone", func() bool { // some with each write
 		put(t, s)
-		answers, _ := kept(t, s)
+		answers, _ := kept(t, path)
 		return answers == 1
 	})
-	wantKept(t, s, 1)
+	wantKept(t, path, 1)
 	if w := putOnce(t, s, "1", "young"); w.Replay == nil {
 		t.Error("an answer is gone before its time")
 	}
@@ -121,51 +118,45 @@ func TestAnswersOlderThanADayGoAwayWithAnyWrite(t *testing.T) {
 
 func TestClockSetBackKeepsAnswersAndHoldsUpNoPurge(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	s, path, c := clocked(t)
 	putOnce(t, s, "1", "old")
 	now := c.now()
 	c.advance(10 * store.IdempotencyRetention)
 	put(t, s)
-	wantKept(t, s, 0)
+	wantKept(t, path, 0)
 	c.set(now)
 	putOnce(t, s, "1", "old")
 	c.set(now.Add(-1000 * time.Hour))
 	wantReplay(t, s, "1", "old", "2 old")
 	c.set(now.Add(store.IdempotencyRetention))
 	put(t, s)
-	wantKept(t, s, 0)
+	wantKept(t, path, 0)
 }
 
 func TestDamagedAgesAndAnswersGoAwayWithTheOldOnes(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	s, path, c := clocked(t)
 	putOnce(t, s, "1", "old")
 	putOnce(t, s, "1", "damaged")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
 		ages := tx.Bucket(boltfile.AgeBucket)
 		last, _ := ages.Cursor().Last()
-		return errors.Join(ages.Put([]byte{0}, []byte("first of all, and no age")), flip(ages, last),
-			flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("damaged")))
+		return errors.Join(ages.Put([]byte{0}, []byte("first of all, and no age")), flip(boltfile.AgeBucket, last)(tx),
+			flip(boltfile.AnswerBucket, boltfile.AnswerKey("damaged"))(tx))
 	}))
 	c.advance(store.IdempotencyRetention)
 	put(t, s)
-	wantKept(t, s, 0)
+	wantKept(t, path, 0)
 }
 
 // What cannot be read stays, costs no write its commit, and is left alone for a while.
 func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	path := filepath.Join(t.TempDir(), "accounts.db")
-	s := openWith(t, path, c.now)
+	s, path, c := clocked(t)
 	for i := range 300 {
 		putOnce(t, s, "1", fmt.Sprint("old ", i))
 	}
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
-	snap := m.Snapshot(s.h.file)
+	m, snap := snapshotAt(t, path)
 	ages, err := snap.Bucket(boltfile.AgeBucket)
 	must(t, err)
 	answers, err := snap.Bucket(boltfile.AnswerBucket)
@@ -174,41 +165,45 @@ func TestOldAnswersThatCannotBeReadHoldUpNoWrite(t *testing.T) {
 	must(t, err)
 	leaf, _, err := answers.Leaf(first.Key(0)[8:])
 	must(t, err)
-	spoil(t, path, int64(leaf.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
+	whole, at := make([]byte, 2), int64(leaf.ID)*m.PageSize+8
+	must(t, errOf(snap.File.ReadAt(whole, at)))
+	spoil(t, path, at, []byte{0xa5, 0xa5})
 	c.advance(store.IdempotencyRetention)
 	for range 3 {
 		put(t, s)
 	}
-	must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { // in the committer, whose it is
-		if pause := s.committer.nextPurge.Sub(c.now()); pause != purgePause {
-			t.Errorf("old answers are looked for again in %s", pause)
-		}
-		return errUnchanged
-	}))
 	must(t, s.Check(t.Context()))
+	spoil(t, path, at, whole)
+	c.advance(time.Minute - time.Nanosecond)
+	put(t, s)
+	wantKept(t, path, 300)
+	c.advance(time.Nanosecond)
+	put(t, s)
+	if answers, _ := kept(t, path); answers == 300 {
+		t.Error("old answers are not looked for again")
+	}
 }
 
 func TestKeyUsedAgainAfterADayLeavesOneAnswer(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := openWith(t, filepath.Join(t.TempDir(), "accounts.db"), c.now)
+	s, path, c := clocked(t)
 	putOnce(t, s, "1", "older")
 	putOnce(t, s, "1", "key")
 	c.advance(store.IdempotencyRetention)
 	if w := putOnce(t, s, "1", "key"); w.Replay != nil || w.Account.Version != 3 { // in the batch that purges the old one
 		t.Errorf("Put = %+v, want a new write", w)
 	}
-	wantKept(t, s, 1)
+	wantKept(t, path, 1)
 	wantReplay(t, s, "1", "key", "3 key")
 }
 
 func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	t.Parallel()
-	s, _ := seeded(t, 10)
+	s, path := seeded(t, 10)
 	putOnce(t, s, "1", "key")
 	acc, err := s.Get(t.Context(), "10001")
 	must(t, err)
-	before := s.h.committed.Load()
+	before := metaAt(t, path).TxID
 	other := once("key")
 	other.Idempotency.Fingerprint[0] ^= 1
 	for _, c := range []struct {
@@ -225,13 +220,13 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 	}
 	must(t, errOf(s.Import(t.Context(), []store.Account{acc})))
 	must(t, errOf(s.Import(t.Context(), nil)))
-	if after := s.h.committed.Load(); after != before {
+	if after := metaAt(t, path).TxID; after != before {
 		t.Errorf("%d transactions were committed", after-before)
 	}
 	if w, err := s.Put(t.Context(), acc.ID, acc.Draft, store.Preconditions{}); err != nil || !w.Account.Equal(acc) {
 		t.Errorf("Put of the same content = %+v, %v", w, err)
 	}
-	if after := s.h.committed.Load(); after != before+1 { // it says that the content is on the disk
+	if after := metaAt(t, path).TxID; after != before+1 { // it says that the content is on the disk
 		t.Errorf("%d transactions were committed, want that of the same content", after-before)
 	}
 }
@@ -239,12 +234,12 @@ func TestWritesThatChangeNothingCommitNothing(t *testing.T) {
 // A replay of a write that is in the same batch must not be acknowledged before that one is.
 func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	s, _ := seeded(t, 10)
+	s, path := seeded(t, 10)
 	release := blocked(t, s)
 	errs := make(chan error, 3)
 	enqueue := func(n int, do func() error) {
 		go func() { errs <- do() }()
-		await(t, "the write in the queue", func() bool { return len(s.committer.writes) >= n })
+		await(t, "the write in the queue", func() bool { return s.QueuedForTest() >= n })
 	}
 	put := func(pre store.Preconditions) func() error {
 		return func() error { _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, pre); return err }
@@ -253,7 +248,7 @@ func TestAnswersOfAFailedBatchAreNotAcknowledged(t *testing.T) {
 	enqueue(2, put(once("key")))                       // would replay
 	enqueue(3, put(store.Preconditions{Absent: true})) // would meet an account that never was
 	enqueue(4, func() error {                          // what follows fails as a broken disk does
-		return s.update(t.Context(), nil, func(*bbolt.Tx) error { refuseWrites(t, s); return nil })
+		return s.CommitForTest(func(*bbolt.Tx) error { refuseWrites(t, path); return nil })
 	})
 	release()
 	for range 4 {
@@ -305,19 +300,12 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 	closesIntact(t, s, path)
 }
 
-// flip changes a bit of a record.
-func flip(b *bbolt.Bucket, key []byte) error {
-	record := bytes.Clone(b.Get(key))
-	record[len(record)-1] ^= 1
-	return b.Put(key, record)
-}
-
 func TestADamagedAnswerIsNeverRepeatedOrWrittenOver(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 1)
 	putOnce(t, s, "1", "key")
 	putOnce(t, s, "2", "other")
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AnswerBucket), boltfile.AnswerKey("key")) }))
+	must(t, s.CommitForTest(flip(boltfile.AnswerBucket, boltfile.AnswerKey("key"))))
 	wantErr(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key"))), store.ErrUnavailable)
 	wantErr(t, errOf(storetest.Lookup(t, s, "key", fingerprint("key"))), store.ErrUnavailable)
 	wantReplay(t, s, "2", "other", "1 other")

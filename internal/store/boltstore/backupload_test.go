@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -35,10 +36,7 @@ func TestBackupHardlyDelaysWrites(t *testing.T) {
 		beside = append(beside, writeTimes(t, s, span)...)
 		cancel()
 		backups.Wait()
-		func() { // until the last one has ended
-			s.backup.Lock()
-			defer s.backup.Unlock()
-		}()
+		await(t, "the end of the last one", func() bool { return !errors.Is(errOf(s.Backup(t.Context(), nil)), ErrBackupRuns) })
 	}
 	slices.Sort(alone)
 	slices.Sort(beside)

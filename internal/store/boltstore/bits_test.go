@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
@@ -26,23 +24,6 @@ import (
 type bitPosition struct {
 	at  int64
 	bit byte
-}
-
-// usedBits are all bits of a page that it uses, up to the end of its last element.
-func usedBits(t *testing.T, s *Store, id uint64) (bits []bitPosition) {
-	t.Helper()
-	page := make([]byte, s.h.pageSize)
-	must(t, errOf(s.h.file.ReadAt(page, int64(id)*s.h.pageSize)))
-	end := len(page)
-	for end > 0 && page[end-1] == 0 {
-		end--
-	}
-	for i := range end {
-		for bit := range 8 {
-			bits = append(bits, bitPosition{int64(id)*s.h.pageSize + int64(i), 1 << bit})
-		}
-	}
-	return bits
 }
 
 // manyAccounts is how many accounts the databases of these tests have: enough for a branch page.
@@ -98,7 +79,7 @@ func (n *flipTally) add(t *testing.T, b bitPosition, found bool, harm error) {
 func churned(t *testing.T, n int) (s *Store, path string, accounts map[store.ID]string) {
 	t.Helper()
 	s, path = seeded(t, n)
-	s.h.db.NoSync = true // nothing here looks at what a loss of power leaves
+	s.NoSyncForTest() // nothing here looks at what a loss of power leaves
 	accounts = make(map[store.ID]string)
 	for i := range n {
 		accounts[store.ID(fmt.Sprint(10000+i))] = fmt.Sprint("Person_", i)
@@ -167,39 +148,38 @@ func listLies(t *testing.T, from transfer.Source, want int) error {
 	return nil
 }
 
-// walkAll is CheckRecords until all was read.
-func walkAll(t *testing.T, s *Store) error {
-	s.walk.at = walked{key: []byte{}}
-	for {
+// walkAll is CheckRecords until the records of this many accounts, and all others, were read. Each run reads 1024.
+func walkAll(t *testing.T, s *Store, accounts int) error {
+	for range accounts/1024 + 1 {
 		if err := s.CheckRecords(t.Context()); err != nil {
 			return err
 		}
-		if s.walk.at.bucket == 0 && len(s.walk.at.key) == 0 {
-			return nil
-		}
 	}
+	return nil
 }
 
 // branchPages are all branch pages of the accounts.
-func branchPages(t *testing.T, s *Store) (pages []uint64) {
+func branchPages(t *testing.T, image []byte, m boltfile.Meta) (pages []uint64) {
 	t.Helper()
-	must(t, s.h.db.View(func(tx *bbolt.Tx) error {
-		level := []uint64{uint64(tx.Bucket(boltfile.AccountBucket).Root())}
-		for len(level) > 0 {
-			p, err := s.h.snapshot(tx, s.h.file).Page(level[0])
-			if err != nil {
-				return err
-			}
-			if !p.Leaf {
-				pages = append(pages, p.ID)
-				for i := range p.Count {
-					level = append(level, p.Child(i))
-				}
-			}
-			level = level[1:]
+	snap := m.Snapshot(bytes.NewReader(image))
+	buckets, err := snap.Page(m.Root)
+	must(t, err)
+	root, _, err := buckets.Bucket(0) // by its name the first one
+	must(t, err)
+	for level := []uint64{root}; len(level) > 0; level = level[1:] {
+		p, err := snap.Page(level[0])
+		must(t, err)
+		if p.Leaf {
+			continue
 		}
-		return nil
-	}))
+		pages = append(pages, p.ID)
+		for i := range p.Count {
+			level = append(level, p.Child(i))
+		}
+	}
+	if len(pages) == 0 {
+		t.Fatal("there is no branch page")
+	}
 	return pages
 }
 
@@ -207,32 +187,32 @@ func branchPages(t *testing.T, s *Store) (pages []uint64) {
 func TestBitOfABranchPageHidesNoAccount(t *testing.T) {
 	t.Parallel()
 	s, path, accounts := churned(t, manyAccounts())
-	must(t, walkAll(t, s))
+	must(t, walkAll(t, s, len(accounts)))
 	must(t, lies(t, s, accounts))
+	image, m := imageAt(t, path)
 	var bits []bitPosition
-	for _, page := range branchPages(t, s) {
-		bits = append(bits, usedBits(t, s, page)...)
+	for _, page := range branchPages(t, image, m) {
+		bits = append(bits, imageBits(image, m, page)...)
 	}
 	var tally flipTally
-	for _, b := range some(bits, 30) {
-		b.flipped(t, path, func() { tally.add(t, b, walkAll(t, s) != nil, lies(t, s, accounts)) })
+	for _, b := range some(bits, 33) {
+		b.flipped(t, path, func() { tally.add(t, b, walkAll(t, s, len(accounts)) != nil, lies(t, s, accounts)) })
 	}
 	t.Logf("%d bits: %+v", len(bits), tally)
 }
 
 func TestWalkReadsEveryBucketThatRequestsNeed(t *testing.T) {
 	t.Parallel()
-	first := func(b *bbolt.Bucket) []byte { k, _ := b.Cursor().First(); return k }
-	for _, name := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket, boltfile.AnswerBucket, boltfile.AgeBucket} {
+	for _, name := range boltfile.Buckets {
 		s, _, _ := churned(t, 100)
-		must(t, walkAll(t, s))
-		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(name), first(tx.Bucket(name))) }))
-		if err := walkAll(t, s); err == nil {
+		must(t, s.CheckRecords(t.Context()))
+		must(t, s.CommitForTest(flip(name, nil)))
+		if err := s.CheckRecords(t.Context()); err == nil {
 			t.Errorf("a damaged record of the bucket %s is not found", name)
 		}
 		s, _, _ = churned(t, 100)
-		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(name) }))
-		if err := walkAll(t, s); err == nil {
+		must(t, s.CommitForTest(dropBucket(name)))
+		if err := s.CheckRecords(t.Context()); err == nil {
 			t.Errorf("the bucket %s is gone, and that is not found", name)
 		}
 	}
@@ -242,12 +222,18 @@ func TestWalkReadsEveryBucketThatRequestsNeed(t *testing.T) {
 func closedImage(t *testing.T, n int) (image []byte, accounts map[store.ID]string, m boltfile.Meta) {
 	t.Helper()
 	s, path, accounts := churned(t, n)
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
 	storetest.Close(t, s)
-	image, err = os.ReadFile(path)
+	image, m = imageAt(t, path)
+	return image, accounts, m
+}
+
+// imageAt is the part of the database at path that is in use, and its newest meta page.
+func imageAt(t *testing.T, path string) ([]byte, boltfile.Meta) {
+	t.Helper()
+	image, err := os.ReadFile(path)
 	must(t, err)
-	return image[:m.Size()], accounts, m
+	m := metaAt(t, path)
+	return image[:m.Size()], m
 }
 
 // imageBits are the bits of a page of the image, up to its last byte that is not 0 and 16 more.
@@ -289,7 +275,7 @@ func startFlipped(t *testing.T, image []byte, accounts map[store.ID]string, flip
 		return o
 	}
 	defer storetest.Close(t, s)
-	s.h.db.NoSync = true
+	s.NoSyncForTest()
 	for i := range 20 {
 		id := store.ID(fmt.Sprint("new-", i))
 		_, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 200)}, store.Preconditions{})
@@ -355,9 +341,7 @@ func TestBitOfTheListOfFreePagesCostsNoAccount(t *testing.T) {
 func TestBitThatLeadsToAccountsIsNoLieAfterAStart(t *testing.T) {
 	t.Parallel()
 	image, accounts, m := closedImage(t, manyAccounts())
-	s, _ := imageStore(t, image)
-	pages := append(branchPages(t, s), m.Root)
-	storetest.Close(t, s)
+	pages := append(branchPages(t, image, m), m.Root)
 	var refused, serves, harmless int
 	for _, page := range pages {
 		for _, b := range some(imageBits(image, m, page), 8) {

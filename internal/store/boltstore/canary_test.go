@@ -10,23 +10,18 @@ import (
 	"accountservice/internal/store"
 )
 
-// idle makes it long ago that anything was written.
-func idle(s *Store) {
-	s.committer.lastCommit.Store(new(time.Now().Add(-canaryAfter)))
-}
-
 func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
-	s, _ := seeded(t, 10)
-	before := s.h.committed.Load()
+	s, path := seeded(t, 10)
+	before := metaAt(t, path).TxID
 	for range 3 {
-		if err := s.CheckWrite(t.Context()); err != nil || s.h.committed.Load() != before {
-			t.Fatalf("CheckWrite = %v and %d commits, want none just after a write", err, s.h.committed.Load()-before)
+		if err := s.CheckWrite(t.Context()); err != nil || metaAt(t, path).TxID != before {
+			t.Fatalf("CheckWrite = %v and %d commits, want none just after a write", err, metaAt(t, path).TxID-before)
 		}
 	}
-	idle(s)
+	s.LaterForTest(30 * time.Second)
 	for range 3 { // the first one is a write too
-		if err := s.CheckWrite(t.Context()); err != nil || s.h.committed.Load() != before+1 {
-			t.Fatalf("CheckWrite = %v and %d commits, want one after %s without any", err, s.h.committed.Load()-before, canaryAfter)
+		if err := s.CheckWrite(t.Context()); err != nil || metaAt(t, path).TxID != before+1 {
+			t.Fatalf("CheckWrite = %v and %d commits, want one after 30 s without any", err, metaAt(t, path).TxID-before)
 		}
 	}
 	if err := errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())); err != nil {
@@ -37,7 +32,7 @@ func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
 func TestTestWriteObeysItsDeadline(t *testing.T) {
 	s, _ := seeded(t, 10)
 	defer blocked(t, s)()
-	idle(s)
+	s.LaterForTest(30 * time.Second)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.CheckWrite(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "test write") {
@@ -50,7 +45,7 @@ func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
 	s, _ := seeded(t, 10)
 	for _, call := range []string{"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC:when=2+"} {
 		end := injectorOf(t, s).fail(t, call, "fsync:error=ENOSPC")
-		idle(s)
+		s.LaterForTest(30 * time.Second)
 		must(t, s.CheckWrite(t.Context()))
 		if end() == 0 {
 			t.Error("the disk was not full")
@@ -60,9 +55,9 @@ func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
 
 func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
 	t.Parallel()
-	s, _ := seeded(t, 10)
-	idle(s)
-	refuseWrites(t, s)
+	s, path := seeded(t, 10)
+	s.LaterForTest(30 * time.Second)
+	refuseWrites(t, path)
 	wantErr(t, s.CheckWrite(t.Context()), store.ErrOutcomeUnknown)
 	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "it stopped at") {
 		t.Errorf("Check afterwards = %v, want the store stopped", err)

@@ -22,7 +22,7 @@ import (
 func worn(t *testing.T) string {
 	t.Helper()
 	s, path := seeded(t, 3000)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
 		for i := range 2900 {
 			must(t, tx.Bucket(boltfile.AccountBucket).Delete(fmt.Append(nil, 10100+i)))
 		}
@@ -38,7 +38,7 @@ func TestCompactKeepsAllThatAServiceServes(t *testing.T) {
 	t.Parallel()
 	path := worn(t)
 	before := openAt(t, path)
-	accounts, id, txid := all(t, before), before.h.id, before.h.committed.Load()
+	accounts, id, txid := all(t, before), identityOf(t, path), metaAt(t, path).TxID
 	storetest.Close(t, before)
 	must(t, os.Chmod(path, 0o640))
 	c, err := Compact(t.Context(), path, false)
@@ -57,8 +57,8 @@ func TestCompactKeepsAllThatAServiceServes(t *testing.T) {
 	s, log, err := tryOpen(t, path, Options{MustExist: true})
 	must(t, err)
 	defer storetest.Close(t, s)
-	if s.h.id != id || s.h.committed.Load() != txid || log.Len() > 0 {
-		t.Errorf("database %s at transaction %d, was %s at %d; log %s", s.h.id, s.h.committed.Load(), id, txid, log)
+	if now := metaAt(t, path).TxID; identityOf(t, path) != id || now != txid || log.Len() > 0 {
+		t.Errorf("database %s at transaction %d, was %s at %d; log %s", identityOf(t, path), now, id, txid, log)
 	}
 	for i, acc := range all(t, s) {
 		if !acc.Equal(accounts[i]) || acc.Revision() != accounts[i].Revision() {
@@ -82,7 +82,7 @@ func wantAlone(t *testing.T, path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	must(t, err)
 	for _, entry := range entries {
-		if name := filepath.Join(filepath.Dir(path), entry.Name()); name != path && name != witness(path) {
+		if name := filepath.Join(filepath.Dir(path), entry.Name()); name != path && name != path+".witness" {
 			t.Errorf("%s was left", name)
 		}
 	}
@@ -140,12 +140,6 @@ func damageLeaf(b []byte) []byte {
 	return b
 }
 
-// flipFirst changes the first record of a bucket.
-func flipFirst(tx *bbolt.Tx, bucket []byte) error {
-	k, _ := tx.Bucket(bucket).Cursor().First()
-	return flip(tx.Bucket(bucket), k)
-}
-
 func putTutorial(tx *bbolt.Tx, id, record string) error {
 	return tx.Bucket(boltfile.AccountBucket).Put([]byte(id), []byte(record))
 }
@@ -157,9 +151,9 @@ func TestCopyKeepsDamagedRecordsAsTheyAre(t *testing.T) {
 		spoil          func(*bbolt.Tx) error
 		damaged, minor int
 	}{
-		"an account": {func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AccountBucket), []byte("10007")) }, 1, 0},
-		"an answer":  {func(tx *bbolt.Tx) error { return flipFirst(tx, boltfile.AnswerBucket) }, 0, 1},
-		"an age":     {func(tx *bbolt.Tx) error { return flipFirst(tx, boltfile.AgeBucket) }, 0, 1},
+		"an account": {flip(boltfile.AccountBucket, []byte("10007")), 1, 0},
+		"an answer":  {flip(boltfile.AnswerBucket, nil), 0, 1},
+		"an age":     {flip(boltfile.AgeBucket, nil), 0, 1},
 		"an answer without age": {func(tx *bbolt.Tx) error {
 			k, _ := tx.Bucket(boltfile.AgeBucket).Cursor().First()
 			return tx.Bucket(boltfile.AgeBucket).Delete(k)
@@ -167,14 +161,14 @@ func TestCopyKeepsDamagedRecordsAsTheyAre(t *testing.T) {
 		"the id of a tutorial's record":   {func(tx *bbolt.Tx) error { return putTutorial(tx, "2", `{"id":"9","name":"Nine"}`) }, 0, 1},
 		"the name of a tutorial's record": {func(tx *bbolt.Tx) error { return putTutorial(tx, "2", `{"id":"2"}`) }, 0, 1},
 		"all of them": {func(tx *bbolt.Tx) error {
-			return errors.Join(flip(tx.Bucket(boltfile.AccountBucket), []byte("10007")), flipFirst(tx, boltfile.AnswerBucket),
-				flipFirst(tx, boltfile.AgeBucket), putTutorial(tx, "2", `{"id":"9"}`))
+			return errors.Join(flip(boltfile.AccountBucket, []byte("10007"))(tx), flip(boltfile.AnswerBucket, nil)(tx),
+				flip(boltfile.AgeBucket, nil)(tx), putTutorial(tx, "2", `{"id":"9"}`))
 		}, 1, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := worn(t)
 			s := openAt(t, path)
-			must(t, s.update(t.Context(), nil, c.spoil))
+			must(t, s.CommitForTest(c.spoil))
 			storetest.Close(t, s)
 			wantFound := func(what string, v Verified, err error) {
 				t.Helper()

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
@@ -20,22 +18,22 @@ import (
 	"accountservice/tests/harness"
 )
 
-// damage flips a bit in the records of these accounts, in the file of an open store.
-func damage(t *testing.T, s *Store, ids ...store.ID) {
+// damage flips a bit in the records of these accounts, in the file of a store that may be open.
+func damage(t *testing.T, path string, ids ...store.ID) {
 	t.Helper()
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = string(id)
 	}
-	harness.DamageRecords(t, s.path, names...)
-	s.recent.restart(s.h.era.Load()) // an account that was just read is answered from memory for a while
+	harness.DamageRecords(t, path, names...)
 }
 
 func TestDamagedRecordKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	storetest.RunDamaged(t, func(t *testing.T) (store.Store, storetest.Damager) {
-		s := openAt(t, filepath.Join(t.TempDir(), "accounts.db"))
-		return s, func(t *testing.T, ids ...store.ID) { t.Helper(); damage(t, s, ids...) }
+		path := filepath.Join(t.TempDir(), "accounts.db")
+		s := openAt(t, path)
+		return s, func(t *testing.T, ids ...store.ID) { t.Helper(); damage(t, path, ids...); s.ForgetForTest() }
 	})
 }
 
@@ -63,7 +61,7 @@ func TestDamagedRecordsCostThemselvesAlone(t *testing.T) {
 				id := store.ID(fmt.Sprint(10000 + i*(accounts/n)))
 				ids, isDamaged[id] = append(ids, id), true
 			}
-			damage(t, s, ids...)
+			damage(t, path, ids...)
 			for i := 0; i < accounts; i += 1 + accounts/5000 {
 				id := store.ID(fmt.Sprint(10000 + i))
 				acc, err := s.Get(t.Context(), id)
@@ -74,8 +72,8 @@ func TestDamagedRecordsCostThemselvesAlone(t *testing.T) {
 			if got := exported(t, s); got.Accounts != accounts-n || got.Damaged != n {
 				t.Errorf("exported %+v", got)
 			}
-			found := walkAll(t, s)
-			for range accounts/walkStep + 1 {
+			var found error
+			for range accounts/1024 + 1 {
 				found = s.CheckRecords(t.Context())
 			}
 			if found == nil || !strings.Contains(found.Error(), fmt.Sprintf("damaged records: %d (", n)) || !strings.Contains(found.Error(), `account "10000"`) || len(found.Error()) > 500 {
@@ -121,9 +119,8 @@ func TestCheckRecordsSaysWhatBecomesOfDamagedRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, _ := seeded(t, 1)
 			putOnce(t, s, "1", "key")
-			must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flipFirst(tx, c.bucket) }))
-			s.recent.restart(s.h.era.Load())
-			err := walkAll(t, s)
+			must(t, s.CommitForTest(flip(c.bucket, nil)))
+			err := s.CheckRecords(t.Context())
 			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.not) {
 				t.Errorf("CheckRecords = %v", err)
 			}
@@ -133,9 +130,9 @@ func TestCheckRecordsSaysWhatBecomesOfDamagedRecords(t *testing.T) {
 
 func TestCheckRecordsPassesWhenDamagedRecordsAreReplacedOrRemoved(t *testing.T) {
 	t.Parallel()
-	s, _ := seeded(t, 3*walkStep)
-	must(t, walkAll(t, s))
-	damage(t, s, "10001", "10002", "13000")
+	s, path := seeded(t, 3*1024)
+	must(t, walkAll(t, s, 3*1024))
+	damage(t, path, "10001", "10002", "13000")
 	s.CheckRecords(t.Context())
 	s.CheckRecords(t.Context())
 	err := s.CheckRecords(t.Context())
@@ -153,8 +150,8 @@ func TestCheckRecordsPassesWhenDamagedRecordsAreReplacedOrRemoved(t *testing.T) 
 
 func TestExportHasALineForADamagedAccountInItsPlace(t *testing.T) {
 	t.Parallel()
-	s, _ := seeded(t, 100)
-	damage(t, s, "10000", "10002", "10099")
+	s, path := seeded(t, 100)
+	damage(t, path, "10000", "10002", "10099")
 	var out bytes.Buffer
 	must(t, transfer.Export(t.Context(), s, &out, time.Minute))
 	lines := strings.Split(out.String(), "\n")
@@ -166,11 +163,9 @@ func TestExportHasALineForADamagedAccountInItsPlace(t *testing.T) {
 func TestDamagedAccountDoesNotKeepAStartFromMendingItsOwnRecords(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 2000)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		return flip(tx.Bucket(boltfile.MetaBucket), boltfile.IdentityKey)
-	}))
+	must(t, s.CommitForTest(flip(boltfile.MetaBucket, boltfile.IdentityKey)))
 	storetest.Close(t, s)
-	harness.DamageRecords(t, path, "10007")
+	damage(t, path, "10007")
 	s = openAt(t, path)
 	wantErr(t, errOf(s.Get(t.Context(), "10007")), store.ErrDamaged)
 	wantName(t, s, "10008", "Person_8")

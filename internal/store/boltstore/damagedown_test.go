@@ -3,7 +3,6 @@ package boltstore
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,9 +16,7 @@ import (
 )
 
 // flipOwn damages a record of the service itself.
-func flipOwn(key []byte) func(*bbolt.Tx) error {
-	return func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.MetaBucket), key) }
-}
+func flipOwn(key []byte) func(*bbolt.Tx) error { return flip(boltfile.MetaBucket, key) }
 
 // dropBucket renames a bucket in the list of buckets, as a flipped bit in its name does.
 func dropBucket(name []byte) func(*bbolt.Tx) error {
@@ -28,14 +25,14 @@ func dropBucket(name []byte) func(*bbolt.Tx) error {
 
 // wantBackup fails the test unless a start serves a backup of s, with all accounts and the same identity, and logs
 // nothing.
-func wantBackup(t *testing.T, s *Store) {
+func wantBackup(t *testing.T, s *Store, path string) {
 	t.Helper()
-	want, to := all(t, s), staged(t, t.TempDir())
+	want, id, to := all(t, s), identityOf(t, path), staged(t, t.TempDir())
 	v, err := s.Backup(t.Context(), to)
 	must(t, err)
 	must(t, to.Close()) // it is locked until then
-	if v.Identity != s.h.id || v.Accounts != len(want) || v.Damaged > 0 {
-		t.Errorf("the backup is of %q with %d accounts (%d damaged), want %q and %d", v.Identity, v.Accounts, v.Damaged, s.h.id, len(want))
+	if v.Identity != id || v.Accounts != len(want) || v.Damaged > 0 {
+		t.Errorf("the backup is of %q with %d accounts (%d damaged), want %q and %d", v.Identity, v.Accounts, v.Damaged, id, len(want))
 	}
 	copied, log, err := tryOpen(t, to.Name(), Options{})
 	must(t, err)
@@ -64,10 +61,12 @@ func TestDamagedRecordOfTheServiceItselfEndsNoBackup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 100)
 			putOnce(t, s, "10000", "key")
-			must(t, s.h.rememberCopies([]newerCopy{{7, 6, "/nowhere/copy.db"}}))
-			must(t, s.update(t.Context(), nil, damage))
-			wantBackup(t, s)
-			id := s.h.id
+			must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
+				copies := boltfile.Seal(boltfile.CopiesKey, []byte("7 6 \"/nowhere/copy.db\"\n"))
+				return tx.Bucket(boltfile.MetaBucket).Put(boltfile.CopiesKey, copies)
+			}))
+			must(t, s.CommitForTest(damage))
+			wantBackup(t, s, path)
 			storetest.Close(t, s)
 			before, err := os.ReadFile(path)
 			must(t, err)
@@ -77,15 +76,15 @@ func TestDamagedRecordOfTheServiceItselfEndsNoBackup(t *testing.T) {
 				wantErr(t, err, ErrDamaged)
 				return
 			}
-			if err != nil || v.Identity != id || v.Accounts != 100 {
+			if err != nil || v.Identity != identityOf(t, path) || v.Accounts != 100 {
 				t.Errorf("of the closed file: %q, %d accounts, %v", v.Identity, v.Accounts, err)
 			}
 			if after, _ := os.ReadFile(path); !slices.Equal(after, before) {
 				t.Error("the file was changed")
 			}
 			s = openAt(t, path)
-			must(t, walkAll(t, s))
-			wantBackup(t, s)
+			must(t, s.CheckRecords(t.Context()))
+			wantBackup(t, s, path)
 		})
 	}
 }
@@ -96,43 +95,26 @@ func TestDamagedListOfBucketsEndsABackupWithItsCure(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			s, path := seeded(t, 100)
 			putOnce(t, s, "10000", "key")
-			m, err := boltfile.InspectFile(s.h.file)
-			must(t, err)
-			page := make([]byte, m.PageSize)
-			_, err = s.h.file.ReadAt(page, int64(m.Root)*m.PageSize)
-			must(t, err)
-			spoil(t, path, int64(m.Root)*m.PageSize+int64(strings.Index(string(page), text)+len(text)-1), []byte("X"))
-			_, err = s.Backup(t.Context(), staged(t, t.TempDir()))
+			image, m := imageAt(t, path)
+			root := int64(m.Root) * m.PageSize
+			spoil(t, path, root+int64(strings.Index(string(image[root:]), text)+len(text)-1), []byte("X"))
+			_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "root page") || !strings.Contains(err.Error(), "restart the service") {
 				t.Errorf("the backup ends with %v", err)
 			}
 		})
 	}
 	s, _ := seeded(t, 100)
-	must(t, s.update(t.Context(), nil, dropBucket(boltfile.AccountBucket)))
+	must(t, s.CommitForTest(dropBucket(boltfile.AccountBucket)))
 	_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
 	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "bucket is gone: AccountBucket; older backups stay as they are; restore one") {
 		t.Errorf("the backup of no accounts ends with %v", err)
 	}
 }
 
-func TestDamagedListOfCopiesIsMadeAnewByAStart(t *testing.T) {
-	s, path := seeded(t, 3)
-	copied := filepath.Join(filepath.Dir(path), "accounts.db.rescued-1")
-	must(t, s.h.rememberCopies([]newerCopy{{1000, 6, copied}}))
-	must(t, s.update(t.Context(), nil, flipOwn(boltfile.CopiesKey)))
-	storetest.Close(t, s)
-	s = openAt(t, path)
-	must(t, walkAll(t, s))
-	storetest.Close(t, s)
-	wantIntact(t, path)
-}
-
 func TestDamagedDatabaseStillSaysWhichItIs(t *testing.T) {
 	path := worn(t)
-	s := openAt(t, path)
-	id := s.h.id
-	storetest.Close(t, s)
+	id := identityOf(t, path)
 	b, err := os.ReadFile(path)
 	must(t, err)
 	for _, c := range []struct {

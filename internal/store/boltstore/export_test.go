@@ -2,25 +2,71 @@ package boltstore
 
 import (
 	"context"
+	"time"
 
 	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
 )
+
+// For the tests of behaviour, which are in package boltstore_test: what no fault from outside can bring about, or only
+// in a long time.
 
 const MaxCopies = maxCopies
 
-// CopiesForTest makes the store believe that it left so many copies already.
-func (s *Store) CopiesForTest(n int) {
-	s.update(context.Background(), nil, func(*bbolt.Tx) error { s.rescue.copies = n; return errUnchanged })
+var MapSize, SeedPiece = &mapSize, &seedPiece
+
+// ErrFault is what a panic in bbolt becomes, which may hold its locks.
+var ErrFault error = &fault{value: "locks may be held"}
+
+// CommitForTest has the committer make a change that no method makes.
+func (s *Store) CommitForTest(apply func(*bbolt.Tx) error, ids ...store.ID) error {
+	return s.update(context.Background(), nil, apply, ids...)
 }
 
-// For the tests of behaviour, which are in package boltstore_test.
-var (
-	All, Await, Fill, Long, Must, OpenAt, Refused, Seeded = all, await, fill, long, must, openAt, refused, seeded
+// ReadForTest has a read transaction last as long as f, and then reads its pages.
+func (s *Store) ReadForTest(f func()) error {
+	return s.h.read(s.h.file, func(tx *bbolt.Tx) error { f(); return checkBuckets(s.h.snapshot(tx, s.h.file)) })
+}
 
-	SmallDisk, TryOpen, Unusable, WriteFile = smallDisk, tryOpen, unusable, writeFile
-)
+// RescueForTest makes the store believe that it left so many copies already, and try none for this long.
+func (s *Store) RescueForTest(copies int, pause time.Duration) {
+	s.CommitForTest(func(*bbolt.Tx) error {
+		s.rescue.copies, s.rescue.next = copies, time.Now().Add(pause)
+		return errUnchanged
+	})
+}
+
+// LaterForTest makes the last commit, and the last write that was refused, older by d.
+func (s *Store) LaterForTest(d time.Duration) {
+	s.committer.lastCommit.Store(new(s.committer.lastCommit.Load().Add(-d)))
+	if last := s.committer.room.refused.Load(); last != nil {
+		s.committer.room.refused.CompareAndSwap(last, &refusal{last.at.Add(-d), last.err})
+	}
+}
 
 // LatchForTest ends the store as a failed commit does.
 func (s *Store) LatchForTest(err error) { s.latch.set(err) }
 
-var Foreign, Heavy, TutorialFile, WantErr, WantName, Witness = foreign, heavy, tutorialFile, wantErr, wantName, witness
+// ForgetForTest has accounts that were just read be read again.
+func (s *Store) ForgetForTest() { s.recent.restart(s.h.era.Load()) }
+
+// NoSyncForTest spares all flushes to the disk.
+func (s *Store) NoSyncForTest() { s.h.db.NoSync = true }
+
+// QueuedForTest is how many writes wait.
+func (s *Store) QueuedForTest() int { return len(s.committer.writes) }
+
+// StoppedForTest is closed when the committer has ended.
+func (s *Store) StoppedForTest() <-chan struct{} { return s.committer.stopped }
+
+// For the tests in package boltstore_test.
+var (
+	All, Await, Fill, Long, Must, OpenAt, Refused, Seeded = all, await, fill, long, must, openAt, refused, seeded
+
+	SmallDisk, TryOpen, Unusable, WriteFile = smallDisk, tryOpen, unusable, writeFile
+
+	Foreign, Heavy, TutorialFile, WantErr, WantName = foreign, heavy, tutorialFile, wantErr, wantName
+)
+
+var Witness = witness

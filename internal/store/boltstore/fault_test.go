@@ -13,31 +13,25 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // faults are done to the file under an open store.
 var faults = map[string]struct {
-	do   func(t *testing.T, s *Store, path string)
+	do   func(t *testing.T, path string)
 	want string // in Check's error
 }{
-	"deleted":    {func(t *testing.T, _ *Store, p string) { must(t, os.Remove(p)) }, "deleted or moved away"},
-	"moved away": {func(t *testing.T, _ *Store, p string) { must(t, os.Rename(p, p+".old")) }, "deleted or moved away"},
-	"replaced": {func(t *testing.T, _ *Store, p string) {
+	"deleted":    {func(t *testing.T, p string) { must(t, os.Remove(p)) }, "deleted or moved away"},
+	"moved away": {func(t *testing.T, p string) { must(t, os.Rename(p, p+".old")) }, "deleted or moved away"},
+	"replaced": {func(t *testing.T, p string) {
 		_, other := seeded(t, 3)
 		must(t, os.Rename(other, p))
 	}, "another file was put"},
-	"cut to 0":    {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 0)) }, "is empty"},
-	"cut to 8192": {func(t *testing.T, _ *Store, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short"},
-	"cut to half": {func(t *testing.T, s *Store, p string) {
-		m, err := boltfile.InspectFile(s.h.file)
-		must(t, err)
-		must(t, os.Truncate(p, m.Size()/2))
-	}, "is cut short"},
-	"overwritten with zeros": {func(t *testing.T, _ *Store, p string) {
+	"cut to 0":    {func(t *testing.T, p string) { must(t, os.Truncate(p, 0)) }, "is empty"},
+	"cut to 8192": {func(t *testing.T, p string) { must(t, os.Truncate(p, 8192)) }, "is cut short"},
+	"cut to half": {func(t *testing.T, p string) { must(t, os.Truncate(p, metaAt(t, p).Size()/2)) }, "is cut short"},
+	"overwritten with zeros": {func(t *testing.T, p string) {
 		info, err := os.Stat(p)
 		must(t, err)
 		must(t, os.Truncate(p, 0))
@@ -51,7 +45,7 @@ func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 2000)
 			must(t, s.Check(t.Context()))
-			fault.do(t, s, path)
+			fault.do(t, path)
 			var err error // a file that is gone is saved first
 			await(t, "a failing Check", func() bool { err = s.Check(t.Context()); return err != nil })
 			if !strings.Contains(err.Error(), fault.want) {
@@ -67,7 +61,7 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 2000)
 			before := runtime.NumGoroutine()
-			fault.do(t, s, path)
+			fault.do(t, path)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			var wg sync.WaitGroup
@@ -100,15 +94,9 @@ func TestRequestsOnABrokenFileEndInTime(t *testing.T) {
 func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 2000)
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
-	accounts, err := m.Snapshot(s.h.file).Bucket(boltfile.AccountBucket)
-	must(t, err)
-	damaged, next, err := accounts.Leaf([]byte("10500"))
-	must(t, err)
-	before, _, err := accounts.Leaf([]byte("10000"))
-	must(t, err)
-	spoil(t, path, int64(damaged.ID)*m.PageSize+8, []byte{0xa5, 0xa5})
+	damaged, next := leafOf(t, path, []byte("10500"))
+	before, _ := leafOf(t, path, []byte("10000"))
+	spoil(t, path, int64(damaged.ID)*metaAt(t, path).PageSize+8, []byte{0xa5, 0xa5})
 	first, err := strconv.Atoi(string(next))
 	must(t, err)
 	for id := first; id < 10999; id++ { // all of the page behind it
@@ -127,11 +115,11 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 5000)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.AccountBucket), []byte("14500")) }))
+	must(t, s.CommitForTest(flip(boltfile.AccountBucket, []byte("14500"))))
 	wantErr(t, errOf(s.Get(t.Context(), "14500")), store.ErrDamaged)
 	must(t, s.CheckRecords(t.Context()))
 	var err error
-	for n := 0; n <= 5000/walkStep && err == nil; n++ {
+	for n := 0; n <= 5000/1024 && err == nil; n++ {
 		err = s.CheckRecords(t.Context())
 	}
 	if err == nil || !strings.Contains(err.Error(), "14500") {
@@ -149,7 +137,7 @@ func TestCheckFindsAMissingBucket(t *testing.T) {
 	t.Parallel()
 	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
 		s, _ := seeded(t, 1)
-		must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucket) }))
+		must(t, s.CommitForTest(dropBucket(bucket)))
 		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), string(bucket)) {
 			t.Errorf("Check = %v, want the bucket %s", err, bucket)
 		}
@@ -176,18 +164,6 @@ func TestAWriterUnderWayIsNoFault(t *testing.T) {
 	}
 	cancel()
 	writers.Wait()
-}
-
-func TestNoSpaceIsKnownByItsTextToo(t *testing.T) {
-	for text, want := range map[string]bool{
-		"write /data/accounts.db: no space left on device":                   true,
-		"file resize error: truncate /data/accounts.db: disk quota exceeded": true,
-		"write /data/accounts.db: input/output error":                        false,
-	} {
-		if got := noSpace(errors.New(text)); got != want {
-			t.Errorf("noSpace(%q) = %v", text, got)
-		}
-	}
 }
 
 func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
@@ -231,8 +207,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
+	m := metaAt(t, path)
 	spoil(t, path, int64(m.Freelist)*m.PageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
 	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
@@ -243,9 +218,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
 	t.Parallel()
 	flipIn := func(bucket, key []byte) func(*testing.T, *Store, string) {
-		return func(t *testing.T, s *Store, _ string) {
-			must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(bucket), key) }))
-		}
+		return func(t *testing.T, s *Store, _ string) { must(t, s.CommitForTest(flip(bucket, key))) }
 	}
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, s *Store, path string)
@@ -255,8 +228,7 @@ func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
 		"an account": {flipIn(boltfile.AccountBucket, []byte("10005")), `account "10005"`, true},
 		"an answer":  {flipIn(boltfile.AnswerBucket, boltfile.AnswerKey("key")), "answer ", true},
 		"the list of free pages": {func(t *testing.T, s *Store, path string) {
-			m, err := boltfile.InspectFile(s.h.file)
-			must(t, err)
+			m := metaAt(t, path)
 			spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
 		}, "page", false},
 		"the identity": {flipIn(boltfile.MetaBucket, boltfile.IdentityKey), "identity", false},

@@ -130,7 +130,7 @@ func seeded(t *testing.T, n int) (*Store, string) {
 // putRecords puts new accounts as records, which under the race detector takes a tenth of the time of Import.
 func putRecords(t testing.TB, s *Store, accounts []store.Account) {
 	t.Helper()
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
 		for _, acc := range accounts {
 			acc.Version, acc.CreatedAt = 1, time.Now().UTC()
 			acc.UpdatedAt = acc.CreatedAt
@@ -143,27 +143,96 @@ func putRecords(t testing.TB, s *Store, accounts []store.Account) {
 	}))
 }
 
-// refuseWrites makes each descriptor of the open file one that refuses writes with EBADF, as a broken disk refuses
-// them.
-func refuseWrites(t *testing.T, s *Store) {
+// refuseWrites makes each descriptor of the file one that refuses writes with EBADF, as a broken disk refuses them.
+func refuseWrites(t *testing.T, path string) {
 	t.Helper()
-	readOnly, err := os.Open(fmt.Sprint("/proc/self/fd/", s.h.file.Fd()))
+	readOnly, err := os.Open(path)
 	must(t, err)
 	defer readOnly.Close()
 	links, err := filepath.Glob("/proc/self/fd/*")
 	must(t, err)
 	for _, link := range links {
 		fd, err := strconv.Atoi(filepath.Base(link))
-		if file, _ := os.Readlink(link); err == nil && file == s.path && fd != int(readOnly.Fd()) {
+		if file, _ := os.Readlink(link); err == nil && file == path && fd != int(readOnly.Fd()) {
 			must(t, syscall.Dup3(int(readOnly.Fd()), fd, syscall.O_CLOEXEC))
 		}
+	}
+}
+
+// snapshotAt is the newest meta page of the database at path, and the state that it describes.
+func snapshotAt(t testing.TB, path string) (boltfile.Meta, boltfile.Snapshot) {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	t.Cleanup(func() { f.Close() })
+	m, err := boltfile.InspectFile(f)
+	must(t, err)
+	return m, m.Snapshot(f)
+}
+
+// metaAt is the newest meta page of the database at path.
+func metaAt(t testing.TB, path string) boltfile.Meta {
+	t.Helper()
+	m, _ := snapshotAt(t, path)
+	return m
+}
+
+// identityOf is which database the witness beside path knows.
+func identityOf(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path + ".witness")
+	must(t, err)
+	_, record, _ := strings.Cut(string(text), "database: ")
+	id, _, _ := strings.Cut(record, "\n")
+	return id
+}
+
+// leafOf is the page of the accounts that has this key, or would have it, and the first key behind it.
+func leafOf(t testing.TB, path string, key []byte) (leaf boltfile.Page, next []byte) {
+	t.Helper()
+	_, snap := snapshotAt(t, path)
+	accounts, err := snap.Bucket(boltfile.AccountBucket)
+	must(t, err)
+	leaf, next, err = accounts.Leaf(key)
+	must(t, err)
+	return leaf, next
+}
+
+// olderMeta is where the older meta page of the database at path is, which the next commit writes, and what it has.
+func olderMeta(t testing.TB, path string) (at int64, page []byte) {
+	t.Helper()
+	m, snap := snapshotAt(t, path)
+	at, page = int64(m.TxID+1)%2*m.PageSize, make([]byte, m.PageSize)
+	must(t, errOf(snap.File.ReadAt(page, at)))
+	return at, page
+}
+
+// spoil overwrites bytes of a file.
+func spoil(t *testing.T, path string, at int64, with []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt(with, at)
+	must(t, errors.Join(err, f.Close()))
+}
+
+// flip is a change of one bit of a record, or with no key of the first record.
+func flip(bucket, key []byte) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error {
+		b, k := tx.Bucket(bucket), key
+		if k == nil {
+			k, _ = b.Cursor().First()
+		}
+		record := bytes.Clone(b.Get(k))
+		record[len(record)-1] ^= 1
+		return b.Put(k, record)
 	}
 }
 
 // all returns all accounts.
 func all(t *testing.T, s *Store) (accounts []store.Account) {
 	t.Helper()
-	for q := (store.Query{Limit: maxScan}); ; {
+	for q := (store.Query{Limit: 10_000}); ; {
 		page, err := s.List(t.Context(), q)
 		must(t, err)
 		accounts = append(accounts, page.Accounts...)

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
@@ -21,18 +19,9 @@ func closedWith(t *testing.T, name string) (path string, newest int64) {
 	t.Helper()
 	s, path := seeded(t, 10)
 	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
-	newest = int64(s.h.committed.Load() % 2)
+	newest = int64(metaAt(t, path).TxID % 2)
 	storetest.Close(t, s)
 	return path, newest
-}
-
-// spoil overwrites bytes of a file.
-func spoil(t *testing.T, path string, at int64, with []byte) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	must(t, err)
-	_, err = f.WriteAt(with, at)
-	must(t, errors.Join(err, f.Close()))
 }
 
 func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
@@ -77,15 +66,15 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	spoilMeta(t, s, path, 0, []byte{0xa5})
+	spoilMeta(t, path, 0, []byte{0xa5})
 	wantErr(t, s.Check(t.Context()), boltfile.ErrNewestMeta)
 	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
 }
 
 // spoilMeta damages a meta page of a running store, the newest or the one before.
-func spoilMeta(t *testing.T, s *Store, path string, before uint64, with []byte) {
+func spoilMeta(t *testing.T, path string, before uint64, with []byte) {
 	t.Helper()
-	page := int64(s.h.committed.Load()+before) % 2
+	page := int64(metaAt(t, path).TxID+before) % 2
 	spoil(t, path, page*4096+boltfile.HeaderSize, with)
 }
 
@@ -98,7 +87,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 			s, path := seeded(t, 10)
 			_, err := s.Put(t.Context(), "10000", store.Draft{Name: "before"}, store.Preconditions{})
 			must(t, err)
-			spoilMeta(t, s, path, 1, garbage)
+			spoilMeta(t, path, 1, garbage)
 			before, err := os.ReadFile(path)
 			must(t, err)
 			must(t, s.Check(t.Context()))
@@ -123,11 +112,11 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	for first := true; first || s.h.committed.Load()&2 == 0; first = false { // a number whose 2 can get lost
+	for first := true; first || metaAt(t, path).TxID&2 == 0; first = false { // a number whose 2 can get lost
 		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "Last"}, store.Preconditions{})
 		must(t, err)
 	}
-	last := s.h.committed.Load()
+	last := metaAt(t, path).TxID
 	storetest.Close(t, s)
 	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
 	refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
@@ -138,13 +127,11 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	old, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
+	old := metaAt(t, path)
 	for i := range 500 {
 		draft := store.Draft{Name: strings.Repeat("y", 256)}
 		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint("long", i)), draft, store.Preconditions{})))
-		now, err := boltfile.InspectFile(s.h.file)
-		must(t, err)
+		now := metaAt(t, path)
 		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
 			storetest.Close(t, s)
 			must(t, os.Truncate(path, now.Size()-1))
@@ -161,7 +148,7 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 3)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return tx.DeleteBucket(boltfile.MetaBucket) }))
+	must(t, s.CommitForTest(dropBucket(boltfile.MetaBucket)))
 	storetest.Close(t, s)
 	refused(t, path, Options{}, string(boltfile.MetaBucket))
 }

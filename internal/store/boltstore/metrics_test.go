@@ -37,7 +37,7 @@ func TestSizeIsThatOfTheFile(t *testing.T) {
 		in[i] = store.Account{ID: stays(i), Draft: store.Draft{Name: strings.Repeat("x", 200)}}
 	}
 	must(t, errOf(s.Import(t.Context(), in)))
-	for range n/walkStep + 2 {
+	for range n/1024 + 2 {
 		must(t, s.CheckRecords(t.Context()))
 	}
 	info, err := os.Stat(path)
@@ -46,7 +46,7 @@ func TestSizeIsThatOfTheFile(t *testing.T) {
 	if size.Accounts != n || size.Bytes != info.Size() || size.Free <= 0 || size.Free >= size.Bytes-n*200 {
 		t.Errorf("%+v, want %d accounts and %d bytes", size, n, info.Size())
 	}
-	s.h.db.NoSync = true // nothing here looks at what a loss of power leaves
+	s.NoSyncForTest() // nothing here looks at what a loss of power leaves
 	for _, acc := range in[:n-7] {
 		must(t, s.Delete(t.Context(), acc.ID, store.Preconditions{}))
 	}
@@ -103,7 +103,7 @@ func TestCommitsAndTheirWaitingAreMeasured(t *testing.T) {
 			put("first", func(store.Account) (store.Draft, error) { return store.Draft{Name: fmt.Sprint("z", i)}, nil })
 		})
 	}
-	for tick := time.NewTicker(time.Millisecond); len(s.committer.writes) < others; <-tick.C {
+	for tick := time.NewTicker(time.Millisecond); s.QueuedForTest() < others; <-tick.C {
 		if t.Context().Err() != nil {
 			t.Fatal("the writes do not queue up")
 		}

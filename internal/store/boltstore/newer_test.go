@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
@@ -54,7 +52,7 @@ func restored(t *testing.T) (s *Store, path, later string) {
 func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
 	t.Parallel()
 	s, path, later := restored(t)
-	_, txid := databaseAt(later)
+	txid := metaAt(t, later).TxID
 	said := fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d", later, txid, txid-3)
 	wantUndecided(t, s, said)
 	for range 10 { // it has a later transaction than the copy now, and still not the same accounts
@@ -76,7 +74,7 @@ func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
 func TestDamagedListOfNewerCopiesIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	s, path, later := restored(t)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { return flip(tx.Bucket(boltfile.MetaBucket), boltfile.CopiesKey) }))
+	must(t, s.CommitForTest(flip(boltfile.MetaBucket, boltfile.CopiesKey)))
 	storetest.Close(t, s)
 	s = openAt(t, path)
 	wantUndecided(t, s, later)

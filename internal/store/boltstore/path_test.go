@@ -11,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"accountservice/internal/store"
-	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
@@ -203,22 +200,17 @@ func TestFileThatIsReplacedWhileAStartWaitsForItsLockIsNotOpened(t *testing.T) {
 }
 
 // leafAt returns the number of a page that a copy reads first of a row, and that holds accounts.
-func leafAt(t *testing.T, s *Store) (row int, page uint64, keys []string) {
+func leafAt(t *testing.T, path string) (row int, page uint64, keys []string) {
 	t.Helper()
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
-	accounts, err := m.Snapshot(s.h.file).Bucket(boltfile.AccountBucket)
-	must(t, err)
-	_, next, err := accounts.Leaf(nil) // a start needs the first one
-	must(t, err)
+	const rowSize = 64 << 10        // bytes read at once
+	_, next := leafOf(t, path, nil) // a start needs the first one
 	for next != nil {
-		leaf, after, err := accounts.Leaf(next)
-		must(t, err)
-		if at := (int64(leaf.ID) - 2) * m.PageSize; at%copyStep == 0 {
+		leaf, after := leafOf(t, path, next)
+		if at := (int64(leaf.ID) - 2) * 4096; at%rowSize == 0 {
 			for i := range leaf.Count {
 				keys = append(keys, string(leaf.Key(i)))
 			}
-			return int(at / copyStep), leaf.ID, keys
+			return int(at / rowSize), leaf.ID, keys
 		}
 		next = after
 	}
@@ -233,12 +225,9 @@ func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
 	s, log, err := tryOpen(t, path, Options{})
 	must(t, err)
 	must(t, errOf(s.Seed(t.Context(), store.Fakes(3000))))
-	row, page, keys := leafAt(t, s)
+	row, page, keys := leafAt(t, path)
 	inject := injectorOf(t, s)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		s.rescue.next = time.Now().Add(time.Hour) // the stop tries, and nothing before
-		return putSentinel(tx)
-	}))
+	s.RescueForTest(0, time.Hour) // the stop tries, and nothing before
 	must(t, os.Remove(path))
 	const before = 3 // reads: of the two meta pages, and one of bbolt's
 	end := inject.fail(t, fmt.Sprintf("pread64:error=EIO:when=%d..%d", before+row+1, before+row+2))

@@ -60,7 +60,9 @@ func init() {
 		if err := errors.Join(err, ackErr, lastErr); err != nil {
 			panic(err)
 		}
-		s.h.db.NoSync = args[2] == "without sync"
+		if args[2] == "without sync" {
+			s.NoSyncForTest()
+		}
 		var writers sync.WaitGroup
 		for w := range powerWriters {
 			writers.Go(func() {

@@ -328,7 +328,7 @@ func TestCopyThatIsChangedInPlaceIsSavedAgain(t *testing.T) {
 func TestCopiesOfOneProcessAreBounded(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	s.CopiesForTest(boltstore.MaxCopies - 2)
+	s.RescueForTest(boltstore.MaxCopies-2, 0)
 	for range 2 {
 		must(t, os.Remove(path))
 		awaitFailure(t, s, "all 10 accounts were put back")

@@ -33,10 +33,10 @@ func injectorHere(t *testing.T) injector {
 func injectorOf(t *testing.T, s *Store) injector {
 	t.Helper()
 	var thread int
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
+	must(t, s.CommitForTest(func(*bbolt.Tx) error {
 		runtime.LockOSThread() // until the committer ends
 		thread = syscall.Gettid()
-		return putSentinel(tx)
+		return nil
 	}))
 	return injector{thread}
 }
@@ -178,9 +178,7 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 	s, path := seeded(t, 2000)
 	inject := injectorOf(t, s)
 	must(t, s.Delete(t.Context(), "10001", store.Preconditions{}))
-	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
-	before := make([]byte, 4096)
-	must(t, errOf(s.h.file.ReadAt(before, slot)))
+	slot, before := olderMeta(t, path)
 	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC")
 	put := func(id store.ID, name string) error {
 		return errOf(s.Put(t.Context(), id, store.Draft{Name: name}, store.Preconditions{}))
@@ -202,17 +200,15 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 2000)
-	tx, release, err := s.h.beginRead()
-	must(t, err)
-	before := s.h.snapshot(tx, s.h.file)
-	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC:when=2+")
 	put := func() error { return errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})) }
-	wantErr(t, put(), store.ErrOutcomeUnknown)
-	end()
-	wantErr(t, put(), store.ErrUnavailable)
-	wantName(t, s, "10000", "x")
-	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context()), checkBuckets(before)))
-	must(t, release())
+	must(t, s.ReadForTest(func() {
+		end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC:when=2+")
+		wantErr(t, put(), store.ErrOutcomeUnknown)
+		end()
+		wantErr(t, put(), store.ErrUnavailable)
+		wantName(t, s, "10000", "x")
+		must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
+	}))
 	for range 20 {
 		must(t, put())
 	}
@@ -244,7 +240,8 @@ func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "before"}, store.Preconditions{})))
 			storetest.Close(t, s)
 			must(t, os.Rename(later, later+"x")) // to be remembered anew
-			spoil(t, path, int64((s.h.committed.Load()+1)%2*4096)+boltfile.HeaderSize+56, []byte{0xa5})
+			at, _ := olderMeta(t, path)
+			spoil(t, path, at+boltfile.HeaderSize+56, []byte{0xa5})
 			end := injectorHere(t).fail(t, calls...)
 			s, _, err := tryOpen(t, path, Options{})
 			if end() == 0 {
@@ -258,13 +255,6 @@ func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 	}
 }
 
-// aged makes the last refused write old enough for a try.
-func aged(s *Store) {
-	if last := s.committer.room.refused.Load(); last != nil {
-		s.committer.room.refused.CompareAndSwap(last, &refusal{time.Now().Add(-refusedFor), last.err})
-	}
-}
-
 // The statistics of the file system say that there is room.
 func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 	t.Parallel()
@@ -273,16 +263,16 @@ func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 	end := injectorOf(t, s).fail(t, "fdatasync:error=EDQUOT")
 	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrNoSpace)
 	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace)
-	refused := s.committer.room.refused.Load().at
-	aged(s)
-	await(t, "a try that is refused", func() bool { return s.committer.room.refused.Load().at.After(refused) })
+	s.LaterForTest(time.Minute) // then the service tries
+	refused := s.CheckWritable(t.Context()).Error()
+	await(t, "a try that is refused", func() bool { return s.CheckWritable(t.Context()).Error() != refused }) // and when
 	if err := s.CheckWritable(t.Context()); err == nil || !strings.Contains(err.Error(), "disk quota exceeded") {
 		t.Errorf("CheckWritable = %v, want what the write met", err)
 	}
 	end()
 	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
 	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace) // one success in between proves little
-	aged(s)
+	s.LaterForTest(time.Minute)
 	await(t, "a try that succeeds", func() bool { return s.CheckWritable(t.Context()) == nil })
 	closesIntact(t, s, path)
 }
@@ -308,17 +298,17 @@ func TestFileThatIsOpenedAnewStaysLocked(t *testing.T) {
 			}
 		}
 	}()
-	for range 200 {
-		must(t, s.update(t.Context(), nil, func(*bbolt.Tx) error {
-			s.h.stale = true // settled before the next one
-			return errUnchanged
-		}))
+	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC")
+	put := func() error { return errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})) }
+	for range 200 { // each one opens the file anew, because the one before found no room
+		wantErr(t, put(), store.ErrNoSpace)
 	}
+	end()
 	close(opening)
 	if <-taken || syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
 		t.Error("the lock was released")
 	}
-	must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, put())
 	storetest.Close(t, s)
 	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
 }
@@ -329,9 +319,7 @@ func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *tes
 	s, path := seeded(t, 100)
 	inject := injectorOf(t, s)
 	must(t, s.Delete(t.Context(), "10001", store.Preconditions{}))
-	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
-	before := make([]byte, 4096)
-	must(t, errOf(s.h.file.ReadAt(before, slot)))
+	slot, before := olderMeta(t, path)
 	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2", "pread64:delay_enter=100ms")
 	done := make(chan error, 1)
 	go func() {
@@ -358,12 +346,7 @@ func TestMetaPageOfAStartThatTheSystemDropsIsNotReadOn(t *testing.T) {
 	s, path, later := restored(t)
 	storetest.Close(t, s)
 	must(t, os.Rename(later, later+"x")) // to be remembered anew
-	slot := int64((s.h.committed.Load() + 1) % 2 * 4096)
-	before := make([]byte, 4096)
-	f, err := os.Open(path)
-	must(t, err)
-	defer f.Close()
-	must(t, errOf(f.ReadAt(before, slot)))
+	slot, before := olderMeta(t, path)
 	end := injectorHere(t).fail(t, "fdatasync:error=ENOSPC:when=2")
 	s = openAt(t, path)
 	if end() != 1 {

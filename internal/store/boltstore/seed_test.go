@@ -32,7 +32,7 @@ const shortPiece = 1000 // accounts: there are several pieces without many of th
 
 func init() {
 	childProcesses["seed"] = func(args []string) {
-		seedPiece = shortPiece
+		*SeedPiece = shortPiece
 		n, _ := strconv.Atoi(args[1])
 		at, _ := strconv.Atoi(args[2])
 		s, err := Open(context.Background(), Options{Path: args[0]})
@@ -44,12 +44,12 @@ func init() {
 }
 
 func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
-	before := seedPiece
-	t.Cleanup(func() { seedPiece = before })
-	seedPiece = shortPiece
-	n := 3*seedPiece + 100
+	before := *SeedPiece
+	t.Cleanup(func() { *SeedPiece = before })
+	*SeedPiece = shortPiece
+	const n = 3*shortPiece + 100
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	for _, at := range []int{0, seedPiece / 2, seedPiece + 1, seedPiece + 2, 3*seedPiece + 50} {
+	for _, at := range []int{0, shortPiece / 2, shortPiece + 1, shortPiece + 2, 3*shortPiece + 50} {
 		cmd := child("seed", path, strconv.Itoa(n), strconv.Itoa(at))
 		cmd.Stderr = os.Stderr
 		if cmd.Run(); cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
@@ -57,8 +57,8 @@ func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
 		}
 	}
 	s := openAt(t, path)
-	if got := len(all(t, s)); got != 3*seedPiece {
-		t.Errorf("%d accounts before the last start, want %d", got, 3*seedPiece)
+	if got := len(all(t, s)); got != 3*shortPiece {
+		t.Errorf("%d accounts before the last start, want %d", got, 3*shortPiece)
 	}
 	for _, want := range []int{100, 0} {
 		if got, err := s.Seed(t.Context(), store.Fakes(n)); got != want || err != nil {

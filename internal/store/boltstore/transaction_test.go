@@ -1,23 +1,12 @@
 package boltstore
 
 import (
-	"errors"
 	"os"
 	"testing"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
 )
-
-// overwrite puts the content of one file into another, as cp onto a file that is open does, but without cutting it
-// first.
-func overwrite(t *testing.T, path string, content []byte) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	must(t, err)
-	_, err = f.WriteAt(content, 0)
-	must(t, errors.Join(err, f.Close()))
-}
 
 // A copy that made as many commits as the open file has the same transaction number, and mostly the same page numbers.
 func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) {
@@ -49,7 +38,7 @@ func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) 
 			}
 			content, err := os.ReadFile(copiedPath)
 			must(t, err)
-			overwrite(t, path, content)
+			spoil(t, path, 0, content) // as cp onto a file that is open does, but without cutting it first
 			wantErr(t, errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable)
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check passes")

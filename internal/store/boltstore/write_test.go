@@ -12,15 +12,15 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
-	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
-// putName is a change as Put makes it.
-func putName(id, name string) func(*bbolt.Tx) error {
-	return func(tx *bbolt.Tx) error {
-		return putAccount(tx.Bucket(boltfile.AccountBucket), store.Account{ID: store.ID(id), Draft: store.Draft{Name: name}, Version: 1})
-	}
+// changing changes account 10009 while f runs in the committer.
+func changing(ctx context.Context, s *Store, f func()) error {
+	return errOf(s.Update(ctx, "10009", store.Preconditions{}, func(store.Account) (store.Draft, error) {
+		f()
+		return store.Draft{Name: "changed"}, nil
+	}))
 }
 
 // unusable fails the test unless everything is refused from now on.
@@ -37,12 +37,9 @@ func unusable(t *testing.T, s *Store) {
 
 func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	t.Parallel()
-	s, _ := seeded(t, 10)
-	err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-		refuseWrites(t, s) // what follows of this commit fails as a broken disk does
-		return putName("1", "x")(tx)
-	})
-	wantErr(t, err, store.ErrOutcomeUnknown)
+	s, path := seeded(t, 10)
+	// what follows of this commit fails as a broken disk does
+	wantErr(t, changing(t.Context(), s, func() { refuseWrites(t, path) }), store.ErrOutcomeUnknown)
 	unusable(t, s)
 }
 
@@ -52,41 +49,24 @@ func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 	storetest.Close(t, closed)
 	for name, c := range map[string]struct {
 		lose func(path string) error
-		want string // account at the path afterwards
+		want int // accounts at the path afterwards
 	}{
-		"replaced":   {func(path string) error { return os.Rename(other, path) }, "10000"},
-		"moved away": {func(path string) error { return os.Rename(path, path+".old") }, "1"},
+		"replaced":   {func(path string) error { return os.Rename(other, path) }, 3},
+		"moved away": {func(path string) error { return os.Rename(path, path+".old") }, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
-			err := s.update(t.Context(), nil, func(tx *bbolt.Tx) error {
-				must(t, c.lose(path))
-				return putName("1", "x")(tx)
-			})
-			wantErr(t, err, store.ErrOutcomeUnknown)
-			await(t, "the latch", func() bool { return s.latch.err() != nil })
+			wantErr(t, changing(t.Context(), s, func() { must(t, c.lose(path)) }), store.ErrOutcomeUnknown)
+			await(t, "the latch", func() bool { return s.Failure() != nil })
 			unusable(t, s)
 			storetest.Close(t, s)
-			_, err = openAt(t, path).Get(t.Context(), store.ID(c.want))
-			must(t, err)
+			s = openAt(t, path)
+			if n := len(all(t, s)); n != c.want {
+				t.Errorf("%d accounts, want %d", n, c.want)
+			} else if n == 10 {
+				wantName(t, s, "10009", "changed")
+			}
 		})
-	}
-}
-
-func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
-	t.Parallel()
-	s, path := seeded(t, 10)
-	must(t, s.update(t.Context(), nil, func(tx *bbolt.Tx) error { // in the committer, whose it is
-		must(t, os.Rename(path, path+".old"))
-		lost := s.h.atPath()
-		must(t, os.Rename(path+".old", path))
-		wantErr(t, lost, errReplaced)
-		s.rescue.try(lost, false)
-		return putName("10000", "after")(tx)
-	}))
-	wantName(t, s, "10000", "after")
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %q %v", left, err)
 	}
 }
 
@@ -94,11 +74,11 @@ func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	s.latch.set(&fault{value: "locks may be held"})
+	s.LatchForTest(ErrFault)
 	must(t, os.Remove(path))
 	storetest.Close(t, s)
-	<-s.committer.stopped
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.db*")); err != nil || !slices.Equal(left, []string{witness(path)}) {
+	<-s.StoppedForTest()
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.db*")); err != nil || !slices.Equal(left, []string{path + ".witness"}) {
 		t.Errorf("in the folder: %q, %v; want only the witness", left, err)
 	}
 }
@@ -106,7 +86,7 @@ func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 10)
-	wantErr(t, s.update(t.Context(), nil, func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
+	wantErr(t, s.CommitForTest(func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
 	unusable(t, s)
 	if err := s.CheckRecords(t.Context()); err == nil || err.Error() != "store unavailable: skipped, because it has failed" {
 		t.Errorf("CheckRecords = %v, want no second telling of what Check says", err)
@@ -122,11 +102,7 @@ func blocked(t *testing.T, s *Store) (release func()) {
 	begun, gate := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- s.update(context.Background(), nil, func(tx *bbolt.Tx) error {
-			close(begun)
-			<-gate
-			return putName("blocker", "x")(tx)
-		})
+		done <- changing(context.Background(), s, func() { close(begun); <-gate })
 	}()
 	<-begun
 	return func() {
@@ -147,7 +123,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		_, err := s.Put(ctx, "cancelled", store.Draft{Name: "x"}, store.Preconditions{})
 		answer <- err
 	}()
-	await(t, "the write in the queue", func() bool { return len(s.committer.writes) == 1 })
+	await(t, "the write in the queue", func() bool { return s.QueuedForTest() == 1 })
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
@@ -166,20 +142,16 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error, 1)
 	go func() {
-		answer <- s.update(ctx, nil, func(tx *bbolt.Tx) error {
-			close(begun)
-			<-gate
-			return putName("made", "x")(tx)
-		})
+		answer <- changing(ctx, s, func() { close(begun); <-gate })
 	}()
 	<-begun
 	cancel()
 	if err := <-answer; !errors.Is(err, store.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
-		t.Errorf("update = %v, want ErrOutcomeUnknown and context.Canceled", err)
+		t.Errorf("Update = %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	close(gate)
 	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
-	must(t, errOf(s.Get(t.Context(), "made")))
+	wantName(t, s, "10009", "changed")
 }
 
 func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
@@ -196,11 +168,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			}
 			content, err := os.ReadFile(otherPath)
 			must(t, err)
-			f, err := os.OpenFile(path, os.O_WRONLY, 0) // the same file, with other content
-			must(t, err)
-			_, err = f.WriteAt(content, 0)
-			must(t, errors.Join(err, f.Close()))
-
+			spoil(t, path, 0, content)
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check says nothing")
 			}
@@ -208,13 +176,5 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 				t.Errorf("a write was acknowledged on top of the copy")
 			}
 		})
-	}
-}
-
-func TestCommitsAreSynced(t *testing.T) {
-	t.Parallel()
-	s, _ := seeded(t, 1)
-	if s.h.db.NoSync || s.h.db.NoGrowSync || s.h.db.NoFreelistSync {
-		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", s.h.db.NoSync, s.h.db.NoGrowSync, s.h.db.NoFreelistSync)
 	}
 }

@@ -1,0 +1,36 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
+)
+
+func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
+	s, _, err := tryOpen(t, filepath.Join(t.TempDir(), "accounts.db"),
+		Options{SlowAfter: 500 * time.Millisecond, HungAfter: time.Second, CheckTimeout: 100 * time.Millisecond})
+	must(t, err)
+	must(t, errOf(s.Seed(t.Context(), store.Fakes(10))))
+	must(t, s.Check(t.Context()))
+	release := blocked(t, s)
+	if err := s.Check(t.Context()); errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Check beside a commit under way = %v", err)
+	}
+	await(t, "a failing Check", func() bool { return errors.Is(s.Check(t.Context()), store.ErrUnavailable) })
+	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
+	must(t, errOf(s.Get(t.Context(), "10000")))
+	if err := s.CheckLatency(t.Context()); err == nil || !strings.Contains(err.Error(), "slow_after") {
+		t.Errorf("CheckLatency = %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantErr(t, s.Close(ctx), context.DeadlineExceeded)
+	release()
+	storetest.Close(t, s)
+}

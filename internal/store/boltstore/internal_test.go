@@ -1,0 +1,49 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"accountservice/internal/store"
+)
+
+// opened is an open store of n accounts, for the tests of what is inside of it.
+func opened(t *testing.T, n int, opts Options) *Store {
+	t.Helper()
+	opts.Path, opts.CheckTimeout = filepath.Join(t.TempDir(), "accounts.db"), time.Minute
+	s, err := Open(t.Context(), opts)
+	must(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.Close(ctx)
+	})
+	_, err = s.Seed(t.Context(), store.Fakes(n))
+	must(t, err)
+	return s
+}
+
+func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
+	t.Parallel()
+	s := opened(t, 10, Options{})
+	must(t, s.CommitForTest(func(tx *bbolt.Tx) error { // in the committer, whose it is
+		must(t, os.Rename(s.path, s.path+".old"))
+		lost := s.h.atPath()
+		must(t, os.Rename(s.path+".old", s.path))
+		if !errors.Is(lost, errReplaced) {
+			t.Errorf("got %v", lost)
+		}
+		s.rescue.try(lost, false)
+		return putSentinel(tx)
+	}))
+	must(t, s.CommitForTest(putSentinel))
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(s.path), "*resc*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q %v", left, err)
+	}
+}
