@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -10,12 +10,13 @@ import (
 	"syscall"
 	"testing"
 
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
 func init() {
 	childProcesses["open"] = func(args []string) {
-		s, err := Open(context.Background(), Options{Path: args[0], RescueDir: args[1]})
+		s, err := boltstore.Open(context.Background(), boltstore.Options{Path: args[0], RescueDir: args[1]})
 		if err == nil {
 			err = s.Close(context.Background())
 		}
@@ -89,7 +90,7 @@ func TestStartRemovesTemporaryFilesThatNobodyHasLocked(t *testing.T) {
 	defer locked.Close()
 	must(t, syscall.Flock(int(locked.Fd()), syscall.LOCK_EX))
 	must(t, syscall.Mkfifo(filepath.Join(dir, ".accounts.db.witness-fifo"), 0o600))
-	s, _, err := tryOpen(t, path, Options{RescueDir: rescueDir})
+	s, _, err := tryOpen(t, path, boltstore.Options{RescueDir: rescueDir})
 	must(t, err)
 	defer storetest.Close(t, s)
 	stay = append(stay, ".accounts.db.witness-fifo") // is none of ours

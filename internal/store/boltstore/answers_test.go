@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
@@ -24,7 +25,7 @@ import (
 type clock struct{ atomic.Pointer[time.Time] }
 
 // clocked is a new store with such a clock.
-func clocked(t *testing.T) (s *Store, path string, c *clock) {
+func clocked(t *testing.T) (s *boltstore.Store, path string, c *clock) {
 	t.Helper()
 	path, c = filepath.Join(t.TempDir(), "accounts.db"), &clock{}
 	c.set(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))
@@ -50,7 +51,7 @@ func fingerprint(key string) (f store.Fingerprint) {
 // writes makes the content of each write another one.
 var writes atomic.Int64
 
-func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
+func putOnce(t *testing.T, s *boltstore.Store, id store.ID, key string) store.Written {
 	t.Helper()
 	w, err := s.Put(t.Context(), id, store.Draft{Name: fmt.Sprint("write ", writes.Add(1))}, once(key))
 	must(t, err)
@@ -58,7 +59,7 @@ func putOnce(t *testing.T, s *Store, id store.ID, key string) store.Written {
 }
 
 // wantReplay wants a write under this key to repeat this answer.
-func wantReplay(t *testing.T, s *Store, id store.ID, key, answer string) {
+func wantReplay(t *testing.T, s *boltstore.Store, id store.ID, key, answer string) {
 	t.Helper()
 	if w := putOnce(t, s, id, key); string(w.Replay) != answer {
 		t.Errorf("Put = %+v, want the answer %q again", w, answer)
@@ -77,7 +78,7 @@ func kept(t *testing.T, path string) (answers, ages int) {
 }
 
 // put writes without a key, and with it what is too old may go.
-func put(t *testing.T, s *Store) {
+func put(t *testing.T, s *boltstore.Store) {
 	t.Helper()
 	_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
 	must(t, err)

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
@@ -39,7 +40,7 @@ func large(name string) store.Draft {
 }
 
 // heavy returns an open store of about this many MiB in the folder: its backup takes at least 15 ms for each.
-func heavy(t testing.TB, dir string, mib int) *Store {
+func heavy(t testing.TB, dir string, mib int) *boltstore.Store {
 	t.Helper()
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	var accounts []store.Account
@@ -51,17 +52,17 @@ func heavy(t testing.TB, dir string, mib int) *Store {
 }
 
 // copying runs a backup and waits until it copies; its result comes over the channel.
-func copying(t *testing.T, s *Store, to *os.File) <-chan error {
+func copying(t *testing.T, s *boltstore.Store, to *os.File) <-chan error {
 	t.Helper()
 	return copyingUntil(t, context.Background(), s, to)
 }
 
-func copyingUntil(t *testing.T, ctx context.Context, s *Store, to *os.File) <-chan error {
+func copyingUntil(t *testing.T, ctx context.Context, s *boltstore.Store, to *os.File) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		err := ErrBackupRuns
-		for errors.Is(err, ErrBackupRuns) { // one that was cancelled may still be ending
+		err := boltstore.ErrBackupRuns
+		for errors.Is(err, boltstore.ErrBackupRuns) { // one that was cancelled may still be ending
 			err = errOf(s.Backup(ctx, to))
 		}
 		done <- err
@@ -92,7 +93,7 @@ func TestBackupIsCompactWholeAndServed(t *testing.T) {
 	}
 	storetest.Close(t, s)
 	offline := staged(t, t.TempDir())
-	w, err := BackupFile(t.Context(), Options{Path: path, OpenTimeout: time.Second}, offline)
+	w, err := boltstore.BackupFile(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second}, offline)
 	if err != nil || w.Accounts != len(want) || w.Transaction < v.Transaction {
 		t.Errorf("of the file: %d accounts, transaction %d, %v", w.Accounts, w.Transaction, err)
 	}
@@ -112,7 +113,7 @@ type stamped struct {
 // there. The long run makes more backups, of many small accounts.
 func TestBackupIsAPrefixOfTheWrites(t *testing.T) {
 	t.Parallel()
-	var s *Store
+	var s *boltstore.Store
 	accounts, backups := 4*64, 2
 	if long() {
 		accounts, backups = 20_000, 4
@@ -189,7 +190,7 @@ func TestDamageEndsABackupAndNothingElse(t *testing.T) {
 	s, path := heavy(t, dir, 4), filepath.Join(dir, "accounts.db")
 	leaf, _ := leafOf(t, path, []byte("heavy-00100"))
 	spoil(t, path, int64(leaf.ID)*metaAt(t, path).PageSize, []byte("damage"))
-	if _, err := s.Backup(t.Context(), staged(t, t.TempDir())); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("page %d is damaged", leaf.ID)) {
+	if _, err := s.Backup(t.Context(), staged(t, t.TempDir())); !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("page %d is damaged", leaf.ID)) {
 		t.Errorf("the backup of a damaged database gives %v", err)
 	}
 	must(t, s.Failure())
@@ -209,9 +210,9 @@ func TestBackupToAFullDiskHarmsNothing(t *testing.T) {
 }
 
 func TestWriteThatNeedsALargerMapEndsTheReadTransaction(t *testing.T) {
-	before := *MapSize
-	t.Cleanup(func() { *MapSize = before })
-	*MapSize = 1 << 20
+	before := *boltstore.MapSize
+	t.Cleanup(func() { *boltstore.MapSize = before })
+	*boltstore.MapSize = 1 << 20
 	dir := t.TempDir()
 	s := heavy(t, dir, 40)
 	pages := func() int64 { return metaAt(t, filepath.Join(dir, "accounts.db")).HighWater }
@@ -273,7 +274,7 @@ func TestBackupEndsWithTheStoreAndItsContext(t *testing.T) {
 	s := heavy(t, t.TempDir(), 40)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := copyingUntil(t, ctx, s, staged(t, t.TempDir()))
-	wantErr(t, errOf(s.Backup(t.Context(), nil)), ErrBackupRuns)
+	wantErr(t, errOf(s.Backup(t.Context(), nil)), boltstore.ErrBackupRuns)
 	cancel()
 	wantErr(t, <-done, context.Canceled)
 	done2 := copying(t, s, staged(t, t.TempDir()))

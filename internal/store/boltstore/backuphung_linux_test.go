@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 )
 
 // TestBackupHardlyDelaysWrites compares the writes of 64 writers beside backups with those without, in turns. It judges
@@ -36,7 +37,7 @@ func TestBackupHardlyDelaysWrites(t *testing.T) {
 		beside = append(beside, writeTimes(t, s, span)...)
 		cancel()
 		backups.Wait()
-		await(t, "the end of the last one", func() bool { return !errors.Is(errOf(s.Backup(t.Context(), nil)), ErrBackupRuns) })
+		await(t, "the end of the last one", func() bool { return !errors.Is(errOf(s.Backup(t.Context(), nil)), boltstore.ErrBackupRuns) })
 	}
 	slices.Sort(alone)
 	slices.Sort(beside)
@@ -50,7 +51,7 @@ func TestBackupHardlyDelaysWrites(t *testing.T) {
 }
 
 // writeTimes has 64 writers write for this long and returns how long each write took.
-func writeTimes(t *testing.T, s *Store, span time.Duration) (all []time.Duration) {
+func writeTimes(t *testing.T, s *boltstore.Store, span time.Duration) (all []time.Duration) {
 	var mu sync.Mutex
 	var writers sync.WaitGroup
 	end := time.Now().Add(span)

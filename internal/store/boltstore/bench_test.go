@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 )
 
 // benchStore has 100,000 accounts.
-func benchStore(b *testing.B) *Store {
+func benchStore(b *testing.B) *boltstore.Store {
 	b.Helper()
 	s := openAt(b, filepath.Join(b.TempDir(), "accounts.db"))
 	_, err := s.Seed(b.Context(), store.Fakes(100_000))

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/store/storetest"
@@ -76,7 +77,7 @@ func (n *flipTally) add(t *testing.T, b bitPosition, found bool, harm error) {
 }
 
 // churned is an open store of n accounts on whose pages many commits were made, and its accounts.
-func churned(t *testing.T, n int) (s *Store, path string, accounts map[store.ID]string) {
+func churned(t *testing.T, n int) (s *boltstore.Store, path string, accounts map[store.ID]string) {
 	t.Helper()
 	s, path = seeded(t, n)
 	s.NoSyncForTest() // nothing here looks at what a loss of power leaves
@@ -100,7 +101,7 @@ func churned(t *testing.T, n int) (s *Store, path string, accounts map[store.ID]
 	return s, path, accounts
 }
 
-func mustGet(t *testing.T, s *Store, id store.ID) store.Account {
+func mustGet(t *testing.T, s *boltstore.Store, id store.ID) store.Account {
 	t.Helper()
 	acc, err := s.Get(t.Context(), id)
 	must(t, err)
@@ -108,7 +109,7 @@ func mustGet(t *testing.T, s *Store, id store.ID) store.Account {
 }
 
 // lies returns an error if the store answers anything but the truth or ErrUnavailable.
-func lies(t *testing.T, s *Store, accounts map[store.ID]string) (err error) {
+func lies(t *testing.T, s *boltstore.Store, accounts map[store.ID]string) (err error) {
 	all := slices.Sorted(maps.Keys(accounts))
 	for i := 0; i < len(all); i += 1 + rand.IntN(len(all)/10) {
 		acc, failed := s.Get(t.Context(), all[i])
@@ -149,7 +150,7 @@ func listLies(t *testing.T, from transfer.Source, want int) error {
 }
 
 // walkAll is CheckRecords until the records of this many accounts, and all others, were read. Each run reads 1024.
-func walkAll(t *testing.T, s *Store, accounts int) error {
+func walkAll(t *testing.T, s *boltstore.Store, accounts int) error {
 	for range accounts/1024 + 1 {
 		if err := s.CheckRecords(t.Context()); err != nil {
 			return err
@@ -266,7 +267,7 @@ func startFlipped(t *testing.T, image []byte, accounts map[store.ID]string, flip
 	}
 	writeFile(t, path, image)
 	o.harm = exportLies(t, path, len(accounts))
-	s, log, err := tryOpen(t, path, Options{})
+	s, log, err := tryOpen(t, path, boltstore.Options{})
 	if err != nil {
 		if after, _ := os.ReadFile(path); !bytes.Equal(after, image) {
 			o.harm = errors.Join(o.harm, errors.New("the refused file was changed"))
@@ -299,7 +300,7 @@ func startFlipped(t *testing.T, image []byte, accounts map[store.ID]string, flip
 // exportLies returns an error if a reader of the file ends well without all accounts.
 func exportLies(t *testing.T, path string, want int) error {
 	t.Helper()
-	r, err := OpenReader(t.Context(), Options{Path: path})
+	r, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})
 	if err != nil {
 		return nil
 	}
@@ -361,7 +362,7 @@ func TestBitThatLeadsToAccountsIsNoLieAfterAStart(t *testing.T) {
 }
 
 // imageStore opens a copy of the image.
-func imageStore(t *testing.T, image []byte) (*Store, string) {
+func imageStore(t *testing.T, image []byte) (*boltstore.Store, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeFile(t, path, image)

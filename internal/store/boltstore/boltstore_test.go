@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
-	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
@@ -103,7 +103,7 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "folder", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
 			c.make(t, path)
-			refused(t, path, Options{}, c.want)
+			refused(t, path, boltstore.Options{}, c.want)
 		})
 	}
 }
@@ -122,8 +122,8 @@ func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
 	for _, path := range []string{filepath.Join(t.TempDir(), "accounts.db"), tutorialFile(t)} {
 		storetest.Close(t, openAt(t, path))
 		must(t, os.Remove(path))
-		refused(t, path, Options{}, witness(path))
-		must(t, os.Remove(witness(path))) // as the error said
+		refused(t, path, boltstore.Options{}, path+".witness")
+		must(t, os.Remove(path+".witness")) // as the error said
 		openAt(t, path)
 	}
 }
@@ -131,13 +131,13 @@ func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
 func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
 	_, path := seeded(t, 1)
 	start := time.Now()
-	refused(t, path, Options{OpenTimeout: 200 * time.Millisecond}, "another process", "stop-first")
+	refused(t, path, boltstore.Options{OpenTimeout: 200 * time.Millisecond}, "another process", "stop-first")
 	if waited := time.Since(start); waited < 200*time.Millisecond {
 		t.Errorf("gave up after %s, want 200ms", waited)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantErr(t, errOf(Open(ctx, Options{Path: path, OpenTimeout: time.Hour})), context.Canceled)
+	wantErr(t, errOf(boltstore.Open(ctx, boltstore.Options{Path: path, OpenTimeout: time.Hour})), context.Canceled)
 }
 
 // cut makes a good database and keeps a part of what it uses.
@@ -146,8 +146,7 @@ func cut(t *testing.T, path string, part float64) {
 	s := openAt(t, path)
 	_, err := s.Seed(t.Context(), store.Fakes(5000))
 	must(t, err)
-	m, err := boltfile.InspectFile(s.h.file)
-	must(t, err)
+	m := metaAt(t, path)
 	storetest.Close(t, s)
 	must(t, os.Truncate(path, max(int64(part*float64(m.Size())), 2*m.PageSize)))
 }

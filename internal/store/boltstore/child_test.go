@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"os"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/store/storetest"
 )
@@ -47,7 +48,7 @@ func wantIntact(t *testing.T, path string) {
 	}
 }
 
-func closesIntact(t *testing.T, s *Store, path string) {
+func closesIntact(t *testing.T, s *boltstore.Store, path string) {
 	t.Helper()
 	storetest.Close(t, s)
 	wantIntact(t, path)

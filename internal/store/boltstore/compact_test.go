@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"encoding/binary"
@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
@@ -41,7 +42,7 @@ func TestCompactKeepsAllThatAServiceServes(t *testing.T) {
 	accounts, id, txid := all(t, before), identityOf(t, path), metaAt(t, path).TxID
 	storetest.Close(t, before)
 	must(t, os.Chmod(path, 0o640))
-	c, err := Compact(t.Context(), path, false)
+	c, err := boltstore.Compact(t.Context(), path, false)
 	must(t, err)
 	wantIntact(t, path)
 	info, err := os.Stat(path)
@@ -54,7 +55,7 @@ func TestCompactKeepsAllThatAServiceServes(t *testing.T) {
 		t.Errorf("its mode is %s", info.Mode())
 	}
 	wantAlone(t, path)
-	s, log, err := tryOpen(t, path, Options{MustExist: true})
+	s, log, err := tryOpen(t, path, boltstore.Options{MustExist: true})
 	must(t, err)
 	defer storetest.Close(t, s)
 	if now := metaAt(t, path).TxID; identityOf(t, path) != id || now != txid || log.Len() > 0 {
@@ -91,7 +92,7 @@ func wantAlone(t *testing.T, path string) {
 func TestCompactOfATutorialFile(t *testing.T) {
 	t.Parallel()
 	path := tutorialFile(t)
-	c, err := Compact(t.Context(), path, false)
+	c, err := boltstore.Compact(t.Context(), path, false)
 	must(t, err)
 	if c.After.Accounts != 100 || c.After.Unchecked != 100 || c.After.Identity != "" {
 		t.Errorf("%+v", c.After)
@@ -106,12 +107,12 @@ func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
 		damage func(b []byte) []byte
 		want   error
 	}{
-		"a page":        {damageLeaf, ErrDamaged},
-		"cut":           {func(b []byte) []byte { return b[:8*os.Getpagesize()] }, ErrDamaged},
-		"another's":     {func([]byte) []byte { return []byte(strings.Repeat("hello\n", 9000)) }, ErrDamaged},
-		"empty":         {func([]byte) []byte { return nil }, ErrDamaged},
-		"a lost page":   {losePage, ErrLostPages},
-		"the last meta": {func(b []byte) []byte { copy(b[newestMeta(b)+16:], "xxxx"); return b }, ErrDamaged},
+		"a page":        {damageLeaf, boltstore.ErrDamaged},
+		"cut":           {func(b []byte) []byte { return b[:8*os.Getpagesize()] }, boltstore.ErrDamaged},
+		"another's":     {func([]byte) []byte { return []byte(strings.Repeat("hello\n", 9000)) }, boltstore.ErrDamaged},
+		"empty":         {func([]byte) []byte { return nil }, boltstore.ErrDamaged},
+		"a lost page":   {losePage, boltstore.ErrLostPages},
+		"the last meta": {func(b []byte) []byte { copy(b[newestMeta(b)+16:], "xxxx"); return b }, boltstore.ErrDamaged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := worn(t)
@@ -120,7 +121,7 @@ func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
 			writeFile(t, path, c.damage(b))
 			b, err = os.ReadFile(path)
 			must(t, err)
-			_, err = Compact(t.Context(), path, false)
+			_, err = boltstore.Compact(t.Context(), path, false)
 			wantErr(t, err, c.want)
 			if after, err := os.ReadFile(path); err != nil || string(after) != string(b) {
 				t.Errorf("the file was changed: %v", err)
@@ -170,16 +171,16 @@ func TestCopyKeepsDamagedRecordsAsTheyAre(t *testing.T) {
 			s := openAt(t, path)
 			must(t, s.CommitForTest(c.spoil))
 			storetest.Close(t, s)
-			wantFound := func(what string, v Verified, err error) {
+			wantFound := func(what string, v boltstore.Verified, err error) {
 				t.Helper()
 				if err != nil || v.Damaged != c.damaged || v.Minor != c.minor || v.Intact || !v.OnlyRecords() {
 					t.Errorf("%s: %d damaged, %d minor, %v, %v", what, v.Damaged, v.Minor, v.Findings, err)
 				}
 			}
 			copied := staged(t, t.TempDir())
-			v, err := BackupFile(t.Context(), Options{Path: path}, copied)
+			v, err := boltstore.BackupFile(t.Context(), boltstore.Options{Path: path}, copied)
 			wantFound("backup of a file", v, err)
-			compacted, err := Compact(t.Context(), path, false)
+			compacted, err := boltstore.Compact(t.Context(), path, false)
 			wantFound("compact", compacted.After, err)
 			if compacted.Kept == "" {
 				t.Error("the damaged file is not kept beside")
@@ -224,8 +225,8 @@ func TestDatabaseWithLostPagesIsRefusedWithItsCure(t *testing.T) {
 	b, err := os.ReadFile(path)
 	must(t, err)
 	writeFile(t, path, losePage(b))
-	refused(t, path, Options{}, "is neither in use nor free", "accountservice compact --accept-lost-pages")
-	c, err := Compact(t.Context(), path, true)
+	refused(t, path, boltstore.Options{}, "is neither in use nor free", "accountservice compact --accept-lost-pages")
+	c, err := boltstore.Compact(t.Context(), path, true)
 	must(t, err)
 	if kept, err := os.ReadFile(c.Kept); err != nil || string(kept) != string(b) {
 		t.Errorf("kept as %q: %v", c.Kept, err)
@@ -239,8 +240,8 @@ func TestDatabaseWithLostPagesIsRefusedWithItsCure(t *testing.T) {
 
 func TestCompactOfADatabaseInUseIsRefused(t *testing.T) {
 	s, path := seeded(t, 10)
-	_, err := Compact(t.Context(), path, false)
-	wantErr(t, err, ErrLocked)
+	_, err := boltstore.Compact(t.Context(), path, false)
+	wantErr(t, err, boltstore.ErrLocked)
 	must(t, s.Check(t.Context()))
 }
 
@@ -252,11 +253,11 @@ func TestReplacementHasTheOwnerOfTheDatabaseOrItsFolder(t *testing.T) {
 	s, path := seeded(t, 10)
 	storetest.Close(t, s)
 	must(t, os.Chown(path, 65532, 65533))
-	must(t, errOf(Compact(t.Context(), path, false)))
+	must(t, errOf(boltstore.Compact(t.Context(), path, false)))
 	wantOwner(t, path, 65532, 65533)
 	must(t, os.Chown(filepath.Dir(path), 65530, 65531))
 	must(t, os.Remove(path))
-	r, err := NewReplacement(path)
+	r, err := boltstore.NewReplacement(path)
 	must(t, err)
 	must(t, r.Put())
 	r.Discard()
@@ -316,7 +317,7 @@ func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
 		}
 	}()
 	for i := range 20 {
-		r, err := NewReplacement(path)
+		r, err := boltstore.NewReplacement(path)
 		must(t, err)
 		must(t, errOf(r.Write(b)))
 		kept, err := r.Replace(i%2 == 0)

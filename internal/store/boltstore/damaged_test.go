@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/store/storetest"
@@ -84,7 +85,7 @@ func TestDamagedRecordsCostThemselvesAlone(t *testing.T) {
 			if err != nil || report.Damaged != n || report.Accounts != accounts || !report.OnlyRecords() || report.DamagedIDs[0] != "10000" || len(report.DamagedIDs) != min(n, 1000) {
 				t.Errorf("%d of %d accounts, %d named, %v", report.Damaged, report.Accounts, len(report.DamagedIDs), err)
 			}
-			r, err := OpenReader(t.Context(), Options{Path: path})
+			r, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})
 			must(t, err)
 			defer r.Close()
 			if got := exported(t, r); got.Accounts != accounts-n || got.Damaged != n {

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
@@ -25,7 +26,7 @@ func dropBucket(name []byte) func(*bbolt.Tx) error {
 
 // wantBackup fails the test unless a start serves a backup of s, with all accounts and the same identity, and logs
 // nothing.
-func wantBackup(t *testing.T, s *Store, path string) {
+func wantBackup(t *testing.T, s *boltstore.Store, path string) {
 	t.Helper()
 	want, id, to := all(t, s), identityOf(t, path), staged(t, t.TempDir())
 	v, err := s.Backup(t.Context(), to)
@@ -34,7 +35,7 @@ func wantBackup(t *testing.T, s *Store, path string) {
 	if v.Identity != id || v.Accounts != len(want) || v.Damaged > 0 {
 		t.Errorf("the backup is of %q with %d accounts (%d damaged), want %q and %d", v.Identity, v.Accounts, v.Damaged, id, len(want))
 	}
-	copied, log, err := tryOpen(t, to.Name(), Options{})
+	copied, log, err := tryOpen(t, to.Name(), boltstore.Options{})
 	must(t, err)
 	defer storetest.Close(t, copied)
 	if got := all(t, copied); !slices.EqualFunc(got, want, store.Account.Equal) || log.Len() > 0 {
@@ -71,9 +72,9 @@ func TestDamagedRecordOfTheServiceItselfEndsNoBackup(t *testing.T) {
 			before, err := os.ReadFile(path)
 			must(t, err)
 			to := staged(t, t.TempDir())
-			v, err := BackupFile(t.Context(), Options{Path: path, OpenTimeout: time.Second}, to)
+			v, err := boltstore.BackupFile(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second}, to)
 			if strings.Contains(name, "bucket") { // a start mends none of them
-				wantErr(t, err, ErrDamaged)
+				wantErr(t, err, boltstore.ErrDamaged)
 				return
 			}
 			if err != nil || v.Identity != identityOf(t, path) || v.Accounts != 100 {
@@ -99,7 +100,7 @@ func TestDamagedListOfBucketsEndsABackupWithItsCure(t *testing.T) {
 			root := int64(m.Root) * m.PageSize
 			spoil(t, path, root+int64(strings.Index(string(image[root:]), text)+len(text)-1), []byte("X"))
 			_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
-			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "root page") || !strings.Contains(err.Error(), "restart the service") {
+			if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "root page") || !strings.Contains(err.Error(), "restart the service") {
 				t.Errorf("the backup ends with %v", err)
 			}
 		})
@@ -107,7 +108,7 @@ func TestDamagedListOfBucketsEndsABackupWithItsCure(t *testing.T) {
 	s, _ := seeded(t, 100)
 	must(t, s.CommitForTest(dropBucket(boltfile.AccountBucket)))
 	_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
-	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "bucket is gone: AccountBucket; older backups stay as they are; restore one") {
+	if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "bucket is gone: AccountBucket; older backups stay as they are; restore one") {
 		t.Errorf("the backup of no accounts ends with %v", err)
 	}
 }
@@ -125,9 +126,9 @@ func TestDamagedDatabaseStillSaysWhichItIs(t *testing.T) {
 		writeFile(t, path, c.b)
 		f, err := os.Open(path)
 		must(t, err)
-		v, err := VerifyWhole(t.Context(), f)
+		v, err := boltstore.VerifyWhole(t.Context(), f)
 		must(t, f.Close())
-		if !errors.Is(err, ErrDamaged) || v.Identity != c.want {
+		if !errors.Is(err, boltstore.ErrDamaged) || v.Identity != c.want {
 			t.Errorf("%s: %q, %v; want %q", c.name, v.Identity, err, c.want)
 		}
 	}

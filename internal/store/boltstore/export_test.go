@@ -59,14 +59,3 @@ func (s *Store) QueuedForTest() int { return len(s.committer.writes) }
 
 // StoppedForTest is closed when the committer has ended.
 func (s *Store) StoppedForTest() <-chan struct{} { return s.committer.stopped }
-
-// For the tests in package boltstore_test.
-var (
-	All, Await, Fill, Long, Must, OpenAt, Refused, Seeded = all, await, fill, long, must, openAt, refused, seeded
-
-	SmallDisk, TryOpen, Unusable, WriteFile = smallDisk, tryOpen, unusable, writeFile
-
-	Foreign, Heavy, TutorialFile, WantErr, WantName = foreign, heavy, tutorialFile, wantErr, wantName
-)
-
-var Witness = witness

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
@@ -217,17 +218,17 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 // What costs some accounts costs a start no more. What a later write could make worse is not served.
 func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
 	t.Parallel()
-	flipIn := func(bucket, key []byte) func(*testing.T, *Store, string) {
-		return func(t *testing.T, s *Store, _ string) { must(t, s.CommitForTest(flip(bucket, key))) }
+	flipIn := func(bucket, key []byte) func(*testing.T, *boltstore.Store, string) {
+		return func(t *testing.T, s *boltstore.Store, _ string) { must(t, s.CommitForTest(flip(bucket, key))) }
 	}
 	for name, c := range map[string]struct {
-		damage func(t *testing.T, s *Store, path string)
+		damage func(t *testing.T, s *boltstore.Store, path string)
 		want   string
 		served bool
 	}{
 		"an account": {flipIn(boltfile.AccountBucket, []byte("10005")), `account "10005"`, true},
 		"an answer":  {flipIn(boltfile.AnswerBucket, boltfile.AnswerKey("key")), "answer ", true},
-		"the list of free pages": {func(t *testing.T, s *Store, path string) {
+		"the list of free pages": {func(t *testing.T, s *boltstore.Store, path string) {
 			m := metaAt(t, path)
 			spoil(t, path, int64(m.Freelist)*m.PageSize+boltfile.HeaderSize, []byte{3}) // a page that is in use
 		}, "page", false},

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
@@ -45,7 +46,7 @@ func wantErr(t *testing.T, err, want error) {
 }
 
 // wantName wants the account of this id to have this name.
-func wantName(t *testing.T, s *Store, id store.ID, name string) {
+func wantName(t *testing.T, s *boltstore.Store, id store.ID, name string) {
 	t.Helper()
 	if acc, err := s.Get(t.Context(), id); err != nil || acc.Name != name {
 		t.Errorf("Get = %+v, %v; want the name %s", acc, err, name)
@@ -69,14 +70,14 @@ func sumOf(path string) string {
 	return fmt.Sprintf("%x %v", sum.Sum(nil), err)
 }
 
-func openAt(t testing.TB, path string) *Store {
+func openAt(t testing.TB, path string) *boltstore.Store {
 	t.Helper()
 	return openWith(t, path, nil)
 }
 
-func openWith(t testing.TB, path string, now func() time.Time) *Store {
+func openWith(t testing.TB, path string, now func() time.Time) *boltstore.Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, CheckTimeout: time.Minute, Now: now})
+	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, CheckTimeout: time.Minute, Now: now})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -89,18 +90,18 @@ func openWith(t testing.TB, path string, now func() time.Time) *Store {
 }
 
 // tryOpen opens the database at path as opts say, and returns its log too.
-func tryOpen(t *testing.T, path string, opts Options) (*Store, *bytes.Buffer, error) {
+func tryOpen(t *testing.T, path string, opts boltstore.Options) (*boltstore.Store, *bytes.Buffer, error) {
 	t.Helper()
 	var log bytes.Buffer
 	opts.Path, opts.OpenTimeout = path, cmp.Or(opts.OpenTimeout, time.Second)
 	opts.CheckTimeout = cmp.Or(opts.CheckTimeout, time.Minute)
 	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
-	s, err := Open(t.Context(), opts)
+	s, err := boltstore.Open(t.Context(), opts)
 	return s, &log, err
 }
 
 // refused fails the test unless Open refuses the database with its path and these words, and leaves it as it was.
-func refused(t *testing.T, path string, opts Options, words ...string) {
+func refused(t *testing.T, path string, opts boltstore.Options, words ...string) {
 	t.Helper()
 	before := sumOf(path)
 	s, _, err := tryOpen(t, path, opts)
@@ -118,7 +119,7 @@ func refused(t *testing.T, path string, opts Options, words ...string) {
 }
 
 // seeded returns an open store with n accounts, and its path.
-func seeded(t *testing.T, n int) (*Store, string) {
+func seeded(t *testing.T, n int) (*boltstore.Store, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s := openAt(t, path)
@@ -128,7 +129,7 @@ func seeded(t *testing.T, n int) (*Store, string) {
 }
 
 // putRecords puts new accounts as records, which under the race detector takes a tenth of the time of Import.
-func putRecords(t testing.TB, s *Store, accounts []store.Account) {
+func putRecords(t testing.TB, s *boltstore.Store, accounts []store.Account) {
 	t.Helper()
 	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
 		for _, acc := range accounts {
@@ -230,7 +231,7 @@ func flip(bucket, key []byte) func(*bbolt.Tx) error {
 }
 
 // all returns all accounts.
-func all(t *testing.T, s *Store) (accounts []store.Account) {
+func all(t *testing.T, s *boltstore.Store) (accounts []store.Account) {
 	t.Helper()
 	for q := (store.Query{Limit: 10_000}); ; {
 		page, err := s.List(t.Context(), q)

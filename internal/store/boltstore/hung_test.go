@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
 func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
 	s, _, err := tryOpen(t, filepath.Join(t.TempDir(), "accounts.db"),
-		Options{SlowAfter: 500 * time.Millisecond, HungAfter: time.Second, CheckTimeout: 100 * time.Millisecond})
+		boltstore.Options{SlowAfter: 500 * time.Millisecond, HungAfter: time.Second, CheckTimeout: 100 * time.Millisecond})
 	must(t, err)
 	must(t, errOf(s.Seed(t.Context(), store.Fakes(10))))
 	must(t, s.Check(t.Context()))

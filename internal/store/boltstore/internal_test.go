@@ -13,6 +13,13 @@ import (
 	"accountservice/internal/store"
 )
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // opened is an open store of n accounts, for the tests of what is inside of it.
 func opened(t *testing.T, n int, opts Options) *Store {
 	t.Helper()

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
@@ -30,8 +31,8 @@ func TestDamagedNewestMetaIsRefusedUnlessAccepted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, newest := closedWith(t, "Last")
 			spoil(t, path, newest*4096+at, []byte{0xa5, 0xa5})
-			refused(t, path, Options{}, "store.bolt.accept_older_meta")
-			s, log, err := tryOpen(t, path, Options{AcceptOlderMeta: true})
+			refused(t, path, boltstore.Options{}, "store.bolt.accept_older_meta")
+			s, log, err := tryOpen(t, path, boltstore.Options{AcceptOlderMeta: true})
 			must(t, err)
 			wantName(t, s, "10000", "Person_0")
 			must(t, s.Check(t.Context()))
@@ -59,7 +60,7 @@ func TestMetaThatDoesNotSayItsTransactionIsTakenForTheNewest(t *testing.T) {
 	for older := range int64(2) {
 		path, newest := closedWith(t, "Last")
 		spoil(t, path, (newest+older)%2*4096+boltfile.HeaderSize, bytes.Repeat([]byte{0xa5}, 64))
-		refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
+		refused(t, path, boltstore.Options{}, boltfile.ErrNewestMeta.Error())
 	}
 }
 
@@ -119,8 +120,8 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	last := metaAt(t, path).TxID
 	storetest.Close(t, s)
 	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
-	refused(t, path, Options{}, boltfile.ErrNewestMeta.Error())
-	wantErr(t, errOf(OpenReader(t.Context(), Options{Path: path})), boltfile.ErrNewestMeta)
+	refused(t, path, boltstore.Options{}, boltfile.ErrNewestMeta.Error())
+	wantErr(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})), boltfile.ErrNewestMeta)
 }
 
 // A bound that only the newer page gives must be kept.
@@ -135,7 +136,7 @@ func TestFileIsMeasuredByItsNewestMeta(t *testing.T) {
 		if now.HighWater > old.HighWater && now.TxID%2 == 1 {
 			storetest.Close(t, s)
 			must(t, os.Truncate(path, now.Size()-1))
-			refused(t, path, Options{}, "is cut short") // by the second page's bound
+			refused(t, path, boltstore.Options{}, "is cut short") // by the second page's bound
 			return
 		}
 		if now.TxID%2 == 0 {
@@ -150,14 +151,14 @@ func TestLostBucketOfOursIsNotTakenForTheTutorials(t *testing.T) {
 	s, path := seeded(t, 3)
 	must(t, s.CommitForTest(dropBucket(boltfile.MetaBucket)))
 	storetest.Close(t, s)
-	refused(t, path, Options{}, string(boltfile.MetaBucket))
+	refused(t, path, boltstore.Options{}, string(boltfile.MetaBucket))
 }
 
 func TestOlderStateOfTheDatabaseIsSaidInTheLog(t *testing.T) {
 	t.Parallel()
 	path, _ := setBack(t)
 	for _, said := range []bool{true, false} {
-		s, log, err := tryOpen(t, path, Options{})
+		s, log, err := tryOpen(t, path, boltstore.Options{})
 		must(t, err)
 		storetest.Close(t, s)
 		if got := strings.Contains(log.String(), "older state"); got != said {

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"fmt"
@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
 
 // wantUndecided wants CheckRecords to name the newer copy and what to do, or, with "", to pass. Nothing else changes.
-func wantUndecided(t *testing.T, s *Store, newer string) {
+func wantUndecided(t *testing.T, s *boltstore.Store, newer string) {
 	t.Helper()
 	must(t, s.Check(t.Context()))
 	err := s.CheckRecords(t.Context())
@@ -43,7 +44,7 @@ func setBack(t *testing.T) (path, later string) {
 	return path, later
 }
 
-func restored(t *testing.T) (s *Store, path, later string) {
+func restored(t *testing.T) (s *boltstore.Store, path, later string) {
 	t.Helper()
 	path, later = setBack(t)
 	return openAt(t, path), path, later
@@ -129,7 +130,7 @@ func TestNewerCopyInAnEarlierRescueDirIsNotForgotten(t *testing.T) {
 	copied := filepath.Join(dir, filepath.Base(later))
 	must(t, os.Rename(later, copied))
 	for _, dir := range []string{dir, "", ""} {
-		s, _, err := tryOpen(t, path, Options{RescueDir: dir})
+		s, _, err := tryOpen(t, path, boltstore.Options{RescueDir: dir})
 		must(t, err)
 		wantUndecided(t, s, copied)
 		storetest.Close(t, s)

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
@@ -188,7 +189,7 @@ func TestFileThatIsReplacedWhileAStartWaitsForItsLockIsNotOpened(t *testing.T) {
 			must(t, err)
 			defer holder.Close()
 			must(t, syscall.Flock(int(holder.Fd()), syscall.LOCK_EX))
-			_, _, err = tryOpen(t, path, Options{OpenTimeout: 10 * time.Second, Waiting: func(string) {
+			_, _, err = tryOpen(t, path, boltstore.Options{OpenTimeout: 10 * time.Second, Waiting: func(string) {
 				c.lose(t, path)
 				holder.Close()
 			}})
@@ -222,7 +223,7 @@ func leafAt(t *testing.T, path string) (row int, page uint64, keys []string) {
 func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	s, log, err := tryOpen(t, path, Options{})
+	s, log, err := tryOpen(t, path, boltstore.Options{})
 	must(t, err)
 	must(t, errOf(s.Seed(t.Context(), store.Fakes(3000))))
 	row, page, keys := leafAt(t, path)
@@ -267,5 +268,5 @@ func TestFolderThatCannotBeWrittenNamesTheUser(t *testing.T) {
 		must(t, syscall.Setresuid(-1, 65534, -1))
 		t.Cleanup(func() { must(t, syscall.Setresuid(-1, 0, -1)) })
 	}
-	refused(t, filepath.Join(dir, "accounts.db"), Options{}, "cannot create a file in its folder", fmt.Sprint("this process is user ", os.Geteuid()))
+	refused(t, filepath.Join(dir, "accounts.db"), boltstore.Options{}, "cannot create a file in its folder", fmt.Sprint("this process is user ", os.Geteuid()))
 }

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/transfer"
 )
@@ -44,9 +45,9 @@ func TestPeekReturnsWhatGetDoes(t *testing.T) {
 }
 
 func TestNothingIsAnsweredFromMemoryAfterAFailure(t *testing.T) {
-	for name, fail := range map[string]func(*Store){
-		"latched": func(s *Store) { s.LatchForTest(errors.New("ordered")) },
-		"closed":  func(s *Store) { s.Close(t.Context()) },
+	for name, fail := range map[string]func(*boltstore.Store){
+		"latched": func(s *boltstore.Store) { s.LatchForTest(errors.New("ordered")) },
+		"closed":  func(s *boltstore.Store) { s.Close(t.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := seeded(t, 1)

@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
@@ -50,7 +51,7 @@ func powerState(writer, n int) map[store.ID]string {
 
 func init() {
 	childProcesses["write"] = func(args []string) { // path, file of the acknowledgements, sync, last write, last acknowledged ones
-		s, err := Open(context.Background(), Options{Path: args[0], OpenTimeout: 5 * time.Second})
+		s, err := boltstore.Open(context.Background(), boltstore.Options{Path: args[0], OpenTimeout: 5 * time.Second})
 		acks, ackErr := os.OpenFile(args[1], os.O_WRONLY|os.O_APPEND, 0)
 		last, lastErr := strconv.Atoi(args[3])
 		var done [powerWriters]int
@@ -156,7 +157,7 @@ func judge(t *testing.T, path string, acks [powerWriters]int) error {
 	if report, err := verified(t, path); err != nil || !report.Intact {
 		return fmt.Errorf("verify: %v, %v", report.Findings, err)
 	}
-	s, err := Open(t.Context(), Options{Path: path, OpenTimeout: time.Second, MustExist: true})
+	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, MustExist: true})
 	if err != nil {
 		return err
 	}

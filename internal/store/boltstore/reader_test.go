@@ -14,9 +14,6 @@ import (
 	"accountservice/internal/store/storetest"
 )
 
-// errOf is the error of a call.
-func errOf[T any](_ T, err error) error { return err }
-
 func openReader(t *testing.T, path string) *boltstore.Reader {
 	t.Helper()
 	r, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
@@ -76,7 +73,7 @@ func TestReaderRefusesWhatOpenDoes(t *testing.T) {
 	writeFile(t, empty, nil)
 	must(t, os.Remove(path))
 	for path, want := range map[string]string{
-		link: "is a symbolic link", other: "another program's database", empty: "is empty", path: witness(path),
+		link: "is a symbolic link", other: "another program's database", empty: "is empty", path: path + ".witness",
 	} {
 		_, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
 		if err == nil || !strings.Contains(err.Error(), want) {

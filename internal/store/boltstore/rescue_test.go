@@ -16,18 +16,6 @@ import (
 	"accountservice/internal/store/storetest"
 )
 
-var (
-	all, await, fill, long = boltstore.All, boltstore.Await, boltstore.Fill, boltstore.Long
-
-	must, openAt, refused, seeded = boltstore.Must, boltstore.OpenAt, boltstore.Refused, boltstore.Seeded
-
-	smallDisk, tryOpen, wantName = boltstore.SmallDisk, boltstore.TryOpen, boltstore.WantName
-
-	unusable, wantErr, writeFile = boltstore.Unusable, boltstore.WantErr, boltstore.WriteFile
-
-	foreign, tutorialFile, witness = boltstore.Foreign, boltstore.TutorialFile, boltstore.Witness
-)
-
 // logged is a new store of 10 accounts, and its log.
 func logged(t *testing.T, opts boltstore.Options) (s *boltstore.Store, path string, log *bytes.Buffer) {
 	t.Helper()
@@ -253,7 +241,7 @@ func TestFileLostJustBeforeTheStopIsPutBack(t *testing.T) {
 func TestStopWaitsForACopyUnderWay(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, path := boltstore.Heavy(t, dir, 8), filepath.Join(dir, "accounts.db")
+	s, path := heavy(t, dir, 8), filepath.Join(dir, "accounts.db")
 	must(t, os.Remove(path))
 	await(t, "a copy under way", func() bool {
 		err := s.CheckRecords(t.Context())

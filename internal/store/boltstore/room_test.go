@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"errors"
@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
 )
@@ -30,7 +31,7 @@ func injectorHere(t *testing.T) injector {
 }
 
 // injectorOf keeps the committer on one thread, so that strace can count its calls.
-func injectorOf(t *testing.T, s *Store) injector {
+func injectorOf(t *testing.T, s *boltstore.Store) injector {
 	t.Helper()
 	var thread int
 	must(t, s.CommitForTest(func(*bbolt.Tx) error {
@@ -114,7 +115,7 @@ func TestNoRoomAtAnyCallOfACommit(t *testing.T) {
 
 // refusedCommits are writes to a store whose disk sometimes has no room.
 type refusedCommits struct {
-	s       *Store
+	s       *boltstore.Store
 	n       int
 	acked   map[store.ID]bool
 	refusal int
@@ -220,7 +221,7 @@ func TestNewDatabaseOnAFullDiskSaysWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	smallDisk(t, dir, "1m")
 	fill(t, dir)
-	_, _, err := tryOpen(t, filepath.Join(dir, "accounts.db"), Options{})
+	_, _, err := tryOpen(t, filepath.Join(dir, "accounts.db"), boltstore.Options{})
 	if err == nil || !strings.Contains(err.Error(), "free some space") {
 		t.Errorf("Open = %v", err)
 	}
@@ -243,7 +244,7 @@ func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 			at, _ := olderMeta(t, path)
 			spoil(t, path, at+boltfile.HeaderSize+56, []byte{0xa5})
 			end := injectorHere(t).fail(t, calls...)
-			s, _, err := tryOpen(t, path, Options{})
+			s, _, err := tryOpen(t, path, boltstore.Options{})
 			if end() == 0 {
 				t.Error("the start wrote nothing")
 			}

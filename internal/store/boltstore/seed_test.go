@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 )
 
 // endingAt is n accounts to seed, and calls end before it gives the one of this number.
@@ -32,10 +33,10 @@ const shortPiece = 1000 // accounts: there are several pieces without many of th
 
 func init() {
 	childProcesses["seed"] = func(args []string) {
-		*SeedPiece = shortPiece
+		*boltstore.SeedPiece = shortPiece
 		n, _ := strconv.Atoi(args[1])
 		at, _ := strconv.Atoi(args[2])
-		s, err := Open(context.Background(), Options{Path: args[0]})
+		s, err := boltstore.Open(context.Background(), boltstore.Options{Path: args[0]})
 		if err == nil {
 			_, err = s.Seed(context.Background(), endingAt(n, at, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }))
 		}
@@ -44,9 +45,9 @@ func init() {
 }
 
 func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
-	before := *SeedPiece
-	t.Cleanup(func() { *SeedPiece = before })
-	*SeedPiece = shortPiece
+	before := *boltstore.SeedPiece
+	t.Cleanup(func() { *boltstore.SeedPiece = before })
+	*boltstore.SeedPiece = shortPiece
 	const n = 3*shortPiece + 100
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	for _, at := range []int{0, shortPiece / 2, shortPiece + 1, shortPiece + 2, 3*shortPiece + 50} {

@@ -1,17 +1,18 @@
-package boltstore
+package boltstore_test
 
 import (
 	"os"
 	"testing"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
 // A copy that made as many commits as the open file has the same transaction number, and mostly the same page numbers.
 func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) {
 	t.Parallel()
-	put := func(s *Store, name string, n int) {
+	put := func(s *boltstore.Store, name string, n int) {
 		for range n {
 			must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
 		}

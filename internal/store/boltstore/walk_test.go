@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 )
 
 // stays is the id of the nth account that nobody touches; others come and go between it and the next.
 func stays(n int) store.ID { return store.ID(fmt.Sprintf("%07d", n)) }
 
 // filled is a store with n accounts that stay.
-func filled(t *testing.T, n int) *Store {
+func filled(t *testing.T, n int) *boltstore.Store {
 	t.Helper()
 	s, _ := seeded(t, 0)
 	s.NoSyncForTest() // nothing here looks at what a loss of power leaves
@@ -91,7 +92,7 @@ func TestWalkGivesEachAccountOnceAmongWriters(t *testing.T) {
 }
 
 // pageCosts are the median times of two pages of 100, asked for in turn so that what else the machine does slows both.
-func pageCosts(t *testing.T, s *Store, one, other store.ID) (_, _ time.Duration) {
+func pageCosts(t *testing.T, s *boltstore.Store, one, other store.ID) (_, _ time.Duration) {
 	t.Helper()
 	const rounds = 201
 	costs := make(map[store.ID][]time.Duration)

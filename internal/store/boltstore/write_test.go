@@ -1,4 +1,4 @@
-package boltstore
+package boltstore_test
 
 import (
 	"context"
@@ -12,11 +12,12 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
 )
 
 // changing changes account 10009 while f runs in the committer.
-func changing(ctx context.Context, s *Store, f func()) error {
+func changing(ctx context.Context, s *boltstore.Store, f func()) error {
 	return errOf(s.Update(ctx, "10009", store.Preconditions{}, func(store.Account) (store.Draft, error) {
 		f()
 		return store.Draft{Name: "changed"}, nil
@@ -24,7 +25,7 @@ func changing(ctx context.Context, s *Store, f func()) error {
 }
 
 // unusable fails the test unless everything is refused from now on.
-func unusable(t *testing.T, s *Store) {
+func unusable(t *testing.T, s *boltstore.Store) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -74,7 +75,7 @@ func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
-	s.LatchForTest(ErrFault)
+	s.LatchForTest(boltstore.ErrFault)
 	must(t, os.Remove(path))
 	storetest.Close(t, s)
 	<-s.StoppedForTest()
@@ -97,7 +98,7 @@ func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 }
 
 // blocked holds the committer inside a change until release is called.
-func blocked(t *testing.T, s *Store) (release func()) {
+func blocked(t *testing.T, s *boltstore.Store) (release func()) {
 	t.Helper()
 	begun, gate := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
