@@ -80,8 +80,7 @@ func kept(t *testing.T, path string) (answers, ages int) {
 // put writes without a key, and with it what is too old may go.
 func put(t *testing.T, s *boltstore.Store) {
 	t.Helper()
-	_, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{})
-	must(t, err)
+	must(t, putName(t, s, "2", "x"))
 }
 
 func wantKept(t *testing.T, path string, want int) {
@@ -286,8 +285,7 @@ func TestLargestAccountsAndAnswersCanBeRead(t *testing.T) {
 	for i := range 12 {
 		pre := once(fmt.Sprint(i))
 		pre.Idempotency.Answer = func(store.Written) []byte { return answer }
-		_, err := s.Put(t.Context(), store.ID(fmt.Sprint(i)), draft, pre)
-		must(t, err)
+		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint(i)), draft, pre)))
 	}
 	for i := range 12 {
 		acc, err := s.Get(t.Context(), store.ID(fmt.Sprint(i)))

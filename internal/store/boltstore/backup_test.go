@@ -194,7 +194,7 @@ func TestDamageEndsABackupAndNothingElse(t *testing.T) {
 		t.Errorf("the backup of a damaged database gives %v", err)
 	}
 	must(t, s.Failure())
-	must(t, errOf(s.Put(t.Context(), "other", store.Draft{Name: "other"}, store.Preconditions{})))
+	must(t, putName(t, s, "other", "other"))
 }
 
 func TestBackupToAFullDiskHarmsNothing(t *testing.T) {
@@ -267,7 +267,7 @@ func TestWriteWithoutRoomEndsABackup(t *testing.T) {
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "found no room") {
 		t.Errorf("the backup ended with %v", err)
 	}
-	must(t, errOf(s.Put(t.Context(), "again", store.Draft{Name: "again"}, store.Preconditions{})))
+	must(t, putName(t, s, "again", "again"))
 }
 
 func TestBackupEndsWithTheStoreAndItsContext(t *testing.T) {

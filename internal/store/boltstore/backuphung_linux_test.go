@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"accountservice/internal/store"
 	"accountservice/tests/harness"
 )
 
@@ -20,7 +19,7 @@ func TestHungBackupEndsWithTheStore(t *testing.T) {
 	done := copyingUntil(t, ctx, s, staged(t, remote.Path))
 	remote.Hang(t)
 	defer remote.Answer(t)
-	must(t, errOf(s.Put(t.Context(), "meanwhile", store.Draft{Name: "written"}, store.Preconditions{})))
+	must(t, putName(t, s, "meanwhile", "written"))
 	cancel()
 	wantErr(t, <-done, context.Canceled)
 	bounded, end := context.WithTimeout(t.Context(), 2*time.Second)

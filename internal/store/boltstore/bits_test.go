@@ -94,7 +94,7 @@ func churned(t *testing.T, n int) (s *boltstore.Store, path string, accounts map
 			continue
 		}
 		accounts[id] = fmt.Sprint("Changed_", i)
-		must(t, errOf(s.Put(t.Context(), id, store.Draft{Name: accounts[id]}, store.Preconditions{})))
+		must(t, putName(t, s, id, accounts[id]))
 	}
 	putOnce(t, s, "10000", "key")
 	accounts["10000"] = mustGet(t, s, "10000").Name
@@ -279,7 +279,7 @@ func startFlipped(t *testing.T, image []byte, accounts map[store.ID]string, flip
 	s.NoSyncForTest()
 	for i := range 20 {
 		id := store.ID(fmt.Sprint("new-", i))
-		_, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("n", 200)}, store.Preconditions{})
+		err := putName(t, s, id, strings.Repeat("n", 200))
 		if err == nil {
 			err = s.Delete(t.Context(), id, store.Preconditions{})
 		}

@@ -143,9 +143,7 @@ func TestSecondProcessIsToldWhoHoldsTheFile(t *testing.T) {
 // cut makes a good database and keeps a part of what it uses.
 func cut(t *testing.T, path string, part float64) {
 	t.Helper()
-	s := openAt(t, path)
-	_, err := s.Seed(t.Context(), store.Fakes(5000))
-	must(t, err)
+	s := seededAt(t, path, 5000)
 	m := metaAt(t, path)
 	storetest.Close(t, s)
 	must(t, os.Truncate(path, max(int64(part*float64(m.Size())), 2*m.PageSize)))

@@ -72,7 +72,7 @@ func TestCompactKeepsAllThatAServiceServes(t *testing.T) {
 		t.Errorf("Seed = %d, %v", n, err)
 	}
 	for i := range 300 { // and it can be written
-		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint(i)), store.Draft{Name: "x"}, store.Preconditions{})))
+		must(t, putName(t, s, store.ID(fmt.Sprint(i)), "x"))
 	}
 	must(t, s.Check(t.Context()))
 }
@@ -250,8 +250,7 @@ func TestReplacementHasTheOwnerOfTheDatabaseOrItsFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	s, path := seeded(t, 10)
-	storetest.Close(t, s)
+	path := closed(t, 10)
 	must(t, os.Chown(path, 65532, 65533))
 	must(t, errOf(boltstore.Compact(t.Context(), path, false)))
 	wantOwner(t, path, 65532, 65533)
@@ -293,8 +292,7 @@ func TestTransactionIsSetInBothMetaPages(t *testing.T) {
 
 func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
 	t.Parallel()
-	s, path := seeded(t, 10)
-	storetest.Close(t, s)
+	path := closed(t, 10)
 	b, err := os.ReadFile(path)
 	must(t, err)
 	over, watched := make(chan struct{}), make(chan error)

@@ -107,7 +107,7 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 		}
 	}
 	must(t, s.Check(t.Context()))
-	must(t, errOf(s.Put(t.Context(), store.ID(before.Key(0)), store.Draft{Name: "after"}, store.Preconditions{})))
+	must(t, putName(t, s, store.ID(before.Key(0)), "after"))
 	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("Delete beside it = %v, want the damaged page", err)
 	}
@@ -171,16 +171,14 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	smallDisk(t, dir, "4m")
-	s := openAt(t, filepath.Join(dir, "accounts.db"))
-	_, err := s.Seed(t.Context(), store.Fakes(1000))
-	must(t, err)
+	s := seededAt(t, filepath.Join(dir, "accounts.db"), 1000)
 	filler := fill(t, dir)
 
 	acked := make(map[store.ID]bool)
 	refused := 0
 	for i := range 2000 { // small commits fit into pages that are free already, for a while
 		id := store.ID(fmt.Sprint("full-", i))
-		switch _, err := s.Put(t.Context(), id, store.Draft{Name: strings.Repeat("x", 256)}, store.Preconditions{}); {
+		switch err := putName(t, s, id, strings.Repeat("x", 256)); {
 		case err == nil:
 			acked[id] = true
 		case errors.Is(err, store.ErrNoSpace):
@@ -198,10 +196,9 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	must(t, errOf(s.Get(t.Context(), "10500")))
 	must(t, s.Check(t.Context())) // a full disk is no reason to restart
 	must(t, os.Remove(filler))
-	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, putName(t, s, "after", "x"))
 	for id := range acked {
-		_, err := s.Get(t.Context(), id)
-		must(t, err)
+		must(t, errOf(s.Get(t.Context(), id)))
 	}
 }
 
@@ -210,7 +207,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	s, path := seeded(t, 10)
 	m := metaAt(t, path)
 	spoil(t, path, int64(m.Freelist)*m.PageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
+	if err := putName(t, s, "10000", "x"); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
 		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
 	}
 }

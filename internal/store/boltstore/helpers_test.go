@@ -122,10 +122,27 @@ func refused(t *testing.T, path string, opts boltstore.Options, words ...string)
 func seeded(t *testing.T, n int) (*boltstore.Store, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
+	return seededAt(t, path, n), path
+}
+
+func seededAt(t *testing.T, path string, n int) *boltstore.Store {
+	t.Helper()
 	s := openAt(t, path)
-	_, err := s.Seed(t.Context(), store.Fakes(n))
-	must(t, err)
-	return s, path
+	must(t, errOf(s.Seed(t.Context(), store.Fakes(n))))
+	return s
+}
+
+// closed is the path of a database with n accounts that is not open.
+func closed(t *testing.T, n int) string {
+	t.Helper()
+	s, path := seeded(t, n)
+	storetest.Close(t, s)
+	return path
+}
+
+// putName is a Put of a name alone.
+func putName(t *testing.T, s *boltstore.Store, id store.ID, name string) error {
+	return errOf(s.Put(t.Context(), id, store.Draft{Name: name}, store.Preconditions{}))
 }
 
 // putRecords puts new accounts as records, which under the race detector takes a tenth of the time of Import.

@@ -24,7 +24,7 @@ func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
 		t.Errorf("Check beside a commit under way = %v", err)
 	}
 	await(t, "a failing Check", func() bool { return errors.Is(s.Check(t.Context()), store.ErrUnavailable) })
-	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
+	wantErr(t, putName(t, s, "10000", "x"), store.ErrUnavailable)
 	must(t, errOf(s.Get(t.Context(), "10000")))
 	if err := s.CheckLatency(t.Context()); err == nil || !strings.Contains(err.Error(), "slow_after") {
 		t.Errorf("CheckLatency = %v", err)

@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"accountservice/internal/store/storetest"
 )
 
 // TestKillsLoseNothingAcknowledged kills a process that writes, again and again on the same file. Each writer goes on
@@ -22,8 +20,7 @@ func TestKillsLoseNothingAcknowledged(t *testing.T) {
 	if long() {
 		rounds = 100
 	}
-	s, path := seeded(t, 100)
-	storetest.Close(t, s)
+	path := closed(t, 100)
 	var acks [powerWriters]int
 	for round := range rounds {
 		killed(t, path, rand.IntN(200), &acks)

@@ -160,9 +160,7 @@ func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (fre
 	dir := t.TempDir()
 	smallDisk(t, dir, "64m")
 	path = filepath.Join(dir, "accounts.db")
-	s = openAt(t, path)
-	_, err := s.Seed(t.Context(), store.Fakes(1000))
-	must(t, err)
+	s = seededAt(t, path, 1000)
 	return s, path, func() func() {
 		filler := fill(t, dir)
 		return func() { must(t, os.Remove(filler)) }

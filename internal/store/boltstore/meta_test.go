@@ -19,7 +19,7 @@ import (
 func closedWith(t *testing.T, name string) (path string, newest int64) {
 	t.Helper()
 	s, path := seeded(t, 10)
-	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
+	must(t, putName(t, s, "10000", name))
 	newest = int64(metaAt(t, path).TxID % 2)
 	storetest.Close(t, s)
 	return path, newest
@@ -69,7 +69,7 @@ func TestCheckFindsADamagedNewestMetaPage(t *testing.T) {
 	s, path := seeded(t, 10)
 	spoilMeta(t, path, 0, []byte{0xa5})
 	wantErr(t, s.Check(t.Context()), boltfile.ErrNewestMeta)
-	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrUnavailable)
+	wantErr(t, putName(t, s, "10000", "x"), store.ErrUnavailable)
 }
 
 // spoilMeta damages a meta page of a running store, the newest or the one before.
@@ -86,8 +86,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 	for name, write := range map[string]bool{"a write": true, "a stop": false} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 10)
-			_, err := s.Put(t.Context(), "10000", store.Draft{Name: "before"}, store.Preconditions{})
-			must(t, err)
+			must(t, putName(t, s, "10000", "before"))
 			spoilMeta(t, path, 1, garbage)
 			before, err := os.ReadFile(path)
 			must(t, err)
@@ -100,7 +99,7 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 				t.Errorf("a check changed the file")
 			}
 			if write {
-				_, err = s.Put(t.Context(), "10001", store.Draft{Name: "after"}, store.Preconditions{})
+				err = putName(t, s, "10001", "after")
 				must(t, errors.Join(err, s.Check(t.Context()), s.CheckRecords(t.Context())))
 			}
 			storetest.Close(t, s)
@@ -114,8 +113,7 @@ func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
 	for first := true; first || metaAt(t, path).TxID&2 == 0; first = false { // a number whose 2 can get lost
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "Last"}, store.Preconditions{})
-		must(t, err)
+		must(t, putName(t, s, "10000", "Last"))
 	}
 	last := metaAt(t, path).TxID
 	storetest.Close(t, s)

@@ -76,7 +76,7 @@ func number(t *testing.T, text, name string) (n float64) {
 
 func TestCommitsAndTheirWaitingAreMeasured(t *testing.T) {
 	s, _ := seeded(t, 0)
-	must(t, errOf(s.Put(t.Context(), "first", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, putName(t, s, "first", "x"))
 	reg := prometheus.NewRegistry()
 	must(t, s.Register(reg))
 	before := shown(t, reg)

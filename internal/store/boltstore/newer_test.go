@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
@@ -23,19 +22,18 @@ func wantUndecided(t *testing.T, s *boltstore.Store, newer string) {
 	} else if err == nil || !strings.Contains(err.Error(), newer) || !strings.Contains(err.Error(), "move the copy away") {
 		t.Errorf("CheckRecords = %v, want %q", err, newer)
 	}
-	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "served on"}, store.Preconditions{})))
+	must(t, putName(t, s, "10000", "served on"))
 }
 
 // setBack makes a closed database that was set back to an earlier state, with its later state beside it.
 func setBack(t *testing.T) (path, later string) {
 	t.Helper()
-	s, path := seeded(t, 10)
-	storetest.Close(t, s)
+	path = closed(t, 10)
 	backup, err := os.ReadFile(path)
 	must(t, err)
-	s = openAt(t, path)
+	s := openAt(t, path)
 	for range 3 {
-		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "later"}, store.Preconditions{})))
+		must(t, putName(t, s, "10000", "later"))
 	}
 	storetest.Close(t, s)
 	later = path + ".rescued-20261122T175605.000Z"
@@ -57,7 +55,7 @@ func TestNewerCopyIsSaidUntilSomebodyHasDecided(t *testing.T) {
 	said := fmt.Sprintf("%s has transaction %d of this database, which a start found at transaction %d", later, txid, txid-3)
 	wantUndecided(t, s, said)
 	for range 10 { // it has a later transaction than the copy now, and still not the same accounts
-		must(t, errOf(s.Put(t.Context(), "10001", store.Draft{Name: "x"}, store.Preconditions{})))
+		must(t, putName(t, s, "10001", "x"))
 	}
 	storetest.Close(t, s)
 	s = openAt(t, path)
@@ -99,14 +97,14 @@ func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
 			b, err := os.ReadFile(path)
 			must(t, err)
 			s := openAt(t, path)
-			must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
+			must(t, putName(t, s, "10000", "x"))
 			storetest.Close(t, s)
 			writeFile(t, beside, b)
 		},
 		"another database": func(t *testing.T, _, beside string) {
 			s, other := seeded(t, 3)
 			for range 20 {
-				must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
+				must(t, putName(t, s, "10000", "x"))
 			}
 			storetest.Close(t, s)
 			must(t, os.Rename(other, beside))
@@ -114,8 +112,7 @@ func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
 		"garbage": func(t *testing.T, _, beside string) { writeFile(t, beside, []byte(strings.Repeat("x", 20_000))) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, path := seeded(t, 10)
-			storetest.Close(t, s)
+			path := closed(t, 10)
 			make(t, path, path+".rescued-1")
 			wantUndecided(t, openAt(t, path), "")
 		})

@@ -51,7 +51,7 @@ func TestClosedPathOfAFileThatHasNotMovedIsSaidAndEverythingGoesOn(t *testing.T)
 			s := openAt(t, path)
 			must(t, s.CheckWritable(t.Context()))
 			open := c.close(t, dir)
-			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "meanwhile"}, store.Preconditions{})))
+			must(t, putName(t, s, "1", "meanwhile"))
 			wantName(t, s, "1", "meanwhile")
 			must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
 			if err := s.CheckWritable(t.Context()); err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), "a restart could not open") {
@@ -91,7 +91,7 @@ func TestLinkThatWasReplacedOnTheWayToAClosedFolderStopsWrites(t *testing.T) {
 			replace(t, dir, closed)
 			must(t, errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)))
 			must(t, syscall.Setresuid(-1, 65534, -1))
-			err := errOf(s.Put(t.Context(), "1", store.Draft{Name: "lost"}, store.Preconditions{}))
+			err := putName(t, s, "1", "lost")
 			must(t, syscall.Setresuid(-1, 0, -1))
 			wantErr(t, err, store.ErrUnavailable)
 		})
@@ -105,14 +105,11 @@ func TestFileUnderAMountThatCannotBeSeenTakesNoWrites(t *testing.T) {
 	must(t, os.Mkdir(dir, 0o700))
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	end := injectorOf(t, s).fail(t, "newfstatat:error=EACCES")
-	must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, putName(t, s, "1", "x"))
 	unmount := smallDisk(t, dir, "1m")
-	wantErr(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "hidden"}, store.Preconditions{})), store.ErrUnavailable)
+	wantErr(t, putName(t, s, "1", "hidden"), store.ErrUnavailable)
 	unmount()
-	await(t, "writes", func() bool {
-		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})
-		return err == nil
-	})
+	await(t, "writes", func() bool { return putName(t, s, "1", "x") == nil })
 	end()
 }
 
@@ -133,7 +130,7 @@ func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
 				s, path := seeded(t, 10)
 				end := injectorOf(t, s).fail(t, "newfstatat:error="+errno)
 				must(t, c.move(path))
-				if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{}); !errors.Is(err, c.want) {
+				if err := putName(t, s, "10000", "x"); !errors.Is(err, c.want) {
 					t.Errorf("Put = %v, want %v", err, c.want)
 				}
 				if end() == 0 {
@@ -155,7 +152,7 @@ func TestFileSystemWithoutHardLinksCreatesAndPutsBack(t *testing.T) {
 			if end() != 1 {
 				t.Error("the new database was not linked")
 			}
-			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "saved"}, store.Preconditions{})))
+			must(t, putName(t, s, "1", "saved"))
 			end = injectorOf(t, s).fail(t, "linkat:error="+errno)
 			must(t, os.Remove(path))
 			await(t, "the copy at the path", func() bool { return s.Failure() != nil })
@@ -176,15 +173,13 @@ func TestFileThatIsReplacedWhileAStartWaitsForItsLockIsNotOpened(t *testing.T) {
 		words string
 	}{
 		"replaced": {func(t *testing.T, path string) {
-			s, other := seeded(t, 3)
-			storetest.Close(t, s)
+			other := closed(t, 3)
 			must(t, os.Rename(other, path))
 		}, "another file was put there while it was opened"},
 		"deleted": {func(t *testing.T, path string) { must(t, os.Remove(path)) }, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, path := seeded(t, 10)
-			storetest.Close(t, s)
+			path := closed(t, 10)
 			holder, err := os.Open(path)
 			must(t, err)
 			defer holder.Close()
@@ -258,7 +253,7 @@ func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
 			t.Fatalf("Get %s = %v, want it unavailable: %v", acc.ID, err, lost)
 		}
 	}
-	must(t, errOf(s.Put(t.Context(), "new", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, putName(t, s, "new", "x"))
 }
 
 func TestFolderThatCannotBeWrittenNamesTheUser(t *testing.T) {

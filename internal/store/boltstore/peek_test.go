@@ -51,9 +51,7 @@ func TestNothingIsAnsweredFromMemoryAfterAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := seeded(t, 1)
-			if _, err := s.Get(t.Context(), "10000"); err != nil {
-				t.Fatal(err)
-			}
+			must(t, errOf(s.Get(t.Context(), "10000")))
 			fail(s)
 			if _, known := s.Peek("10000"); known {
 				t.Error("Peek answers")
@@ -70,29 +68,20 @@ func TestForeignContentIsNotReadForLong(t *testing.T) {
 	older, err := os.ReadFile(path)
 	must(t, err)
 	for range 3 {
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "new"}, store.Preconditions{})
-		must(t, err)
+		must(t, putName(t, s, "10000", "new"))
 	}
-	_, err = s.Get(t.Context(), "10000")
-	must(t, err)
+	must(t, errOf(s.Get(t.Context(), "10000")))
 	spoil(t, path, 0, older)
-	await(t, "a refusal", func() bool {
-		_, err := s.Get(t.Context(), "10000")
-		return errors.Is(err, store.ErrUnavailable)
-	})
+	await(t, "a refusal", func() bool { return errors.Is(errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable) })
 }
 
 // A record in memory is read again after a while, so that damage of it is not hidden.
 func TestDamageIsNotHiddenByMemoryForLong(t *testing.T) {
 	s, path := seeded(t, 1)
-	_, err := s.Get(t.Context(), "10000")
-	must(t, err)
+	must(t, errOf(s.Get(t.Context(), "10000")))
 	damage(t, path, "10000")
 	begun := time.Now()
-	await(t, "the damage", func() bool {
-		_, err := s.Get(t.Context(), "10000")
-		return errors.Is(err, store.ErrUnavailable)
-	})
+	await(t, "the damage", func() bool { return errors.Is(errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable) })
 	if hidden := time.Since(begun); hidden > 4*time.Second {
 		t.Errorf("the damage was hidden for %s", hidden)
 	}
@@ -101,8 +90,7 @@ func TestDamageIsNotHiddenByMemoryForLong(t *testing.T) {
 // A reader of a list can see a commit before its writer is told. No later read may see less.
 func TestWhatAListShowedIsNotUnseenByGet(t *testing.T) {
 	s, _ := seeded(t, 1)
-	_, err := s.Get(t.Context(), "10000")
-	must(t, err)
+	must(t, errOf(s.Get(t.Context(), "10000")))
 	commit := make(chan struct{})
 	// bbolt writes the meta page last: a commit of its own stands for one whose sync takes its time
 	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
@@ -128,12 +116,8 @@ func TestNothingIsPeekedFromAFailedCommitUntilTheFileIsOpenedAnew(t *testing.T) 
 	dir := t.TempDir()
 	large := store.Draft{Name: "x", Labels: map[string]string{"k": strings.Repeat("日", store.MaxLabelLength)}}
 	t.Cleanup(smallDisk(t, dir, "512k"))
-	s := openAt(t, filepath.Join(dir, "accounts.db"))
-	_, err := s.Seed(t.Context(), store.Fakes(1))
-	must(t, err)
-	if _, err := s.Get(t.Context(), "10000"); err != nil {
-		t.Fatal(err)
-	}
+	s := seededAt(t, filepath.Join(dir, "accounts.db"), 1)
+	_, err := s.Get(t.Context(), "10000")
 	for n := 0; err == nil; n++ {
 		_, err = s.Put(t.Context(), store.ID(fmt.Sprint("large", n)), large, store.Preconditions{})
 	}
@@ -141,9 +125,7 @@ func TestNothingIsPeekedFromAFailedCommitUntilTheFileIsOpenedAnew(t *testing.T) 
 	if acc, known := s.Peek("10000"); known {
 		t.Errorf("Peek answers with %+v", acc.Account)
 	}
-	if _, err := s.Get(t.Context(), "10000"); err != nil {
-		t.Errorf("Get: %v", err)
-	}
+	must(t, errOf(s.Get(t.Context(), "10000")))
 	must(t, s.Delete(t.Context(), "large0", store.Preconditions{}))
 	want, err := s.Get(t.Context(), "10000")
 	must(t, err)

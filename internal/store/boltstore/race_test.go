@@ -167,7 +167,7 @@ func TestSharedReadsAreOfTheirOwnTransaction(t *testing.T) {
 		writes = 2000
 	}
 	for n := range writes {
-		must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: fmt.Sprint(n)}, store.Preconditions{})))
+		must(t, putName(t, s, "10000", fmt.Sprint(n)))
 	}
 	stop()
 	all.Wait()

@@ -61,8 +61,7 @@ func TestReaderSharesTheFileWithReadersAlone(t *testing.T) {
 
 func TestReaderRefusesWhatOpenDoes(t *testing.T) {
 	t.Parallel()
-	s, path := seeded(t, 1)
-	storetest.Close(t, s)
+	path := closed(t, 1)
 	folder := t.TempDir()
 	wantErr(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: filepath.Join(folder, "none")})), fs.ErrNotExist)
 	link := filepath.Join(folder, "link")

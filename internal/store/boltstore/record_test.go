@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"accountservice/internal/store/boltstore/boltfile"
-	"accountservice/internal/store/storetest"
 )
 
 // Kinds of operations.
@@ -39,8 +38,7 @@ func record(t *testing.T, sync string) powerLog {
 	if err != nil {
 		t.Skip("needs strace, to record what the store does to its file")
 	}
-	s, path := seeded(t, 100)
-	storetest.Close(t, s)
+	path := closed(t, 100)
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()

@@ -23,8 +23,7 @@ func logged(t *testing.T, opts boltstore.Options) (s *boltstore.Store, path stri
 	s, log, err := tryOpen(t, path, opts)
 	must(t, err)
 	t.Cleanup(func() { s.Close(context.Background()) })
-	_, err = s.Seed(t.Context(), store.Fakes(10))
-	must(t, err)
+	must(t, errOf(s.Seed(t.Context(), store.Fakes(10))))
 	return s, path, log
 }
 
@@ -43,7 +42,7 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 	s, path, log := logged(t, boltstore.Options{})
 	must(t, os.Chmod(path, 0o640))
 	must(t, os.Remove(path))
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
+	if err := putName(t, s, "10000", "lost"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitFailure(t, s, "deleted or moved away; all 10 accounts were put back at the path; a restart serves them")
@@ -95,8 +94,7 @@ func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
 	for name, noticed := range map[string]bool{"noticed by a check": true, "noticed by the stop": false} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 20)
-			other, otherPath := seeded(t, 3)
-			storetest.Close(t, other)
+			otherPath := closed(t, 3)
 			must(t, os.Rename(otherPath, path))
 			before, err := os.ReadFile(path)
 			must(t, err)
@@ -186,15 +184,13 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			unmount := smallDisk(t, dir, "32m")
 			path := filepath.Join(dir, "data", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
-			s := openAt(t, path)
-			_, err := s.Seed(t.Context(), store.Fakes(2000))
-			must(t, err)
+			s := seededAt(t, path, 2000)
 			mend := c.lose(t, dir, unmount)
 			awaitUnsaved(t, s, c.words)
 			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
 				t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
 			}
-			if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, c.write) {
+			if err := putName(t, s, "10000", "lost"); !errors.Is(err, c.write) {
 				t.Errorf("Put = %v, want %v", err, c.write)
 			}
 			must(t, s.CheckWrite(t.Context()))
@@ -205,10 +201,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 				awaitFailure(t, s, c.after)
 				want = "Person_0"
 			} else {
-				await(t, "writes", func() bool {
-					_, err := s.Put(t.Context(), "10000", store.Draft{Name: want}, store.Preconditions{})
-					return err == nil
-				})
+				await(t, "writes", func() bool { return putName(t, s, "10000", want) == nil })
 				must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
 			}
 			storetest.Close(t, s)
@@ -258,18 +251,17 @@ func TestStopWaitsForACopyUnderWay(t *testing.T) {
 // A mount of the file alone leads to it though its original is gone.
 func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T) {
 	t.Parallel()
-	s, original := seeded(t, 10)
-	storetest.Close(t, s)
+	original := closed(t, 10)
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeFile(t, path, nil)
 	if err := syscall.Mount(original, path, "", syscall.MS_BIND, ""); err != nil {
 		t.Skipf("needs the right to mount: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(path, syscall.MNT_DETACH) })
-	s = openAt(t, path)
+	s := openAt(t, path)
 	must(t, s.Check(t.Context()))
 	must(t, os.Remove(original))
-	if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) {
+	if err := putName(t, s, "10000", "lost"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
 	awaitFailure(t, s, "its 10 accounts are kept in "+path+".rescued-")
@@ -281,18 +273,12 @@ func TestPathThatCannotBeSeenTakesNoWritesAndEndsNobody(t *testing.T) {
 	s, path := seeded(t, 10)
 	must(t, os.Rename(path, path+".moved"))
 	must(t, os.Symlink(path, path)) // a loop
-	await(t, "no writes", func() bool {
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
-		return errors.Is(err, store.ErrUnavailable)
-	})
+	await(t, "no writes", func() bool { return errors.Is(putName(t, s, "10000", "x"), store.ErrUnavailable) })
 	awaitUnsaved(t, s, "too many levels of symbolic links")
 	wantName(t, s, "10000", "Person_0")
 	must(t, os.Remove(path))
 	must(t, os.Rename(path+".moved", path))
-	await(t, "writes", func() bool {
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})
-		return err == nil
-	})
+	await(t, "writes", func() bool { return putName(t, s, "10000", "x") == nil })
 }
 
 func TestDeletedFileBehindALoopIsSaved(t *testing.T) {
@@ -362,8 +348,7 @@ func TestOddWitnessStopsNoStartAndIsMadeAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			writeFile(t, elsewhere, []byte("theirs"))
-			s, path := seeded(t, 10)
-			storetest.Close(t, s)
+			path := closed(t, 10)
 			must(t, os.Remove(path+".witness"))
 			must(t, c.spoil(path+".witness"))
 			s, log, err := tryOpen(t, path, boltstore.Options{})

@@ -72,8 +72,7 @@ func TestUnmountWithARescueDirIsWaitedForAndTheStopKeepsACopy(t *testing.T) {
 	path := filepath.Join(dir, "accounts.db")
 	s, _, err := tryOpen(t, path, boltstore.Options{RescueDir: rescueDir})
 	must(t, err)
-	_, err = s.Seed(t.Context(), store.Fakes(10))
-	must(t, err)
+	must(t, errOf(s.Seed(t.Context(), store.Fakes(10))))
 	must(t, syscall.Mount(dir, again, "", syscall.MS_BIND, ""))
 	t.Cleanup(func() { syscall.Unmount(again, syscall.MNT_DETACH) })
 	unmount()
@@ -103,8 +102,7 @@ func TestRescueDirThatCantBeUsedIsAnErrorAtOnce(t *testing.T) {
 
 func TestCopiesOfALostDatabaseStayAndAreNamed(t *testing.T) {
 	t.Parallel()
-	s, path := seeded(t, 10)
-	storetest.Close(t, s)
+	path := closed(t, 10)
 	dir := filepath.Dir(path)
 	stays := map[string]bool{".accounts.db.rescue-7": true, "accounts.db.rescued-2026": true, ".accounts.db.rescue-8": false}
 	for name, stay := range stays {

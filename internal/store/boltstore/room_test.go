@@ -182,7 +182,7 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 	slot, before := olderMeta(t, path)
 	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC")
 	put := func(id store.ID, name string) error {
-		return errOf(s.Put(t.Context(), id, store.Draft{Name: name}, store.Preconditions{}))
+		return putName(t, s, id, name)
 	}
 	wantErr(t, put("10000", "undone"), store.ErrOutcomeUnknown)
 	wantName(t, s, "10000", "undone")
@@ -201,7 +201,7 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 2000)
-	put := func() error { return errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})) }
+	put := func() error { return putName(t, s, "10000", "x") }
 	must(t, s.ReadForTest(func() {
 		end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC:when=2+")
 		wantErr(t, put(), store.ErrOutcomeUnknown)
@@ -238,7 +238,7 @@ func TestStartOnAFullDiskServesAndWritesLater(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path, later := restored(t)
-			must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "before"}, store.Preconditions{})))
+			must(t, putName(t, s, "1", "before"))
 			storetest.Close(t, s)
 			must(t, os.Rename(later, later+"x")) // to be remembered anew
 			at, _ := olderMeta(t, path)
@@ -262,7 +262,7 @@ func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 	s, path := seeded(t, 100)
 	must(t, s.CheckWritable(t.Context()))
 	end := injectorOf(t, s).fail(t, "fdatasync:error=EDQUOT")
-	wantErr(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})), store.ErrNoSpace)
+	wantErr(t, putName(t, s, "10000", "x"), store.ErrNoSpace)
 	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace)
 	s.LaterForTest(time.Minute) // then the service tries
 	refused := s.CheckWritable(t.Context()).Error()
@@ -271,7 +271,7 @@ func TestRefusedWritesAreSaidUntilOneSucceeds(t *testing.T) {
 		t.Errorf("CheckWritable = %v, want what the write met", err)
 	}
 	end()
-	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, putName(t, s, "10000", "x"))
 	wantErr(t, s.CheckWritable(t.Context()), store.ErrNoSpace) // one success in between proves little
 	s.LaterForTest(time.Minute)
 	await(t, "a try that succeeds", func() bool { return s.CheckWritable(t.Context()) == nil })
@@ -300,7 +300,7 @@ func TestFileThatIsOpenedAnewStaysLocked(t *testing.T) {
 		}
 	}()
 	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC")
-	put := func() error { return errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})) }
+	put := func() error { return putName(t, s, "1", "x") }
 	for range 200 { // each one opens the file anew, because the one before found no room
 		wantErr(t, put(), store.ErrNoSpace)
 	}
@@ -324,7 +324,7 @@ func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *tes
 	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2", "pread64:delay_enter=100ms")
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "undone"}, store.Preconditions{})
+		err := putName(t, s, "10000", "undone")
 		done <- err
 	}()
 	await(t, "the read of the page that is written again", func() bool {
@@ -338,7 +338,7 @@ func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *tes
 	wantErr(t, <-done, store.ErrNoSpace)
 	end()
 	wantName(t, s, "10000", "Person_0")
-	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
+	must(t, putName(t, s, "10000", "after"))
 	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
 }
 
@@ -358,6 +358,6 @@ func TestMetaPageOfAStartThatTheSystemDropsIsNotReadOn(t *testing.T) {
 		t.Error("it is read without a read transaction, for which the next commit would wait")
 	}
 	spoil(t, path, slot, before)
-	must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: "after"}, store.Preconditions{})))
+	must(t, putName(t, s, "10000", "after"))
 	wantName(t, s, "10000", "after")
 }

@@ -14,7 +14,7 @@ func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) 
 	t.Parallel()
 	put := func(s *boltstore.Store, name string, n int) {
 		for range n {
-			must(t, errOf(s.Put(t.Context(), "10000", store.Draft{Name: name}, store.Preconditions{})))
+			must(t, putName(t, s, "10000", name))
 		}
 	}
 	origin, path := seeded(t, 3000)
@@ -44,8 +44,7 @@ func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) 
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check passes")
 			}
-			_, err = s.Put(t.Context(), "new", store.Draft{Name: "x"}, store.Preconditions{})
-			wantErr(t, err, store.ErrUnavailable)
+			wantErr(t, putName(t, s, "new", "x"), store.ErrUnavailable)
 		})
 	}
 }

@@ -46,8 +46,7 @@ func TestFailedCommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 
 func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 	t.Parallel()
-	closed, other := seeded(t, 3)
-	storetest.Close(t, closed)
+	other := closed(t, 3)
 	for name, c := range map[string]struct {
 		lose func(path string) error
 		want int // accounts at the path afterwards
@@ -130,7 +129,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
 	}
 	release()
-	if _, err := s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{}); err != nil { // the queue is worked off
+	if err := putName(t, s, "after", "x"); err != nil { // the queue is worked off
 		t.Fatal(err)
 	}
 	wantErr(t, errOf(s.Get(t.Context(), "cancelled")), store.ErrNotFound)
@@ -151,7 +150,7 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 		t.Errorf("Update = %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	close(gate)
-	must(t, errOf(s.Put(t.Context(), "after", store.Draft{Name: "x"}, store.Preconditions{})))
+	must(t, putName(t, s, "after", "x"))
 	wantName(t, s, "10009", "changed")
 }
 
@@ -173,7 +172,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 			if err := s.Check(t.Context()); err == nil {
 				t.Errorf("Check says nothing")
 			}
-			if _, err := s.Put(t.Context(), "10000", store.Draft{Name: "lost"}, store.Preconditions{}); err == nil {
+			if err := putName(t, s, "10000", "lost"); err == nil {
 				t.Errorf("a write was acknowledged on top of the copy")
 			}
 		})
