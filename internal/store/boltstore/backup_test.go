@@ -30,11 +30,11 @@ func staged(t testing.TB, dir string) *os.File {
 	return f
 }
 
-// large is a draft of about 16 KiB.
-func large(name string) store.Draft {
+// large is a draft of about 16 KiB, or with a letter of three bytes of 48.
+func large(name, letter string) store.Draft {
 	d := store.Draft{Name: name, Labels: map[string]string{}}
 	for i := range store.MaxLabels {
-		d.Labels[fmt.Sprint("label", i)] = strings.Repeat("x", store.MaxLabelLength)
+		d.Labels[fmt.Sprint("label", i)] = strings.Repeat(letter, store.MaxLabelLength)
 	}
 	return d
 }
@@ -45,7 +45,7 @@ func heavy(t testing.TB, dir string, mib int) *boltstore.Store {
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	var accounts []store.Account
 	for i := range mib * 64 {
-		accounts = append(accounts, store.Account{ID: store.ID(fmt.Sprintf("heavy-%05d", i)), Draft: large("heavy")})
+		accounts = append(accounts, store.Account{ID: store.ID(fmt.Sprintf("heavy-%05d", i)), Draft: large("heavy", "x")})
 	}
 	putRecords(t, s, accounts)
 	return s
@@ -220,7 +220,7 @@ func TestWriteThatNeedsALargerMapEndsTheReadTransaction(t *testing.T) {
 	for n := 0; pages() < mapped-200; n++ {
 		var more []store.Account
 		for i := range 16 {
-			more = append(more, store.Account{ID: store.ID(fmt.Sprint("more-", n, "-", i)), Draft: large("more")})
+			more = append(more, store.Account{ID: store.ID(fmt.Sprint("more-", n, "-", i)), Draft: large("more", "x")})
 		}
 		putRecords(t, s, more)
 	}
@@ -231,7 +231,7 @@ func TestWriteThatNeedsALargerMapEndsTheReadTransaction(t *testing.T) {
 	slowest := time.Duration(0)
 	for n := 0; pages() < mapped+10; n++ {
 		began := time.Now()
-		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint("grown-", n)), large("grown"), store.Preconditions{})))
+		must(t, errOf(s.Put(t.Context(), store.ID(fmt.Sprint("grown-", n)), large("grown", "x"), store.Preconditions{})))
 		slowest = max(slowest, time.Since(began))
 		select {
 		case err := <-done:
@@ -257,7 +257,7 @@ func TestWriteWithoutRoomEndsABackup(t *testing.T) {
 	filler := fill(t, dir)
 	full := false
 	for n := 0; n < 10000 && !full; n++ {
-		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("more-", n)), large("more"), store.Preconditions{})
+		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("more-", n)), large("more", "x"), store.Preconditions{})
 		full = errors.Is(err, store.ErrNoSpace)
 	}
 	if !full {

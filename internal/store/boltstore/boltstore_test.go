@@ -111,10 +111,8 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
 	t.Parallel()
 	_, path := seeded(t, 1)
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 2 || entries[0].Name() != "accounts.db" || entries[1].Name() != "accounts.db.witness" {
-		t.Errorf("folder has %v, %v; want the database and its witness", entries, err)
-	}
+	wantAlone(t, path)
+	must(t, errOf(os.Stat(path+".witness")))
 }
 
 func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {

@@ -272,24 +272,6 @@ func wantOwner(t *testing.T, path string, uid, gid uint32) {
 	}
 }
 
-func TestTransactionIsSetInBothMetaPages(t *testing.T) {
-	t.Parallel()
-	_, path := seeded(t, 10)
-	for _, txid := range []uint64{1000, 1001} {
-		copied := filepath.Join(t.TempDir(), "copy.db")
-		b, err := os.ReadFile(path)
-		must(t, err)
-		writeFile(t, copied, b)
-		f, err := os.OpenFile(copied, os.O_RDWR, 0)
-		must(t, err)
-		defer f.Close()
-		must(t, boltfile.SetTransaction(f, txid))
-		if m, err := boltfile.InspectFile(f); err != nil || m.TxID != txid {
-			t.Errorf("%+v, %v; want %d", m, err, txid)
-		}
-	}
-}
-
 func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
 	t.Parallel()
 	path := closed(t, 10)

@@ -16,9 +16,6 @@ const MaxCopies = maxCopies
 
 var MapSize, SeedPiece = &mapSize, &seedPiece
 
-// ErrFault is what a panic in bbolt becomes, which may hold its locks.
-var ErrFault error = &fault{value: "locks may be held"}
-
 // CommitForTest has the committer make a change that no method makes.
 func (s *Store) CommitForTest(apply func(*bbolt.Tx) error, ids ...store.ID) error {
 	return s.update(context.Background(), nil, apply, ids...)
@@ -56,6 +53,3 @@ func (s *Store) NoSyncForTest() { s.h.db.NoSync = true }
 
 // QueuedForTest is how many writes wait.
 func (s *Store) QueuedForTest() int { return len(s.committer.writes) }
-
-// StoppedForTest is closed when the committer has ended.
-func (s *Store) StoppedForTest() <-chan struct{} { return s.committer.stopped }

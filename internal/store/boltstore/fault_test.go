@@ -113,27 +113,6 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestWalkFindsADamagedRecordAndStaysThere(t *testing.T) {
-	t.Parallel()
-	s, _ := seeded(t, 5000)
-	must(t, s.CommitForTest(flip(boltfile.AccountBucket, []byte("14500"))))
-	wantErr(t, errOf(s.Get(t.Context(), "14500")), store.ErrDamaged)
-	must(t, s.CheckRecords(t.Context()))
-	var err error
-	for n := 0; n <= 5000/1024 && err == nil; n++ {
-		err = s.CheckRecords(t.Context())
-	}
-	if err == nil || !strings.Contains(err.Error(), "14500") {
-		t.Fatalf("a whole walk gave %v, want the id of the damaged record", err)
-	}
-	if again := s.CheckRecords(t.Context()); again == nil {
-		t.Errorf("the next walk passes: it left the damage behind")
-	}
-	must(t, s.Check(t.Context())) // a damage at rest is no reason to restart
-	must(t, s.Delete(t.Context(), "14500", store.Preconditions{}))
-	must(t, s.CheckRecords(t.Context()))
-}
-
 func TestCheckFindsAMissingBucket(t *testing.T) {
 	t.Parallel()
 	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,5 +53,19 @@ func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 	must(t, s.CommitForTest(putSentinel))
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(s.path), "*resc*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q %v", left, err)
+	}
+}
+
+// What ended a store may hang whoever reads its file: a stop leaves that alone.
+func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
+	t.Parallel()
+	s := opened(t, 10, Options{})
+	s.latch.set(&fault{value: "locks may be held"})
+	must(t, os.Remove(s.path))
+	must(t, s.Close(t.Context()))
+	<-s.committer.stopped
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(s.path), "*.db*"))
+	if err != nil || !slices.Equal(left, []string{witness(s.path)}) {
+		t.Errorf("in the folder: %q, %v; want only the witness", left, err)
 	}
 }

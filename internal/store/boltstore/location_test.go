@@ -3,8 +3,20 @@ package boltstore
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
+
+// keepRemoving removes what is taken for abandoned until the test ends, as starts of other processes do.
+func keepRemoving(t *testing.T, l location) {
+	var removing sync.WaitGroup
+	removing.Go(func() {
+		for t.Context().Err() == nil {
+			l.removeAbandoned()
+		}
+	})
+	t.Cleanup(removing.Wait)
+}
 
 // Services whose databases have one name can share a folder for copies.
 func TestProbeOfAFolderMayBeRemovedByAnother(t *testing.T) {
@@ -12,14 +24,7 @@ func TestProbeOfAFolderMayBeRemovedByAnother(t *testing.T) {
 	must(t, err)
 	other, err := newLocation(Options{Path: filepath.Join(t.TempDir(), "accounts.db"), RescueDir: one.rescueDir})
 	must(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for t.Context().Err() == nil {
-			other.removeAbandoned()
-		}
-	}()
-	t.Cleanup(func() { <-done })
+	keepRemoving(t, other)
 	for range 1000 {
 		must(t, one.usableFolder())
 	}
@@ -30,14 +35,7 @@ func TestProbeOfAFolderMayBeRemovedByAnother(t *testing.T) {
 func TestStartsBesideEachOtherRemoveNoFileInUse(t *testing.T) {
 	l, err := newLocation(Options{Path: filepath.Join(t.TempDir(), "accounts.db")})
 	must(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for t.Context().Err() == nil {
-			l.removeAbandoned()
-		}
-	}()
-	t.Cleanup(func() { <-done })
+	keepRemoving(t, l)
 	for range 50 {
 		s, err := Open(t.Context(), Options{Path: l.path})
 		must(t, err)

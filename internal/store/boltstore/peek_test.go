@@ -62,28 +62,28 @@ func TestNothingIsAnsweredFromMemoryAfterAFailure(t *testing.T) {
 	}
 }
 
-// A database that is copied over the open one, in place, has whole pages of its own.
-func TestForeignContentIsNotReadForLong(t *testing.T) {
-	s, path := seeded(t, 1)
-	older, err := os.ReadFile(path)
-	must(t, err)
-	for range 3 {
-		must(t, putName(t, s, "10000", "new"))
-	}
-	must(t, errOf(s.Get(t.Context(), "10000")))
-	spoil(t, path, 0, older)
-	await(t, "a refusal", func() bool { return errors.Is(errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable) })
-}
-
-// A record in memory is read again after a while, so that damage of it is not hidden.
-func TestDamageIsNotHiddenByMemoryForLong(t *testing.T) {
-	s, path := seeded(t, 1)
-	must(t, errOf(s.Get(t.Context(), "10000")))
-	damage(t, path, "10000")
-	begun := time.Now()
-	await(t, "the damage", func() bool { return errors.Is(errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable) })
-	if hidden := time.Since(begun); hidden > 4*time.Second {
-		t.Errorf("the damage was hidden for %s", hidden)
+// What is in memory is read again after a while, so that it hides no damage, and no database that is copied over the open
+// one, in place.
+func TestMemoryHidesNoFaultOfTheFileForLong(t *testing.T) {
+	for name, fault := range map[string]func(t *testing.T, path string, older []byte){
+		"a damaged record": func(t *testing.T, path string, _ []byte) { damage(t, path, "10000") },
+		"an older state":   func(t *testing.T, path string, older []byte) { spoil(t, path, 0, older) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := seeded(t, 1)
+			older, err := os.ReadFile(path)
+			must(t, err)
+			for range 3 {
+				must(t, putName(t, s, "10000", "new"))
+			}
+			must(t, errOf(s.Get(t.Context(), "10000")))
+			fault(t, path, older)
+			begun := time.Now()
+			await(t, "a refusal", func() bool { return errors.Is(errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable) })
+			if hidden := time.Since(begun); hidden > 4*time.Second {
+				t.Errorf("it was hidden for %s", hidden)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,6 @@
 package boltstore_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -142,33 +141,4 @@ func TestTwoWinnersOfAVersionAreSeen(t *testing.T) {
 	if porcupine.CheckOperations(register(1), history) {
 		t.Errorf("two winners are taken for a good history")
 	}
-}
-
-// Readers beside a writer share pages, and each must get those of its own transaction.
-func TestSharedReadsAreOfTheirOwnTransaction(t *testing.T) {
-	t.Parallel()
-	s, _ := seeded(t, 50)
-	ctx, stop := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			for last := int64(0); ctx.Err() == nil; {
-				acc, err := s.Get(context.Background(), "10000")
-				if err != nil || acc.Version < last {
-					t.Errorf("Get = version %d, %v after %d", acc.Version, err, last)
-					return
-				}
-				last = acc.Version
-			}
-		})
-	}
-	writes := 100
-	if long() {
-		writes = 2000
-	}
-	for n := range writes {
-		must(t, putName(t, s, "10000", fmt.Sprint(n)))
-	}
-	stop()
-	all.Wait()
 }

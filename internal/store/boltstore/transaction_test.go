@@ -10,7 +10,7 @@ import (
 )
 
 // A copy that made as many commits as the open file has the same transaction number, and mostly the same page numbers.
-func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) {
+func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 	t.Parallel()
 	put := func(s *boltstore.Store, name string, n int) {
 		for range n {
@@ -24,6 +24,7 @@ func TestDatabaseWithTheSameTransactionNumberIsToldFromTheOpenOne(t *testing.T) 
 	must(t, err)
 	for name, c := range map[string]struct{ ours, theirs int }{
 		"both at the same number": {4, 4}, "one behind": {4, 3}, "one ahead": {4, 5}, "before the first commit": {0, 0},
+		"far behind": {20, 1}, "far ahead": {20, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path := imageStore(t, base)

@@ -128,15 +128,11 @@ func TestRareMatchDoesNotHoldAReaderLong(t *testing.T) {
 func TestReadOfLargeAccountsEndsEarly(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 0)
-	labels := make(map[string]string)
-	for i := range store.MaxLabels {
-		labels[fmt.Sprint("k", i)] = strings.Repeat("日", store.MaxLabelLength)
-	}
 	const n = 300 // of 50 kB
 	in, ids := make([]store.Account, n), make([]store.ID, n)
 	for i := range in {
 		ids[i] = stays(i)
-		in[i] = store.Account{ID: ids[i], Draft: store.Draft{Name: "x", Labels: labels}}
+		in[i] = store.Account{ID: ids[i], Draft: large("x", "日")}
 	}
 	must(t, errOf(s.Import(t.Context(), in)))
 	pages, got := 0, 0

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -67,19 +65,6 @@ func TestFileLostDuringACommitIsOfUnknownOutcomeAndItIsKept(t *testing.T) {
 				wantName(t, s, "10009", "changed")
 			}
 		})
-	}
-}
-
-// What ended a store may hang whoever reads its file: a stop leaves that alone.
-func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
-	t.Parallel()
-	s, path := seeded(t, 10)
-	s.LatchForTest(boltstore.ErrFault)
-	must(t, os.Remove(path))
-	storetest.Close(t, s)
-	<-s.StoppedForTest()
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.db*")); err != nil || !slices.Equal(left, []string{path + ".witness"}) {
-		t.Errorf("in the folder: %q, %v; want only the witness", left, err)
 	}
 }
 
@@ -152,29 +137,4 @@ func TestWriteCancelledWhileItIsMadeIsOfUnknownOutcome(t *testing.T) {
 	close(gate)
 	must(t, putName(t, s, "after", "x"))
 	wantName(t, s, "10009", "changed")
-}
-
-func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
-	t.Parallel()
-	for name, writes := range map[string]int{"older copy": 1, "newer copy": 40} {
-		t.Run(name, func(t *testing.T) {
-			s, path := seeded(t, 10)
-			other, otherPath := seeded(t, 10)
-			for range 20 {
-				put(t, s)
-			}
-			for range writes {
-				put(t, other)
-			}
-			content, err := os.ReadFile(otherPath)
-			must(t, err)
-			spoil(t, path, 0, content)
-			if err := s.Check(t.Context()); err == nil {
-				t.Errorf("Check says nothing")
-			}
-			if err := putName(t, s, "10000", "lost"); err == nil {
-				t.Errorf("a write was acknowledged on top of the copy")
-			}
-		})
-	}
 }

@@ -91,3 +91,17 @@ func TestMetaPageThatLiesIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTransactionIsSetInBothMetaPages(t *testing.T) {
+	for _, txid := range []uint64{1000, 1001} {
+		db, read := newDB(t)
+		must(t, db.Close())
+		f, err := os.OpenFile(read.Name(), os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close()
+		must(t, boltfile.SetTransaction(f, txid))
+		if m, err := boltfile.InspectFile(f); err != nil || m.TxID != txid {
+			t.Errorf("%+v, %v; want %d", m, err, txid)
+		}
+	}
+}
