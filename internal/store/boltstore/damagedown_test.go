@@ -100,17 +100,13 @@ func TestDamagedListOfBucketsEndsABackupWithItsCure(t *testing.T) {
 			root := int64(m.Root) * m.PageSize
 			spoil(t, path, root+int64(strings.Index(string(image[root:]), text)+len(text)-1), []byte("X"))
 			_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
-			if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "root page") || !strings.Contains(err.Error(), "restart the service") {
-				t.Errorf("the backup ends with %v", err)
-			}
+			wantErr(t, err, boltstore.ErrDamaged, "root page", "restart the service")
 		})
 	}
 	s, _ := seeded(t, 100)
 	must(t, s.CommitForTest(dropBucket(boltfile.AccountBucket)))
 	_, err := s.Backup(t.Context(), staged(t, t.TempDir()))
-	if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "bucket is gone: AccountBucket; older backups stay as they are; restore one") {
-		t.Errorf("the backup of no accounts ends with %v", err)
-	}
+	wantErr(t, err, boltstore.ErrDamaged, "bucket is gone: AccountBucket; older backups stay as they are; restore one")
 }
 
 func TestDamagedDatabaseStillSaysWhichItIs(t *testing.T) {

@@ -49,9 +49,7 @@ func TestCheckFindsWhatHappenedToTheFile(t *testing.T) {
 			fault.do(t, path)
 			var err error // a file that is gone is saved first
 			await(t, "a failing Check", func() bool { err = s.Check(t.Context()); return err != nil })
-			if !strings.Contains(err.Error(), fault.want) {
-				t.Errorf("Check = %v, want %q", err, fault.want)
-			}
+			wantWords(t, err, fault.want)
 		})
 	}
 }
@@ -108,9 +106,7 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	}
 	must(t, s.Check(t.Context()))
 	must(t, putName(t, s, store.ID(before.Key(0)), "after"))
-	if err := s.Delete(t.Context(), store.ID(next), store.Preconditions{}); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is damaged") {
-		t.Errorf("Delete beside it = %v, want the damaged page", err)
-	}
+	wantErr(t, s.Delete(t.Context(), store.ID(next), store.Preconditions{}), store.ErrUnavailable, "is damaged")
 }
 
 func TestCheckFindsAMissingBucket(t *testing.T) {
@@ -118,9 +114,7 @@ func TestCheckFindsAMissingBucket(t *testing.T) {
 	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
 		s, _ := seeded(t, 1)
 		must(t, s.CommitForTest(dropBucket(bucket)))
-		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), string(bucket)) {
-			t.Errorf("Check = %v, want the bucket %s", err, bucket)
-		}
+		wantWords(t, s.Check(t.Context()), string(bucket))
 	}
 }
 
@@ -186,9 +180,7 @@ func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {
 	s, path := seeded(t, 10)
 	m := metaAt(t, path)
 	spoil(t, path, int64(m.Freelist)*m.PageSize+8, []byte{0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5})
-	if err := putName(t, s, "10000", "x"); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free pages") {
-		t.Errorf("Put = %v, want ErrUnavailable and the list of free pages", err)
-	}
+	wantErr(t, putName(t, s, "10000", "x"), store.ErrUnavailable, "free pages")
 }
 
 // What costs some accounts costs a start no more. What a later write could make worse is not served.
@@ -223,11 +215,7 @@ func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
 			if c.served {
 				where = "accounts were put back at the path"
 			}
-			for _, want := range []string{where, "the copy is damaged: ", c.want} {
-				if err := s.Failure(); !strings.Contains(err.Error(), want) {
-					t.Errorf("Failure = %v, want %q", err, want)
-				}
-			}
+			wantWords(t, s.Failure(), where, "the copy is damaged: ", c.want)
 			if _, err := os.Stat(path); (err == nil) != c.served {
 				t.Errorf("at the path: %v, want the copy there: %v", err, c.served)
 			}

@@ -38,11 +38,32 @@ func must(t testing.TB, err error) {
 // errOf is the error of a call.
 func errOf[T any](_ T, err error) error { return err }
 
-func wantErr(t *testing.T, err, want error) {
+func wantErr(t *testing.T, err, want error, words ...string) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
 	}
+	wantWords(t, err, words...)
+}
+
+// wantWords wants an error with all these words.
+func wantWords(t *testing.T, err error, words ...string) {
+	t.Helper()
+	for _, want := range words {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// wantFiles wants n files whose names match.
+func wantFiles(t *testing.T, pattern string, n int) []string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) != n {
+		t.Fatalf("%s: %q, %v; want %d files", pattern, files, err, n)
+	}
+	return files
 }
 
 // wantName wants the account of this id to have this name.
@@ -108,11 +129,7 @@ func refused(t *testing.T, path string, opts boltstore.Options, words ...string)
 	if err == nil {
 		storetest.Close(t, s)
 	}
-	for _, want := range append(words, path) {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Open = %v, want %q", err, want)
-		}
-	}
+	wantWords(t, err, append(words, path)...)
 	if sumOf(path) != before {
 		t.Errorf("the refused file was changed")
 	}

@@ -138,9 +138,7 @@ func loseUnderLoad(t *testing.T, s *boltstore.Store, path, words string, lose fu
 		s = c.restarted(t, s, path)
 	}
 	t.Logf("%d acknowledged accounts, none lost", len(c.acked))
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*resc*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %q %v", left, err)
-	}
+	wantFiles(t, filepath.Join(filepath.Dir(path), "*resc*"), 0)
 }
 
 func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
@@ -174,9 +172,7 @@ func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 		free := full()
 		must(t, os.Remove(path))
 		awaitUnsaved(t, s, "free some space")
-		if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
-			t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
-		}
+		wantName(t, s, "10000", "Person_0")
 		free()
 	})
 }

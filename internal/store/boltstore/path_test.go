@@ -54,16 +54,12 @@ func TestClosedPathOfAFileThatHasNotMovedIsSaidAndEverythingGoesOn(t *testing.T)
 			must(t, putName(t, s, "1", "meanwhile"))
 			wantName(t, s, "1", "meanwhile")
 			must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
-			if err := s.CheckWritable(t.Context()); err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), "a restart could not open") {
-				t.Errorf("CheckWritable = %v, want %q", err, c.words)
-			}
+			wantWords(t, s.CheckWritable(t.Context()), c.words, "a restart could not open")
 			open()
 			must(t, s.CheckWritable(t.Context()))
 			storetest.Close(t, s)
 			wantName(t, openAt(t, path), "1", "meanwhile")
-			if left, err := filepath.Glob(filepath.Join(dir, "data", "*resc*")); err != nil || len(left) > 0 {
-				t.Errorf("copies %q, %v; want none", left, err)
-			}
+			wantFiles(t, filepath.Join(dir, "data", "*resc*"), 0)
 		})
 	}
 }
@@ -130,9 +126,7 @@ func TestErrorOfThePathCountsOnlyIfTheFileMayHaveMoved(t *testing.T) {
 				s, path := seeded(t, 10)
 				end := injectorOf(t, s).fail(t, "newfstatat:error="+errno)
 				must(t, c.move(path))
-				if err := putName(t, s, "10000", "x"); !errors.Is(err, c.want) {
-					t.Errorf("Put = %v, want %v", err, c.want)
-				}
+				wantErr(t, putName(t, s, "10000", "x"), c.want)
 				if end() == 0 {
 					t.Error("the path was not asked for")
 				}
@@ -188,9 +182,7 @@ func TestFileThatIsReplacedWhileAStartWaitsForItsLockIsNotOpened(t *testing.T) {
 				c.lose(t, path)
 				holder.Close()
 			}})
-			if err == nil || !strings.Contains(err.Error(), c.words) {
-				t.Errorf("Open = %v, want %q", err, c.words)
-			}
+			wantWords(t, err, c.words)
 		})
 	}
 }
@@ -233,20 +225,14 @@ func TestDeletedDatabaseWithAPageThatCannotBeReadKeepsTheOthers(t *testing.T) {
 	}
 	left := 3000 - len(keys)
 	unread := fmt.Sprintf("pages that cannot be read: %d: ", page)
-	for _, want := range []string{fmt.Sprint(left, " accounts were put back at the path"), unread} {
-		if err := s.Failure(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Failure = %v, want %q", err, want)
-		}
-	}
+	wantWords(t, s.Failure(), fmt.Sprint(left, " accounts were put back at the path"), unread)
 	if !strings.Contains(log.String(), unread) {
 		t.Errorf("the log does not name the page:\n%s", log)
 	}
 	s = openAt(t, path)
 	must(t, s.Check(t.Context()))
 	await(t, "a failing CheckRecords", func() bool { err = s.CheckRecords(t.Context()); return err != nil })
-	if !strings.Contains(err.Error(), fmt.Sprintf("page %d ", page)) {
-		t.Errorf("CheckRecords = %v, want page %d", err, page)
-	}
+	wantWords(t, err, fmt.Sprintf("page %d ", page))
 	for acc := range store.Fakes(3000) {
 		_, err := s.Get(t.Context(), acc.ID)
 		if lost := slices.Contains(keys, string(acc.ID)); errors.Is(err, store.ErrUnavailable) != lost || !lost && err != nil {

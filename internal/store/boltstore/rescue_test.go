@@ -42,14 +42,10 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 	s, path, log := logged(t, boltstore.Options{})
 	must(t, os.Chmod(path, 0o640))
 	must(t, os.Remove(path))
-	if err := putName(t, s, "10000", "lost"); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
+	wantErr(t, putName(t, s, "10000", "lost"), store.ErrUnavailable)
 	awaitFailure(t, s, "deleted or moved away; all 10 accounts were put back at the path; a restart serves them")
 	unusable(t, s)
-	if err := s.Failure(); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Failure = %v, want ErrUnavailable", err)
-	}
+	wantErr(t, s.Failure(), store.ErrUnavailable)
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
 		t.Errorf("%v, %v; want the mode that the file had", info.Mode(), err)
 	}
@@ -102,16 +98,11 @@ func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
 				awaitFailure(t, s, "its 20 accounts are kept in "+path+".rescued-")
 			}
 			storetest.Close(t, s)
-			if err := s.Failure(); err == nil || !strings.Contains(err.Error(), "its 20 accounts are kept in "+path+".rescued-") {
-				t.Errorf("Failure = %v, want where the accounts are", err)
-			}
+			wantWords(t, s.Failure(), "its 20 accounts are kept in "+path+".rescued-")
 			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
 				t.Errorf("the file that was put there was changed: %v", err)
 			}
-			copies, err := filepath.Glob(path + ".rescued-*")
-			if err != nil || len(copies) != 1 {
-				t.Fatalf("copies %q, %v; want one", copies, err)
-			}
+			copies := wantFiles(t, path+".rescued-*", 1)
 			wantAccounts(t, copies[0], 20)
 			wantAccounts(t, path, 3)
 		})
@@ -187,12 +178,8 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			s := seededAt(t, path, 2000)
 			mend := c.lose(t, dir, unmount)
 			awaitUnsaved(t, s, c.words)
-			if acc, err := s.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" {
-				t.Errorf("Get = %+v, %v; want that reading goes on", acc, err)
-			}
-			if err := putName(t, s, "10000", "lost"); !errors.Is(err, c.write) {
-				t.Errorf("Put = %v, want %v", err, c.write)
-			}
+			wantName(t, s, "10000", "Person_0")
+			wantErr(t, putName(t, s, "10000", "lost"), c.write)
 			must(t, s.CheckWrite(t.Context()))
 			must(t, s.Failure())
 			mend()
@@ -206,13 +193,9 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			}
 			storetest.Close(t, s)
 			again := openAt(t, path)
-			if acc, err := again.Get(t.Context(), "10000"); err != nil || acc.Name != want {
-				t.Errorf("after a restart: %+v, %v; want %s", acc, err, want)
-			}
+			wantName(t, again, "10000", want)
 			storetest.Close(t, again)
-			if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %q, %v", left, err)
-			}
+			wantFiles(t, filepath.Join(filepath.Dir(path), ".*"), 0)
 		})
 	}
 }
@@ -261,9 +244,7 @@ func TestFileMountedAloneAndDeletedWhereItComesFromIsFoundAndSaved(t *testing.T)
 	s := openAt(t, path)
 	must(t, s.Check(t.Context()))
 	must(t, os.Remove(original))
-	if err := putName(t, s, "10000", "lost"); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Put = %v, want ErrUnavailable", err)
-	}
+	wantErr(t, putName(t, s, "10000", "lost"), store.ErrUnavailable)
 	awaitFailure(t, s, "its 10 accounts are kept in "+path+".rescued-")
 }
 
@@ -310,9 +291,7 @@ func TestCopiesOfOneProcessAreBounded(t *testing.T) {
 	must(t, os.Remove(path))
 	awaitFailure(t, s, "is gone or changed since; after 8 copies no more are made")
 	storetest.Close(t, s)
-	if left, err := filepath.Glob(path + "*"); err != nil || len(left) != 1 { // the witness
-		t.Errorf("left behind: %q, %v", left, err)
-	}
+	wantFiles(t, path+"*", 1) // the witness
 }
 
 func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {

@@ -19,9 +19,7 @@ func TestRescueDirOfTheSameFileSystemPutsBack(t *testing.T) {
 	s, path, _ := logged(t, boltstore.Options{RescueDir: dir})
 	must(t, os.Remove(path))
 	awaitFailure(t, s, "all 10 accounts were put back")
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("in the rescue folder: %v, %v; want nothing", left, err)
-	}
+	wantFiles(t, filepath.Join(dir, "*"), 0)
 	storetest.Close(t, s)
 	wantAccounts(t, path, 10)
 }
@@ -45,17 +43,12 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 			c.lose(t, path)
 			kept := filepath.Join(dir, "accounts.db.rescued-")
 			awaitFailure(t, s, "its 10 accounts are kept in "+kept)
-			if err := s.Failure(); !strings.Contains(err.Error(), c.why) {
-				t.Errorf("Failure = %v, want why it was not put back: %s", err, c.why)
-			}
+			wantWords(t, s.Failure(), c.why)
 			if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("at the path: %v, want nothing", err)
 			}
 			storetest.Close(t, s)
-			copies, err := filepath.Glob(kept + "*")
-			if err != nil || len(copies) != 1 {
-				t.Fatalf("copies %q, %v", copies, err)
-			}
+			copies := wantFiles(t, kept+"*", 1)
 			if c.device { // the folder with the witness is there
 				refused(t, path, boltstore.Options{RescueDir: dir}, copies[0])
 			}
@@ -78,18 +71,11 @@ func TestUnmountWithARescueDirIsWaitedForAndTheStopKeepsACopy(t *testing.T) {
 	unmount()
 	awaitUnsaved(t, s, "mount that again")
 	wantName(t, s, "10000", "Person_0")
-	if left, err := os.ReadDir(rescueDir); err != nil || len(left) > 0 {
-		t.Errorf("in the rescue folder: %v, %v; want nothing yet", left, err)
-	}
+	wantFiles(t, filepath.Join(rescueDir, "*"), 0)
 	storetest.Close(t, s)
 	kept := filepath.Join(rescueDir, "accounts.db.rescued-")
-	if err := s.Failure(); err == nil || !strings.Contains(err.Error(), "its 10 accounts are kept in "+kept) {
-		t.Errorf("Failure = %v, want the copy", err)
-	}
-	copies, err := filepath.Glob(kept + "*")
-	if err != nil || len(copies) != 1 {
-		t.Fatalf("copies %q, %v", copies, err)
-	}
+	wantWords(t, s.Failure(), "its 10 accounts are kept in "+kept)
+	copies := wantFiles(t, kept+"*", 1)
 	wantAccounts(t, copies[0], 10)
 	wantAccounts(t, filepath.Join(again, "accounts.db"), 10)
 }
