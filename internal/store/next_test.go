@@ -1,25 +1,27 @@
-package store
+package store_test
 
 import (
 	"fmt"
 	"math"
 	"testing"
 	"time"
+
+	"accountservice/internal/store"
 )
 
 func TestVersionStandsStillAtItsMaximumAndTheRevisionDoesNot(t *testing.T) {
 	day := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	for _, version := range []int64{MaxVersion - 1, MaxVersion, MaxVersion + 1, math.MaxInt64} { // more from before there was a maximum
+	for _, version := range []int64{store.MaxVersion - 1, store.MaxVersion, store.MaxVersion + 1, math.MaxInt64} { // more from before there was a maximum
 		for name, now := range map[string]time.Time{"later": day.Add(time.Hour), "at once": day, "with a clock set back": day.Add(-time.Hour)} {
-			first := Account{ID: "a", Draft: Draft{Name: "one"}, Version: version, CreatedAt: day, UpdatedAt: day}
-			seen := map[Revision]bool{first.Revision(): true}
+			first := store.Account{ID: "a", Draft: store.Draft{Name: "one"}, Version: version, CreatedAt: day, UpdatedAt: day}
+			seen := map[store.Revision]bool{first.Revision(): true}
 			for acc := first; len(seen) < 6; {
-				draft := Draft{Name: fmt.Sprint("name ", len(seen))}
-				next, _ := Next(&acc, "a", draft, now)
+				draft := store.Draft{Name: fmt.Sprint("name ", len(seen))}
+				next, _ := store.Next(&acc, "a", draft, now)
 				if len(seen) > 3 {
-					next, _ = NextImported(&acc, Account{ID: "a", Draft: Draft{Name: draft.Name}, Version: 1, CreatedAt: now, UpdatedAt: now}, now)
+					next, _ = store.NextImported(&acc, store.Account{ID: "a", Draft: store.Draft{Name: draft.Name}, Version: 1, CreatedAt: now, UpdatedAt: now}, now)
 				}
-				if err := next.Validate(); err != nil || next.Version != MaxVersion || next.UpdatedAt.Before(acc.UpdatedAt) || seen[next.Revision()] {
+				if err := next.Validate(); err != nil || next.Version != store.MaxVersion || next.UpdatedAt.Before(acc.UpdatedAt) || seen[next.Revision()] {
 					t.Fatalf("%d, %s, change %d: %+v after %+v, %v", version, name, len(seen), next, acc, err)
 				}
 				seen[next.Revision()], acc = true, next
@@ -29,7 +31,7 @@ func TestVersionStandsStillAtItsMaximumAndTheRevisionDoesNot(t *testing.T) {
 }
 
 func TestUnknownTimeMatchesNoTime(t *testing.T) {
-	if (Query{UpdatedSince: time.Unix(-1<<40, 0)}).Match(Account{ID: "1"}) {
+	if (store.Query{UpdatedSince: time.Unix(-1<<40, 0)}).Match(store.Account{ID: "1"}) {
 		t.Errorf("an account of unknown times matches a time")
 	}
 }

@@ -1,32 +1,34 @@
-package store
+package store_test
 
 import (
 	"regexp"
 	"testing"
 	"time"
+
+	"accountservice/internal/store"
 )
 
 func TestRevisionTellsEveryFieldFromEveryOther(t *testing.T) {
 	day := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	base := Account{ID: "1", Draft: Draft{Name: "n", Email: "e", Labels: map[string]string{"a": "b", "c": "d"}}, Version: 7, CreatedAt: day, UpdatedAt: day}
-	seen := map[Revision]string{base.Revision(): "base"}
-	for name, change := range map[string]func(a *Account){
-		"id":              func(a *Account) { a.ID = "2" },
-		"name":            func(a *Account) { a.Name = "m" },
-		"email":           func(a *Account) { a.Email = "" },
-		"name and email":  func(a *Account) { a.Name, a.Email = "ne", "" },
-		"email and name":  func(a *Account) { a.Name, a.Email = "", "ne" },
-		"a label's value": func(a *Account) { a.Labels = map[string]string{"a": "b", "c": "e"} },
-		"a label's key":   func(a *Account) { a.Labels = map[string]string{"a": "b", "e": "d"} },
-		"one label":       func(a *Account) { a.Labels = map[string]string{"a": "bcd"} },
-		"other pairs":     func(a *Account) { a.Labels = map[string]string{"a": "c", "b": "d"} },
-		"no label":        func(a *Account) { a.Labels = nil },
-		"version":         func(a *Account) { a.Version++ },
-		"created":         func(a *Account) { a.CreatedAt = day.Add(time.Microsecond) },
-		"updated":         func(a *Account) { a.UpdatedAt = day.Add(time.Microsecond) },
-		"times swapped":   func(a *Account) { a.CreatedAt, a.UpdatedAt = day.Add(1e6), day },
-		"times swapped 2": func(a *Account) { a.CreatedAt, a.UpdatedAt = day, day.Add(1e6) },
-		"no times":        func(a *Account) { a.CreatedAt, a.UpdatedAt = time.Time{}, time.Time{} },
+	base := store.Account{ID: "1", Draft: store.Draft{Name: "n", Email: "e", Labels: map[string]string{"a": "b", "c": "d"}}, Version: 7, CreatedAt: day, UpdatedAt: day}
+	seen := map[store.Revision]string{base.Revision(): "base"}
+	for name, change := range map[string]func(a *store.Account){
+		"id":              func(a *store.Account) { a.ID = "2" },
+		"name":            func(a *store.Account) { a.Name = "m" },
+		"email":           func(a *store.Account) { a.Email = "" },
+		"name and email":  func(a *store.Account) { a.Name, a.Email = "ne", "" },
+		"email and name":  func(a *store.Account) { a.Name, a.Email = "", "ne" },
+		"a label's value": func(a *store.Account) { a.Labels = map[string]string{"a": "b", "c": "e"} },
+		"a label's key":   func(a *store.Account) { a.Labels = map[string]string{"a": "b", "e": "d"} },
+		"one label":       func(a *store.Account) { a.Labels = map[string]string{"a": "bcd"} },
+		"other pairs":     func(a *store.Account) { a.Labels = map[string]string{"a": "c", "b": "d"} },
+		"no label":        func(a *store.Account) { a.Labels = nil },
+		"version":         func(a *store.Account) { a.Version++ },
+		"created":         func(a *store.Account) { a.CreatedAt = day.Add(time.Microsecond) },
+		"updated":         func(a *store.Account) { a.UpdatedAt = day.Add(time.Microsecond) },
+		"times swapped":   func(a *store.Account) { a.CreatedAt, a.UpdatedAt = day.Add(1e6), day },
+		"times swapped 2": func(a *store.Account) { a.CreatedAt, a.UpdatedAt = day, day.Add(1e6) },
+		"no times":        func(a *store.Account) { a.CreatedAt, a.UpdatedAt = time.Time{}, time.Time{} },
 	} {
 		acc := base
 		change(&acc)
@@ -45,7 +47,7 @@ func TestRevisionTellsEveryFieldFromEveryOther(t *testing.T) {
 	if same.Revision() != base.Revision() {
 		t.Error("the same account has two revisions")
 	}
-	if a, b := (Account{ID: "1"}), (Account{ID: "1", Draft: Draft{Labels: map[string]string{}}}); a.Revision() != b.Revision() {
+	if a, b := (store.Account{ID: "1"}), (store.Account{ID: "1", Draft: store.Draft{Labels: map[string]string{}}}); a.Revision() != b.Revision() {
 		t.Error("no labels and none are two revisions")
 	}
 }

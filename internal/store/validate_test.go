@@ -1,4 +1,4 @@
-package store
+package store_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"accountservice/internal/store"
 	"accountservice/tests/harness"
 )
 
@@ -28,31 +29,31 @@ func TestDraftsAreHeldToTheirLimits(t *testing.T) {
 		return strings.Repeat("a", local) + "@" + strings.Repeat("b.", domain/2-1) + strings.Repeat("c", domain-2*(domain/2-1))
 	}
 	for _, c := range []struct {
-		draft Draft
+		draft store.Draft
 		field string // "" is valid
 	}{
-		{Draft{Name: "x"}, ""},
-		{Draft{Name: "x", Email: mail(64, 189)}, ""},
-		{Draft{Name: "x", Email: mail(64, 190)}, "email"},
-		{Draft{Name: "x", Email: mail(65, 20)}, "email"},
-		{Draft{Name: "x", Labels: labels(MaxLabels)}, ""},
-		{Draft{Name: "x", Labels: labels(MaxLabels + 1)}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"a": "", "A.b_c-9": strings.Repeat("日", MaxLabelLength)}}, ""},
-		{Draft{Name: "x", Labels: map[string]string{strings.Repeat("a", MaxLabelKeyLength): ""}}, ""},
-		{Draft{Name: "x", Labels: map[string]string{strings.Repeat("a", MaxLabelKeyLength+1): ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"__proto__": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"-a": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"a/b": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"a~b": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"ä": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"a\n": ""}}, "labels"},
-		{Draft{Name: "x", Labels: map[string]string{"a": "\x7f"}}, "labels/a"},
-		{Draft{Name: "x", Labels: map[string]string{"a": "\xff"}}, "labels/a"},
-		{Draft{Name: "x", Labels: map[string]string{"a": "", "b": strings.Repeat("日", MaxLabelLength+1), "c": "\n"}}, "labels/b"},
+		{store.Draft{Name: "x"}, ""},
+		{store.Draft{Name: "x", Email: mail(64, 189)}, ""},
+		{store.Draft{Name: "x", Email: mail(64, 190)}, "email"},
+		{store.Draft{Name: "x", Email: mail(65, 20)}, "email"},
+		{store.Draft{Name: "x", Labels: labels(store.MaxLabels)}, ""},
+		{store.Draft{Name: "x", Labels: labels(store.MaxLabels + 1)}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a": "", "A.b_c-9": strings.Repeat("日", store.MaxLabelLength)}}, ""},
+		{store.Draft{Name: "x", Labels: map[string]string{strings.Repeat("a", store.MaxLabelKeyLength): ""}}, ""},
+		{store.Draft{Name: "x", Labels: map[string]string{strings.Repeat("a", store.MaxLabelKeyLength+1): ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"__proto__": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"-a": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a/b": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a~b": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"ä": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a\n": ""}}, "labels"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a": "\x7f"}}, "labels/a"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a": "\xff"}}, "labels/a"},
+		{store.Draft{Name: "x", Labels: map[string]string{"a": "", "b": strings.Repeat("日", store.MaxLabelLength+1), "c": "\n"}}, "labels/b"},
 	} {
 		err := c.draft.Validate()
-		var invalid *Invalid
+		var invalid *store.Invalid
 		if c.field == "" {
 			if err != nil {
 				t.Errorf("Validate(%q) = %v", c.draft, err)
@@ -64,12 +65,12 @@ func TestDraftsAreHeldToTheirLimits(t *testing.T) {
 }
 
 func TestNamesAndEmailsAreHeldToTheirRules(t *testing.T) {
-	for field, draft := range map[string]func(string) Draft{
-		"name":  func(text string) Draft { return Draft{Name: text} },
-		"email": func(text string) Draft { return Draft{Name: "x", Email: text} },
+	for field, draft := range map[string]func(string) store.Draft{
+		"name":  func(text string) store.Draft { return store.Draft{Name: text} },
+		"email": func(text string) store.Draft { return store.Draft{Name: "x", Email: text} },
 	} {
 		harness.Cases(t, "testdata/"+field+"s.txt", func(_ *testing.T, lines []string) string {
-			var invalid *Invalid
+			var invalid *store.Invalid
 			switch err := draft(lines[0]).Validate(); {
 			case err == nil:
 				return "valid"
@@ -84,17 +85,18 @@ func TestNamesAndEmailsAreHeldToTheirRules(t *testing.T) {
 
 // What was stored under wider limits does not stand in the way of another change.
 func TestChangeIsNotHeldToWhatItLeaves(t *testing.T) {
-	old := Draft{Name: " ", Email: "a b", Labels: map[string]string{"/": ""}}
-	for field, change := range map[string]func(*Draft){
-		"":       func(*Draft) {},
-		"name":   func(d *Draft) { d.Name = "\u200b" },
-		"email":  func(d *Draft) { d.Email = "a c" },
-		"labels": func(d *Draft) { d.Labels = map[string]string{"/": "x"} },
+	old := store.Draft{Name: " ", Email: "a b", Labels: map[string]string{"/": ""}}
+	for field, change := range map[string]func(*store.Draft){
+		"":       func(*store.Draft) {},
+		"name":   func(d *store.Draft) { d.Name = "\u200b" },
+		"email":  func(d *store.Draft) { d.Email = "a c" },
+		"labels": func(d *store.Draft) { d.Labels = map[string]string{"/": "x"} },
 	} {
 		draft := old
 		change(&draft)
-		var invalid *Invalid
-		if err := draft.validateChange(old); field == "" && err != nil || field != "" && (!errors.As(err, &invalid) || invalid.Field != field) {
+		var invalid *store.Invalid
+		_, err := store.Changed(&store.Account{Draft: old}, func(store.Account) (store.Draft, error) { return draft, nil })
+		if field == "" && err != nil || field != "" && (!errors.As(err, &invalid) || invalid.Field != field) {
 			t.Errorf("changed %q: %v", field, err)
 		}
 	}
@@ -102,28 +104,28 @@ func TestChangeIsNotHeldToWhatItLeaves(t *testing.T) {
 
 func TestImportedAccountsAreHeldToTheirLimits(t *testing.T) {
 	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
-	good := Account{ID: "1", Draft: Draft{Name: "x"}, Version: 3, CreatedAt: day, UpdatedAt: day}
+	good := store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 3, CreatedAt: day, UpdatedAt: day}
 	if err := good.Validate(); err != nil {
 		t.Errorf("Validate = %v", err)
 	}
-	for field, spoil := range map[string]func(*Account){
-		"id":         func(a *Account) { a.ID = ".." },
-		"name":       func(a *Account) { a.Name = "" },
-		"version":    func(a *Account) { a.Version = MaxVersion + 1 },
-		"created_at": func(a *Account) { a.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"updated_at": func(a *Account) { a.UpdatedAt = day.Add(-time.Second) },
+	for field, spoil := range map[string]func(*store.Account){
+		"id":         func(a *store.Account) { a.ID = ".." },
+		"name":       func(a *store.Account) { a.Name = "" },
+		"version":    func(a *store.Account) { a.Version = store.MaxVersion + 1 },
+		"created_at": func(a *store.Account) { a.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"updated_at": func(a *store.Account) { a.UpdatedAt = day.Add(-time.Second) },
 	} {
 		bad := good
 		spoil(&bad)
-		var invalid *Invalid
+		var invalid *store.Invalid
 		if err := bad.Validate(); !errors.As(err, &invalid) || invalid.Field != field {
 			t.Errorf("Validate = %v, want *Invalid of %s", err, field)
 		}
 	}
-	if err := (Account{ID: "1", Draft: Draft{Name: "x"}}).Validate(); err != nil {
+	if err := (store.Account{ID: "1", Draft: store.Draft{Name: "x"}}).Validate(); err != nil {
 		t.Errorf("without version and times: %v", err)
 	}
-	if err := (Account{ID: "1", Draft: Draft{Name: "x"}, Version: -1}).Validate(); err == nil {
+	if err := (store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: -1}).Validate(); err == nil {
 		t.Errorf("version -1 is valid")
 	}
 }
@@ -131,7 +133,7 @@ func TestImportedAccountsAreHeldToTheirLimits(t *testing.T) {
 func TestLogsHaveNothingThatAPersonWrote(t *testing.T) {
 	var b bytes.Buffer
 	for _, log := range []*slog.Logger{slog.New(slog.NewJSONHandler(&b, nil)), slog.New(slog.NewTextHandler(&b, nil))} {
-		acc := Account{ID: "10000", Draft: Draft{Name: "Secret", Email: "secret@example.org", Labels: map[string]string{"a": "secret"}}}
+		acc := store.Account{ID: "10000", Draft: store.Draft{Name: "Secret", Email: "secret@example.org", Labels: map[string]string{"a": "secret"}}}
 		log.Info("x", "account", acc, "draft", acc.Draft)
 	}
 	if out := strings.ToLower(b.String()); strings.Contains(out, "secret") || strings.Count(out, "10000") != 2 {
@@ -141,11 +143,11 @@ func TestLogsHaveNothingThatAPersonWrote(t *testing.T) {
 
 // The document tells clients the pattern; ParseID compares bytes.
 func TestParseIDTakesWhatThePatternDoes(t *testing.T) {
-	grammar := regexp.MustCompile(IDPattern)
+	grammar := regexp.MustCompile(store.IDPattern)
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9._~-]{1,8}`), rapid.StringMatching(`\.{0,4}[a.]{0,2}`), rapid.String()).Draw(t, "id")
-		_, err := ParseID(s)
-		if want := len(s) <= MaxIDLength && grammar.MatchString(s); (err == nil) != want {
+		_, err := store.ParseID(s)
+		if want := len(s) <= store.MaxIDLength && grammar.MatchString(s); (err == nil) != want {
 			t.Errorf("ParseID(%q) = %v, the pattern says %v", s, err, want)
 		}
 	})
