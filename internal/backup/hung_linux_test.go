@@ -1,4 +1,4 @@
-package backup
+package backup_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/internal/backup"
 	"accountservice/tests/harness"
 )
 
@@ -22,7 +23,7 @@ type step string
 
 // hangs is a target in a remote folder that hangs from the next of this step on, and staging in it.
 type hangs struct {
-	Target
+	backup.Target
 	next  atomic.Pointer[step]
 	hang  func()
 	prune bool // it was put into: the next List is that of prune, and no step
@@ -39,7 +40,7 @@ func (h *hangs) at(now step) bool {
 	return true
 }
 
-func (h *hangs) List(ctx context.Context) ([]Backup, error) {
+func (h *hangs) List(ctx context.Context) ([]backup.Backup, error) {
 	if h.prune {
 		h.prune = false
 		return h.Target.List(ctx)
@@ -62,18 +63,19 @@ func (h *hangs) Staging() string {
 }
 
 // hanging runs a Scheduler of a remote folder, which hangs at a step after the first backup.
-func hanging(t *testing.T, at step) (s *Scheduler, remote *harness.RemoteFolder, stop func()) {
+func hanging(t *testing.T, at step) (s *backup.Scheduler, remote *harness.RemoteFolder, stop func()) {
 	t.Helper()
 	remote = harness.NewRemoteFolder(t)
 	s = scheduled(t, remote.Path)
-	s.Every, s.patience = 50*time.Millisecond, 500*time.Millisecond
+	s.PatienceForTest(500 * time.Millisecond)
+	s.Every = 50 * time.Millisecond
 	s.MaxAge = 1 // so that the check fails, and says what it knows
 	hung := make(chan struct{})
 	target := &hangs{Target: s.Target, hang: func() { remote.Hang(t); close(hung) }}
 	whole := s.Make
-	s.Target, s.Make = target, func(ctx context.Context, f *os.File) (Content, error) {
+	s.Target, s.Make = target, func(ctx context.Context, f *os.File) (backup.Content, error) {
 		if target.at("make") { // as when the time for it is over
-			return Content{}, errors.New("a disk does not answer")
+			return backup.Content{}, errors.New("a disk does not answer")
 		}
 		return whole(ctx, f)
 	}
@@ -85,11 +87,11 @@ func hanging(t *testing.T, at step) (s *Scheduler, remote *harness.RemoteFolder,
 }
 
 // wantMade wants another backup to be made.
-func wantMade(t *testing.T, s *Scheduler) {
+func wantMade(t *testing.T, s *backup.Scheduler) {
 	t.Helper()
-	before := s.known().succeeded
-	if !harness.Until(30*time.Second, func() bool { return s.known().succeeded > before }) {
-		t.Fatalf("no backup is made: %+v", s.known())
+	before := s.MadeForTest()
+	if !harness.Until(30*time.Second, func() bool { return s.MadeForTest() > before }) {
+		t.Fatalf("no backup is made: %v", s.Check(t.Context()))
 	}
 }
 

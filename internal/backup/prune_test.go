@@ -1,4 +1,4 @@
-package backup
+package backup_test
 
 import (
 	"context"
@@ -14,20 +14,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"accountservice/internal/backup"
 	"accountservice/tests/harness"
 )
 
 // holds gives a Scheduler another database, whose next transaction is this one.
-func (s *Scheduler) holds(identity string, transaction uint64) {
-	s.Make = func(_ context.Context, to *os.File) (Content, error) {
+func holds(s *backup.Scheduler, identity string, transaction uint64) {
+	s.Make = func(_ context.Context, to *os.File) (backup.Content, error) {
 		n, err := fmt.Fprintf(to, "whole %d of %s", transaction, identity)
 		transaction++
-		return Content{Identity: identity, Transaction: transaction - 1, Size: int64(n)}, err
+		return backup.Content{Identity: identity, Transaction: transaction - 1, Size: int64(n)}, err
 	}
 }
 
 // during runs s for so long.
-func during(s *Scheduler, d time.Duration) {
+func during(s *backup.Scheduler, d time.Duration) {
 	stop := running(s)
 	time.Sleep(d)
 	synctest.Wait()
@@ -56,11 +57,11 @@ func TestNewDatabaseRemovesNoBackupOfALostOne(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()
 				s := scheduled(t, dir)
-				s.holds("lost", 1000)
+				holds(s, "lost", 1000)
 				during(s, 30*time.Hour)
 				for i := range 3 {
 					s = scheduled(t, dir)
-					s.holds("new", transaction+uint64(100*i))
+					holds(s, "new", transaction+uint64(100*i))
 					during(s, 30*time.Hour)
 				}
 				if lost, others := countOf(t, dir, "of lost"), countOf(t, dir, "of new"); lost != 3 || others != 3 {
@@ -78,10 +79,10 @@ func TestOlderStateRemovesNoBackupOfALaterOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		s := scheduled(t, dir)
-		s.holds("one", 1000)
+		holds(s, "one", 1000)
 		during(s, 30*time.Hour)
 		s = scheduled(t, dir)
-		s.holds("one", 7)
+		holds(s, "one", 7)
 		during(s, 60*time.Hour)
 		if later := countOf(t, dir, "whole 100"); later != 3 || len(at(t, dir)) != 6 {
 			t.Errorf("%d of the later state are left of %q", later, at(t, dir))
@@ -98,7 +99,7 @@ func TestBackupWithDamagedAccountsRemovesNone(t *testing.T) {
 		s.Keep = 1
 		during(s, time.Hour)
 		whole := s.Make
-		s.Make = func(ctx context.Context, to *os.File) (Content, error) {
+		s.Make = func(ctx context.Context, to *os.File) (backup.Content, error) {
 			content, err := whole(ctx, to)
 			content.Damaged = 1
 			return content, err
@@ -125,27 +126,23 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 		begun := time.Now()
 		old := map[string]string{}
 		for i, text := range []string{"", "cut", "cut of lost", "cut of one", "whole of one", "whole of archived"} {
-			name := NameOf(begun.Add(-time.Duration(100-i)*time.Hour), 1)
+			name := backup.NameOf(begun.Add(-time.Duration(100-i)*time.Hour), 1)
 			old[text] = name
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 		}
 		var log harness.Buffer
 		s.Log = slog.New(slog.NewTextHandler(&log, nil))
 		s.Target = refusing{s.Target, old["whole of archived"]}
-		s.holds("one", 5)
+		holds(s, "one", 5)
 		during(s, time.Minute)
 		damaged := at(t, dir)[len(at(t, dir))-1] // this process knows of which database it was
-		if err := os.WriteFile(filepath.Join(dir, damaged), []byte("cut"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.WriteFile(filepath.Join(dir, damaged), []byte("cut"), 0o600))
 		stop := running(s)
 		defer func() { stop() }()
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		left := []string{old[""], old["cut"], old["cut of lost"], old["whole of archived"]}
-		newest, _ := s.newest()
+		newest, _ := s.NewestForTest()
 		if got := at(t, dir); !slices.Equal(got, append(left, newest.Name)) {
 			t.Errorf("the folder has %q, want %q and %s", got, left, newest.Name)
 		}
@@ -156,9 +153,7 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 			}
 		}
 		for _, name := range left {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, os.Remove(filepath.Join(dir, name)))
 		}
 		time.Sleep(6 * time.Hour)
 		synctest.Wait()
@@ -168,7 +163,7 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 
 // damaging is a Target that damages all that it is given.
 type damaging struct {
-	Target
+	backup.Target
 	dir, text string
 }
 
@@ -184,7 +179,7 @@ func TestDamagingPlaceIsNotFilled(t *testing.T) {
 		for range 3 {
 			s := scheduled(t, dir)
 			s.Target = damaging{s.Target, dir, "cut"}
-			s.holds("one", 1)
+			holds(s, "one", 1)
 			during(s, 10*24*time.Hour)
 		}
 		if got := at(t, dir); len(got) > 3*2*3 {
@@ -195,7 +190,7 @@ func TestDamagingPlaceIsNotFilled(t *testing.T) {
 
 // refusing is a Target that cannot give one backup.
 type refusing struct {
-	Target
+	backup.Target
 	name string
 }
 
@@ -215,7 +210,7 @@ func TestUnreadableNewestBackupStopsNoOther(t *testing.T) {
 		three := at(t, dir)
 		s = scheduled(t, dir)
 		s.Keep = 2
-		s.holds("", 4)
+		holds(s, "", 4)
 		s.Target = refusing{s.Target, three[2]}
 		during(s, time.Hour)
 		wantCheck(t, s, true, "KiB; the last try failed: the newest backup", "cannot be verified: it is archived")
@@ -232,13 +227,11 @@ func TestStopWaitsForNoDisk(t *testing.T) {
 	dir, answer, asked := t.TempDir(), make(chan struct{}), make(chan struct{})
 	defer close(answer)
 	s := scheduled(t, dir)
-	if err := os.WriteFile(filepath.Join(dir, NameOf(time.Now(), 1)), []byte("whole"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.Verify = func(context.Context, *os.File) (Content, error) {
+	harness.Must(t, os.WriteFile(filepath.Join(dir, backup.NameOf(time.Now(), 1)), []byte("whole"), 0o600))
+	s.Verify = func(context.Context, *os.File) (backup.Content, error) {
 		close(asked)
 		<-answer
-		return Content{}, nil
+		return backup.Content{}, nil
 	}
 	stop, stopped := running(s), make(chan struct{})
 	<-asked
@@ -261,17 +254,13 @@ func TestFailureEndsWithALookWithoutOne(t *testing.T) {
 			t.Errorf("the line says %q", line)
 		}
 		during(s, time.Hour)
-		if err := os.Rename(dir, dir+".away"); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.Rename(dir, dir+".away"))
 		stop := running(s)
 		defer func() { stop() }()
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		wantCheck(t, s, true, "no such file")
-		if err := os.Rename(dir+".away", dir); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.Rename(dir+".away", dir))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantCheck(t, s, false)

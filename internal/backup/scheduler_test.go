@@ -1,4 +1,4 @@
-package backup
+package backup_test
 
 import (
 	"bytes"
@@ -15,35 +15,34 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/internal/backup"
+	"accountservice/tests/harness"
 )
 
 // scheduled returns a Scheduler over a folder. Its database is a text, and what is whole begins with "whole".
-func scheduled(t *testing.T, dir string) *Scheduler {
+func scheduled(t *testing.T, dir string) *backup.Scheduler {
 	t.Helper()
-	target, err := Open(dir, S3{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	transaction := uint64(0)
-	return NewScheduler(Options{Target: target, Every: 6 * time.Hour, MaxAge: 24 * time.Hour, Keep: 3,
+	return backup.NewScheduler(backup.Options{Target: openFolder(t, dir), Every: 6 * time.Hour, MaxAge: 24 * time.Hour, Keep: 3,
 		Log: slog.New(slog.DiscardHandler),
-		Make: func(_ context.Context, to *os.File) (Content, error) {
+		Make: func(_ context.Context, to *os.File) (backup.Content, error) {
 			transaction++
 			n, err := fmt.Fprintf(to, "whole %d", transaction)
-			return Content{Transaction: transaction, Size: int64(n)}, err
+			return backup.Content{Transaction: transaction, Size: int64(n)}, err
 		},
-		Verify: func(_ context.Context, f *os.File) (Content, error) {
+		Verify: func(_ context.Context, f *os.File) (backup.Content, error) {
 			text, err := io.ReadAll(io.NewSectionReader(f, 0, 100))
 			if err == nil && !bytes.HasPrefix(text, []byte("whole")) {
 				err = errors.New("it is not whole")
 			}
 			_, identity, _ := bytes.Cut(text, []byte(" of "))
-			return Content{Identity: string(identity)}, err
+			return backup.Content{Identity: string(identity)}, err
 		}})
 }
 
 // running runs a Scheduler until the returned function is called.
-func running(s *Scheduler) (stop func()) {
+func running(s *backup.Scheduler) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -70,7 +69,7 @@ func at(t *testing.T, dir string) (names []string) {
 }
 
 // wantCheck wants the check to fail, or to warn, with these words; none for a pass.
-func wantCheck(t *testing.T, s *Scheduler, warns bool, words ...string) {
+func wantCheck(t *testing.T, s *backup.Scheduler, warns bool, words ...string) {
 	t.Helper()
 	err := s.Check(t.Context())
 	_, is := err.(interface{ Warning() string })
@@ -88,16 +87,14 @@ func wantCheck(t *testing.T, s *Scheduler, warns bool, words ...string) {
 func TestBackupsAreMadeInTimeAndOldOnesOfOurNameRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "accounts.db"), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.WriteFile(filepath.Join(dir, "accounts.db"), nil, 0o600))
 		s := scheduled(t, dir)
 		wantCheck(t, s, true, "not listed yet")
 		begun := time.Now()
 		defer running(s)()
 		time.Sleep(5*6*time.Hour + time.Hour)
 		synctest.Wait()
-		want := []string{NameOf(begun.Add(18*time.Hour), 4), NameOf(begun.Add(24*time.Hour), 5), NameOf(begun.Add(30*time.Hour), 6), "accounts.db"}
+		want := []string{backup.NameOf(begun.Add(18*time.Hour), 4), backup.NameOf(begun.Add(24*time.Hour), 5), backup.NameOf(begun.Add(30*time.Hour), 6), "accounts.db"}
 		if got := at(t, dir); !slices.Equal(got, want) {
 			t.Errorf("the folder has %q, want %q", got, want)
 		}
@@ -111,7 +108,7 @@ func TestNewestBackupIsAWarningUntilItIsVerifiedSinceTheStart(t *testing.T) {
 		during(scheduled(t, dir), time.Hour)
 		s, read := scheduled(t, dir), make(chan struct{})
 		verify := s.Verify
-		s.Verify = func(ctx context.Context, f *os.File) (Content, error) {
+		s.Verify = func(ctx context.Context, f *os.File) (backup.Content, error) {
 			<-read
 			return verify(ctx, f)
 		}
@@ -127,7 +124,9 @@ func TestNewestBackupIsAWarningUntilItIsVerifiedSinceTheStart(t *testing.T) {
 func TestNoBackupIsSaidOnlyAfterAListing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := scheduled(t, t.TempDir())
-		s.Make = func(context.Context, *os.File) (Content, error) { return Content{}, errors.New("none today") }
+		s.Make = func(context.Context, *os.File) (backup.Content, error) {
+			return backup.Content{}, errors.New("none today")
+		}
 		before := s.Line()
 		defer running(s)()
 		synctest.Wait()
@@ -148,7 +147,7 @@ func TestRestartKnowsTheNewestByListing(t *testing.T) {
 		defer running(s)()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if b, ok := s.newest(); !ok || time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
+		if b, ok := s.NewestForTest(); !ok || time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
 			t.Errorf("the newest is %+v", b)
 		}
 		if got := at(t, dir); len(got) != 1 {
@@ -167,9 +166,9 @@ func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
 		dir := t.TempDir()
 		s := scheduled(t, dir)
 		whole, broken := s.Make, new(atomic.Bool)
-		s.Make = func(ctx context.Context, to *os.File) (Content, error) {
+		s.Make = func(ctx context.Context, to *os.File) (backup.Content, error) {
 			if broken.Load() {
-				return Content{}, errors.New("no luck")
+				return backup.Content{}, errors.New("no luck")
 			}
 			return whole(ctx, to)
 		}
@@ -202,34 +201,32 @@ func TestDamagedNewestBackupIsFound(t *testing.T) {
 		dir := t.TempDir()
 		s := scheduled(t, dir)
 		s.Keep = 1
-		s.holds("one", 1)
+		holds(s, "one", 1)
 		begun := time.Now()
 		stop := running(s)
 		time.Sleep(time.Hour)
 		stop()
 		for i, text := range []string{"", "cut of one"} { // newer, and not whole: one with 0 bytes
-			name := NameOf(begun.Add(time.Duration(i+1)*time.Minute), 1)
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			name := backup.NameOf(begun.Add(time.Duration(i+1)*time.Minute), 1)
+			harness.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 		}
 		s = scheduled(t, dir)
 		s.Keep = 1
 		stop = running(s)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if b, ok := s.newest(); !ok || !b.Time.Equal(begun.UTC()) {
+		if b, ok := s.NewestForTest(); !ok || !b.Time.Equal(begun.UTC()) {
 			t.Errorf("the newest whole one is %+v", b)
 		}
 		wantCheck(t, s, true, "is damaged and does not count")
 		stop()
 		s = scheduled(t, dir)
 		s.Keep = 1
-		s.holds("one", 2)
+		holds(s, "one", 2)
 		defer running(s)()
 		time.Sleep(6 * time.Hour)
 		synctest.Wait()
-		left, made := NameOf(begun.Add(time.Minute), 1), NameOf(begun.Add(6*time.Hour), 2)
+		left, made := backup.NameOf(begun.Add(time.Minute), 1), backup.NameOf(begun.Add(6*time.Hour), 2)
 		if got := at(t, dir); !slices.Equal(got, []string{left, made}) {
 			t.Errorf("the folder has %q, want the new one, and what is of no known database", got)
 		}
@@ -243,15 +240,13 @@ func TestBackupOfTheFutureFailsTheCheckAndIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		ahead := time.Now().Add(1000 * time.Hour)
-		if err := os.WriteFile(filepath.Join(dir, NameOf(ahead, 1)), []byte("whole"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.WriteFile(filepath.Join(dir, backup.NameOf(ahead, 1)), []byte("whole"), 0o600))
 		s := scheduled(t, dir)
 		s.Keep = 1
 		stop := running(s)
 		time.Sleep(13 * time.Hour)
 		synctest.Wait()
-		newest := NameOf(ahead.Add(3*time.Second), 3) // the third after 12 hours
+		newest := backup.NameOf(ahead.Add(3*time.Second), 3) // the third after 12 hours
 		if got := at(t, dir); !slices.Equal(got, []string{newest}) {
 			t.Errorf("the folder has %q, want %q", got, newest)
 		}
@@ -260,9 +255,7 @@ func TestBackupOfTheFutureFailsTheCheckAndIsReplaced(t *testing.T) {
 			t.Errorf("the line says %q", line)
 		}
 		stop()
-		if err := os.Remove(filepath.Join(dir, newest)); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.Remove(filepath.Join(dir, newest)))
 		defer running(s)()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -278,9 +271,7 @@ func TestMissingFolderIsToldAndFoundWhenItComes(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantCheck(t, s, false, "could not be listed", "no such file")
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.Mkdir(dir, 0o700))
 		time.Sleep(20 * time.Minute)
 		synctest.Wait()
 		wantCheck(t, s, false)

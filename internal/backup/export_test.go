@@ -1,0 +1,12 @@
+package backup
+
+import "time"
+
+// PatienceForTest sets how long a target may take to answer.
+func (s *Scheduler) PatienceForTest(d time.Duration) { s.patience = d }
+
+// MadeForTest is how many backups were made.
+func (s *Scheduler) MadeForTest() int { return s.known().succeeded }
+
+// NewestForTest is the newest backup that is whole, as far as is known.
+func (s *Scheduler) NewestForTest() (b Backup, ok bool) { return s.newest() }
