@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/tests/harness"
 )
 
@@ -110,7 +111,7 @@ func TestEndedWaitForAStandbyIsNoAcknowledgement(t *testing.T) {
 }
 
 // throughProxy returns a store whose connections a proxy can cut.
-func throughProxy(t *testing.T, url string) (*Store, *harness.Proxy) {
+func throughProxy(t *testing.T, url string) (*pgstore.Store, *harness.Proxy) {
 	t.Helper()
 	p := harness.NewProxy(t, server.Port)
 	return open(t, options(t, strings.Replace(url, fmt.Sprint(":", server.Port), fmt.Sprint(":", p.Port), 1))), p
@@ -165,7 +166,7 @@ func TestLostReadIsRepeated(t *testing.T) {
 
 func TestSameKeyOnSeveralReplicasIsDoneOnce(t *testing.T) {
 	url := fresh(t)
-	replicas := []*Store{open(t, options(t, url)), open(t, options(t, url)), open(t, options(t, url))}
+	replicas := []*pgstore.Store{open(t, options(t, url)), open(t, options(t, url)), open(t, options(t, url))}
 	for round := range 20 {
 		var writes, replays atomic.Int32
 		var all sync.WaitGroup

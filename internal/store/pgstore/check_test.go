@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"context"
@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/tests/harness"
 )
 
 // says waits until a check says this, "" for nothing.
-func says(t *testing.T, s *Store, want string) {
+func says(t *testing.T, s *pgstore.Store, want string) {
 	t.Helper()
 	harness.Must(t, harness.Eventually(20*time.Second, func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -35,7 +36,7 @@ func TestStartIsRefusedWithItsCure(t *testing.T) {
 	do(t, c, "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
 	do(t, c, "CREATE DATABASE bare TEMPLATE template0")
 	older, newer, compatible := fresh(t), fresh(t), fresh(t)
-	do(t, session(t, older), fmt.Sprint("DELETE FROM goose_db_version WHERE version_id = ", schemaVersion))
+	do(t, session(t, older), fmt.Sprint("DELETE FROM goose_db_version WHERE version_id = ", pgstore.SchemaVersion))
 	do(t, session(t, newer), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, true)")
 	do(t, session(t, newer), "UPDATE service_state SET oldest_schema = 1000")
 	do(t, session(t, compatible), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, true)")
@@ -57,7 +58,7 @@ func TestStartIsRefusedWithItsCure(t *testing.T) {
 	} {
 		opts := options(t, c.url)
 		opts.RequireSync = c.sync
-		s, err := Open(t.Context(), opts)
+		s, err := pgstore.Open(t.Context(), opts)
 		if c.want == "" && err == nil {
 			says(t, s, "schema 1000, and this version is for")
 			continue
@@ -76,7 +77,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	s := open(t, opts)
 	says(t, s, "")
 	do(t, c, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
-	s.pool.Reset()
+	s.PoolForTest().Reset()
 	says(t, s, "read-only")
 	do(t, c, "ALTER DATABASE "+name+" RESET default_transaction_read_only")
 	says(t, s, "")
@@ -84,19 +85,19 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	says(t, s, "run a newer version")
 	do(t, c, "UPDATE service_state SET oldest_schema = 1")
 	says(t, s, "")
-	s.requireSync = true
+	s.LimitsForTest(true, opts.AcquireTimeout)
 	says(t, s, "synchronous_commit is local")
 	do(t, c, "ALTER DATABASE "+name+" SET synchronous_commit = on")
 	says(t, s, "") // the server names a standby
-	s.requireSync = false
+	s.LimitsForTest(false, opts.AcquireTimeout)
 
-	first, err := s.pool.Acquire(t.Context())
+	first, err := s.PoolForTest().Acquire(t.Context())
 	harness.Must(t, err)
-	second, err := s.pool.Acquire(t.Context())
+	second, err := s.PoolForTest().Acquire(t.Context())
 	harness.Must(t, err)
 	says(t, s, "all 2 connections are in use by clients, and the server answers")
 	says(t, s, "the server has not answered on one for")
-	s.acquireTimeout = 100 * time.Millisecond
+	s.LimitsForTest(false, 100*time.Millisecond)
 	_, err = s.Get(t.Context(), "1")
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "all 2 connections are in use: see store.postgres.max_conns") {
 		t.Errorf("Get without a free connection = %v", err)
@@ -130,9 +131,9 @@ func startOwn(t *testing.T) *harness.Postgres {
 	own, err := harness.StartPostgres()
 	harness.Must(t, err)
 	t.Cleanup(func() { own.Remove() })
-	at, err := ParseServer(own.URL("postgres", "postgres"))
+	at, err := pgstore.ParseServer(own.URL("postgres", "postgres"))
 	harness.Must(t, err)
-	_, err = Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
+	_, err = pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	return own
 }
@@ -159,7 +160,7 @@ func TestServerThatGoesAndComesBack(t *testing.T) {
 	if err := put(); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Put = %v, want ErrUnavailable", err)
 	}
-	late, err := Open(t.Context(), opts) // a replica that starts now
+	late, err := pgstore.Open(t.Context(), opts) // a replica that starts now
 	harness.Must(t, err)
 	says(t, late, "the server cannot be reached")
 	harness.Must(t, own.Start())

@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/tests/harness"
 )
 
@@ -42,18 +43,21 @@ func TestWriteThatWasGivenUpIsSeenOnlyAfterItsWait(t *testing.T) {
 	}
 	harness.Must(t, endWaits(t, operator, "pg_cancel_backend", 3))
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { return errOf(s.Get(t.Context(), "1")) }))
-	harness.Must(t, harness.Eventually(20*time.Second, func() error {
-		if used := s.pool.Stat().AcquiredConns(); used > 0 {
-			return fmt.Errorf("%d connections are in use", used)
-		}
-		return nil
-	}))
+	harness.Must(t, harness.Eventually(20*time.Second, func() error { return inUse(s) }))
 	if err := put("5", 300*time.Millisecond); !errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("Put = %v, want ErrOutcomeUnknown", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	harness.Must(t, s.Close(ctx)) // it does not wait for the standby
+}
+
+// inUse is an error while connections are in use.
+func inUse(s *pgstore.Store) error {
+	if used := s.PoolForTest().Stat().AcquiredConns(); used > 0 {
+		return fmt.Errorf("%d connections are in use", used)
+	}
+	return nil
 }
 
 // endWaits ends the waits for a standby by this function of PostgreSQL as soon as there are so many.
@@ -86,12 +90,7 @@ func TestConnectionsToASilentServerAreGivenUpAtOnce(t *testing.T) {
 	if _, err := s.Get(ctx, "1"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Get = %v, want the end of its time", err)
 	}
-	harness.Must(t, harness.Eventually(5*time.Second, func() error {
-		if used := s.pool.Stat().AcquiredConns(); used > 0 {
-			return fmt.Errorf("%d connections are in use", used)
-		}
-		return nil
-	}))
+	harness.Must(t, harness.Eventually(5*time.Second, func() error { return inUse(s) }))
 }
 
 // A commit must not wait for the answer of a server that another one has replaced.
@@ -117,9 +116,6 @@ func TestCommitOnAReplacedServerIsGivenUp(t *testing.T) {
 		if err := errOf(s.Put(ctx, "2", store.Draft{Name: "x"}, store.Preconditions{})); err != nil { // the next server answers
 			return err
 		}
-		if used := s.pool.Stat().AcquiredConns(); used > 0 {
-			return fmt.Errorf("%d connections are in use", used)
-		}
-		return nil
+		return inUse(s)
 	}))
 }

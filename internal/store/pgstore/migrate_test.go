@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"fmt"
@@ -11,17 +11,16 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/pressly/goose/v3"
-
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/tests/harness"
 )
 
 func TestMigrationsAreNumberedAndOneStatementEach(t *testing.T) {
-	files, err := migrations.ReadDir("migrations")
+	files, err := os.ReadDir("migrations")
 	harness.Must(t, err)
 	for i, file := range files {
-		text, err := migrations.ReadFile("migrations/" + file.Name())
+		text, err := os.ReadFile("migrations/" + file.Name())
 		harness.Must(t, err)
 		if !strings.HasPrefix(file.Name(), fmt.Sprintf("%05d_", i+1)) || strings.Count(string(text), ";") != 1 {
 			t.Errorf("%s is not number %d, or not one statement", file.Name(), i+1)
@@ -49,13 +48,13 @@ func TestSQLUsesNothingThatOnlyPostgreSQLHas(t *testing.T) {
 
 func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 	harness.NeedPostgres(t)
-	at, err := ParseServer(server.URL("postgres", server.Database(t, "template0")))
+	at, err := pgstore.ParseServer(server.URL("postgres", server.Database(t, "template0")))
 	harness.Must(t, err)
 	var steps atomic.Int32
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
-			done, err := Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
+			done, err := pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Errorf("Migrate: %v", err)
 			}
@@ -63,10 +62,10 @@ func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if int64(steps.Load()) != schemaVersion {
-		t.Errorf("%d steps were taken, want each of %d once", steps.Load(), schemaVersion)
+	if int64(steps.Load()) != pgstore.SchemaVersion {
+		t.Errorf("%d steps were taken, want each of %d once", steps.Load(), pgstore.SchemaVersion)
 	}
-	list, err := Migrations(t.Context(), at, slog.New(slog.DiscardHandler))
+	list, err := pgstore.Migrations(t.Context(), at, slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	for _, m := range list {
 		if m.Applied.IsZero() {
@@ -80,18 +79,16 @@ func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 func TestRowsOfTheFirstReleaseAreServed(t *testing.T) {
 	harness.NeedPostgres(t)
 	url := server.URL("postgres", server.Database(t, "template0"))
-	at, err := ParseServer(url)
+	at, err := pgstore.ParseServer(url)
 	harness.Must(t, err)
-	harness.Must(t, withProvider(t.Context(), at, slog.New(slog.DiscardHandler), func(p *goose.Provider) error {
-		return errOf(p.UpTo(t.Context(), 5))
-	}))
+	harness.Must(t, pgstore.MigrateToForTest(t.Context(), at, 5))
 	c := session(t, url)
 	add := func(id string) {
 		do(t, c, `INSERT INTO accounts (id, name, email, labels, version, created_at, updated_at, revision)
   VALUES ($1, 'one', 'a@example.org', '{"a":"b"}', 1, now(), now(), 'r')`, []byte(id))
 	}
 	add("before")
-	harness.Must(t, errOf(Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
+	harness.Must(t, errOf(pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
 	add("between")
 	s := open(t, options(t, url))
 	want := store.Draft{Name: "one", Email: "a@example.org", Labels: map[string]string{"a": "b"}}
@@ -123,7 +120,7 @@ func TestServiceNeedsNoMoreRightsThanTheseOnes(t *testing.T) {
 	harness.Must(t, errOf(s.Update(t.Context(), "1", store.Preconditions{}, same)))
 	harness.Must(t, errOf(s.Import(t.Context(), []store.Account{{ID: "2", Draft: store.Draft{Name: "two"}}})))
 	harness.Must(t, s.Delete(t.Context(), "1", store.Preconditions{}))
-	harness.Must(t, s.purge(t.Context()))
+	harness.Must(t, s.PurgeForTest(t.Context()))
 	says(t, s, "")
 }
 
@@ -131,9 +128,9 @@ func TestOldKeysAreRemovedInPieces(t *testing.T) {
 	url := fresh(t)
 	c, s := session(t, url), open(t, options(t, url))
 	do(t, c, `INSERT INTO idempotency SELECT sha256(n::text::bytea), '', now() - interval '24 hours', '' FROM generate_series(1, $1::bigint) AS n`,
-		2*purgePiece+1)
+		2*pgstore.PurgePiece+1)
 	harness.Must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key"))))
-	harness.Must(t, s.purge(t.Context()))
+	harness.Must(t, s.PurgeForTest(t.Context()))
 	var left int
 	harness.Must(t, c.QueryRow(t.Context(), "SELECT count(*) FROM idempotency").Scan(&left))
 	if left != 1 {

@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
 )
@@ -24,9 +25,9 @@ func TestMain(m *testing.M) {
 		var err error
 		if server, err = harness.StartPostgres("synchronous_standby_names=nobody", "synchronous_commit=local"); err == nil {
 			defer server.Remove()
-			var at Server
-			if at, err = ParseServer(server.URL("postgres", "template1")); err == nil {
-				_, err = Migrate(context.Background(), at, slog.New(slog.DiscardHandler))
+			var at pgstore.Server
+			if at, err = pgstore.ParseServer(server.URL("postgres", "template1")); err == nil {
+				_, err = pgstore.Migrate(context.Background(), at, slog.New(slog.DiscardHandler))
 			}
 		}
 		if err != nil {
@@ -44,16 +45,16 @@ func fresh(t *testing.T) (url string) {
 	return server.URL("postgres", server.Database(t, "template1"))
 }
 
-func options(t *testing.T, url string) Options {
+func options(t *testing.T, url string) pgstore.Options {
 	t.Helper()
-	at, err := ParseServer(url)
+	at, err := pgstore.ParseServer(url)
 	harness.Must(t, err)
-	return Options{Server: at, MaxConns: 10, AcquireTimeout: 5 * time.Second, StatementTimeout: 10 * time.Second}
+	return pgstore.Options{Server: at, MaxConns: 10, AcquireTimeout: 5 * time.Second, StatementTimeout: 10 * time.Second}
 }
 
-func open(t *testing.T, opts Options) *Store {
+func open(t *testing.T, opts pgstore.Options) *pgstore.Store {
 	t.Helper()
-	s, err := Open(t.Context(), opts)
+	s, err := pgstore.Open(t.Context(), opts)
 	harness.Must(t, err)
 	return s
 }

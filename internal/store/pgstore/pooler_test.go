@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
 )
@@ -64,10 +65,10 @@ func TestStoreBehindAPooler(t *testing.T) {
 			opts := options(t, url)
 			opts.Now = now
 			s := open(t, opts)
-			c, err := s.pool.Acquire(t.Context())
+			c, err := s.PoolForTest().Acquire(t.Context())
 			harness.Must(t, err)
 			defer c.Release()
-			if c.Conn().PgConn().CustomData()[pooledKey] == nil {
+			if !pgstore.PooledForTest(c) {
 				t.Error("the pooler is not recognized")
 			}
 			return s

@@ -1,4 +1,4 @@
-package pgstore
+package pgstore_test
 
 import (
 	"os"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/internal/store/pgstore"
 	"accountservice/tests/harness"
 )
 
@@ -25,7 +26,7 @@ func TestCertificateOfTheServerIsVerified(t *testing.T) {
 	own.SQL(t, "postgres", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()")
 	url := strings.TrimSuffix(own.URL("postgres", "postgres"), "?sslmode=disable")
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { // TLS is on
-		return errOf(Open(t.Context(), options(t, url+"?sslmode=require")))
+		return errOf(pgstore.Open(t.Context(), options(t, url+"?sslmode=require")))
 	}))
 	for option, want := range map[string]string{
 		"":                              "the server's certificate is not valid for its name",
@@ -33,7 +34,7 @@ func TestCertificateOfTheServerIsVerified(t *testing.T) {
 		"?sslrootcert=" + known.File:    "",
 		"?sslmode=verify-full&sslrootcert=" + known.File: "",
 	} {
-		s, err := Open(t.Context(), options(t, url+option))
+		s, err := pgstore.Open(t.Context(), options(t, url+option))
 		switch {
 		case want == "" && err == nil:
 			says(t, s, "")
