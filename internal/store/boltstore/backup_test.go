@@ -124,16 +124,11 @@ func TestBackupIsAPrefixOfTheWrites(t *testing.T) {
 	var clock atomic.Int64
 	var mu sync.Mutex
 	var writes []stamped
-	stop := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	for w := range 64 {
 		writers.Go(func() {
-			for n := int64(1); ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for n := int64(1); ctx.Err() == nil; n++ {
 				for _, id := range []store.ID{store.ID(fmt.Sprintf("w%d", w)), store.ID(fmt.Sprintf("w%d-%d", w, n))} {
 					began := clock.Add(1)
 					written, err := s.Put(context.Background(), id, store.Draft{Name: fmt.Sprint(n)}, store.Preconditions{})
@@ -158,7 +153,7 @@ func TestBackupIsAPrefixOfTheWrites(t *testing.T) {
 		}
 		copies = append(copies, to)
 	}
-	close(stop)
+	stop()
 	writers.Wait()
 	for i, to := range copies {
 		must(t, to.Close()) // it is locked until then

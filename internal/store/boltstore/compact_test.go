@@ -1,13 +1,15 @@
 package boltstore_test
 
 import (
-	"encoding/binary"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -112,7 +114,7 @@ func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
 		"another's":     {func([]byte) []byte { return []byte(strings.Repeat("hello\n", 9000)) }, boltstore.ErrDamaged},
 		"empty":         {func([]byte) []byte { return nil }, boltstore.ErrDamaged},
 		"a lost page":   {losePage, boltstore.ErrLostPages},
-		"the last meta": {func(b []byte) []byte { copy(b[newestMeta(b)+16:], "xxxx"); return b }, boltstore.ErrDamaged},
+		"the last meta": {func(b []byte) []byte { copy(b[newestMeta(b).TxID%2*4096+16:], "xxxx"); return b }, boltstore.ErrDamaged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := worn(t)
@@ -203,17 +205,15 @@ func TestCopyKeepsDamagedRecordsAsTheyAre(t *testing.T) {
 	}
 }
 
-func newestMeta(b []byte) int {
-	size := os.Getpagesize()
-	if order := binary.NativeEndian; order.Uint64(b[16+48:]) < order.Uint64(b[size+16+48:]) {
-		return size
-	}
-	return 0
+func newestMeta(b []byte) boltfile.Meta {
+	m, _ := boltfile.Inspect(bytes.NewReader(b), int64(len(b)))
+	return m
 }
 
 // losePage removes the last page of the list of free pages, which is a whole list then.
 func losePage(b []byte) []byte {
-	list := b[int(binary.NativeEndian.Uint64(b[newestMeta(b)+16+32:]))*os.Getpagesize():]
+	m := newestMeta(b)
+	list := b[int64(m.Freelist)*m.PageSize:]
 	list[10]--
 	clear(list[16+8*int(list[10]):][:8])
 	return b
@@ -277,25 +277,16 @@ func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
 	path := closed(t, 10)
 	b, err := os.ReadFile(path)
 	must(t, err)
-	over, watched := make(chan struct{}), make(chan error)
-	go func() {
-		for {
-			info, err := os.Stat(path)
-			if err == nil && info.Size() != int64(len(b)) {
-				err = fmt.Errorf("it has %d bytes of %d", info.Size(), len(b))
-			}
-			select {
-			case <-over:
-				watched <- err
-				return
-			default:
-			}
-			if err != nil {
-				watched <- err
+	ctx, over := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			if info, err := os.Stat(path); err != nil || info.Size() != int64(len(b)) {
+				t.Errorf("at one time: %+v, %v; want %d bytes", info, err, len(b))
 				return
 			}
 		}
-	}()
+	})
 	for i := range 20 {
 		r, err := boltstore.NewReplacement(path)
 		must(t, err)
@@ -307,9 +298,7 @@ func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
 			wantIntact(t, kept)
 		}
 	}
-	close(over)
-	if err := <-watched; err != nil {
-		t.Errorf("at one time: %v", err)
-	}
+	over()
+	watching.Wait()
 	wantIntact(t, path)
 }

@@ -144,35 +144,23 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	smallDisk(t, dir, "4m")
-	s := seededAt(t, filepath.Join(dir, "accounts.db"), 1000)
+	path := filepath.Join(dir, "accounts.db")
+	s := seededAt(t, path, 1000)
 	filler := fill(t, dir)
-
-	acked := make(map[store.ID]bool)
-	refused := 0
-	for i := range 2000 { // small commits fit into pages that are free already, for a while
-		id := store.ID(fmt.Sprint("full-", i))
-		switch err := putName(t, s, id, strings.Repeat("x", 256)); {
-		case err == nil:
-			acked[id] = true
-		case errors.Is(err, store.ErrNoSpace):
-			refused++
-		default:
-			t.Fatalf("Put on a full disk = %v, want ErrNoSpace", err)
+	c := refusedCommits{s: s, acked: make(map[store.ID]bool)}
+	for c.refusal < 10 { // small commits fit into pages that are free already, for a while
+		if _, err := c.put(t); err != nil {
+			wantErr(t, err, store.ErrNoSpace)
+			c.refusal++
+		} else if c.n == 2000 {
+			t.Fatal("the disk never filled")
 		}
-		if refused == 10 {
-			break
-		}
-	}
-	if refused != 10 {
-		t.Fatalf("the disk never filled")
 	}
 	must(t, errOf(s.Get(t.Context(), "10500")))
 	must(t, s.Check(t.Context())) // a full disk is no reason to restart
 	must(t, os.Remove(filler))
-	must(t, putName(t, s, "after", "x"))
-	for id := range acked {
-		must(t, errOf(s.Get(t.Context(), id)))
-	}
+	must(t, errOf(c.put(t)))
+	c.judge(t, path)
 }
 
 func TestDamagedListOfFreePagesIsFoundBeforeACommitBelievesIt(t *testing.T) {

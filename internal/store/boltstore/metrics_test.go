@@ -75,41 +75,20 @@ func number(t *testing.T, text, name string) (n float64) {
 }
 
 func TestCommitsAndTheirWaitingAreMeasured(t *testing.T) {
-	s, _ := seeded(t, 0)
-	must(t, putName(t, s, "first", "x"))
+	s, _ := seeded(t, 10)
 	reg := prometheus.NewRegistry()
 	must(t, s.Register(reg))
 	before := shown(t, reg)
 	wantErr(t, errOf(s.Update(t.Context(), "none", store.Preconditions{}, nil)), store.ErrNotFound) // commits nothing
-	// a write that keeps the committer busy has the others share the next transaction
-	busy, let := make(chan struct{}), make(chan struct{})
-	put := func(id store.ID, change func(store.Account) (store.Draft, error)) {
-		if _, err := s.Update(t.Context(), id, store.Preconditions{}, change); err != nil {
-			t.Error(err)
-		}
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		put("first", func(store.Account) (store.Draft, error) {
-			close(busy)
-			<-let
-			return store.Draft{Name: "y"}, nil
-		})
-	})
-	<-busy
+	release := blocked(t, s)                                                                        // has the others share the next transaction
 	const others, wait = 5, 60 * time.Millisecond
+	var all sync.WaitGroup
 	for i := range others {
-		all.Go(func() {
-			put("first", func(store.Account) (store.Draft, error) { return store.Draft{Name: fmt.Sprint("z", i)}, nil })
-		})
+		all.Go(func() { wantErr(t, putName(t, s, "10000", fmt.Sprint("z", i)), nil) })
 	}
-	for tick := time.NewTicker(time.Millisecond); s.QueuedForTest() < others; <-tick.C {
-		if t.Context().Err() != nil {
-			t.Fatal("the writes do not queue up")
-		}
-	}
+	await(t, "the others in the queue", func() bool { return s.QueuedForTest() == others })
 	<-time.After(wait)
-	close(let)
+	release()
 	all.Wait()
 	text := shown(t, reg)
 	for name, want := range map[string]float64{

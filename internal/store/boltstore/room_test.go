@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -280,34 +282,29 @@ func TestFileThatIsOpenedAnewStaysLocked(t *testing.T) {
 	other, err := os.Open(path)
 	must(t, err)
 	defer other.Close()
-	opening, taken := make(chan struct{}), make(chan bool, 1)
-	go func() {
-		for {
-			select {
-			case <-opening:
-				taken <- false
-				return
-			default:
-			}
-			if syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
-				taken <- true
+	lock := func(how int) error { return syscall.Flock(int(other.Fd()), how|syscall.LOCK_NB) }
+	ctx, opened := context.WithCancel(t.Context())
+	var trying sync.WaitGroup
+	trying.Go(func() {
+		for ctx.Err() == nil {
+			if lock(syscall.LOCK_SH) == nil {
+				t.Error("the lock was released")
 				return
 			}
 		}
-	}()
+	})
 	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC")
 	put := func() error { return putName(t, s, "1", "x") }
 	for range 200 { // each one opens the file anew, because the one before found no room
 		wantErr(t, put(), store.ErrNoSpace)
 	}
 	end()
-	close(opening)
-	if <-taken || syscall.Flock(int(other.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
-		t.Error("the lock was released")
-	}
+	opened()
+	trying.Wait()
+	wantErr(t, lock(syscall.LOCK_SH), syscall.EWOULDBLOCK)
 	must(t, put())
 	storetest.Close(t, s)
-	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	must(t, lock(syscall.LOCK_EX))
 }
 
 // The system may drop the meta page between two reads of it.
