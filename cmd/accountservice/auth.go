@@ -8,6 +8,7 @@ import (
 	"accountservice/config"
 	"accountservice/internal/auth"
 	"accountservice/internal/checks"
+	"accountservice/internal/warning"
 )
 
 // openTokens returns the tokens that the configuration asks for, or nil if it asks for none.
@@ -30,14 +31,12 @@ func startTokens(cfg config.Auth, log *slog.Logger) (tokens *auth.Tokens, stop f
 	return tokens, background(tokens.Run), nil
 }
 
-// openToAll is the warning of a service that asks for no tokens, and what others can do with it. It is empty if only
-// this machine reaches the service.
-type openToAll string
-
-func newOpenToAll(cfg config.Config) openToAll {
+// openToAll warns that the service asks for no tokens, and says what others can do with it. It is nil if only this
+// machine reaches the service.
+func openToAll(cfg config.Config) error {
 	var what []string
 	if cfg.Auth.Mode == "tokens" {
-		return ""
+		return nil
 	}
 	if !cfg.HTTP.Loopback() {
 		what = append(what, "read and change all accounts (http.host "+cfg.HTTP.Host+")")
@@ -46,24 +45,20 @@ func newOpenToAll(cfg config.Config) openToAll {
 		what = append(what, "take profiles and send the traffic away (admin.addr "+cfg.Admin.Addr+")")
 	}
 	if what == nil {
-		return ""
+		return nil
 	}
-	return openToAll("auth.mode is none: whoever reaches this service may " + strings.Join(what, ", and ") +
-		"; see docs/security.md")
+	return warning.Errorf("auth.mode is none: whoever reaches this service may %s; see docs/security.md",
+		strings.Join(what, ", and "))
 }
-
-// Error and Warning make it a checks.Warner.
-func (o openToAll) Error() string   { return string(o) }
-func (o openToAll) Warning() string { return string(o) }
 
 // authChecks has the check of the tokens, or of a service that others reach without tokens.
 func authChecks(tokens *auth.Tokens, cfg config.Config) []checks.Check {
-	warning := newOpenToAll(cfg)
+	open := openToAll(cfg)
 	switch {
 	case tokens != nil:
 		return []checks.Check{ownCheck("auth", cfg.Checks, tokens.Check)}
-	case warning != "":
-		return []checks.Check{ownCheck("auth", cfg.Checks, func(context.Context) error { return warning })}
+	case open != nil:
+		return []checks.Check{ownCheck("auth", cfg.Checks, func(context.Context) error { return open })}
 	}
 	return nil
 }

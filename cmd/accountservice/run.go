@@ -158,8 +158,8 @@ func newConfigCommand(p program) *cobra.Command {
 func (p program) checkConfig(ctx context.Context, ask bool) error {
 	cfg, err := p.load()
 	if err == nil {
-		if open := newOpenToAll(cfg.Config); open != "" {
-			cfg.Warnings = append(cfg.Warnings, open.Warning())
+		if open := openToAll(cfg.Config); open != nil {
+			cfg.Warnings = append(cfg.Warnings, open.Error())
 		}
 		cfg.Warnings, err = withCertificate(cfg.Warnings, cfg.HTTP.TLS)
 	}

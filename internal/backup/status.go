@@ -2,9 +2,10 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"accountservice/internal/warning"
 )
 
 // status is what a Scheduler knows.
@@ -67,9 +68,8 @@ func (s *Scheduler) Line() string {
 }
 
 // Check fails when the newest whole backup is older than MaxAge or of the future, or when there is none. A failure of
-// the last try alone is a warning, an error with a method Warning. So are a newest backup that is not verified yet
-// since the start, backups with changes that the database does not have, and old ones that are left. It asks nothing of
-// the target.
+// the last try alone is a warning. So are a newest backup that is not verified yet since the start, backups with
+// changes that the database does not have, and old ones that are left. It asks nothing of the target.
 func (s *Scheduler) Check(context.Context) error {
 	st := s.known()
 	because := ""
@@ -84,7 +84,7 @@ func (s *Scheduler) Check(context.Context) error {
 		size(st.newest.Size))
 	switch {
 	case st.newest.Name == "" && !st.listed && st.failure == nil:
-		return warning{fmt.Errorf("the backups in %s are not listed yet", s.Target)}
+		return warning.Errorf("the backups in %s are not listed yet", s.Target)
 	case st.newest.Name == "" && !st.listed:
 		return fmt.Errorf("the backups in %s could not be listed%s", s.Target, because)
 	case st.newest.Name == "":
@@ -95,14 +95,14 @@ func (s *Scheduler) Check(context.Context) error {
 	case age > s.MaxAge:
 		return fmt.Errorf("%s, older than backup.max_age (%s)%s", last, s.MaxAge, because)
 	case st.verifying:
-		return warning{fmt.Errorf("%s; it is being read to verify it%s", last, because)}
+		return warning.Errorf("%s; it is being read to verify it%s", last, because)
 	case st.failure != nil:
-		return warning{fmt.Errorf("%s%s", last, because)}
+		return warning.Errorf("%s%s", last, because)
 	case st.other.Name != "":
-		return warning{fmt.Errorf("backups in %s have changes that this database does not have (newest: %s); they are kept: "+
-			"restore one, or move them away", s.Target, st.other.Name)}
+		return warning.Errorf("backups in %s have changes that this database does not have (newest: %s); they are kept: "+
+			"restore one, or move them away", s.Target, st.other.Name)
 	case st.left.count > 0:
-		return warning{errors.New(st.left.String())}
+		return warning.Errorf("%s", st.left)
 	}
 	return nil
 }
@@ -113,9 +113,3 @@ func size(bytes int64) string {
 	}
 	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }
-
-// warning is the error of a check that passes.
-type warning struct{ error }
-
-// Warning returns the text for an operator.
-func (w warning) Warning() string { return w.Error() }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"accountservice/internal/warning"
 )
 
 const (
@@ -63,7 +65,7 @@ func (p *Pair) Check(context.Context) error {
 	case unread != nil:
 		return fmt.Errorf("the certificate that was read before is served, until %s: %w", day(leaf.NotAfter), unread)
 	case left <= warnBefore:
-		return warning(fmt.Sprintf("the certificate ends on %s, in %d days", day(leaf.NotAfter), int(left.Hours()/24)))
+		return warning.Errorf("the certificate ends on %s, in %d days", day(leaf.NotAfter), int(left.Hours()/24))
 	}
 	return nil
 }
@@ -124,11 +126,5 @@ func readFile(path string) ([]byte, error) {
 func ended(at time.Time) error {
 	return fmt.Errorf("the certificate ended on %s: put a new one into the files of http.tls", day(at))
 }
-
-// warning is the error of a check that passes.
-type warning string
-
-func (w warning) Error() string   { return string(w) }
-func (w warning) Warning() string { return string(w) }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -78,12 +78,3 @@ func Remove(file string) error {
 	}
 	return err
 }
-
-// Warning is the error of a check that passes with a warning.
-type Warning struct{ error }
-
-// NewWarning returns a warning with this text.
-func NewWarning(words string) Warning { return Warning{errors.New(words)} }
-
-// Warning returns its text.
-func (w Warning) Warning() string { return w.Error() }

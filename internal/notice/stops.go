@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"accountservice/internal/excerpt"
+	"accountservice/internal/warning"
 )
 
 const (
@@ -82,7 +83,7 @@ func CheckStops(list []Stop, now func() time.Time) func(context.Context) error {
 		if now().Sub(last) > stopsKept {
 			return nil
 		}
-		return NewWarning(words)
+		return warning.Errorf("%s", words)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"accountservice/internal/notice"
+	"accountservice/internal/warning"
 )
 
 // Notice is left beside a database that a start restored by itself, until somebody acknowledges it.
@@ -46,6 +47,6 @@ func Check(path string) func(context.Context) error {
 		if n == nil {
 			return err
 		}
-		return notice.NewWarning(n.String() + "; acknowledge it with accountservice restore --acknowledge")
+		return warning.Errorf("%s; acknowledge it with accountservice restore --acknowledge", n)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"accountservice/internal/warning"
 )
 
 // newAMQP logs in to a virtual host, opens a channel and closes it again: amqp://user:password@host:5672/vhost.
@@ -98,7 +100,7 @@ func amqpAlarm(reason, alarms string) error {
 		}
 	}
 	if alarms == "warn" {
-		return &warning{text}
+		return warning.Errorf("%s", text)
 	}
 	return verdictf("%s", text)
 }

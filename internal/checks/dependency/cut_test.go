@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"accountservice/internal/warning"
 	"accountservice/tests/harness"
 )
 
@@ -114,7 +115,7 @@ func (c counting) ask(context.Context, *phase) error { return c.result }
 func (c counting) close()                            { *c.open-- }
 
 func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
-	warned := &warning{"its certificate ends soon"}
+	warned := warning.Errorf("its certificate ends soon")
 	for name, c := range map[string]struct {
 		result error
 		pauses []time.Duration

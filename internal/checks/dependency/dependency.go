@@ -88,8 +88,8 @@ func New(rawURL string, timeout time.Duration, failAfter int) (*Asker, error) {
 // Ask asks once, and stops when ctx is done. It must not be called twice at once.
 //
 // Its errors start with the phase that failed, and hold no password and nothing that the service sent. Those of several
-// hosts have the name of each before it. An error with a method Warning() string means that the service is healthy and
-// says what will end that. A run that waits to connect returns the last error again, with a method Skipped.
+// hosts have the name of each before it. A warning.Error means that the service is healthy and says what will end
+// that. A run that waits to connect returns the last error again, with a method Skipped.
 func (a *Asker) Ask(ctx context.Context) error {
 	if err := a.wait.held(); err != nil {
 		return err

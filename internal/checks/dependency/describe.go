@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"accountservice/internal/warning"
 )
 
 // verdict is a failure that an understood answer means. Its text is ours.
@@ -40,14 +42,8 @@ func coded[Code uint16 | uint32 | int16](code Code, words map[Code]string, byes 
 	return &verdict{text: fmt.Sprintf("%s (%d)", words[code], code), bye: slices.Contains(byes, code)}
 }
 
-// warning is a success that will not last.
-type warning struct{ text string }
-
-func (w *warning) Error() string   { return w.text }
-func (w *warning) Warning() string { return w.text }
-
 func isWarning(err error) bool {
-	_, is := errors.AsType[*warning](err)
+	_, is := errors.AsType[warning.Error](err)
 	return is
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"accountservice/internal/warning"
 	"accountservice/tests/harness"
 )
 
@@ -264,7 +265,7 @@ func TestConnectingBacksOffOnceTheCheckHasTurned(t *testing.T) {
 			run(false, refuse) // let in, and then no answer: no reason to wait
 		}
 		for range 10 {
-			run(true, &warning{"its certificate ends soon"}) // a success: tls asks nothing after the handshake
+			run(true, warning.Errorf("its certificate ends soon")) // a success: tls asks nothing after the handshake
 		}
 		if asked != 20 {
 			t.Errorf("asked %d times, want 20", asked)

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"accountservice/internal/warning"
 )
 
 // newNATS logs in and asks PING, which the server answers after everything it was sent before:
@@ -150,7 +152,7 @@ func (n *nats) ask(_ context.Context, at *phase) error {
 		err = n.askJetStream()
 	}
 	if err == nil && n.lameDuck {
-		return &warning{"the server is about to stop (lame duck mode)"}
+		return warning.Errorf("the server is about to stop (lame duck mode)")
 	}
 	return err
 }

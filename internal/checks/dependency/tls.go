@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"os"
 	"slices"
 	"time"
+
+	"accountservice/internal/warning"
 )
 
 type tlsSettings struct {
@@ -109,7 +110,7 @@ func endsSoon(end time.Time, warn time.Duration) error {
 	case end.IsZero() || left > warn:
 		return nil
 	case left <= 0:
-		return &warning{"its certificate ended on " + day(end) + ": the next connection will fail"}
+		return warning.Errorf("its certificate ended on %s: the next connection will fail", day(end))
 	}
-	return &warning{fmt.Sprintf("its certificate ends on %s, in %d days", day(end), int(left.Hours()/24))}
+	return warning.Errorf("its certificate ends on %s, in %d days", day(end), int(left.Hours()/24))
 }

@@ -14,6 +14,7 @@ import (
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/warning"
 )
 
 // canaryAfter is how long nothing may have been written until Check writes.
@@ -74,7 +75,7 @@ func (s *Store) lookAtFile() error {
 // lead to them, and goes on from there the next time, so that all of them are read in turn. Its error counts the
 // damaged records and names the first ones; it passes again when they are replaced or removed. A new process would find
 // the same damage. It also fails while the accounts of a lost file are not saved, and while a newer copy lies beside the
-// database. A damaged older meta page that the last Check found is a warning: an error with a method Warning. It returns
+// database. A damaged older meta page that the last Check found is a warning. It returns
 // as early as Check, and is not to be called while another CheckRecords runs.
 func (s *Store) CheckRecords(ctx context.Context) error {
 	unsaved := s.rescue.unsaved()
@@ -96,7 +97,7 @@ func (s *Store) walkRecords() error {
 		return err
 	}
 	if s.check.olderMeta.Load() {
-		return warning{fmt.Errorf("%s %w", s.path, boltfile.ErrOlderMeta)}
+		return warning.Errorf("%s %v", s.path, boltfile.ErrOlderMeta)
 	}
 	return nil
 }
@@ -115,7 +116,7 @@ func (s *Store) CheckLatency(context.Context) error {
 	case longest > s.latency.slowAfter:
 		return fmt.Errorf("%w, longer than checks.bolt.slow_after (%s)", slow, s.latency.slowAfter)
 	case longest > s.latency.slowAfter/10:
-		return warning{slow}
+		return warning.Errorf("%v", slow)
 	}
 	return nil
 }

@@ -2,8 +2,9 @@ package boltstore
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"accountservice/internal/warning"
 )
 
 // flight runs a check on a goroutine of its own, one run at a time, so that whoever asks is answered in time, whatever
@@ -46,16 +47,11 @@ func (f *flight) ask(ctx context.Context, run func() error) error {
 	if failed(f.last) || took <= f.wait { // less if this process got no CPU
 		return f.last
 	}
-	return warning{fmt.Errorf("slow: the check has been under way for %s, and the disk answers", rounded(took))}
+	return warning.Errorf("slow: the check has been under way for %s, and the disk answers", rounded(took))
 }
-
-// warning is the error of a check that passed and has something to say.
-type warning struct{ error }
-
-func (w warning) Warning() string { return w.Error() }
 
 // failed is false for an error that is a warning.
 func failed(err error) bool {
-	_, passed := err.(warning)
+	_, passed := err.(warning.Error)
 	return err != nil && !passed
 }

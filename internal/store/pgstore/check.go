@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"accountservice/internal/warning"
 )
 
 // busyFor is how long all connections may be in use without an answer of the server, before the check fails.
 const busyFor = 2 * time.Second
-
-// warning is the error of a check that passes.
-type warning string
-
-func (w warning) Error() string   { return string(w) }
-func (w warning) Warning() string { return string(w) }
 
 // Check asks the server, on a connection of the pool, whether it takes writes of this version's schema, and with
 // RequireSync whether they wait for a standby. It changes nothing. Its errors hold no secret.
@@ -35,8 +31,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	if f.schema > schemaVersion {
-		return warning(fmt.Sprintf("the database has schema %d, and this version is for %d: it works",
-			f.schema, schemaVersion))
+		return warning.Errorf("the database has schema %d, and this version is for %d: it works", f.schema, schemaVersion)
 	}
 	return nil
 }
@@ -55,7 +50,7 @@ func (s *Store) noConnection(ctx context.Context, err error) error {
 	if silent := time.Since(time.Unix(0, s.answered.Load())); silent > busyFor {
 		return fmt.Errorf("%s, and the server has not answered on one for %s", text, silent.Round(time.Second))
 	}
-	return warning(text + " by clients, and the server answers: store.postgres.max_conns grants more")
+	return warning.Errorf("%s by clients, and the server answers: store.postgres.max_conns grants more", text)
 }
 
 // CheckSpace fails after a write that met a full disk of the server, until one succeeds.
