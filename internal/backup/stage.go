@@ -63,7 +63,7 @@ func fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.Fil
 	if err != nil {
 		return nil, err
 	}
-	if err = roomOn(f, size); err == nil {
+	if err = tempfile.CheckRoom(f, size); err == nil {
 		_, err = io.Copy(f, readerUntil{ctx, from})
 	}
 	if err != nil {
@@ -71,18 +71,4 @@ func fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.Fil
 		return nil, err
 	}
 	return f, nil
-}
-
-// roomOn fails if the disk of f has no room for so many bytes: to find that out by writing would take from others what
-// is left.
-func roomOn(f *os.File, size int64) error {
-	var disk syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
-		return err
-	}
-	if free := int64(disk.Bavail) * int64(disk.Bsize); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
-		return fmt.Errorf("it takes %d MiB in %s, and %d MiB are free: %w", (size+1<<20-1)>>20, filepath.Dir(f.Name()),
-			free>>20, syscall.ENOSPC)
-	}
-	return nil
 }

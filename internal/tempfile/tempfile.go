@@ -4,8 +4,10 @@ package tempfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -26,6 +28,24 @@ func Create(dir, pattern string, like os.FileInfo) (*os.File, error) {
 		}
 		f.Close() // before it was locked, another process took it for abandoned, and removes it
 	}
+}
+
+// CheckRoom fails if the disk of f has no room for a copy of so many bytes: to find that out by writing would take from
+// others what is left. Root has what the file system reserves, too; in a user namespace it has not, and the write fails.
+func CheckRoom(f *os.File, size int64) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+		return err
+	}
+	free := int64(disk.Bavail)
+	if os.Geteuid() == 0 {
+		free = int64(disk.Bfree)
+	}
+	if free *= int64(disk.Bsize); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
+		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free in %s: %w", (size+1<<20-1)>>20, free>>20,
+			filepath.Dir(f.Name()), syscall.ENOSPC)
+	}
+	return nil
 }
 
 // TryLock locks a file (flock) unless it is locked. The error is syscall.EWOULDBLOCK if it is.

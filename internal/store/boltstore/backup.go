@@ -12,6 +12,7 @@ import (
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/tempfile"
 )
 
 const (
@@ -136,7 +137,7 @@ func (s *Store) copyOnce(ctx context.Context, to *os.File) (sum []byte, err erro
 	b := backupPacer{s: s, ctx: unhurried{ctx, now}, era: s.h.era.Load(), began: now, step: now, to: to}
 	var failed error // of the copy: no fault of it is one of the open database
 	err = s.h.read(s.h.file, func(tx *bbolt.Tx) error {
-		if failed = roomOn(to, tx.Size()); failed == nil {
+		if failed = tempfile.CheckRoom(to, tx.Size()); failed == nil {
 			from := s.h.snapshot(tx, s.h.file)
 			from.Branches = &boltfile.Branches{}
 			sum, failed = fillCompact(ctx, from, s.h.id, to, b.pace)

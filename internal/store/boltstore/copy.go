@@ -13,28 +13,9 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/tempfile"
 )
-
-// roomOn fails if the disk of f has no room for so many bytes: to find that out by writing would take from others
-// what is left.
-func roomOn(f *os.File, size int64) error {
-	var disk syscall.Statfs_t
-	err := boltfile.WithDescriptor(f, func(fd int) error { return syscall.Fstatfs(fd, &disk) })
-	if err != nil {
-		return err
-	}
-	free := int64(disk.Bavail)
-	if os.Geteuid() == 0 {
-		free = int64(disk.Bfree) // root may take what is kept from others
-	}
-	if free *= int64(disk.Bsize); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
-		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free: %w", (size+1<<20-1)>>20, free>>20, syscall.ENOSPC)
-	}
-	return nil
-}
 
 // fileCopy is a copy of the open database.
 type fileCopy struct {
@@ -64,7 +45,7 @@ func (h *handle) copyFile(dir, pattern string) (*fileCopy, error) {
 	if err = c.Chmod(info.Mode().Perm()); err == nil {
 		err = h.read(h.file, func(tx *bbolt.Tx) error {
 			c.txid = uint64(tx.ID())
-			if err := roomOn(f, tx.Size()); err != nil {
+			if err := tempfile.CheckRoom(f, tx.Size()); err != nil {
 				return err
 			}
 			if err := h.copyMetas(tx, f); err != nil {

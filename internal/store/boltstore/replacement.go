@@ -154,4 +154,4 @@ func copyBeside(path, to string) error {
 }
 
 // Room fails if the disk has no room for a database of so many bytes.
-func (r *Replacement) Room(size int64) error { return roomOn(r.File, size) }
+func (r *Replacement) Room(size int64) error { return tempfile.CheckRoom(r.File, size) }
