@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"accountservice/config"
+	"accountservice/internal/bounded"
 	"accountservice/internal/checks"
 	"accountservice/internal/notice"
 	"accountservice/internal/store/boltstore"
@@ -64,13 +66,10 @@ func stopChecks(list []notice.Stop, all config.Checks) []checks.Check {
 }
 
 // soon returns the result of f, or a zero value if f takes longer than stopsTimeout; f then goes on in the background.
-func soon[T any](f func() T) (v T) {
-	done := make(chan T, 1)
-	go func() { done <- f() }()
-	select {
-	case v = <-done:
-	case <-time.After(stopsTimeout):
-	}
+func soon[T any](f func() T) T {
+	ctx, cancel := context.WithTimeout(context.Background(), stopsTimeout)
+	defer cancel()
+	v, _ := bounded.Call(ctx, func() (T, error) { return f(), nil })
 	return v
 }
 

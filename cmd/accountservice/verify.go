@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"accountservice/internal/bounded"
 	"accountservice/internal/store/boltstore/boltverify"
 )
 
@@ -57,19 +58,13 @@ func newVerifyCommand(p program) *cobra.Command {
 func verifyWithin(ctx context.Context, path string, timeout time.Duration) (boltverify.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var report boltverify.Report
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		report, err = boltverify.Verify(ctx, path)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return report, err
-	case <-time.After(timeout + 2*time.Second):
-		return boltverify.Report{}, fmt.Errorf("bolt verify %s: a read does not end: %w", path, ctx.Err())
+	longer, stop := context.WithTimeout(context.WithoutCancel(ctx), timeout+2*time.Second)
+	defer stop()
+	report, err := bounded.Call(longer, func() (boltverify.Report, error) { return boltverify.Verify(ctx, path) })
+	if longer.Err() != nil {
+		err = fmt.Errorf("bolt verify %s: a read does not end: %w", path, longer.Err())
 	}
+	return report, err
 }
 
 func showText(w io.Writer, r boltverify.Report) error {

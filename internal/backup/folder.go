@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"accountservice/internal/bounded"
 )
 
 // folder is a Target on a file system. It is never created: without it, what is written there would end with the
@@ -125,7 +127,7 @@ func (f folder) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// inTurn is awaited for one call at a time: while one hangs, no other adds a goroutine that hangs.
+// inTurn is bounded.Call for one call at a time: while one hangs, no other adds a goroutine that hangs.
 func inTurn[T any](ctx context.Context, f folder, call func() (T, error)) (T, error) {
 	select {
 	case f.turn <- struct{}{}:
@@ -133,7 +135,7 @@ func inTurn[T any](ctx context.Context, f folder, call func() (T, error)) (T, er
 		var none T
 		return none, fmt.Errorf("an earlier call has not returned, so the file system hangs: %w", ctx.Err())
 	}
-	return awaited(ctx, func() (T, error) {
+	return bounded.Call(ctx, func() (T, error) {
 		defer func() { <-f.turn }()
 		return call()
 	})

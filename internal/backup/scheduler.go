@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"accountservice/internal/bounded"
 )
 
 // Options are what NewScheduler needs.
@@ -164,7 +166,7 @@ func (s *Scheduler) verify(ctx context.Context, b Backup) (damage, err error) {
 		content Content
 		damage  error
 	}
-	found, err := awaited(ctx, func() (r result, err error) {
+	found, err := bounded.Call(ctx, func() (r result, err error) {
 		r.content, r.damage, err = s.read(ctx, b)
 		return r, err
 	})

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"accountservice/internal/bounded"
 	"accountservice/internal/tempfile"
 )
 
@@ -21,7 +22,7 @@ const stagePattern = ".accounts-backup-*.part"
 // (flock) until it is closed. Stage first removes files in dir that a process left which was killed: those that
 // nobody has locked. It ends with ctx, whatever the disk does: a file that is made later is left for the next Stage.
 func Stage(ctx context.Context, dir string) (*os.File, error) {
-	return awaited(ctx, func() (*os.File, error) { return stage(dir) })
+	return bounded.Call(ctx, func() (*os.File, error) { return stage(dir) })
 }
 
 func stage(dir string) (*os.File, error) {
@@ -54,7 +55,7 @@ func removeLeft(dir string) {
 func Discard(f *os.File) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	awaited(ctx, func() (struct{}, error) { return struct{}{}, errors.Join(os.Remove(f.Name()), f.Close()) })
+	bounded.Call(ctx, func() (struct{}, error) { return struct{}{}, errors.Join(os.Remove(f.Name()), f.Close()) })
 }
 
 // fetch copies a backup of size bytes, which from gives, into a file of Stage in dir.
@@ -71,4 +72,17 @@ func fetch(ctx context.Context, dir string, from io.Reader, size int64) (*os.Fil
 		return nil, err
 	}
 	return f, nil
+}
+
+// readerUntil ends with ctx.
+type readerUntil struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r readerUntil) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
 }

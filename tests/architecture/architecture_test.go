@@ -49,7 +49,7 @@ var owners = map[string][]string{
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
 	module: nil, // the texts of the licences
-	"cmd/accountservice": {module, "config", "internal/auth", "internal/backup", "internal/certificate", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/handlers", "internal/notice", "internal/notify", "internal/probesocket", "internal/restore", "internal/sdnotify",
+	"cmd/accountservice": {module, "config", "internal/auth", "internal/backup", "internal/bounded", "internal/certificate", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/handlers", "internal/notice", "internal/notify", "internal/probesocket", "internal/restore", "internal/sdnotify",
 		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/metered", "internal/store/pgstore", "internal/store/transfer", "internal/warning"},
 	"healthchecker":                       {"internal/excerpt", "internal/httpcheck", "internal/probesocket"},
 	"internal/httpcheck":                  nil,
@@ -57,7 +57,7 @@ var arrows = map[string][]string{
 	"config":                              {"configs"},
 	"configs":                             nil,
 	"internal/store":                      nil,
-	"internal/store/boltstore":            {"internal/awake", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify", "internal/store/transfer", "internal/tempfile", "internal/warning"},
+	"internal/store/boltstore":            {"internal/awake", "internal/bounded", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify", "internal/store/transfer", "internal/tempfile", "internal/warning"},
 	"internal/store/boltstore/boltfile":   {"internal/store"},
 	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
 	"internal/restore":                    {"internal/backup", "internal/notice", "internal/store/boltstore", "internal/warning"},
@@ -67,7 +67,8 @@ var arrows = map[string][]string{
 	"internal/store/transfer":             {"internal/store"},
 	"internal/auth":                       nil,
 	"internal/awake":                      nil,
-	"internal/backup":                     {"internal/tempfile", "internal/warning"},
+	"internal/backup":                     {"internal/bounded", "internal/tempfile", "internal/warning"},
+	"internal/bounded":                    nil,
 	"internal/checks":                     {"internal/awake", "internal/excerpt"},
 	"internal/checks/dependency":          {"internal/httpcheck", "internal/warning"},
 	"internal/certificate":                {"internal/warning"},

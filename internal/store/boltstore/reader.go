@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"accountservice/internal/bounded"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
@@ -82,18 +83,5 @@ func (r *Reader) Close() error { return r.file.Close() }
 
 // read calls f on a goroutine of its own: the caller gets an answer when ctx ends, whatever the disk does.
 func read[T any](ctx context.Context, r *Reader, f func(boltfile.Tree) (T, error)) (T, error) {
-	var value T
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		value, err = f(r.accounts)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return value, err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
+	return bounded.Call(ctx, func() (T, error) { return f(r.accounts) })
 }

@@ -1,0 +1,25 @@
+// Package bounded calls what a disk can hold up for ever, and gives up with a context.
+package bounded
+
+import "context"
+
+// Call calls f on a goroutine of its own, and returns its result, or ctx.Err() when ctx ends before. f then goes on, and
+// its result is dropped.
+func Call[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
