@@ -30,7 +30,7 @@ type Options struct {
 	// ShowReasons gives everybody the reasons in health answers. Without it, and with Tokens, they need the scope health.
 	ShowReasons bool
 
-	// MaxConcurrent bounds the requests for accounts under way; more wait for up to a second and are 503 then. 0 is 128.
+	// MaxConcurrent bounds the requests for accounts under way; more wait for up to a second and are 503 then.
 	MaxConcurrent int
 	// Hold is how long requests for accounts, MaxConcurrent at most, wait for SetStore; 0: not at all.
 	Hold time.Duration
@@ -62,14 +62,13 @@ func New(o Options) http.Handler {
 		engine.Use(onlyHosts(o.Hosts))
 	}
 	api := newAPI(engine, o.Version)
-	most := cmp.Or(o.MaxConcurrent, 128)
 	e := &edge{
 		api:      api,
 		log:      log,
 		maxBody:  o.MaxBody,
 		guard:    newGuard(o.Tokens, o.ShowReasons),
-		hold:     newHold(o.Live, o.Hold, most),
-		requests: newGate(most, placeWait, placeWait, errBusy),
+		hold:     newHold(o.Live, o.Hold, o.MaxConcurrent),
+		requests: newGate(o.MaxConcurrent, placeWait, placeWait, errBusy),
 		// lists read up to 10,000 accounts each, and leave one CPU to the others
 		lists:   newGate(max(1, runtime.GOMAXPROCS(0)/2), listWait, costlySoon, errBusy),
 		bodies:  newGate(placesForBodies*runtime.GOMAXPROCS(0), placeWait, costlySoon, errBusy),

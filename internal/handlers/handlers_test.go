@@ -159,7 +159,7 @@ func TestHealthIsPublishedWhateverIsAccepted(t *testing.T) {
 
 func TestStartingServiceSaysSo(t *testing.T) {
 	live := &handlers.Live{}
-	s := service{Server: httptest.NewServer(handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}))}
+	s := service{Server: httptest.NewServer(handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}))}
 	defer s.Close()
 	if r := s.do(t, "GET", "/health", ""); r.StatusCode != 503 || !strings.Contains(r.body, `"starting":"starting"`) {
 		t.Errorf("at first /health = %d %s", r.StatusCode, r.body)

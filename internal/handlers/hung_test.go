@@ -77,7 +77,7 @@ func burst(tb testing.TB, handler http.Handler, total int) (times []time.Duratio
 func ownHandler(h handlers.Health) http.Handler {
 	live := &handlers.Live{}
 	live.SetHealth(h)
-	return handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	return handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)})
 }
 
 func TestRequestsBesideAHungCheckCostNoGoroutine(t *testing.T) {

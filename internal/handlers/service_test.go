@@ -61,7 +61,7 @@ func serveWith(t *testing.T, spoil func(store.Store) store.Store, set func(*hand
 	live := &handlers.Live{}
 	live.SetStore(accounts)
 	live.SetHealth(runner(t, bolt.Check))
-	opts := handlers.Options{Live: live, Version: "1.2.3", MaxBody: 1 << 20,
+	opts := handlers.Options{Live: live, Version: "1.2.3", MaxBody: 1 << 20, MaxConcurrent: 128,
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if set != nil {
 		set(&opts)
@@ -242,5 +242,5 @@ func bare(accounts store.Store) http.Handler { return handlers.New(over(accounts
 func over(accounts store.Store) handlers.Options {
 	live := &handlers.Live{}
 	live.SetStore(accounts)
-	return handlers.Options{Live: live, MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler)}
+	return handlers.Options{Live: live, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}
 }

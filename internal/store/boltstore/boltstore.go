@@ -49,6 +49,8 @@ var _ store.Store = (*Store)(nil)
 // Open opens the database, creating it if Options allow. It looks at the file before bbolt does and leaves a file
 // that it refuses as it was. An error names the file, the cause and the cure.
 func Open(ctx context.Context, opts Options) (*Store, error) {
+	opts.SlowAfter, opts.HungAfter = cmp.Or(opts.SlowAfter, 3*time.Second), cmp.Or(opts.HungAfter, 10*time.Second)
+	opts.CheckTimeout = cmp.Or(opts.CheckTimeout, time.Second)
 	s := &Store{
 		now:     opts.Now,
 		latch:   &latch{stuck: make(chan struct{})},
@@ -71,7 +73,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.tidy(s.h.file)
 	s.removeAbandoned()
 	s.rescue = &rescue{location: s.location, h: s.h, latch: s.latch}
-	s.watch(cmp.Or(opts.CheckTimeout, time.Second) / 2)
+	s.watch(opts.CheckTimeout / 2)
 	go s.committer.run(s.end.begun)
 	return s, nil
 }

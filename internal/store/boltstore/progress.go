@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"sync"
@@ -32,8 +31,7 @@ type latency struct {
 }
 
 func (o Options) latency() *latency {
-	return &latency{clock: awake.NewClock(clockTurn),
-		slowAfter: cmp.Or(o.SlowAfter, 3*time.Second), hungAfter: cmp.Or(o.HungAfter, 10*time.Second)}
+	return &latency{clock: awake.NewClock(clockTurn), slowAfter: o.SlowAfter, hungAfter: o.HungAfter}
 }
 
 // run has the clock go until stop is closed.
