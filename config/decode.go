@@ -63,8 +63,8 @@ func (l *loader) checkRequired(r row, value any) {
 		return
 	}
 	because := ""
-	if place := l.declared[strings.TrimPrefix(parent(r.key), dependenciesKey+".")]; place != "" {
-		because = ", as " + place + " names it"
+	if at := l.declared[strings.TrimPrefix(parent(r.key), dependenciesKey+".")]; at != "" {
+		because = ", as " + at + " names it"
 	}
 	l.fault(r.key, "must be set%s: set %s, or %s in the file", because, variable(r.key), r.key)
 }

@@ -68,7 +68,7 @@ func (l *loader) controls(variables map[string]string) (file string) {
 func (l *loader) readEnviron(variables map[string]string) layer {
 	settings := layer{}
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		text, from := variables[name], source{place: name}
+		text, from := variables[name], source{location: name}
 		r, dependency, known := l.schema.ofVariable(name)
 		if base, isFile := strings.CutSuffix(name, FileSuffix); !known && isFile {
 			r, dependency, known = l.schema.ofVariable(base)
@@ -97,13 +97,13 @@ func (l *loader) readEnviron(variables map[string]string) layer {
 // content. It cuts one line end: editors and echo leave it there.
 func (l *loader) readSecret(s *setting) bool {
 	content, err := readBounded(s.text, maxSecret)
-	s.source.place = fmt.Sprintf("%s, named by %s", oneLine(s.text), s.source.place)
+	s.source.location = fmt.Sprintf("%s, named by %s", oneLine(s.text), s.source.location)
 	s.text = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if err == nil && s.text == "" {
 		err = errors.New("is empty")
 	}
 	if err != nil {
-		l.badFault(s.key(), "(secret file %s) %v", s.source.place, err)
+		l.badFault(s.key(), "(secret file %s) %v", s.source.location, err)
 	}
 	return err == nil
 }

@@ -14,32 +14,32 @@ func (f Faults) Error() string { return strings.Join(f, "\n") }
 
 // source is where a value came from. It must not hold the value: Loaded keeps it and can be printed.
 type source struct {
-	place     string // file:line, variable, or secret file; empty for a default
+	location  string // file:line, variable, or secret file; empty for a default
 	secret    bool   // read from a secret file: the value is not to be shown
 	inherited string // the key whose value this is
 }
 
 // set is true if the operator set this key itself.
-func (s source) set() bool { return s.place != "" && s.inherited == "" }
+func (s source) set() bool { return s.location != "" && s.inherited == "" }
 
 // String is the source as Print shows it.
 func (s source) String() string {
-	place := s.place
+	text := s.location
 	switch {
-	case s.place == "":
-		place = "default"
+	case s.location == "":
+		text = "default"
 	case s.secret:
-		place = "secret file " + place
+		text = "secret file " + text
 	}
 	if s.inherited != "" {
-		return "as " + s.inherited + ": " + place
+		return "as " + s.inherited + ": " + text
 	}
-	return place
+	return text
 }
 
 // from is the source as a fault shows it.
 func (s source) from() string {
-	if s.place == "" {
+	if s.location == "" {
 		return "(default)"
 	}
 	return "(from " + s.String() + ")"

@@ -40,7 +40,7 @@ func (l *loader) readFile(path, variable string) layer {
 		return f.settings
 	}
 	if root := f.document(content); root != nil {
-		f.section(root, place{})
+		f.section(root, keyPath{})
 	} else {
 		f.bad[""] = true
 	}
@@ -91,12 +91,12 @@ func (f *fileReader) document(content []byte) *yaml.Node {
 var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)`)
 
 func (f *fileReader) syntax(err error) {
-	place := f.path
+	at := f.path
 	parts := yamlError.FindStringSubmatch(err.Error())
 	if parts[1] != "" {
-		place += ":" + parts[1]
+		at += ":" + parts[1]
 	}
-	f.fault(place, "is not YAML: %s", strings.Join(strings.Fields(parts[2]), " "))
+	f.fault(at, "is not YAML: %s", strings.Join(strings.Fields(parts[2]), " "))
 }
 
 // broken notes a fault of the file, not of a key.
@@ -104,20 +104,21 @@ func (f *fileReader) broken(line int, message string) {
 	f.fault(fmt.Sprintf("%s:%d", f.path, line), "%s", message)
 }
 
-type place struct {
+// keyPath is where a key of the file is.
+type keyPath struct {
 	pattern    string // the key in the schema: checks.dependencies.NAME.url
 	dependency string // users
 	at         string // file:line
 }
 
 // key is the key as the file has it: checks.dependencies.users.url.
-func (p place) key() string { return named(p.pattern, p.dependency) }
+func (p keyPath) key() string { return named(p.pattern, p.dependency) }
 
-func (f *fileReader) section(mapping *yaml.Node, in place) {
+func (f *fileReader) section(mapping *yaml.Node, in keyPath) {
 	first := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		name, value := mapping.Content[i], mapping.Content[i+1]
-		p := place{pattern: join(in.pattern, name.Value), dependency: in.dependency, at: f.at(name)}
+		p := keyPath{pattern: join(in.pattern, name.Value), dependency: in.dependency, at: f.at(name)}
 		if in.pattern == dependenciesKey {
 			p.pattern, p.dependency = join(in.pattern, anyName), name.Value
 			if name.Value == "" {
@@ -135,7 +136,7 @@ func (f *fileReader) section(mapping *yaml.Node, in place) {
 }
 
 // entry reads one key: a setting, a section, or a mistake.
-func (f *fileReader) entry(value *yaml.Node, p place) {
+func (f *fileReader) entry(value *yaml.Node, p keyPath) {
 	r, isSetting := f.schema.byKey[p.pattern]
 	err := usable(value)
 	switch {
@@ -151,7 +152,7 @@ func (f *fileReader) entry(value *yaml.Node, p place) {
 	case err != nil:
 		f.badFault(p.key(), "(%s) %v", p.at, err)
 	case isSetting:
-		f.add(f.settings, setting{row: r, dependency: p.dependency, text: value.Value, source: source{place: p.at}})
+		f.add(f.settings, setting{row: r, dependency: p.dependency, text: value.Value, source: source{location: p.at}})
 	default:
 		if parent(p.pattern) == dependenciesKey {
 			f.declared[p.dependency] = cmp.Or(f.declared[p.dependency], p.at)
@@ -164,7 +165,7 @@ func (f *fileReader) at(node *yaml.Node) string {
 	return fmt.Sprintf("%s:%d", oneLine(f.path), node.Line)
 }
 
-func (f *fileReader) unknownKey(p place) {
+func (f *fileReader) unknownKey(p keyPath) {
 	cure := ": accountservice config docs lists all"
 	if near := f.schema.nearestKey(p.pattern); near != "" {
 		cure = ", did you mean " + show(named(near, p.dependency)) + "?"

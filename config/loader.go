@@ -41,7 +41,7 @@ type loader struct {
 func (l *loader) add(to layer, s setting) {
 	key := s.key()
 	if before, twice := to[key]; twice {
-		l.badFault(key, "is set by both %s and %s: keep one", before.source.place, s.source.place)
+		l.badFault(key, "is set by both %s and %s: keep one", before.source.location, s.source.location)
 		return
 	}
 	to[key] = s

@@ -66,7 +66,7 @@ var sections = map[string][]string{
 func (v validator) warnUnused(driver string, rows []row) {
 	for _, r := range rows {
 		from := v.origins[r.key]
-		ofImage := from.place == variable(r.key) && (r.key == "store.bolt.path" || r.key == "store.bolt.volume")
+		ofImage := from.location == variable(r.key) && (r.key == "store.bolt.path" || r.key == "store.bolt.volume")
 		if !from.set() || ofImage || format(r.value) == format(r.byDefault()) {
 			continue
 		}
