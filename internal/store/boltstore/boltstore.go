@@ -142,7 +142,7 @@ func (s *Store) Close(ctx context.Context) error {
 		defer cancel()
 		err, ended = s.awaitClose(late.Done())
 	}
-	if !ended && s.end.settled.Load() && !s.backup.TryLock() {
+	if !ended && s.end.written.Load() && !s.backup.TryLock() {
 		return nil // all writes are on the disk, and a backup that waits for the disk of its target is under way
 	}
 	if !ended {
@@ -159,7 +159,7 @@ func (s *Store) finish() (err error) {
 		err = s.writeWitness(s.h)
 	}
 	s.rescue.owned.Close()
-	s.end.settled.Store(err == nil)
+	s.end.written.Store(err == nil)
 	return errors.Join(err, s.h.close())
 }
 

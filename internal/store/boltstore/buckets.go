@@ -93,14 +93,14 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 		return fmt.Errorf("%w, and that is not all: %s; restore a backup", damage, report.Findings[0])
 	}
 	return h.db.Update(func(tx *bbolt.Tx) error {
-		whole, err := mendedOwn(h.snapshot(tx, h.file), cmp.Or(known, rand.Text()))
+		records, err := mendedOwn(h.snapshot(tx, h.file), cmp.Or(known, rand.Text()))
 		if err != nil {
 			return err
 		}
 		own := tx.Bucket(boltfile.MetaBucket)
 		var bad [][]byte
 		own.ForEach(func(k, _ []byte) error {
-			if whole[string(k)] == nil {
+			if records[string(k)] == nil {
 				bad = append(bad, bytes.Clone(k))
 			}
 			return nil
@@ -108,7 +108,7 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 		for _, k := range bad {
 			err = errors.Join(err, own.Delete(k))
 		}
-		for k, v := range whole {
+		for k, v := range records {
 			err = errors.Join(err, own.Put([]byte(k), v))
 		}
 		return errors.Join(err, makeBuckets(tx))
@@ -118,7 +118,7 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 // mendedOwn returns the records of boltfile.MetaBucket by their keys. If one is damaged or missing, the damaged ones
 // are left out, and those that every database has are made anew, with this identity.
 func mendedOwn(snap boltfile.Snapshot, identity string) (map[string][]byte, error) {
-	whole := make(map[string][]byte)
+	records := make(map[string][]byte)
 	damaged := false
 	own, err := snap.Bucket(boltfile.MetaBucket)
 	if err == nil {
@@ -126,15 +126,15 @@ func mendedOwn(snap boltfile.Snapshot, identity string) (map[string][]byte, erro
 			if _, damage := ownRecord(k, v); damage != nil {
 				damaged = true
 			} else {
-				whole[string(k)] = v
+				records[string(k)] = v
 			}
 			return true
 		})
 	} else if errors.Is(err, boltfile.ErrNoBucket) {
 		err = nil
 	}
-	if !damaged && whole[string(boltfile.SentinelKey)] != nil && whole[string(boltfile.IdentityKey)] != nil {
-		return whole, err
+	if !damaged && records[string(boltfile.SentinelKey)] != nil && records[string(boltfile.IdentityKey)] != nil {
+		return records, err
 	}
 	for _, r := range []struct {
 		key     []byte
@@ -144,11 +144,11 @@ func mendedOwn(snap boltfile.Snapshot, identity string) (map[string][]byte, erro
 		{boltfile.IdentityKey, identity},
 		{boltfile.SeededKey, "0"}, // a damaged database is not new: no example accounts
 	} {
-		if whole[string(r.key)] == nil {
-			whole[string(r.key)] = boltfile.Seal(r.key, []byte(r.content))
+		if records[string(r.key)] == nil {
+			records[string(r.key)] = boltfile.Seal(r.key, []byte(r.content))
 		}
 	}
-	return whole, err
+	return records, err
 }
 
 // update commits a change of a start. On a full disk that is for a later one: nothing may be written after a commit

@@ -139,7 +139,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 	if err := c.h.atPath(); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	if err := c.settle(); err != nil {
+	if err := c.resolve(); err != nil {
 		return err
 	}
 	tx, err := c.h.begin(c.file)
@@ -215,7 +215,7 @@ func (c *committer) commitFailed(err error, txid uint64) error {
 		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 	}
 	c.inDoubt = txid
-	switch open := c.settle(); {
+	switch open := c.resolve(); {
 	case open != nil:
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	case c.h.committed.Load() < txid:
@@ -224,13 +224,13 @@ func (c *committer) commitFailed(err error, txid uint64) error {
 	return nil
 }
 
-// settle opens the file anew after a commit that found no room, and finds out whether that one took place if it is not
+// resolve opens the file anew after a commit that found no room, and finds out whether that one took place if it is not
 // known. Without such a commit it does nothing.
-func (c *committer) settle() error {
+func (c *committer) resolve() error {
 	if !c.h.stale {
 		return nil
 	}
-	err := c.h.settle()
+	err := c.h.resolve()
 	if err == nil {
 		c.recent.restart(c.h.restore())
 	}

@@ -9,7 +9,7 @@ import (
 type end struct {
 	once    sync.Once
 	begun   chan struct{} // closed when it begins
-	settled atomic.Bool   // all writes have ended well: only reads under way are waited for
+	written atomic.Bool   // all writes have ended well: only reads under way are waited for
 	done    chan struct{} // closed when all is closed
 	err     error         // of that; to be read after done
 }

@@ -121,10 +121,10 @@ func (h *handle) metaWritten(txid uint64) (bool, error) {
 	return m.TxID >= txid, nil
 }
 
-// settle makes sure of what the file has after a commit that found no room: its meta page, or, because the system drops
+// resolve makes sure of what the file has after a commit that found no room: its meta page, or, because the system drops
 // what it could not write, the state before. It writes a new meta page again, since after a failed fsync the system
-// takes it for written, and opens the file anew. Until settle succeeds, nothing may be written.
-func (h *handle) settle() error {
+// takes it for written, and opens the file anew. Until resolve succeeds, nothing may be written.
+func (h *handle) resolve() error {
 	m, err := h.inspectMended(h.file)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type location struct {
 	log       *slog.Logger
 }
 
-// newLocation takes the places and the log of opts. The paths become independent of the working folder, which can be
+// newLocation takes the paths and the log of opts. The paths become independent of the working folder, which can be
 // moved while the store is open.
 func newLocation(opts Options) (l location, err error) {
 	l.log = opts.Log

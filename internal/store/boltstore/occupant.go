@@ -25,7 +25,7 @@ type Occupant struct {
 }
 
 // Occupy finds out what is at the path of opts, and keeps it locked until Close, so that no service opens it meanwhile.
-// Of opts it takes the places and the log.
+// Of opts it takes the paths and the log.
 func Occupy(ctx context.Context, opts Options) (o *Occupant, err error) {
 	l, err := newLocation(opts)
 	if err != nil {

@@ -16,10 +16,10 @@ type openFile struct {
 	file *os.File
 	// hasName: the link count was above 0 when the file was opened. On file systems that always report 0 it proves
 	// nothing.
-	hasName   bool
-	folderDev uint64            // the device of the file's folder when it was opened
-	place     string            // where the kernel said then that it is: see placeOf
-	links     map[string]string // the symbolic links on the way to it, and their targets then
+	hasName    bool
+	folderDev  uint64            // the device of the file's folder when it was opened
+	kernelPath string            // where the kernel said then that it is: see kernelPathOf
+	links      map[string]string // the symbolic links on the way to it, and their targets then
 }
 
 // opened learns where the file is.
@@ -30,7 +30,7 @@ func (o *openFile) opened() {
 	if folder, err := os.Stat(filepath.Dir(o.path)); err == nil {
 		o.folderDev = device(folder)
 	}
-	o.place = placeOf(o.file)
+	o.kernelPath = kernelPathOf(o.file)
 	o.links = make(map[string]string)
 	o.findLinks(o.path)
 }
@@ -99,19 +99,19 @@ func (o *openFile) deleted(open fs.FileInfo) bool { return o.hasName && links(op
 
 // unmoved reports whether the open file is where it was opened, whatever its path leads to.
 func (o *openFile) unmoved(open fs.FileInfo) bool {
-	return !o.deleted(open) && o.place != "" && placeOf(o.file) == o.place
+	return !o.deleted(open) && o.kernelPath != "" && kernelPathOf(o.file) == o.kernelPath
 }
 
-// placeOf is where an open file is by the kernel's own tables, for which no permission is needed: its path, which
+// kernelPathOf is where an open file is by the kernel's own tables, for which no permission is needed: its path, which
 // follows a rename and differs after a removal, and the mounts on the way to it, to which one is added that hides the
 // file. It is empty without /proc.
-func placeOf(f *os.File) string {
+func kernelPathOf(f *os.File) string {
 	path, noPath := os.Readlink(fmt.Sprint("/proc/self/fd/", f.Fd()))
 	table, noTable := os.ReadFile("/proc/self/mountinfo") // proc_pid_mountinfo(5): id parent device root point ...
 	if noPath != nil || noTable != nil {
 		return ""
 	}
-	place := path
+	found := path
 	for line := range strings.Lines(string(table)) {
 		fields := strings.Fields(line)
 		if len(fields) < 5 {
@@ -119,10 +119,10 @@ func placeOf(f *os.File) string {
 		}
 		point := strings.TrimSuffix(unescape.Replace(fields[4]), "/")
 		if path == point || strings.HasPrefix(path, point+"/") {
-			place += " " + fields[0]
+			found += " " + fields[0]
 		}
 	}
-	return place
+	return found
 }
 
 // unescape undoes what the kernel does to the names of mount points.

@@ -32,7 +32,8 @@ type recordCheck struct {
 	total   *atomic.Int64 // of the last whole round
 }
 
-// walked is a place in the buckets: the bucket by its place in walkedBuckets, and a key in it, or "" before the first.
+// walked is a position in the buckets: the bucket by its index in walkedBuckets, and a key in it, or "" before the
+// first.
 type walked struct {
 	bucket int
 	key    []byte
@@ -84,7 +85,7 @@ func (c *recordCheck) read(snap boltfile.Snapshot) error {
 	return nil
 }
 
-// count adds accounts that were read up to a place, and shows their number when all of them were.
+// count adds accounts that were read up to a position, and shows their number when all of them were.
 func (c *recordCheck) count(to walked, records int) {
 	if c.at.bucket > 0 {
 		return
@@ -95,13 +96,13 @@ func (c *recordCheck) count(to walked, records int) {
 	}
 }
 
-// after returns the first damaged record behind a place.
+// after returns the first damaged record behind a position.
 func (c *recordCheck) after(at walked) int {
 	return sort.Search(len(c.damaged), func(i int) bool { return c.damaged[i].compare(at) > 0 })
 }
 
-// readOn decodes the records behind from, as many as are left. It returns the place up to which it read, and those that
-// are damaged.
+// readOn decodes the records behind from, as many as are left. It returns the position up to which it read, and those
+// that are damaged.
 func readOn(snap boltfile.Snapshot, from walked, left *int) (to walked, damaged []walked, err error) {
 	bucket := walkedBuckets[from.bucket]
 	tree, err := snap.Bucket(bucket.name)

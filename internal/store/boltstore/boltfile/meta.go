@@ -79,7 +79,7 @@ func ReadMetas(f io.ReaderAt) (m Metas) {
 		m.Pages[1], m.Errs[1] = readMeta(f, m.Pages[0].PageSize)
 	case !errors.Is(m.Errs[0], ErrBadMeta): // the disk fails: each further read may take seconds
 		m.Errs[1] = m.Errs[0]
-	default: // the size of a page, and so the place of the second one, is unknown
+	default: // the size of a page, and so the offset of the second one, is unknown
 		m.Errs[1] = ErrBadMeta
 		for at := int64(minPageSize); at <= maxPageSize && errors.Is(m.Errs[1], ErrBadMeta); at <<= 1 {
 			m.Pages[1], m.Errs[1] = readMeta(f, at)
@@ -214,7 +214,7 @@ func SetTransaction(f *os.File, txid uint64) error {
 	return nil
 }
 
-// writeMeta writes m at the place of its transaction, with what m does not have from page.
+// writeMeta writes m at the offset of its transaction, with what m does not have from page.
 func writeMeta(f *os.File, page []byte, m Meta) error {
 	order, slot := binary.NativeEndian, m.TxID%2
 	order.PutUint64(page, slot)

@@ -127,8 +127,8 @@ func (p Page) u32(i, offset int) uint32 {
 	return binary.NativeEndian.Uint32(p.b[HeaderSize+i*elementSize+offset:])
 }
 
-// place returns where the key of element i begins, and the lengths of key and value. The value follows the key.
-func (p Page) place(i int) (from, keyLen, valueLen uint64) {
+// bounds returns where the key of element i begins, and the lengths of key and value. The value follows the key.
+func (p Page) bounds(i int) (from, keyLen, valueLen uint64) {
 	element := uint64(HeaderSize + i*elementSize)
 	if p.Leaf {
 		return element + uint64(p.u32(i, 4)), uint64(p.u32(i, 8)), uint64(p.u32(i, 12))
@@ -138,13 +138,13 @@ func (p Page) place(i int) (from, keyLen, valueLen uint64) {
 
 // Key returns the key of element i, as part of the page's memory.
 func (p Page) Key(i int) []byte {
-	from, n, _ := p.place(i)
+	from, n, _ := p.bounds(i)
 	return p.b[from : from+n]
 }
 
 // Value returns the value of element i of a leaf page, as part of the page's memory.
 func (p Page) Value(i int) []byte {
-	from, n, m := p.place(i)
+	from, n, m := p.bounds(i)
 	return p.b[from+n : from+n+m]
 }
 

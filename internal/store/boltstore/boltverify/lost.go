@@ -14,14 +14,14 @@ import (
 // of pages of 4 KiB.
 const maxFree = 8 << 20
 
-// lostPages salvages the accounts on pages that are neither in use nor free. whole says that the list of free pages is:
-// else such a page can be a free one, which may have accounts that were removed.
-func (w *walker) lostPages(whole bool) {
+// lostPages salvages the accounts on pages that are neither in use nor free. Unless the list of free pages is intact, such
+// a page can be a free one, which may have accounts that were removed.
+func (w *walker) lostPages(listIntact bool) {
 	lost := w.meta.HighWater - w.uses.claimed
 	switch {
 	case lost == 0:
 		return
-	case !whole:
+	case !listIntact:
 		w.find("pages", "%d are not read: without the list of free pages it is not known whether they are in use", lost)
 		return
 	case lost > maxFree:

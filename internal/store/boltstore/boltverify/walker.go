@@ -99,13 +99,13 @@ func (w *walker) walk() {
 	}
 	defer func() { w.report.List = w.broken - w.list.brokenTrees }()
 	w.list.inTrees = w.uses.claimed
-	whole := w.freelist()
+	listIntact := w.freelist()
 	w.list.broken = w.broken - w.list.brokenTrees
 	if w.salvaged != nil {
-		w.lostPages(whole)
+		w.lostPages(listIntact)
 	}
-	w.report.Unsafe = w.report.Unsafe || !whole
-	if w.list.lost = w.meta.HighWater - w.uses.claimed; !whole || w.list.lost == 0 {
+	w.report.Unsafe = w.report.Unsafe || !listIntact
+	if w.list.lost = w.meta.HighWater - w.uses.claimed; !listIntact || w.list.lost == 0 {
 		return
 	}
 	for w.uses.claim(w.list.firstLost, inTree) != unused {
