@@ -52,18 +52,18 @@ func (p program) backup(ctx context.Context, at service, to string) error {
 		return &exit{exitUsage, errors.New("store.driver is postgres, whose backups are PostgreSQL's own: pg_dump, or archived " +
 			"WAL for any point in time (docs/postgres.md); accountservice export writes all accounts as lines of JSON")}
 	}
-	named, open := "--to "+to, p.openPlace
+	named, open := "--to "+to, p.openDestination
 	if to == "" {
 		to, named, open = cfg.Backup.To, "backup.to "+cfg.Backup.To, targetOf
 	}
 	if to == "" {
 		return &exit{exitUsage, errors.New("say where: --to FILE, a folder, s3://BUCKET/PREFIX or -, or set backup.to")}
 	}
-	place, err := open(ctx, to, cfg)
+	dest, err := open(ctx, to, cfg)
 	if err != nil {
 		return &exit{exitUsage, fmt.Errorf("%s: %w", named, err)}
 	}
-	f, err := backup.Stage(ctx, place.staging)
+	f, err := backup.Stage(ctx, dest.staging)
 	if err != nil {
 		return fmt.Errorf("%s: %w", named, err)
 	}
@@ -73,7 +73,7 @@ func (p program) backup(ctx context.Context, at service, to string) error {
 	if err != nil {
 		return err
 	}
-	name, err := place.put(ctx, backup.NameOf(begun, v.Transaction), f)
+	name, err := dest.put(ctx, backup.NameOf(begun, v.Transaction), f)
 	if err != nil {
 		return err
 	}
@@ -123,20 +123,21 @@ func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service
 	return v, nil
 }
 
-// place is where a backup goes.
-type place struct {
-	staging string // the folder for the file until it is whole
-	// put stores f there, as name if the place is for several, and returns what it is called.
+// destination is where a backup goes.
+type destination struct {
+	staging string // the folder for the file until it is complete
+	// put stores f there, as name if there can be several, and returns what it is called.
 	put func(ctx context.Context, name string, f *os.File) (string, error)
 }
 
-// openPlace returns the place that --to names. It refuses what would be lost by it.
-func (p program) openPlace(ctx context.Context, to string, cfg config.Config) (place, error) {
+// openDestination returns what --to names. It refuses what would be lost by it.
+func (p program) openDestination(ctx context.Context, to string, cfg config.Config) (destination, error) {
 	if to == "-" {
 		if isTerminal(p.stdout) {
-			return place{}, errors.New("standard output is a terminal, and a backup is no text: redirect it to a file or a pipe")
+			return destination{}, errors.New("standard output is a terminal, and a backup is no text: redirect it to a file or " +
+				"a pipe")
 		}
-		return place{scratch(cfg), func(_ context.Context, _ string, f *os.File) (string, error) {
+		return destination{scratch(cfg), func(_ context.Context, _ string, f *os.File) (string, error) {
 			_, err := io.Copy(p.stdout, io.NewSectionReader(f, 0, 1<<62))
 			return "standard output", err
 		}}, nil
@@ -146,27 +147,29 @@ func (p program) openPlace(ctx context.Context, to string, cfg config.Config) (p
 		return target, err
 	}
 	if info, err := os.Lstat(to); err == nil && !info.Mode().IsRegular() {
-		return place{}, fmt.Errorf("is no regular file (%s): name another, or - for standard output", info.Mode())
+		return destination{}, fmt.Errorf("is no regular file (%s): name another, or - for standard output", info.Mode())
 	}
 	if err := spares(to, cfg.Store.Bolt.Path); err != nil {
-		return place{}, err
+		return destination{}, err
 	}
 	if f, err := boltstore.OpenUnused(ctx, to); err == nil {
 		f.Close()
 	} else if errors.Is(err, boltstore.ErrLocked) {
-		return place{}, errors.New("a process has this file open: name another")
+		return destination{}, errors.New("a process has this file open: name another")
 	}
-	return place{filepath.Dir(to), func(_ context.Context, _ string, f *os.File) (string, error) { return to, rename(f, to) }}, nil
+	return destination{filepath.Dir(to), func(_ context.Context, _ string, f *os.File) (string, error) {
+		return to, rename(f, to)
+	}}, nil
 }
 
-// targetOf returns the place that backup.to names: a folder or a bucket, never a file, which could be in a container
+// targetOf returns what backup.to names: a folder or a bucket, never a file, which could be in a container
 // whose mount is missing.
-func targetOf(_ context.Context, to string, cfg config.Config) (place, error) {
+func targetOf(_ context.Context, to string, cfg config.Config) (destination, error) {
 	target, err := backup.Open(to, s3Of(cfg.Backup.S3))
 	if err != nil {
-		return place{}, err
+		return destination{}, err
 	}
-	return place{cmp.Or(target.Staging(), scratch(cfg)), func(ctx context.Context, name string, f *os.File) (string, error) {
+	return destination{cmp.Or(target.Staging(), scratch(cfg)), func(ctx context.Context, name string, f *os.File) (string, error) {
 		return name + " in " + target.String(), target.Put(ctx, name, f)
 	}}, nil
 }

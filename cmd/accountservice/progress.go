@@ -12,16 +12,16 @@ const progressEvery = 5 * time.Second
 
 // progress counts the lines that a command has done, and from time to time tells a terminal.
 type progress struct {
-	w           io.Writer
-	lines       int
-	begun, told time.Time
+	w            io.Writer
+	lines        int
+	begun, shown time.Time
 }
 
 func newProgress(w io.Writer) *progress {
 	if !isTerminal(w) {
 		w = io.Discard
 	}
-	return &progress{w: w, begun: time.Now(), told: time.Now()}
+	return &progress{w: w, begun: time.Now(), shown: time.Now()}
 }
 
 // Write implements io.Writer for lines that are done.
@@ -32,8 +32,8 @@ func (p *progress) Write(lines []byte) (int, error) {
 
 func (p *progress) reached(lines int) {
 	p.lines = lines
-	if time.Since(p.told) >= progressEvery {
-		p.told = time.Now()
+	if time.Since(p.shown) >= progressEvery {
+		p.shown = time.Now()
 		fmt.Fprintf(p.w, "%d lines in %s\n", lines, p.elapsed())
 	}
 }

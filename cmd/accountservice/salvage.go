@@ -29,17 +29,17 @@ func salvageTo(ctx context.Context, w io.Writer, file string) (boltverify.Report
 	return report, cmp.Or(err, out.Flush())
 }
 
-// maxTold is how many findings of a salvage are told.
-const maxTold = 50
+// maxShown is how many findings of a salvage are shown.
+const maxShown = 50
 
 // unsalvaged writes what of a file could not be read, and returns that as an error.
 func unsalvaged(w io.Writer, r boltverify.Report) error {
 	fmt.Fprintf(w, "%s is damaged, and accounts may be missing:\n", r.File)
-	told := r.Findings[:min(len(r.Findings), maxTold)]
-	for _, f := range told {
+	shown := r.Findings[:min(len(r.Findings), maxShown)]
+	for _, f := range shown {
 		fmt.Fprintln(w, " ", f)
 	}
-	if more := len(r.Findings) + r.Omitted - len(told); more > 0 {
+	if more := len(r.Findings) + r.Omitted - len(shown); more > 0 {
 		fmt.Fprintf(w, "  and %d more; accountservice verify names them\n", more)
 	}
 	if r.Damaged == 0 {

@@ -55,7 +55,7 @@ func TestHalfOfAWriteIsNoChange(t *testing.T) {
 func TestWrongFileHasAShortError(t *testing.T) {
 	_, line := lineOf(t, "a", "")
 	tokens := opened(t, line)
-	tokens.settle(reading{text: strings.Repeat("a\n", maxFile/2)})
+	tokens.adopt(reading{text: strings.Repeat("a\n", maxFile/2)})
 	err := tokens.Check(t.Context())
 	if err == nil || len(err.Error()) > 2000 || !strings.Contains(err.Error(), "line 10: ") {
 		t.Errorf("%d bytes, want the faults of 10 lines", len(fmt.Sprint(err)))
@@ -68,11 +68,11 @@ func TestRateOutlivesAChangeOfTheFile(t *testing.T) {
 	_, faster := lineOf(t, "a", "2/s")
 	tokens := opened(t, line)
 	before := tokens.Find(token).limit
-	tokens.settle(reading{text: line + other})
+	tokens.adopt(reading{text: line + other})
 	if tokens.Find(token).limit != before {
 		t.Error("the change gave the caller another burst")
 	}
-	tokens.settle(reading{text: faster})
+	tokens.adopt(reading{text: faster})
 	if now := (*tokens.entries.Load())[0].caller.limit; now == nil || now == before {
 		t.Error("the new rate is not in force")
 	}

@@ -32,10 +32,10 @@ type Tokens struct {
 	log     *slog.Logger
 	entries atomic.Pointer[[]entry]
 
-	seen, settled reading // the last one, and the last that two agreed on; of Run alone
+	seen, adopted reading // the last one, and the last that two agreed on; of Run alone
 
 	mu     sync.Mutex // of what follows
-	fault  error      // of the settled reading
+	fault  error      // of the adopted reading
 	readAt time.Time
 }
 
@@ -46,7 +46,7 @@ type reading struct{ text, fault string }
 func Open(path string, log *slog.Logger) (*Tokens, error) {
 	t := &Tokens{path: path, log: log}
 	t.seen = t.read()
-	t.settle(t.seen)
+	t.adopt(t.seen)
 	return t, t.fault
 }
 
@@ -105,17 +105,17 @@ func readFile(path string) (string, error) {
 func (t *Tokens) consider(now reading) {
 	agree := now == t.seen
 	t.seen = now
-	if agree && now != t.settled {
-		t.settle(now)
+	if agree && now != t.adopted {
+		t.adopt(now)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.readAt = time.Now()
 }
 
-// settle puts the tokens of a reading into force, or keeps its fault for Check.
-func (t *Tokens) settle(now reading) {
-	t.settled = now
+// adopt puts the tokens of a reading into force, or keeps its fault for Check.
+func (t *Tokens) adopt(now reading) {
+	t.adopted = now
 	var fault error
 	var entries []entry
 	if now.fault != "" {

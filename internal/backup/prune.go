@@ -51,10 +51,10 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) error {
 
 // leave logs once that a backup is not removed, and why.
 func (s *Scheduler) leave(b Backup, unreadable error) {
-	if s.told[b.Name] {
+	if s.logged[b.Name] {
 		return
 	}
-	s.told[b.Name] = true
+	s.logged[b.Name] = true
 	if unreadable == nil {
 		unreadable = errors.New("it is damaged, and not known to be of this database")
 	}

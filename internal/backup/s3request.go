@@ -72,14 +72,14 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // refused is the error of an answer that is not 2xx, with what to do.
 func (b *bucket) refused(resp *http.Response, sent time.Time) error {
-	var told struct{ Code, Message, Region string }
-	xml.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&told) // without one, the status says it
+	var answer struct{ Code, Message, Region string }
+	xml.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&answer) // without one, the status says it
 	err := fmt.Errorf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	if told.Code != "" {
-		err = fmt.Errorf("%s: %s", printable(told.Code), printable(told.Message))
+	if answer.Code != "" {
+		err = fmt.Errorf("%s: %s", printable(answer.Code), printable(answer.Message))
 	}
 	var cure string
-	switch told.Code {
+	switch answer.Code {
 	case "RequestTimeTooSkewed":
 		cure = fmt.Sprintf("the clocks differ: it is %s here, and the server says %s; set the wrong one",
 			sent.UTC().Format(http.TimeFormat), printable(resp.Header.Get("Date")))
@@ -94,14 +94,14 @@ func (b *bucket) refused(resp *http.Response, sent time.Time) error {
 	case "NoSuchKey":
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
-	if told.Code == "" && resp.StatusCode == http.StatusForbidden {
+	if answer.Code == "" && resp.StatusCode == http.StatusForbidden {
 		cure = "check backup.s3.access_key and backup.s3.secret_key"
 	}
 	if cure != "" {
 		err = fmt.Errorf("%w; %s", err, cure)
 	}
 	return &refusal{err, resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests ||
-		told.Code == "RequestTimeout"}
+		answer.Code == "RequestTimeout"}
 }
 
 // again calls try, which can be repeated, until it succeeds, up to tries times.

@@ -46,7 +46,7 @@ type Scheduler struct {
 
 	// of Run alone
 	verdicts map[string]verdict // of backups, by name
-	told     map[string]bool    // backups that leave has logged
+	logged   map[string]bool    // backups that leave has logged
 	unread   string             // the newest backup, if it could not be verified
 	begun    time.Time          // the last backup that was made
 
@@ -57,7 +57,7 @@ type Scheduler struct {
 // NewScheduler returns a Scheduler that does nothing before Run.
 func NewScheduler(o Options) *Scheduler {
 	return &Scheduler{Options: o, now: time.Now, patience: remoteTimeout,
-		verdicts: make(map[string]verdict), told: make(map[string]bool)}
+		verdicts: make(map[string]verdict), logged: make(map[string]bool)}
 }
 
 const (

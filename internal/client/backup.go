@@ -16,7 +16,7 @@ const copyTimeout = 20 * time.Minute
 // NewAdmin is New for the address of operators, where Backup is asked for.
 func NewAdmin(address, token string) (*Client, error) { return newClient(address, token, copyTimeout) }
 
-// Backup writes a copy of the database of the service to w. After an error, what was written is not whole.
+// Backup writes a copy of the database of the service to w. After an error, what was written is not complete.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("backup").String(), nil)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // Export writes all accounts of the service to w as lines. It is asked again while the service is busy, as its answer
-// says by 429 or Retry-After; nothing is written before. After an error, what was written is not whole.
+// says by 429 or Retry-After; nothing is written before. After an error, what was written is not complete.
 func (c *Client) Export(ctx context.Context, w io.Writer, retry Retry) error {
 	var resp *http.Response
 	failed := retry.until(func() (failed *failure) {
@@ -33,7 +33,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer, retry Retry) error {
 	if _, err := io.Copy(io.MultiWriter(onlyLines{}, digest, w), resp.Body); err != nil {
 		return fmt.Errorf("the export was cut: %w", &failure{err: err})
 	}
-	return whole(resp.Trailer.Get("Content-Digest"), digest.Sum(nil))
+	return complete(resp.Trailer.Get("Content-Digest"), digest.Sum(nil))
 }
 
 // beginExport returns the answer to a request for all accounts.
@@ -55,9 +55,9 @@ func (c *Client) beginExport(ctx context.Context) (*http.Response, *failure) {
 	return nil, failed
 }
 
-// whole proves by the trailer that all lines arrived. The end of the body is no proof: a proxy can turn a broken
+// complete proves by the trailer that all lines arrived. The end of the body is no proof: a proxy can turn a broken
 // connection into one.
-func whole(want string, sum []byte) error {
+func complete(want string, sum []byte) error {
 	got := "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
 	switch {
 	case want == "":

@@ -11,7 +11,7 @@ func Start(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	return whole(text[:most]) + mark
+	return uncut(text[:most]) + mark
 }
 
 // Ends returns text, or if that is longer than most bytes, its beginning, "…" and its end, of at most most bytes
@@ -21,8 +21,8 @@ func Ends(text string, most int) string {
 		return text
 	}
 	half := max(0, most-len(mark)) / 2
-	return whole(text[:half]) + mark + whole(text[len(text)-half:])
+	return uncut(text[:half]) + mark + uncut(text[len(text)-half:])
 }
 
-// whole returns a part of a text without the characters that are cut.
-func whole(part string) string { return strings.ToValidUTF8(part, "") }
+// uncut returns a part of a text without the characters that are cut.
+func uncut(part string) string { return strings.ToValidUTF8(part, "") }

@@ -97,18 +97,18 @@ func (a accounts) batchGet(ctx context.Context, in *jsonBody[accountIDs]) (*batc
 	if err != nil {
 		return nil, err
 	}
-	told := make(map[store.ID]bool)
+	known := make(map[store.ID]bool)
 	for _, acc := range found.Accounts {
-		told[acc.ID] = true
+		known[acc.ID] = true
 	}
 	for _, id := range found.Damaged {
-		told[id] = true
+		known[id] = true
 	}
 	out := &batchOutput{}
 	out.Body.Items, out.Body.Damaged = found.Accounts, found.Damaged
 	for _, id := range in.value.IDs {
-		if !told[id] {
-			told[id] = true
+		if !known[id] {
+			known[id] = true
 			out.Body.Missing = append(out.Body.Missing, id)
 		}
 	}

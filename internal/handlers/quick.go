@@ -46,12 +46,12 @@ func quickHealth(health Health) quick {
 		of *checks.Snapshot
 		checks.Answer
 	}
-	var whole, withheld atomic.Pointer[rendered]
+	var full, withheld atomic.Pointer[rendered]
 	return func(c *gin.Context) bool {
 		if !plain(c.Request) {
 			return false
 		}
-		last := &whole
+		last := &full
 		if c.GetBool(withheldKey) {
 			last = &withheld
 		}

@@ -32,8 +32,8 @@ type Stop struct {
 	Last     time.Time `json:"last"`
 }
 
-// told says when the service stopped, and how; its reason follows.
-func (s Stop) told() string {
+// summary says when the service stopped, and how; its reason follows.
+func (s Stop) summary() string {
 	when := "at " + s.First.Format(time.RFC3339)
 	if s.Times > 1 {
 		when = fmt.Sprintf("%d times from %s to %s", s.Times, s.First.Format(time.RFC3339), s.Last.Format(time.RFC3339))
@@ -92,13 +92,13 @@ func CheckStops(list []Stop, now func() time.Time) func(context.Context) error {
 func wordsOf(list []Stop) string {
 	first, last := list[0], list[len(list)-1]
 	if len(list) == 1 {
-		return first.told() + excerpt.Ends(first.Reason, maxWarning-len(first.told()))
+		return first.summary() + excerpt.Ends(first.Reason, maxWarning-len(first.summary()))
 	}
 	between := "; "
 	if len(list) > 2 {
 		between = fmt.Sprintf("; %d other reasons are in the log; ", len(list)-2)
 	}
-	room := maxWarning - len(first.told()+between+last.told())
-	return first.told() + excerpt.Ends(first.Reason, max(room/3, room-len(last.Reason))) +
-		between + last.told() + excerpt.Ends(last.Reason, max(room-room/3, room-len(first.Reason)))
+	room := maxWarning - len(first.summary()+between+last.summary())
+	return first.summary() + excerpt.Ends(first.Reason, max(room/3, room-len(last.Reason))) +
+		between + last.summary() + excerpt.Ends(last.Reason, max(room-room/3, room-len(first.Reason)))
 }

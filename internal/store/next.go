@@ -10,7 +10,7 @@ import (
 // Next returns the account that a Put of draft at the time now leaves behind, and whether Put creates it: old is what
 // is stored now, or nil. Equal content is no change, so that old and its Revision stay.
 func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created bool) {
-	now = whole(now)
+	now = microseconds(now)
 	draft.Labels = cloned(draft.Labels)
 	acc = Account{ID: id, Draft: draft, Version: 1, CreatedAt: now, UpdatedAt: now}
 	switch {
@@ -34,12 +34,12 @@ func NextImported(old *Account, in Account, now time.Time) (acc Account, changed
 	acc = in
 	acc.Labels = cloned(in.Labels)
 	acc.Version = max(in.Version, 1)
-	acc.CreatedAt, acc.UpdatedAt = whole(in.CreatedAt), whole(in.UpdatedAt)
+	acc.CreatedAt, acc.UpdatedAt = microseconds(in.CreatedAt), microseconds(in.UpdatedAt)
 	if in.CreatedAt.IsZero() {
-		acc.CreatedAt = whole(now)
+		acc.CreatedAt = microseconds(now)
 	}
 	if in.UpdatedAt.IsZero() {
-		acc.UpdatedAt = whole(now)
+		acc.UpdatedAt = microseconds(now)
 	}
 	if old != nil {
 		acc.CreatedAt = old.CreatedAt
@@ -61,8 +61,8 @@ func after(old, acc Account) Account {
 	return acc
 }
 
-// whole returns t as every store can keep it: UTC in whole microseconds.
-func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+// microseconds returns t as every store can keep it: UTC in whole microseconds.
+func microseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func later(a, b time.Time) time.Time {
 	if a.Before(b) {

@@ -74,9 +74,9 @@ func (a Account) CheckReadOnly(stored Account) error {
 	switch {
 	case a.Version != stored.Version:
 		field = "version"
-	case !whole(a.CreatedAt).Equal(whole(stored.CreatedAt)):
+	case !microseconds(a.CreatedAt).Equal(microseconds(stored.CreatedAt)):
 		field = "created_at"
-	case !whole(a.UpdatedAt).Equal(whole(stored.UpdatedAt)):
+	case !microseconds(a.UpdatedAt).Equal(microseconds(stored.UpdatedAt)):
 		field = "updated_at"
 	default:
 		return nil

@@ -85,7 +85,7 @@ func (s *Store) tryOnce(ctx context.Context, writes places, f func(context.Conte
 	c := connOf(pooled.Conn())
 	defer func() {
 		end := func() { pooled.Release(); writes.giveBack() }
-		if c.commit.left {
+		if c.commit.abandoned {
 			go s.await(c, end)
 		} else {
 			end()

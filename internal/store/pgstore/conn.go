@@ -18,8 +18,8 @@ type conn struct {
 
 // commit is one that a connection is asked for.
 type commit struct {
-	left     bool       // the caller has not waited for the answer: nothing else may use the connection
-	answered chan error // gets the error of the commit
+	abandoned bool       // the caller has not waited for the answer: nothing else may use the connection
+	answered  chan error // gets the error of the commit
 }
 
 // Keys of the custom data of a connection.
@@ -72,7 +72,7 @@ func (c conn) committing(ctx context.Context, run func(context.Context) error) e
 	case err := <-answered:
 		return c.committed(err)
 	case <-ctx.Done():
-		c.commit.left = true
+		c.commit.abandoned = true
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, ctx.Err())
 	}
 }

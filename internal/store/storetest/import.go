@@ -33,7 +33,7 @@ func importKeepsWhatItIsGiven(t *testing.T, open Opener) {
 	c := newClock()
 	s := open(t, c.now)
 	day := time.Date(2020, 1, 2, 3, 4, 5, 6000, time.UTC)
-	bee := whole(t, store.Draft{Name: "bee", Email: "b@example.org", Labels: map[string]string{"a": "1"}})
+	bee := allFields(t, store.Draft{Name: "bee", Email: "b@example.org", Labels: map[string]string{"a": "1"}})
 	in := []store.Account{
 		{ID: "b", Draft: bee, Version: 7, CreatedAt: day, UpdatedAt: day.Add(time.Hour)},
 		{ID: "a", Draft: store.Draft{Name: "ay"}, Version: 1, CreatedAt: day, UpdatedAt: day},

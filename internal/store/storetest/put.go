@@ -13,7 +13,7 @@ import (
 func getReturnsWhatPutStored(t *testing.T, open Opener) {
 	s := open.Open(t)
 	name := "Zoë “quoted” \\ <&> 日本 🙂"
-	draft := whole(t, store.Draft{Name: name, Email: "zoë@example.org", Labels: map[string]string{"team": "blue", "A.b_c-1": "", "9": "日本 🙂 \\ <&>"}})
+	draft := allFields(t, store.Draft{Name: name, Email: "zoë@example.org", Labels: map[string]string{"team": "blue", "A.b_c-1": "", "9": "日本 🙂 \\ <&>"}})
 	w, err := s.Put(t.Context(), "a.b_c~d-1", draft, store.Preconditions{})
 	if err != nil || !w.Created || w.Replay != nil {
 		t.Fatalf("Put = %+v, %v", w, err)

@@ -133,8 +133,9 @@ func walk(t *testing.T, s store.Store, q store.Query) (accounts []store.Account)
 	}
 }
 
-// whole returns draft, all of whose fields have a value, so that a store which keeps one of them nowhere fails its test.
-func whole(t *testing.T, draft store.Draft) store.Draft {
+// allFields returns draft, all of whose fields have a value, so that a store which keeps one of them nowhere fails its
+// test.
+func allFields(t *testing.T, draft store.Draft) store.Draft {
 	t.Helper()
 	for field, value := range reflect.ValueOf(draft).Fields() {
 		if value.IsZero() {
