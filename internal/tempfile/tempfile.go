@@ -34,8 +34,13 @@ func Create(dir, pattern string, like os.FileInfo) (*os.File, error) {
 // others what is left. Root has what the file system reserves, too; in a user namespace it has not, and the write fails.
 func CheckRoom(f *os.File, size int64) error {
 	var disk syscall.Statfs_t
-	if err := syscall.Fstatfs(int(f.Fd()), &disk); err != nil {
+	raw, err := f.SyscallConn() // f can be closed meanwhile, by a caller that gave up
+	if err != nil {
 		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = syscall.Fstatfs(int(fd), &disk) }); err != nil || failed != nil {
+		return errors.Join(err, failed)
 	}
 	free := int64(disk.Bavail)
 	if os.Geteuid() == 0 {
