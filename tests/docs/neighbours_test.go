@@ -10,8 +10,8 @@ import (
 	"accountservice/tests/harness"
 )
 
-// CONTRIBUTING.md names for each kind of change a neighbour to copy, by what git grep finds.
-func TestNeighboursToCopyAreInTheCode(t *testing.T) {
+// CONTRIBUTING.md names for each kind of change a neighbour to copy, by what git grep finds, and what to change.
+func TestWhatContributingNamesIsInTheCode(t *testing.T) {
 	if err := exec.Command("git", "-C", "../..", "rev-parse").Run(); err != nil {
 		t.Skipf("needs the repository: %v", err)
 	}
@@ -27,6 +27,11 @@ func TestNeighboursToCopyAreInTheCode(t *testing.T) {
 			if strings.Count(string(out), "\n") < 2 {
 				t.Errorf("%s: git grep finds %s in %q, %v", line, name[1], out, err)
 			}
+		}
+	}
+	for _, name := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(string(text), -1) {
+		if exec.Command("git", "-C", "../..", "grep", "-qwF", name[1], "--", "*.go", "go.mod").Run() != nil {
+			t.Errorf("CONTRIBUTING.md names %s, which is in no file of Go", name[1])
 		}
 	}
 }
