@@ -19,7 +19,7 @@ func TestEveryCheckOfTheServiceItselfIsDocumented(t *testing.T) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		harness.Must(t, err)
-		for _, call := range regexp.MustCompile(`\b(?:ownCheck|newCheck)\("([a-z]+)"`).FindAllSubmatch(text, -1) {
+		for _, call := range regexp.MustCompile(`\b(?:ownCheck|newCheck)\("([^"]+)"`).FindAllSubmatch(text, -1) {
 			names[string(call[1])] = true
 		}
 	}

@@ -2,9 +2,9 @@
 // number of them needs little memory. It owns the strict reading of JSON from strangers, be it lines or bodies. It
 // knows the store contract, nothing of HTTP, files or terminals.
 //
-// A line is one JSON object: an account, of which id and name are required. Empty lines mean nothing. Lines of one id are stored in their order, so that the last one stays. An input in gzip is
-// decompressed. The line {"damaged":ID} of an export stands for an account whose record was damaged; an import counts
-// it and stores nothing.
+// A line is one JSON object: an account, of which id and name are required. Empty lines mean nothing. Lines of one id
+// are stored in their order, so that the last one stays. An input in gzip is decompressed. The line {"damaged":ID} of
+// an export stands for an account whose record was damaged; an import counts it and stores nothing.
 package transfer
 
 import (
