@@ -139,6 +139,7 @@ var headerEnd = []byte("\r\n\r\n")
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (written int, err error) {
+	c.touch(0) // the time before was the service's
 	c.inWrite.Store(true)
 	defer c.inWrite.Store(false)
 	before := c.unread()

@@ -81,9 +81,16 @@ func (s *stream) end() {
 // Unwrap is for http.ResponseController.
 func (s *stream) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
+// beginWriting has the stream wait for the client from now on: the time before was the service's.
+func (s *stream) beginWriting() {
+	s.touch(s.conn.pool.now(), 0)
+	s.conn.touch(0)
+	s.phase.Store(int32(writing))
+}
+
 // Write implements io.Writer.
 func (s *stream) Write(p []byte) (written int, err error) {
-	s.phase.Store(int32(writing))
+	s.beginWriting()
 	defer s.phase.Store(int32(serving))
 	s.conn.hold(&s.out, perWrite*int64(len(p)))
 	for written < len(p) && err == nil {
@@ -97,7 +104,7 @@ func (s *stream) Write(p []byte) (written int, err error) {
 
 // Flush implements http.Flusher.
 func (s *stream) Flush() {
-	s.phase.Store(int32(writing))
+	s.beginWriting()
 	defer s.phase.Store(int32(serving))
 	http.NewResponseController(s.ResponseWriter).Flush() // an error is that of the next Write, too
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,51 @@ func TestMemoryOfStreamsCountsForTheirConnection(t *testing.T) {
 		if p.held.Load() != 0 || p.leaving.Load() != 0 || p.count.Load() != 0 {
 			t.Errorf("%d bytes are held by %d connections, and %d by closed ones, when all are closed", p.held.Load(), p.count.Load(), p.leaving.Load())
 		}
+	})
+}
+
+// spy calls look before each Write.
+type spy struct {
+	http.ResponseWriter
+	look func()
+}
+
+func (s spy) Write(p []byte) (int, error) {
+	s.look()
+	return s.ResponseWriter.Write(p)
+}
+
+// A client that waited an hour for the service, and whose answer begins, is not closed before one that was silent for a
+// minute.
+func TestTimeInTheServiceDoesNotCountWhenRoomIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := roomy()
+		wantSilentFirst := func() {
+			all := p.ranked()
+			first := slices.IndexFunc(all, func(c candidate) bool { return c.turn() == clients })
+			if c, is := all[first].victim.(*Conn); !is || c.spoke.Load() {
+				t.Error("the one that asked is closed first")
+			}
+		}
+		handler := func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Hour)
+			if s, is := w.(*stream); is {
+				s.ResponseWriter = spy{s.ResponseWriter, wantSilentFirst}
+			}
+			w.Write([]byte("x"))
+		}
+		client, dial := serveHTTP2(t, p, handler), serve(t, p, handler)
+		asked := dial()
+		io.WriteString(asked, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		go func() {
+			time.Sleep(59 * time.Minute)
+			dial()
+		}()
+		more(t, client)
+		synctest.Wait()
+		wantSilentFirst() // while the answer over HTTP/1 waits to be read
+		asked.Close()
+		synctest.Wait()
 	})
 }
 
