@@ -76,6 +76,7 @@ type turn int
 const (
 	clients  turn = iota // the service waits for the client
 	unclear              // a byte moved just now: the client may be about to send its request
+	unread               // the client has sent its first bytes, and the service has not read them
 	services             // the client waits for the service
 )
 
@@ -86,7 +87,12 @@ func (c *Conn) turn() turn {
 		return clients
 	case is == serving && c.streamsWait():
 		return clients
-	case is == serving || pending(c.Conn):
+	case is == serving:
+		return services
+	case pending(c.Conn):
+		if !c.spoke.Load() {
+			return unread
+		}
 		return services
 	case c.pool.now()-c.since.Load() < int64(grace):
 		return unclear

@@ -240,6 +240,15 @@ func (c *crowded) ask(n int) (asked []net.Conn) {
 	return asked
 }
 
+// age makes the connections as if they had waited for an hour.
+func (c *crowded) age() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		conn.since.Store(-int64(time.Hour))
+	}
+}
+
 // awaitClosed waits until more than n connections made room for others.
 func (c *crowded) awaitClosed(n int64) {
 	c.t.Helper()
@@ -255,35 +264,47 @@ func (c *crowded) wantAnswer(conn net.Conn) {
 	}
 }
 
-// A client that has asked waits for the service, and keeps its place beside any number of silent ones.
+// A client that has asked waits for the service, and keeps its place beside any number of connections that are silent or
+// send a part of a request.
 func TestSilentConnectionsAreClosedBeforeAnyThatAsked(t *testing.T) {
-	c := newCrowded(t, 16)
-	asked := c.ask(8)
-	for range 100 {
-		c.dial()
-	}
-	c.awaitClosed(80)
-	close(c.release)
-	for _, conn := range asked {
-		c.wantAnswer(conn)
-	}
-	wantShown(t, c.Pool, 80)
-	if c.report(); !strings.Contains(c.log.String(), "connections were closed to make room for others") {
-		t.Errorf("log: %s", c.log.String())
+	for _, sent := range []string{"", "GET /"} {
+		c := newCrowded(t, 16)
+		asked := c.ask(15)
+		c.age()
+		for range 100 {
+			io.WriteString(c.dial(), sent)
+		}
+		c.awaitClosed(15 + 100 - 16 - 16*reserve - 1)
+		c.age() // or one that takes its answer could be closed before one that only just connected
+		close(c.release)
+		for _, conn := range asked {
+			c.wantAnswer(conn)
+		}
+		wantShown(t, c.Pool, 80)
+		if c.report(); !strings.Contains(c.log.String(), "connections were closed to make room for others") {
+			t.Errorf("log: %s", c.log.String())
+		}
 	}
 }
 
-// A probe that has connected and gets the CPU a moment later, as on a busy machine, is served before requests that have
-// waited for longer.
+// A probe that has connected, and sends its request at once or gets the CPU a moment later, as on a busy machine, is
+// served before requests that have waited for longer.
 func TestConnectionOfAProbeIsKeptBesideACrowdThatWaits(t *testing.T) {
 	for _, most := range []int{fewest, 16} {
-		c := newCrowded(t, most)
-		c.ask(most + most/8)
-		probe := c.dial()
-		c.awaitClosed(0)
-		io.WriteString(probe, request)
-		close(c.release)
-		c.wantAnswer(probe)
+		for _, atOnce := range []bool{true, false} {
+			c := newCrowded(t, most)
+			c.ask(most + most/8)
+			probe := c.dial()
+			if atOnce {
+				io.WriteString(probe, request)
+			}
+			c.awaitClosed(0)
+			if !atOnce {
+				io.WriteString(probe, request)
+			}
+			close(c.release)
+			c.wantAnswer(probe)
+		}
 	}
 }
 

@@ -25,8 +25,7 @@ const (
 func (p *Pool) settle() {
 	for range settleTries {
 		p.makeRoom(false)
-		if float64(p.held.Load()+p.leaving.Load()) <= float64(p.bytes)*(1+reserve) &&
-			float64(p.count.Load()) <= float64(p.most.Load())*(1+reserve) {
+		if p.tolerable(float64(p.count.Load()), float64(p.held.Load()+p.leaving.Load())) {
 			return
 		}
 		time.Sleep(time.Millisecond)
@@ -36,6 +35,11 @@ func (p *Pool) settle() {
 
 // over is true if a limit is passed.
 func (p *Pool) over() bool { return p.count.Load() > p.most.Load() || p.held.Load() > p.bytes }
+
+// tolerable is true if so many connections, or so many bytes, are no reason to close any that waits for the service.
+func (p *Pool) tolerable(count, held float64) bool {
+	return count <= float64(p.most.Load())*(1+reserve) && held <= float64(p.bytes)*(1+reserve)
+}
 
 // makeRoom closes connections until the limits hold, and returns how many: those that the service waits for, and the
 // others only by force.
@@ -87,25 +91,38 @@ func (p *Pool) victims(force bool) (victims []victim) {
 			return victims
 		}
 	}
-	last, before := services, unclear
-	if p.few(others[unclear]) { // the requests of these, as of a probe, are on their way
-		last, before = unclear, services
+	if !force || p.tolerable(count, float64(p.held.Load()+p.leaving.Load())) {
+		return victims
 	}
-	for _, c := range slices.Concat(others[before], others[last]) {
-		if !force || choose(c) {
+	for _, c := range p.last(others[unclear], others[unread], others[services]) {
+		if choose(c) {
 			break
 		}
 	}
 	return victims
 }
 
-// few is true if these connections are no flood and, as uploads can, do not hold much of the memory.
+// last returns, in their order, the connections that are closed by force alone. Those whose requests are on their way, as
+// of a probe, come last if they are few, and first in a flood.
+func (p *Pool) last(unclear, unread, services []candidate) []candidate {
+	switch {
+	case p.few(slices.Concat(unclear, unread)):
+		return slices.Concat(services, unread, unclear)
+	case p.few(unclear):
+		return slices.Concat(unread, unclear, services)
+	}
+	return slices.Concat(unclear, unread, services)
+}
+
+// few is true if these connections are no flood, and do not hold much of the memory, as uploads can: closing them would
+// not make enough room.
 func (p *Pool) few(all []candidate) bool {
 	held := 0.0
 	for _, c := range all {
 		held += c.held
 	}
-	return float64(len(all)) <= float64(p.most.Load())*reserve && held <= float64(p.bytes)*reserve
+	const part = reserve + spare // that is freed by force
+	return float64(len(all)) <= float64(p.most.Load())*part && held <= float64(p.bytes)*part
 }
 
 // victim is a connection, or a stream of one.
