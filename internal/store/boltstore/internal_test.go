@@ -37,6 +37,15 @@ func opened(t *testing.T, n int, opts Options) *Store {
 	return s
 }
 
+func TestCommitsAreSynced(t *testing.T) {
+	t.Parallel()
+	db := opened(t, 1, Options{}).h.db
+	if db.NoSync || db.NoGrowSync || db.NoFreelistSync {
+		t.Errorf("the database is opened without its syncs: NoSync %v, NoGrowSync %v, NoFreelistSync %v", db.NoSync,
+			db.NoGrowSync, db.NoFreelistSync)
+	}
+}
+
 func TestFileThatComesBackWhileItIsCopiedIsServedOn(t *testing.T) {
 	t.Parallel()
 	s := opened(t, 10, Options{})
