@@ -134,7 +134,11 @@ func TestAlertsAndDashboardNameMetricsThatAreShown(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_BACKUP_TO="+t.TempDir())
 	p.Await(t, "/accounts/10000", 200)
-	_, text := order(t, p, "GET", "/metrics", "")
+	var text string
+	harness.Until(10*time.Second, func() bool { // the accounts are counted after the start
+		_, text = order(t, p, "GET", "/metrics", "")
+		return strings.Contains(text, "\naccountservice_accounts ")
+	})
 	for _, file := range []string{"../../configs/prometheus-rules.yml", "../../configs/grafana-dashboard.json"} {
 		content, err := os.ReadFile(file)
 		harness.Must(t, err)

@@ -178,6 +178,8 @@ func TestTimeInTheServiceDoesNotCountWhenRoomIsMade(t *testing.T) {
 			time.Sleep(time.Hour)
 			if s, is := w.(*stream); is {
 				s.ResponseWriter = spy{s.ResponseWriter, wantSilentFirst}
+			} else {
+				time.Sleep(time.Second) // until the other has looked
 			}
 			w.Write([]byte("x"))
 		}
@@ -189,6 +191,7 @@ func TestTimeInTheServiceDoesNotCountWhenRoomIsMade(t *testing.T) {
 			dial()
 		}()
 		more(t, client)
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		wantSilentFirst() // while the answer over HTTP/1 waits to be read
 		asked.Close()
