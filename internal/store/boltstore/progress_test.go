@@ -16,6 +16,7 @@ import (
 	"accountservice/internal/awake"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/tests/harness"
 )
 
 // ticking returns a latency of these bounds whose clock runs until the test ends.
@@ -191,9 +192,7 @@ func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
 	}
 	must(t, get())
 	s.check.begin() // as a run whose pread hangs
-	for deadline := time.Now().Add(30 * time.Second); get() == nil && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	harness.Until(30*time.Second, func() bool { return get() != nil })
 	if _, known := s.Peek("10000"); known || !errors.Is(get(), store.ErrUnavailable) || !errors.Is(put(), store.ErrUnavailable) {
 		t.Errorf("Peek knows the account: %v; Get = %v, Put = %v", known, get(), put())
 	}
