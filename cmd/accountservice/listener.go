@@ -173,11 +173,28 @@ func (f *front) url() string {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.requests.Add(1)
 	defer f.requests.Add(-1)
-	if f.draining.Load() {
+	f.api.ServeHTTP(drainWriter{w, &f.draining}, r)
+}
+
+// drainWriter writes an answer of the front.
+type drainWriter struct {
+	http.ResponseWriter
+	draining *atomic.Bool
+}
+
+// WriteHeader implements http.ResponseWriter. Gin calls it for each answer.
+func (w drainWriter) WriteHeader(status int) {
+	if w.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	f.api.ServeHTTP(w, r)
+	w.ResponseWriter.WriteHeader(status)
 }
+
+// Flush implements http.Flusher.
+func (w drainWriter) Flush() { w.ResponseWriter.(http.Flusher).Flush() } // that of net/http and of a stream
+
+// Unwrap is for http.ResponseController.
+func (w drainWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // answerHeld is for the end of a start that failed. It stops serving, and returns when the requests that waited for a
 // store have been answered 503, or after a second.
@@ -188,7 +205,13 @@ func (f *front) answerHeld(live *handlers.Live) {
 	live.GiveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	f.server.Shutdown(ctx) // the caller has a better error
+	f.shutdown(ctx) // the caller has a better error
+}
+
+// shutdown stops listening, answers the requests that are under way, and closes all connections.
+func (f *front) shutdown(ctx context.Context) error {
+	f.pool.Drain(ctx)
+	return f.server.Shutdown(ctx)
 }
 
 // serveUntil serves until ctx ends and drains then, or until the listener fails. It returns nil if the service was
@@ -212,9 +235,7 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	time.Sleep(f.cfg.DrainDelay)
 	deadline, cancel := context.WithTimeout(context.Background(), f.cfg.ShutdownTimeout)
 	defer cancel()
-	f.pool.Drain()
-	// Shutdown waits some seconds for new connections that have sent no request yet
-	if err := f.server.Shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
+	if err := f.shutdown(deadline); err != nil && outcome == nil && f.requests.Load() > 0 {
 		err = fmt.Errorf("requests were still under way after http.shutdown_timeout %s: %w", f.cfg.ShutdownTimeout, err)
 		outcome = &exit{exitCutShort, err}
 	}

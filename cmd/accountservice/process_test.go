@@ -9,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -174,6 +177,44 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 		t.Errorf("answer %q, %v", answer, err)
 	}
 	p.Exits(t, 0)
+}
+
+// Who could connect gets an answer: of a write that got none, a proxy cannot know whether it may be sent again.
+func TestStopUnderLoadAnswersEachRequestOfANewConnection(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs Linux, where a listener can refuse new connections and keep those it has")
+	}
+	for range 4 {
+		p := ready(t, newPath(t))
+		addr := strings.TrimPrefix(p.URL, "http://")
+		var answered atomic.Int64
+		var clients sync.WaitGroup
+		for n := range 8 {
+			clients.Go(func() {
+				for m := 0; ; m++ {
+					conn, err := net.Dial("tcp", addr)
+					if err != nil {
+						return
+					}
+					conn.SetDeadline(time.Now().Add(20 * time.Second))
+					fmt.Fprintf(conn, "PUT /accounts/new-%d-%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"x\"}", n, m)
+					answer, err := io.ReadAll(conn)
+					conn.Close()
+					if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 201 ") {
+						t.Errorf("%.200q, %v; want 201", answer, err)
+						return
+					}
+					answered.Add(1)
+				}
+			})
+		}
+		if !harness.Until(20*time.Second, func() bool { return answered.Load() >= 50 }) {
+			t.Error("no load")
+		}
+		p.Stop(t, 0)
+		clients.Wait()
+	}
 }
 
 func TestSlowConnectionsAreLetGo(t *testing.T) {

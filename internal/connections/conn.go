@@ -55,6 +55,7 @@ type Conn struct {
 	inWrite atomic.Bool
 	spoke   atomic.Bool // a byte was read
 	multi   atomic.Bool // it is of HTTP/2 and had a request
+	handled atomic.Bool // the handler has its request
 
 	mu      sync.Mutex
 	closed  bool
@@ -233,6 +234,7 @@ func setState(conn net.Conn, state http.ConnState) {
 		c.phase.Store(int32(serving))
 	case http.StateIdle:
 		c.hold(&c.in, 0)
+		c.handled.Store(false)
 		c.phase.Store(int32(idle))
 	case http.StateClosed:
 		c.pool.leaving.Add(-c.held())

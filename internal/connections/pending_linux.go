@@ -1,6 +1,7 @@
 package connections
 
 import (
+	"math"
 	"net"
 	"syscall"
 
@@ -25,9 +26,27 @@ func queued(conn net.Conn) (bytes int64, known bool) {
 	return bytes, known
 }
 
-// control calls f with the socket, if there is one.
-func control(conn net.Conn, f func(fd int)) {
-	raw, can := conn.(syscall.Conn)
+// refuse has the kernel refuse new connections, by binding the listener to a network interface that is none. Those that a
+// client is opening just now, and those that wait to be accepted, stay.
+func refuse(l net.Listener) (refused bool) {
+	control(l, func(fd int) {
+		refused = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, math.MaxInt32) == nil
+	})
+	return refused
+}
+
+// queuing is true if connections wait to be accepted.
+func queuing(l net.Listener) (is bool) {
+	control(l, func(fd int) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		is = n > 0 && err == nil
+	})
+	return is
+}
+
+// control calls f with the socket of a connection or a listener, if there is one.
+func control(of any, f func(fd int)) {
+	raw, can := of.(syscall.Conn)
 	if !can {
 		return
 	}

@@ -70,7 +70,9 @@ type Pool struct {
 
 	mu       sync.Mutex
 	open     map[*Conn]struct{}
-	patience int64 // in seconds
+	patience int64         // in seconds
+	listener net.Listener  // of the last Serve
+	served   chan struct{} // closed when that accepts no more
 }
 
 // totals count from the start of the process.
@@ -95,10 +97,18 @@ func (p *Pool) now() int64 { return int64(time.Since(p.begun)) }
 
 // Serve serves on l as server.Serve does, or with a TLSConfig as server.ServeTLS, with the connections in the pool.
 func (p *Pool) Serve(server *http.Server, l net.Listener) error {
+	served := make(chan struct{})
+	defer close(served)
+	p.mu.Lock()
+	p.listener, p.served = l, served
+	p.mu.Unlock()
 	handler := server.Handler
 	server.ConnState, server.ConnContext = setState, withConn
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(*Conn)
+		if conn != nil {
+			conn.handled.Store(true)
+		}
 		switch {
 		case conn == nil:
 		case r.ProtoMajor == 2:
@@ -144,13 +154,6 @@ func (p *Pool) remove(c *Conn, held int64) {
 	defer p.mu.Unlock()
 	delete(p.open, c)
 	p.count.Store(int64(len(p.open)))
-}
-
-// Drain has slow clients cut at once, so that they do not delay a stop.
-func (p *Pool) Drain() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.patience = drainPatience
 }
 
 // Run cuts slow clients and logs what was closed, until ctx ends.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"accountservice/tests/harness"
@@ -98,7 +99,8 @@ func (d docker) noGap(i image, proxy, port, file string, env ...string) {
 		l.stop()
 		wrong := l.wrong.Load()
 		if wrong > 0 {
-			s.t.Errorf("%s: %d of %d requests failed, want none: %q", l.name, wrong, l.asked.Load(), l.errors)
+			s.t.Errorf("%s: %d of %d requests failed, want none: %q\n%s:\n%s", l.name, wrong, l.asked.Load(), l.errors,
+				proxy, s.logs("service", "logs", "--raw", s.name+"_"+strings.ToLower(proxy)))
 		}
 		l.url = s.url
 		if lost := l.lost(); len(lost) > 0 {

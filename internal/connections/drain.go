@@ -1,0 +1,61 @@
+package connections
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// lateTime bounds how long a stop waits for requests that have not arrived.
+	lateTime = 2 * time.Second
+	// drainStep is how often a stop looks for what it waits for.
+	drainStep = 10 * time.Millisecond
+)
+
+// Drain stops listening, has slow clients cut at once, and returns when no request is on its way to the handler, or when
+// ctx ends. The server may be shut down then: net/http gives no answer to a request that it reads later, and the kernel
+// resets each connection that waits to be accepted when the listener closes.
+func (p *Pool) Drain(ctx context.Context) {
+	p.mu.Lock()
+	p.patience = drainPatience
+	l, served := p.listener, p.served
+	p.mu.Unlock()
+	began := time.Now()
+	if l != nil {
+		if refuse(l) {
+			wait(ctx, func() bool { return time.Since(began) > grace && !queuing(l) })
+		}
+		l.Close() // again by the server, which returns the error
+		select {
+		case <-served: // what was accepted is in the pool
+		case <-ctx.Done():
+		}
+	}
+	wait(ctx, func() bool { return !p.coming(time.Since(began) < lateTime) })
+}
+
+// coming is true if the handler is about to get a request or, where late ones count, a client may be about to send one.
+func (p *Pool) coming(late bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.open {
+		switch is := c.is(); {
+		case is == serving && !c.handled.Load(), is == idle && late && c.turn() != clients:
+			return true
+		}
+	}
+	return false
+}
+
+// wait returns when done is true, or when ctx ends.
+func wait(ctx context.Context, done func() bool) {
+	tick := time.NewTicker(drainStep)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
