@@ -56,6 +56,8 @@ type Conn struct {
 	spoke   atomic.Bool // a byte was read
 	multi   atomic.Bool // it is of HTTP/2 and had a request
 	handled atomic.Bool // the handler has its request
+	asked   atomic.Bool // it had a request, or is of HTTP/2
+	opened  int64       // on the pool's clock
 
 	mu      sync.Mutex
 	closed  bool
@@ -230,6 +232,7 @@ func setState(conn net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateActive:
+		c.asked.Store(true)
 		c.sent(c.unread(), 0)
 		c.phase.Store(int32(serving))
 	case http.StateIdle:

@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	// lateTime bounds how long a stop waits for requests that have not arrived.
+	// lateTime bounds how long a stop waits for requests that the handler does not have.
 	lateTime = 2 * time.Second
 	// drainStep is how often a stop looks for what it waits for.
 	drainStep = 10 * time.Millisecond
 )
 
-// Drain stops listening, has slow clients cut at once, and returns when no request is on its way to the handler, or when
-// ctx ends. The server may be shut down then: net/http gives no answer to a request that it reads later, and the kernel
+// Drain stops listening, has slow clients cut at once, and returns when no request is on its way to the handler, after
+// lateTime, or when ctx ends. The server may be shut down then: net/http gives no answer to a request that it reads later, and the kernel
 // resets each connection that waits to be accepted when the listener closes.
 func (p *Pool) Drain(ctx context.Context) {
 	p.mu.Lock()
@@ -31,21 +31,26 @@ func (p *Pool) Drain(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	wait(ctx, func() bool { return !p.coming(time.Since(began) < lateTime) })
+	wait(ctx, func() bool { return time.Since(began) > lateTime || !p.coming() })
 }
 
-// coming is true if the handler is about to get a request or, where late ones count, a client may be about to send one.
-func (p *Pool) coming(late bool) bool {
+// coming is true if the handler is about to get a request, or a client may be about to send one. A client can have it
+// true for ever, as by requests that net/http answers itself.
+func (p *Pool) coming() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
 		switch is := c.is(); {
-		case is == serving && !c.handled.Load(), is == idle && late && c.turn() != clients:
+		case is == serving && !c.handled.Load(), is == idle && (c.turn() != clients || c.fresh()):
 			return true
 		}
 	}
 	return false
 }
+
+// fresh is true if the client opened the connection just now and has sent no request: its first can take a few round
+// trips, as of TLS. Shutdown would wait for it as well, but give no answer.
+func (c *Conn) fresh() bool { return !c.asked.Load() && c.pool.now()-c.opened < int64(lateTime) }
 
 // wait returns when done is true, or when ctx ends.
 func wait(ctx context.Context, done func() bool) {

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,6 +142,57 @@ func TestStopEndsBesideClientsThatSendNoRequestToItsEnd(t *testing.T) {
 				}
 			}()
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+			defer cancel()
+			stop(ctx)
+			if ctx.Err() != nil {
+				t.Error("the stop took all its time")
+			}
+			conn.Close()
+			<-ended
+		})
+	}
+}
+
+// A request can take a few round trips to arrive, as over TLS.
+func TestFirstRequestIsAnsweredInAStopThoughItIsLate(t *testing.T) {
+	dial, stop := draining(t, gate(true), readAll)
+	fresh, err := dial()
+	harness.Must(t, err)
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop(t.Context()) }()
+	time.Sleep(5 * grace)
+	ask(fresh)
+	wantOK(t, "on a new connection", fresh)
+	<-stopped
+}
+
+// What net/http takes for itself, the handler never has.
+func TestStopEndsBesideRequestsThatNeverReachTheHandler(t *testing.T) {
+	const post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+	for what, sent := range map[string][2]string{
+		"empty lines after a POST": {post, "\r\n\r\n"},
+		"OPTIONS * without end":    {"", "OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dial, stop := draining(t, gate(true), readAll)
+			conn, err := dial()
+			harness.Must(t, err)
+			if sent[0] != "" {
+				fmt.Fprint(conn, sent[0])
+				wantOK(t, "before the stop", conn)
+			}
+			fmt.Fprint(conn, sent[1])
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for err := error(nil); err == nil && strings.HasPrefix(sent[1], "OPTIONS"); {
+					time.Sleep(200 * time.Millisecond)
+					_, err = fmt.Fprint(conn, "x", sent[1])
+				}
+			}()
+			go io.Copy(io.Discard, conn)
+			time.Sleep(5 * grace)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			stop(ctx)
 			if ctx.Err() != nil {

@@ -132,7 +132,7 @@ func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 
 // add puts a connection into the pool, and makes room for it.
 func (p *Pool) add(conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, pool: p, pace: pace{left: patience * minRate}}
+	c := &Conn{Conn: conn, pool: p, pace: pace{left: patience * minRate}, opened: p.now()}
 	c.touch(0)
 	p.held.Add(p.each)
 	p.mu.Lock()
