@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -53,6 +54,22 @@ func TestRequestOfAStartThatFailsIsAnswered503(t *testing.T) {
 	if a := <-held; a.status != 503 || !strings.Contains(a.body, "/problems/unavailable") {
 		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)
 	}
+}
+
+// Who asks again and again, as a probe, is told to go elsewhere, and does not delay the end.
+func TestAnswerOfAStartThatFailsClosesItsConnection(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	ready(t, path)
+	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=3s", "ACCOUNTSERVICE_HTTP_HOLD=10s")
+	second.Await(t, "/health", 503)
+	resp, err := http.Get(second.URL + "/accounts/held")
+	harness.Must(t, err)
+	resp.Body.Close()
+	if resp.StatusCode != 503 || !resp.Close {
+		t.Errorf("the request that waited = %d, closes %t; want 503, and that it closes", resp.StatusCode, resp.Close)
+	}
+	second.Exits(t, 1)
 }
 
 // The second service finds only after its database that it cannot start: a file that its configuration names has gone.

@@ -202,6 +202,7 @@ func (f *front) answerHeld(live *handlers.Live) {
 	if f.draining.Load() {
 		return
 	}
+	f.draining.Store(true)
 	live.GiveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
