@@ -13,8 +13,8 @@ const (
 )
 
 // Drain stops listening, has slow clients cut at once, and returns when no request is on its way to the handler, after
-// lateTime, or when ctx ends. The server may be shut down then: net/http gives no answer to a request that it reads later, and the kernel
-// resets each connection that waits to be accepted when the listener closes.
+// lateTime, or when ctx ends. The server may be shut down then: net/http gives no answer to a request that it reads
+// later, and the kernel resets each connection that waits to be accepted when the listener closes.
 func (p *Pool) Drain(ctx context.Context) {
 	p.mu.Lock()
 	p.patience = drainPatience
