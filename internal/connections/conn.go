@@ -50,14 +50,12 @@ type Conn struct {
 	net.Conn
 	pool *Pool
 	pace
+	arrival
 
 	phase   atomic.Int32 // a phase, but for writing
 	inWrite atomic.Bool
 	spoke   atomic.Bool // a byte was read
 	multi   atomic.Bool // it is of HTTP/2 and had a request
-	handled atomic.Bool // the handler has its request
-	asked   atomic.Bool // it had a request, or is of HTTP/2
-	opened  int64       // on the pool's clock
 
 	mu      sync.Mutex
 	closed  bool

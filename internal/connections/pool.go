@@ -70,9 +70,8 @@ type Pool struct {
 
 	mu       sync.Mutex
 	open     map[*Conn]struct{}
-	patience int64         // in seconds
-	listener net.Listener  // of the last Serve
-	served   chan struct{} // closed when that accepts no more
+	patience int64   // in seconds
+	served   *served // of the last Serve
 }
 
 // totals count from the start of the process.
@@ -97,10 +96,10 @@ func (p *Pool) now() int64 { return int64(time.Since(p.begun)) }
 
 // Serve serves on l as server.Serve does, or with a TLSConfig as server.ServeTLS, with the connections in the pool.
 func (p *Pool) Serve(server *http.Server, l net.Listener) error {
-	served := make(chan struct{})
-	defer close(served)
+	served := &served{l, make(chan struct{})}
+	defer close(served.ended)
 	p.mu.Lock()
-	p.listener, p.served = l, served
+	p.served = served
 	p.mu.Unlock()
 	handler := server.Handler
 	server.ConnState, server.ConnContext = setState, withConn
@@ -132,7 +131,7 @@ func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 
 // add puts a connection into the pool, and makes room for it.
 func (p *Pool) add(conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, pool: p, pace: pace{left: patience * minRate}, opened: p.now()}
+	c := &Conn{Conn: conn, pool: p, pace: pace{left: patience * minRate}, arrival: arrival{opened: p.now()}}
 	c.touch(0)
 	p.held.Add(p.each)
 	p.mu.Lock()
