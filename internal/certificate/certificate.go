@@ -28,6 +28,7 @@ type Pair struct {
 	certPath, keyPath string
 	log               *slog.Logger
 	served            atomic.Pointer[loaded]
+	seen              [sha256.Size]byte // the sum that the last Check found; of Check alone
 }
 
 // loaded is what the files had when they were read.
@@ -50,9 +51,9 @@ func (p *Pair) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return &p.served.Load().Certificate, nil
 }
 
-// Check reads the files again. If they have changed and can be used, the new certificate is served; if they can't be
-// used, the previous one stays, and the error says why. A certificate that has ended is an error, one that ends within
-// 14 days a warning. It must not be called by two goroutines at once.
+// Check reads the files again. If they have changed and can be used, the new certificate is served when the next Check
+// finds the same; if they can't be used, the previous one stays, and the error says why. A certificate that has ended
+// is an error, one that ends within 14 days a warning. It must not be called by two goroutines at once.
 func (p *Pair) Check(context.Context) error {
 	unread := p.refresh()
 	leaf := p.served.Load().Leaf
@@ -61,7 +62,7 @@ func (p *Pair) Check(context.Context) error {
 	case left <= 0:
 		return ended(leaf.NotAfter)
 	case time.Until(leaf.NotBefore) > 0:
-		return fmt.Errorf("the certificate is not valid before %s: see the clock of this machine", day(leaf.NotBefore))
+		return early(leaf.NotBefore)
 	case unread != nil:
 		return fmt.Errorf("the certificate that was read before is served, until %s: %w", day(leaf.NotAfter), unread)
 	case left <= warnBefore:
@@ -70,15 +71,22 @@ func (p *Pair) Check(context.Context) error {
 	return nil
 }
 
-// refresh reads the files again.
+// refresh reads the files again, and takes over what it finds the second time: a file that has the certificate and not
+// yet its chain fits the key, too, and no client would trust it.
 func (p *Pair) refresh() error {
 	before := p.served.Load()
 	now, err := p.read(before)
 	if err != nil || now == before {
 		return err
 	}
-	if time.Until(now.Leaf.NotAfter) <= 0 {
+	switch {
+	case time.Until(now.Leaf.NotAfter) <= 0:
 		return ended(now.Leaf.NotAfter)
+	case time.Until(now.Leaf.NotBefore) > 0:
+		return early(now.Leaf.NotBefore)
+	case now.sum != p.seen:
+		p.seen = now.sum
+		return nil
 	}
 	p.served.Store(now)
 	p.log.Info("the certificate was replaced", "ends", now.Leaf.NotAfter)
@@ -125,6 +133,11 @@ func readFile(path string) ([]byte, error) {
 
 func ended(at time.Time) error {
 	return fmt.Errorf("the certificate ended on %s: put a new one into the files of http.tls", day(at))
+}
+
+func early(from time.Time) error {
+	return fmt.Errorf("the certificate is not valid before %s: see the clock of this machine",
+		from.UTC().Format(time.RFC3339))
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -68,6 +68,7 @@ func TestFilesThatCannotBeUsedAreAnErrorThatNamesThem(t *testing.T) {
 			harness.Must(t, os.RemoveAll(file))
 			mended := ca.Pair(t, file, 2*year)
 			harness.Must(t, running.Check(t.Context()))
+			harness.Must(t, running.Check(t.Context()))
 			serves(t, running, mended.NotAfter)
 		})
 	}
@@ -110,4 +111,43 @@ func TestCertificateThatHasEndedReplacesNone(t *testing.T) {
 		t.Errorf("%v, want that the files have a certificate that ended", err)
 	}
 	serves(t, p, good.NotAfter)
+}
+
+func TestCertificateThatIsNotValidYetReplacesNone(t *testing.T) {
+	ca, file := harness.NewAuthority(t), filepath.Join(t.TempDir(), "cert.pem")
+	good := ca.Pair(t, file, year)
+	p, err := load(t, file)
+	harness.Must(t, err)
+	ca.LaterPair(t, file, time.Hour)
+	for range 3 {
+		if err := p.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "read before is served") ||
+			!strings.Contains(err.Error(), "not valid before") {
+			t.Errorf("%v, want that the files have a certificate that is not valid yet", err)
+		}
+	}
+	serves(t, p, good.NotAfter)
+}
+
+// A file with the certificate and without its chain fits the key.
+func TestChainThatIsHalfWrittenIsNotServed(t *testing.T) {
+	ca, file := harness.NewAuthority(t), filepath.Join(t.TempDir(), "cert.pem")
+	good := ca.Pair(t, file, year)
+	p, err := load(t, file)
+	harness.Must(t, err)
+	chain, err := os.ReadFile(ca.File)
+	harness.Must(t, err)
+	replaced := ca.Pair(t, file, 2*year)
+	harness.Must(t, p.Check(t.Context()))
+	serves(t, p, good.NotAfter)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	harness.Must(t, err)
+	_, err = f.Write(chain)
+	harness.Must(t, errors.Join(err, f.Close()))
+	harness.Must(t, p.Check(t.Context()))
+	serves(t, p, good.NotAfter)
+	harness.Must(t, p.Check(t.Context()))
+	serves(t, p, replaced.NotAfter)
+	if got, err := p.Get(nil); err != nil || len(got.Certificate) != 2 {
+		t.Errorf("it serves %d certificates, want that and its chain: %v", len(got.Certificate), err)
+	}
 }

@@ -52,6 +52,15 @@ func (a *Authority) Pair(tb testing.TB, file string, left time.Duration) *x509.C
 	return cert
 }
 
+// LaterPair is Pair for a certificate that is not valid before this time has passed.
+func (a *Authority) LaterPair(tb testing.TB, file string, wait time.Duration) {
+	tb.Helper()
+	from := time.Now().Add(wait)
+	cert, key := a.sign(tb, &x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: from, NotAfter: from.Add(1000 * time.Hour)})
+	writePair(tb, file, cert, key)
+}
+
 // Client is an HTTP client that trusts this authority alone, with HTTP/2 or without.
 func (a *Authority) Client(http2 bool) *http.Client {
 	roots := x509.NewCertPool()
@@ -86,7 +95,9 @@ func (a *Authority) sign(tb testing.TB, template *x509.Certificate) (*x509.Certi
 		parent, signer = template, key
 	}
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore = time.Now().Add(-48 * time.Hour)
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Now().Add(-48 * time.Hour)
+	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	Must(tb, err)
 	cert, err := x509.ParseCertificate(raw)
