@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -69,6 +70,26 @@ func TestBackupOfARunningService(t *testing.T) {
 	offline := filepath.Join(t.TempDir(), "offline.db")
 	runs(t, command(p.Path, "backup", "--to", offline)).is(t, 0, "", "backed up 101 accounts")
 	wantBackup(t, offline, 101)
+}
+
+func TestStopAnswersABackupUnderWay(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_STORE_SEED=60000") // half a second for the copy
+	answered := make(chan string, 1)
+	go func(url string) {
+		status, body := harness.Ask("POST", url, "")
+		answered <- fmt.Sprint(status, " ", body)
+	}(p.Admin(t) + "/backup")
+	harness.Must(t, harness.Eventually(10*time.Second, func() error {
+		if begun, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Path), ".*part")); begun == nil {
+			return errors.New("no copy is begun")
+		}
+		return nil
+	}))
+	p.Stop(t, 0)
+	if answer := <-answered; !strings.HasPrefix(answer, "503 ") {
+		t.Errorf("the backup is answered %.200q, want 503", answer)
+	}
 }
 
 func TestBackupFindsTheServiceByItself(t *testing.T) {

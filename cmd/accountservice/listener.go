@@ -22,6 +22,8 @@ import (
 const (
 	// writeTimeout bounds a whole answer, from the end of its request's header.
 	writeTimeout = 30 * time.Second
+	// answerTime bounds how long the end of the service waits for answers to operators. An orchestrator may kill it soon.
+	answerTime = 500 * time.Millisecond
 	// maxHeader bounds a request's header in bytes; net/http adds 4 KiB of slack.
 	maxHeader = 16 << 10
 )
@@ -79,6 +81,16 @@ func closeAfterChunks(api http.Handler) http.Handler {
 		}
 		api.ServeHTTP(w, r)
 	})
+}
+
+// answerLast waits for the answers to the requests under way, for a moment: the end of the service has ended most of
+// their work. On nil it does nothing.
+func (l *listener) answerLast() {
+	if l != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		defer cancel()
+		l.server.Shutdown(ctx) // close cuts what is left
+	}
 }
 
 // close cuts what is under way and waits for the server's goroutine. On nil it does nothing.

@@ -64,6 +64,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 		return err
 	}
 	defer admin.close()
+	defer admin.answerLast()
 	defer background(newSystemd(ctx, cfg.Store.Bolt, environ, live, log).Run)()
 	accounts, err := openSeeded(ctx, cfg, live, log)
 	if err != nil {
