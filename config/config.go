@@ -42,7 +42,7 @@ type HTTP struct {
 	MaxBody           Bytes         `default:"256KiB" min:"1KiB" max:"64MiB"`
 	ReadHeaderTimeout time.Duration `default:"5s" min:"100ms" max:"10m"`
 	ReadTimeout       time.Duration `default:"10s" min:"100ms" max:"10m"`
-	IdleTimeout       time.Duration `default:"1m" min:"100ms" max:"1h"`
+	IdleTimeout       time.Duration `default:"2m5s" min:"100ms" max:"1h"`
 
 	MaxConnections       int `min:"0" max:"1000000"`
 	MaxConcurrent        int `default:"128" min:"1" max:"100000"`

@@ -56,6 +56,15 @@ func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) 
 	}
 }
 
+// The client is to be the one who ends a silent connection: a request that meets the end by the service fails, which
+// was frequent for clients that wrote once a minute. .NET and many proxies keep connections for 60 s, Go and Traefik
+// for 90 s, curl for 118 s, Caddy for 2 min.
+func TestSilentConnectionsAreKeptForLongerThanClientsKeepThem(t *testing.T) {
+	if kept := load(t).HTTP.IdleTimeout; kept <= 2*time.Minute {
+		t.Errorf("by default they are kept for %s, want more than 2m", kept)
+	}
+}
+
 func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
 	file := writeFile(t, "a.yaml", "http: {port: 7001, max_body: 2MiB}\nchecks:\n  dependencies:\n    users: {url: http://file/, timeout: 300ms}\n")
 	loaded, err := Load("", []string{
