@@ -84,6 +84,29 @@ func wantCheck(t *testing.T, s *backup.Scheduler, warns bool, words ...string) {
 	}
 }
 
+// A first start is not ill.
+func TestFirstBackupOnItsWayIsAWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		whole := s.Make
+		s.Make = func(ctx context.Context, to *os.File) (backup.Content, error) {
+			time.Sleep(10 * time.Minute)
+			return whole(ctx, to)
+		}
+		defer running(s)()
+		time.Sleep(4 * time.Minute)
+		synctest.Wait()
+		wantCheck(t, s, true, "there is no whole backup in "+dir+" yet")
+		time.Sleep(2 * time.Minute) // too long for most databases
+		synctest.Wait()
+		wantCheck(t, s, false, "there is no whole backup in "+dir, "a try is under way for 6m0s")
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		wantCheck(t, s, false)
+	})
+}
+
 func TestBackupsAreMadeInTimeAndOldOnesOfOurNameRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -67,16 +67,18 @@ func (s *Scheduler) Line() string {
 	return fmt.Sprintf("Last backup %s, %s ago, %s.", newest.Name, max(age, 0), size(newest.Size))
 }
 
-// Check fails when the newest whole backup is older than MaxAge or of the future, or when there is none. A failure of
-// the last try alone is a warning. So are a newest backup that is not verified yet since the start, backups with
-// changes that the database does not have, and old ones that are left. It asks nothing of the target.
+// Check fails when the newest whole backup is older than MaxAge or of the future, or when there is none. While the
+// first one is being made, that is a warning. So are a failure of the last try alone, a newest backup that is not
+// verified yet since the start, backups with changes that the database does not have, and old ones that are left. It
+// asks nothing of the target.
 func (s *Scheduler) Check(context.Context) error {
 	st := s.known()
 	because := ""
 	if st.failure != nil {
 		because = "; the last try failed: " + st.failure.Error()
 	}
-	if trying := s.now().Sub(st.trying); !st.trying.IsZero() && trying > s.patience {
+	tries, trying := !st.trying.IsZero(), s.now().Sub(st.trying)
+	if tries && trying > s.patience {
 		because += fmt.Sprintf("; a try is under way for %s: does %s answer?", trying.Round(time.Second), s.Target)
 	}
 	age := s.now().Sub(st.newest.Time)
@@ -87,6 +89,8 @@ func (s *Scheduler) Check(context.Context) error {
 		return warning.Errorf("the backups in %s are not listed yet", s.Target)
 	case st.newest.Name == "" && !st.listed:
 		return fmt.Errorf("the backups in %s could not be listed%s", s.Target, because)
+	case st.newest.Name == "" && st.failure == nil && tries && trying <= s.patience:
+		return warning.Errorf("there is no whole backup in %s yet: one is being made", s.Target)
 	case st.newest.Name == "":
 		return fmt.Errorf("there is no whole backup in %s%s", s.Target, because)
 	case age < -maxAhead:
