@@ -23,7 +23,7 @@ const (
 	// writeTimeout bounds a whole answer, from the end of its request's header.
 	writeTimeout = 30 * time.Second
 	// answerTime bounds how long the end of the service waits for answers to operators. An orchestrator may kill it soon.
-	answerTime = 500 * time.Millisecond
+	answerTime = 200 * time.Millisecond
 	// maxHeader bounds a request's header in bytes; net/http adds 4 KiB of slack.
 	maxHeader = 16 << 10
 )
@@ -121,7 +121,7 @@ func listenAdmin(cfg config.Admin, pool *connections.Pool, api http.Handler, log
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      2 * time.Minute, // a profile may take one
-		IdleTimeout:       time.Minute,
+		IdleTimeout:       6 * time.Minute, // Prometheus keeps a connection for 5
 	}, log, own.Serve)
 	l.stop = background(own.Run)
 	return l, nil

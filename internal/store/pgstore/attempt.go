@@ -109,8 +109,7 @@ func (s *Store) await(c conn, end func()) {
 		case <-s.stopping:
 			open = false
 		case <-time.After(grace):
-			silent := time.Since(time.Unix(0, s.answered.Load()))
-			open = silent < s.statementTimeout && s.primary.Load() == addressOf(c.PgConn())
+			open = s.silent() < s.statementTimeout && s.primary.Load() == addressOf(c.PgConn())
 		}
 	}
 	c.PgConn().Conn().SetDeadline(time.Now())

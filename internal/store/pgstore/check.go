@@ -25,7 +25,7 @@ func (s *Store) Check(ctx context.Context) error {
 		s.pool.Reset()
 		return errors.New(words(errors.Join(err, ctx.Err())))
 	}
-	s.answered.Store(time.Now().UnixNano())
+	s.noteAnswered()
 	if err := f.refuse(s.requireSync); err != nil {
 		s.pool.Reset()
 		return err
@@ -47,7 +47,7 @@ func (s *Store) noConnection(ctx context.Context, err error) error {
 		return errors.New("the server does not answer in time: no new connection within the check's timeout")
 	}
 	text := fmt.Sprintf("all %d connections are in use", stat.MaxConns())
-	if silent := time.Since(time.Unix(0, s.answered.Load())); silent > busyFor {
+	if silent := s.silent(); silent > busyFor {
 		return fmt.Errorf("%s, and the server has not answered on one for %s", text, silent.Round(time.Second))
 	}
 	return warning.Errorf("%s by clients, and the server answers: store.postgres.max_conns grants more", text)

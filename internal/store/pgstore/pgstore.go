@@ -39,7 +39,7 @@ type Store struct {
 	now                              func() time.Time
 
 	writes   places                    // for connections that write
-	answered atomic.Int64              // when the server last answered a call, in ns of Unix time
+	answered atomic.Int64              // when the server last answered a call, in ns since begun
 	primary  atomic.Value              // the address of the newest connection's server
 	full     atomic.Pointer[time.Time] // when a write was refused because the disk is full; nil after a success
 	stop     func()                    // ends the purging of old idempotency keys, and closes stopping
@@ -115,7 +115,7 @@ func (s *Store) validate(ctx context.Context, c *pgconn.PgConn) error {
 	}
 	if err = f.refuse(s.requireSync); err == nil {
 		s.primary.Store(addressOf(c))
-		s.answered.Store(time.Now().UnixNano())
+		s.noteAnswered()
 	}
 	return err
 }
@@ -129,14 +129,22 @@ func onNotice(c *pgconn.PgConn, notice *pgconn.Notice) {
 	}
 }
 
+// begun is when the clock of answered began, which no step of the system's clock moves.
+var begun = time.Now()
+
+func (s *Store) noteAnswered() { s.answered.Store(int64(time.Since(begun))) }
+
+// silent is for how long the server has answered no call.
+func (s *Store) silent() time.Duration { return time.Since(begun) - time.Duration(s.answered.Load()) }
+
 // noteAnswer notes when the server answered, and whether its disk is full.
 func (s *Store) noteAnswer(err error) {
 	if err != nil && codeOf(err) == "" {
 		return
 	}
-	now := time.Now()
-	s.answered.Store(now.UnixNano())
+	s.noteAnswered()
 	if hasCode(err, diskFull) {
+		now := time.Now()
 		s.full.Store(&now)
 	}
 }
