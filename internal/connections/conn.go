@@ -41,6 +41,8 @@ const (
 	fewUnread = 4 << 10
 	// grace is how long a client may take for its first request, or its next, before the service waits for it.
 	grace = 100 * time.Millisecond
+	// lateTime bounds how long a stop waits for requests that the handler does not have.
+	lateTime = 2 * time.Second
 	// chunk is how much is written at once: what a slow client takes must show soon.
 	chunk = 16 << 10
 )
@@ -63,6 +65,17 @@ type Conn struct {
 	sum     int64                // in and out, and those of the streams
 	streams map[*stream]struct{} // of HTTP/2, else nil
 }
+
+// arrival is how far the requests of a connection have come.
+type arrival struct {
+	opened  int64       // on the pool's clock
+	asked   atomic.Bool // there was a request, or HTTP/2
+	handled atomic.Bool // the handler has the request
+}
+
+// fresh is true if the client opened the connection just now and has sent no request: its first can take a few round
+// trips, as of TLS. Shutdown would wait for it as well, but give no answer.
+func (a *arrival) fresh(now int64) bool { return !a.asked.Load() && now-a.opened < int64(lateTime) }
 
 func (c *Conn) is() phase {
 	if c.inWrite.Load() {

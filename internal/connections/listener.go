@@ -1,10 +1,12 @@
 package connections
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // Reserved returns a listener whose connections are not in the pool. Where there is no file descriptor for one, the
@@ -59,4 +61,39 @@ func (l pooled) Accept() (net.Conn, error) {
 		tcp.SetWriteBuffer(sendBuffer) // an error leaves the kernel's bound
 	}
 	return l.pool.add(conn), nil
+}
+
+// served is a listener that is served.
+type served struct {
+	net.Listener
+	ended chan struct{} // closed when it is served no longer: what was accepted is in the pool then
+}
+
+// stop refuses new connections, and closes the listener when those that clients had opened are accepted.
+func (s *served) stop(ctx context.Context) {
+	if refuse(s.Listener) {
+		began := time.Now()
+		wait(ctx, func() bool { return time.Since(began) > grace && !queuing(s.Listener) })
+	}
+	s.Close() // again by the server, which returns the error
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
+	}
+}
+
+// drainStep is how often a stop looks for what it waits for.
+const drainStep = 10 * time.Millisecond
+
+// wait returns when done is true, or when ctx ends.
+func wait(ctx context.Context, done func() bool) {
+	tick := time.NewTicker(drainStep)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
