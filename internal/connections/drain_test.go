@@ -27,13 +27,19 @@ func (g gated) Accept() (net.Conn, error) {
 }
 
 // draining serves on a real port, and returns how to dial it, and what drains and shuts down as a stop does.
-func draining(t *testing.T, open chan struct{}, handler http.HandlerFunc) (dial func() (net.Conn, error), stop func(context.Context)) {
+func draining(t *testing.T, open chan struct{}, handler http.HandlerFunc) (dial func() (net.Conn, error),
+	stop func(context.Context)) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
 	p, server := roomy(), &http.Server{Handler: handler}
 	go p.Run(t.Context())
 	go p.Serve(server, gated{l.(*net.TCPListener), open})
 	t.Cleanup(func() { server.Close() })
+	harness.Until(10*time.Second, func() bool { // there is something to drain
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.served != nil
+	})
 	dial = func() (net.Conn, error) {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err == nil {
@@ -63,6 +69,16 @@ func wantOK(t *testing.T, what string, conn net.Conn) {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Errorf("%s: %v, %v; want 200", what, resp, err)
+	}
+}
+
+func wantEnd(t *testing.T, stop func(context.Context)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	stop(ctx)
+	if ctx.Err() != nil {
+		t.Error("the stop took all its time")
 	}
 }
 
@@ -141,12 +157,7 @@ func TestStopEndsBesideClientsThatSendNoRequestToItsEnd(t *testing.T) {
 					time.Sleep(10 * time.Millisecond)
 				}
 			}()
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-			defer cancel()
-			stop(ctx)
-			if ctx.Err() != nil {
-				t.Error("the stop took all its time")
-			}
+			wantEnd(t, stop)
 			conn.Close()
 			<-ended
 		})
@@ -191,13 +202,7 @@ func TestStopEndsBesideRequestsThatNeverReachTheHandler(t *testing.T) {
 				}
 			}()
 			go io.Copy(io.Discard, conn)
-			time.Sleep(5 * grace)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			stop(ctx)
-			if ctx.Err() != nil {
-				t.Error("the stop took all its time")
-			}
+			wantEnd(t, stop)
 			conn.Close()
 			<-ended
 		})

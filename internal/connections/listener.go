@@ -63,10 +63,10 @@ func (l pooled) Accept() (net.Conn, error) {
 	return l.pool.add(conn), nil
 }
 
-// served is a listener that is served.
+// served is the listener of a Serve.
 type served struct {
 	net.Listener
-	ended chan struct{} // closed when it is served no longer: what was accepted is in the pool then
+	ended chan struct{} // closed when Serve returns: what was accepted is in the pool then
 }
 
 // stop refuses new connections, and closes the listener when those that clients had opened are accepted.
