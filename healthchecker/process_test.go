@@ -102,6 +102,7 @@ func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
 func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
 	probe := filepath.Join(t.TempDir(), "healthchecker")
 	build := exec.Command("go", "build", "-o", probe, ".") // the race detector needs /proc
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
