@@ -35,6 +35,7 @@ var owners = map[string][]string{
 	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
 	"github.com/go-sql-driver/mysql":        {"internal/checks/dependency"},
 	"github.com/xdg-go/scram":               {"internal/checks/dependency"},
+	"go.mongodb.org/mongo-driver":           {"internal/checks/dependency"}, // BSON alone
 	"github.com/agnivade/levenshtein":       {"config", "internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},
 	"github.com/danielgtaylor/huma":         {"internal/handlers"},

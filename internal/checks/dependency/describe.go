@@ -35,7 +35,7 @@ func ownWords(err error) string {
 func verdictf(format string, args ...any) error { return &verdict{text: fmt.Sprintf(format, args...)} }
 
 // coded is what a server's code means by these words. Those in byes end the connection.
-func coded[Code uint16 | uint32 | int16](code Code, words map[Code]string, byes ...Code) error {
+func coded[Code uint16 | int32 | int16](code Code, words map[Code]string, byes ...Code) error {
 	if words[code] == "" {
 		return verdictf("the server answers error %d", code)
 	}

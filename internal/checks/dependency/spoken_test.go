@@ -25,13 +25,13 @@ var spoken = map[string]struct {
 	"smtp":      {"smtp://u:hunter2@%s?plaintext_login=allow", "greeting", "220 he", "554 hunter2\r\n", "greeting: the server takes no mail from this host (554)", "SMTP"},
 	"ldap":      {"ldap://cn=u:hunter2@%s?plaintext_login=allow", "authentication", "\x30\x0c\x02\x01\x01", "\x30\x13\x02\x01\x01\x61\x0e\x0a\x01\x31\x04\x00\x04\x07hunter2", "authentication: the server refuses the user name or password (49)", "LDAP"},
 	"mysql":     {"mysql://u:hunter2@%s/db", "greeting", "\x4a\x00\x00\x00\x0a", "\x17\x00\x00\x00\xff\x10\x04#08004hunter2hunter2", "greeting: the server has too many connections (1040)", "MySQL"},
-	"mongodb":   {"mongodb://u:hunter2@%s", "greeting", "\x40\x00\x00\x00\x01", mongoReply("\x10code\x00\x5b\x00\x00\x00\x02errmsg\x00\x08\x00\x00\x00hunter2\x00"), "greeting: the server is stopping (91)", "MongoDB"},
+	"mongodb":   {"mongodb://u:hunter2@%s", "greeting", "\x40\x00\x00\x00\x01", mongoMessage("\x10code\x00\x5b\x00\x00\x00\x02errmsg\x00\x08\x00\x00\x00hunter2\x00"), "greeting: the server is stopping (91)", "MongoDB"},
 	"kafka":     {"kafka://u:hunter2@%s", "greeting", "\x00\x00\x00\x10\x00\x00\x00", kafkaReply(1, kafkaKnows) + kafkaReply(2, "\x00\x00\x00\x00\x00\x00") + kafkaReply(3, "\x00\x3a\x00\x07hunter2\x00\x00\x00\x00"), "authentication: the broker refuses the user name or password (58)", "Kafka"},
 	"postgres":  {"postgres://u:hunter2@%s/db?sslmode=disable", "authentication", "R\x00\x00\x00", "E\x00\x00\x00\x1cSFATAL\x00C28P01\x00Mhunter2\x00\x00", "authentication: the server refuses the user name, the password or this host (28P01)", "PostgreSQL"},
 }
 
-// mongoReply is a message with these elements of BSON.
-func mongoReply(elements string) string {
+// mongoMessage is a message with these elements of BSON.
+func mongoMessage(elements string) string {
 	size := func(n int) string { return string(binary.LittleEndian.AppendUint32(nil, uint32(n))) }
 	n := len(elements) + 5
 	return size(n+21) + size(1) + size(1) + size(2013) + size(0) + "\x00" + size(n) + elements + "\x00"
