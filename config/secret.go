@@ -5,7 +5,8 @@ import "unique"
 // Secret is a password or a key: no verb of fmt and no encoder shows it, and only Reveal returns it. Two Secrets with
 // the same text are ==.
 type Secret struct {
-	text unique.Handle[string] // not a string, as in URL
+	// A handle, not a string: where fmt does not call String, it prints a pointer.
+	text unique.Handle[string]
 }
 
 func parseSecret(text string) Secret {

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unique"
 )
 
 // masked stands where a secret was; net/url's Redacted writes the same.
@@ -14,10 +13,7 @@ const masked = "xxxxx"
 
 // URL is the address of a dependency or of the database. It may hold a password: no verb of fmt and no encoder shows
 // that, and only Reveal returns it. Two URLs with the same text are ==.
-type URL struct {
-	// A handle, not a string: where fmt does not call String, it prints a pointer.
-	text unique.Handle[string]
-}
+type URL struct{ text Secret }
 
 // parseURL takes an absolute URL with a host, or "" for none; only dns:///name has none, for the
 // system's own name servers (RFC 4501). Its errors quote nothing of text.
@@ -37,7 +33,7 @@ func parseURL(text string) (URL, error) {
 	if err := checkURL(u); err != nil {
 		return URL{}, err
 	}
-	return URL{unique.Make(text)}, nil
+	return URL{parseSecret(text)}, nil
 }
 
 // checkURL refuses what net/url accepts but a check can't use or String can't mask.
@@ -61,12 +57,7 @@ func checkURL(u *url.URL) error {
 }
 
 // Reveal returns the URL as it was set, with its password: for the check that connects to it, never for a log.
-func (u URL) Reveal() string {
-	if u == (URL{}) {
-		return ""
-	}
-	return u.text.Value()
-}
+func (u URL) Reveal() string { return u.text.Reveal() }
 
 // String masks the password, and a user name that stands alone: some services take a token there.
 func (u URL) String() string {
