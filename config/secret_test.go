@@ -107,10 +107,42 @@ func TestValueAndFileOfOneSettingIsAnError(t *testing.T) {
 	load(t, "ACCOUNTSERVICE_HTTP_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT_FILE=")
 }
 
+// hides fails the test if the configuration, or one of these values of it, shows one of these secrets by a verb of fmt,
+// an encoder, a log or Print. It returns all that was shown.
+func hides(t *testing.T, secrets []string, loaded Loaded, values ...any) (shown string) {
+	t.Helper()
+	var b bytes.Buffer
+	for _, value := range append(values, loaded, &loaded, loaded.Config) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T", "%10.3v"} {
+			fmt.Fprintf(&b, verb+"\n", value)
+		}
+		for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+			slog.New(handler).Info("loaded", "value", value)
+		}
+		for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
+			content, err := marshal(value)
+			harness.Must(t, err)
+			b.Write(content)
+		}
+	}
+	for _, format := range []string{"yaml", "json", "env"} {
+		harness.Must(t, loaded.Print(&b, format))
+	}
+	for line := range strings.Lines(b.String()) {
+		for _, secret := range secrets {
+			if strings.Contains(line, secret) || strings.Contains(line, fmt.Sprintf("%x", secret)) {
+				t.Errorf("%s is in %s", secret, line)
+			}
+		}
+	}
+	return b.String()
+}
+
 // wrapper is how another package might hold a secret: unexported.
 type wrapper struct {
-	url URL
-	dep *Dependency
+	url    URL
+	secret SecretURL
+	dep    *Dependency
 }
 
 func TestNothingPrintsAPassword(t *testing.T) {
@@ -120,30 +152,40 @@ func TestNothingPrintsAPassword(t *testing.T) {
 	if !strings.Contains(users.URL.Reveal(), "u:hunter2@users") {
 		t.Fatalf("got %q", users.URL.Reveal())
 	}
-	var b bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T", "%10.3v"} {
-		for _, value := range []any{loaded, &loaded, loaded.Config, loaded.Checks, users, &users, users.URL, &users.URL, wrapper{users.URL, &users}, []any{users.URL}} {
-			fmt.Fprintf(&b, verb+"\n", value)
+	shown := hides(t, []string{"hunter2"}, loaded, loaded.Checks, users, &users, users.URL, &users.URL,
+		wrapper{url: users.URL, dep: &users}, []any{users.URL})
+	if !strings.Contains(shown, "https://u:xxxxx@users:8080/health?token=xxxxx&a=b;db_password=xxxxx") {
+		t.Errorf("got no masked URL in:\n%s", shown)
+	}
+}
+
+func TestSecretKeyIsShownNowhere(t *testing.T) {
+	loaded := load(t, "ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY_FILE="+writeFile(t, "key", "hunter2/hunter2\n"),
+		"ACCOUNTSERVICE_BACKUP_S3_ACCESS_KEY=hunter2")
+	s3 := loaded.Backup.S3
+	if s3.SecretKey.Reveal() != "hunter2/hunter2" || s3.AccessKey.Reveal() != "hunter2" {
+		t.Fatalf("got %q and %q", s3.AccessKey.Reveal(), s3.SecretKey.Reveal())
+	}
+	if shown := hides(t, []string{"hunter2"}, loaded, s3, s3.SecretKey); !strings.Contains(shown, masked) {
+		t.Errorf("got no mask in:\n%s", shown)
+	}
+}
+
+func TestSecretURLShowsItsSchemeAlone(t *testing.T) {
+	const text = "https://hooks.example.org/services/T0/hunter2"
+	loaded := load(t, "ACCOUNTSERVICE_NOTIFY_URL="+text)
+	u := loaded.Notify.URL
+	if u.Reveal() != text || u.String() != "https://xxxxx" || (SecretURL{}).String() != "" || (SecretURL{}).Reveal() != "" {
+		t.Errorf("%q is shown as %q", u.Reveal(), u)
+	}
+	hides(t, []string{"hunter2", "hooks.example.org"}, loaded, u, loaded.Notify, &loaded.Notify, wrapper{secret: u})
+}
+
+func TestSecretURLMustBeHTTP(t *testing.T) {
+	for _, text := range []string{"ftp://hunter2/", "hunter2", "https:///hunter2", "https://h/#hunter2", "https://h:hunter2/"} {
+		_, err := Load("", []string{"ACCOUNTSERVICE_NOTIFY_HEARTBEAT_URL=" + text})
+		if err == nil || !strings.HasPrefix(err.Error(), "notify.heartbeat_url: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want a fault that does not repeat it", text, err)
 		}
-	}
-	for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
-		slog.New(handler).Info("loaded", "config", loaded, "checks", loaded.Checks, "url", users.URL, "wrapper", wrapper{users.URL, &users})
-	}
-	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
-		content, err := marshal(loaded)
-		harness.Must(t, err)
-		b.Write(content)
-	}
-	for _, format := range []string{"yaml", "json", "env"} {
-		harness.Must(t, loaded.Print(&b, format))
-	}
-	hexed := fmt.Sprintf("%x", "hunter2")
-	for line := range strings.Lines(b.String()) {
-		if strings.Contains(line, "hunter2") || strings.Contains(line, hexed) {
-			t.Errorf("got a password in %s", line)
-		}
-	}
-	if !strings.Contains(b.String(), "https://u:xxxxx@users:8080/health?token=xxxxx&a=b;db_password=xxxxx") {
-		t.Errorf("got no masked URL in:\n%s", b.String())
 	}
 }
