@@ -105,8 +105,8 @@ func amqpAlarm(reason, alarms string) error {
 	return verdictf("%s", text)
 }
 
-// close says goodbye, so that the broker's log has no warning.
-func (a *amqp) close() {
+// goodbye is said so that the broker's log has no warning.
+func (a *amqp) goodbye() {
 	a.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
 	a.conn.Close()
 }

@@ -112,7 +112,7 @@ type counting struct {
 }
 
 func (c counting) ask(context.Context, *phase) error { return c.result }
-func (c counting) close()                            { *c.open-- }
+func (c counting) goodbye()                          { *c.open-- }
 
 func TestAConnectionThatWasIdleForLongOrIsOldIsReplaced(t *testing.T) {
 	warned := warning.Errorf("its certificate ends soon")

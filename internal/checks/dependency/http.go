@@ -124,4 +124,4 @@ func (l *httpLink) cause(ctx context.Context, err error) error {
 	return err
 }
 
-func (l *httpLink) close() { l.ClientConn.Close() }
+func (l *httpLink) goodbye() { l.ClientConn.Close() }

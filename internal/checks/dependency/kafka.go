@@ -158,8 +158,6 @@ func (k *kafka) ask(_ context.Context, at *phase) error {
 	return nil
 }
 
-func (k *kafka) close() {}
-
 // request sends one and returns the body of its answer.
 func (k *kafka) request(key, version uint16, body []byte) (*kafkaReader, error) {
 	k.id++

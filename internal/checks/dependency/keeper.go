@@ -18,7 +18,7 @@ const (
 // link is a connection on which the service has let us in.
 type link interface {
 	ask(ctx context.Context, at *phase) error
-	close() // says goodbye; the session is closed after it
+	goodbye() // before the session is closed
 }
 
 // keeper asks over one connection, which it keeps between runs. A run makes one attempt to open it. A connection
@@ -77,7 +77,7 @@ func (k *keeper) use(ctx context.Context, at *phase) error {
 
 func (k *keeper) close() {
 	if k.s != nil {
-		k.link.close()
+		k.link.goodbye()
 		k.s.Close()
 		k.s, k.link = nil, nil
 	}

@@ -54,8 +54,8 @@ func (l *ldap) ask(_ context.Context, at *phase) error {
 	return l.request(rootEntry, 0x65)
 }
 
-// close unbinds.
-func (l *ldap) close() { l.send(ber(0x42)) }
+// goodbye unbinds.
+func (l *ldap) goodbye() { l.send(ber(0x42)) }
 
 // ber is an element of this tag.
 func ber(tag byte, parts ...[]byte) []byte {

@@ -33,4 +33,4 @@ func (m memcached) ask(_ context.Context, at *phase) error {
 	return errNotSpoken
 }
 
-func (m memcached) close() { io.WriteString(m, "quit\r\n") }
+func (m memcached) goodbye() { io.WriteString(m, "quit\r\n") }

@@ -86,8 +86,6 @@ func (m *mongoDB) ask(_ context.Context, at *phase) error {
 	return err
 }
 
-func (m *mongoDB) close() {}
-
 // mongoReply has the elements of a reply that are read.
 type mongoReply struct {
 	OK                float64 `bson:"ok"`

@@ -86,4 +86,4 @@ func (m mqtt) ask(_ context.Context, at *phase) error {
 	return nil
 }
 
-func (m mqtt) close() { io.WriteString(m, "\xe0\x00") }
+func (m mqtt) goodbye() { io.WriteString(m, "\xe0\x00") }

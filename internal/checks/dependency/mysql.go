@@ -136,7 +136,7 @@ func (m *mySQL) query(text string) (string, error) {
 	return fmt.Sprint(values[0]), rows.Close()
 }
 
-func (m *mySQL) close() {
+func (m *mySQL) goodbye() {
 	m.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
 	m.conn.Close()
 }

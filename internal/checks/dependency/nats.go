@@ -157,8 +157,6 @@ func (n *nats) ask(_ context.Context, at *phase) error {
 	return err
 }
 
-func (n *nats) close() {}
-
 // pong sends hello and PING, and waits for PONG.
 func (n *nats) pong(hello string) error {
 	_, err := n.await(hello+"PING\r\n", "PONG")

@@ -137,7 +137,7 @@ func (p postgres) ask(_ context.Context, at *phase) error {
 	return errNotSpoken
 }
 
-func (p postgres) close() {
+func (p postgres) goodbye() {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	p.conn.Close(ctx)

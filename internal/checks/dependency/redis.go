@@ -66,8 +66,6 @@ func (r redis) takesWrites(at *phase) error {
 	return r.command(at, "OK", "EVAL", "#!lua\nreturn redis.status_reply('OK')", "1", "accountservice-health")
 }
 
-func (r redis) close() {}
-
 // command sends one and wants this simple string as its answer.
 func (r redis) command(at *phase, want string, words ...string) error {
 	var b strings.Builder

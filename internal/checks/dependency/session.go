@@ -92,6 +92,9 @@ func (s *session) during(ctx context.Context, run func() error) error {
 	return err
 }
 
+// goodbye is for a protocol that has none.
+func (s *session) goodbye() {}
+
 func (s *session) encrypt(at *phase, settings *tlsSettings) error {
 	if s.r.Buffered() > 0 {
 		return errNotSpoken // somebody on the way may have added it to be taken for encrypted

@@ -87,7 +87,7 @@ func (m *smtp) ask(_ context.Context, at *phase) error {
 	return err
 }
 
-func (m *smtp) close() { io.WriteString(m, "QUIT\r\n") }
+func (m *smtp) goodbye() { io.WriteString(m, "QUIT\r\n") }
 
 func (m *smtp) command(line string, want int) ([]string, error) {
 	if _, err := io.WriteString(m, line+"\r\n"); err != nil {
