@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -46,10 +45,8 @@ func newNATS(t *target) question {
 		if s.tls == nil && user+password != "" && !inClear {
 			return n, errPlaintextLogin
 		}
-		if creds != "" {
-			return n, n.prove(at, creds)
-		}
-		return n, n.login(at, user, password)
+		*at = authentication
+		return n, n.login(creds, user, password)
 	}
 	return t.keep(login)
 }
@@ -100,37 +97,20 @@ func (n *nats) greeted(at *phase, settings *tlsSettings) error {
 	return n.encrypt(at, settings)
 }
 
-func (n *nats) login(at *phase, user, password string) error {
-	*at = authentication
-	who := map[string]any{}
+// login says who this is, by the key in a file if creds is not "", with all else that the server is to know.
+func (n *nats) login(creds, user, password string) error {
+	hello := map[string]any{"verbose": false, "pedantic": false, "tls_required": n.tls != nil, "protocol": 1,
+		"name": "accountservice-health", "lang": "go", "version": "1"}
 	switch {
+	case creds != "":
+		if err := n.prove(hello, creds); err != nil {
+			return err
+		}
 	case password != "":
-		who["user"], who["pass"] = user, password
+		hello["user"], hello["pass"] = user, password
 	case user != "":
-		who["auth_token"] = user
+		hello["auth_token"] = user
 	}
-	return n.connect(who)
-}
-
-// prove logs in by the key in this file.
-func (n *nats) prove(at *phase, file string) error {
-	*at = authentication
-	credentials, err := readNATSCredentials(file)
-	if err != nil {
-		return err
-	}
-	if n.nonce == "" {
-		return verdictf("the server asks nobody for a key, which creds_file has")
-	}
-	who := map[string]any{}
-	credentials.sign(who, n.nonce)
-	return n.connect(who)
-}
-
-// connect says who this is, with all else that the server is to know.
-func (n *nats) connect(hello map[string]any) error {
-	maps.Copy(hello, map[string]any{"verbose": false, "pedantic": false, "tls_required": n.tls != nil, "protocol": 1,
-		"name": "accountservice-health", "lang": "go", "version": "1"})
 	subscribe := ""
 	if n.jetStream {
 		hello["headers"], hello["no_responders"] = true, true // so that the server says if JetStream does not listen
@@ -142,6 +122,19 @@ func (n *nats) connect(hello map[string]any) error {
 		return err
 	}
 	return n.pong("CONNECT " + string(connect) + "\r\n" + subscribe)
+}
+
+// prove adds to hello what the key in this file proves.
+func (n *nats) prove(hello map[string]any, file string) error {
+	credentials, err := readNATSCredentials(file)
+	if err != nil {
+		return err
+	}
+	if n.nonce == "" {
+		return verdictf("the server asks nobody for a key, which creds_file has")
+	}
+	credentials.sign(hello, n.nonce)
+	return nil
 }
 
 func (n *nats) ask(_ context.Context, at *phase) error {
