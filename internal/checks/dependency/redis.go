@@ -57,12 +57,8 @@ func (r redis) ask(_ context.Context, at *phase) error {
 		return err
 	}
 	*at = query
-	return r.takesWrites(at)
-}
-
-// takesWrites asks a script that may write, and writes nothing: the server refuses to run it if it takes no writes, as
-// a replica, a cluster without all its slots, and one out of memory do.
-func (r redis) takesWrites(at *phase) error {
+	// a script that may write, and does not: a server that takes no writes refuses it, as do a replica, a cluster without
+	// all its slots, and one out of memory
 	return r.command(at, "OK", "EVAL", "#!lua\nreturn redis.status_reply('OK')", "1", "accountservice-health")
 }
 
