@@ -24,14 +24,6 @@ type verdict struct {
 
 func (v *verdict) Error() string { return v.text }
 
-// ownWords is the text of a verdict, "" for another error.
-func ownWords(err error) string {
-	if ours, is := errors.AsType[*verdict](err); is {
-		return ours.text
-	}
-	return ""
-}
-
 func verdictf(format string, args ...any) error { return &verdict{text: fmt.Sprintf(format, args...)} }
 
 // coded is what a server's code means by these words. Those in byes end the connection.

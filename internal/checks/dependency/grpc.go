@@ -1,9 +1,7 @@
 package dependency
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -15,23 +13,21 @@ import (
 // newGRPC asks the standard health service (grpc.health.v1, Check) for the server, or for what service names, and
 // takes SERVING as healthy. The two messages are a dozen bytes, so net/http's HTTP/2 is enough.
 func newGRPC(t *target) question {
-	e := exchange{protocols: new(http.Protocols), judge: readHealth}
 	u := url.URL{Scheme: "http", Host: t.url.Host, Path: "/grpc.health.v1.Health/Check"}
+	protocols := new(http.Protocols)
 	if t.tls != nil {
 		u.Scheme = "https"
-		e.protocols.SetHTTP2(true)
+		protocols.SetHTTP2(true)
 		t.tls.config.NextProtos = []string{"h2"}
 	} else {
-		e.protocols.SetUnencryptedHTTP2(true)
+		protocols.SetUnencryptedHTTP2(true)
 	}
-	message := healthRequest(t.text("service"))
 	timeout := strconv.FormatInt(max(1, t.timeout.Milliseconds()), 10) + "m"
-	e.request = func(ctx context.Context) (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(message))
-		if err == nil {
-			req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Grpc-Timeout": {timeout}}
-		}
-		return req, err
+	e := exchange{method: http.MethodPost, url: u.String(), body: healthRequest(t.text("service")), protocols: protocols,
+		judge: readHealth}
+	e.prepare = func(req *http.Request) error {
+		req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Grpc-Timeout": {timeout}}
+		return nil
 	}
 	return t.keep(e.open)
 }

@@ -1,7 +1,7 @@
 package dependency
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -17,31 +17,27 @@ const maxPage = 1 << 20
 func newHTTP(t *target) question {
 	wanted, expected := t.statuses(), t.body()
 	method, host := t.word("method", http.MethodGet, http.MethodHead), t.text("host")
-	secret := t.headerFile()
+	addHeader := t.headerFile()
 	if method == http.MethodHead && expected != nil {
 		t.fault("has option expect_body, and an answer to HEAD has no body")
 	}
 	u := *t.url
 	u.User, u.RawQuery = nil, t.passOn()
 	user, password := t.login()
-	e := exchange{protocols: new(http.Protocols)}
+	e := exchange{method: method, url: u.String(), protocols: new(http.Protocols)}
 	e.protocols.SetHTTP1(true)
 	if t.tls != nil {
 		e.protocols.SetHTTP2(true)
 		t.tls.config.NextProtos = []string{"h2", "http/1.1"}
 	}
-	e.request = func(ctx context.Context) (*http.Request, error) {
-		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
-		if err != nil {
-			return nil, err
-		}
+	e.prepare = func(req *http.Request) error {
 		if t.url.User != nil {
 			req.SetBasicAuth(user, password)
 		}
 		if host != "" {
 			req.Host = host
 		}
-		return req, secret.set(req.Header)
+		return addHeader(req.Header)
 	}
 	e.judge = func(resp *http.Response) error {
 		content, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
@@ -58,10 +54,13 @@ func newHTTP(t *target) question {
 	return t.keep(e.open)
 }
 
+// exchange is a request, and what its answer means.
 type exchange struct {
-	protocols *http.Protocols
-	request   func(context.Context) (*http.Request, error)
-	judge     func(*http.Response) error
+	method, url string
+	body        []byte
+	protocols   *http.Protocols
+	prepare     func(*http.Request) error
+	judge       func(*http.Response) error
 }
 
 type httpLink struct {
@@ -96,9 +95,12 @@ func (l *httpLink) ask(ctx context.Context, at *phase) error {
 	if l.answered && l.Err() != nil {
 		return io.EOF // it was cut while idle
 	}
-	req, err := l.request(ctx)
+	req, err := http.NewRequestWithContext(ctx, l.method, l.url, bytes.NewReader(l.body))
 	if err != nil {
-		return verdictf("%s", cmp.Or(ownWords(err), "its URL can't be asked"))
+		return verdictf("its URL can't be asked")
+	}
+	if err := l.prepare(req); err != nil {
+		return err
 	}
 	req.Header.Set("User-Agent", "accountservice-health")
 	resp, err := l.RoundTrip(req)

@@ -31,31 +31,26 @@ func (t *target) statuses() (wanted func(code int) bool) {
 	return wanted
 }
 
-// headerFile is the name of a file with lines of a request header, such as Authorization: Bearer abc.
-type headerFile string
-
-// headerFile reads the option header_file. The file is read again for every request, so that a token may change.
-func (t *target) headerFile() headerFile {
-	name, _ := t.take("header_file")
-	file := headerFile(name)
-	if err := file.set(http.Header{}); err != nil {
+// headerFile reads the option header_file, a file with lines such as Authorization: Bearer abc. add adds them to a
+// header. It reads the file again each time, so that a token may change.
+func (t *target) headerFile() (add func(http.Header) error) {
+	file, set := t.take("header_file")
+	add = func(h http.Header) error {
+		if !set {
+			return nil
+		}
+		fields, err := httpcheck.ReadFields(file)
+		if err != nil {
+			return verdictf("the file of header_file can't be used any more")
+		}
+		for _, field := range fields {
+			h.Add(field.Name, field.Value)
+		}
+		return nil
+	}
+	if add(http.Header{}) != nil {
 		t.fault("has a header_file that can't be used: it must be a readable file with lines such as " +
 			"Authorization: Bearer abc")
 	}
-	return file
-}
-
-// set adds the lines of the file to h.
-func (f headerFile) set(h http.Header) error {
-	if f == "" {
-		return nil
-	}
-	fields, err := httpcheck.ReadFields(string(f))
-	if err != nil {
-		return verdictf("the file of header_file can't be used any more")
-	}
-	for _, field := range fields {
-		h.Add(field.Name, field.Value)
-	}
-	return nil
+	return add
 }
