@@ -23,12 +23,10 @@ func verdictOf(s *checks.Snapshot) verdict {
 }
 
 func (v verdict) String() string {
-	switch {
-	case v.ready:
+	if v.ready {
 		return v.status + ", ready"
-	default:
-		return v.status + ", not ready"
 	}
+	return v.status + ", not ready"
 }
 
 // notice is the body of a POST.

@@ -17,19 +17,15 @@ import (
 	"accountservice/internal/checks"
 )
 
-// maxQueue is how many notices wait for a receiver; beyond that the oldest is dropped.
-const maxQueue = 16
+const (
+	maxQueue    = 16                     // notices that wait for a receiver; beyond that the oldest is dropped
+	lookEvery   = 250 * time.Millisecond // the published health is read; a change that lasts less can be missed
+	beatEvery   = time.Minute
+	answerLimit = 10 * time.Second // of one request, with its connection
+)
 
-// timing is when a Notifier does what.
-type timing struct {
-	look   time.Duration   // between two readings of the published health; a change that lasts less can be missed
-	beat   time.Duration   // between two heartbeats
-	answer time.Duration   // bounds one request, with its connection
-	pauses []time.Duration // before a notice is sent again
-}
-
-var defaults = timing{250 * time.Millisecond, time.Minute, 10 * time.Second,
-	[]time.Duration{time.Second, 5 * time.Second, 25 * time.Second}}
+// pauses are made before a notice is sent again.
+var pauses = []time.Duration{time.Second, 5 * time.Second, 25 * time.Second}
 
 // Options say who is told. Both URLs are secrets, and are not logged.
 type Options struct {
@@ -43,20 +39,17 @@ type Options struct {
 // Notifier tells others.
 type Notifier struct {
 	Options
-	timing
 	client *http.Client
 	queue  chan notice
 	sent   *prometheus.CounterVec
 }
 
 // New returns a Notifier that tells nobody before Run.
-func New(o Options) *Notifier { return newNotifier(o, defaults) }
-
-func newNotifier(o Options, t timing) *Notifier {
+func New(o Options) *Notifier {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	return &Notifier{
-		Options: o, timing: t,
-		client: &http.Client{Timeout: t.answer, Transport: transport,
+		Options: o,
+		client: &http.Client{Timeout: answerLimit, Transport: transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		queue: make(chan notice, maxQueue),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -92,7 +85,7 @@ func (n *Notifier) Run(ctx context.Context) {
 // watch queues a notice for each change of the verdict.
 func (n *Notifier) watch(ctx context.Context) {
 	last := verdict{status: "starting"} // also if it began before
-	for waited(ctx, n.look) {
+	for waited(ctx, lookEvery) {
 		health := n.Health()
 		if now := verdictOf(health); now != last {
 			n.enqueue(newNotice(health, last, now, n.Instance))
@@ -141,12 +134,12 @@ func (n *Notifier) send(ctx context.Context, next notice) {
 			n.sent.WithLabelValues("change", "delivered").Inc()
 			return
 		}
-		if try == len(n.pauses) || !again(err) {
+		if try == len(pauses) || !again(err) {
 			n.sent.WithLabelValues("change", "failed").Inc()
 			n.Log.Warn("a notice was not delivered", "see", "notify.url", "tries", try+1, "err", err)
 			return
 		}
-		if !waited(ctx, n.pauses[try]) {
+		if !waited(ctx, pauses[try]) {
 			return
 		}
 	}
@@ -157,10 +150,10 @@ func (n *Notifier) send(ctx context.Context, next notice) {
 func (n *Notifier) heartbeat(ctx context.Context) {
 	failing, wait := false, time.Duration(0)
 	for waited(ctx, wait) {
-		if wait = n.look; !n.Health().Healthy {
+		if wait = lookEvery; !n.Health().Healthy {
 			continue // the next one is sent as soon as it is healthy
 		}
-		wait = n.beat
+		wait = beatEvery
 		err := n.request(ctx, http.MethodGet, n.HeartbeatURL, nil)
 		switch {
 		case ctx.Err() != nil:

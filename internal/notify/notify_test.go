@@ -11,17 +11,15 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"accountservice/internal/checks"
 	"accountservice/tests/harness"
 )
-
-// soon is a timing for tests.
-var soon = timing{time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond,
-	[]time.Duration{time.Millisecond, time.Millisecond}}
 
 // well is a healthy service, ill one that fails.
 var (
@@ -34,37 +32,70 @@ var (
 		Checks: well.Checks, Reasons: []checks.Reason{{Name: "drain", Text: "told to stop"}}}
 )
 
-// told is a Notifier under way, and what it says.
+const hook, heart = "http://hook.test/hunter2", "http://heart.test/hunter2"
+
+// told is a Notifier under way in a synctest bubble, what it says, and what its receiver gets.
 type told struct {
 	*Notifier
 	health atomic.Pointer[checks.Snapshot]
 	log    harness.Buffer
+	got    chan string
 }
 
-// tell runs a Notifier of a starting service until the test ends.
-func tell(t *testing.T, url, heartbeat string) *told {
-	t.Helper()
-	return tellWith(t, url, heartbeat, soon)
+// pipes accepts the other ends of what its dial gives: no packet of a network comes into a bubble.
+type pipes chan net.Conn
+
+func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
+	ours, others := net.Pipe()
+	p <- others
+	return ours, nil
 }
 
-func tellWith(t *testing.T, url, heartbeat string, when timing) *told {
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+// tell runs a Notifier of a starting service until the test ends. Its receiver answers with these statuses in turn, the
+// last one for ever; 0 is never.
+func tell(t *testing.T, url, heartbeat string, statuses ...int) *told {
 	t.Helper()
-	d := &told{}
+	d := &told{got: make(chan string, 100)}
 	d.health.Store(checks.Pending{Component: component, Reason: "opening"}.Snapshot())
-	d.Notifier = newNotifier(Options{URL: url, HeartbeatURL: heartbeat, Instance: "node-1", Health: d.health.Load,
-		Log: slog.New(slog.NewTextHandler(&d.log, nil))}, when)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); d.Run(ctx) }()
+	d.Notifier = New(Options{URL: url, HeartbeatURL: heartbeat, Instance: "node-1", Health: d.health.Load,
+		Log: slog.New(slog.NewTextHandler(&d.log, nil))})
+	var n atomic.Int64
+	network, receiver := make(pipes), http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		d.got <- fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Header.Get("Content-Type"), " ", string(body))
+		status := statuses[min(int(n.Add(1)), len(statuses))-1]
+		if status == 0 && r.Method == "POST" {
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(max(status, 200))
+	})}
+	d.client.Transport.(*http.Transport).DialContext = network.dial
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { d.Run(ctx) })
+	go receiver.Serve(network)
 	t.Cleanup(func() {
 		begun := time.Now()
 		cancel()
-		<-done
-		if took := time.Since(begun); took > 5*time.Second {
+		running.Wait()
+		receiver.Close()
+		if took := time.Since(begun); took > 0 {
 			t.Errorf("the end took %s", took)
 		}
-		for _, secret := range []string{"hunter2", "localhost", "127.0.0.1", url, heartbeat} {
-			if secret != "" && strings.Contains(d.log.String(), secret) {
+		for _, secret := range []string{"hunter2", "hook.test", "heart.test"} {
+			if strings.Contains(d.log.String(), secret) {
 				t.Errorf("the log has %s: %s", secret, d.log.String())
 			}
 		}
@@ -72,225 +103,169 @@ func tellWith(t *testing.T, url, heartbeat string, when timing) *told {
 	return d
 }
 
-// receiver answers with these statuses in turn, the last one for ever, and keeps what it gets.
-func receiver(t *testing.T, statuses ...int) (url string, got chan string) {
-	t.Helper()
-	got = make(chan string, 100)
-	var n atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		status := statuses[min(int(n.Add(1)), len(statuses))-1]
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(status)
-		got <- fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Header.Get("Content-Type"), " ", string(body))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL + "/hunter2", got
+// after lets time pass and returns what the receiver got in it.
+func (d *told) after(wait time.Duration) (all []string) {
+	time.Sleep(wait)
+	synctest.Wait()
+	for len(d.got) > 0 {
+		all = append(all, <-d.got)
+	}
+	return all
 }
 
-// next is the next request, or "" if none comes within a while.
-func next(t *testing.T, got <-chan string, limit time.Duration) string {
-	t.Helper()
-	select {
-	case text := <-got:
-		return text
-	case <-time.After(limit):
-		return ""
-	}
-}
-
-func (d *told) logs(t *testing.T, want string) {
-	t.Helper()
-	if !harness.Until(20*time.Second, func() bool { return strings.Contains(d.log.String(), want) }) {
-		t.Errorf("the log lacks %q: %s", want, d.log.String())
-	}
-}
+// logged is how often the log has these words.
+func (d *told) logged(words string) int { return strings.Count(d.log.String(), words) }
 
 func TestEachChangeOfTheVerdictIsOneNotice(t *testing.T) {
-	t.Parallel()
-	url, got := receiver(t, 200)
-	d := tell(t, url, "")
-	if text := next(t, got, 50*time.Millisecond); text != "" {
-		t.Errorf("told that it is starting: %s", text)
-	}
-	from := "starting"
-	for _, c := range []struct {
-		health *checks.Snapshot
-		status string
-		text   string
-	}{
-		{well, "OK", "accountservice 1.2.3 on node-1: OK, ready; before: starting, not ready"},
-		{ill, "Unavailable", "accountservice 1.2.3 on node-1: Unavailable, not ready; before: OK, ready. Because of: bolt (restart)"},
-		{draining, "Partially Available", "accountservice 1.2.3 on node-1: Partially Available, not ready; before: Unavailable, not ready. Because of: drain"},
-	} {
-		d.health.Store(c.health)
-		text := next(t, got, 20*time.Second)
-		body, is := strings.CutPrefix(text, "POST /hunter2 application/json ")
-		var n notice
-		if err := json.Unmarshal([]byte(body), &n); !is || err != nil {
-			t.Fatalf("%s, %v", text, err)
+	synctest.Test(t, func(t *testing.T) {
+		d := tell(t, hook, "", 200)
+		if got := d.after(time.Minute); len(got) > 0 {
+			t.Errorf("told that it is starting: %s", got)
 		}
-		if n.Status != c.status || n.From != from || n.Text != c.text || n.Instance != "node-1" || n.Version != "1.2.3" || n.Ready != c.health.Ready {
-			t.Errorf("%+v, want %s from %s: %s", n, c.status, from, c.text)
+		from := "starting"
+		for _, c := range []struct {
+			health *checks.Snapshot
+			status string
+			text   string
+		}{
+			{well, "OK", "accountservice 1.2.3 on node-1: OK, ready; before: starting, not ready"},
+			{ill, "Unavailable", "accountservice 1.2.3 on node-1: Unavailable, not ready; before: OK, ready. Because of: bolt (restart)"},
+			{draining, "Partially Available", "accountservice 1.2.3 on node-1: Partially Available, not ready; before: Unavailable, not ready. Because of: drain"},
+		} {
+			d.health.Store(c.health)
+			got := d.after(time.Minute)
+			if len(got) != 1 {
+				t.Fatalf("told %q, want one notice", got)
+			}
+			body, is := strings.CutPrefix(got[0], "POST /hunter2 application/json ")
+			var n notice
+			if err := json.Unmarshal([]byte(body), &n); !is || err != nil {
+				t.Fatalf("%s, %v", got, err)
+			}
+			if n.Status != c.status || n.From != from || n.Text != c.text || n.Instance != "node-1" || n.Version != "1.2.3" || n.Ready != c.health.Ready {
+				t.Errorf("%+v, want %s from %s: %s", n, c.status, from, c.text)
+			}
+			if c.health == ill && (len(n.Failing) != 1 || n.Failing[0] != failing{"bolt", "restart", "<!channel> cut"}) {
+				t.Errorf("failing: %+v", n.Failing)
+			}
+			from = c.status
 		}
-		if c.health == ill && (len(n.Failing) != 1 || n.Failing[0] != failing{"bolt", "restart", "<!channel> cut"}) {
-			t.Errorf("failing: %+v", n.Failing)
-		}
-		from = c.status
-		if again := next(t, got, 50*time.Millisecond); again != "" {
-			t.Errorf("told twice: %s", again)
-		}
-	}
+	})
 }
 
 func TestNoticeIsTriedAgainWhereThatCanHelp(t *testing.T) {
-	t.Parallel()
 	for name, c := range map[string]struct {
 		statuses []int
 		requests int
 		log      string
 	}{
 		"busy at first":   {[]int{500, 429, 200}, 3, ""},
-		"ill for ever":    {[]int{500}, 3, `tries=3 err="answered 500 Internal Server Error"`},
+		"ill for ever":    {[]int{500}, 4, `tries=4 err="answered 500 Internal Server Error"`},
+		"hangs":           {[]int{0}, 4, `tries=4 err="no answer within 10s"`},
 		"unknown webhook": {[]int{404}, 1, `tries=1 err="answered 404 Not Found"`},
 		"elsewhere":       {[]int{302}, 1, `tries=1 err="answered 302: a redirect is not followed"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			url, got := receiver(t, c.statuses...)
-			d := tell(t, url, "")
-			d.health.Store(well)
-			for n := range c.requests {
-				if text := next(t, got, 20*time.Second); !strings.HasPrefix(text, "POST /hunter2 ") {
-					t.Fatalf("request %d: %q", n, text)
+			synctest.Test(t, func(t *testing.T) {
+				d := tell(t, hook, "", c.statuses...)
+				d.health.Store(well)
+				if got := d.after(time.Hour); len(got) != c.requests || !strings.HasPrefix(got[0], "POST /hunter2 ") {
+					t.Errorf("got %q, want %d requests", got, c.requests)
 				}
-			}
-			if text := next(t, got, 50*time.Millisecond); text != "" {
-				t.Errorf("one too many: %s", text)
-			}
-			if c.log != "" {
-				d.logs(t, c.log)
-			} else if d.log.String() != "" {
-				t.Errorf("the log has %s", d.log.String())
-			}
+				if d.logged(c.log) == 0 || c.log == "" && d.log.String() != "" {
+					t.Errorf("the log has %q, want %q", d.log.String(), c.log)
+				}
+			})
 		})
 	}
 }
 
-func TestReceiverThatCannotBeReachedIsLoggedWithoutItsAddress(t *testing.T) {
-	t.Parallel()
+func TestWhyAReceiverIsNotReachedIsSaidWithoutItsAddress(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	harness.Must(t, err)
 	addr := closed.Addr().String()
 	closed.Close()
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
-	t.Cleanup(func() { secure.Close() })
+	defer secure.Close()
 	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	mute, err := net.Listen("tcp", "127.0.0.1:0")
-	harness.Must(t, err)
-	t.Cleanup(func() { mute.Close() })
-	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, _ := http.NewResponseController(w).Hijack()
-		io.WriteString(conn, "hunter2 hello\r\n")
-		conn.Close()
-	}))
-	t.Cleanup(func() { odd.Close() })
+	mute := harness.Serve(t, harness.Silent)
+	odd := harness.Serve(t, func(c net.Conn) { io.WriteString(c, "hunter2 hello\r\n") })
 	for url, want := range map[string]string{
 		"http://" + addr + "/hunter2":                    "connection refused",
-		secure.URL + "/hunter2":                          "its certificate is not trusted",
-		"http://" + mute.Addr().String() + "/hunter2":    "no answer within 200ms",
-		odd.URL + "/hunter2":                             "it does not speak HTTP as expected",
-		"http://hunter2.invalid/":                        "cannot be resolved",
+		secure.URL + "/hunter2":                          "its certificate is not trusted, or of another host",
+		"http://" + mute.String() + "/hunter2":           "no answer within 200ms",
+		"http://" + odd.String() + "/hunter2":            "it does not speak HTTP as expected",
+		"http://hunter2.invalid/":                        "the name of its host cannot be resolved",
 		"http://127.0.0.1:1/?token=hunter2":              "connection refused",
 		"http://hunter2:hunter2@" + addr + "/?hunter2=1": "connection refused",
 	} {
-		t.Run(want, func(t *testing.T) {
-			t.Parallel()
-			when := soon
-			if !strings.Contains(url, mute.Addr().String()) {
-				when.answer = 20 * time.Second
-			}
-			d := tellWith(t, url, url, when)
-			d.health.Store(well)
-			d.logs(t, `msg="a notice was not delivered" see=notify.url tries=3 err="`)
-			d.logs(t, `msg="heartbeats are not taken" see=notify.heartbeat_url err="`)
-			d.logs(t, want)
-		})
-	}
-}
-
-// hung takes requests and never answers, until the test ends.
-func hung(t *testing.T) (url string, asked chan bool) {
-	t.Helper()
-	end, asked := make(chan struct{}), make(chan bool, 100)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- true
-		select {
-		case <-end:
-		case <-r.Context().Done():
+		n := New(Options{})
+		if strings.Contains(want, "no answer") {
+			n.client.Timeout = 200 * time.Millisecond
 		}
-	}))
-	t.Cleanup(func() { close(end); server.Close() })
-	return server.URL, asked
+		if err := n.request(t.Context(), http.MethodGet, url, nil); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", url, err, want)
+		}
+	}
 }
 
 func TestHungReceiverCostsOneGoroutineAndTheOldestNotices(t *testing.T) {
-	url, asked := hung(t)
-	before := runtime.NumGoroutine()
-	patient := soon
-	patient.answer = time.Minute
-	d := tellWith(t, url, "", patient)
-	d.health.Store(well)
-	<-asked
-	for i := 1; i < 3*maxQueue; i++ {
-		d.health.Store([]*checks.Snapshot{well, ill}[i%2])
-		if !harness.Until(20*time.Second, func() bool { // the first is under way, and the last wait
-			return len(d.queue) == min(i, maxQueue) && strings.Count(d.log.String(), "a notice is dropped") == max(0, i-maxQueue)
-		}) {
-			t.Fatalf("after %d changes %d wait: %s", i+1, len(d.queue), d.log.String())
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		d := tell(t, hook, "", 0)
+		for i := range 3 * maxQueue {
+			d.health.Store([]*checks.Snapshot{well, ill}[i%2])
+			d.after(lookEvery) // the first is under way, and the last wait
+			if waiting, dropped := len(d.queue), d.logged("a notice is dropped"); waiting != min(i, maxQueue) || dropped != max(0, i-maxQueue) {
+				t.Fatalf("after %d changes %d wait, and %d are dropped: %s", i+1, waiting, dropped, d.log.String())
+			}
 		}
-	}
-	// Run, watch and deliver; and of the one request under way some of the client's and the server's
-	if more := runtime.NumGoroutine() - before; more > 3+6 {
-		stacks := make([]byte, 1<<16)
-		t.Errorf("%d goroutines more:\n%s", more, stacks[:runtime.Stack(stacks, true)])
-	}
+		// Run, watch and deliver; the receiver, and of the one request under way some of the client's and the receiver's
+		if more := runtime.NumGoroutine() - before; more > 4+6 {
+			stacks := make([]byte, 1<<16)
+			t.Errorf("%d goroutines more:\n%s", more, stacks[:runtime.Stack(stacks, true)])
+		}
+	})
 }
 
 func TestHungReceiverOfNoticesDoesNotHoldUpHeartbeats(t *testing.T) {
-	t.Parallel()
-	url, got := receiver(t, 200)
-	silent, _ := hung(t)
-	d := tell(t, silent, url)
-	d.health.Store(well)
-	for range 5 {
-		if text := next(t, got, 20*time.Second); !strings.HasPrefix(text, "GET /hunter2") {
-			t.Fatalf("a heartbeat is %q", text)
+	synctest.Test(t, func(t *testing.T) {
+		d := tell(t, hook, heart, 0)
+		d.health.Store(well)
+		d.after(time.Second)
+		for range 5 {
+			heartbeats := 0
+			for _, request := range d.after(beatEvery) {
+				if strings.HasPrefix(request, "GET /hunter2") {
+					heartbeats++
+				}
+			}
+			if heartbeats != 1 {
+				t.Fatalf("%d heartbeats in %s, want one", heartbeats, beatEvery)
+			}
 		}
-	}
+	})
 }
 
 func TestHeartbeatsComeWhileHealthyAndLogTheirFailureOnce(t *testing.T) {
-	t.Parallel()
-	url, got := receiver(t, 500, 500, 500, 200)
-	d := tell(t, "", url)
-	if text := next(t, got, 100*time.Millisecond); text != "" {
-		t.Errorf("a heartbeat while starting: %s", text)
-	}
-	d.health.Store(draining) // it is healthy
-	for range 5 {
-		if text := next(t, got, 20*time.Second); !strings.HasPrefix(text, "GET ") {
-			t.Fatalf("a heartbeat is %q", text)
+	synctest.Test(t, func(t *testing.T) {
+		d := tell(t, "", heart, 500, 500, 500, 200)
+		if got := d.after(time.Hour); len(got) > 0 {
+			t.Errorf("a heartbeat while starting: %s", got)
 		}
-	}
-	d.logs(t, "heartbeats are taken again")
-	if n := strings.Count(d.log.String(), "heartbeats are not taken"); n != 1 {
-		t.Errorf("logged %d times: %s", n, d.log.String())
-	}
-	d.health.Store(ill)
-	for next(t, got, 100*time.Millisecond) != "" { // those under way
-	}
-	if text := next(t, got, 200*time.Millisecond); text != "" {
-		t.Errorf("a heartbeat while ill: %s", text)
-	}
+		d.health.Store(draining) // it is healthy
+		for i := range 5 {
+			if got := d.after(beatEvery); len(got) != 1 || !strings.HasPrefix(got[0], "GET ") {
+				t.Fatalf("got %q, want a heartbeat", got)
+			}
+			failed, ended := d.logged("heartbeats are not taken"), d.logged("heartbeats are taken again")
+			if failed != 1 || ended != i/3 {
+				t.Errorf("after %d heartbeats: logged %d and %d times: %s", i+1, failed, ended, d.log.String())
+			}
+		}
+		d.health.Store(ill)
+		if got := d.after(time.Hour); len(got) > 0 {
+			t.Errorf("a heartbeat while ill: %s", got)
+		}
+	})
 }

@@ -58,7 +58,7 @@ func (n *Notifier) words(err error) string {
 	var number syscall.Errno
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("no answer within %s", n.answer)
+		return fmt.Sprintf("no answer within %s", n.client.Timeout)
 	case errors.As(err, &name):
 		return "the name of its host cannot be resolved"
 	case errors.As(err, &certificate), errors.As(err, &host):
