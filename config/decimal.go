@@ -27,8 +27,5 @@ func parseDecimal(text string) (int64, error) {
 
 func parseInt(text string) (int, error) {
 	n, err := parseDecimal(text)
-	if err == nil && int64(int(n)) != n {
-		err = errTooLarge
-	}
-	return int(n), err
+	return int(n), err // which has 64 bits
 }

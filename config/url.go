@@ -61,10 +61,7 @@ func (u URL) Reveal() string { return u.text.Reveal() }
 
 // String masks the password, and a user name that stands alone: some services take a token there.
 func (u URL) String() string {
-	parsed, err := url.Parse(u.Reveal())
-	if err != nil {
-		return masked
-	}
+	parsed, _ := url.Parse(u.Reveal()) // as parseURL did
 	if _, has := parsed.User.Password(); has {
 		parsed.User = url.UserPassword(parsed.User.Username(), masked)
 	} else if parsed.User != nil {
