@@ -23,12 +23,21 @@ func (t *target) connect(ctx context.Context, at *phase) (*session, error) {
 	return s, nil
 }
 
+// dial opens a connection to the service, in about the timeout of a run. It tries the addresses of a name one after the
+// other, never two at once.
 func (t *target) dial(ctx context.Context, at *phase) (net.Conn, error) {
-	if t.socket == "" {
-		return dial(ctx, at, t.addr(), t.timeout)
+	if t.socket != "" {
+		*at = connect
+		return (&net.Dialer{}).DialContext(ctx, "unix", t.socket)
+	}
+	*at = nameLookup
+	began := time.Now()
+	addrs, err := resolver(ctx).LookupIPAddr(ctx, t.url.Hostname())
+	if err != nil {
+		return nil, err
 	}
 	*at = connect
-	return (&net.Dialer{}).DialContext(ctx, "unix", t.socket)
+	return reach(ctx, addrs, t.port, max(t.timeout-time.Since(began), t.timeout/4))
 }
 
 // resolver asks the system's name servers and closes their sockets when ctx ends: Go's own would keep them for its 5 s.
@@ -44,23 +53,6 @@ func resolver(ctx context.Context) *net.Resolver {
 			return conn, nil
 		},
 	}
-}
-
-// dial opens a connection to addr, in about this time. It tries the addresses of a name one after the other,
-// never two at once.
-func dial(ctx context.Context, at *phase, addr string, timeout time.Duration) (net.Conn, error) {
-	*at = nameLookup
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	addrs, err := resolver(ctx).LookupIPAddr(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	*at = connect
-	return reach(ctx, addrs, port, max(timeout-time.Since(began), timeout/4))
 }
 
 // reach connects to the first of these addresses that accepts. Package net would wait at least 2 s for the first,

@@ -85,16 +85,12 @@ func (t *target) checkName(host string) {
 
 // byServer asks the name server of the URL, whose own name the system resolves.
 func (t *target) byServer(ctx context.Context, at *phase, kind, name string) ([]string, error) {
-	host, port, err := net.SplitHostPort(t.addr())
-	if err != nil {
-		return nil, err
-	}
-	servers, err := resolver(ctx).LookupHost(ctx, host)
+	servers, err := resolver(ctx).LookupHost(ctx, t.url.Hostname())
 	if err != nil {
 		return nil, err
 	}
 	for i, server := range servers {
-		servers[i] = net.JoinHostPort(server, port)
+		servers[i] = net.JoinHostPort(server, t.port)
 	}
 	*at = query
 	return lookup(ctx, servers, kind, []string{name}, t.timeout)

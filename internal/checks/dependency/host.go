@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func newHost(rawURL string, timeout time.Duration) (host, error) {
 	if !known {
 		return host{}, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(Schemes(), ", "))
 	}
-	t := &target{kind: k, url: u, timeout: timeout, options: newOptions(u.RawQuery), hangUp: func() {}}
+	t := &target{kind: k, url: u, port: cmp.Or(u.Port(), k.usual), timeout: timeout, options: newOptions(u.RawQuery), hangUp: func() {}}
 	t.checkParts()
 	if k.takes&withSocket != 0 {
 		t.socket = t.socketFile()

@@ -1,7 +1,6 @@
 package dependency
 
 import (
-	"cmp"
 	"context"
 	"net"
 	"net/url"
@@ -13,7 +12,7 @@ import (
 type kind struct {
 	make     func(*target) question
 	protocol string // for "it is not ..."
-	port     string // where the URL has none; "" if it must have one
+	usual    string // port, where the URL has none; "" if it must have one
 	takes    parts
 	overTLS  bool // the connection begins with a TLS handshake
 }
@@ -34,6 +33,7 @@ type target struct {
 	kind
 	*options
 	url     *url.URL
+	port    string
 	timeout time.Duration // of one run
 	tls     *tlsSettings  // nil unless the connection begins with a TLS handshake
 	socket  string        // of Unix, "" to connect to the host
@@ -44,9 +44,7 @@ type target struct {
 // the network, the TLS package or a library: describe turns those into text of ours.
 type question func(ctx context.Context, at *phase) error
 
-func (t *target) addr() string {
-	return net.JoinHostPort(t.url.Hostname(), cmp.Or(t.url.Port(), t.port))
-}
+func (t *target) addr() string { return net.JoinHostPort(t.url.Hostname(), t.port) }
 
 // checkParts notes each part that the URL lacks, or that its kind does not take.
 func (t *target) checkParts() {
@@ -56,7 +54,7 @@ func (t *target) checkParts() {
 	}{
 		{t.url.Hostname() == "" && t.takes&withoutHost == 0, "has no host: write it as scheme://host"},
 		{strings.Contains(t.url.Host, ","), severalHosts},
-		{t.port+t.url.Port() == "", "has no port: write it as scheme://host:port"},
+		{t.port == "", "has no port: write it as scheme://host:port"},
 		{t.url.Path != "" && t.url.Path != "/" && t.takes&withPath == 0, "must have no path"},
 		{t.url.User != nil && t.takes&withUser == 0, "must have no user and no password"},
 	} {
