@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -54,11 +55,8 @@ func (m *smtp) hello() (err error) {
 }
 
 func (m *smtp) startTLS(at *phase, starttls string, settings *tlsSettings) error {
-	offered := false
-	for _, extension := range m.extensions {
-		offered = offered || strings.EqualFold(extension, "STARTTLS")
-	}
-	switch {
+	isStartTLS := func(extension string) bool { return strings.EqualFold(extension, "STARTTLS") }
+	switch offered := slices.ContainsFunc(m.extensions, isStartTLS); {
 	case starttls == "never", !offered && starttls == "auto" && !settings.set:
 		return nil
 	case !offered:
