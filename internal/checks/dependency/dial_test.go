@@ -45,7 +45,7 @@ func TestARunIsLateOnlyWhenItsContextEnds(t *testing.T) {
 		urls = append(urls, fmt.Sprintf(url, server))
 	}
 	for kind, serve := range secureServers {
-		urls = append(urls, fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File)+"&server_name=svc.test")
+		urls = append(urls, fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File))
 	}
 	for _, url := range urls {
 		run, err := New(url, time.Nanosecond, 3) // it has been over for long

@@ -228,7 +228,7 @@ func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 						tls.Server(c, config).Handshake()
 					}
 				})
-				url := fmt.Sprintf(s.url, p.Addr(), ca.File) + "&server_name=svc.test"
+				url := fmt.Sprintf(s.url, p.Addr(), ca.File)
 				if kind == "tls" && name == "then none" {
 					url += "&expect=hello"
 				}

@@ -84,7 +84,7 @@ func TestAFlappingServerFailsOnlyTheRunsItRefuses(t *testing.T) {
 	servers := plainServers(t)
 	servers["tcp://%s?expect=220"] = newPeer(t, func(c net.Conn, _ int) { io.WriteString(c, "220 hello\r\n") }).Addr().String()
 	for kind, serve := range secureServers {
-		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "server_name=svc.test&ca_file="+ca.File, 1)
+		url := strings.Replace(overTLS[kind].url, "ca_file=%s", "ca_file="+ca.File, 1)
 		servers[url] = serve(t, ca.Server(t, 1000*time.Hour, "svc.test"))
 	}
 	for url, server := range servers {
@@ -125,7 +125,7 @@ func TestACertificateThatEndsSoonIsAWarningAndNoFailure(t *testing.T) {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
 				p := new(broken).to(t, serve(t, ca.Server(t, c.left, "svc.test")))
-				url := fmt.Sprintf(overTLS[kind].url, p.Addr(), ca.File) + "&server_name=svc.test" + c.options
+				url := fmt.Sprintf(overTLS[kind].url, p.Addr(), ca.File) + c.options
 				run := runs(t, url, ample)
 				for range 2 { // with a new connection and with a kept one
 					err := run()
@@ -188,7 +188,7 @@ func TestAServerThatRefusesTheHandshakeIsSaid(t *testing.T) {
 				t.Parallel()
 				config := ca.Server(t, 1000*time.Hour, "svc.test")
 				c.change(config)
-				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File) + "&server_name=svc.test"
+				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File)
 				if kind == "tls" {
 					url += "&expect=hello" // else it does not read
 				}

@@ -50,22 +50,22 @@ func kafkaReply(id uint32, body string) string {
 const mySQLGreeting = "\x46\x00\x00\x00\x0a8\x00\x01\x00\x00\x00abcdefgh\x00\x00\x8a\xff\x02\x02\x00\x08\x00\x15" +
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00ijklmnopqrst\x00caching_sha2_password\x00"
 
-// overTLS are the kinds over TLS; a server of some says something before it.
+// overTLS are the kinds over TLS, of servers named svc.test; a server of some says something before it.
 var overTLS = map[string]struct{ url, before string }{
-	"https":    {"https://%s/?ca_file=%s", ""},
-	"tls":      {"tls://%s?ca_file=%s", ""},
-	"grpcs":    {"grpcs://%s?ca_file=%s", ""},
-	"rediss":   {"rediss://u:hunter2@%s?ca_file=%s", ""},
-	"amqps":    {"amqps://u:hunter2@%s?ca_file=%s", ""},
-	"valkeys":  {"valkeys://u:hunter2@%s?ca_file=%s", ""},
-	"mqtts":    {"mqtts://u:hunter2@%s?ca_file=%s", ""},
-	"kafkas":   {"kafkas://u:hunter2@%s?ca_file=%s", ""},
-	"ldaps":    {"ldaps://cn=u:hunter2@%s?ca_file=%s", ""},
-	"smtps":    {"smtps://u:hunter2@%s?ca_file=%s", ""},
-	"smtp":     {"smtp://u:hunter2@%s?ca_file=%s", "220 a\r\n250 STARTTLS\r\n220 b\r\n"},
-	"mysql":    {"mysql://u:hunter2@%s/db?ca_file=%s", mySQLGreeting},
-	"mongodb":  {"mongodb://u:hunter2@%s?ca_file=%s", ""},
-	"nats":     {"nats://u:hunter2@%s?ca_file=%s", "INFO {\"tls_required\":true}\r\n"},
-	"nats 1st": {"nats://u:hunter2@%s?tls=first&ca_file=%s", ""},
-	"postgres": {"postgres://u:hunter2@%s/db?ca_file=%s", "S"},
+	"https":    {"https://%s/?server_name=svc.test&ca_file=%s", ""},
+	"tls":      {"tls://%s?server_name=svc.test&ca_file=%s", ""},
+	"grpcs":    {"grpcs://%s?server_name=svc.test&ca_file=%s", ""},
+	"rediss":   {"rediss://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"amqps":    {"amqps://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"valkeys":  {"valkeys://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"mqtts":    {"mqtts://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"kafkas":   {"kafkas://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"ldaps":    {"ldaps://cn=u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"smtps":    {"smtps://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"smtp":     {"smtp://u:hunter2@%s?server_name=svc.test&ca_file=%s", "220 a\r\n250 STARTTLS\r\n220 b\r\n"},
+	"mysql":    {"mysql://u:hunter2@%s/db?server_name=svc.test&ca_file=%s", mySQLGreeting},
+	"mongodb":  {"mongodb://u:hunter2@%s?server_name=svc.test&ca_file=%s", ""},
+	"nats":     {"nats://u:hunter2@%s?server_name=svc.test&ca_file=%s", "INFO {\"tls_required\":true}\r\n"},
+	"nats 1st": {"nats://u:hunter2@%s?tls=first&server_name=svc.test&ca_file=%s", ""},
+	"postgres": {"postgres://u:hunter2@%s/db?server_name=svc.test&ca_file=%s", "S"},
 }

@@ -10,14 +10,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,7 +64,7 @@ func TestOddCertificatesHaveWordsOfTheirOwn(t *testing.T) {
 				continue // httptest refuses to serve it
 			}
 			addr := serve(t, &tls.Config{Certificates: []tls.Certificate{c.certificate}, NextProtos: []string{"h2", "http/1.1"}})
-			url := fmt.Sprintf(overTLS[kind].url, addr, ca.File) + "&server_name=svc.test"
+			url := fmt.Sprintf(overTLS[kind].url, addr, ca.File)
 			t.Run(kind+" "+name, func(t *testing.T) { says(t, ask(t, url, ample), "TLS handshake: "+c.want) })
 		}
 	}
@@ -83,18 +81,10 @@ func TestAShortRSAKeyIsSaid(t *testing.T) {
 // tls asks nothing, and in TLS 1.3 a server refuses after the handshake.
 func TestAServerThatDemandsACertificate(t *testing.T) {
 	ca, other := harness.NewAuthority(t), harness.NewAuthority(t)
-	roots := x509.NewCertPool()
-	content, err := os.ReadFile(ca.File)
-	harness.Must(t, err)
-	roots.AppendCertsFromPEM(content)
 	own := func(by *harness.Authority) string {
-		pair := signed(t, &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, by.Own())
-		key, err := x509.MarshalECPrivateKey(pair.PrivateKey.(*ecdsa.PrivateKey))
-		harness.Must(t, err)
 		file := filepath.Join(t.TempDir(), "client.pem")
-		harness.Must(t, os.WriteFile(file, append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
-			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key})...), 0o600))
-		return "&cert_file=" + file + "&key_file=" + file
+		by.Pair(t, file, time.Hour)
+		return "&cert_file=" + file + "&key_file=" + harness.KeyOf(file)
 	}
 	for name, c := range map[string]struct{ options, want string }{
 		"none":    {"", "TLS handshake: the server wants a certificate of its clients: give it one by cert_file and key_file"},
@@ -104,9 +94,10 @@ func TestAServerThatDemandsACertificate(t *testing.T) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			for kind, serve := range secureServers {
 				config := ca.Server(t, 1000*time.Hour, "svc.test")
-				config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, roots
+				config.ClientAuth = tls.RequireAndVerifyClientCert
+				config.ClientCAs = new(target).readRoots(ca.File)
 				config.MinVersion, config.MaxVersion = version, version
-				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File) + "&server_name=svc.test" + c.options
+				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File) + c.options
 				t.Run(fmt.Sprint(kind, " ", tls.VersionName(version), " ", name), func(t *testing.T) { says(t, ask(t, url, ample), c.want) })
 			}
 		}
@@ -118,7 +109,7 @@ func TestAServerThatOnlyAsksForACertificateIsWell(t *testing.T) {
 	config := ca.Server(t, 1000*time.Hour, "svc.test")
 	config.ClientAuth = tls.RequestClientCert
 	for kind, serve := range secureServers {
-		url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File) + "&server_name=svc.test"
+		url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File)
 		says(t, ask(t, url, brief), "")
 	}
 }
