@@ -16,6 +16,12 @@ import (
 // newNameServer answers each question over UDP with what answer makes of it.
 func newNameServer(t *testing.T, answer func(dnsmessage.Question) []byte) string {
 	t.Helper()
+	return newPacketServer(t, func(packet []byte) []byte { return answerTo(packet, answer) })
+}
+
+// newPacketServer answers each packet with another, or not.
+func newPacketServer(t *testing.T, answer func(packet []byte) []byte) string {
+	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	harness.Must(t, err)
 	t.Cleanup(func() { conn.Close() })
@@ -25,7 +31,7 @@ func newNameServer(t *testing.T, answer func(dnsmessage.Question) []byte) string
 			if err != nil {
 				return
 			}
-			if raw := answerTo(packet[:n], answer); raw != nil {
+			if raw := answer(packet[:n]); raw != nil {
 				conn.WriteTo(raw, from)
 			}
 		}
@@ -139,23 +145,13 @@ func TestDNSAnswers(t *testing.T) {
 }
 
 func TestAServerWithoutEDNSIsAskedWithout(t *testing.T) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	harness.Must(t, err)
-	defer conn.Close()
-	go func() {
-		for packet := make([]byte, 4096); ; {
-			n, from, err := conn.ReadFrom(packet)
-			if err != nil {
-				return
-			}
-			answer := reply(0, a)
-			if packet[11] > 0 { // additional records
-				answer = reply(dnsmessage.RCodeFormatError)
-			}
-			conn.WriteTo(answerTo(packet[:n], answer), from)
+	addr := newPacketServer(t, func(packet []byte) []byte {
+		if packet[11] > 0 { // additional records
+			return answerTo(packet, reply(dnsmessage.RCodeFormatError))
 		}
-	}()
-	says(t, ask(t, fmt.Sprintf("dns://%s/users.test", conn.LocalAddr()), ample), "")
+		return answerTo(packet, reply(0, a))
+	})
+	says(t, ask(t, fmt.Sprintf("dns://%s/users.test", addr), ample), "")
 }
 
 func TestResolvConfSaysWhoIsAskedForWhat(t *testing.T) {
