@@ -26,9 +26,7 @@ func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
 				harness.Must(t, os.WriteFile(wanted, []byte(err.Error()+"\n"), 0o644))
 			}
 			want, readErr := os.ReadFile(wanted)
-			if readErr != nil {
-				t.Fatal(readErr)
-			}
+			harness.Must(t, readErr)
 			wantFaults(t, err, strings.TrimSuffix(string(want), "\n"))
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got a password in %v", err)

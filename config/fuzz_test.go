@@ -22,9 +22,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("checks: {interval: 5s, stale_after: 1m, dependencies: {a-b: {url: 'https://a', on_failure: unroute}}}"), "CHECKS_DISK_TIMEOUT=2s\nHTTP_HOST=%")
 	bad, _ := filepath.Glob("testdata/*.yaml")
 	for _, file := range bad {
-		if content, err = os.ReadFile(file); err != nil {
-			f.Fatal(err)
-		}
+		content, err = os.ReadFile(file)
+		harness.Must(f, err)
 		f.Add(content, "")
 	}
 	path := filepath.Join(f.TempDir(), "a.yaml")

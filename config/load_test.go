@@ -15,9 +15,7 @@ import (
 func load(t *testing.T, environ ...string) Loaded {
 	t.Helper()
 	loaded, err := Load("", environ)
-	if err != nil {
-		t.Fatalf("got faults:\n%v", err)
-	}
+	harness.Must(t, err)
 	return loaded
 }
 
@@ -171,8 +169,7 @@ func TestUnknownNamesCanBeWarnings(t *testing.T) {
 
 func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
-		if _, err := Load("../configs/accountservice.yaml", []string{"ACCOUNTSERVICE_HTTP_PORT=7000"}); err != nil {
-			b.Fatal(err)
-		}
+		_, err := Load(sampleFile, []string{"ACCOUNTSERVICE_HTTP_PORT=7000"})
+		harness.Must(b, err)
 	}
 }

@@ -3,7 +3,6 @@ package checks_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"regexp"
@@ -143,14 +142,12 @@ func TestAnswerDecodesAsHealthGosOwn(t *testing.T) {
 		sick.set(errors.New("ill"))
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Degrade, sick.run))
 		pass(time.Millisecond)
-		var own health.Check
-		harness.Must(t, json.Unmarshal([]byte(body(r)), &own))
+		own := read[health.Check](t, []byte(body(r)))
 		if own.Status != health.StatusPartiallyAvailable || own.Failures["a"] != "ill" || own.Component.Name != me.Name ||
 			own.Component.Version != me.Version || time.Since(own.Timestamp) > time.Second {
 			t.Errorf("decoded %+v", own)
 		}
-		var alone map[string]any
-		harness.Must(t, json.Unmarshal(one(t, r, checks.JSON, "a").Body, &alone))
+		alone := read[map[string]any](t, one(t, r, checks.JSON, "a").Body)
 		for _, field := range []string{"status", "on_failure", "latency_ms", "consecutive_failures", "since", "interval", "timeout", "error", "last_failure", "changes"} {
 			if _, ok := alone[field]; !ok {
 				t.Errorf("check lacks %s: %v", field, alone)

@@ -40,9 +40,7 @@ func TestDiskSeesThatInodesAreUsedUp(t *testing.T) {
 		t.Errorf("Disk = %v with 19 free inodes", err)
 	}
 	for i := range 15 {
-		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600))
 	}
 	if err := disk(t.Context()); err == nil || !strings.Contains(err.Error(), "4 of its 20 inodes free") {
 		t.Errorf("Disk = %v, want how many inodes are free", err)

@@ -73,7 +73,7 @@ func TestErrorIsShownAsOneShortPrintableLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := byHand(t, check("a", checks.Restart, func(context.Context) error { return errors.New(c.err) }))
 			r.ProbeAll(t.Context())
-			got := read(t, []byte(body(r)))
+			got := read[checks.HealthDocument](t, []byte(body(r)))
 			if got.Failures["a"] != c.want || got.Checks["a"].Error != c.want {
 				t.Errorf("failures say %q, checks %q; want %q", got.Failures["a"], got.Checks["a"].Error, c.want)
 			}
@@ -106,7 +106,7 @@ func TestWhatARunSaysInTimeIsItsFailure(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, c.run))
 				pass(1500 * time.Millisecond)
-				if got := read(t, []byte(body(r))).Failures["a"]; got != c.want {
+				if got := read[checks.HealthDocument](t, []byte(body(r))).Failures["a"]; got != c.want {
 					t.Errorf("failure %q, want %q", got, c.want)
 				}
 			})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"accountservice/internal/checks"
+	"accountservice/tests/harness"
 )
 
 // sickRunner has one check of each consequence, of which these fail.
@@ -82,7 +83,7 @@ func TestExcludedChecksAreLeftOutOfTheVerdict(t *testing.T) {
 			t.Errorf("%s: %d, %v; want %d", name, code(got), err, c.want)
 			continue
 		}
-		if c.want != 0 && read(t, got.Body).Ready != (c.want == 200) {
+		if c.want != 0 && read[checks.HealthDocument](t, got.Body).Ready != (c.want == 200) {
 			t.Errorf("%s: %d with %s", name, code(got), got.Body)
 		}
 	}
@@ -111,9 +112,7 @@ func TestTimesInJSONHaveMillisecondsAlways(t *testing.T) {
 		"2026-11-22T15:39:49.708999999+01:00": `"2026-11-22T14:39:49.708Z"`,
 	} {
 		at, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		if got, err := json.Marshal(checks.Instant{Time: at}); err != nil || string(got) != want {
 			t.Errorf("%s is shown as %s, %v; want %s", text, got, err, want)
 		}
@@ -121,14 +120,6 @@ func TestTimesInJSONHaveMillisecondsAlways(t *testing.T) {
 }
 
 func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
-	decode := func(body []byte) checks.HealthJSONDocument {
-		t.Helper()
-		var o checks.HealthJSONDocument
-		if err := json.Unmarshal(body, &o); err != nil {
-			t.Fatalf("%s: %v", body, err)
-		}
-		return o
-	}
 	for _, c := range []struct {
 		ill                   []string
 		health, ready, output string
@@ -141,8 +132,8 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 		r := sickRunner(t, c.ill...)
 		report := r.Snapshot()
 		ready, _ := report.AnswerReady(checks.HealthJSON, false, nil)
-		health := decode(report.AnswerHealth(checks.HealthJSON, false).Body)
-		if got := decode(ready.Body).Status; health.Status != c.health || got != c.ready || health.Output != c.output || health.Version != "test" {
+		health := read[checks.HealthJSONDocument](t, report.AnswerHealth(checks.HealthJSON, false).Body)
+		if got := read[checks.HealthJSONDocument](t, ready.Body).Status; health.Status != c.health || got != c.ready || health.Output != c.output || health.Version != "test" {
 			t.Errorf("%v: /health %+v, /ready %s; want %s with %q, %s", c.ill, health, got, c.health, c.output, c.ready)
 		}
 		for _, name := range []string{"own", "route", "extra"} {
@@ -154,7 +145,7 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 			if len(m) != 1 || m[0].Status != want || m[0].ObservedValue == nil || m[0].ObservedUnit != "ms" || m[0].Time == nil || m[0].ComponentType == "" {
 				t.Errorf("%v: %s is %+v, want %s", c.ill, name, m, want)
 			}
-			alone := decode(one(t, r, checks.HealthJSON, name).Body)
+			alone := read[checks.HealthJSONDocument](t, one(t, r, checks.HealthJSON, name).Body)
 			if (alone.Status == "fail") != (want == "fail") || len(alone.Checks) != 1 {
 				t.Errorf("%v: %s by itself is %+v, want %s", c.ill, name, alone, want)
 			}
@@ -162,10 +153,10 @@ func TestHealthJSONIsThatOfTheDraft(t *testing.T) {
 	}
 	r := sickRunner(t)
 	r.Drain()
-	if o := decode(r.Snapshot().AnswerHealth(checks.HealthJSON, false).Body); o.Status != "warn" || len(o.Checks["drain"]) != 1 || o.Checks["drain"][0].Status != "fail" {
+	if o := read[checks.HealthJSONDocument](t, r.Snapshot().AnswerHealth(checks.HealthJSON, false).Body); o.Status != "warn" || len(o.Checks["drain"]) != 1 || o.Checks["drain"][0].Status != "fail" {
 		t.Errorf("draining: %+v", o)
 	}
-	if o := decode(checks.Pending{Component: me, Reason: "opening"}.Snapshot().AnswerHealth(checks.HealthJSON, false).Body); o.Status != "fail" || o.Output != "starting: opening" {
+	if o := read[checks.HealthJSONDocument](t, checks.Pending{Component: me, Reason: "opening"}.Snapshot().AnswerHealth(checks.HealthJSON, false).Body); o.Status != "fail" || o.Output != "starting: opening" {
 		t.Errorf("starting: %+v", o)
 	}
 }

@@ -17,13 +17,12 @@ import (
 )
 
 // read returns a body as a client reads it.
-func read(t *testing.T, body []byte) checks.HealthDocument {
+func read[Document any](t *testing.T, body []byte) (d Document) {
 	t.Helper()
-	var r checks.HealthDocument
-	if err := json.Unmarshal(body, &r); err != nil {
+	if err := json.Unmarshal(body, &d); err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
-	return r
+	return d
 }
 
 func TestHealthWaitsForEveryCheckThatMattersToAnswer(t *testing.T) {
@@ -100,7 +99,7 @@ func TestResultFromBeforeAStandstillIsStale(t *testing.T) {
 		pass(8 * time.Second)
 		r.Publish()
 		expect(t, r, 503, 503, "stale: this process stood still")
-		if got := read(t, []byte(body(r))); len(got.Failures) != 1 || got.Failures["often"] == "" {
+		if got := read[checks.HealthDocument](t, []byte(body(r))); len(got.Failures) != 1 || got.Failures["often"] == "" {
 			t.Errorf("failures %v, want that of the check that was due alone", got.Failures)
 		}
 		pass(time.Second)
@@ -180,7 +179,7 @@ func TestABodyNeverContradictsItself(t *testing.T) {
 		r.Publish()
 		report := r.Snapshot()
 		text := report.AnswerHealth(checks.JSON, false).Body
-		got := read(t, text)
+		got := read[checks.HealthDocument](t, text)
 		ready, status := true, health.StatusOK
 		for name, failure := range got.Failures {
 			if on := consequences[name]; on == checks.Restart {
