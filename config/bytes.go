@@ -22,9 +22,6 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10) + unit
 }
 
-// MarshalText is String, for JSON and YAML.
-func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
-
 // parseBytes takes whole numbers only: 1.5GiB has an exact spelling, 1536MiB.
 func parseBytes(text string) (Bytes, error) {
 	digits, size := text, int64(1)
