@@ -49,10 +49,11 @@ func TestFaultsOfEachKind(t *testing.T) {
 			}
 		}
 		const noEnd = ": it is not|can't be read as|longer than 64 KiB|the answer is not as expected|HTTP/2"
-		faults := map[string]struct {
+		type fault struct {
 			behave func(c net.Conn, n int)
 			want   string
-		}{
+		}
+		faults := map[string]fault{
 			"accepts and is silent": {func(net.Conn, int) {}, first + "no answer in time"},
 			"drips": {func(c net.Conn, _ int) {
 				asked(c)
@@ -71,10 +72,7 @@ func TestFaultsOfEachKind(t *testing.T) {
 			"closes half way": {func(c net.Conn, _ int) { asked(c); io.WriteString(c, s.begin); c.Close() }, "the server closed the connection|connection reset by peer|ended the HTTP/2 connection"},
 		}
 		if s.refuse != "" {
-			faults["an error"] = struct {
-				behave func(c net.Conn, n int)
-				want   string
-			}{func(c net.Conn, _ int) { asked(c); io.WriteString(c, s.refuse) }, s.refused}
+			faults["an error"] = fault{func(c net.Conn, _ int) { asked(c); io.WriteString(c, s.refuse) }, s.refused}
 		}
 		for name, f := range faults {
 			all.run(t, kind+" "+name, func(t *testing.T) {
@@ -224,8 +222,7 @@ func TestCertificatesAreVerifiedByEachKind(t *testing.T) {
 						io.WriteString(c, "hunter2 hunter2 hunter2\r\n")
 					}
 					if f.config != nil {
-						config := f.config.Clone()
-						tls.Server(c, config).Handshake()
+						tls.Server(c, f.config).Handshake()
 					}
 				})
 				url := fmt.Sprintf(s.url, p.Addr(), ca.File)
