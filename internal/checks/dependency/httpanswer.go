@@ -34,9 +34,9 @@ func (t *target) statuses() (wanted func(code int) bool) {
 // headerFile reads the option header_file, a file with lines such as Authorization: Bearer abc. add adds them to a
 // header. It reads the file again each time, so that a token may change.
 func (t *target) headerFile() (add func(http.Header) error) {
-	file, set := t.take("header_file")
+	file := t.take("header_file")
 	add = func(h http.Header) error {
-		if !set {
+		if file == "" {
 			return nil
 		}
 		fields, err := httpcheck.ReadFields(file)

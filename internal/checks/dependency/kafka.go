@@ -22,7 +22,7 @@ func newKafka(t *target) question {
 	mechanism := ""
 	if user != "" {
 		mechanism = t.word("sasl", "scram-sha-256", "scram-sha-512", "plain")
-	} else if _, set := t.take("sasl"); set {
+	} else if t.take("sasl") != "" {
 		t.fault("must have a user and a password for its option sasl")
 	}
 	if mechanism == "plain" {
@@ -43,8 +43,8 @@ func newKafka(t *target) question {
 var kafkaTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 func (t *target) kafkaTopics() []string {
-	value, set := t.take("topic")
-	if !set {
+	value := t.take("topic")
+	if value == "" {
 		return nil
 	}
 	topics := strings.Split(value, ",")

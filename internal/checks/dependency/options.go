@@ -45,27 +45,27 @@ func (o *options) fault(format string, args ...any) {
 	o.faults = append(o.faults, fmt.Sprintf(format, args...))
 }
 
-// take returns the value of an option and whether it has one. An empty one is a fault, as in every setting.
-func (o *options) take(name string) (value string, set bool) {
+// take returns the value of an option, "" when it is not set. An empty one is a fault, as in every setting.
+func (o *options) take(name string) (value string) {
 	o.known = append(o.known, name)
 	for i, pair := range o.pairs {
 		switch {
 		case pair.name != name:
 			continue
-		case set:
+		case value != "":
 			o.fault("sets option %s twice: keep one", name)
 		case pair.value == "":
 			o.fault("has an empty option %s: give it a value or leave it out", name)
 		}
-		value, set = pair.value, pair.value != ""
+		value = pair.value
 		o.pairs[i].taken = true
 	}
-	return value, set
+	return value
 }
 
 // text is an option of at most 1024 bytes; "" when it is not set.
 func (o *options) text(name string) string {
-	value, _ := o.take(name)
+	value := o.take(name)
 	if len(value) > 1024 {
 		o.fault("has too long an option %s", name)
 	}
@@ -74,8 +74,8 @@ func (o *options) text(name string) string {
 
 // word is an option that is one of these words, the first when it is not set.
 func (o *options) word(name string, words ...string) string {
-	value, set := o.take(name)
-	if !set {
+	value := o.take(name)
+	if value == "" {
 		return words[0]
 	}
 	if !slices.Contains(words, value) {
@@ -86,8 +86,8 @@ func (o *options) word(name string, words ...string) string {
 
 // duration is an option with a unit, not below zero.
 func (o *options) duration(name string, byDefault time.Duration) time.Duration {
-	value, set := o.take(name)
-	if !set {
+	value := o.take(name)
+	if value == "" {
 		return byDefault
 	}
 	d, err := time.ParseDuration(value)

@@ -25,21 +25,17 @@ type tlsSettings struct {
 // ca_file who signs them, and cert_warn how long before their end to warn. cert_file and key_file are a certificate for
 // a server that wants one of its clients.
 func (t *target) tlsOptions() *tlsSettings {
-	file, named := t.take("ca_file")
-	server, renamed := t.take("server_name")
-	s := &tlsSettings{config: &tls.Config{ServerName: cmp.Or(server, t.url.Hostname())}, set: named || renamed,
-		warn: t.duration("cert_warn", 14*24*time.Hour)}
-	if named {
-		s.config.RootCAs = t.readRoots(file)
+	roots, server := t.take("ca_file"), t.take("server_name")
+	s := &tlsSettings{config: &tls.Config{ServerName: cmp.Or(server, t.url.Hostname())},
+		warn: t.duration("cert_warn", 14*24*time.Hour), certFile: t.take("cert_file"), keyFile: t.take("key_file")}
+	s.set = roots+server+s.certFile != ""
+	if roots != "" {
+		s.config.RootCAs = t.readRoots(roots)
 	}
-	var certified, keyed bool
-	s.certFile, certified = t.take("cert_file")
-	s.keyFile, keyed = t.take("key_file")
 	switch {
-	case certified != keyed:
+	case (s.certFile == "") != (s.keyFile == ""):
 		t.fault("must have both cert_file and key_file, or none")
-	case certified:
-		s.set = true
+	case s.certFile != "":
 		if _, err := s.clientCertificate(); err != nil {
 			t.fault("has a cert_file and key_file that are no certificate in PEM with its key: are both mounted and readable?")
 		}
