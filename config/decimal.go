@@ -27,5 +27,5 @@ func parseDecimal(text string) (int64, error) {
 
 func parseInt(text string) (int, error) {
 	n, err := parseDecimal(text)
-	return int(n), err // which has 64 bits
+	return int(n), err // int has 64 bits wherever the service runs
 }
