@@ -53,19 +53,23 @@ func withNames(c *gin.Context) {
 // debug level.
 func identify(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		begin := time.Now()
-		id := newUUID()
-		if given := c.Request.Header.Values(requestIDHeader); len(given) == 1 && wellFormedID.MatchString(given[0]) {
+		var id string
+		if given := c.Request.Header[requestIDHeader]; len(given) == 1 && wellFormedID.MatchString(given[0]) {
 			id = given[0]
+		} else {
+			id = newUUID()
 		}
 		header := c.Writer.Header()
 		header[requestIDHeader], header["Cache-Control"], header["X-Content-Type-Options"] = []string{id}, noStore, noSniff
+		if !log.Enabled(c.Request.Context(), slog.LevelDebug) {
+			c.Next()
+			return
+		}
+		begin := time.Now()
 		defer func() {
-			if log.Enabled(c.Request.Context(), slog.LevelDebug) {
-				log.Debug("request", append([]any{"method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
-					"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds()) / 1000},
-					requestNames{id, traceID(c.Request)}.attrs()...)...)
-			}
+			log.Debug("request", append([]any{"method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
+				"bytes", max(c.Writer.Size(), 0), "duration_ms", float64(time.Since(begin).Microseconds()) / 1000},
+				requestNames{id, traceID(c.Request)}.attrs()...)...)
 		}()
 		c.Next()
 	}
@@ -78,6 +82,9 @@ func instance(id string) string {
 	}
 	return ""
 }
+
+// Random bytes for ids are read from the system many at a time: to read them for each id takes longer than the rest of it.
+func init() { uuid.EnableRandPool() }
 
 // newUUID returns a UUID of version 7: ids sort by the time they were made at.
 func newUUID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -59,7 +59,7 @@ var arrows = map[string][]string{
 	"configs":                             nil,
 	"internal/store":                      nil,
 	"internal/store/boltstore":            {"internal/awake", "internal/bounded", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify", "internal/store/transfer", "internal/tempfile", "internal/warning"},
-	"internal/store/boltstore/boltfile":   {"internal/store"},
+	"internal/store/boltstore/boltfile":   {"internal/store", "internal/store/transfer"},
 	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
 	"internal/restore":                    {"internal/backup", "internal/notice", "internal/store/boltstore", "internal/warning"},
 	"internal/store/metered":              {"internal/store"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/transfer"
 )
 
 // Buckets, and keys in MetaBucket. AccountBucket is the name that the tutorial uses, so that its files open.
@@ -107,7 +108,7 @@ func DecodeAccount(key, record []byte) (store.Account, error) {
 		}
 	}
 	acc := store.Account{Version: 1}
-	if err := json.Unmarshal(content, &acc); err != nil {
+	if err := transfer.Unmarshal(content, &acc); err != nil {
 		return store.Account{ID: store.ID(key)}, fmt.Errorf("its record is damaged: %w", err)
 	}
 	acc.ID = store.ID(key)
