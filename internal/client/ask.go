@@ -39,25 +39,18 @@ func (c *Client) Order(ctx context.Context, method, path string, order any) ([]b
 
 // ask sends one request and reads the whole answer, whose body can then be read again.
 func (c *Client) ask(ctx context.Context, method, path string, order any) (*http.Response, []byte, error) {
-	var content io.Reader
+	var content []byte
+	kind := ""
 	if order != nil {
 		text, err := json.Marshal(order)
 		if err != nil {
 			return nil, nil, err
 		}
-		content = bytes.NewReader(text)
+		content, kind = text, "application/json"
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), content)
-	if err != nil {
-		return nil, nil, err
-	}
-	req.Header.Set("Accept", "application/json, application/problem+json")
-	if order != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.do(req)
-	if err != nil {
-		return nil, nil, &failure{err: reached(err)}
+	resp, failed := c.send(ctx, method, c.base.JoinPath(path), kind, content)
+	if failed != nil {
+		return nil, nil, failed
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

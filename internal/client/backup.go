@@ -18,13 +18,9 @@ func NewAdmin(address, token string) (*Client, error) { return newClient(address
 
 // Backup writes a copy of the database of the service to w. After an error, what was written is not complete.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("backup").String(), nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.do(req)
-	if err != nil {
-		return &failure{err: reached(err)}
+	resp, failed := c.send(ctx, http.MethodPost, c.base.JoinPath("backup"), "", nil)
+	if failed != nil {
+		return failed
 	}
 	defer resp.Body.Close()
 	switch {

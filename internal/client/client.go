@@ -6,6 +6,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,12 +83,24 @@ func refuseProxy(base *url.URL, token string) error {
 	return err
 }
 
-// do sends a request, which shows the token to this service alone.
-func (c *Client) do(req *http.Request) (*http.Response, error) {
+// send sends a request whose body is of the media type kind, or which has none. It shows the token to this service
+// alone. The caller closes the body of the answer.
+func (c *Client) send(ctx context.Context, method string, to *url.URL, kind string, body []byte) (*http.Response, *failure) {
+	req, err := http.NewRequestWithContext(ctx, method, to.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, &failure{err: err}
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	return c.http.Do(req)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, &failure{err: reached(err)}
+	}
+	return resp, nil
 }
 
 // watchedConn fails when nothing comes for so long while it is read. What was read may be used as slowly as one likes.

@@ -13,6 +13,7 @@ import (
 	"accountservice/internal/client"
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
 )
 
 var accounts = []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}}
@@ -20,9 +21,7 @@ var accounts = []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}}
 func newClient(t *testing.T, address string) *client.Client {
 	t.Helper()
 	c, err := client.New(address, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return c
 }
 

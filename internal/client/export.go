@@ -38,19 +38,12 @@ func (c *Client) Export(ctx context.Context, w io.Writer, retry Retry) error {
 
 // beginExport returns the answer to a request for all accounts.
 func (c *Client) beginExport(ctx context.Context) (*http.Response, *failure) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("accounts:export").String(), nil)
-	if err != nil {
-		return nil, &failure{err: err}
-	}
-	resp, err := c.do(req)
-	if err != nil {
-		return nil, &failure{err: reached(err)}
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
+	resp, failed := c.send(ctx, http.MethodGet, c.base.JoinPath("accounts:export"), "", nil)
+	if failed != nil || resp.StatusCode == http.StatusOK {
+		return resp, failed
 	}
 	defer resp.Body.Close()
-	failed := refusal(resp)
+	failed = refusal(resp)
 	failed.again = failed.after > 0
 	return nil, failed
 }

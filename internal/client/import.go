@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,14 +62,10 @@ func (i Importer) try(ctx context.Context, lines []byte, accounts int) (store.Im
 	defer cancel()
 	connected := false // before that, nothing is sent
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(lines))
-	if err != nil {
-		return store.Imported{}, &failure{err: err}
-	}
-	req.Header.Set("Content-Type", linesType)
-	resp, err := i.Client.do(req)
-	if err != nil {
-		return store.Imported{}, &failure{err: reached(err), unknown: connected, again: true}
+	resp, failed := i.Client.send(ctx, http.MethodPost, target, linesType, lines)
+	if failed != nil {
+		failed.unknown, failed.again = connected, true
+		return store.Imported{}, failed
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 const line = `{"id":"a","name":"x"}` + "\n"
@@ -27,9 +29,7 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 	defer close(quiet)
 	const silence = time.Second // it begins before the first byte comes, and a busy machine is not silent
 	service, err := newClient(server.URL, "", silence)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	var got bytes.Buffer
 	slow := writerFunc(func(p []byte) (int, error) {
 		time.Sleep(2 * silence)
