@@ -9,28 +9,24 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // opened returns tokens of a new file with this text.
 func opened(t *testing.T, text string) *Tokens {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, os.WriteFile(path, []byte(text), 0o600))
 	tokens, err := Open(path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return tokens
 }
 
 func lineOf(t *testing.T, name, rate string) (token, line string) {
 	t.Helper()
 	token, line, err := Create(name, "read", rate)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return token, line + "\n"
 }
 

@@ -141,19 +141,18 @@ func (t *Tokens) adopt(now reading) {
 
 // keepLimits gives callers their limiter, and those that were there before with the same rate the one they had.
 func keepLimits(entries []entry, old *[]entry) {
-	limits := make(map[string]*limiter)
-	rates := make(map[string]int)
+	before := make(map[string]*Caller)
 	if old != nil {
 		for _, e := range *old {
-			limits[e.caller.Name], rates[e.caller.Name] = e.caller.limit, e.caller.rate
+			before[e.caller.Name] = e.caller
 		}
 	}
 	for _, e := range entries {
 		c := e.caller
-		switch {
+		switch b := before[c.Name]; {
 		case c.rate == 0 || c.limit != nil:
-		case rates[c.Name] == c.rate:
-			c.limit = limits[c.Name]
+		case b != nil && b.rate == c.rate:
+			c.limit = b.limit
 		default:
 			c.limit = newLimiter(c.rate)
 		}

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -116,19 +115,14 @@ func (p *Pair) read(before *loaded) (*loaded, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path) // before Open, which waits for ever at a named pipe
+	info, err := os.Stat(path) // first, because to open a named pipe would wait for ever
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is no regular file of at most 1 MiB", path)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	return os.ReadFile(path)
 }
 
 func ended(at time.Time) error {
