@@ -8,5 +8,5 @@ func (s *Scheduler) PatienceForTest(d time.Duration) { s.patience = d }
 // MadeForTest is how many backups were made.
 func (s *Scheduler) MadeForTest() int { return s.known().succeeded }
 
-// NewestForTest is the newest backup that is whole, as far as is known.
-func (s *Scheduler) NewestForTest() (b Backup, ok bool) { return s.newest() }
+// NewestForTest is the newest backup that is whole, as far as is known, or none.
+func (s *Scheduler) NewestForTest() Backup { return s.known().newest }

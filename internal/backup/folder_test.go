@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"accountservice/internal/backup"
+	"accountservice/tests/harness"
 )
 
 var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
@@ -21,9 +22,7 @@ var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 func openFolder(t *testing.T, dir string) backup.Target {
 	t.Helper()
 	target, err := backup.Open(dir, backup.S3{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return target
 }
 
@@ -34,9 +33,7 @@ func file(t *testing.T, dir string, content []byte) *os.File {
 	if err == nil {
 		_, err = f.Write(content)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -60,13 +57,9 @@ func holdsTheContract(t *testing.T, target backup.Target) {
 	}
 	older, newer, newest := backup.NameOf(noon, 70), backup.NameOf(noon.Add(time.Hour), 9), backup.NameOf(noon.Add(time.Hour), 10)
 	for _, name := range []string{newer, older, newest} {
-		if err := target.Put(ctx, name, file(t, t.TempDir(), []byte("content of "+name))); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, target.Put(ctx, name, file(t, t.TempDir(), []byte("content of "+name))))
 	}
-	if err := target.Put(ctx, older, file(t, t.TempDir(), []byte("replaced"))); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, target.Put(ctx, older, file(t, t.TempDir(), []byte("replaced"))))
 	list, err := target.List(ctx)
 	want := []backup.Backup{
 		{Name: newest, Time: noon.Add(time.Hour), Transaction: 10, Size: int64(len("content of " + newest))},
@@ -127,17 +120,13 @@ func TestStagedFileIsRenamedAndNoBackupBefore(t *testing.T) {
 	dir := t.TempDir()
 	target := openFolder(t, dir)
 	staged, err := backup.Stage(t.Context(), target.Staging())
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer backup.Discard(staged)
 	staged.WriteString("content")
 	if list, err := target.List(t.Context()); err != nil || len(list) > 0 {
 		t.Fatalf("a staged file is listed: %v, %v", list, err)
 	}
-	if err := target.Put(t.Context(), backup.NameOf(noon, 1), staged); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, target.Put(t.Context(), backup.NameOf(noon, 1), staged))
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 || entries[0].Name() != backup.NameOf(noon, 1) {
 		t.Errorf("the folder has %v, %v", entries, err)
@@ -147,19 +136,13 @@ func TestStagedFileIsRenamedAndNoBackupBefore(t *testing.T) {
 func TestStageRemovesWhatAKilledProcessLeft(t *testing.T) {
 	dir := t.TempDir()
 	left, err := backup.Stage(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	left.Close() // as the kernel does for a killed process
 	inUse, err := backup.Stage(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer backup.Discard(inUse)
 	third, err := backup.Stage(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer backup.Discard(third)
 	if _, err := os.Stat(left.Name()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what was left is still there: %v", err)

@@ -27,11 +27,16 @@ func holds(s *backup.Scheduler, identity string, transaction uint64) {
 	}
 }
 
+// pass lets so much time pass, and what is to be done in it be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // during runs s for so long.
 func during(s *backup.Scheduler, d time.Duration) {
 	stop := running(s)
-	time.Sleep(d)
-	synctest.Wait()
+	pass(d)
 	stop()
 }
 
@@ -39,9 +44,7 @@ func countOf(t *testing.T, dir, text string) (n int) {
 	t.Helper()
 	for _, name := range at(t, dir) {
 		content, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		if strings.Contains(string(content), text) {
 			n++
 		}
@@ -139,10 +142,9 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 		harness.Must(t, os.WriteFile(filepath.Join(dir, damaged), []byte("cut"), 0o600))
 		stop := running(s)
 		defer func() { stop() }()
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
+		pass(24 * time.Hour)
 		left := []string{old[""], old["cut"], old["cut of lost"], old["whole of archived"]}
-		newest, _ := s.NewestForTest()
+		newest := s.NewestForTest()
 		if got := at(t, dir); !slices.Equal(got, append(left, newest.Name)) {
 			t.Errorf("the folder has %q, want %q and %s", got, left, newest.Name)
 		}
@@ -155,8 +157,7 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 		for _, name := range left {
 			harness.Must(t, os.Remove(filepath.Join(dir, name)))
 		}
-		time.Sleep(6 * time.Hour)
-		synctest.Wait()
+		pass(6 * time.Hour)
 		wantCheck(t, s, false)
 	})
 }
@@ -257,12 +258,10 @@ func TestFailureEndsWithALookWithoutOne(t *testing.T) {
 		harness.Must(t, os.Rename(dir, dir+".away"))
 		stop := running(s)
 		defer func() { stop() }()
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		pass(30 * time.Second)
 		wantCheck(t, s, true, "no such file")
 		harness.Must(t, os.Rename(dir+".away", dir))
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		wantCheck(t, s, false)
 		if want := "Last backup accounts-20000101T000000Z-1.db, 1h1m30s ago, 1 KiB."; s.Line() != want {
 			t.Errorf("the line says %q, want %q", s.Line(), want)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 const listHead = `<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>backups</Name>`
@@ -79,9 +81,7 @@ func putSeven(t *testing.T, b *bucket, name string) error {
 	if err == nil {
 		_, err = f.WriteString("content")
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer f.Close()
 	return b.Put(t.Context(), name, f)
 }

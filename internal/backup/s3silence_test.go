@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // against returns a bucket of a server that answers so, with a patience that a test can wait for.
@@ -16,9 +18,7 @@ func against(t *testing.T, answer http.HandlerFunc) *bucket {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
 	b, err := openBucket("backups", S3{Endpoint: server.URL, Region: "r", AccessKey: "k", SecretKey: "s", PathStyle: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	b.silence, b.pause = 100*time.Millisecond, time.Millisecond
 	return b
 }
@@ -26,13 +26,9 @@ func against(t *testing.T, answer http.HandlerFunc) *bucket {
 func TestSilentServerEndsEveryRequest(t *testing.T) {
 	name := NameOf(time.Now(), 1)
 	content, err := os.CreateTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer content.Close()
-	if err := content.Truncate(64 << 20); err != nil { // more than the buffers of a connection
-		t.Fatal(err)
-	}
+	harness.Must(t, content.Truncate(64<<20)) // more than the buffers of a connection
 	over := make(chan struct{})
 	b := against(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, name) {
@@ -46,9 +42,7 @@ func TestSilentServerEndsEveryRequest(t *testing.T) {
 	_, listed := b.List(t.Context())
 	put := b.Put(t.Context(), name, content)
 	from, err := b.Get(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer from.Close()
 	_, got := io.ReadAll(from)
 	for what, err := range map[string]error{"List": listed, "Put": put, "Get": got} {
@@ -82,9 +76,7 @@ func TestErrorOfAServerIsOnePrintableLine(t *testing.T) {
 func TestFileBeyondOneRequestIsRefused(t *testing.T) {
 	b := against(t, func(http.ResponseWriter, *http.Request) { t.Error("it asks the server") })
 	content, err := os.CreateTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	defer content.Close()
 	if err := content.Truncate(maxObject + 1); err != nil {
 		t.Skip(err)

@@ -89,7 +89,9 @@ func (s *Scheduler) Run(ctx context.Context) {
 		} else {
 			retry = min(firstRetry, s.Every)
 		}
-		if !s.sleepUntil(ctx, next) {
+		select {
+		case <-time.After(next.Sub(s.now())):
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -97,22 +99,11 @@ func (s *Scheduler) Run(ctx context.Context) {
 
 // due is when the next backup is to be made. The time of a backup of the future says nothing: a clock was wrong.
 func (s *Scheduler) due() time.Time {
-	newest, _ := s.newest()
+	newest := s.known().newest
 	if newest.Time.After(s.now().Add(maxAhead)) {
 		return s.begun.Add(s.Every)
 	}
 	return newest.Time.Add(s.Every)
-}
-
-func (s *Scheduler) sleepUntil(ctx context.Context, due time.Time) bool {
-	wait := time.NewTimer(due.Sub(s.now()))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // look lists the target and verifies the newest backup again. A damaged one does not count; then the one before it is
@@ -162,14 +153,7 @@ func (s *Scheduler) list(ctx context.Context) ([]Backup, error) {
 
 // verify reads all of a backup, and notes what it has or that it is damaged. err says why its state is not known.
 func (s *Scheduler) verify(ctx context.Context, b Backup) (damage, err error) {
-	type result struct {
-		content Content
-		damage  error
-	}
-	found, err := bounded.Call(ctx, func() (r result, err error) {
-		r.content, r.damage, err = s.read(ctx, b)
-		return r, err
-	})
+	found, err := bounded.Call(ctx, func() (reading, error) { return s.read(ctx, b) })
 	switch {
 	case err != nil:
 		return nil, err
@@ -182,21 +166,27 @@ func (s *Scheduler) verify(ctx context.Context, b Backup) (damage, err error) {
 	return found.damage, nil
 }
 
-func (s *Scheduler) read(ctx context.Context, b Backup) (content Content, damage, err error) {
+// reading is what a reading of a backup found.
+type reading struct {
+	content Content
+	damage  error
+}
+
+func (s *Scheduler) read(ctx context.Context, b Backup) (found reading, err error) {
 	from, err := s.Target.Get(ctx, b.Name)
 	if err != nil {
-		return content, nil, err
+		return found, err
 	}
 	defer from.Close()
 	f, isFile := from.(*os.File)
 	if !isFile {
 		if f, err = fetch(ctx, s.staging(), from, b.Size); err != nil {
-			return content, nil, err
+			return found, err
 		}
 		defer Discard(f)
 	}
-	content, damage = s.Verify(ctx, f)
-	return content, damage, ctx.Err()
+	found.content, found.damage = s.Verify(ctx, f)
+	return found, ctx.Err()
 }
 
 func (s *Scheduler) staging() string {
@@ -219,8 +209,8 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 		return err
 	}
 	at := begun
-	if newest, _ := s.newest(); !at.Truncate(time.Second).After(newest.Time) { // the clock was ahead then
-		at = newest.Time.Add(time.Second)
+	if last := s.known().newest.Time; !at.Truncate(time.Second).After(last) { // the clock was ahead then
+		at = last.Add(time.Second)
 	}
 	made, _ := ParseName(NameOf(at, content.Transaction))
 	made.Size = content.Size

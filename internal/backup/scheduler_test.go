@@ -59,9 +59,7 @@ func running(s *backup.Scheduler) (stop func()) {
 func at(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
@@ -95,14 +93,11 @@ func TestFirstBackupOnItsWayIsAWarning(t *testing.T) {
 			return whole(ctx, to)
 		}
 		defer running(s)()
-		time.Sleep(4 * time.Minute)
-		synctest.Wait()
+		pass(4 * time.Minute)
 		wantCheck(t, s, true, "there is no whole backup in "+dir+" yet")
-		time.Sleep(2 * time.Minute) // too long for most databases
-		synctest.Wait()
+		pass(2 * time.Minute) // too long for most databases
 		wantCheck(t, s, false, "there is no whole backup in "+dir, "a try is under way for 6m0s")
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
+		pass(5 * time.Minute)
 		wantCheck(t, s, false)
 	})
 }
@@ -115,8 +110,7 @@ func TestBackupsAreMadeInTimeAndOldOnesOfOurNameRemoved(t *testing.T) {
 		wantCheck(t, s, true, "not listed yet")
 		begun := time.Now()
 		defer running(s)()
-		time.Sleep(5*6*time.Hour + time.Hour)
-		synctest.Wait()
+		pass(5*6*time.Hour + time.Hour)
 		want := []string{backup.NameOf(begun.Add(18*time.Hour), 4), backup.NameOf(begun.Add(24*time.Hour), 5), backup.NameOf(begun.Add(30*time.Hour), 6), "accounts.db"}
 		if got := at(t, dir); !slices.Equal(got, want) {
 			t.Errorf("the folder has %q, want %q", got, want)
@@ -162,22 +156,18 @@ func TestNoBackupIsSaidOnlyAfterAListing(t *testing.T) {
 func TestRestartKnowsTheNewestByListing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		stop := running(scheduled(t, dir))
-		time.Sleep(time.Hour)
-		stop()
+		during(scheduled(t, dir), time.Hour)
 		time.Sleep(2 * time.Hour)
 		s := scheduled(t, dir)
 		defer running(s)()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if b, ok := s.NewestForTest(); !ok || time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
+		pass(time.Hour)
+		if b := s.NewestForTest(); time.Since(b.Time) != 4*time.Hour || b.Size != 7 {
 			t.Errorf("the newest is %+v", b)
 		}
 		if got := at(t, dir); len(got) != 1 {
 			t.Errorf("a restart makes a backup at once: %q", got)
 		}
-		time.Sleep(3 * time.Hour)
-		synctest.Wait()
+		pass(3 * time.Hour)
 		if got := at(t, dir); len(got) != 2 {
 			t.Errorf("the next one is not made in time: %q", got)
 		}
@@ -197,19 +187,15 @@ func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
 		}
 		broken.Store(true)
 		defer running(s)()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		wantCheck(t, s, false, "there is no whole backup in "+dir, "no luck")
 		broken.Store(false)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		wantCheck(t, s, false)
 		broken.Store(true)
-		time.Sleep(12 * time.Hour)
-		synctest.Wait()
+		pass(12 * time.Hour)
 		wantCheck(t, s, true, "no luck", "1 KiB")
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
+		pass(24 * time.Hour)
 		wantCheck(t, s, false, "older than backup.max_age (24h0m0s)", "no luck")
 		if got := at(t, dir); len(got) > 6 {
 			t.Errorf("tries leave files: %q", got)
@@ -226,19 +212,16 @@ func TestDamagedNewestBackupIsFound(t *testing.T) {
 		s.Keep = 1
 		holds(s, "one", 1)
 		begun := time.Now()
-		stop := running(s)
-		time.Sleep(time.Hour)
-		stop()
+		during(s, time.Hour)
 		for i, text := range []string{"", "cut of one"} { // newer, and not whole: one with 0 bytes
 			name := backup.NameOf(begun.Add(time.Duration(i+1)*time.Minute), 1)
 			harness.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 		}
 		s = scheduled(t, dir)
 		s.Keep = 1
-		stop = running(s)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if b, ok := s.NewestForTest(); !ok || !b.Time.Equal(begun.UTC()) {
+		stop := running(s)
+		pass(time.Minute)
+		if b := s.NewestForTest(); !b.Time.Equal(begun.UTC()) {
 			t.Errorf("the newest whole one is %+v", b)
 		}
 		wantCheck(t, s, true, "is damaged and does not count")
@@ -247,8 +230,7 @@ func TestDamagedNewestBackupIsFound(t *testing.T) {
 		s.Keep = 1
 		holds(s, "one", 2)
 		defer running(s)()
-		time.Sleep(6 * time.Hour)
-		synctest.Wait()
+		pass(6 * time.Hour)
 		left, made := backup.NameOf(begun.Add(time.Minute), 1), backup.NameOf(begun.Add(6*time.Hour), 2)
 		if got := at(t, dir); !slices.Equal(got, []string{left, made}) {
 			t.Errorf("the folder has %q, want the new one, and what is of no known database", got)
@@ -267,8 +249,7 @@ func TestBackupOfTheFutureFailsTheCheckAndIsReplaced(t *testing.T) {
 		s := scheduled(t, dir)
 		s.Keep = 1
 		stop := running(s)
-		time.Sleep(13 * time.Hour)
-		synctest.Wait()
+		pass(13 * time.Hour)
 		newest := backup.NameOf(ahead.Add(3*time.Second), 3) // the third after 12 hours
 		if got := at(t, dir); !slices.Equal(got, []string{newest}) {
 			t.Errorf("the folder has %q, want %q", got, newest)
@@ -280,8 +261,7 @@ func TestBackupOfTheFutureFailsTheCheckAndIsReplaced(t *testing.T) {
 		stop()
 		harness.Must(t, os.Remove(filepath.Join(dir, newest)))
 		defer running(s)()
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		wantCheck(t, s, false)
 	})
 }
@@ -291,12 +271,10 @@ func TestMissingFolderIsToldAndFoundWhenItComes(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "later")
 		s := scheduled(t, dir)
 		defer running(s)()
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		wantCheck(t, s, false, "could not be listed", "no such file")
 		harness.Must(t, os.Mkdir(dir, 0o700))
-		time.Sleep(20 * time.Minute)
-		synctest.Wait()
+		pass(20 * time.Minute)
 		wantCheck(t, s, false)
 	})
 }

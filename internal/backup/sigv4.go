@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,11 +22,7 @@ func (s S3) sign(r *http.Request, bodySum string, now time.Time) {
 	for name := range r.Header {
 		signed[strings.ToLower(name)] = strings.TrimSpace(r.Header.Get(name))
 	}
-	var names []string
-	for name := range signed {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(signed))
 	var headers strings.Builder
 	for _, name := range names {
 		fmt.Fprintf(&headers, "%s:%s\n", name, signed[name])

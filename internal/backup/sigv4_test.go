@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // The examples of AWS: "Signature Calculations for the Authorization Header" of the API reference of S3.
@@ -22,9 +24,7 @@ func TestSignatureIsThatOfTheExamplesOfAWS(t *testing.T) {
 			"Welcome to Amazon S3.", "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"},
 	} {
 		r, err := http.NewRequest(example.method, example.url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		if example.header != "" {
 			r.Header.Set(example.header, example.value)
 		}

@@ -45,19 +45,14 @@ func (s *Scheduler) known() status {
 	return s.status
 }
 
-// newest returns the newest backup that is whole, as far as is known; ok is false if there is none.
-func (s *Scheduler) newest() (b Backup, ok bool) {
-	newest := s.known().newest
-	return newest, newest.Name != ""
-}
-
 // Line says in one line for people which backup is the newest.
 func (s *Scheduler) Line() string {
-	newest, ok := s.newest()
+	st := s.known()
+	newest := st.newest
 	switch {
-	case !ok && !s.known().listed:
+	case newest.Name == "" && !st.listed:
 		return "The backups are not listed yet."
-	case !ok:
+	case newest.Name == "":
 		return "No backup yet."
 	}
 	age := s.now().Sub(newest.Time).Round(time.Second)
