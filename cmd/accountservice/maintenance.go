@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountservice/config"
+	"accountservice/internal/excerpt"
 	"accountservice/internal/store/transfer"
 )
 
@@ -103,7 +104,7 @@ func (p program) maintain(ctx context.Context, at maintained, args []string, met
 	case at.json:
 		err = json.NewEncoder(out).Encode(state)
 	case state.Active && state.Until != nil:
-		_, err = fmt.Fprintf(out, "in maintenance until %s: %s\n", state.Until.UTC().Format(time.RFC3339), oneLine(state.Reason))
+		_, err = fmt.Fprintf(out, "in maintenance until %s: %s\n", state.Until.UTC().Format(time.RFC3339), excerpt.Line(state.Reason))
 	default:
 		_, err = fmt.Fprintln(out, "not in maintenance")
 	}

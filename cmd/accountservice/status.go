@@ -14,12 +14,12 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"accountservice/internal/checks"
 	"accountservice/internal/client"
+	"accountservice/internal/excerpt"
 	"accountservice/internal/probesocket"
 )
 
@@ -130,8 +130,8 @@ func writeHealth(w io.Writer, health checks.HealthDocument, colours bool) error 
 		ready = paint(red, "not ready")
 	}
 	overall := cmp.Or(map[string]string{"OK": green, "Partially Available": yellow}[health.Status], red)
-	fmt.Fprintf(w, "%s %s: %s, %s\n", oneLine(health.Component.Name), oneLine(health.Component.Version),
-		paint(overall, oneLine(health.Status)), ready)
+	fmt.Fprintf(w, "%s %s: %s, %s\n", excerpt.Line(health.Component.Name), excerpt.Line(health.Component.Version),
+		paint(overall, excerpt.Line(health.Status)), ready)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(health.Checks) > 0 {
 		fmt.Fprintf(table, "CHECK\t%s\tFAILURE MEANS\tSINCE\tLAST RUN\t\n", paint(plain, "STATUS"))
@@ -139,21 +139,21 @@ func writeHealth(w io.Writer, health checks.HealthDocument, colours bool) error 
 	for _, name := range failingFirst(health.Checks) {
 		c := health.Checks[name]
 		colour := cmp.Or(map[checks.Status]string{checks.OK: green, checks.Starting: yellow}[c.Status], red)
-		words := oneLine(c.Error)
+		words := excerpt.Line(c.Error)
 		if c.Warning != "" {
-			words += " warning: " + oneLine(c.Warning)
+			words += " warning: " + excerpt.Line(c.Warning)
 			if colour == green {
 				colour = yellow
 			}
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.3f ms\t%s\n", oneLine(name), paint(colour, oneLine(string(c.Status))),
-			oneLine(string(c.OnFailure)), health.Timestamp.Sub(c.Since.Time).Round(time.Second), c.LatencyMS,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.3f ms\t%s\n", excerpt.Line(name), paint(colour, excerpt.Line(string(c.Status))),
+			excerpt.Line(string(c.OnFailure)), health.Timestamp.Sub(c.Since.Time).Round(time.Second), c.LatencyMS,
 			strings.TrimSpace(words))
 	}
 	err := table.Flush()
 	for _, name := range slices.Sorted(maps.Keys(health.Failures)) {
 		if _, is := health.Checks[name]; !is { // an order, or that nothing is known
-			_, err = fmt.Fprintf(w, "%s: %s\n", oneLine(name), oneLine(health.Failures[name]))
+			_, err = fmt.Fprintf(w, "%s: %s\n", excerpt.Line(name), excerpt.Line(health.Failures[name]))
 		}
 	}
 	return err
@@ -170,14 +170,4 @@ func failingFirst(list map[string]checks.CheckState) []string {
 	return slices.SortedFunc(maps.Keys(list), func(a, b string) int {
 		return cmp.Or(healthy(a)-healthy(b), cmp.Compare(a, b))
 	})
-}
-
-// oneLine is what a server sent as one line that a terminal cannot obey.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
 }

@@ -12,7 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
+
+	"accountservice/internal/excerpt"
 )
 
 // upload is the body of a request, and its SHA-256 in hexadecimal digits.
@@ -163,15 +164,5 @@ func (a *answer) Close() error {
 	return a.from.Close()
 }
 
-// printable is text as one line without control characters, for a server may send anything.
-func printable(text string) string {
-	if len(text) > 300 {
-		text = text[:300]
-	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text))
-}
+// printable is text as one line that is not too long, for a server may send anything.
+func printable(text string) string { return excerpt.Start(excerpt.Line(text), 300) }

@@ -17,11 +17,10 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
+	"accountservice/internal/excerpt"
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
 )
@@ -143,7 +142,7 @@ type failure struct {
 	after   time.Duration // but not before this time has passed
 }
 
-func (f *failure) Error() string        { return printable(f.err.Error()) }
+func (f *failure) Error() string        { return excerpt.Line(f.err.Error()) }
 func (f *failure) Unwrap() error        { return f.err }
 func (f *failure) Is(target error) bool { return f.unknown && target == store.ErrOutcomeUnknown }
 
@@ -175,7 +174,7 @@ func refusal(resp *http.Response) *failure {
 		return &failure{err: err, unknown: true, again: true, after: after}
 	case http.StatusUnprocessableEntity:
 		for i, f := range p.Errors {
-			p.Errors[i].Pointer, p.Errors[i].Detail = printable(f.Pointer), printable(f.Detail)
+			p.Errors[i].Pointer, p.Errors[i].Detail = excerpt.Line(f.Pointer), excerpt.Line(f.Detail)
 		}
 		return &failure{err: &transfer.Rejected{Faults: p.Errors, Err: err}}
 	default: // a 500 or a proxy's status says nothing of what was done
@@ -190,14 +189,4 @@ func refusalToOperator(resp *http.Response) *failure {
 		f.err = fmt.Errorf("%w: give the address of the operators' listener (admin.addr)", f.err)
 	}
 	return f
-}
-
-// printable is text as one line without control characters.
-func printable(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text))
 }

@@ -1,7 +1,10 @@
-// Package excerpt shortens texts between characters.
+// Package excerpt makes texts short, and fit for one line.
 package excerpt
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 const mark = "…"
 
@@ -22,6 +25,16 @@ func Ends(text string, most int) string {
 	}
 	half := max(0, most-len(mark)) / 2
 	return uncut(text[:half]) + mark + uncut(text[len(text)-half:])
+}
+
+// Line returns text as one line of valid UTF-8 without control characters, which a terminal could obey.
+func Line(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text))
 }
 
 // uncut returns a part of a text without the characters that are cut.

@@ -50,7 +50,7 @@ var owners = map[string][]string{
 // arrows says which of our packages each one may import.
 var arrows = map[string][]string{
 	module: nil, // the texts of the licences
-	"cmd/accountservice": {module, "config", "internal/auth", "internal/backup", "internal/bounded", "internal/certificate", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/handlers", "internal/notice", "internal/notify", "internal/probesocket", "internal/restore", "internal/sdnotify",
+	"cmd/accountservice": {module, "config", "internal/auth", "internal/backup", "internal/bounded", "internal/certificate", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/excerpt", "internal/handlers", "internal/notice", "internal/notify", "internal/probesocket", "internal/restore", "internal/sdnotify",
 		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/metered", "internal/store/pgstore", "internal/store/transfer", "internal/warning"},
 	"healthchecker":                       {"internal/excerpt", "internal/httpcheck", "internal/probesocket"},
 	"internal/httpcheck":                  nil,
@@ -68,12 +68,12 @@ var arrows = map[string][]string{
 	"internal/store/transfer":             {"internal/store"},
 	"internal/auth":                       nil,
 	"internal/awake":                      nil,
-	"internal/backup":                     {"internal/bounded", "internal/tempfile", "internal/warning"},
+	"internal/backup":                     {"internal/bounded", "internal/excerpt", "internal/tempfile", "internal/warning"},
 	"internal/bounded":                    nil,
 	"internal/checks":                     {"internal/awake", "internal/excerpt"},
 	"internal/checks/dependency":          {"internal/httpcheck", "internal/warning"},
 	"internal/certificate":                {"internal/warning"},
-	"internal/client":                     {"internal/store", "internal/store/transfer"},
+	"internal/client":                     {"internal/excerpt", "internal/store", "internal/store/transfer"},
 	"internal/connections":                nil,
 	"internal/excerpt":                    nil,
 	"internal/tempfile":                   nil,
