@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"accountservice/internal/backup"
+	"accountservice/internal/bounded"
 	"accountservice/internal/store/boltstore"
 )
 
@@ -90,29 +91,13 @@ func (f *Fetched) Age(now time.Time) time.Duration {
 // Fetch copies the first candidate that is whole into the folder of the database at path and verifies the copy. The
 // caller discards its Replacement. A damaged candidate is passed over. What cannot be read ends Fetch with the error
 // of it: an older backup would lose what the newer one has. If all are damaged, the error is boltstore.ErrDamaged. Fetch
-// ends with ctx, whatever the disk does.
+// ends with ctx, whatever the disk does; a copy that gets whole after that is removed by the next start of the store.
 func Fetch(ctx context.Context, candidates []Candidate, path string, o Observer) (*Fetched, error) {
-	type result struct {
-		fetched *Fetched
-		err     error
+	f, err := bounded.Call(ctx, func() (*Fetched, error) { return fetch(ctx, candidates, path, o) })
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	done := make(chan result)
-	go func() {
-		f, err := fetch(ctx, candidates, path, o)
-		select {
-		case done <- result{f, err}:
-		case <-ctx.Done():
-			if f != nil {
-				f.Replacement.Discard()
-			}
-		}
-	}()
-	select {
-	case r := <-done:
-		return r.fetched, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return f, err
 }
 
 func fetch(ctx context.Context, candidates []Candidate, path string, o Observer) (*Fetched, error) {
@@ -143,9 +128,6 @@ func (c Candidate) fetch(ctx context.Context, path string, o Observer) (*Fetched
 	}
 	if err = r.Room(c.Size); err == nil {
 		_, err = io.Copy(r.File, &arriving{from: from, ctx: ctx, c: c, o: o})
-	}
-	if err == nil {
-		err = r.Sync()
 	}
 	f := &Fetched{Candidate: c, Replacement: r}
 	if err == nil {

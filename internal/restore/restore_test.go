@@ -10,35 +10,30 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"accountservice/internal/backup"
 	"accountservice/internal/restore"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
+	"accountservice/tests/harness"
 )
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // database returns the bytes of a closed database with so many accounts.
 func database(t *testing.T, accounts int) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
-	must(t, err)
+	harness.Must(t, err)
 	_, err = s.Seed(t.Context(), store.Fakes(accounts))
-	must(t, err)
+	harness.Must(t, err)
 	_, err = s.Put(t.Context(), "10000", store.Draft{Name: "Person_0"}, store.Preconditions{Idempotency: &store.Idempotency{
 		Key: "key", Answer: func(store.Written) []byte { return []byte("the answer") }}})
-	must(t, err)
-	must(t, s.Close(t.Context()))
+	harness.Must(t, err)
+	harness.Must(t, s.Close(t.Context()))
 	b, err := os.ReadFile(path)
-	must(t, err)
+	harness.Must(t, err)
 	return b
 }
 
@@ -50,10 +45,10 @@ func folder(t *testing.T, newestFirst ...[]byte) backup.Target {
 	dir := t.TempDir()
 	for i, b := range newestFirst {
 		name := backup.NameOf(day.Add(-time.Duration(i)*time.Hour), uint64(100-i))
-		must(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+		harness.Must(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
 	}
 	target, err := backup.Open(dir, backup.S3{})
-	must(t, err)
+	harness.Must(t, err)
 	return target
 }
 
@@ -98,7 +93,7 @@ func TestDamagedBackupsArePassedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "accounts.db")
 			candidates, err := restore.At(t.Context(), folder(t, c.backups...))
-			must(t, err)
+			harness.Must(t, err)
 			f, damaged, err := observed(t, t.Context(), candidates, path)
 			switch {
 			case damaged != c.bad:
@@ -122,11 +117,11 @@ func TestBackupThatCannotBeReadIsNotPassedOver(t *testing.T) {
 	for name, open := range map[string]func(context.Context) (io.ReadCloser, error){
 		"refused": func(context.Context) (io.ReadCloser, error) { return nil, refused },
 		"cut": func(context.Context) (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(strings.NewReader(string(good[:9000])), failing{refused})), nil
+			return io.NopCloser(io.MultiReader(strings.NewReader(string(good[:9000])), iotest.ErrReader(refused))), nil
 		},
 	} {
 		older, err := restore.At(t.Context(), folder(t, good))
-		must(t, err)
+		harness.Must(t, err)
 		f, damaged, err := observed(t, t.Context(), append([]restore.Candidate{{Name: "newest", Open: open}}, older...), path)
 		if f != nil || damaged > 0 || !errors.Is(err, refused) {
 			t.Errorf("%s: %+v, %d damaged, %v; want the error of the newest", name, f, damaged, err)
@@ -139,7 +134,7 @@ func TestFetchAsksForRoomBeforeItWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	_, _, err := observed(t, t.Context(), []restore.Candidate{{Name: "huge", Size: 1 << 60,
 		Open: func(context.Context) (io.ReadCloser, error) {
-			return io.NopCloser(failing{errors.New("it was read")}), nil
+			return io.NopCloser(iotest.ErrReader(errors.New("it was read"))), nil
 		}}}, path)
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want no room", err)
@@ -150,22 +145,18 @@ func TestFetchAsksForRoomBeforeItWrites(t *testing.T) {
 func TestFileThatAServiceHasOpenIsNotRestored(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "source.db")
 	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: source, OpenTimeout: time.Second})
-	must(t, err)
+	harness.Must(t, err)
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	c, err := restore.File(source)
-	must(t, err)
+	harness.Must(t, err)
 	if _, _, err = observed(t, t.Context(), []restore.Candidate{c}, path); err == nil || !strings.Contains(err.Error(), "accountservice backup") {
 		t.Errorf("got %v, want the cure", err)
 	}
 	wantEmpty(t, path)
-	must(t, s.Close(t.Context()))
+	harness.Must(t, s.Close(t.Context()))
 	_, _, err = observed(t, t.Context(), []restore.Candidate{c}, path)
-	must(t, err)
+	harness.Must(t, err)
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestFetchEndsWithItsContextWhateverTheDiskDoes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
@@ -185,20 +176,20 @@ func TestFetchEndsWithItsContextWhateverTheDiskDoes(t *testing.T) {
 func TestNoticeIsAWarningUntilItIsAcknowledged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	check := restore.Check(path)
-	must(t, check(t.Context()))
+	harness.Must(t, check(t.Context()))
 	n := restore.Notice{Backup: "s3://b/p/x", Made: day, Restored: day.Add(90 * time.Minute)}
-	must(t, n.Leave(path))
-	must(t, n.Leave(path)) // a start that was killed after it
+	harness.Must(t, n.Leave(path))
+	harness.Must(t, n.Leave(path)) // a start that was killed after it
 	var warning interface{ Warning() string }
 	if err := check(t.Context()); !errors.As(err, &warning) || !strings.Contains(warning.Warning(), "s3://b/p/x") ||
 		!strings.Contains(warning.Warning(), "up to 1h30m0s before") {
 		t.Errorf("got %v, want a warning with the age", err)
 	}
-	must(t, restore.Acknowledge(path))
-	must(t, check(t.Context()))
-	must(t, restore.Acknowledge(path))
+	harness.Must(t, restore.Acknowledge(path))
+	harness.Must(t, check(t.Context()))
+	harness.Must(t, restore.Acknowledge(path))
 	wantEmpty(t, path)
-	must(t, os.WriteFile(path+".restored", []byte("{"), 0o600))
+	harness.Must(t, os.WriteFile(path+".restored", []byte("{"), 0o600))
 	if err := check(t.Context()); err == nil || errors.As(err, &warning) {
 		t.Errorf("an unreadable notice: %v", err)
 	}

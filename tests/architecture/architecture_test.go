@@ -61,7 +61,7 @@ var arrows = map[string][]string{
 	"internal/store/boltstore":            {"internal/awake", "internal/bounded", "internal/store", "internal/store/boltstore/boltfile", "internal/store/boltstore/boltverify", "internal/store/transfer", "internal/tempfile", "internal/warning"},
 	"internal/store/boltstore/boltfile":   {"internal/store", "internal/store/transfer"},
 	"internal/store/boltstore/boltverify": {"internal/store", "internal/store/boltstore/boltfile"},
-	"internal/restore":                    {"internal/backup", "internal/notice", "internal/store/boltstore", "internal/warning"},
+	"internal/restore":                    {"internal/backup", "internal/bounded", "internal/notice", "internal/store/boltstore", "internal/warning"},
 	"internal/store/metered":              {"internal/store"},
 	"internal/store/pgstore":              {"internal/store", "internal/warning"},
 	"internal/store/storetest":            {"internal/store"},
