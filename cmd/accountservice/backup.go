@@ -18,6 +18,7 @@ import (
 	"accountservice/internal/backup"
 	"accountservice/internal/client"
 	"accountservice/internal/store/boltstore"
+	"accountservice/internal/tempfile"
 )
 
 // newBackupCommand writes one verified backup.
@@ -158,7 +159,7 @@ func (p program) openDestination(ctx context.Context, to string, cfg config.Conf
 		return destination{}, errors.New("a process has this file open: name another")
 	}
 	return destination{filepath.Dir(to), func(_ context.Context, _ string, f *os.File) (string, error) {
-		return to, rename(f, to)
+		return to, tempfile.Rename(f, to)
 	}}, nil
 }
 
@@ -172,21 +173,6 @@ func targetOf(_ context.Context, to string, cfg config.Config) (destination, err
 	return destination{cmp.Or(target.Staging(), scratch(cfg)), func(ctx context.Context, name string, f *os.File) (string, error) {
 		return name + " in " + target.String(), target.Put(ctx, name, f)
 	}}, nil
-}
-
-// rename gives f, a file of the same folder, the name path, and makes it survive a loss of power.
-func rename(f *os.File, path string) error {
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // spares refuses to replace the file at path if it is one of these databases or its witness, which a link or another

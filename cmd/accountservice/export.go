@@ -16,6 +16,7 @@ import (
 	"accountservice/internal/client"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/store/transfer"
+	"accountservice/internal/tempfile"
 )
 
 const (
@@ -176,33 +177,26 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 // replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil:
 // a new file has the folder's owner, and is for that one alone, as accounts are private.
 func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
-	folder, err := os.Open(filepath.Dir(path))
+	folder := filepath.Dir(path)
+	like, err := os.Stat(folder)
 	if err != nil {
 		return fmt.Errorf("--output %s: its folder can't be opened; is it there? %w", path, err)
 	}
-	defer folder.Close()
-	like, mode := old, fs.FileMode(0o600)
+	mode := fs.FileMode(0o600)
 	if old != nil {
-		mode = old.Mode().Perm()
-	} else if like, err = folder.Stat(); err != nil {
-		return err
+		like, mode = old, old.Mode().Perm()
 	}
-	f, err := os.CreateTemp(folder.Name(), ".export-*")
+	f, err := tempfile.Create(folder, ".export-*", like)
 	if err != nil {
 		return fmt.Errorf("--output %s: cannot create a file in its folder: %w", path, err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	owner := like.Sys().(*syscall.Stat_t)
-	f.Chown(int(owner.Uid), int(owner.Gid)) // works for root, who alone can need it
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+	if err := f.Chmod(mode); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return folder.Sync() // the new name survives a loss of power
+	return tempfile.Rename(f, path)
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 
 	"accountservice/internal/bounded"
+	"accountservice/internal/tempfile"
 )
 
 // folder is a Target on a file system. It is never created: without it, what is written there would end with the
@@ -98,21 +100,10 @@ func (f folder) put(ctx context.Context, name string, content *os.File) error {
 		}
 		content = staged
 	}
-	if err := content.Sync(); err != nil {
+	if err := cmp.Or(content.Sync(), ctx.Err()); err != nil { // the disk may have taken too long
 		return err
 	}
-	dir, err := os.Open(f.path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := os.Rename(filepath.Join(f.path, filepath.Base(content.Name())), filepath.Join(f.path, name)); err != nil {
-		return err
-	}
-	return dir.Sync() // the new name survives a loss of power
+	return tempfile.Rename(content, filepath.Join(f.path, name))
 }
 
 // Remove implements Target.

@@ -30,6 +30,22 @@ func Create(dir, pattern string, like os.FileInfo) (*os.File, error) {
 	}
 }
 
+// Rename gives f the name path, in its folder, and makes content and name survive a loss of power.
+func Rename(f *os.File, path string) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return folder.Sync()
+}
+
 // CheckRoom fails if the disk of f has no room for a copy of so many bytes: to find that out by writing would take from
 // others what is left. Root has what the file system reserves, too; in a user namespace it has not, and the write fails.
 func CheckRoom(f *os.File, size int64) error {

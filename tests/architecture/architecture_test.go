@@ -51,7 +51,7 @@ var owners = map[string][]string{
 var arrows = map[string][]string{
 	module: nil, // the texts of the licences
 	"cmd/accountservice": {module, "config", "internal/auth", "internal/backup", "internal/bounded", "internal/certificate", "internal/checks", "internal/checks/dependency", "internal/client", "internal/connections", "internal/excerpt", "internal/handlers", "internal/notice", "internal/notify", "internal/probesocket", "internal/restore", "internal/sdnotify",
-		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/metered", "internal/store/pgstore", "internal/store/transfer", "internal/warning"},
+		"internal/store", "internal/store/boltstore", "internal/store/boltstore/boltverify", "internal/store/metered", "internal/store/pgstore", "internal/store/transfer", "internal/tempfile", "internal/warning"},
 	"healthchecker":                       {"internal/excerpt", "internal/httpcheck", "internal/probesocket"},
 	"internal/httpcheck":                  nil,
 	"internal/probesocket":                nil,
