@@ -66,10 +66,19 @@ func refuseUnknownTopics(root *cobra.Command) {
 				return noSuchCommand(found, rest)
 			}
 		case "completion":
-			cmd.Args, cmd.RunE = noSuchCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			cmd.Args, cmd.RunE = noSuchCommand, showHelp
 		}
 	}
 }
+
+// newGroup groups commands and does nothing itself.
+func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{Use: name, Short: short, Args: noSuchCommand, RunE: showHelp}
+	group.AddCommand(commands...)
+	return group
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // noSuchCommand refuses arguments of a command that only groups others, and names those that are spelled alike.
 func noSuchCommand(cmd *cobra.Command, args []string) error {

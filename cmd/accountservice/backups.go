@@ -51,11 +51,6 @@ func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
 	return &handlers.Copy{ReadCloser: f, Name: backup.NameOf(begun, v.Transaction), Size: v.Size}, nil
 }
 
-// copiesOf returns what makes copies of an open store.
-func copiesOf(accounts backend, cfg config.Config) copies {
-	return copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)}
-}
-
 // scheduled returns what makes backups while it runs, and the check of them, if backup.to is set. accounts.Size then
 // names the newest one too.
 func scheduled(accounts *backend, cfg config.Config, metrics prometheus.Registerer,

@@ -20,13 +20,6 @@ import (
 // newMaintenanceCommand sends the traffic of a running service away, and lets it come back.
 func newMaintenanceCommand(p program) *cobra.Command {
 	var at maintained
-	group := &cobra.Command{
-		Use: "maintenance", Short: "Send the traffic of a running service away for a while", Args: noSuchCommand,
-		Long: "Asks the operators' listener at URL, such as http://localhost:6768, or without URL the one of the\n" +
-			"configuration: docker exec CONTAINER /accountservice maintenance on --reason \"a new disk\".\n\n" +
-			"Exit codes: 0 done; 1 failed; 2 configuration or usage.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
 	var order struct {
 		Reason string `json:"reason"`
 		TTL    string `json:"ttl"`
@@ -50,10 +43,13 @@ func newMaintenanceCommand(p program) *cobra.Command {
 		Short: "Let the traffic come back"}
 	show := &cobra.Command{Use: "show [URL]", Args: atMostURL, RunE: ask(http.MethodGet, nil),
 		Short: "Say whether the traffic is sent away"}
-	for _, cmd := range []*cobra.Command{on, off, show} {
+	group := newGroup("maintenance", "Send the traffic of a running service away for a while", on, off, show)
+	group.Long = "Asks the operators' listener at URL, such as http://localhost:6768, or without URL the one of the\n" +
+		"configuration: docker exec CONTAINER /accountservice maintenance on --reason \"a new disk\".\n\n" +
+		"Exit codes: 0 done; 1 failed; 2 configuration or usage."
+	for _, cmd := range group.Commands() {
 		addTokenFile(cmd, &at.tokenFile)
 		cmd.Flags().BoolVar(&at.json, "json", false, "print the answer in JSON")
-		group.AddCommand(cmd)
 	}
 	return group
 }

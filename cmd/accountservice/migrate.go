@@ -29,10 +29,7 @@ func newMigrateCommand(p program) *cobra.Command {
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.migrateStatus(cmd.Context()) },
 	}
-	group := &cobra.Command{Use: "migrate", Short: "Make or show the schema in PostgreSQL", Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	group.AddCommand(up, status)
-	return group
+	return newGroup("migrate", "Make or show the schema in PostgreSQL", up, status)
 }
 
 // preparedServer is prepared, and the server, for a command that needs PostgreSQL.

@@ -147,10 +147,7 @@ func newConfigCommand(p program) *cobra.Command {
 		Use: "docs", Short: "Print the table of all settings as Markdown", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return config.Docs(p.stdout) },
 	}
-	group := &cobra.Command{Use: "config", Short: "Check, print or explain the configuration", Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	group.AddCommand(check, show, docs)
-	return group
+	return newGroup("config", "Check, print or explain the configuration", check, show, docs)
 }
 
 // checkConfig prints the warnings of the configuration and whether it is valid. If ask is true, it then asks each

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -120,7 +121,7 @@ func goLive(live *handlers.Live, accounts backend, cfg config.Config, runner *ch
 	if accounts.Size != nil {
 		live.SetSize(accounts.Size)
 	}
-	live.SetBackuper(copiesOf(accounts, cfg))
+	live.SetBackuper(copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)})
 	live.SetMaintainer(runner)
 	live.SetHealth(runner)
 	return nil

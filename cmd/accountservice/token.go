@@ -44,10 +44,7 @@ func newTokenCommand(p program) *cobra.Command {
 	create.Flags().StringVar(&name, "name", "", "of the caller: letters, digits, . _ and -")
 	create.Flags().StringVar(&scopes, "scopes", "", "some of read, write, admin and health, with commas between")
 	create.Flags().StringVar(&rate, "rate", "", "most requests a second, such as 100/s; default: any number")
-	group := &cobra.Command{Use: "token", Short: "Make tokens for auth.mode tokens", Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	group.AddCommand(create)
-	return group
+	return newGroup("token", "Make tokens for auth.mode tokens", create)
 }
 
 // service names a running service, and how to be let in.
