@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -56,12 +57,10 @@ func (p *Pair) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (p *Pair) Check(context.Context) error {
 	unread := p.refresh()
 	leaf := p.served.Load().Leaf
-	left := time.Until(leaf.NotAfter)
-	switch {
-	case left <= 0:
-		return ended(leaf.NotAfter)
-	case time.Until(leaf.NotBefore) > 0:
-		return early(leaf.NotBefore)
+	if err := inForce(leaf); err != nil {
+		return err
+	}
+	switch left := time.Until(leaf.NotAfter); {
 	case unread != nil:
 		return fmt.Errorf("the certificate that was read before is served, until %s: %w", day(leaf.NotAfter), unread)
 	case left <= warnBefore:
@@ -78,12 +77,10 @@ func (p *Pair) refresh() error {
 	if err != nil || now == before {
 		return err
 	}
-	switch {
-	case time.Until(now.Leaf.NotAfter) <= 0:
-		return ended(now.Leaf.NotAfter)
-	case time.Until(now.Leaf.NotBefore) > 0:
-		return early(now.Leaf.NotBefore)
-	case now.sum != p.seen:
+	if err := inForce(now.Leaf); err != nil {
+		return err
+	}
+	if now.sum != p.seen {
 		p.seen = now.sum
 		return nil
 	}
@@ -125,13 +122,16 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func ended(at time.Time) error {
-	return fmt.Errorf("the certificate ended on %s: put a new one into the files of http.tls", day(at))
-}
-
-func early(from time.Time) error {
-	return fmt.Errorf("the certificate is not valid before %s: see the clock of this machine",
-		from.UTC().Format(time.RFC3339))
+// inForce returns an error for a certificate that has ended, or is not valid yet.
+func inForce(leaf *x509.Certificate) error {
+	switch {
+	case time.Until(leaf.NotAfter) <= 0:
+		return fmt.Errorf("the certificate ended on %s: put a new one into the files of http.tls", day(leaf.NotAfter))
+	case time.Until(leaf.NotBefore) > 0:
+		return fmt.Errorf("the certificate is not valid before %s: see the clock of this machine",
+			leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
