@@ -24,7 +24,6 @@ type folder struct {
 func (f folder) String() string  { return f.path }
 func (f folder) Staging() string { return f.path }
 
-// List implements Target.
 func (f folder) List(ctx context.Context) ([]Backup, error) {
 	list, err := inTurn(ctx, f, f.list)
 	if err != nil {
@@ -60,7 +59,6 @@ func (f folder) list() ([]Backup, error) {
 	return list, nil
 }
 
-// Get implements Target.
 func (f folder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -72,7 +70,7 @@ func (f folder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return file, nil
 }
 
-// Put implements Target. A file that Stage made in this folder is renamed, another one is copied.
+// Put renames a file that Stage made in this folder, and copies another one.
 func (f folder) Put(ctx context.Context, name string, content *os.File) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -106,7 +104,6 @@ func (f folder) put(ctx context.Context, name string, content *os.File) error {
 	return tempfile.Rename(content, filepath.Join(f.path, name))
 }
 
-// Remove implements Target.
 func (f folder) Remove(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err

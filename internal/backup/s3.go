@@ -89,7 +89,6 @@ func openBucket(rest string, s3 S3) (*bucket, error) {
 func (b *bucket) String() string  { return b.name }
 func (b *bucket) Staging() string { return "" }
 
-// List implements Target.
 func (b *bucket) List(ctx context.Context) ([]Backup, error) {
 	list, err := b.list(ctx, namePrefix)
 	if err != nil {
@@ -115,7 +114,7 @@ func (b *bucket) list(ctx context.Context, start string) (list []Backup, err err
 	query := url.Values{"list-type": {"2"}, "prefix": {b.prefix + start}}
 	for {
 		var found page
-		err := b.again(ctx, func(ctx context.Context) error {
+		err := b.again(ctx, func() error {
 			found = page{} // Decode appends to what a try that was cut left
 			resp, err := b.do(ctx, http.MethodGet, "", query, nil)
 			if err != nil {
@@ -147,13 +146,12 @@ func (b *bucket) list(ctx context.Context, start string) (list []Backup, err err
 	}
 }
 
-// Get implements Target.
 func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	var resp *http.Response
-	err := b.again(ctx, func(ctx context.Context) (err error) {
+	err := b.again(ctx, func() (err error) {
 		resp, err = b.do(ctx, http.MethodGet, name, nil, nil)
 		return err
 	})
@@ -167,7 +165,6 @@ func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// Put implements Target.
 func (b *bucket) Put(ctx context.Context, name string, content *os.File) error {
 	err := checkName(name)
 	if err == nil {
@@ -191,15 +188,8 @@ func (b *bucket) put(ctx context.Context, name string, content *os.File) error {
 	if _, err := io.Copy(sum, readerUntil{ctx, io.NewSectionReader(content, 0, info.Size())}); err != nil {
 		return err
 	}
-	err = b.again(ctx, func(ctx context.Context) error {
-		resp, err := b.do(ctx, http.MethodPut, name, nil,
-			&upload{io.NewSectionReader(content, 0, info.Size()), hex.EncodeToString(sum.Sum(nil))})
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	})
-	if err != nil {
+	whole := &upload{content, info.Size(), hex.EncodeToString(sum.Sum(nil))}
+	if err := b.request(ctx, http.MethodPut, name, whole); err != nil {
 		return err
 	}
 	list, err := b.list(ctx, name) // a proxy can answer 200 to anything
@@ -209,17 +199,10 @@ func (b *bucket) put(ctx context.Context, name string, content *os.File) error {
 	return err
 }
 
-// Remove implements Target.
 func (b *bucket) Remove(ctx context.Context, name string) error {
 	err := checkName(name)
 	if err == nil {
-		err = b.again(ctx, func(ctx context.Context) error {
-			resp, err := b.do(ctx, http.MethodDelete, name, nil, nil)
-			if err == nil {
-				resp.Body.Close()
-			}
-			return err
-		})
+		err = b.request(ctx, http.MethodDelete, name, nil)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing the backup %s in %s: %w", name, b.name, err)

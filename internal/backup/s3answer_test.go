@@ -3,12 +3,9 @@ package backup
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"accountservice/tests/harness"
 )
 
 const listHead = `<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>backups</Name>`
@@ -51,7 +48,7 @@ func TestPageOfAConsoleIsNoListAndStoresNothing(t *testing.T) {
 	if list, err := b.List(t.Context()); err == nil || !strings.Contains(err.Error(), "backup.s3.endpoint") {
 		t.Errorf("List gives %v, %v", list, err)
 	}
-	if err := putSeven(t, b, NameOf(time.Now(), 1)); err == nil {
+	if err := b.Put(t.Context(), NameOf(time.Now(), 1), sized(t, 7)); err == nil {
 		t.Error("Put takes the page for a stored backup")
 	}
 }
@@ -64,24 +61,12 @@ func TestBackupThatIsNotThereOrCutAfterItWasStoredIsAnError(t *testing.T) {
 		}
 	})
 	for _, answer = range []string{"", listed(6, name), listed(7, NameOf(time.Now(), 2))} {
-		if err := putSeven(t, b, name); err == nil || !strings.Contains(err.Error(), name+" is not there after it was stored") {
+		if err := b.Put(t.Context(), name, sized(t, 7)); err == nil || !strings.Contains(err.Error(), name+" is not there after it was stored") {
 			t.Errorf("with %q Put says %v", answer, err)
 		}
 	}
 	answer = listed(7, name)
-	if err := putSeven(t, b, name); err != nil {
+	if err := b.Put(t.Context(), name, sized(t, 7)); err != nil {
 		t.Error(err)
 	}
-}
-
-// putSeven puts 7 bytes.
-func putSeven(t *testing.T, b *bucket, name string) error {
-	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "")
-	if err == nil {
-		_, err = f.WriteString("content")
-	}
-	harness.Must(t, err)
-	defer f.Close()
-	return b.Put(t.Context(), name, f)
 }

@@ -16,10 +16,22 @@ import (
 	"accountservice/internal/excerpt"
 )
 
-// upload is the body of a request, and its SHA-256 in hexadecimal digits.
+// upload is the body of a request.
 type upload struct {
-	*io.SectionReader
-	sum string
+	from io.ReaderAt
+	size int64
+	sum  string // SHA-256, in hexadecimal digits
+}
+
+// request sends a request again until it is done. Its answer has no body that matters.
+func (b *bucket) request(ctx context.Context, method, name string, content *upload) error {
+	return b.again(ctx, func() error {
+		resp, err := b.do(ctx, method, name, nil, content)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	})
 }
 
 // do sends one request for the object of this name, or for the bucket if name is "". Its answer is 2xx, and the caller
@@ -37,8 +49,8 @@ func (b *bucket) do(ctx context.Context, method, name string, query url.Values, 
 		return nil, err
 	}
 	sum := fmt.Sprintf("%x", sha256.Sum256(nil))
-	if content != nil && content.Size() > 0 {
-		r.Body, r.ContentLength = io.NopCloser(heard{content, stop}), content.Size()
+	if content != nil && content.size > 0 {
+		r.Body, r.ContentLength = io.NopCloser(heard{io.NewSectionReader(content.from, 0, content.size), stop}), content.size
 	}
 	if content != nil {
 		sum = content.sum
@@ -106,10 +118,10 @@ func (b *bucket) refused(resp *http.Response, sent time.Time) error {
 }
 
 // again calls try, which can be repeated, until it succeeds, up to tries times.
-func (b *bucket) again(ctx context.Context, try func(context.Context) error) (err error) {
+func (b *bucket) again(ctx context.Context, try func() error) (err error) {
 	pause := b.pause
 	for n := 1; ; n++ {
-		err = try(ctx)
+		err = try()
 		var r *refusal
 		if err == nil || n == tries || errors.As(err, &r) && !r.again {
 			return err

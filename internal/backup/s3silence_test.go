@@ -23,12 +23,19 @@ func against(t *testing.T, answer http.HandlerFunc) *bucket {
 	return b
 }
 
+// sized returns a file of so many bytes.
+func sized(t *testing.T, size int64) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "")
+	harness.Must(t, err)
+	t.Cleanup(func() { f.Close() })
+	harness.Must(t, f.Truncate(size))
+	return f
+}
+
 func TestSilentServerEndsEveryRequest(t *testing.T) {
 	name := NameOf(time.Now(), 1)
-	content, err := os.CreateTemp(t.TempDir(), "")
-	harness.Must(t, err)
-	defer content.Close()
-	harness.Must(t, content.Truncate(64<<20)) // more than the buffers of a connection
+	content := sized(t, 64<<20) // more than the buffers of a connection
 	over := make(chan struct{})
 	b := against(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, name) {
@@ -75,9 +82,7 @@ func TestErrorOfAServerIsOnePrintableLine(t *testing.T) {
 
 func TestFileBeyondOneRequestIsRefused(t *testing.T) {
 	b := against(t, func(http.ResponseWriter, *http.Request) { t.Error("it asks the server") })
-	content, err := os.CreateTemp(t.TempDir(), "")
-	harness.Must(t, err)
-	defer content.Close()
+	content := sized(t, 0)
 	if err := content.Truncate(maxObject + 1); err != nil {
 		t.Skip(err)
 	}
