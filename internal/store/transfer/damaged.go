@@ -11,22 +11,20 @@ import (
 
 // damagedLine is what an export has in place of an account whose record is damaged.
 type damagedLine struct {
-	ID string `json:"damaged"` // of the account; it can be any text, for the damage may be in it
+	ID *string `json:"damaged"` // of the account; it can be any text, for the damage may be in it
 }
 
 const damagedPrefix = `{"damaged":`
 
 // EncodeDamaged returns the line of a damaged account.
 func EncodeDamaged(id store.ID) ([]byte, error) {
-	text, err := json.Marshal(damagedLine{string(id)}, jsontext.AllowInvalidUTF8(true))
+	text, err := json.Marshal(damagedLine{new(string(id))}, jsontext.AllowInvalidUTF8(true))
 	return append(text, '\n'), err
 }
 
 // isDamaged reports whether a line stands for a damaged account.
 func isDamaged(line []byte) bool {
-	var d struct {
-		ID *string `json:"damaged"`
-	}
+	var d damagedLine
 	return json.Unmarshal(line, &d, json.RejectUnknownMembers(true)) == nil && d.ID != nil
 }
 

@@ -214,11 +214,10 @@ func readVersion(dec *jsontext.Decoder, version *int64) error {
 	if err != nil {
 		return err
 	}
-	const want = "must be a whole number from 1 to %d"
 	n, err := strconv.ParseInt(token.String(), 10, 64)
 	if token.Kind() != '0' || err != nil || n < 1 || n > store.MaxVersion {
 		*version = 0
-		return orNull(token, dec.StackPointer(), fmt.Sprintf(want, int64(store.MaxVersion)))
+		return orNull(token, dec.StackPointer(), fmt.Sprintf("must be a whole number from 1 to %d", int64(store.MaxVersion)))
 	}
 	*version = n
 	return nil
