@@ -44,6 +44,16 @@ type program struct {
 	stdout, stderr io.Writer
 }
 
+// variable returns the value of a variable of the environment, or "".
+func (p program) variable(name string) (value string) {
+	for _, variable := range p.environ {
+		if text, is := strings.CutPrefix(variable, name+"="); is {
+			value = text // the last one is in force
+		}
+	}
+	return value
+}
+
 // oneArgument wants one argument of a command, which is what.
 func oneArgument(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -102,11 +102,7 @@ func (p program) status(ctx context.Context, from *client.Client, raw bool) erro
 
 // colours is true for a terminal whose user does not refuse them (no-color.org).
 func (p program) colours() bool {
-	refused := func(variable string) bool {
-		value, is := strings.CutPrefix(variable, "NO_COLOR=")
-		return is && value != "" || variable == "TERM=dumb"
-	}
-	return isTerminal(p.stdout) && !slices.ContainsFunc(p.environ, refused)
+	return isTerminal(p.stdout) && p.variable("NO_COLOR") == "" && p.variable("TERM") != "dumb"
 }
 
 // Colours of a terminal. They are equally long, so that columns stay aligned.

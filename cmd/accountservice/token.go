@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -82,19 +83,12 @@ var wellFormedToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{1,256}=*$`)
 
 // token returns the token for a service, or "". Its errors never repeat it.
 func (p program) token(file string) (string, error) {
-	variables := make(map[string]string)
-	for _, variable := range p.environ {
-		name, value, _ := strings.Cut(variable, "=")
-		variables[name] = value
-	}
-	text := variables[config.TokenVariable]
-	if file != "" { // it goes before the environment
-		text = ""
-	} else if file = variables[config.TokenVariable+config.FileSuffix]; file != "" && text != "" {
+	text, set := p.variable(config.TokenVariable), p.variable(config.TokenVariable+config.FileSuffix)
+	if file == "" && text != "" && set != "" {
 		return "", fmt.Errorf("%s and %[1]s%s are both set: keep one", config.TokenVariable, config.FileSuffix)
 	}
 	from := config.TokenVariable
-	if file != "" {
+	if file = cmp.Or(file, set); file != "" {
 		content, err := readToken(file)
 		if err != nil {
 			return "", fmt.Errorf("reading the token: %w", err)
