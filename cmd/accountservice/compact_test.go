@@ -9,20 +9,12 @@ import (
 	"accountservice/tests/harness"
 )
 
-// compact runs accountservice compact with these arguments.
-func compact(t *testing.T, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	var out, err bytes.Buffer
-	code = run(t.Context(), append([]string{"compact"}, args...), nil, &out, &err)
-	return code, out.String(), err.String()
-}
-
 func TestCompactSaysTheSizesAndTheServiceServesTheFile(t *testing.T) {
 	t.Parallel()
 	path := leftBehind(t)
 	before, err := os.Stat(path)
 	harness.Must(t, err)
-	code, stdout, stderr := compact(t, path)
+	code, stdout, stderr := here(t, "compact", path)
 	after, err := os.Stat(path)
 	harness.Must(t, err)
 	if code != 0 || after.Size() >= before.Size() || stderr != "" ||
@@ -31,7 +23,7 @@ func TestCompactSaysTheSizesAndTheServiceServesTheFile(t *testing.T) {
 	}
 	p := ready(t, path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
 	p.Await(t, "/accounts/10099", 200)
-	if code, _, stderr := compact(t, path); code != 1 || !strings.Contains(stderr, "Stop the service that has it open") {
+	if code, _, stderr := here(t, "compact", path); code != 1 || !strings.Contains(stderr, "Stop the service that has it open") {
 		t.Errorf("of a file in use: exit %d, %q", code, stderr)
 	}
 	p.Stop(t, 0)
@@ -43,12 +35,8 @@ func TestCompactSaysTheSizesAndTheServiceServesTheFile(t *testing.T) {
 func TestCompactOfADamagedFileFails(t *testing.T) {
 	t.Parallel()
 	path := leftBehind(t)
-	b, err := os.ReadFile(path)
-	harness.Must(t, err)
-	at := bytes.LastIndex(b, []byte(`"Person_7"`))
-	clear(b[at-at%os.Getpagesize():][:16]) // the header of its page
-	harness.Must(t, os.WriteFile(path, b, 0o600))
-	code, stdout, stderr := compact(t, path)
+	b := tear(t, path)
+	code, stdout, stderr := here(t, "compact", path)
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "page ") ||
 		!strings.Contains(stderr, "accountservice restore") {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
@@ -56,7 +44,7 @@ func TestCompactOfADamagedFileFails(t *testing.T) {
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
 		t.Errorf("the file was changed: %v", err)
 	}
-	if code, _, _ := compact(t); code != 2 {
+	if code, _, _ := here(t, "compact"); code != 2 {
 		t.Errorf("without a file: exit %d", code)
 	}
 }

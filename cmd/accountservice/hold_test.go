@@ -43,6 +43,7 @@ func TestRequestOfAStartWaitsForTheDatabaseAndHealthDoesNot(t *testing.T) {
 	second.Stop(t, 0)
 }
 
+// The connection closes: who asks again and again, as a probe, is told to go elsewhere, and does not delay the end.
 func TestRequestOfAStartThatFailsIsAnswered503(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -50,19 +51,6 @@ func TestRequestOfAStartThatFailsIsAnswered503(t *testing.T) {
 	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=3s", "ACCOUNTSERVICE_HTTP_HOLD=10s")
 	second.Await(t, "/health", 503)
 	held := putLater(second.URL + "/accounts/held")
-	second.Exits(t, 1)
-	if a := <-held; a.status != 503 || !strings.Contains(a.body, "/problems/unavailable") {
-		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)
-	}
-}
-
-// Who asks again and again, as a probe, is told to go elsewhere, and does not delay the end.
-func TestAnswerOfAStartThatFailsClosesItsConnection(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	ready(t, path)
-	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=3s", "ACCOUNTSERVICE_HTTP_HOLD=10s")
-	second.Await(t, "/health", 503)
 	resp, err := http.Get(second.URL + "/accounts/held")
 	harness.Must(t, err)
 	resp.Body.Close()
@@ -70,6 +58,9 @@ func TestAnswerOfAStartThatFailsClosesItsConnection(t *testing.T) {
 		t.Errorf("the request that waited = %d, closes %t; want 503, and that it closes", resp.StatusCode, resp.Close)
 	}
 	second.Exits(t, 1)
+	if a := <-held; a.status != 503 || !strings.Contains(a.body, "/problems/unavailable") {
+		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)
+	}
 }
 
 // The second service finds only after its database that it cannot start: a file that its configuration names has gone.

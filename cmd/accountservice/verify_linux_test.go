@@ -17,7 +17,7 @@ func TestVerifyGivesUpAFileThatHangs(t *testing.T) {
 	harness.Must(t, os.WriteFile(path, nil, 0o600))
 	remote.Hang(t)
 	defer remote.Answer(t)
-	code, _, stderr := verify(t, "--timeout", "100ms", path)
+	code, _, stderr := here(t, "verify", "--timeout", "100ms", path)
 	if code != 2 || !strings.Contains(stderr, "a read does not end") || !strings.Contains(stderr, "--timeout grants more") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,11 +13,11 @@ import (
 	"accountservice/tests/harness"
 )
 
-// verify runs accountservice verify with these arguments.
-func verify(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// here runs accountservice in this process.
+func here(t *testing.T, command string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	code = run(t.Context(), append([]string{"verify"}, args...), nil, &out, &err)
+	code = run(t.Context(), append([]string{command}, args...), nil, &out, &err)
 	return code, out.String(), err.String()
 }
 
@@ -31,11 +32,11 @@ func leftBehind(t *testing.T) string {
 func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
 	t.Parallel()
 	path := leftBehind(t)
-	code, stdout, stderr := verify(t, path)
+	code, stdout, stderr := here(t, "verify", path)
 	if code != 0 || !strings.Contains(stdout, path+" is intact: 100 accounts (0 without checksum), ") || stderr != "" {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
-	code, stdout, _ = verify(t, "--format", "json", path)
+	code, stdout, _ = here(t, "verify", "--format", "json", path)
 	var report boltverify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); code != 0 || err != nil || !report.Intact || report.File != path || report.Accounts != 100 || report.Findings == nil {
 		t.Errorf("exit %d, %s, %v", code, stdout, err)
@@ -44,19 +45,20 @@ func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
 
 func TestVerifySaysEachDamageOnALine(t *testing.T) {
 	t.Parallel()
-	path := leftBehind(t)
+	path := damagedFile(t)
 	b, err := os.ReadFile(path)
 	harness.Must(t, err)
-	b = bytes.ReplaceAll(b, []byte(`"Person_7"`), []byte(`"Person_8"`))
-	b = bytes.ReplaceAll(b, []byte(`"Person_42"`), []byte(`"Person_43"`))
-	harness.Must(t, os.WriteFile(path, b, 0o600))
-	code, stdout, stderr := verify(t, path)
+	code, stdout, stderr := here(t, "verify", path)
 	if code != 1 || !strings.HasPrefix(stdout, path+" is damaged:\n  account \"10007\" on page ") || !strings.Contains(stdout, "wrong checksum\n  account \"10042\" on page ") || stderr != "" {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
-	code, stdout, _ = verify(t, "--format", "json", path)
+	if want := "2 of 100 accounts have damaged records: 10007, 10042\nA service serves all other accounts."; !strings.Contains(stdout, want) {
+		t.Errorf("%s, want %s", stdout, want)
+	}
+	code, stdout, _ = here(t, "verify", "--format", "json", path)
 	var report boltverify.Report
-	if err := json.Unmarshal([]byte(stdout), &report); code != 1 || err != nil || report.Intact || len(report.Findings) != 2 {
+	if err := json.Unmarshal([]byte(stdout), &report); code != 1 || err != nil || report.Intact || len(report.Findings) != 2 ||
+		report.Damaged != 2 || !slices.Contains(report.DamagedIDs, "10042") {
 		t.Errorf("exit %d, %s, %v", code, stdout, err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
@@ -65,7 +67,7 @@ func TestVerifySaysEachDamageOnALine(t *testing.T) {
 }
 
 func TestVerifyOfAnEmptyFileGivesAnAdviceThatFits(t *testing.T) {
-	code, stdout, _ := verify(t, write(t, ""))
+	code, stdout, _ := here(t, "verify", write(t, ""))
 	if code != 1 || !strings.Contains(stdout, "is empty (0 bytes)") || !strings.Contains(stdout, "remove this file and its witness") ||
 		strings.Contains(stdout, "what can be read") {
 		t.Errorf("exit %d, %q", code, stdout)
@@ -90,7 +92,7 @@ func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 		"too little time":   {[]string{"--timeout", "1ns", free}, "--timeout grants more"},
 		"in use":            {[]string{running.Path}, "a running service holds it; verify a copy. accountservice backup makes one"},
 	} {
-		if code, stdout, stderr := verify(t, c.args...); code != 2 || stdout != "" || !strings.Contains(stderr, c.want) {
+		if code, stdout, stderr := here(t, "verify", c.args...); code != 2 || stdout != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %q, %q; want 2 and %q", name, code, stdout, stderr, c.want)
 		}
 	}
