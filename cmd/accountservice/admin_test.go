@@ -65,12 +65,9 @@ func TestMaintenanceOfARunningService(t *testing.T) {
 func TestOperatorsConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), anyAdmin)
-	addr := strings.TrimPrefix(p.Admin(t), "http://")
 	var kept []net.Conn
 	for range 4 * adminLimits.Connections {
-		conn, err := net.Dial("tcp", addr)
-		harness.Must(t, err)
-		defer conn.Close()
+		conn := dial(t, p.Admin(t))
 		io.WriteString(conn, "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Errorf("a new connection gets no answer: %v", err)

@@ -42,9 +42,7 @@ func TestCommandsShowTheServiceTheirToken(t *testing.T) {
 	accounts, own, others := write(t, line(1)), write(t, "\ufeff"+token+"\r\n"), write(t, reader)
 	remote := func(args ...string) func(...string) ran {
 		return func(env ...string) ran {
-			cmd := command("", append(args, "--url", p.URL)...)
-			cmd.Env = append(cmd.Env, env...)
-			r := runs(t, cmd)
+			r := runs(t, with(command("", append(args, "--url", p.URL)...), env...))
 			if strings.Contains(r.Stdout+r.Stderr, token) || strings.Contains(r.Stdout+r.Stderr, reader) {
 				t.Errorf("%q prints the token: %+v", args, r.Result)
 			}
@@ -74,9 +72,7 @@ func TestBadTokensAreAnErrorOfTheStart(t *testing.T) {
 	env, path := withTokens(t, line, "b:raed:00\n")
 	for _, args := range [][]string{nil, {"config", "check"}} {
 		database := newPath(t)
-		cmd := command(database, args...)
-		cmd.Env = append(cmd.Env, env...)
-		runs(t, cmd).is(t, 2, "", path+": line 2: the scopes must be some of")
+		runs(t, with(command(database, args...), env...)).is(t, 2, "", path+": line 2: the scopes must be some of")
 		absent(t, database)
 	}
 	for _, args := range [][]string{{"--name", "a", "--scopes", "all"}, {"--name", "a:b", "--scopes", "read"},
@@ -105,9 +101,7 @@ func TestServiceThatIsOpenToAllWarnsOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := command(newPath(t), "config", "check")
-			cmd.Env = append(cmd.Env, c.env...)
-			runs(t, cmd).is(t, 0, c.want, "")
+			runs(t, with(command(newPath(t), "config", "check"), c.env...)).is(t, 0, c.want, "")
 			if c.want == "" || name == "any name" { // not every machine has it
 				return
 			}

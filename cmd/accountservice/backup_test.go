@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,15 +13,6 @@ import (
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/tests/harness"
 )
-
-// wantBackup wants an intact database with this many accounts, and changes nothing.
-func wantBackup(t *testing.T, path string, accounts int) {
-	t.Helper()
-	r, err := boltverify.Verify(t.Context(), path)
-	if err != nil || !r.Intact || r.Accounts != accounts {
-		t.Errorf("%s: intact %v, %d accounts, %v; want %d", path, r.Intact, r.Accounts, err, accounts)
-	}
-}
 
 // backupsIn returns the paths of the backups in a folder, and fails the test if anything else is there.
 func backupsIn(t *testing.T, dir string) (paths []string) {
@@ -48,12 +38,12 @@ func TestBackupOfARunningService(t *testing.T) {
 	harness.Must(t, os.WriteFile(file, []byte("old"), 0o600))
 	admin := p.Admin(t)
 	runs(t, command(p.Path, "backup", "--to", file, "--url", admin)).is(t, 0, "", "backed up 101 accounts")
-	wantBackup(t, file, 101)
+	wantAccounts(t, file, 101)
 	runs(t, command(p.Path, "backup", "--to", dir, "--url", admin)).is(t, 0, "", dir)
 	if all := backupsIn(t, dir); len(all) != 1 {
 		t.Errorf("the folder has %q", all)
 	} else {
-		wantBackup(t, all[0], 101)
+		wantAccounts(t, all[0], 101)
 	}
 	cmd := command(p.Path, "backup", "--to", "-", "--url", admin)
 	piped := filepath.Join(t.TempDir(), "piped.db")
@@ -62,14 +52,14 @@ func TestBackupOfARunningService(t *testing.T) {
 	defer out.Close()
 	cmd.Stdout = out
 	harness.Must(t, cmd.Run())
-	wantBackup(t, piped, 101)
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Path), ".*part")); len(left) > 0 {
+	wantAccounts(t, piped, 101)
+	if left := glob(t, filepath.Dir(p.Path)+"/.*part"); len(left) > 0 {
 		t.Errorf("beside the database there are %q", left)
 	}
 	p.Stop(t, 0)
 	offline := filepath.Join(t.TempDir(), "offline.db")
 	runs(t, command(p.Path, "backup", "--to", offline)).is(t, 0, "", "backed up 101 accounts")
-	wantBackup(t, offline, 101)
+	wantAccounts(t, offline, 101)
 }
 
 func TestStopAnswersABackupUnderWay(t *testing.T) {
@@ -80,12 +70,9 @@ func TestStopAnswersABackupUnderWay(t *testing.T) {
 		status, body := harness.Ask("POST", url, "")
 		answered <- fmt.Sprint(status, " ", body)
 	}(p.Admin(t) + "/backup")
-	harness.Must(t, harness.Eventually(10*time.Second, func() error {
-		if begun, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Path), ".*part")); begun == nil {
-			return errors.New("no copy is begun")
-		}
-		return nil
-	}))
+	if !harness.Until(10*time.Second, func() bool { return glob(t, filepath.Dir(p.Path)+"/.*part") != nil }) {
+		t.Error("no copy is begun")
+	}
 	p.Stop(t, 0)
 	if answer := <-answered; strings.HasPrefix(answer, "0 ") {
 		t.Errorf("the backup is answered %.200q, want 503, or the copy if that was made before the store closed", answer)
@@ -97,10 +84,8 @@ func TestBackupFindsTheServiceByItself(t *testing.T) {
 	addr := fmt.Sprint("127.0.0.1:", harness.Port(t))
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+addr)
 	file := filepath.Join(t.TempDir(), "file.db")
-	cmd := command(p.Path, "backup", "--to", file)
-	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_ADMIN_ADDR="+addr)
-	runs(t, cmd).is(t, 0, "", "backed up 100 accounts")
-	wantBackup(t, file, 100)
+	runs(t, with(command(p.Path, "backup", "--to", file), "ACCOUNTSERVICE_ADMIN_ADDR="+addr)).is(t, 0, "", "backed up 100 accounts")
+	wantAccounts(t, file, 100)
 }
 
 func TestBackupThatCannotBeSaysWhy(t *testing.T) {
@@ -116,7 +101,6 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 	}{
 		"admin off":       {p.Path, []string{"ACCOUNTSERVICE_ADMIN_ADDR=off"}, []string{"--to", file}, 1, "admin.addr is off"},
 		"nothing listens": {p.Path, []string{"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:1"}, []string{"--to", file}, 1, "nothing listens on 127.0.0.1:1"},
-		"no place":        {p.Path, nil, nil, 2, "say where: --to"},
 		"no database":     {newPath(t), nil, []string{"--to", file}, 1, "no such file"},
 		"no folder":       {p.Path, nil, []string{"--to", "/missing/file.db"}, 1, "it is not created here"},
 		"no key":          {p.Path, nil, []string{"--to", "s3://bucket"}, 2, "backup.s3.access_key"},
@@ -124,9 +108,7 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 			[]string{"--to", file}, 2, "pg_dump"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := command(c.path, append([]string{"backup"}, c.args...)...)
-			cmd.Env = append(cmd.Env, c.env...)
-			runs(t, cmd).is(t, c.code, "", c.want)
+			runs(t, with(command(c.path, append([]string{"backup"}, c.args...)...), c.env...)).is(t, c.code, "", c.want)
 			absent(t, file)
 		})
 	}
@@ -140,7 +122,7 @@ func TestServiceMakesBackupsByItself(t *testing.T) {
 		"ACCOUNTSERVICE_BACKUP_KEEP=2", "ACCOUNTSERVICE_BACKUP_MAX_AGE=4s")...)
 	p.Put(t, "new", "New")
 	if !harness.Until(30*time.Second, func() bool {
-		names, _ := filepath.Glob(filepath.Join(dir, "accounts-*.db"))
+		names := glob(t, filepath.Join(dir, "accounts-*.db"))
 		for _, path := range names {
 			if r, err := boltverify.Verify(t.Context(), path); err != nil || !r.Intact || r.Accounts != 101 {
 				return false
@@ -172,10 +154,7 @@ func TestServiceMakesBackupsByItself(t *testing.T) {
 func TestNewDatabaseKeepsTheBackupsOfALostVolume(t *testing.T) {
 	dir := t.TempDir()
 	env := []string{anyAdmin, "ACCOUNTSERVICE_BACKUP_TO=" + dir, "ACCOUNTSERVICE_BACKUP_SCHEDULE=1s", "ACCOUNTSERVICE_BACKUP_KEEP=1"}
-	names := func() []string {
-		all, _ := filepath.Glob(filepath.Join(dir, "accounts-*.db"))
-		return all
-	}
+	names := func() []string { return glob(t, filepath.Join(dir, "accounts-*.db")) }
 	p := ready(t, newPath(t), append(quick, env...)...)
 	p.Await(t, "/health/checks/backup", 200)
 	p.Stop(t, 0)
@@ -224,21 +203,19 @@ func TestKilledBackupsLeaveNothingThatPassesForOne(t *testing.T) {
 			}
 			p = ready(t, path, env...)
 		}
-		all, err := filepath.Glob(filepath.Join(dir, "accounts-*")) // not what has a hidden name
-		harness.Must(t, err)
-		for _, file := range all {
+		for _, file := range glob(t, filepath.Join(dir, "accounts-*")) { // not what has a hidden name
 			if _, ok := backup.ParseName(filepath.Base(file)); !ok {
 				t.Errorf("round %d left %s", round, file)
 			}
-			wantBackup(t, file, accounts)
+			wantAccounts(t, file, accounts)
 		}
 	}
 	runs(t, command(path, "backup", "--to", dir, "--url", "http://"+addr)).is(t, 0, "", fmt.Sprint("backed up ", accounts, " accounts"))
 	backupsIn(t, dir) // what was left on the way is removed
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*part")); len(left) > 0 {
+	if left := glob(t, filepath.Dir(path)+"/.*part"); len(left) > 0 {
 		t.Errorf("beside the database there are %q", left)
 	}
 	p.Stop(t, 0)
-	wantBackup(t, path, accounts)
+	wantAccounts(t, path, accounts)
 	t.Log(fmt.Sprint(rounds, " rounds; ", whole, " backups were done before the service was killed"))
 }

@@ -35,6 +35,12 @@ func command(path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// with adds variables to the environment of a command.
+func with(cmd *exec.Cmd, env ...string) *exec.Cmd {
+	cmd.Env = append(cmd.Env, env...)
+	return cmd
+}
+
 // ran is what became of a command.
 type ran struct{ harness.Result }
 
@@ -169,9 +175,7 @@ func TestImportIntoALostDatabaseNamesItsRescuedCopies(t *testing.T) {
 	path, rescued := writtenLast(t, "mine"), t.TempDir()
 	copied := filepath.Join(rescued, filepath.Base(path)+".rescued-20260102T030405Z")
 	harness.Must(t, os.Rename(path, copied))
-	cmd := command(path, "import", write(t, line(1)))
-	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+rescued)
-	runs(t, cmd).is(t, 1, "", "a copy that was rescued ("+copied+")")
+	runs(t, with(command(path, "import", write(t, line(1))), "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+rescued)).is(t, 1, "", "a copy that was rescued ("+copied+")")
 }
 
 // holds wants that a file has this content.

@@ -47,9 +47,7 @@ func TestBackupIsNotWrittenToATerminal(t *testing.T) {
 func TestBackupToOfTheConfigurationIsNeverTakenForAFile(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "mount")
-	cmd := command(leftBehind(t), "backup")
-	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_BACKUP_TO="+missing)
-	runs(t, cmd).is(t, 1, "", "accountservice backup: backup.to "+missing+": ")
+	runs(t, with(command(leftBehind(t), "backup"), "ACCOUNTSERVICE_BACKUP_TO="+missing)).is(t, 1, "", "accountservice backup: backup.to "+missing+": ")
 	absent(t, missing)
 }
 

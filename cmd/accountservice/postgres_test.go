@@ -24,14 +24,6 @@ func newPostgres(t *testing.T) (server *harness.Postgres, environ func(database 
 	}
 }
 
-// with runs a command of the service to its end with more environment.
-func with(t *testing.T, path string, env []string, args ...string) ran {
-	t.Helper()
-	cmd := command(path, args...)
-	cmd.Env = append(cmd.Env, env...)
-	return runs(t, cmd)
-}
-
 func TestServiceOnPostgres(t *testing.T) {
 	t.Parallel()
 	server, environ := newPostgres(t)
@@ -41,17 +33,17 @@ func TestServiceOnPostgres(t *testing.T) {
 	p.Exits(t, 1)
 	p.Logs(t, "the database has no schema: run accountservice migrate up")
 
-	status := with(t, newPath(t), env, "migrate", "status")
+	status := runs(t, with(command(newPath(t), "migrate", "status"), env...))
 	if status.Code != 1 || !strings.Contains(status.Stdout, "00001_accounts.sql: missing") {
 		t.Errorf("migrate status = %+v", status)
 	}
-	if up := with(t, newPath(t), env, "migrate", "up"); up.Code != 0 || !strings.Contains(up.Stdout, "seeded 100 accounts") {
+	if up := runs(t, with(command(newPath(t), "migrate", "up"), env...)); up.Code != 0 || !strings.Contains(up.Stdout, "seeded 100 accounts") {
 		t.Fatalf("migrate up = %+v", up)
 	}
-	if up := with(t, newPath(t), env, "migrate", "up"); up.Code != 0 || up.Stdout != "the schema is that of this version\n" {
+	if up := runs(t, with(command(newPath(t), "migrate", "up"), env...)); up.Code != 0 || up.Stdout != "the schema is that of this version\n" {
 		t.Errorf("migrate up again = %+v", up)
 	}
-	if status = with(t, newPath(t), env, "migrate", "status"); status.Code != 0 || strings.Contains(status.Stdout, "missing") {
+	if status = runs(t, with(command(newPath(t), "migrate", "status"), env...)); status.Code != 0 || strings.Contains(status.Stdout, "missing") {
 		t.Errorf("migrate status after that = %+v", status)
 	}
 
@@ -122,11 +114,11 @@ func TestAccountsMoveBetweenStores(t *testing.T) {
 	p.Stop(t, 0)
 
 	file := filepath.Join(t.TempDir(), "accounts.jsonl")
-	with(t, bolt, nil, "export", "--output", file).is(t, 0, "", "exported 101 accounts")
-	with(t, bolt, env, "migrate", "up").is(t, 0, "done", "")
-	with(t, bolt, env, "import", "--dry-run", file).is(t, 0, "101 would be created", "")
-	with(t, bolt, env, "import", file).is(t, 0, "101 created, 0 replaced, 0 unchanged", "")
-	with(t, bolt, env, "import", file).is(t, 0, "0 created, 0 replaced, 101 unchanged", "")
+	runs(t, command(bolt, "export", "--output", file)).is(t, 0, "", "exported 101 accounts")
+	runs(t, with(command(bolt, "migrate", "up"), env...)).is(t, 0, "done", "")
+	runs(t, with(command(bolt, "import", "--dry-run", file), env...)).is(t, 0, "101 would be created", "")
+	runs(t, with(command(bolt, "import", file), env...)).is(t, 0, "101 created, 0 replaced, 0 unchanged", "")
+	runs(t, with(command(bolt, "import", file), env...)).is(t, 0, "0 created, 0 replaced, 101 unchanged", "")
 	moved := ready(t, bolt, env...)
 	if _, now := harness.Ask("GET", moved.URL+"/accounts/10007", ""); now != etag {
 		t.Errorf("moved: %s, want %s", now, etag)
@@ -134,13 +126,13 @@ func TestAccountsMoveBetweenStores(t *testing.T) {
 	moved.Stop(t, 0)
 
 	back, again := filepath.Join(t.TempDir(), "back.jsonl"), newPath(t)
-	with(t, bolt, env, "export", "--output", back).is(t, 0, "", "exported 101 accounts")
+	runs(t, with(command(bolt, "export", "--output", back), env...)).is(t, 0, "", "exported 101 accounts")
 	before, err := os.ReadFile(file)
 	harness.Must(t, err)
 	after, err := os.ReadFile(back)
 	harness.Must(t, err)
-	with(t, again, nil, "import", back).is(t, 0, "101 created", "")
-	returned := with(t, again, nil, "export")
+	runs(t, command(again, "import", back)).is(t, 0, "101 created", "")
+	returned := runs(t, command(again, "export"))
 	if string(before) != string(after) || returned.Stdout != string(before) {
 		t.Errorf("the exports of Bolt, of PostgreSQL and of Bolt again differ")
 	}

@@ -62,6 +62,16 @@ func ready(t testing.TB, path string, env ...string) *harness.Process {
 
 func newPath(t testing.TB) string { t.Helper(); return filepath.Join(t.TempDir(), "accounts.db") }
 
+// dial opens a connection to the server at a URL, until the test ends.
+func dial(t *testing.T, url string) net.Conn {
+	t.Helper()
+	_, addr, _ := strings.Cut(url, "://")
+	conn, err := net.Dial("tcp", addr)
+	harness.Must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
 // absent wants that there is no file at path.
 func absent(t *testing.T, path string) {
 	t.Helper()
@@ -162,9 +172,7 @@ func TestSecondInterruptAborts(t *testing.T) {
 func TestRequestsUnderWayAreFinished(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_SHUTDOWN_TIMEOUT=3s")
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
-	harness.Must(t, err)
-	defer conn.Close()
+	conn := dial(t, p.URL)
 	body := `{"name":"slow"}`
 	fmt.Fprintf(conn, "PUT /accounts/slow HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
 	if n, err := conn.Read(make([]byte, 100)); err != nil || n == 0 { // 100 Continue: the handler reads
@@ -230,9 +238,7 @@ func TestSlowConnectionsAreLetGo(t *testing.T) {
 			t.Parallel()
 			var conns []net.Conn
 			for range 50 {
-				conn, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
-				harness.Must(t, err)
-				defer conn.Close()
+				conn := dial(t, p.URL)
 				fmt.Fprint(conn, sent)
 				conns = append(conns, conn)
 			}
@@ -255,9 +261,7 @@ func TestBodyOfTwoLengthsClosesItsConnection(t *testing.T) {
 		"PUT /maintenance": p.Admin(t), "GET /metrics": p.Admin(t)} {
 		for _, lengths := range []string{"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
 			"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n"} {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-			harness.Must(t, err)
-			defer conn.Close()
+			conn := dial(t, url)
 			conn.SetDeadline(time.Now().Add(20 * time.Second))
 			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s\r\nc\r\n{\"name\":\"x\"}\r\n0\r\n\r\n%s",
 				request, lengths, hidden)

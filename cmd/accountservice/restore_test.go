@@ -158,9 +158,7 @@ func TestRestoreObjectsToACopyInTheRescueFolder(t *testing.T) {
 	dir, file := backupOf(t, 30, time.Now())
 	path, rescued := newPath(t), filepath.Join(t.TempDir(), "accounts.db.rescued-1")
 	copied(t, file, rescued)
-	cmd := command(path, "restore", dir)
-	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+filepath.Dir(rescued))
-	runs(t, cmd).is(t, 1, "", rescued+" was saved")
+	runs(t, with(command(path, "restore", dir), "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+filepath.Dir(rescued))).is(t, 1, "", rescued+" was saved")
 	wantFiles(t, path)
 }
 

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -122,13 +121,10 @@ func TestStartWithoutABackupIsRefusedAndMakesNothing(t *testing.T) {
 	})
 }
 
-// quiet is the address of a server that takes connections and answers nothing.
+// quiet is the address of a server that answers nothing.
 func quiet(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	harness.Must(t, err)
-	t.Cleanup(func() { l.Close() })
-	return "http://" + l.Addr().String()
+	return "http://" + harness.Serve(t, harness.Silent).String()
 }
 
 func TestHealthSaysThatTheDatabaseIsBeingRestored(t *testing.T) {
@@ -145,9 +141,7 @@ func TestStartWithoutABackupMakesANewDatabaseIfToldTo(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	env := restores(t.TempDir(), "ACCOUNTSERVICE_STORE_BOLT_CREATE=restore-or-new")
-	cmd := command(path, "import", os.DevNull)
-	cmd.Env = append(cmd.Env, env...)
-	runs(t, cmd).is(t, 1, "", "store.bolt.create lets none be made") // an import is no first start
+	runs(t, with(command(path, "import", os.DevNull), env...)).is(t, 1, "", "store.bolt.create lets none be made") // an import is no first start
 	p := ready(t, path, env...)
 	p.Await(t, "/accounts/10099", 200)
 	p.Logs(t, "no backup: a new database is made")
@@ -184,8 +178,7 @@ func TestExistingDatabaseIsNotRestored(t *testing.T) {
 	p.Stop(t, 0)
 	p = ready(t, path, restores("/nowhere/none")...) // it is not even asked
 	p.Await(t, "/accounts/10099", 200)
-	p.Signal(t, syscall.SIGTERM)
-	p.Exits(t, 0)
+	p.Stop(t, 0)
 }
 
 // TestKilledStartLeavesNothingOrAWholeDatabaseWithItsWarning kills a start that restores at any time. STORE_TEST_LONG=1
@@ -200,8 +193,7 @@ func TestKilledStartLeavesNothingOrAWholeDatabaseWithItsWarning(t *testing.T) {
 	p.Stop(t, 0)
 	path, found := newPath(t), 0
 	for range rounds {
-		cmd := command(path)
-		cmd.Env = append(cmd.Env, append(restores(dir), "ACCOUNTSERVICE_HTTP_PORT="+fmt.Sprint(harness.Port(t)), "ACCOUNTSERVICE_ADMIN_ADDR=off")...)
+		cmd := with(command(path), append(restores(dir), "ACCOUNTSERVICE_HTTP_PORT="+fmt.Sprint(harness.Port(t)), "ACCOUNTSERVICE_ADMIN_ADDR=off")...)
 		harness.Must(t, cmd.Start())
 		time.Sleep(rand.N(whole * 5 / 4)) // the moment of the kill is what is tried
 		cmd.Process.Kill()

@@ -124,9 +124,7 @@ func TestServiceThatWasNeverReadyExits3(t *testing.T) {
 func TestConnectionWithoutARequestIsNotCutShort(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_SHUTDOWN_TIMEOUT=300ms")
-	silent, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
-	harness.Must(t, err)
-	defer silent.Close()
-	p.Await(t, "/ready", 200) // connections are accepted in turn: the silent one was
+	dial(t, p.URL)
+	p.Await(t, "/ready", 200) // connections are accepted in turn: that one was
 	p.Stop(t, 0)
 }

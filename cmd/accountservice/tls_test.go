@@ -167,8 +167,7 @@ func TestConfigCheckFindsACertificateThatCannotBeUsed(t *testing.T) {
 		"unreadable": {good, "/nowhere/key.pem", 2, "", "/nowhere/key.pem: no such file or directory"},
 		"no key":     {good, "", 2, "", "set both http.tls.cert_path and http.tls.key_path, or none"},
 	} {
-		cmd := command(newPath(t), "config", "check")
-		cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_HTTP_TLS_CERT_PATH="+c.cert, "ACCOUNTSERVICE_HTTP_TLS_KEY_PATH="+c.key)
+		cmd := with(command(newPath(t), "config", "check"), "ACCOUNTSERVICE_HTTP_TLS_CERT_PATH="+c.cert, "ACCOUNTSERVICE_HTTP_TLS_KEY_PATH="+c.key)
 		t.Run(name, func(t *testing.T) { runs(t, cmd).is(t, c.code, c.stdout, c.says) })
 	}
 }
@@ -180,13 +179,9 @@ func TestCommandsVerifyTheCertificateOfAService(t *testing.T) {
 	p, _ := secure(t, ca, 1000*time.Hour)
 	lines := write(t, line(1))
 	for _, args := range [][]string{{"export", "--url", p.URL}, {"import", lines, "--url", p.URL}} {
-		cmd := command("", args...)
-		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+ca.File)
-		runs(t, cmd).is(t, 0, "", "")
+		runs(t, with(command("", args...), "SSL_CERT_FILE="+ca.File)).is(t, 0, "", "")
 	}
-	cmd := command("", "export", "--url", p.URL)
-	cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+harness.NewAuthority(t).File)
-	runs(t, cmd).is(t, 1, "", "certificate signed by unknown authority")
+	runs(t, with(command("", "export", "--url", p.URL), "SSL_CERT_FILE="+harness.NewAuthority(t).File)).is(t, 1, "", "certificate signed by unknown authority")
 	p.Stop(t, 0)
 }
 
@@ -200,9 +195,7 @@ func TestHandshakeThatStallsIsLetGo(t *testing.T) {
 		"half a hello": func(c net.Conn) error { _, err := c.Write([]byte("\x16\x03\x01\x02\x00\x01")); return err },
 		"no request":   func(c net.Conn) error { return tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake() },
 	} {
-		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", p.Port))
-		harness.Must(t, err)
-		defer conn.Close()
+		conn := dial(t, p.URL)
 		harness.Must(t, begin(conn))
 		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := io.Copy(io.Discard, conn); err != nil && os.IsTimeout(err) {

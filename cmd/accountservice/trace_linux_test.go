@@ -216,8 +216,7 @@ func TestFileSystemWithoutLocksIsNamed(t *testing.T) {
 			code int
 			args []string
 		}{{1, nil}, {1, []string{"import", file}}, {1, []string{"export"}}, {2, []string{"verify", path}}} {
-			cmd := command(path, c.args...)
-			cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_HTTP_PORT="+fmt.Sprint(harness.Port(t)), "ACCOUNTSERVICE_ADMIN_ADDR=off")
+			cmd := with(command(path, c.args...), "ACCOUNTSERVICE_HTTP_PORT="+fmt.Sprint(harness.Port(t)), "ACCOUNTSERVICE_ADMIN_ADDR=off")
 			cmd, _ = traced(t, cmd, "-e", "trace=flock", "-e", "inject=flock:error="+errno)
 			runs(t, cmd).is(t, c.code, "", "its file system has no locks")
 		}

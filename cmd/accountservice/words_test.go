@@ -37,9 +37,7 @@ func TestCommandsSayWhatIsToBeDone(t *testing.T) {
 			t.Errorf("%q says %q", c.args, c.lies)
 		}
 	}
-	cmd := command("", "config", "check")
-	cmd.Env = append(cmd.Env, "ACCOUNTSERVICE_BACKUP_TO=s3:/b/p")
-	runs(t, cmd).is(t, 2, "", "must have two slashes after s3: as in s3://BUCKET/PREFIX")
+	runs(t, with(command("", "config", "check"), "ACCOUNTSERVICE_BACKUP_TO=s3:/b/p")).is(t, 2, "", "must have two slashes after s3: as in s3://BUCKET/PREFIX")
 }
 
 func TestStatusPageSaysWhatToDoWithNotices(t *testing.T) {
