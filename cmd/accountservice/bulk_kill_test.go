@@ -63,23 +63,10 @@ func hashOf(t *testing.T, path string) []byte {
 // watchMemory returns a function that wants that the process never had more than maxAnon. One of which nothing could be
 // read fails the test.
 func watchMemory(t *testing.T, pid int) (bounded func(who string)) {
-	peak, stop := make(chan int64, 1), make(chan struct{})
-	go func() {
-		highest := int64(0)
-		for {
-			highest = max(highest, harness.Memory(pid, "RssAnon"))
-			select {
-			case <-stop:
-				peak <- highest
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}()
+	peak := peakMemory(pid)
 	return func(who string) {
 		t.Helper()
-		close(stop)
-		most := <-peak
+		most := peak()
 		t.Logf("%s took %d MiB", who, most>>20)
 		if most == 0 || most > maxAnon {
 			t.Errorf("%s took %d bytes, want at most %d, and above 0", who, most, maxAnon)

@@ -368,16 +368,21 @@ func confined(t *testing.T, mebibytes int) *harness.Process {
 	return p
 }
 
+// largeLabels is the member labels of an account, with about 50 kB.
+func largeLabels() string {
+	var labels strings.Builder
+	for i := range store.MaxLabels - 1 {
+		fmt.Fprintf(&labels, `,"k%d":"%s"`, i, strings.Repeat("日", store.MaxLabelLength))
+	}
+	return `"labels":{"k":""` + labels.String() + "}"
+}
+
 // enlarge stores n accounts of about 50 kB.
 func enlarge(t *testing.T, p *harness.Process, n int) {
 	t.Helper()
 	var lines strings.Builder
 	for i := range n {
-		fmt.Fprintf(&lines, `{"id":"0large%d","name":"x","labels":{"k":""`, i)
-		for key := range store.MaxLabels - 1 {
-			fmt.Fprintf(&lines, `,"k%d":"%s"`, key, strings.Repeat("日", store.MaxLabelLength))
-		}
-		lines.WriteString("}}\n")
+		fmt.Fprintf(&lines, `{"id":"0large%d","name":"x",%s}`+"\n", i, largeLabels())
 	}
 	if status, body := harness.Ask("POST", p.URL+"/accounts:import", lines.String(), "Content-Type", "application/x-ndjson"); status != 200 {
 		t.Fatalf("%d %s", status, body)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -138,11 +137,7 @@ func TestOnlyHealthIsServedToTheProbe(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t))
 	p.Await(t, "/health?strict", 200) // every check has a result
-	name, err := probesocket.Name(p.Cmd.Env)
-	harness.Must(t, err)
-	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("unix", name)
-	}}}
+	client := newProber(t, p).clients["socket"]
 	for request, want := range map[string]int{
 		"GET /health": 200, "HEAD /health": 200, "GET /health?strict": 200,
 		"POST /health": 405, "DELETE /accounts/a": 404, "GET /accounts": 404, "GET /ready": 404,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -17,12 +16,7 @@ func TestCrowdOfSlowhttptestIsLetGo(t *testing.T) {
 	if !heavy {
 		t.Skip("CROWD_TEST=1 runs slowhttptest for half a minute each")
 	}
-	if _, err := exec.LookPath("slowhttptest"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("slowhttptest (Debian) is not installed")
-		}
-		t.Skip("slowhttptest (Debian) is not installed")
-	}
+	path := tool(t, "slowhttptest", "slowhttptest")
 	const crowd, honest, span, limit = 1000, 8, 12 * time.Second, 20 * time.Second
 	for name, args := range map[string][]string{
 		"headers": {"-H", "-i", "1", "-u", "/health"},
@@ -33,7 +27,7 @@ func TestCrowdOfSlowhttptestIsLetGo(t *testing.T) {
 			p := ready(t, newPath(t))
 			args[len(args)-1] = p.URL + args[len(args)-1]
 			addr := fmt.Sprint("127.0.0.1:", p.Port)
-			slow := exec.Command("slowhttptest", append(args, "-c", fmt.Sprint(crowd), "-r", fmt.Sprint(crowd), "-l", "60")...)
+			slow := exec.Command(path, append(args, "-c", fmt.Sprint(crowd), "-r", fmt.Sprint(crowd), "-l", "60")...)
 			harness.Must(t, slow.Start())
 			defer func() { slow.Process.Kill(); slow.Wait() }()
 			if !harness.Until(10*time.Second, func() bool { return len(harness.Established(t, addr)) > crowd/2 }) {
