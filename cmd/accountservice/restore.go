@@ -80,10 +80,10 @@ func (r restoring) candidates(ctx context.Context, cfg config.Config, from strin
 		}
 		return []restore.Candidate{{Name: "standard input", Open: open}}, nil
 	}
-	name, to := "", from
+	to, one := from, backup.Backup{}
 	if strings.Contains(from, "://") {
-		if _, isOne := backup.ParseName(path.Base(from)); isOne {
-			name, to = path.Base(from), strings.TrimSuffix(from, "/"+path.Base(from))
+		if b, isOne := backup.ParseName(path.Base(from)); isOne {
+			to, one = strings.TrimSuffix(from, "/"+b.Name), b
 		}
 	} else if info, err := os.Stat(from); err != nil || !info.IsDir() {
 		c, err := restore.File(from)
@@ -93,8 +93,8 @@ func (r restoring) candidates(ctx context.Context, cfg config.Config, from strin
 	if err != nil {
 		return nil, &exit{exitUsage, fmt.Errorf("%s %w", from, err)}
 	}
-	if name != "" {
-		return []restore.Candidate{restore.One(target, name)}, nil
+	if one.Name != "" {
+		return []restore.Candidate{restore.Of(target, one)}, nil
 	}
 	list, err := restore.At(ctx, target)
 	if err == nil && len(list) == 0 {

@@ -33,19 +33,13 @@ func At(ctx context.Context, target backup.Target) ([]Candidate, error) {
 	}
 	found := make([]Candidate, len(list))
 	for i, b := range list {
-		found[i] = of(target, b)
+		found[i] = Of(target, b)
 	}
 	return found, nil
 }
 
-// One returns the backup of this name.
-func One(target backup.Target, name string) Candidate {
-	b, _ := backup.ParseName(name)
-	b.Name = name
-	return of(target, b)
-}
-
-func of(target backup.Target, b backup.Backup) Candidate {
+// Of returns a backup of a target.
+func Of(target backup.Target, b backup.Backup) Candidate {
 	return Candidate{target.String() + "/" + b.Name, b.Time, b.Size,
 		func(ctx context.Context) (io.ReadCloser, error) { return target.Get(ctx, b.Name) }}
 }
