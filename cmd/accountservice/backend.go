@@ -13,7 +13,6 @@ import (
 	"accountservice/internal/checks"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
-	"accountservice/internal/store/metered"
 	"accountservice/internal/store/pgstore"
 )
 
@@ -42,15 +41,6 @@ func database(cfg config.Store) string {
 		return cfg.Driver
 	}
 	return server.String()
-}
-
-// measured is the store, whose calls metrics shows, and its own metrics.
-func (b backend) measured(metrics prometheus.Registerer) (store.Store, error) {
-	s, err := metered.New(b.Store, metrics)
-	if err == nil && b.Register != nil {
-		err = b.Register(metrics)
-	}
-	return s, err
 }
 
 // close closes the store within closeTimeout and logs an error of it.

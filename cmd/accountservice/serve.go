@@ -26,6 +26,7 @@ import (
 	"accountservice/internal/handlers"
 	"accountservice/internal/notify"
 	"accountservice/internal/store"
+	"accountservice/internal/store/metered"
 )
 
 // serve is the life of the service: each defer undoes the line above it, so that shutdown is startup read upwards. It
@@ -113,7 +114,10 @@ func logStart(cfg config.Config, connections int, memory string, log *slog.Logge
 // goLive has the routes serve the open store, whose calls metrics shows, its backups, and what the runner publishes.
 func goLive(live *handlers.Live, accounts backend, cfg config.Config, runner *checks.Runner,
 	metrics prometheus.Registerer) error {
-	measured, err := accounts.measured(metrics)
+	measured, err := metered.New(accounts.Store, metrics)
+	if err == nil && accounts.Register != nil {
+		err = accounts.Register(metrics)
+	}
 	if err != nil {
 		return err
 	}
