@@ -23,14 +23,6 @@ func openTokens(cfg config.Auth, log *slog.Logger) (*auth.Tokens, error) {
 	return tokens, nil
 }
 
-// startTokens is openTokens, and reads the file again and again until stop is called.
-func startTokens(cfg config.Auth, log *slog.Logger) (tokens *auth.Tokens, stop func(), err error) {
-	if tokens, err = openTokens(cfg, log); tokens == nil {
-		return nil, func() {}, err
-	}
-	return tokens, background(tokens.Run), nil
-}
-
 // openToAll warns that the service asks for no tokens, and says what others can do with it. It is nil if only this
 // machine reaches the service.
 func openToAll(cfg config.Config) error {

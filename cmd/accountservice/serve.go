@@ -35,11 +35,13 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	level *slog.LevelVar) (err error) {
 	begin := time.Now()
 	defer func() { err = ended(err, cfg.Store, log) }()
-	tokens, stopTokens, err := startTokens(cfg.Auth, log)
+	tokens, err := openTokens(cfg.Auth, log)
 	if err != nil {
 		return err
 	}
-	defer stopTokens()
+	if tokens != nil {
+		defer background(tokens.Run)()
+	}
 	leaveRoomForFlushes()
 	memory, origin := limitMemory()
 	pool := newPool(cfg.HTTP, memory, log)

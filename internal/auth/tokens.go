@@ -116,14 +116,12 @@ func (t *Tokens) consider(now reading) {
 // adopt puts the tokens of a reading into force, or keeps its fault for Check.
 func (t *Tokens) adopt(now reading) {
 	t.adopted = now
-	var fault error
-	var entries []entry
-	if now.fault != "" {
+	entries, fault := parse(now.text)
+	switch {
+	case now.fault != "":
 		fault = fmt.Errorf("auth.tokens_path: %s", now.fault)
-	} else if parsed, err := parse(now.text); err != nil {
-		fault = fmt.Errorf("auth.tokens_path %s: %w", t.path, err)
-	} else {
-		entries = parsed
+	case fault != nil:
+		fault = fmt.Errorf("auth.tokens_path %s: %w", t.path, fault)
 	}
 	t.mu.Lock()
 	t.fault, t.readAt = fault, time.Now()
