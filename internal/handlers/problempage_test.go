@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"encoding/json"
 	"net/http"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,9 +12,8 @@ import (
 
 func TestEveryTypeOfProblemHasAPage(t *testing.T) {
 	s := serve(t, nil)
-	source, err := os.ReadFile("problem.go")
-	harness.Must(t, err)
-	types := regexp.MustCompile(`Type: "(/problems/[a-z-]+)"`).FindAllStringSubmatch(string(source), -1)
+	source := harness.Read(t, "problem.go")
+	types := regexp.MustCompile(`Type: "(/problems/[a-z-]+)"`).FindAllStringSubmatch(source, -1)
 	if len(types) < 20 {
 		t.Fatalf("problem.go has %d types", len(types))
 	}

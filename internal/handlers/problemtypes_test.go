@@ -1,21 +1,19 @@
 package handlers
 
 import (
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // Programs decide by the type: each kind has its own, and docs/api.md names it with its status.
 func TestEveryKindOfProblemHasATypeThatIsDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := harness.Read(t, "../../docs/api.md")
 	documented := make(map[string]string) // the statuses of each type
-	for _, row := range regexp.MustCompile(`(?m)^\| ([0-9, ]+) \|(.*?)\|`).FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| ([0-9, ]+) \|(.*?)\|`).FindAllStringSubmatch(text, -1) {
 		for _, name := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(row[2], -1) {
 			documented["/problems/"+name[1]] += row[1]
 		}

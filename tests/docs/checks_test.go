@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,10 +16,9 @@ func TestEveryCheckOfTheServiceItselfIsDocumented(t *testing.T) {
 	harness.Must(t, err)
 	names := make(map[string]bool)
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		harness.Must(t, err)
-		for _, call := range regexp.MustCompile(`\b(?:ownCheck|newCheck)\("([^"]+)"`).FindAllSubmatch(text, -1) {
-			names[string(call[1])] = true
+		text := harness.Read(t, file)
+		for _, call := range regexp.MustCompile(`\b(?:ownCheck|newCheck)\("([^"]+)"`).FindAllStringSubmatch(text, -1) {
+			names[call[1]] = true
 		}
 	}
 	if len(names) < 10 {
@@ -29,10 +27,9 @@ func TestEveryCheckOfTheServiceItselfIsDocumented(t *testing.T) {
 	for file, form := range map[string]string{
 		"../../README.md": "`NAME`", "../../docs/settings.md": "`NAME`", "../../cmd/accountservice/cures.go": `"NAME":`,
 	} {
-		text, err := os.ReadFile(file)
-		harness.Must(t, err)
+		text := harness.Read(t, file)
 		for name := range names {
-			if !strings.Contains(string(text), strings.Replace(form, "NAME", name, 1)) {
+			if !strings.Contains(text, strings.Replace(form, "NAME", name, 1)) {
 				t.Errorf("%s does not have the check %s", file, name)
 			}
 		}

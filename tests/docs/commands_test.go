@@ -121,9 +121,8 @@ func TestCommandsOfTheDocumentsGiveWhatTheyShow(t *testing.T) {
 	harness.Must(t, err)
 	run := 0
 	for _, document := range append(documents, "../../README.md") {
-		text, err := os.ReadFile(document)
-		harness.Must(t, err)
-		marked := blocks(string(text))
+		text := harness.Read(t, document)
+		marked := blocks(text)
 		if len(marked) == 0 {
 			continue
 		}

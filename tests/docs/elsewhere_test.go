@@ -48,10 +48,9 @@ func drains(t *testing.T, cfg config.Config, killed time.Duration) {
 // unitKeys returns the values of each key of a file in the format of systemd.
 func unitKeys(t *testing.T, file string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	harness.Must(t, err)
+	text := harness.Read(t, file)
 	keys := map[string][]string{}
-	for _, line := range regexp.MustCompile(`(?m)^([A-Za-z]+)=(.*)$`).FindAllStringSubmatch(string(text), -1) {
+	for _, line := range regexp.MustCompile(`(?m)^([A-Za-z]+)=(.*)$`).FindAllStringSubmatch(text, -1) {
 		keys[line[1]] = append(keys[line[1]], line[2])
 	}
 	return keys
@@ -117,11 +116,10 @@ func TestQuadletFitsTheDefaults(t *testing.T) {
 		t.Errorf("%s is no secret for %s", keys["Secret"][0], cfg.Auth.TokensPath)
 	}
 	// the same probe as the image's, whose own limit is 2 s
-	dockerfile, err := os.ReadFile("../../Dockerfile")
-	harness.Must(t, err)
+	dockerfile := harness.Read(t, "../../Dockerfile")
 	want := fmt.Sprintf("HEALTHCHECK --interval=%s --timeout=%s --start-period=%s --retries=%s ", keys["HealthInterval"][0],
 		keys["HealthTimeout"][0], keys["HealthStartPeriod"][0], keys["HealthRetries"][0])
-	if !strings.Contains(string(dockerfile), want) || keys["HealthCmd"][0] != "CMD /healthchecker" {
+	if !strings.Contains(dockerfile, want) || keys["HealthCmd"][0] != "CMD /healthchecker" {
 		t.Errorf("the probe is %s and %s, not that of the Dockerfile", want, keys["HealthCmd"])
 	}
 }

@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,10 +17,9 @@ func TestEveryKindIsDocumented(t *testing.T) {
 		"../../README.md":                   "`SCHEME`",
 		"../../configs/accountservice.yaml": "(?m)^ *# .*\\bSCHEME\\b[,. ]",
 	} {
-		text, err := os.ReadFile(file)
-		harness.Must(t, err)
+		text := harness.Read(t, file)
 		for _, scheme := range dependency.Schemes() {
-			if !regexp.MustCompile(strings.Replace(form, "SCHEME", scheme, 1)).Match(text) {
+			if !regexp.MustCompile(strings.Replace(form, "SCHEME", scheme, 1)).MatchString(text) {
 				t.Errorf("%s does not have the scheme %s", file, scheme)
 			}
 		}
@@ -30,9 +28,8 @@ func TestEveryKindIsDocumented(t *testing.T) {
 
 // Each URL in the table of systems can be used as it is written, but for the password and the file.
 func TestURLsOfTheSystemsAreWhole(t *testing.T) {
-	text, err := os.ReadFile("../../docs/dependencies.md")
-	harness.Must(t, err)
-	_, table, _ := strings.Cut(string(text), "## I use X")
+	text := harness.Read(t, "../../docs/dependencies.md")
+	_, table, _ := strings.Cut(text, "## I use X")
 	table, _, _ = strings.Cut(table, "\n## ")
 	urls := regexp.MustCompile("`([a-z]+://[^`]+)`").FindAllStringSubmatch(table, -1)
 	if len(urls) < 30 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -102,9 +101,8 @@ func (m manifest) selected() map[string]any {
 // manifests returns the objects of each block of YAML in a document, by kind.
 func manifests(t *testing.T, document string) (blocks []map[string]manifest) {
 	t.Helper()
-	text, err := os.ReadFile(document)
-	harness.Must(t, err)
-	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+	text := harness.Read(t, document)
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		objects := map[string]manifest{}
 		for decoder := yaml.NewDecoder(strings.NewReader(block[1])); ; {
 			var m manifest
@@ -175,9 +173,8 @@ func onePod(t *testing.T, set manifest, c k8sContainer, cfg config.Config) {
 	if cfg.Store.Driver != "bolt" || set.Spec.Replicas != 1 || !c.covers(cfg.Store.Bolt.Path) {
 		t.Errorf("%d replicas with %s at %s, and the volumes %v", set.Spec.Replicas, cfg.Store.Driver, cfg.Store.Bolt.Path, c.Mounts)
 	}
-	text, err := os.ReadFile("../../docs/elsewhere.md")
-	harness.Must(t, err)
-	said := regexp.MustCompile("startupProbe's `failureThreshold` to ([0-9]+)").FindStringSubmatch(string(text))
+	text := harness.Read(t, "../../docs/elsewhere.md")
+	said := regexp.MustCompile("startupProbe's `failureThreshold` to ([0-9]+)").FindStringSubmatch(text)
 	if said == nil {
 		t.Fatal("the document does not say how long a restore may take")
 	}

@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -15,9 +14,8 @@ func TestWhatContributingNamesIsInTheCode(t *testing.T) {
 	if err := exec.Command("git", "-C", "../..", "rev-parse").Run(); err != nil {
 		t.Skipf("needs the repository: %v", err)
 	}
-	text, err := os.ReadFile("../../CONTRIBUTING.md")
-	harness.Must(t, err)
-	lines := regexp.MustCompile("(?m)^Copy .*$").FindAllString(string(text), -1)
+	text := harness.Read(t, "../../CONTRIBUTING.md")
+	lines := regexp.MustCompile("(?m)^Copy .*$").FindAllString(text, -1)
 	if len(lines) != 6 {
 		t.Errorf("%d lines, want one for each of six kinds of change", len(lines))
 	}
@@ -29,7 +27,7 @@ func TestWhatContributingNamesIsInTheCode(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(string(text), -1) {
+	for _, name := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
 		if exec.Command("git", "-C", "../..", "grep", "-qwF", name[1], "--", "*.go", "go.mod").Run() != nil {
 			t.Errorf("CONTRIBUTING.md names %s, which is in no file of Go", name[1])
 		}

@@ -18,9 +18,8 @@ const (
 )
 
 func TestSettingsTableIsTheCodes(t *testing.T) {
-	text, err := os.ReadFile(document)
-	harness.Must(t, err)
-	head, rest, found := strings.Cut(string(text), begin)
+	text := harness.Read(t, document)
+	head, rest, found := strings.Cut(text, begin)
 	table, tail, closed := strings.Cut(rest, end)
 	if !found || !closed {
 		t.Fatal("docs/settings.md has no place for the table")

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // Limits in MB of what make build makes.
@@ -19,15 +21,12 @@ func TestGrowthOfABinaryIsExplained(t *testing.T) {
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("make is not installed")
 	}
-	text, err := os.ReadFile("../../docs/benchmarks.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := harness.Read(t, "../../docs/benchmarks.md")
 	explained := make(map[string]float64)
-	for _, row := range regexp.MustCompile(`(?m)^\| (accountservice|healthchecker) \| ([0-9.]+) \| \S.* \|$`).FindAllStringSubmatch(string(text), -1) {
-		if explained[row[1]], err = strconv.ParseFloat(row[2], 64); err != nil {
-			t.Fatal(err)
-		}
+	for _, row := range regexp.MustCompile(`(?m)^\| (accountservice|healthchecker) \| ([0-9.]+) \| \S.* \|$`).FindAllStringSubmatch(text, -1) {
+		size, err := strconv.ParseFloat(row[2], 64)
+		harness.Must(t, err)
+		explained[row[1]] = size
 	}
 	if len(explained) != 2 {
 		t.Fatalf("docs/benchmarks.md explains the size of %v", explained)
@@ -39,9 +38,7 @@ func TestGrowthOfABinaryIsExplained(t *testing.T) {
 	total := 0.0
 	for name, known := range explained {
 		info, err := os.Stat(filepath.Join(bin, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		size := float64(info.Size()) / 1e6
 		total += size
 		if size > known+maxGrowth {

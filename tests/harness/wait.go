@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,14 @@ func Must(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Read returns the content of a file.
+func Read(tb testing.TB, path string) string {
+	tb.Helper()
+	content, err := os.ReadFile(path)
+	Must(tb, err)
+	return string(content)
 }
 
 // ErrEnded in an error tells Eventually that waiting longer is of no use.

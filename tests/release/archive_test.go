@@ -43,19 +43,13 @@ func TestArchiveHasAllThatItsDocumentsAndConfigsName(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", name, err, out)
 		}
 	}
-	read := func(file string) string {
-		t.Helper()
-		text, err := os.ReadFile(file)
-		harness.Must(t, err)
-		return string(text)
-	}
 	output("../..", "sh", "release.sh", "1.0.0", "", dist)
 	output(dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
 	for _, system := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"} {
 		name := "accountservice_1.0.0_" + system
 		output(dist, "tar", "-xzf", name+".tar.gz")
 		for _, program := range []string{"accountservice", "healthchecker"} {
-			if got := read(filepath.Join(dist, name, program)); got != strings.Replace(system, "_", " ", 1)+"\n" {
+			if got := harness.Read(t, filepath.Join(dist, name, program)); got != strings.Replace(system, "_", " ", 1)+"\n" {
 				t.Errorf("%s in the archive for %s is of %q", program, system, got)
 			}
 		}
@@ -66,7 +60,7 @@ func TestArchiveHasAllThatItsDocumentsAndConfigsName(t *testing.T) {
 	others, err := filepath.Glob(filepath.Join(archive, "*.md"))
 	harness.Must(t, err)
 	for _, document := range append(documents, others...) {
-		for _, link := range linkToFile.FindAllStringSubmatch(read(document), -1) {
+		for _, link := range linkToFile.FindAllStringSubmatch(harness.Read(t, document), -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(document), link[1])); err != nil {
 				t.Errorf("%s names what the archive does not have: %v", filepath.Base(document), err)
 			}

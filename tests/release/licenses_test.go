@@ -92,9 +92,8 @@ func texts(t *testing.T, folder string) (all []string) {
 	harness.Must(t, err)
 	for _, entry := range entries {
 		if entry.Type().IsRegular() && legal.MatchString(entry.Name()) && filepath.Ext(entry.Name()) != ".go" {
-			text, err := os.ReadFile(filepath.Join(folder, entry.Name()))
-			harness.Must(t, err)
-			all = append(all, strings.ReplaceAll(strings.TrimSpace(string(text)), "\r\n", "\n"))
+			text := harness.Read(t, filepath.Join(folder, entry.Name()))
+			all = append(all, strings.ReplaceAll(strings.TrimSpace(text), "\r\n", "\n"))
 		}
 	}
 	return all
@@ -136,10 +135,9 @@ func notices(t *testing.T, parts []part) string {
 	for _, text := range order {
 		fmt.Fprintf(&bodies, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(of[text], "\n"), text)
 	}
-	swagger, err := os.ReadFile("testdata/swagger-ui.txt")
-	harness.Must(t, err)
+	swagger := harness.Read(t, "testdata/swagger-ui.txt")
 	return "The programs accountservice and healthchecker contain this software of others. Its licences follow.\n\n" +
-		list.String() + "\n" + string(swagger) + bodies.String()
+		list.String() + "\n" + swagger + bodies.String()
 }
 
 func TestThirdPartyIsWhatIsLinked(t *testing.T) {
@@ -169,9 +167,8 @@ func TestThirdPartyIsWhatIsLinked(t *testing.T) {
 func TestSwaggerUIIsTheOneThatIsDescribed(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/swaggest/swgui").Output()
 	harness.Must(t, err)
-	text, err := os.ReadFile("testdata/swagger-ui.txt")
-	harness.Must(t, err)
-	if version := strings.TrimSpace(string(out)); !strings.Contains(string(text), "swgui "+version) {
+	text := harness.Read(t, "testdata/swagger-ui.txt")
+	if version := strings.TrimSpace(string(out)); !strings.Contains(text, "swgui "+version) {
 		t.Errorf("testdata/swagger-ui.txt is not of swgui %s: look which Swagger UI that has, and which licences its bundle names", version)
 	}
 }

@@ -222,7 +222,5 @@ func copyTree(from, to string) error {
 // read returns a file of the repository.
 func read(t *testing.T, path string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(root, path))
-	harness.Must(t, err)
-	return string(b)
+	return harness.Read(t, filepath.Join(root, path))
 }

@@ -173,10 +173,9 @@ func (s *stack) wantNoRoom() {
 func (s *stack) wantNoRights(k task) {
 	s.t.Helper()
 	c := s.containerOf(k)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.State.Pid))
-	harness.Must(s.t, err)
+	status := harness.Read(s.t, fmt.Sprintf("/proc/%d/status", c.State.Pid))
 	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "Uid:\t65532\t65532\t65532\t65532\n"} {
-		if !strings.Contains(string(status), want) {
+		if !strings.Contains(status, want) {
 			s.t.Errorf("the process has not %q:\n%s", want, status)
 		}
 	}
@@ -319,9 +318,8 @@ func (ns *neighbours) share(t *testing.T) time.Duration {
 func (ns *neighbours) used(t *testing.T) (sum time.Duration) {
 	t.Helper()
 	for _, pid := range ns.pids {
-		text, err := os.ReadFile("/proc/" + pid + "/schedstat")
-		harness.Must(t, err)
-		onCPU, _, _ := strings.Cut(string(text), " ")
+		text := harness.Read(t, "/proc/"+pid+"/schedstat")
+		onCPU, _, _ := strings.Cut(text, " ")
 		nano, err := strconv.ParseInt(onCPU, 10, 64)
 		harness.Must(t, err)
 		sum += time.Duration(nano)

@@ -20,9 +20,8 @@ func TestMigrationsAreNumberedAndOneStatementEach(t *testing.T) {
 	files, err := os.ReadDir("migrations")
 	harness.Must(t, err)
 	for i, file := range files {
-		text, err := os.ReadFile("migrations/" + file.Name())
-		harness.Must(t, err)
-		if !strings.HasPrefix(file.Name(), fmt.Sprintf("%05d_", i+1)) || strings.Count(string(text), ";") != 1 {
+		text := harness.Read(t, "migrations/"+file.Name())
+		if !strings.HasPrefix(file.Name(), fmt.Sprintf("%05d_", i+1)) || strings.Count(text, ";") != 1 {
 			t.Errorf("%s is not number %d, or not one statement", file.Name(), i+1)
 		}
 	}
@@ -38,9 +37,8 @@ func TestSQLUsesNothingThatOnlyPostgreSQLHas(t *testing.T) {
 	}
 	special := regexp.MustCompile(`\b(xmin|nextval|pg_advisory\w*|LISTEN|NOTIFY|SERIAL|SEQUENCE|IDENTITY|COLLATE|DEFAULT|FOR UPDATE|FOR SHARE)\b`)
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		harness.Must(t, err)
-		if found := special.FindString(string(text)); found != "" && !strings.HasSuffix(file, "_test.go") {
+		text := harness.Read(t, file)
+		if found := special.FindString(text); found != "" && !strings.HasSuffix(file, "_test.go") {
 			t.Errorf("%s has %s", file, found)
 		}
 	}
