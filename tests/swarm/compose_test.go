@@ -48,16 +48,14 @@ func composeOneMachine(d docker, i image) {
 	d.wantDetailedHealth(url, i.version)
 	d.rename(url, "10000", "Kept")
 	d.wantHosts(url, "localhost", "127.0.0.1:"+port, "accountservice:6767")
-	if _, err := run(d, "stop"); err != nil {
-		d.t.Fatal(err)
-	}
+	_, err := run(d, "stop")
+	harness.Must(d.t, err)
 	var c container
 	if err := d.inspect(&c, "container", id); err != nil || c.State.ExitCode != 0 {
 		d.t.Errorf("stopped: %v (%v), want exit code 0", c, err)
 	}
-	if _, err := run(d, "down"); err != nil {
-		d.t.Fatal(err)
-	}
+	_, err = run(d, "down")
+	harness.Must(d.t, err)
 	if _, err := d.try("inspect", "--type", "container", id); err == nil {
 		d.t.Error("down left the container")
 	}

@@ -103,9 +103,7 @@ func (d docker) noGap(i image, proxy, port, file string, env ...string) {
 				proxy, s.logs("service", "logs", "--raw", s.name+"_"+strings.ToLower(proxy)))
 		}
 		l.url = s.url
-		if lost := l.lost(); len(lost) > 0 {
-			s.t.Errorf("%d of %d acknowledged writes are lost: %q", len(lost), len(l.acknowledged), lost[:min(len(lost), 5)])
-		}
+		l.wantNoneLost(s.t)
 		measured(s.t, fmt.Sprintf("one replica behind %s, %s: requests in all these cases, failed", proxy, l.name),
 			fmt.Sprintf("%d, %d", l.asked.Load(), wrong))
 	}

@@ -51,9 +51,7 @@ func updateOneReplica(d docker, i image) {
 	if ended.Status.ContainerStatus.ExitCode != 0 || ended.Status.State != "shutdown" {
 		d.t.Errorf("%v: want shutdown with exit code 0, it was told to stop while healthy", ended)
 	}
-	if lost := l.lost(); len(lost) > 0 {
-		d.t.Errorf("%d of %d acknowledged writes are lost: %q", len(lost), len(l.acknowledged), lost[:min(len(lost), 5)])
-	}
+	l.wantNoneLost(d.t)
 	if len(l.acknowledged) == 0 {
 		d.t.Errorf("nothing was written: %q", l.errors)
 	}

@@ -204,12 +204,16 @@ func (l *load) longestWait() (longest time.Duration) {
 	return longest
 }
 
-// lost are the accounts that were acknowledged and are not there.
-func (l *load) lost() (lost []string) {
+// wantNoneLost wants that all accounts that were acknowledged are there.
+func (l *load) wantNoneLost(t *testing.T) {
+	t.Helper()
+	var lost []string
 	for _, path := range l.acknowledged {
 		if status, body := harness.Ask("GET", l.url+"/accounts"+path, "", "Authorization", bearer); status != http.StatusOK {
 			lost = append(lost, fmt.Sprint(path, ": ", status, " ", body))
 		}
 	}
-	return lost
+	if len(lost) > 0 {
+		t.Errorf("%d of %d acknowledged writes are lost: %q", len(lost), len(l.acknowledged), lost[:min(len(lost), 5)])
+	}
 }
