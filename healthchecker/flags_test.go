@@ -67,8 +67,7 @@ func TestFlagsThatCannotBeUsed(t *testing.T) {
 		"variable without a name":  {[]string{url + "${}"}, "want a variable as ${NAME}"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := probed(t, limit, row.args, []string{"EMPTY=", "SET=x", "FLAG=-hunter2"})
-			wantSick(t, code, out, row.want)
+			out := probed(limit, row.args, []string{"EMPTY=", "SET=x", "FLAG=-hunter2"}).sick(t, row.want)
 			if strings.Contains(out, "hunter2") {
 				t.Errorf("%q is printed", out)
 			}
@@ -83,8 +82,7 @@ func TestVariablesInArgumentsAreReplaced(t *testing.T) {
 		echoCredentials(w, r)
 	})
 	environ := []string{"PORT=" + portOf(t, s.Listener.Addr()), "MY_PASSWORD_2=old", "MY_PASSWORD_2=hunter2", "Flag=-url", "TWICE=${PORT}"}
-	code, out := executed(t, environ, "${Flag}", "http://me:${MY_PASSWORD_2}@127.0.0.1:${PORT}/a$b?${Flag}-${MY_PASSWORD_2}$${PORT}{x}${TWICE}")
-	wantSick(t, code, out, "auth: me *** Basic ***")
+	executed(t, environ, "${Flag}", "http://me:${MY_PASSWORD_2}@127.0.0.1:${PORT}/a$b?${Flag}-${MY_PASSWORD_2}$${PORT}{x}${TWICE}").sick(t, "auth: me *** Basic ***")
 	r := <-asked
 	if _, password, _ := r.BasicAuth(); password != "hunter2" || r.RequestURI != "/a$b?-url-hunter2$"+environ[0][5:]+"{x}${PORT}" {
 		t.Errorf("asked %s with password %q", r.RequestURI, password)
@@ -113,8 +111,7 @@ func TestVariablesInAURLAreNeverPrinted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fill := strings.NewReplacer("ADDR", echo.String()).Replace
-			code, out := probed(t, limit, []string{"-url", fill(row.url)}, []string{"SECRET=" + fill(row.value), "SHORT=prox"})
-			wantSick(t, code, out, echo.String()+" answers 503 no ", "***")
+			out := probed(limit, []string{"-url", fill(row.url)}, []string{"SECRET=" + fill(row.value), "SHORT=prox"}).sick(t, echo.String()+" answers 503 no ", "***")
 			if strings.Contains(out, "hunter") {
 				t.Errorf("it prints %q", out)
 			}
@@ -126,8 +123,7 @@ func TestVariablesInAURLAreNeverPrinted(t *testing.T) {
 		"a file of socket": {"unix:///nowhere/${VALUE}:/health", "app.sock"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := probed(t, limit, []string{"-url", row.url}, []string{"VALUE=" + row.value})
-			if wantSick(t, code, out, row.value); strings.Contains(out, "***") {
+			if out := probed(limit, []string{"-url", row.url}, []string{"VALUE=" + row.value}).sick(t, row.value); strings.Contains(out, "***") {
 				t.Errorf("it prints %q", out)
 			}
 		})
@@ -149,8 +145,7 @@ func TestHeaderOfAFileIsSentAndNeverPrinted(t *testing.T) {
 			asked <- r.Header.Get("Authorization")
 			echoCredentials(w, r)
 		})
-		code, out := probed(t, limit, []string{"-url", echo.URL, "-header-file", file}, nil)
-		wantSick(t, code, out)
+		out := probed(limit, []string{"-url", echo.URL, "-header-file", file}, nil).sick(t)
 		if got := <-asked; got != want {
 			t.Errorf("%q sends %q, want %q", text, got, want)
 		}
@@ -161,8 +156,8 @@ func TestHeaderOfAFileIsSentAndNeverPrinted(t *testing.T) {
 			}
 		}
 		garbage := harness.Serve(t, says(want+"\r\n"))
-		_, out = probed(t, limit, []string{"-url", "http://" + garbage.String(), "-header-file", file}, nil)
-		if wantSick(t, 1, out, "malformed HTTP response"); !strings.Contains(out, "***") {
+		out = probed(limit, []string{"-url", "http://" + garbage.String(), "-header-file", file}, nil).sick(t, "malformed HTTP response")
+		if !strings.Contains(out, "***") {
 			t.Errorf("%q prints %q", text, out)
 		}
 	}
@@ -189,8 +184,7 @@ func TestCertificateIsVerifiedByFlags(t *testing.T) {
 		"no authority":      {[]string{"-server-name", "svc.test"}, []string{"unknown authority"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := executed(t, environ, append(row.args, "-url", s.URL)...)
-			wantVerdict(t, code, out, row.words)
+			executed(t, environ, append(row.args, "-url", s.URL)...).is(t, row.words)
 		})
 	}
 }
@@ -199,12 +193,9 @@ func TestCertificateIsVerifiedByFlags(t *testing.T) {
 func TestTimeoutIsThatOfTheFlag(t *testing.T) {
 	t.Parallel()
 	silent := "-port=" + portOf(t, harness.Serve(t, harness.Silent))
-	code, out := executed(t, nil, silent, "-timeout=2500ms")
-	wantSick(t, code, out, "no answer from 127.0.0.1:", " within 2.5s\n")
-	code, out = executed(t, nil, silent, "-timeout", "50ms")
-	wantSick(t, code, out, "no answer from 127.0.0.1:", " within 50ms\n")
+	executed(t, nil, silent, "-timeout=2500ms").sick(t, "no answer from 127.0.0.1:", " within 2.5s\n")
+	executed(t, nil, silent, "-timeout", "50ms").sick(t, "no answer from 127.0.0.1:", " within 50ms\n")
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	harness.Must(t, exec.Command("mkfifo", fifo).Run()) // its open waits for a writer, and knows no deadline
-	code, out = executed(t, nil, silent, "-timeout", "50ms", "-header-file", fifo)
-	wantSick(t, code, out, "the probe came to no verdict within 50ms\n")
+	executed(t, nil, silent, "-timeout", "50ms", "-header-file", fifo).sick(t, "the probe came to no verdict within 50ms\n")
 }

@@ -96,8 +96,7 @@ func TestPasswordIsNeverPrinted(t *testing.T) {
 		{"-port", "http://u:hunter2@" + address},
 		{"http://u:hunter2@" + address},
 	} {
-		code, out := probed(t, limit, args, nil)
-		wantSick(t, code, out)
+		out := probed(limit, args, nil).sick(t)
 		if strings.Contains(out, "hunter") || strings.Contains(out, "dTpodW50ZXI") {
 			t.Errorf("%q prints %q", args, out)
 		}
@@ -108,7 +107,6 @@ func TestPasswordDoesNotChangeTheVerdict(t *testing.T) {
 	s := serve(t, 200, healthy)
 	for _, password := range []string{"OK", "accountservice", "status", "%7B", "%22"} {
 		url := strings.Replace(s.URL, "://", "://u:"+password+"@", 1) + "/health"
-		code, out := probed(t, limit, []string{"-url", url, "-component", service}, nil)
-		wantHealthy(t, code, out)
+		probed(limit, []string{"-url", url, "-component", service}, nil).healthy(t)
 	}
 }

@@ -56,64 +56,70 @@ func processEnv(t *testing.T, as string, more ...string) []string {
 // is what the probe says; the clock, on a busy machine, only tells a hang.
 const soon, hang = 300 * time.Millisecond, 30 * time.Second
 
+// verdict is what a probe came to: its exit code and output.
+type verdict struct {
+	code int
+	out  string
+}
+
 // probed runs the probe in this process.
-func probed(t *testing.T, limit time.Duration, args, environ []string) (int, string) {
-	t.Helper()
+func probed(limit time.Duration, args, environ []string) verdict {
 	c, err := parse(limit, args, environ)
 	if out := c.run(err); out != "" {
-		return 1, out
+		return verdict{1, out}
 	}
-	return 0, ""
+	return verdict{}
 }
 
 // executed runs the probe as a process and fails on anything on stderr.
-func executed(t *testing.T, environ []string, args ...string) (int, string) {
+func executed(t *testing.T, environ []string, args ...string) verdict {
 	t.Helper()
 	cmd := exec.Command(binary, args...)
 	cmd.Env = processEnv(t, asProbe, environ...)
 	return ended(t, cmd)
 }
 
-func ended(t *testing.T, cmd *exec.Cmd) (int, string) {
+func ended(t *testing.T, cmd *exec.Cmd) verdict {
 	t.Helper()
 	r := harness.Run(t, cmd)
 	if r.Stderr != "" {
 		t.Errorf("stderr = %q, want nothing", r.Stderr)
 	}
-	return r.Code, r.Stdout
+	return verdict{r.Code, r.Stdout}
 }
 
-// wantHealthy and wantSick state the contract of the output: silence, or one printable line of at most 1 KiB that says
-// everything in words. wantVerdict is wantHealthy without words.
-func wantHealthy(t *testing.T, code int, out string) {
+// healthy and sick state the contract of the output: silence, or one printable line of at most 1 KiB that says
+// everything in words, and that sick returns. is means healthy without words.
+func (v verdict) healthy(t *testing.T) {
 	t.Helper()
-	if code != 0 || out != "" {
-		t.Errorf("exit code %d, output %q; want 0 and silence", code, out)
+	if v != (verdict{}) {
+		t.Errorf("exit code %d, output %q; want 0 and silence", v.code, v.out)
 	}
 }
 
-func wantVerdict(t *testing.T, code int, out string, words []string) {
+func (v verdict) is(t *testing.T, words []string) {
 	t.Helper()
 	if words == nil {
-		wantHealthy(t, code, out)
+		v.healthy(t)
 		return
 	}
-	wantSick(t, code, out, words...)
+	v.sick(t, words...)
 }
 
-func wantSick(t *testing.T, code int, out string, words ...string) {
+func (v verdict) sick(t *testing.T, words ...string) (out string) {
 	t.Helper()
-	if code != 1 {
-		t.Errorf("exit code %d, want 1", code)
+	if v.code != 1 {
+		t.Errorf("exit code %d, want 1", v.code)
 	}
-	if strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, "\n") || len(out) > 1024 {
-		t.Errorf("output %q (%d bytes), want one line of at most 1024", out, len(out))
+	if strings.Count(v.out, "\n") != 1 || !strings.HasSuffix(v.out, "\n") || len(v.out) > 1024 {
+		t.Errorf("output %q (%d bytes), want one line of at most 1024", v.out, len(v.out))
 	}
 	for _, w := range words {
-		if !strings.Contains(out, w) {
-			t.Errorf("output %q does not say %q", out, w)
+		if !strings.Contains(v.out, w) {
+			t.Errorf("output %q does not say %q", v.out, w)
 		}
 	}
+	return v.out
 }
 
 // serve answers /health, and only that, with code and body.

@@ -28,13 +28,12 @@ func TestVerdictOnAnAnswer(t *testing.T) {
 		if lines[0] == "-port" {
 			args[1] = portOf(t, addr)
 		}
-		exit, out := probed(t, limit, args, nil)
-		if exit == 0 {
-			wantHealthy(t, exit, out)
+		v := probed(limit, args, nil)
+		if v.code == 0 {
+			v.healthy(t)
 			return ""
 		}
-		wantSick(t, exit, out)
-		return strings.ReplaceAll(strings.TrimSuffix(out, "\n"), addr.String(), "ADDR")
+		return strings.ReplaceAll(strings.TrimSuffix(v.sick(t), "\n"), addr.String(), "ADDR")
 	})
 }
 
@@ -42,8 +41,7 @@ func TestURLIsAskedAsItStands(t *testing.T) {
 	asked := make(chan *http.Request, 1)
 	s := serveFunc(t, func(_ http.ResponseWriter, r *http.Request) { asked <- r })
 	address := s.Listener.Addr().String()
-	code, out := probed(t, limit, []string{"-url", "http://me:s%40cret@" + address + "/a%2Fb?c=d%20e f#f"}, nil)
-	wantHealthy(t, code, out)
+	probed(limit, []string{"-url", "http://me:s%40cret@" + address + "/a%2Fb?c=d%20e f#f"}, nil).healthy(t)
 
 	r := <-asked
 	if r.Method != "GET" || r.RequestURI != "/a%2Fb?c=d%20e%20f" || r.Host != address || !r.Close {
@@ -90,8 +88,7 @@ func TestAnswerIsReadWithinItsBounds(t *testing.T) {
 		"upgrade":                     {says("HTTP/1.1 101 Switching Protocols\r\n\r\n"), []string{"answers 101 Switching Protocols"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := probed(t, 10*limit, []string{"-port", portOf(t, harness.Serve(t, row.handle))}, nil)
-			wantVerdict(t, code, out, row.words)
+			probed(10*limit, []string{"-port", portOf(t, harness.Serve(t, row.handle))}, nil).is(t, row.words)
 		})
 	}
 }
@@ -144,8 +141,7 @@ func TestOneDeadlineForEverything(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				start := time.Now()
-				code, out := probed(t, soon, row.args, own)
-				wantSick(t, code, out, row.words, " within 300ms\n")
+				probed(soon, row.args, own).sick(t, row.words, " within 300ms\n")
 				if took := time.Since(start); took < soon || took > hang {
 					t.Errorf("took %v, want %v", took, soon)
 				}
@@ -158,8 +154,7 @@ func TestHangThatKnowsNoDeadlineEndsToo(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(binary)
 	cmd.Env = processEnv(t, asHangingProbe)
-	code, out := ended(t, cmd)
-	wantSick(t, code, out, "the probe came to no verdict within 300ms\n")
+	ended(t, cmd).sick(t, "the probe came to no verdict within 300ms\n")
 }
 
 func TestIPv6LoopbackIsAskedOnlyWhenIPv4Refuses(t *testing.T) {
@@ -171,8 +166,7 @@ func TestIPv6LoopbackIsAskedOnlyWhenIPv4Refuses(t *testing.T) {
 	})}
 	go six.Serve(l6)
 	defer six.Close()
-	code, out := probed(t, limit, []string{"-port=" + port}, nil)
-	wantHealthy(t, code, out)
+	probed(limit, []string{"-port=" + port}, nil).healthy(t)
 	if host := <-asked; host != "[::1]:"+port {
 		t.Errorf("Host is %q, want [::1]:%s", host, port)
 	}
@@ -182,8 +176,7 @@ func TestIPv6LoopbackIsAskedOnlyWhenIPv4Refuses(t *testing.T) {
 	four := &http.Server{Handler: http.NotFoundHandler()}
 	go four.Serve(l4)
 	defer four.Close()
-	code, out = probed(t, limit, []string{"-port=" + port}, nil)
-	wantSick(t, code, out, "127.0.0.1:"+port+" answers 404")
+	probed(limit, []string{"-port=" + port}, nil).sick(t, "127.0.0.1:"+port+" answers 404")
 	if len(asked) > 0 {
 		t.Error("[::1] was asked after 127.0.0.1 had answered")
 	}
@@ -194,8 +187,7 @@ func TestRedirectIsUnhealthyAndNotFollowed(t *testing.T) {
 	next := serveFunc(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
 	for _, code := range []int{301, 302, 303, 304, 307, 308} {
 		s := serveFunc(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, next.URL, code) })
-		exit, out := probed(t, limit, []string{"-url", s.URL}, nil)
-		wantSick(t, exit, out, fmt.Sprint("answers ", code), "redirects are not followed")
+		probed(limit, []string{"-url", s.URL}, nil).sick(t, fmt.Sprint("answers ", code), "redirects are not followed")
 	}
 	if hits.Load() != 0 {
 		t.Errorf("%d redirects were followed", hits.Load())
@@ -214,8 +206,7 @@ func TestUnixSocket(t *testing.T) {
 		{":/a%20b?c=:/d", "/a%20b?c=:/d"},
 		{"", "/"},
 	} {
-		code, out := probed(t, limit, []string{"-url", "unix://" + file + row.path, "-component", "accountservice"}, nil)
-		wantHealthy(t, code, out)
+		probed(limit, []string{"-url", "unix://" + file + row.path, "-component", "accountservice"}, nil).healthy(t)
 		if got := <-asked; got != row.want {
 			t.Errorf("%q asks %q, want %q", row.path, got, row.want)
 		}
@@ -254,8 +245,7 @@ func TestPeerThatCannotBeAsked(t *testing.T) {
 		"an end of the handshake": {[]string{"-url", "https://" + harness.Serve(t, says("")).String()}, []string{"no TLS handshake with 127.0.0.1:", ": it closed the connection"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := probed(t, limit, row.args, nil)
-			wantSick(t, code, out, row.words...)
+			probed(limit, row.args, nil).sick(t, row.words...)
 		})
 	}
 }

@@ -62,16 +62,15 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code, out := executed(t, row.environ, row.args...)
-			wantVerdict(t, code, out, row.words)
+			executed(t, row.environ, row.args...).is(t, row.words)
 		})
 	}
 }
 
 func TestHelpIsUsageAndNotHealthy(t *testing.T) {
 	for _, arg := range []string{"-h", "-help", "--help"} {
-		if code, out := executed(t, nil, arg); code != 1 || out != usage {
-			t.Errorf("%s: exit code %d, output %q; want 1 and the usage", arg, code, out)
+		if v := executed(t, nil, arg); v != (verdict{1, usage}) {
+			t.Errorf("%s: exit code %d, output %q; want 1 and the usage", arg, v.code, v.out)
 		}
 	}
 }
@@ -93,8 +92,7 @@ func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
 		"the flag of the service": {up, []string{"-config=x.yaml"}, []string{"wrong command line", "-config"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := executed(t, row.environ, row.args...)
-			wantVerdict(t, code, out, row.words)
+			executed(t, row.environ, row.args...).is(t, row.words)
 		})
 	}
 }
@@ -112,7 +110,7 @@ func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
 	if code, ran := errors.AsType[*exec.ExitError](err); !ran || len(code.Stderr) > 0 {
 		t.Skipf("/proc can't be hidden here: %v", err)
 	}
-	wantSick(t, cmd.ProcessState.ExitCode(), string(out), "without /proc: use -port")
+	verdict{cmd.ProcessState.ExitCode(), string(out)}.sick(t, "without /proc: use -port")
 }
 
 // socketOf returns the socket of a service with this environment.
@@ -138,8 +136,7 @@ func TestTwoSecondsAreTheLimit(t *testing.T) {
 	t.Parallel()
 	addr := harness.Serve(t, drips("HTTP/1.1 200 OK\r\n\r\n", " "))
 	start := time.Now()
-	code, out := executed(t, nil, "-port="+portOf(t, addr))
-	wantSick(t, code, out, addr.String()+" within 2s\n")
+	executed(t, nil, "-port="+portOf(t, addr)).sick(t, addr.String()+" within 2s\n")
 	if took := time.Since(start); took < limit || took > hang {
 		t.Errorf("took %v, want %v", took, limit)
 	}
@@ -150,11 +147,9 @@ func TestProxyIsNotUsed(t *testing.T) {
 	trap := serveFunc(t, func(w http.ResponseWriter, _ *http.Request) { hits.Add(1); io.WriteString(w, healthy) })
 	environ := []string{"HTTP_PROXY=" + trap.URL, "http_proxy=" + trap.URL, "HTTPS_PROXY=" + trap.URL, "ALL_PROXY=" + trap.URL}
 	up := serve(t, 200, healthy)
-	code, out := executed(t, environ, "-port="+portOf(t, up.Listener.Addr()))
-	wantHealthy(t, code, out)
+	executed(t, environ, "-port="+portOf(t, up.Listener.Addr())).healthy(t)
 	for _, scheme := range []string{"http", "https"} { // a proxy is never asked for loopback anyway
-		code, out = executed(t, environ, "-url", scheme+"://nobody.invalid/health")
-		wantSick(t, code, out, "nobody.invalid")
+		executed(t, environ, "-url", scheme+"://nobody.invalid/health").sick(t, "nobody.invalid")
 	}
 	if hits.Load() != 0 {
 		t.Errorf("the proxy got %d requests", hits.Load())
@@ -191,8 +186,7 @@ func TestTLSIsVerifiedWithTheCAOfTheEnvironment(t *testing.T) {
 		"of the client wanted": {roots, at("127.0.0.1:0", tls.RequireAnyClientCert), []string{"no answer from 127.0.0.1:", "certificate required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out := executed(t, append(row.environ, "SSL_CERT_DIR="+t.TempDir()), "-url", row.url, "-component", service)
-			wantVerdict(t, code, out, row.words)
+			executed(t, append(row.environ, "SSL_CERT_DIR="+t.TempDir()), "-url", row.url, "-component", service).is(t, row.words)
 		})
 	}
 }
@@ -229,7 +223,7 @@ func TestSignalsAreExitCodeOne(t *testing.T) {
 					cmd.Process.Signal(s)
 				}
 			}
-			wantSick(t, cmd.ProcessState.ExitCode(), stdout.String(), "stopped by a signal: "+s.String())
+			verdict{cmd.ProcessState.ExitCode(), stdout.String()}.sick(t, "stopped by a signal: "+s.String())
 		})
 	}
 }
@@ -276,8 +270,7 @@ func TestStdoutThatHangsOrPanicsIsLeft(t *testing.T) {
 func TestOneConnectionAndNoRetry(t *testing.T) {
 	var hits atomic.Int32
 	addr := harness.Serve(t, func(c net.Conn) { hits.Add(1); c.Read(make([]byte, 4096)) })
-	code, out := probed(t, limit, []string{"-port=" + portOf(t, addr)}, nil)
-	wantSick(t, code, out, "it closed the connection")
+	probed(limit, []string{"-port=" + portOf(t, addr)}, nil).sick(t, "it closed the connection")
 	if hits.Load() != 1 {
 		t.Errorf("%d connections, want 1", hits.Load())
 	}
