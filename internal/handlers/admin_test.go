@@ -22,14 +22,17 @@ import (
 func serveAdmin(t *testing.T) (service, *checks.Runner) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	r := runner(t, func(context.Context) error { return nil })
+	r := runner(t, passes)
 	harness.Must(t, r.Register(reg))
-	live := &handlers.Live{}
-	live.SetMaintainer(r)
-	admin := handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: live, Metrics: reg, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)})
-	s := service{Server: httptest.NewServer(admin)}
-	t.Cleanup(s.Close)
-	return s, r
+	opts := adminOver(&handlers.Live{})
+	opts.Live.SetMaintainer(r)
+	opts.Metrics = reg
+	return serveHandler(t, handlers.NewAdmin(opts)), r
+}
+
+// adminOver is the options of the operators' routes over live alone.
+func adminOver(live *handlers.Live) handlers.AdminOptions {
+	return handlers.AdminOptions{Level: new(slog.LevelVar), Live: live, Metrics: prometheus.NewRegistry(), Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestMaintenanceIsBegunReadAndEnded(t *testing.T) {
@@ -121,9 +124,7 @@ func TestMetricsAndProfilesAreServedToOperators(t *testing.T) {
 
 func TestOperatorsWaitForTheStart(t *testing.T) {
 	live := &handlers.Live{}
-	admin := handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: live, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
-	s := service{Server: httptest.NewServer(admin)}
-	defer s.Close()
+	s := serveHandler(t, handlers.NewAdmin(adminOver(live)))
 	for method, body := range map[string]string{"GET": "", "DELETE": "", "PUT": `{"reason":"x","ttl":"1m"}`} {
 		r := s.do(t, method, "/maintenance", body)
 		r.isProblem(t, 503)
@@ -134,14 +135,16 @@ func TestOperatorsWaitForTheStart(t *testing.T) {
 	if r := s.do(t, "GET", "/metrics", ""); r.StatusCode != 200 {
 		t.Errorf("/metrics = %d", r.StatusCode)
 	}
-	live.SetMaintainer(runner(t, func(context.Context) error { return nil }))
+	live.SetMaintainer(runner(t, passes))
 	s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"1m"}`).is(t, 200, &struct{}{})
 }
 
 // A web page whose name leads to this machine must not give orders.
 func TestOnThisMachineOnlyItsOwnNamesAreServed(t *testing.T) {
 	loopback, swarm := &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, &net.TCPAddr{IP: net.IPv4(10, 0, 1, 7)}
-	admin := handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: &handlers.Live{}, Metrics: prometheus.NewRegistry(), Addr: "admin.example:6768", Log: slog.New(slog.DiscardHandler)})
+	opts := adminOver(&handlers.Live{})
+	opts.Addr = "admin.example:6768"
+	admin := handlers.NewAdmin(opts)
 	for _, c := range []struct {
 		local  net.Addr
 		host   string
@@ -155,8 +158,7 @@ func TestOnThisMachineOnlyItsOwnNamesAreServed(t *testing.T) {
 		for path, status := range map[string]int{"/metrics": c.status, "/debug/pprof/cmdline": c.status, "/nothing": max(c.status, 404)} {
 			r := httptest.NewRequest("GET", path, nil)
 			r.Host = c.host
-			answer := httptest.NewRecorder()
-			admin.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, c.local)))
+			answer := ask(admin, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, c.local)))
 			if answer.Code != status {
 				t.Errorf("%s of %s at %s = %d, want %d", path, c.host, c.local, answer.Code, status)
 			}

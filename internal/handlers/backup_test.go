@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/handlers"
 )
@@ -38,10 +34,7 @@ func serveBackups(t *testing.T, b handlers.Backuper) service {
 	if b != nil {
 		live.SetBackuper(b)
 	}
-	s := service{Server: httptest.NewServer(handlers.NewAdmin(handlers.AdminOptions{Live: live,
-		Metrics: prometheus.NewRegistry(), Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}))}
-	t.Cleanup(s.Close)
-	return s
+	return serveHandler(t, handlers.NewAdmin(adminOver(live)))
 }
 
 func TestBackupIsAFileWithItsLength(t *testing.T) {

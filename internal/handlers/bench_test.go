@@ -40,9 +40,7 @@ func BenchmarkRequest(b *testing.B) {
 				if c.token != "" {
 					req.Header["Authorization"] = authorization
 				}
-				answer := httptest.NewRecorder()
-				handler.ServeHTTP(answer, req)
-				if answer.Code != 200 {
+				if answer := ask(handler, req); answer.Code != 200 {
 					b.Fatalf("%d %s", answer.Code, answer.Body)
 				}
 			}

@@ -3,8 +3,6 @@ package handlers_test
 import (
 	"context"
 	"io"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -29,12 +27,9 @@ func TestSlowLargeBodiesKeepNoPlaceFromOthers(t *testing.T) {
 		handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
 		put := func(body io.Reader) (status int, took time.Duration) {
 			begin := time.Now()
-			req := httptest.NewRequest("PUT", "/accounts/large", body)
-			req.Header.Set("Content-Type", "application/json")
+			req := putOf(body)
 			req.ContentLength = 200_000
-			answer := httptest.NewRecorder()
-			handler.ServeHTTP(answer, req)
-			return answer.Code, time.Since(begin)
+			return ask(handler, req).Code, time.Since(begin)
 		}
 		var slow sync.WaitGroup
 		for range 128 {
@@ -53,22 +48,16 @@ func TestSlowLargeBodiesKeepNoPlaceFromOthers(t *testing.T) {
 // Requests that wait for a store have no place, so that none of them refuses another.
 func TestLargeBodiesWaitForTheStoreBesideEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		live := &handlers.Live{}
-		handler := handlers.New(handlers.Options{Live: live, Hold: 5 * time.Second, MaxBody: 1 << 20, MaxConcurrent: 20,
-			Log: slog.New(slog.DiscardHandler)})
+		opts := overNothing()
+		opts.Hold, opts.MaxConcurrent = 5*time.Second, 20
+		handler := handlers.New(opts)
 		time.AfterFunc(4*time.Second, func() {
-			live.SetStore(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
+			opts.Live.SetStore(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
 		})
 		var got [9]int
 		var all sync.WaitGroup
 		for i := range got { // 9 MiB, and 8 may be in memory
-			all.Go(func() {
-				req := httptest.NewRequest("PUT", "/accounts/large", strings.NewReader(large(1<<20)))
-				req.Header.Set("Content-Type", "application/json")
-				answer := httptest.NewRecorder()
-				handler.ServeHTTP(answer, req)
-				got[i] = answer.Code
-			})
+			all.Go(func() { got[i] = ask(handler, putOf(strings.NewReader(large(1<<20)))).Code })
 			synctest.Wait()
 		}
 		all.Wait()
@@ -89,10 +78,7 @@ func TestLargeBodiesShareASlowFlush(t *testing.T) {
 		for range 64 {
 			all.Go(func() {
 				for range 5 {
-					req := httptest.NewRequest("PUT", "/accounts/large", strings.NewReader(large(8000)))
-					req.Header.Set("Content-Type", "application/json")
-					answer := httptest.NewRecorder()
-					if handler.ServeHTTP(answer, req); answer.Code != 200 {
+					if answer := ask(handler, putOf(strings.NewReader(large(8000)))); answer.Code != 200 {
 						t.Errorf("one of 64 writers gets %d", answer.Code)
 					}
 				}

@@ -61,10 +61,7 @@ func TestEachMethodOnADamagedAccount(t *testing.T) {
 
 func TestListsLeaveDamagedAccountsOutAndSaySo(t *testing.T) {
 	s := damagedService(t, "10007", "10042")
-	var page struct {
-		Items      []store.Account `json:"items"`
-		NextCursor string          `json:"next_cursor"`
-	}
+	var page accountPage
 	r := s.do(t, "GET", "/accounts?limit=1000", "")
 	r.is(t, 200, &page)
 	if got := r.Header.Get("Accounts-Damaged"); len(page.Items) != 98 || got != `2; ids="10007 10042"` {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 var errFull = errors.New("full")
@@ -14,9 +16,7 @@ func TestGateLetsSomeInAndTheOthersWaitInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(2, time.Second, time.Second, errFull)
 		for range 2 {
-			if err := g.enter(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, g.enter(t.Context()))
 		}
 		order := make(chan int, 3)
 		for i := range 3 {
@@ -51,13 +51,19 @@ func waitAt(ctx context.Context, g *gate, after time.Duration) <-chan error {
 	return result
 }
 
+// waitFor lets one wait at a gate for several places, and returns when it waits or has its answer, which is sent.
+func waitFor(ctx context.Context, g *gate, places int) <-chan error {
+	result := make(chan error, 1)
+	go func() { result <- g.take(ctx, places) }()
+	synctest.Wait()
+	return result
+}
+
 func TestGateServesTheNewestWhileMoreComeThanItCanServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, time.Second, time.Second, errFull)
 		begin := time.Now()
-		if err := g.enter(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, g.enter(t.Context()))
 		first, second, third := waitAt(t.Context(), g, 0), waitAt(t.Context(), g, 300*time.Millisecond), waitAt(t.Context(), g, 600*time.Millisecond)
 		time.Sleep(950 * time.Millisecond)
 		if waiting, refused := g.load(); waiting != 3 || refused != 0 {
@@ -97,12 +103,7 @@ func TestGateGivesNoPlaceToOneThatIsGone(t *testing.T) {
 func TestGateGivesSeveralPlacesInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(3, time.Second, time.Second, errFull)
-		take := func(n int) <-chan error {
-			result := make(chan error, 1)
-			go func() { result <- g.take(t.Context(), n) }()
-			synctest.Wait()
-			return result
-		}
+		take := func(n int) <-chan error { return waitFor(t.Context(), g, n) }
 		first, second, third := take(2), take(10), take(1) // 10 is all
 		if len(first) != 1 || len(second) != 0 || len(third) != 0 {
 			t.Errorf("%d, %d and %d have their places, want the first alone", len(first), len(second), len(third))
@@ -122,14 +123,8 @@ func TestGateGivesSeveralPlacesInTheirOrder(t *testing.T) {
 func TestGateLetsInWhoeverWaitedBehindOneThatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(3, time.Second, time.Second, errFull)
-		must := func(err error) {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		must(g.take(t.Context(), 1)) // and keeps it
-		all := make(chan error, 1)
-		go func() { all <- g.take(t.Context(), 3) }()
+		waitFor(t.Context(), g, 1) // and keeps it
+		all := waitFor(t.Context(), g, 3)
 		behind := waitAt(t.Context(), g, 300*time.Millisecond)
 		begin := time.Now()
 		if err := <-all; err != errFull {
@@ -144,12 +139,7 @@ func TestGateLetsInWhoeverWaitedBehindOneThatIsRefused(t *testing.T) {
 func TestGateLetsInWhoeverWaitedBehindOneThatHasNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(3, time.Second, time.Second, errFull)
-		wait := func(need int) <-chan error {
-			result := make(chan error, 1)
-			go func() { result <- g.take(t.Context(), need) }()
-			synctest.Wait()
-			return result
-		}
+		wait := func(need int) <-chan error { return waitFor(t.Context(), g, need) }
 		one, all, behind := wait(1), wait(3), wait(1)
 		g.mu.Lock()
 		g.room = 2 // as many may wait
@@ -191,9 +181,7 @@ func TestGateForgetsAnOverloadThatHasEnded(t *testing.T) {
 func TestNoGateHasNoBound(t *testing.T) {
 	var g *gate
 	for range 1000 {
-		if err := g.enter(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, g.enter(t.Context()))
 		g.leave()
 	}
 }

@@ -2,11 +2,11 @@ package handlers_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/auth"
 	"accountservice/internal/handlers"
@@ -48,14 +47,21 @@ func newKeys(t testing.TB) keys {
 		add(string(scope), string(scope), "")
 	}
 	add("limited", "read,write,admin,health", "1/s")
-	path := filepath.Join(t.TempDir(), "tokens")
-	harness.Must(t, os.WriteFile(path, []byte(file.String()), 0o600))
+	k.Tokens = tokensOf(t, file.String())
 	var err error
-	k.Tokens, err = auth.Open(path, slog.New(slog.DiscardHandler))
-	harness.Must(t, err)
 	k.token["revoked"], _, err = auth.Create("revoked", "read,write,admin,health", "")
 	harness.Must(t, err)
 	return k
+}
+
+// tokensOf opens a file of tokens with these lines.
+func tokensOf(t testing.TB, lines string) *auth.Tokens {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	harness.Must(t, os.WriteFile(path, []byte(lines), 0o600))
+	tokens, err := auth.Open(path, slog.New(slog.DiscardHandler))
+	harness.Must(t, err)
+	return tokens
 }
 
 // as is the header of a request with a token.
@@ -95,10 +101,24 @@ type document struct {
 // ginParameter and ginColon are how Gin writes {name} and a colon in a path.
 var ginParameter, ginColon = regexp.MustCompile(`/:(\w+)`), strings.NewReplacer(`\:`, ":")
 
-// matrix makes the request of every row with all credentials, and compares the answers with the rows and with the
-// document of the service. Each route needs a row, also one that is not in the document.
+// openToAll are the rows of both listeners that say what the service is.
+var openToAll = map[string]access{
+	"GET /openapi.json":              {"/openapi.json", "", "", nil, 200},
+	"GET /openapi-3.0.json":          {"/openapi-3.0.json", "", "", nil, 200},
+	"GET /":                          {"/", "", "", nil, 302},
+	"GET /problems/{type}":           {"/problems/forbidden", "", "", nil, 200},
+	"GET /docs":                      {"/docs", "", "", nil, 200},
+	"GET /docs/swagger-ui.css":       {"/docs/swagger-ui.css", "", "", nil, 200},
+	"GET /docs/favicon-32x32.png":    {"/docs/favicon-32x32.png", "", "", nil, 200},
+	"GET /docs/favicon-16x16.png":    {"/docs/favicon-16x16.png", "", "", nil, 200},
+	"GET /docs/swagger-ui-bundle.js": {"/docs/swagger-ui-bundle.js", "", "", nil, 200},
+}
+
+// matrix makes the request of every row, and of openToAll, with all credentials, and compares the answers with the rows
+// and with the document of the service. Each route needs a row, also one that is not in the document.
 func (k keys) matrix(t *testing.T, s service, rows map[string]access) {
 	t.Helper()
+	maps.Copy(rows, openToAll)
 	var doc document
 	harness.Must(t, json.Unmarshal([]byte(s.do(t, "GET", "/openapi.json", "").body), &doc))
 	routes := s.Config.Handler.(interface{ Routes() gin.RoutesInfo }).Routes()
@@ -170,28 +190,19 @@ func TestEveryOperationLetsInWhomItSays(t *testing.T) {
 	read, write := []auth.Scope{auth.Read}, []auth.Scope{auth.Write}
 	const put, patched = `{"name":"x"}`, "application/merge-patch+json"
 	k.matrix(t, s, map[string]access{
-		"GET /accounts/{id}":             {"/accounts/10000", "", "", read, 200},
-		"GET /accounts":                  {"/accounts?limit=2", "", "", read, 200},
-		"POST /accounts:batchGet":        {"/accounts:batchGet", `{"ids":["10000"]}`, "application/json", read, 200},
-		"GET /accounts:export":           {"/accounts:export", "", "", read, 200},
-		"POST /accounts":                 {"/accounts", put, "application/json", write, 201},
-		"PUT /accounts/{id}":             {"/accounts/10001", put, "application/json", write, 200},
-		"PATCH /accounts/{id}":           {"/accounts/10001", put, patched, write, 200},
-		"DELETE /accounts/{id}":          {"/accounts/10002", "", "", write, 204},
-		"POST /accounts:import":          {"/accounts:import", `{"id":"10003","name":"x"}`, ndjson, write, 200},
-		"GET /health":                    {"/health", "", "", nil, 200},
-		"GET /ready":                     {"/ready", "", "", nil, 200},
-		"GET /health/checks/{name}":      {"/health/checks/users", "", "", nil, 503},
-		"GET /status":                    {"/status", "", "", nil, 200},
-		"GET /openapi.json":              {"/openapi.json", "", "", nil, 200},
-		"GET /openapi-3.0.json":          {"/openapi-3.0.json", "", "", nil, 200},
-		"GET /":                          {"/", "", "", nil, 302},
-		"GET /problems/{type}":           {"/problems/forbidden", "", "", nil, 200},
-		"GET /docs":                      {"/docs", "", "", nil, 200},
-		"GET /docs/swagger-ui.css":       {"/docs/swagger-ui.css", "", "", nil, 200},
-		"GET /docs/favicon-32x32.png":    {"/docs/favicon-32x32.png", "", "", nil, 200},
-		"GET /docs/favicon-16x16.png":    {"/docs/favicon-16x16.png", "", "", nil, 200},
-		"GET /docs/swagger-ui-bundle.js": {"/docs/swagger-ui-bundle.js", "", "", nil, 200},
+		"GET /accounts/{id}":        {"/accounts/10000", "", "", read, 200},
+		"GET /accounts":             {"/accounts?limit=2", "", "", read, 200},
+		"POST /accounts:batchGet":   {"/accounts:batchGet", `{"ids":["10000"]}`, "application/json", read, 200},
+		"GET /accounts:export":      {"/accounts:export", "", "", read, 200},
+		"POST /accounts":            {"/accounts", put, "application/json", write, 201},
+		"PUT /accounts/{id}":        {"/accounts/10001", put, "application/json", write, 200},
+		"PATCH /accounts/{id}":      {"/accounts/10001", put, patched, write, 200},
+		"DELETE /accounts/{id}":     {"/accounts/10002", "", "", write, 204},
+		"POST /accounts:import":     {"/accounts:import", `{"id":"10003","name":"x"}`, ndjson, write, 200},
+		"GET /health":               {"/health", "", "", nil, 200},
+		"GET /ready":                {"/ready", "", "", nil, 200},
+		"GET /health/checks/{name}": {"/health/checks/users", "", "", nil, 503},
+		"GET /status":               {"/status", "", "", nil, 200},
 	})
 	if strings.Contains(s.log.String(), k.token["write"]) {
 		t.Errorf("the log has a token")
@@ -202,12 +213,11 @@ func TestEveryOperationLetsInWhomItSays(t *testing.T) {
 func serveAdminWith(t *testing.T, tokens *auth.Tokens) service {
 	t.Helper()
 	live := &handlers.Live{}
-	live.SetMaintainer(runner(t, func(context.Context) error { return nil }))
+	live.SetMaintainer(runner(t, passes))
 	live.SetBackuper(backups{})
-	s := service{Server: httptest.NewServer(handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: live, Metrics: prometheus.NewRegistry(),
-		Version: "1.2.3", Log: slog.New(slog.DiscardHandler), Tokens: tokens}))}
-	t.Cleanup(s.Close)
-	return s
+	opts := adminOver(live)
+	opts.Tokens = tokens
+	return serveHandler(t, handlers.NewAdmin(opts))
 }
 
 func TestEveryRouteForOperatorsLetsInWhomItSays(t *testing.T) {
@@ -216,24 +226,15 @@ func TestEveryRouteForOperatorsLetsInWhomItSays(t *testing.T) {
 	s := serveAdminWith(t, k.Tokens)
 	admin := []auth.Scope{auth.Admin}
 	k.matrix(t, s, map[string]access{
-		"GET /maintenance":               {"/maintenance", "", "", admin, 200},
-		"PUT /maintenance":               {"/maintenance", `{"reason":"x","ttl":"1m"}`, "application/json", admin, 200},
-		"DELETE /maintenance":            {"/maintenance", "", "", admin, 204},
-		"POST /backup":                   {"/backup", "", "", admin, 200},
-		"GET /log-level":                 {"/log-level", "", "", admin, 200},
-		"PUT /log-level":                 {"/log-level", `{"level":"warn"}`, "application/json", admin, 200},
-		"GET /metrics":                   {"/metrics", "", "", []auth.Scope{auth.Health, auth.Admin}, 200},
-		"GET /status":                    {"/status", "", "", []auth.Scope{auth.Health, auth.Admin}, 200},
-		"GET /debug/pprof/*profile":      {"/debug/pprof/cmdline", "", "", admin, 200},
-		"GET /openapi.json":              {"/openapi.json", "", "", nil, 200},
-		"GET /openapi-3.0.json":          {"/openapi-3.0.json", "", "", nil, 200},
-		"GET /":                          {"/", "", "", nil, 302},
-		"GET /problems/{type}":           {"/problems/forbidden", "", "", nil, 200},
-		"GET /docs":                      {"/docs", "", "", nil, 200},
-		"GET /docs/swagger-ui.css":       {"/docs/swagger-ui.css", "", "", nil, 200},
-		"GET /docs/favicon-32x32.png":    {"/docs/favicon-32x32.png", "", "", nil, 200},
-		"GET /docs/favicon-16x16.png":    {"/docs/favicon-16x16.png", "", "", nil, 200},
-		"GET /docs/swagger-ui-bundle.js": {"/docs/swagger-ui-bundle.js", "", "", nil, 200},
+		"GET /maintenance":          {"/maintenance", "", "", admin, 200},
+		"PUT /maintenance":          {"/maintenance", `{"reason":"x","ttl":"1m"}`, "application/json", admin, 200},
+		"DELETE /maintenance":       {"/maintenance", "", "", admin, 204},
+		"POST /backup":              {"/backup", "", "", admin, 200},
+		"GET /log-level":            {"/log-level", "", "", admin, 200},
+		"PUT /log-level":            {"/log-level", `{"level":"warn"}`, "application/json", admin, 200},
+		"GET /metrics":              {"/metrics", "", "", []auth.Scope{auth.Health, auth.Admin}, 200},
+		"GET /status":               {"/status", "", "", []auth.Scope{auth.Health, auth.Admin}, 200},
+		"GET /debug/pprof/*profile": {"/debug/pprof/cmdline", "", "", admin, 200},
 	})
 }
 
@@ -273,8 +274,7 @@ func TestReasonsAreWithheldInEveryForm(t *testing.T) {
 func TestAskedToShowReasonsHealthShowsThem(t *testing.T) {
 	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = newKeys(t).Tokens })
 	r := httptest.NewRequest("GET", "/health", nil)
-	answer := httptest.NewRecorder()
-	s.Config.Handler.ServeHTTP(answer, r.WithContext(handlers.WithReasons(r.Context())))
+	answer := ask(s.Config.Handler, r.WithContext(handlers.WithReasons(r.Context())))
 	if !strings.Contains(answer.Body.String(), "refused") {
 		t.Errorf("%s", answer.Body)
 	}
@@ -340,10 +340,7 @@ func TestRotatedTokenIsTheSameCaller(t *testing.T) {
 	harness.Must(t, err)
 	other, third, err := auth.Create("shop", "write", "")
 	harness.Must(t, err)
-	path := filepath.Join(t.TempDir(), "tokens")
-	harness.Must(t, os.WriteFile(path, []byte(first+"\n"+second+"\n"+third+"\n"), 0o600))
-	tokens, err := auth.Open(path, slog.New(slog.DiscardHandler))
-	harness.Must(t, err)
+	tokens := tokensOf(t, first+"\n"+second+"\n"+third+"\n")
 	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = tokens })
 	create := func(token string) (id, replayed string) {
 		r := s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k", "Authorization", "Bearer "+token)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -158,9 +156,8 @@ func TestHealthIsPublishedWhateverIsAccepted(t *testing.T) {
 }
 
 func TestStartingServiceSaysSo(t *testing.T) {
-	live := &handlers.Live{}
-	s := service{Server: httptest.NewServer(handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}))}
-	defer s.Close()
+	opts := overNothing()
+	live, s := opts.Live, serveHandler(t, handlers.New(opts))
 	if r := s.do(t, "GET", "/health", ""); r.StatusCode != 503 || !strings.Contains(r.body, `"starting":"starting"`) {
 		t.Errorf("at first /health = %d %s", r.StatusCode, r.body)
 	}
@@ -177,7 +174,7 @@ func TestStartingServiceSaysSo(t *testing.T) {
 	}
 	whole := serve(t, nil) // the same routes serve it from one request to the next
 	live.SetStore(whole.store)
-	live.SetHealth(runner(t, func(context.Context) error { return nil }))
+	live.SetHealth(runner(t, passes))
 	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &store.Account{})
 	s.do(t, "GET", "/health", "").is(t, 200, &struct{}{})
 }

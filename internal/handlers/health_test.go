@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"context"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -82,17 +81,15 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	metrics, err := handlers.NewMetrics(reg)
 	harness.Must(t, err)
 	opts := over(storetest.Faulty{Store: store.Unavailable("none"), OnGet: storetest.Panic})
-	opts.Live.SetHealth(runner(t, func(context.Context) error { return nil }))
+	opts.Live.SetHealth(runner(t, passes))
 	opts.Metrics = metrics
-	s := service{Server: httptest.NewServer(handlers.New(opts))}
-	t.Cleanup(s.Close)
+	s := serveHandler(t, handlers.New(opts))
 	for _, target := range []string{"GET /health", "GET /health?strict", "GET /ready", "HEAD /ready", "GET /accounts/1", "GET /accounts/2",
 		"GET /accounts", "GET /nothing/1", "GET /nothing/2", "BREW /health", "POST /health", "GET /health/checks/bolt"} {
 		method, path, _ := strings.Cut(target, " ")
 		s.do(t, method, path, "")
 	}
-	page := httptest.NewRecorder()
-	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	page := ask(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`requests_refused_total{place="list"} 0`,
 		`requests_waiting{place="request"} 0`,

@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -25,11 +24,9 @@ func hungHealth(tb testing.TB) *checks.Runner {
 	tb.Helper()
 	release := make(chan struct{})
 	tb.Cleanup(func() { close(release) })
-	return runChecks(tb, hung, checks.Check{
-		Name: "stuck", OnFailure: checks.Restart, Interval: 100 * time.Millisecond, Timeout: 50 * time.Millisecond,
-		FailAfter: 1, PassAfter: 1, StaleAfter: time.Minute,
-		Run: func(context.Context) error { <-release; return nil },
-	})
+	stuck := check("stuck", checks.Restart, func(context.Context) error { <-release; return nil })
+	stuck.Interval, stuck.Timeout = 100*time.Millisecond, 50*time.Millisecond
+	return runChecks(tb, hung, stuck)
 }
 
 // hung reports whether one check is known to hang.
@@ -75,9 +72,9 @@ func burst(tb testing.TB, handler http.Handler, total int) (times []time.Duratio
 }
 
 func ownHandler(h handlers.Health) http.Handler {
-	live := &handlers.Live{}
-	live.SetHealth(h)
-	return handlers.New(handlers.Options{Live: live, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)})
+	opts := overNothing()
+	opts.Live.SetHealth(h)
+	return handlers.New(opts)
 }
 
 func TestRequestsBesideAHungCheckCostNoGoroutine(t *testing.T) {
@@ -108,13 +105,13 @@ func report(b *testing.B, name string, t time.Duration, grown int) {
 func BenchmarkFiftiethOfFiftyRequests(b *testing.B) {
 	release := make(chan struct{})
 	b.Cleanup(func() { close(release) })
-	fine := func(context.Context) error { return nil }
-	runs := map[string]func(context.Context) error{"first": fine, "second": fine, "stuck": func(context.Context) error { <-release; return nil }}
+	runs := map[string]func(context.Context) error{"first": passes, "second": passes, "stuck": func(context.Context) error { <-release; return nil }}
 	b.Run("ours", func(b *testing.B) {
 		var list []checks.Check
 		for name, run := range runs {
-			list = append(list, checks.Check{Name: name, OnFailure: checks.Restart, Run: run, Interval: 2 * time.Second, Timeout: time.Second,
-				FailAfter: 1, PassAfter: 1, StaleAfter: time.Minute})
+			c := check(name, checks.Restart, run)
+			c.Interval, c.Timeout = 2*time.Second, time.Second
+			list = append(list, c)
 		}
 		handler := ownHandler(runChecks(b, hung, list...))
 		for b.Loop() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -158,14 +157,12 @@ func TestReferencesWorkBehindAProxyThatStripsAPrefix(t *testing.T) {
 	to, err := url.Parse(inner.URL)
 	harness.Must(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
-	outer := httptest.NewServer(http.StripPrefix("/api/v1", proxy))
-	defer outer.Close()
-	s := service{Server: outer}
+	s := serveHandler(t, http.StripPrefix("/api/v1", proxy))
 	at := func(path string, headers ...string) reply { return s.do(t, "GET", path, "", headers...) }
 	resolve := func(r reply, reference string) string {
 		target, err := r.Request.URL.Parse(reference)
 		harness.Must(t, err)
-		return strings.TrimPrefix(target.String(), outer.URL)
+		return strings.TrimPrefix(target.String(), s.URL)
 	}
 	for _, create := range []struct{ method, path string }{{"POST", "/api/v1/accounts"}, {"PUT", "/api/v1/accounts/a.b"}} {
 		r := s.do(t, create.method, create.path, `{"name":"x"}`)

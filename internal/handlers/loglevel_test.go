@@ -2,11 +2,8 @@ package handlers_test
 
 import (
 	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/handlers"
 	"accountservice/tests/harness"
@@ -16,10 +13,9 @@ func TestLevelOfTheLogIsChangedAndThatIsLogged(t *testing.T) {
 	t.Parallel()
 	var text harness.Buffer
 	level := new(slog.LevelVar)
-	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: level}))
-	s := service{Server: httptest.NewServer(handlers.NewAdmin(handlers.AdminOptions{Live: &handlers.Live{}, Level: level,
-		Metrics: prometheus.NewRegistry(), Log: log}))}
-	defer s.Close()
+	opts := adminOver(&handlers.Live{})
+	opts.Level, opts.Log = level, slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: level}))
+	s := serveHandler(t, handlers.NewAdmin(opts))
 	var got struct{ Level string }
 	s.do(t, "GET", "/log-level", "").is(t, 200, &got)
 	if got.Level != "info" {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // Ten times as many requests come as can be served, whatever becomes of those before (an open loop). The clock is that of
@@ -83,9 +85,7 @@ func TestInAnOverloadNoneIsServedLate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGate(1, time.Second, costlySoon, errFull)
 			g.demand = demand{emptied: time.Now(), begun: time.Now(), room: 100, over: true}
-			if err := g.enter(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, g.enter(t.Context()))
 			got := make(chan error, 1)
 			go func() { got <- g.enter(t.Context()) }()
 			time.Sleep(waited)

@@ -70,10 +70,7 @@ func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
 					left = time.Until(end)
 					return ctx.Err()
 				}})
-				req := httptest.NewRequest("PUT", "/accounts/slow", &dripping{slow, strings.NewReader(`{"name":"x"}`)})
-				req.Header.Set("Content-Type", "application/json")
-				answer := httptest.NewRecorder()
-				handler.ServeHTTP(answer, req)
+				answer := ask(handler, putOf(&dripping{slow, strings.NewReader(`{"name":"x"}`)}))
 				if answer.Code != 200 || left != requestTimeout {
 					t.Errorf("%d with %s left for the store, want 200 and %s: %s", answer.Code, left, requestTimeout, answer.Body)
 				}
@@ -84,15 +81,14 @@ func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
 
 // net/http refuses what is no request by itself, before there is a route.
 func TestWhatIsNoRequestIsRefused(t *testing.T) {
-	server := httptest.NewServer(bare(store.Unavailable("never to be asked")))
-	defer server.Close()
+	s := serveHandler(t, bare(store.Unavailable("never to be asked")))
 	for text, status := range map[string]int{
 		"nonsense\r\n\r\n": 400,
 		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":         417,
 		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":  501,
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2<<20): 431,
 	} {
-		if r := (service{Server: server}).raw(t, "GET", text); r.StatusCode != status || strings.Contains(r.Header.Get("Content-Type"), "json") {
+		if r := s.raw(t, "GET", text); r.StatusCode != status || strings.Contains(r.Header.Get("Content-Type"), "json") {
 			t.Errorf("%.60q = %d %s, want %d in plain text", text, r.StatusCode, r.Header.Get("Content-Type"), status)
 		}
 	}
@@ -165,9 +161,7 @@ func serveTutorial(t *testing.T, records map[string]string) service {
 		return err
 	}))
 	harness.Must(t, db.Close())
-	s := service{Server: httptest.NewServer(bare(openBolt(t, path, 0)))}
-	t.Cleanup(s.Close)
-	return s
+	return serveHandler(t, bare(openBolt(t, path, 0)))
 }
 
 // Files that others wrote can have ids that no request may name.

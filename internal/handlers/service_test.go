@@ -57,32 +57,46 @@ func serveWith(t *testing.T, spoil func(store.Store) store.Store, set func(*hand
 	if spoil != nil {
 		accounts = spoil(bolt)
 	}
-	s := service{store: accounts, log: &harness.Buffer{}}
-	live := &handlers.Live{}
-	live.SetStore(accounts)
-	live.SetHealth(runner(t, bolt.Check))
-	opts := handlers.Options{Live: live, Version: "1.2.3", MaxBody: 1 << 20, MaxConcurrent: 128,
-		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	log := &harness.Buffer{}
+	opts := over(accounts)
+	opts.Live.SetHealth(runner(t, bolt.Check))
+	opts.Version, opts.Log = "1.2.3", slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if set != nil {
 		set(&opts)
 	}
-	s.Server = httptest.NewServer(handlers.New(opts))
+	s := serveHandler(t, handlers.New(opts))
+	s.store, s.log = accounts, log
+	return s
+}
+
+// serveHandler serves a handler until the test ends.
+func serveHandler(t *testing.T, h http.Handler) service {
+	t.Helper()
+	s := service{Server: httptest.NewServer(h)}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// check is one that runs once in a test; one that fails or passes has that status at once.
+func check(name string, onFailure checks.Consequence, run func(context.Context) error) checks.Check {
+	return checks.Check{Name: name, OnFailure: onFailure, Run: run, Interval: time.Minute, Timeout: 20 * time.Second, // a busy machine fails nothing here
+		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour}
+}
+
+func passes(context.Context) error { return nil }
+
+// fails is a check's run that fails so.
+func fails(text string) func(context.Context) error {
+	return func(context.Context) error { return errors.New(text) }
 }
 
 // runner runs one restart check named bolt and one failing degrade check
 // named users, until their first results are published.
 func runner(t *testing.T, run func(context.Context) error) *checks.Runner {
 	t.Helper()
-	plan := checks.Check{Name: "bolt", OnFailure: checks.Restart, Run: run, Interval: time.Minute, Timeout: 20 * time.Second, // a busy machine fails nothing here
-		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour}
-	users := plan
-	users.Name, users.OnFailure = "users", checks.Degrade
-	users.Run = func(context.Context) error { return errors.New("connect: refused") }
 	return runChecks(t, func(all []checks.CheckHistory) bool {
 		return !slices.ContainsFunc(all, func(c checks.CheckHistory) bool { return c.Finished == nil })
-	}, plan, users)
+	}, check("bolt", checks.Restart, run), check("users", checks.Degrade, fails("connect: refused")))
 }
 
 // runChecks runs these checks until the test ends, and returns when their results are so.
@@ -208,31 +222,27 @@ type before struct {
 	put, list, imports func() error
 }
 
-func (b before) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
-	if b.put != nil {
-		if err := b.put(); err != nil {
-			return store.Written{}, err
-		}
+// then calls first, unless it is nil, and call if first did not fail.
+func then[T any](first func() error, call func() (T, error)) (result T, err error) {
+	if first != nil {
+		err = first()
 	}
-	return b.Store.Put(ctx, id, draft, pre)
+	if err != nil {
+		return result, err
+	}
+	return call()
+}
+
+func (b before) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
+	return then(b.put, func() (store.Written, error) { return b.Store.Put(ctx, id, draft, pre) })
 }
 
 func (b before) List(ctx context.Context, q store.Query) (store.Page, error) {
-	if b.list != nil {
-		if err := b.list(); err != nil {
-			return store.Page{}, err
-		}
-	}
-	return b.Store.List(ctx, q)
+	return then(b.list, func() (store.Page, error) { return b.Store.List(ctx, q) })
 }
 
 func (b before) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
-	if b.imports != nil {
-		if err := b.imports(); err != nil {
-			return store.Imported{}, err
-		}
-	}
-	return b.Store.Import(ctx, accounts)
+	return then(b.imports, func() (store.Imported, error) { return b.Store.Import(ctx, accounts) })
 }
 
 // bare is the routes over a store alone.
@@ -240,7 +250,26 @@ func bare(accounts store.Store) http.Handler { return handlers.New(over(accounts
 
 // over is the options of routes over a store alone.
 func over(accounts store.Store) handlers.Options {
-	live := &handlers.Live{}
-	live.SetStore(accounts)
-	return handlers.Options{Live: live, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}
+	opts := overNothing()
+	opts.Live.SetStore(accounts)
+	return opts
+}
+
+// overNothing is the options of the routes of a service that is starting.
+func overNothing() handlers.Options {
+	return handlers.Options{Live: &handlers.Live{}, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}
+}
+
+// ask gives a request to a handler without a network.
+func ask(handler http.Handler, req *http.Request) *httptest.ResponseRecorder {
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, req)
+	return answer
+}
+
+// putOf is a request that puts an account.
+func putOf(body io.Reader) *http.Request {
+	req := httptest.NewRequest("PUT", "/accounts/x", body)
+	req.Header.Set("Content-Type", "application/json")
+	return req
 }

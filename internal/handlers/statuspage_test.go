@@ -5,14 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"accountservice/internal/checks"
 	"accountservice/internal/handlers"
@@ -24,17 +20,14 @@ func statusOf(t *testing.T, so func([]checks.CheckHistory) bool, list ...checks.
 	live := &handlers.Live{}
 	live.SetHealth(runChecks(t, so, list...))
 	live.SetSize(func() string { return "3 accounts, & <more>" })
-	s := service{Server: httptest.NewServer(handlers.NewAdmin(handlers.AdminOptions{Level: new(slog.LevelVar), Live: live,
-		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}))}
-	t.Cleanup(s.Close)
-	return s
+	return serveHandler(t, handlers.NewAdmin(adminOver(live)))
 }
 
 func TestStatusPageEscapesWhatOthersSay(t *testing.T) {
 	t.Parallel()
 	const evil = `<script>alert(1)</script>"' onload=x`
-	plan := checks.Check{Name: `<b a="`, OnFailure: checks.Degrade, Cure: "mend <it>", Interval: time.Minute, Timeout: time.Minute,
-		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour, Run: func(context.Context) error { return errors.New(evil) }}
+	plan := check(`<b a="`, checks.Degrade, fails(evil))
+	plan.Cure = "mend <it>"
 	s := statusOf(t, func(all []checks.CheckHistory) bool { return all[0].Status == checks.Failing }, plan)
 	r := s.do(t, "GET", "/status", "")
 	for _, raw := range []string{"<script", `"' onload`, "<b a", "<it>", "<more>"} {
@@ -56,12 +49,11 @@ func (w endsSoon) Warning() string { return w.Error() }
 
 func TestStatusPageSaysWhatToDoAboutAWarning(t *testing.T) {
 	t.Parallel()
-	warns := checks.Check{Name: "tls", OnFailure: checks.Restart, Cure: "renew it", Interval: time.Minute, Timeout: time.Minute,
-		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour, Run: func(context.Context) error { return endsSoon{errors.New("ends soon")} }}
-	passes := warns
-	passes.Name, passes.Cure, passes.Run = "disk", "free space", func(context.Context) error { return nil }
+	warns := check("tls", checks.Restart, func(context.Context) error { return endsSoon{errors.New("ends soon")} })
+	well := check("disk", checks.Restart, passes)
+	warns.Cure, well.Cure = "renew it", "free space"
 	body := statusOf(t, func(all []checks.CheckHistory) bool { return all[0].Status == checks.OK && all[1].Status == checks.OK },
-		passes, warns).do(t, "GET", "/status", "").body
+		well, warns).do(t, "GET", "/status", "").body
 	_, tls, _ := strings.Cut(body, "<h2>tls")
 	tls, disk, _ := strings.Cut(tls, "<h2>disk")
 	if !strings.Contains(tls, "ends soon") || !strings.Contains(tls, "<b>What to do</b>: renew it") || strings.Contains(tls, "It means") {
@@ -107,10 +99,10 @@ func TestStatusPageShowsTheLastChangesAndWhatToDo(t *testing.T) {
 		}
 		return nil
 	}
-	plan := checks.Check{Name: "users", OnFailure: checks.Unroute, Cure: "ask them", Interval: time.Millisecond, Timeout: time.Minute,
-		FailAfter: 1, PassAfter: 1, StaleAfter: time.Hour, Run: flaps}
+	plan := check("users", checks.Unroute, flaps)
+	plan.Interval, plan.Cure = time.Millisecond, "ask them"
 	other := plan
-	other.Name, other.Run = "rates", func(context.Context) error { return errors.New("down") }
+	other.Name, other.Run = "rates", fails("down")
 	s := statusOf(t, func(all []checks.CheckHistory) bool {
 		return runs.Load() > 41 && len(all[0].Changes) == 20 && all[0].Status == checks.OK && all[0].Changes[0].Failures > 0 && all[1].Status == checks.Failing
 	}, plan, other)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"accountservice/tests/harness"
 )
 
 // While the memory for large bodies is used up, one more is refused before it is sent, and small ones are read. A client
@@ -38,9 +40,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	dial := func(length int, rest string) *bufio.Reader {
 		t.Helper()
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		t.Cleanup(func() { conn.Close() })
 		conn.SetDeadline(time.Now().Add(time.Minute))
 		if length > 0 {
@@ -52,9 +52,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	answer := func(in *bufio.Reader, status int, want string) {
 		t.Helper()
 		resp, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		text, err := io.ReadAll(resp.Body)
 		if err != nil || resp.StatusCode != status || !strings.Contains(string(text), want) || (status == 503) != (resp.Header.Get("Retry-After") != "") {
 			t.Errorf("%d %s %v, %v; want %d %s", resp.StatusCode, text, resp.Header, err, status, want)
@@ -63,9 +61,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	small, whole := "\r\n"+strings.Repeat(" ", largeBody), "\r\n"+strings.Repeat(" ", bytes)
 	next := fmt.Sprintf("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s", largeBody, small)
 
-	if err := bodies.begin(mostUnplaced, mostUnplaced); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, bodies.begin(mostUnplaced, mostUnplaced))
 	answer(dial(bytes, "Expect: 100-continue\r\n\r\n"), 503, "/problems/busy") // and the client sends nothing
 	in := dial(bytes, whole+next)
 	answer(in, 503, "/problems/busy")
@@ -73,9 +69,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	bodies.done(mostUnplaced)
 	answer(dial(bytes, whole), 200, fmt.Sprint(bytes))
 	// what came in chunks and is short needs no place
-	if err := bodies.take(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, bodies.take(t.Context(), 1))
 	answer(dial(0, "Transfer-Encoding: chunked\r\n\r\n3\r\n{ }\r\n0\r\n\r\n"), 200, "3")
 	bodies.give(1)
 	if bodies.free != 1 || bodies.reading != (reading{}) {
