@@ -1,6 +1,9 @@
 package handlers
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // traceID returns the trace-id of a request's traceparent (W3C Trace Context, level 1), or "" unless there is one and
 // it is well formed. It is for the log alone: the service makes no spans.
@@ -15,30 +18,12 @@ func traceID(r *http.Request) string {
 		return ""
 	}
 	version, trace, parent, flags := text[:2], text[3:35], text[36:52], text[53:length]
+	onlyOf := func(text, characters string) bool { return strings.Trim(text, characters) == "" }
 	switch {
-	case !isHex(version + trace + parent + flags), version == "ff", isZero(trace), isZero(parent):
+	case !onlyOf(version+trace+parent+flags, "0123456789abcdef"), version == "ff", onlyOf(trace, "0"), onlyOf(parent, "0"):
 		return ""
 	case len(text) > length && (version == "00" || text[length] != '-'): // a later version may have more
 		return ""
 	}
 	return trace
-}
-
-// isHex reports whether text has lower-case hexadecimal digits alone.
-func isHex(text string) bool {
-	for _, c := range []byte(text) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-func isZero(text string) bool {
-	for _, c := range []byte(text) {
-		if c != '0' {
-			return false
-		}
-	}
-	return true
 }
