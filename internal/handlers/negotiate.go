@@ -27,6 +27,17 @@ func quality(header, media string) float64 {
 	return wanted
 }
 
+// preferred returns the media type that an Accept header wants most, the first one if it wants none of them.
+func preferred(header string, media ...string) string {
+	liked, best := media[0], 0.0
+	for _, m := range media {
+		if q := quality(header, m); q > best {
+			liked, best = m, q
+		}
+	}
+	return liked
+}
+
 // weight reads a q parameter. What is none refuses.
 func weight(q string) float64 {
 	if q == "" {
@@ -39,27 +50,17 @@ func weight(q string) float64 {
 	return min(w, 1)
 }
 
-// healthForms is what health is told in, by preference among equals.
-var healthForms = []struct {
-	form               checks.Form
-	media, contentType string
-}{
-	{checks.JSON, "application/json", "application/json"},
-	{checks.HealthJSON, "application/health+json", "application/health+json"},
-	{checks.Text, "text/plain", "text/plain; charset=utf-8"},
-}
-
 // healthForm is the form an Accept header likes best. It is JSON if the header
 // takes none of them: a probe must never be told 406.
 func healthForm(accept string) (form checks.Form, contentType string) {
-	liked, best := healthForms[0], 0.0
 	if accept == "" || accept == "*/*" { // nearly everybody
-		return liked.form, liked.contentType
+		return checks.JSON, "application/json"
 	}
-	for _, f := range healthForms {
-		if q := quality(accept, f.media); q > best {
-			liked, best = f, q
-		}
+	switch preferred(accept, "application/json", "application/health+json", "text/plain") {
+	case "application/health+json":
+		return checks.HealthJSON, "application/health+json"
+	case "text/plain":
+		return checks.Text, "text/plain; charset=utf-8"
 	}
-	return liked.form, liked.contentType
+	return checks.JSON, "application/json"
 }

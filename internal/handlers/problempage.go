@@ -20,17 +20,7 @@ type problemPage struct {
 	RetryAfter string `json:"retry_after,omitempty"` // seconds
 }
 
-// problemForms are the media types of a problemPage, by preference among equals: curl gets text, a browser asks for HTML.
-var problemForms = []struct {
-	media  string
-	render func(problemPage) []byte
-}{
-	{"text/plain", problemPage.text},
-	{"application/json", problemPage.json},
-	{"text/html", problemPage.html},
-}
-
-// serveProblems serves a page for each type of the table of problems.
+// serveProblems serves a page for each type of the table of problems. curl gets text, a browser asks for HTML.
 func serveProblems(engine *gin.Engine) {
 	pages := make(map[string]problemPage)
 	for _, row := range problems {
@@ -44,15 +34,16 @@ func serveProblems(engine *gin.Engine) {
 			writeProblem(c, problem(http.StatusNotFound, "There is no such type of problem."))
 			return
 		}
-		liked, best := problemForms[0], 0.0
-		for _, form := range problemForms {
-			if q := quality(c.GetHeader("Accept"), form.media); q > best {
-				liked, best = form, q
-			}
+		media, content := preferred(c.GetHeader("Accept"), "text/plain", "application/json", "text/html"), page.text()
+		switch media {
+		case "application/json":
+			content = page.json()
+		case "text/html":
+			content = page.html()
 		}
 		c.Header("Vary", "Accept")
 		c.Header("Content-Security-Policy", docsPolicy)
-		c.Data(http.StatusOK, liked.media+"; charset=utf-8", liked.render(page))
+		c.Data(http.StatusOK, media+"; charset=utf-8", content)
 	})
 }
 
