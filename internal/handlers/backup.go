@@ -26,7 +26,7 @@ func registerBackup(e *edge, live *Live) {
 		errors:  []int{http.StatusConflict, http.StatusNotImplemented},
 		success: map[string]*huma.Response{"200": {Description: "The file", Content: file}},
 	}, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
-		from, err := live.backups()
+		from, err := whenSet(&live.backuper)
 		if err != nil {
 			return nil, err
 		}

@@ -112,18 +112,10 @@ func (l *Live) Snapshot() *checks.Snapshot {
 	return checks.Pending{Reason: "starting"}.Snapshot()
 }
 
-// maintenance returns errStarting before SetMaintainer.
-func (l *Live) maintenance() (Maintainer, error) {
-	if m := l.maintainer.Load(); m != nil {
-		return *m, nil
+// whenSet returns a part of a Live, or errStarting before it is set.
+func whenSet[T any](part *atomic.Pointer[T]) (value T, err error) {
+	if p := part.Load(); p != nil {
+		return *p, nil
 	}
-	return nil, errStarting
-}
-
-// backups returns errStarting before SetBackuper.
-func (l *Live) backups() (Backuper, error) {
-	if b := l.backuper.Load(); b != nil {
-		return *b, nil
-	}
-	return nil, errStarting
+	return value, errStarting
 }

@@ -60,7 +60,7 @@ func registerMaintenance(e *edge, live *Live) {
 	register(e, operation{
 		id: "get-maintenance", method: http.MethodGet, path: path, scope: auth.Admin, summary: "Is the traffic sent away?",
 	}, func(context.Context, *struct{}) (*maintenanceState, error) {
-		m, err := live.maintenance()
+		m, err := whenSet(&live.maintainer)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func registerMaintenance(e *edge, live *Live) {
 		description: "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process.",
 		body:        &huma.RequestBody{Required: true, Content: jsonOf[maintenanceOrder](e.api)},
 	}, func(_ context.Context, in *jsonBody[maintenanceOrder]) (*maintenanceState, error) {
-		m, err := live.maintenance()
+		m, err := whenSet(&live.maintainer)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func registerMaintenance(e *edge, live *Live) {
 		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: auth.Admin,
 		summary: "Let the traffic come back",
 	}, func(context.Context, *struct{}) (*struct{}, error) {
-		m, err := live.maintenance()
+		m, err := whenSet(&live.maintainer)
 		if err == nil {
 			m.EndMaintenance()
 		}
