@@ -163,8 +163,9 @@ func mediaType(header http.Header) string {
 // checkMedia refuses a body of a media type or coding that the operation does not take.
 func checkMedia(r *http.Request, expected *huma.RequestBody, stream bool) error {
 	if expected.Content[mediaType(r.Header)] == nil {
-		p := problem(http.StatusUnsupportedMediaType,
-			"The body must be "+strings.Join(mediaTypes(expected), " or ")+".")
+		media := slices.Sorted(maps.Keys(expected.Content))
+		slices.Reverse(media) // merge-patch+json before json
+		p := problem(http.StatusUnsupportedMediaType, "The body must be "+strings.Join(media, " or ")+".")
 		if r.Method == http.MethodPatch {
 			p.acceptPatch = acceptPatch // RFC 5789, 2.2
 		}
@@ -180,11 +181,4 @@ func checkMedia(r *http.Request, expected *huma.RequestBody, stream bool) error 
 		p.Detail, p.acceptEncoding = "The body must not be encoded, or be gzip.", "gzip"
 	}
 	return p
-}
-
-// mediaTypes returns those that an operation takes, merge-patch+json before json.
-func mediaTypes(expected *huma.RequestBody) []string {
-	names := slices.Sorted(maps.Keys(expected.Content))
-	slices.Reverse(names)
-	return names
 }
