@@ -56,9 +56,9 @@ func (h *daySum) sum(hour int64) (sum int64) {
 	return sum
 }
 
-// used returns the sums of a caller and of all, and whether one is used up. If there are too many callers, it drops
+// used returns the sum of a caller, and whether it or that of all is used up. If there are too many callers, it drops
 // those whose sum is 0; if that is not enough, a new caller shares the sum of the name "".
-func (b *answerBudget) used(caller string) (own, all *daySum, full bool) {
+func (b *answerBudget) used(caller string) (own *daySum, full bool) {
 	hour := b.now().Unix() / int64(time.Hour/time.Second)
 	own, known := b.callers[caller]
 	if !known && len(b.callers) >= maxCallers {
@@ -76,21 +76,21 @@ func (b *answerBudget) used(caller string) (own, all *daySum, full bool) {
 		own = &daySum{hour: hour}
 		b.callers[caller] = own
 	}
-	return own, &b.all, own.sum(hour) >= callersAnswers || b.all.sum(hour) >= allAnswers
+	return own, own.sum(hour) >= callersAnswers || b.all.sum(hour) >= allAnswers
 }
 
 func (b *answerBudget) full(caller string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, _, full := b.used(caller)
+	_, full := b.used(caller)
 	return full
 }
 
 func (b *answerBudget) add(caller string, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	own, all, _ := b.used(caller)
-	for _, sum := range []*daySum{own, all} {
+	own, _ := b.used(caller)
+	for _, sum := range []*daySum{own, &b.all} {
 		sum.bytes[sum.hour%int64(len(sum.bytes))] += bytes
 	}
 }

@@ -29,7 +29,7 @@ func TestAnswersOfPatchesAreFreeAgainAfterADay(t *testing.T) {
 	}
 	b.add("a", 1)
 	at = at.Add(10_000 * time.Hour)
-	if own, _, _ := b.used("a"); own.bytes != (daySum{}).bytes {
+	if own, _ := b.used("a"); own.bytes != (daySum{}).bytes {
 		t.Errorf("after a year: %v", own.bytes)
 	}
 }
