@@ -33,7 +33,7 @@ func ask(ctx context.Context, c *pgconn.PgConn, statementTimeout time.Duration) 
 SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied), oldest_schema
   FROM service_state WHERE id = 1`, c.PID(), statementTimeout.Milliseconds())).ReadAll()
 	if len(results) == 0 || len(results[0].Rows) != 1 {
-		return facts{}, errors.Join(err, errNotAsked)
+		return facts{}, errors.Join(err, errors.New("the server does not answer as PostgreSQL does"))
 	}
 	row := results[0].Rows[0]
 	f := facts{pooled: string(row[0]) == "t", standby: string(row[1]) == "t", readOnly: string(row[2]) == "t",
@@ -49,8 +49,6 @@ SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_appli
 	}
 	return f, nil
 }
-
-var errNotAsked = errors.New("the server does not answer as PostgreSQL does")
 
 // refuse returns nil or why a server with these facts is not used.
 func (f facts) refuse(requireSync bool) error {

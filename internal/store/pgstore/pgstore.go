@@ -7,6 +7,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -56,11 +57,8 @@ var _ store.Store = (*Store)(nil)
 // calls then return ErrUnavailable, and Check says why, until it is there.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{acquireTimeout: opts.AcquireTimeout, statementTimeout: opts.StatementTimeout,
-		requireSync: opts.RequireSync, log: opts.Log, now: opts.Now, writes: newPlaces(opts.MaxConns),
-		closed: make(chan struct{})}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+		requireSync: opts.RequireSync, log: cmp.Or(opts.Log, slog.New(slog.DiscardHandler)), now: opts.Now,
+		writes: newPlaces(opts.MaxConns), closed: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -99,14 +99,11 @@ func (s *Server) take(options url.Values) error {
 }
 
 func (s Server) String() string {
-	var b strings.Builder
-	for i, h := range s.hosts {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(net.JoinHostPort(h.name, strconv.Itoa(int(h.port))))
+	var hosts []string
+	for _, h := range s.hosts {
+		hosts = append(hosts, net.JoinHostPort(h.name, strconv.Itoa(int(h.port))))
 	}
-	return b.String() + "/" + s.database
+	return strings.Join(hosts, ",") + "/" + s.database
 }
 
 // tls returns the configuration of TLS for one host, or nil for no TLS.
