@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,20 +14,22 @@ const (
 )
 
 // Import implements store.Store.
-func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
+func (s *Store) Import(ctx context.Context, accounts []store.Account) (_ store.Imported, err error) {
+	defer wrap("import", &err)
 	in, err := store.Importable(accounts) // in the order of ids: two imports wait for each other and do not deadlock
-	var done store.Imported
-	if err == nil && len(in) > 0 {
-		err = s.attempt(ctx, false, s.writes, func(ctx context.Context, c conn) (err error) {
-			done, err = s.importOnce(ctx, c, in)
-			return err
-		})
-	}
-	if err == nil && len(in) == 0 {
-		err = ctx.Err()
-	}
 	if err != nil {
-		return store.Imported{}, fmt.Errorf("postgres import: %w", err)
+		return store.Imported{}, err
+	}
+	if len(in) == 0 {
+		return store.Imported{}, ctx.Err()
+	}
+	var done store.Imported
+	err = s.attempt(ctx, false, s.writes, func(ctx context.Context, c conn) (err error) {
+		done, err = s.importOnce(ctx, c, in)
+		return err
+	})
+	if err != nil {
+		return store.Imported{}, err
 	}
 	s.full.Store(nil)
 	return done, nil

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"fmt"
 
 	"accountservice/internal/store"
 )
@@ -15,20 +14,22 @@ const (
 // Put implements store.Store.
 func (s *Store) Put(
 	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
-) (store.Written, error) {
+) (_ store.Written, err error) {
+	defer wrap("put", &err)
 	if err := draft.Validate(); err != nil {
-		return store.Written{}, fmt.Errorf("postgres put: %w", err)
+		return store.Written{}, err
 	}
-	return s.put(ctx, "put", &putting{id: id, pre: pre, allow: store.Preconditions.Allow, guess: pre.Absent,
+	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.Allow, guess: pre.Absent,
 		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
 // Update implements store.Store.
 func (s *Store) Update(
 	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
-) (store.Written, error) {
+) (_ store.Written, err error) {
+	defer wrap("update", &err)
 	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
-	return s.put(ctx, "update", &putting{id: id, pre: pre, allow: store.Preconditions.AllowExisting, next: next})
+	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowExisting, next: next})
 }
 
 // putting is one Put or Update on its way.
@@ -41,14 +42,14 @@ type putting struct {
 	written store.Written
 }
 
-func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
-	err := p.pre.Validate(p.id)
-	if err == nil {
-		once := p.pre.Idempotency != nil
-		err = s.attempt(ctx, once, s.writes, func(ctx context.Context, c conn) error { return s.putOnce(ctx, c, p) })
+func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
+	if err := p.pre.Validate(p.id); err != nil {
+		return store.Written{}, err
 	}
+	once := p.pre.Idempotency != nil
+	err := s.attempt(ctx, once, s.writes, func(ctx context.Context, c conn) error { return s.putOnce(ctx, c, p) })
 	if err != nil {
-		return store.Written{}, fmt.Errorf("postgres %s: %w", operation, err)
+		return store.Written{}, err
 	}
 	s.full.Store(nil)
 	return p.written, nil
@@ -109,8 +110,9 @@ func (p *putting) read(ctx context.Context, c conn) (*stored, *store.Idempotency
 }
 
 // Delete implements store.Store.
-func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
-	err := s.attempt(ctx, false, s.writes, func(ctx context.Context, c conn) error {
+func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) (err error) {
+	defer wrap("delete", &err)
+	return s.attempt(ctx, false, s.writes, func(ctx context.Context, c conn) error {
 		if pre.Revisions == nil && !pre.Absent {
 			err := c.write(ctx, deleteSQL, []byte(id))
 			if err == errLost {
@@ -130,8 +132,4 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 		}
 		return c.write(ctx, deleteCurrentSQL, []byte(id), old.revision)
 	})
-	if err != nil {
-		return fmt.Errorf("postgres delete: %w", err)
-	}
-	return nil
 }

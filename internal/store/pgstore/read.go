@@ -30,17 +30,18 @@ var (
 func (s *Store) Peek(store.ID) (*store.Encoded, bool) { return nil, false }
 
 // Get implements store.Store.
-func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
+func (s *Store) Get(ctx context.Context, id store.ID) (_ store.Account, err error) {
+	defer wrap("get", &err)
 	var found *stored
-	err := s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
+	err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
 		found, err = get(ctx, c, id)
 		return err
 	})
-	if err == nil && found == nil {
-		err = store.ErrNotFound
-	}
-	if err != nil {
-		return store.Account{}, fmt.Errorf("postgres get: %w", err)
+	switch {
+	case err != nil:
+		return store.Account{}, err
+	case found == nil:
+		return store.Account{}, store.ErrNotFound
 	}
 	return found.Account, nil
 }
@@ -67,24 +68,17 @@ func read(ctx context.Context, c conn, more int, sql string, args ...any) (list 
 }
 
 // GetMany implements store.Store.
-func (s *Store) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
-	accounts, err := s.getMany(ctx, ids)
-	if err != nil {
-		return store.Found{}, fmt.Errorf("postgres get many: %w", err)
-	}
-	return store.Found{Accounts: accounts}, nil
-}
-
-func (s *Store) getMany(ctx context.Context, ids []store.ID) ([]store.Account, error) {
+func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err error) {
+	defer wrap("get many", &err)
 	if len(ids) > store.MaxMany {
-		return nil, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
+		return store.Found{}, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
 	}
 	keys := make([][]byte, len(ids))
 	for i, id := range ids {
 		keys[i] = []byte(id)
 	}
 	var list []*stored
-	err := s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
+	err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
 		var total int64
 		if list, total, err = read(ctx, c, 1, getManySQL, keys); err == nil && total > int64(len(list)) {
 			err = store.ErrTooMuch
@@ -92,7 +86,7 @@ func (s *Store) getMany(ctx context.Context, ids []store.ID) ([]store.Account, e
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return store.Found{}, err
 	}
 	found := make(map[store.ID]store.Account, len(list))
 	for _, acc := range list {
@@ -105,28 +99,27 @@ func (s *Store) getMany(ctx context.Context, ids []store.ID) ([]store.Account, e
 			delete(found, id)
 		}
 	}
-	return accounts, nil
+	return store.Found{Accounts: accounts}, nil
 }
 
 // List implements store.Store. Filters are applied here, by the rule that all stores share.
-func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
-	err := q.Validate()
-	var page store.Page
-	if err == nil {
-		most := maxScan
-		if all := (store.Query{After: q.After, Limit: q.Limit}); q == all {
-			most = min(q.Limit, maxScan)
-		}
-		err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) error {
-			list, total, err := read(ctx, c, 1, listSQL, []byte(q.After), most+1)
+func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err error) {
+	defer wrap("list", &err)
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	most := maxScan
+	if all := (store.Query{After: q.After, Limit: q.Limit}); q == all {
+		most = min(q.Limit, maxScan)
+	}
+	err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) error {
+		list, total, err := read(ctx, c, 1, listSQL, []byte(q.After), most+1)
+		if err == nil {
 			page = pageOf(q, list[:min(len(list), most)], total)
-			return err
-		})
-	}
-	if err != nil {
-		return store.Page{}, fmt.Errorf("postgres list: %w", err)
-	}
-	return page, nil
+		}
+		return err
+	})
+	return page, err
 }
 
 // pageOf returns the page that q makes of the next rows, of which there are total or more.

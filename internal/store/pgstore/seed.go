@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"fmt"
 	"iter"
 
 	"accountservice/internal/store"
@@ -20,39 +19,32 @@ WHERE id = 1 AND seeded = $3 AND NOT seeding_done`
 )
 
 // Seed implements store.Store. Calls of several processes at once share the work.
-func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (int, error) {
+func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (put int, err error) {
+	defer wrap("seed", &err)
 	next, stop := iter.Pull(seeds)
 	defer stop()
-	put, taken := 0, 0
-	var piece []store.Account
+	taken := 0
 	for {
 		begin, done, err := s.seedState(ctx)
 		if err != nil || done {
-			return put, wrapSeed(err)
+			return put, err
 		}
 		for ; taken < begin; taken++ { // another process put these
 			next()
 		}
-		if piece, err = s.nextPiece(next); err != nil {
-			return 0, wrapSeed(err)
+		piece, err := s.nextPiece(next)
+		if err != nil {
+			return put, err
 		}
 		taken += len(piece)
-		last := len(piece) < seedPiece
-		lost, err := s.seedPiece(ctx, piece, begin, last)
+		lost, err := s.seedPiece(ctx, piece, begin, len(piece) < seedPiece)
 		if err != nil {
-			return 0, wrapSeed(err)
+			return put, err
 		}
 		if !lost {
 			put += len(piece)
 		}
 	}
-}
-
-func wrapSeed(err error) error {
-	if err != nil {
-		return fmt.Errorf("postgres seed: %w", err)
-	}
-	return nil
 }
 
 // seedState returns how many accounts are seeded, and whether no more will be: the store has others of its own.
