@@ -74,9 +74,8 @@ func parse(limit time.Duration, args, environ []string) (command, error) {
 	c.hidden = slices.Concat(c.hidden, passwords(args), carried(args, expanded))
 	flags := flag.NewFlagSet("healthchecker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // errors are our one line
-	values := map[string]*string{}
 	for _, name := range flagNames {
-		values[name] = flags.String(name, "", "")
+		flags.String(name, "", "")
 	}
 	err = flags.Parse(args)
 	empty := "" // an unset variable in a command line must not switch a check off
@@ -97,7 +96,7 @@ func parse(limit time.Duration, args, environ []string) (command, error) {
 		err = fmt.Errorf("-%s: want a value", empty)
 	}
 	if err == nil {
-		err = c.apply(func(name string) string { return *values[name] })
+		err = c.apply(func(name string) string { return flags.Lookup(name).Value.String() })
 	}
 	if err != nil {
 		return c, fmt.Errorf("wrong command line: %w; see -help", err)
