@@ -84,10 +84,7 @@ func TestBadMaintenanceIsAProblemAndChangesNothing(t *testing.T) {
 		}
 	}
 	for _, ttl := range []string{"1ms", "-1m", "0s", "25h", "", "1 hour"} {
-		p := s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"`+ttl+`"}`).isProblem(t, 422)
-		if len(p.Errors) != 1 || p.Errors[0].Pointer != "#/ttl" {
-			t.Errorf("ttl %q: %+v, want #/ttl", ttl, p)
-		}
+		s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"`+ttl+`"}`).refuses(t, "#/ttl", ttl)
 	}
 	s.do(t, "PUT", "/maintenance?ttl=1m", `{"reason":"x","ttl":"1m"}`).isProblem(t, 422)
 	s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"1m"}`, "Content-Type", "text/plain").isProblem(t, 415)

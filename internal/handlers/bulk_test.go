@@ -49,6 +49,14 @@ func (s service) exported(t *testing.T) int {
 	return strings.Count(s.do(t, "GET", "/accounts:export", "").body, "\n")
 }
 
+// has fails the test unless there are n accounts.
+func (s service) has(t *testing.T, n int) {
+	t.Helper()
+	if got := s.exported(t); got != n {
+		t.Errorf("%d accounts, want %d", got, n)
+	}
+}
+
 func TestImportComesOutOfTheExport(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -91,9 +99,7 @@ func TestImportNamesFaultyLinesAndWhatIsStored(t *testing.T) {
 			t.Errorf("%+v, want %+v", e, want[i])
 		}
 	}
-	if n := s.exported(t); n != 1100 {
-		t.Errorf("%d accounts, want 1100", n)
-	}
+	s.has(t, 1100)
 }
 
 func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
@@ -107,9 +113,7 @@ func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
 	if s.importLines(t, "?dry_run=true", mixed).is(t, 200, &got); got != (handlers.ImportCount{Created: 1498, Replaced: 1, Unchanged: 1, Lines: 1500}) {
 		t.Errorf("%+v", got)
 	}
-	if n := s.exported(t); n != 100 {
-		t.Errorf("%d accounts, want 100", n)
-	}
+	s.has(t, 100)
 }
 
 // after fails with err when it was called n times.
@@ -147,9 +151,7 @@ func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
 			if (c.status == 503 || c.status == 507) != (r.Header.Get("Retry-After") != "") {
 				t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
 			}
-			if n := s.exported(t); n != 2100 {
-				t.Errorf("%d accounts, want 2100", n)
-			}
+			s.has(t, 2100)
 		})
 	}
 }
@@ -201,9 +203,7 @@ func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
 		!strings.Contains(p.Detail, "before 1001 are stored, none from there on") {
 		t.Errorf("%s", r.body)
 	}
-	if n := s.exported(t); n != 1100 {
-		t.Errorf("%d accounts, want 1100", n)
-	}
+	s.has(t, 1100)
 }
 
 func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
@@ -214,9 +214,7 @@ func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
 	if p.Imported == nil || p.Imported.Lines != 1000 || !strings.HasPrefix(p.Detail, "The body could not be read to its end. The lines before 1001 are stored") {
 		t.Errorf("%+v", p)
 	}
-	if n := s.exported(t); n != 1100 {
-		t.Errorf("%d accounts, want 1100", n)
-	}
+	s.has(t, 1100)
 }
 
 func TestStreamsAreFewAndImportsKeepNoExportOut(t *testing.T) {

@@ -33,10 +33,7 @@ func TestPatchChangesWhatItNamesAndNothingElse(t *testing.T) {
 		`{"labels":{"":null}}`: "#/labels", `{"id":"q"}`: "#/id", `{"id":null}`: "#/id", `{"version":7}`: "#/version", `{"version":null}`: "#/version",
 		`{"created_at":null}`: "#/created_at", `{"updated_at":"2026-01-01T00:00:00Z"}`: "#/updated_at", `[]`: "#", `{"labels":{"l0":""` + manyLabels(64) + `}}`: "#/labels",
 	} {
-		p := s.do(t, "PATCH", "/accounts/p", patch, "Content-Type", "application/merge-patch+json").isProblem(t, 422)
-		if len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
-			t.Errorf("%s: %+v, want the pointer %s", patch, p.Errors, pointer)
-		}
+		s.do(t, "PATCH", "/accounts/p", patch, "Content-Type", "application/merge-patch+json").refuses(t, pointer, patch)
 	}
 	s.do(t, "PATCH", "/accounts/nobody", `{"name":"x"}`).isProblem(t, 404)
 	s.do(t, "PATCH", "/accounts/nobody", `{"name":"x"}`, "If-Match", "*").isProblem(t, 404) // as without a condition (RFC 9110, 13.2.1)

@@ -164,6 +164,14 @@ func (r reply) isProblem(t *testing.T, status int) handlers.Problem {
 	return p
 }
 
+// refuses fails the test unless r names this part of the body alone. asked is what was sent.
+func (r reply) refuses(t *testing.T, pointer, asked string) {
+	t.Helper()
+	if p := r.isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
+		t.Errorf("%s of %.40s: %+v, want the pointer %s", r.Request.Method, asked, p.Errors, pointer)
+	}
+}
+
 func (r reply) is(t *testing.T, status int, into any) {
 	t.Helper()
 	if r.StatusCode != status || r.Header.Get("Content-Type") != "application/json" {
