@@ -170,8 +170,8 @@ func (p *Postgres) URL(user, database string) string {
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", user, p.Port, database)
 }
 
-// Processes lists the server's processes, the first one's before its children's.
-func (p *Postgres) Processes(tb testing.TB) (pids []int) {
+// processes lists the server's processes, the first one's before its children's.
+func (p *Postgres) processes(tb testing.TB) (pids []int) {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
 	Must(tb, err)
@@ -192,7 +192,7 @@ func (p *Postgres) Processes(tb testing.TB) (pids []int) {
 // Signal sends a signal to all of the server's processes, the first one first: no child is made behind its back.
 func (p *Postgres) Signal(tb testing.TB, s syscall.Signal) {
 	tb.Helper()
-	for _, pid := range p.Processes(tb) {
+	for _, pid := range p.processes(tb) {
 		syscall.Kill(pid, s) // one may have ended
 	}
 }
