@@ -76,7 +76,8 @@ func (b *answerBudget) used(caller string) (own *daySum, full bool) {
 		own = &daySum{hour: hour}
 		b.callers[caller] = own
 	}
-	return own, own.sum(hour) >= callersAnswers || b.all.sum(hour) >= allAnswers
+	mine, all := own.sum(hour), b.all.sum(hour) // both: what is added is of this hour
+	return own, mine >= callersAnswers || all >= allAnswers
 }
 
 func (b *answerBudget) full(caller string) bool {

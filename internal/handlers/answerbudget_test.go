@@ -34,6 +34,19 @@ func TestAnswersOfPatchesAreFreeAgainAfterADay(t *testing.T) {
 	}
 }
 
+// Requests that are under way when the sum of their caller is full are still counted.
+func TestAnswersAboveTheBoundOfACallerCountForAllInTheirHour(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	b := newAnswerBudget(func() time.Time { return at })
+	b.add("a", callersAnswers)
+	at = at.Add(10 * time.Hour)
+	b.add("a", allAnswers)
+	at = at.Add(store.IdempotencyRetention - time.Second)
+	if !b.full("b") {
+		t.Error("free while the answers are remembered")
+	}
+}
+
 func TestAnswersOfPatchesAreBoundedInAllAndByFewCallers(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	b := newAnswerBudget(func() time.Time { return at })
