@@ -38,10 +38,7 @@ func (l *latch) err() error {
 }
 
 // fault is a panic turned into an error.
-type fault struct {
-	value any
-	stack []byte
-}
+type fault struct{ value any }
 
 func (f *fault) Error() string {
 	if e, ok := f.value.(runtime.Error); ok {
@@ -63,7 +60,7 @@ func guard(f func() error) (err error) {
 	debug.SetPanicOnFault(true)
 	defer func() {
 		if v := recover(); v != nil {
-			err = &fault{v, debug.Stack()}
+			err = &fault{v}
 		}
 	}()
 	return f()

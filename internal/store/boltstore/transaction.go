@@ -117,14 +117,9 @@ func (t *transactions) fail() {
 	}
 }
 
-// restore is called when it is known what became of a commit that failed, and when no read transaction is left that
-// began before. It returns the new era.
-func (t *transactions) restore() uint64 {
-	if t.era.Load()%2 == 0 {
-		return t.era.Load()
-	}
-	return t.era.Add(1)
-}
+// restore is called once after fail: when it is known what became of the commit, and when no read transaction is left
+// that began before. It returns the new era.
+func (t *transactions) restore() uint64 { return t.era.Add(1) }
 
 // whole reports whether the pages of a transaction were whole until now, and whether no commit failed since it was
 // seen.
