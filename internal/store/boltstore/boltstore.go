@@ -54,7 +54,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{
 		now:     opts.Now,
 		latch:   &latch{stuck: make(chan struct{})},
-		latency: opts.latency(),
+		latency: newLatency(opts.SlowAfter, opts.HungAfter),
 		check:   fileCheck{canary: opts.WriteCanary},
 		readers: make(chan struct{}, maxReaders),
 		recent:  newRecent(),

@@ -30,8 +30,8 @@ type latency struct {
 	at      time.Duration // of the clock
 }
 
-func (o Options) latency() *latency {
-	return &latency{clock: awake.NewClock(clockTurn), slowAfter: o.SlowAfter, hungAfter: o.HungAfter}
+func newLatency(slowAfter, hungAfter time.Duration) *latency {
+	return &latency{clock: awake.NewClock(clockTurn), slowAfter: slowAfter, hungAfter: hungAfter}
 }
 
 // run has the clock go until stop is closed.

@@ -13,7 +13,6 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"accountservice/internal/awake"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/tests/harness"
@@ -21,11 +20,10 @@ import (
 
 // ticking returns a latency of these bounds whose clock runs until the test ends.
 func ticking(t *testing.T, slow, hung time.Duration) *latency {
-	l := &latency{clock: awake.NewClock(clockTurn), slowAfter: slow, hungAfter: hung}
+	l := newLatency(slow, hung)
 	stop := make(chan struct{})
-	var running sync.WaitGroup
-	running.Go(func() { l.clock.Run(stop) })
-	t.Cleanup(func() { close(stop); running.Wait() })
+	l.run(stop)
+	t.Cleanup(func() { close(stop); l.running.Wait() })
 	return l
 }
 
