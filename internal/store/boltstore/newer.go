@@ -83,17 +83,8 @@ func databaseAt(path string) (id string, txid uint64) {
 	if m == (boltfile.Meta{}) || err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return "", 0
 	}
-	return readableIdentity(f), m.TxID
-}
-
-// readableIdentity returns the identity of a database file, which may be damaged, or "" if that cannot be read.
-func readableIdentity(f *os.File) string {
-	m, _ := boltfile.InspectFile(f)
-	if m == (boltfile.Meta{}) {
-		return ""
-	}
-	id, _ := identity(m.Snapshot(f))
-	return id
+	id, _ = identity(m.Snapshot(f))
+	return id, m.TxID
 }
 
 // knownCopies returns the copies that earlier starts remembered, or damage if their record is damaged.

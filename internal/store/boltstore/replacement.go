@@ -35,7 +35,9 @@ func VerifyWhole(ctx context.Context, f *os.File) (v Verified, err error) {
 		return v, err
 	}
 	if !v.Intact && !v.OnlyRecords() {
-		v.Identity = readableIdentity(f)
+		if m, _ := boltfile.InspectFile(f); m != (boltfile.Meta{}) {
+			v.Identity, _ = identity(m.Snapshot(f))
+		}
 		return v, fmt.Errorf("%w: %s", ErrDamaged, v.Findings[0])
 	}
 	m, _, err := acceptable(f, false)
