@@ -57,14 +57,11 @@ func (l location) temporary(kind string) string { return "." + filepath.Base(l.p
 // removeAbandoned removes the temporary files that a killed process left: those that no process has locked, and second
 // names of the database. Copies of a lost database stay.
 func (l location) removeAbandoned() {
-	for _, dir := range slices.Compact([]string{filepath.Dir(l.path), l.rescueDir}) {
-		entries, _ := os.ReadDir(dir)
-		for _, entry := range entries {
-			for _, kind := range []string{kindNew, kindIncoming, kindReplaced, kindWitness, kindProbe, kindStops, kindRestored} {
-				rest, is := strings.CutPrefix(entry.Name(), l.temporary(kind))
-				if is && rest != "" && strings.Trim(rest, generated) == "" {
-					l.removeUnlocked(filepath.Join(dir, entry.Name()))
-				}
+	for _, path := range l.files() {
+		for _, kind := range []string{kindNew, kindIncoming, kindReplaced, kindWitness, kindProbe, kindStops, kindRestored} {
+			rest, is := strings.CutPrefix(filepath.Base(path), l.temporary(kind))
+			if is && rest != "" && strings.Trim(rest, generated) == "" {
+				l.removeUnlocked(path)
 			}
 		}
 	}
@@ -126,12 +123,19 @@ func (l location) usableFolder() error {
 
 // copies are the files in which accounts of a lost database may be, whole or half made. Earlier starts may have had
 // another rescueDir.
-func (l location) copies() (paths []string) {
+func (l location) copies() []string {
+	return slices.DeleteFunc(l.files(), func(path string) bool {
+		name := filepath.Base(path)
+		return !strings.HasPrefix(name, l.rescuedName()) && !strings.HasPrefix(name, l.temporary(kindRescue))
+	})
+}
+
+// files are the regular files in the folders of the database and of its copies.
+func (l location) files() (paths []string) {
 	for _, dir := range slices.Compact([]string{filepath.Dir(l.path), l.rescueDir}) {
 		entries, _ := os.ReadDir(dir)
 		for _, entry := range entries {
-			ours := strings.HasPrefix(entry.Name(), l.rescuedName()) || strings.HasPrefix(entry.Name(), l.temporary(kindRescue))
-			if ours && entry.Type().IsRegular() {
+			if entry.Type().IsRegular() {
 				paths = append(paths, filepath.Join(dir, entry.Name()))
 			}
 		}
