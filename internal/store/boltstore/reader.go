@@ -66,7 +66,7 @@ func (r *Reader) List(ctx context.Context, q store.Query) (store.Page, error) {
 	if err := q.Validate(); err != nil {
 		return store.Page{}, err
 	}
-	return read(ctx, r, func(accounts boltfile.Tree) (store.Page, error) { return list(accounts, q) })
+	return bounded.Call(ctx, func() (store.Page, error) { return list(r.accounts, q) })
 }
 
 // GetMany is as in store.Store.
@@ -75,13 +75,8 @@ func (r *Reader) GetMany(ctx context.Context, ids []store.ID) (store.Found, erro
 	if err != nil {
 		return store.Found{}, err
 	}
-	return read(ctx, r, get)
+	return bounded.Call(ctx, func() (store.Found, error) { return get(r.accounts) })
 }
 
 // Close closes the file.
 func (r *Reader) Close() error { return r.file.Close() }
-
-// read calls f on a goroutine of its own: the caller gets an answer when ctx ends, whatever the disk does.
-func read[T any](ctx context.Context, r *Reader, f func(boltfile.Tree) (T, error)) (T, error) {
-	return bounded.Call(ctx, func() (T, error) { return f(r.accounts) })
-}
