@@ -24,7 +24,8 @@ func (h *handle) prepare(ctx context.Context, known string) (mended, err error) 
 	var damage error
 	err = h.db.View(func(tx *bbolt.Tx) (err error) {
 		if ours, err = isOurs(tx, h.snapshot(tx, h.file)); ours && err == nil {
-			damage = ownRecords(h.snapshot(tx, h.file))
+			_, wrong, unread := ownRecords(h.snapshot(tx, h.file))
+			damage = errors.Join(unread, wrong)
 		}
 		return err
 	})
@@ -59,27 +60,26 @@ func identity(snap boltfile.Snapshot) (string, error) {
 	return string(id), nil
 }
 
-// ownRecords is an error if a record of boltfile.MetaBucket is damaged, or one is missing that every database has.
-func ownRecords(snap boltfile.Snapshot) error {
+// ownRecords returns the records of boltfile.MetaBucket by their keys, without the damaged ones. damage says that one is
+// damaged, or that one is missing which every database has. A damaged boltfile.CopiesKey does not count: findNewer makes
+// it anew, whatever else is damaged.
+func ownRecords(snap boltfile.Snapshot) (records map[string][]byte, damage, err error) {
+	records = make(map[string][]byte)
 	own, err := snap.Bucket(boltfile.MetaBucket)
-	if err != nil {
-		return err
+	if err == nil {
+		err = own.After([]byte{}, func(k, v []byte) bool {
+			if _, wrong := ownRecord(k, v); wrong == nil {
+				records[string(k)] = v
+			} else if damage == nil && !bytes.Equal(k, boltfile.CopiesKey) {
+				damage = wrong
+			}
+			return true
+		})
 	}
-	found := 0
-	var damage error
-	err = own.After([]byte{}, func(k, v []byte) bool {
-		if bytes.Equal(k, boltfile.SentinelKey) || bytes.Equal(k, boltfile.IdentityKey) {
-			found++
-		}
-		if !bytes.Equal(k, boltfile.CopiesKey) { // findNewer makes that one anew, whatever else is damaged
-			_, damage = ownRecord(k, v)
-		}
-		return damage == nil
-	})
-	if err == nil && damage == nil && found < 2 {
+	if damage == nil && (records[string(boltfile.SentinelKey)] == nil || records[string(boltfile.IdentityKey)] == nil) {
 		damage = errors.New("a record of the service itself is missing")
 	}
-	return errors.Join(err, damage)
+	return records, damage, err
 }
 
 // mendOwnRecords makes the damaged records of boltfile.MetaBucket anew, if nothing else is damaged but records
@@ -97,16 +97,12 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 		if err != nil {
 			return err
 		}
-		own := tx.Bucket(boltfile.MetaBucket)
-		var bad [][]byte
-		own.ForEach(func(k, _ []byte) error {
-			if records[string(k)] == nil {
-				bad = append(bad, bytes.Clone(k))
-			}
-			return nil
-		})
-		for _, k := range bad {
-			err = errors.Join(err, own.Delete(k))
+		if err := tx.DeleteBucket(boltfile.MetaBucket); err != nil {
+			return err
+		}
+		own, err := tx.CreateBucket(boltfile.MetaBucket)
+		if err != nil {
+			return err
 		}
 		for k, v := range records {
 			err = errors.Join(err, own.Put([]byte(k), v))
@@ -115,25 +111,14 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 	})
 }
 
-// mendedOwn returns the records of boltfile.MetaBucket by their keys. If one is damaged or missing, the damaged ones
-// are left out, and those that every database has are made anew, with this identity.
+// mendedOwn returns what ownRecords does. If one is damaged or missing, those that every database has are made anew, with
+// this identity.
 func mendedOwn(snap boltfile.Snapshot, identity string) (map[string][]byte, error) {
-	records := make(map[string][]byte)
-	damaged := false
-	own, err := snap.Bucket(boltfile.MetaBucket)
-	if err == nil {
-		err = own.After([]byte{}, func(k, v []byte) bool {
-			if _, damage := ownRecord(k, v); damage != nil {
-				damaged = true
-			} else {
-				records[string(k)] = v
-			}
-			return true
-		})
-	} else if errors.Is(err, boltfile.ErrNoBucket) {
+	records, damage, err := ownRecords(snap)
+	if errors.Is(err, boltfile.ErrNoBucket) {
 		err = nil
 	}
-	if !damaged && records[string(boltfile.SentinelKey)] != nil && records[string(boltfile.IdentityKey)] != nil {
+	if damage == nil {
 		return records, err
 	}
 	for _, r := range []struct {
