@@ -32,21 +32,16 @@ func CheckFreelist(ctx context.Context, f *os.File, m boltfile.Meta, write bool)
 	}
 	wrong = &report.Findings[len(report.Findings)-1]
 	if !w.onlyList() {
-		return nil, fmt.Errorf("%s; restore a backup%s, and keep this file: what can be read of it may be newer", wrong,
-			report.compactable())
+		cure := "restore a backup"
+		if len(report.Findings)+report.Omitted <= report.List { // every page of a tree and every record is whole
+			cure += ", or keep what is not cut off by accountservice compact --accept-lost-pages"
+		}
+		return nil, fmt.Errorf("%s; %s, and keep this file: what can be read of it may be newer", wrong, cure)
 	}
 	if write {
 		err = w.rewriteFreelist()
 	}
 	return wrong, err
-}
-
-// compactable is the other cure of a file in which every page of a tree and every record is whole, or nothing.
-func (r *Report) compactable() string {
-	if len(r.Findings)+r.Omitted > r.List {
-		return ""
-	}
-	return ", or keep what is not cut off by accountservice compact --accept-lost-pages"
 }
 
 // onlyList reports whether the list of free pages is damaged, and for sure nothing else. A page that is in use and on
