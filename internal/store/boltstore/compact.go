@@ -219,7 +219,7 @@ func copyRecords(to *os.File, pageSize int64, fill func(*copier) error) error {
 	var dup *os.File
 	db, err := bbolt.Open(to.Name(), 0o600, &bbolt.Options{
 		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
-			dup, err = duplicate(to)
+			dup, err = boltfile.Duplicate(to)
 			return dup, err
 		},
 		PageSize: int(pageSize), NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType,

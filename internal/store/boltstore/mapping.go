@@ -25,7 +25,7 @@ func (h *handle) openDB() (c current, err error) {
 	c.reads = new(atomic.Int64)
 	c.db, err = bbolt.Open(h.path, 0o600, &bbolt.Options{
 		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
-			c.dup, err = duplicate(h.file)
+			c.dup, err = boltfile.Duplicate(h.file)
 			return c.dup, err
 		},
 		InitialMmapSize: mapSize,
@@ -33,21 +33,6 @@ func (h *handle) openDB() (c current, err error) {
 		NoStatistics:    true,
 	})
 	return c, err
-}
-
-// duplicate is another descriptor of the same open file, and so of the same lock.
-func duplicate(f *os.File) (to *os.File, err error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	err = boltfile.WithDescriptor(f, func(fd int) error {
-		fd, err := syscall.Dup(fd)
-		if err == nil {
-			syscall.CloseOnExec(fd)
-			to = os.NewFile(uintptr(fd), f.Name())
-		}
-		return err
-	})
-	return to, err
 }
 
 // unmap closes bbolt's handle and keeps the lock of the file, which bbolt releases through its descriptor: that one is

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // directBlock is the alignment in bytes of reads past the page cache.
@@ -64,19 +66,12 @@ func (d *Direct) Close() {
 }
 
 // DropCache makes the system read f anew from its disk. No process may have mapped it.
-func DropCache(f *os.File) error {
-	const dontNeed = 4 // POSIX_FADV_DONTNEED of linux/fadvise.h
-	_, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
-}
+func DropCache(f *os.File) error { return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
 // Sync writes to the disk what was written into f. A signal does not end it.
 func Sync(f *os.File) error {
 	for {
-		if err := WithDescriptor(f, syscall.Fdatasync); !errors.Is(err, syscall.EINTR) {
+		if err := withDescriptor(f, syscall.Fdatasync); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrLocked: another process held the file for longer than Lock was told to wait.
@@ -42,8 +44,8 @@ func Open(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// WithDescriptor calls use with the descriptor of f, which no Close ends meanwhile: another file would have its number.
-func WithDescriptor(f *os.File, use func(fd int) error) error {
+// withDescriptor calls use with the descriptor of f, which no Close ends meanwhile: another file would have its number.
+func withDescriptor(f *os.File, use func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
@@ -53,6 +55,18 @@ func WithDescriptor(f *os.File, use func(fd int) error) error {
 		return err
 	}
 	return used
+}
+
+// Duplicate returns another descriptor of the same open file, and so of the same lock.
+func Duplicate(f *os.File) (to *os.File, err error) {
+	err = withDescriptor(f, func(fd int) error {
+		fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err == nil {
+			to = os.NewFile(uintptr(fd), f.Name())
+		}
+		return err
+	})
+	return to, err
 }
 
 // Lock takes bbolt's lock of f: syscall.LOCK_EX for a process that writes, syscall.LOCK_SH for one of several that
