@@ -114,6 +114,7 @@ func TestCheckRecordsSaysWhatBecomesOfDamagedRecords(t *testing.T) {
 		says, not string
 	}{
 		"an account": {boltfile.AccountBucket, account, answer},
+		"our own":    {boltfile.MetaBucket, "a start makes the service's own records anew", account},
 		"an answer":  {boltfile.AnswerBucket, answer, account},
 		"an age":     {boltfile.AgeBucket, answer, account},
 	} {
