@@ -17,15 +17,14 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // staged is an empty file for a backup.
 func staged(t testing.TB, dir string) *os.File {
 	t.Helper()
 	f, err := os.CreateTemp(dir, "backup-*.db")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -146,9 +145,9 @@ func TestBackupIsAPrefixOfTheWrites(t *testing.T) {
 	var copies []*os.File
 	for len(copies) < backups {
 		to := staged(t, t.TempDir())
-		if v, err := s.Backup(t.Context(), to); err != nil {
-			t.Fatal(err)
-		} else if v.Accounts < accounts {
+		v, err := s.Backup(t.Context(), to)
+		must(t, err)
+		if v.Accounts < accounts {
 			t.Errorf("%d accounts", v.Accounts)
 		}
 		copies = append(copies, to)
@@ -247,7 +246,7 @@ func TestWriteWithoutRoomEndsABackup(t *testing.T) {
 	s := heavy(t, dir, 40)
 	to := staged(t, t.TempDir())
 	done := copying(t, s, to)
-	filler := fill(t, dir)
+	filler := harness.Fill(t, dir)
 	full := false
 	for n := 0; n < 10000 && !full; n++ {
 		_, err := s.Put(t.Context(), store.ID(fmt.Sprint("more-", n)), large("more", "x"), store.Preconditions{})

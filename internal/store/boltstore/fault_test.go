@@ -16,6 +16,7 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/tests/harness"
 )
 
 // faults are done to the file under an open store.
@@ -146,7 +147,7 @@ func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	smallDisk(t, dir, "4m")
 	path := filepath.Join(dir, "accounts.db")
 	s := seededAt(t, path, 1000)
-	filler := fill(t, dir)
+	filler := harness.Fill(t, dir)
 	c := refusedCommits{s: s, acked: make(map[store.ID]bool)}
 	for c.refusal < 10 { // small commits fit into pages that are free already, for a while
 		if _, err := c.put(t); err != nil {

@@ -23,17 +23,13 @@ import (
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // long says whether the tests do all of their work, for minutes, or as much as suits every change.
 func long() bool { return os.Getenv("STORE_TEST_LONG") != "" }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 // errOf is the error of a call.
 func errOf[T any](_ T, err error) error { return err }
@@ -296,18 +292,4 @@ func smallDisk(t *testing.T, dir, size string) (unmount func()) {
 	unmount = func() { syscall.Unmount(dir, syscall.MNT_DETACH) }
 	t.Cleanup(unmount)
 	return unmount
-}
-
-// fill takes all space of a folder's disk that is free.
-func fill(t *testing.T, dir string) (filler string) {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	must(t, err)
-	defer f.Close()
-	for size := 1 << 20; size > 0; {
-		if _, err := f.Write(make([]byte, size)); err != nil {
-			size /= 2
-		}
-	}
-	return f.Name()
 }

@@ -12,14 +12,10 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store"
+	"accountservice/tests/harness"
 )
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 // opened is an open store of n accounts, for the tests of what is inside of it.
 func opened(t *testing.T, n int, opts Options) *Store {

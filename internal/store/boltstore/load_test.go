@@ -16,6 +16,7 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // clients write and read until they are stopped, whatever they are answered.
@@ -160,7 +161,7 @@ func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (fre
 	path = filepath.Join(dir, "accounts.db")
 	s = seededAt(t, path, 1000)
 	return s, path, func() func() {
-		filler := fill(t, dir)
+		filler := harness.Fill(t, dir)
 		return func() { must(t, os.Remove(filler)) }
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // logged is a new store of 10 accounts, and its log.
@@ -139,7 +140,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			return bindReadOnly(t, filepath.Join(dir, "data"))
 		}, "read-only file system", store.ErrUnavailable, "all 2000 accounts were put back"},
 		"no room": {func(t *testing.T, dir string, _ func()) func() {
-			filler := fill(t, dir)
+			filler := harness.Fill(t, dir)
 			must(t, os.Remove(filepath.Join(dir, "data", "accounts.db")))
 			return func() { must(t, os.Remove(filler)) }
 		}, "its copy takes", store.ErrNoSpace, "all 2000 accounts were put back"}, // known before one byte of others' room is taken
@@ -149,12 +150,12 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 			must(t, err)
 			other := filepath.Join(dir, "other")
 			writeFile(t, other, b)
-			filler := fill(t, dir)
+			filler := harness.Fill(t, dir)
 			must(t, os.Rename(other, filepath.Join(dir, "data", "accounts.db")))
 			return func() { must(t, os.Remove(filler)) }
 		}, "its copy takes", store.ErrNoSpace, "its 2000 accounts are kept in "},
 		"no room, and the file comes back": {func(t *testing.T, dir string, _ func()) func() {
-			path, filler := filepath.Join(dir, "data", "accounts.db"), fill(t, dir)
+			path, filler := filepath.Join(dir, "data", "accounts.db"), harness.Fill(t, dir)
 			must(t, os.Rename(path, path+".moved"))
 			return func() { must(t, errors.Join(os.Rename(path+".moved", path), os.Remove(filler))) }
 		}, "its copy takes", store.ErrNoSpace, ""},

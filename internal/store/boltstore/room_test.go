@@ -20,6 +20,7 @@ import (
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // injector makes system calls of one thread fail.
@@ -183,17 +184,14 @@ func TestMetaPageThatTheSystemDropsUndoesTheCommit(t *testing.T) {
 	must(t, s.Delete(t.Context(), "10001", store.Preconditions{}))
 	slot, before := olderMeta(t, path)
 	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC")
-	put := func(id store.ID, name string) error {
-		return putName(t, s, id, name)
-	}
-	wantErr(t, put("10000", "undone"), store.ErrOutcomeUnknown)
+	wantErr(t, putName(t, s, "10000", "undone"), store.ErrOutcomeUnknown)
 	wantName(t, s, "10000", "undone")
 	spoil(t, path, slot, before)
-	wantErr(t, put("10000", "refused"), store.ErrNoSpace)
+	wantErr(t, putName(t, s, "10000", "refused"), store.ErrNoSpace)
 	wantName(t, s, "10000", "Person_0")
 	end()
 	for id := range 1000 {
-		must(t, put(store.ID(fmt.Sprint(10100+id)), "after"))
+		must(t, putName(t, s, store.ID(fmt.Sprint(10100+id)), "after"))
 	}
 	must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
 	closesIntact(t, s, path)
@@ -222,7 +220,7 @@ func TestNewDatabaseOnAFullDiskSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	smallDisk(t, dir, "1m")
-	fill(t, dir)
+	harness.Fill(t, dir)
 	_, _, err := tryOpen(t, filepath.Join(dir, "accounts.db"), boltstore.Options{})
 	wantWords(t, err, "free some space")
 }
@@ -316,10 +314,7 @@ func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *tes
 	slot, before := olderMeta(t, path)
 	end := inject.fail(t, "fdatasync:error=ENOSPC:when=2", "pread64:delay_enter=100ms")
 	done := make(chan error, 1)
-	go func() {
-		err := putName(t, s, "10000", "undone")
-		done <- err
-	}()
+	go func() { done <- putName(t, s, "10000", "undone") }()
 	await(t, "the read of the page that is written again", func() bool {
 		call, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", inject.thread))
 		must(t, err)

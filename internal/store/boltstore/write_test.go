@@ -114,9 +114,7 @@ func TestWriteCancelledInTheQueueNeverHappens(t *testing.T) {
 		t.Errorf("Put = %v, want context.Canceled: it was never begun", err)
 	}
 	release()
-	if err := putName(t, s, "after", "x"); err != nil { // the queue is worked off
-		t.Fatal(err)
-	}
+	must(t, putName(t, s, "after", "x")) // the queue is worked off
 	wantErr(t, errOf(s.Get(t.Context(), "cancelled")), store.ErrNotFound)
 }
 

@@ -18,14 +18,13 @@ import (
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/metered"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 func open(t *testing.T) *boltstore.Store {
 	t.Helper()
 	s, err := boltstore.Open(t.Context(), boltstore.Options{Path: filepath.Join(t.TempDir(), "accounts.db"), OpenTimeout: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	t.Cleanup(func() { storetest.Close(t, s) })
 	return s
 }
@@ -35,9 +34,7 @@ func meter(t *testing.T, s store.Store) (store.Store, func() string) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	m, err := metered.New(s, reg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return m, func() string {
 		w := httptest.NewRecorder()
 		promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -51,9 +48,7 @@ func TestMeasuredStoreIsAStore(t *testing.T) {
 		return func(t *testing.T, now func() time.Time) store.Store {
 			t.Helper()
 			s, err := boltstore.Open(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second, Now: now})
-			if err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, err)
 			m, _ := meter(t, s)
 			return m
 		}
@@ -142,9 +137,8 @@ func TestEachCallIsCountedByItsOutcome(t *testing.T) {
 func TestPeekIsNotMeasured(t *testing.T) {
 	t.Parallel()
 	s, shown := meter(t, open(t))
-	if _, err := s.Put(t.Context(), "a", store.Draft{Name: "x"}, store.Preconditions{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := s.Put(t.Context(), "a", store.Draft{Name: "x"}, store.Preconditions{})
+	harness.Must(t, err)
 	before := []byte(shown())
 	if acc, ok := s.Peek("a"); ok && acc.Account.Name != "x" {
 		t.Errorf("%+v", acc)

@@ -148,9 +148,7 @@ func importReplacesDamaged(t *testing.T, s store.Store, damage Damager) {
 
 func updateRefusesDamaged(t *testing.T, s store.Store, damage Damager) {
 	w, err := s.Update(t.Context(), "10007", once("key", 1), renamed("before"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	damage(t, "10007")
 	again, err := s.Update(t.Context(), "10007", once("key", 1), unasked(t))
 	if string(again.Replay) != string(answer(w)) || err != nil {

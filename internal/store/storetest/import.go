@@ -120,9 +120,7 @@ func importStoresOneIDInItsOrder(t *testing.T, open Opener) {
 	var want store.Imported
 	for _, acc := range given("one-") {
 		n, err := s.Import(t.Context(), []store.Account{acc})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		want.Created, want.Replaced, want.Unchanged = want.Created+n.Created, want.Replaced+n.Replaced, want.Unchanged+n.Unchanged
 	}
 	if want != (store.Imported{Created: 1, Replaced: 6, Unchanged: 2}) {
@@ -142,9 +140,7 @@ func resultsShareNoMemory(t *testing.T, open Opener) {
 	mine := map[string]string{"a": "1"}
 	spoil := func(labels map[string]string) { labels["a"] = "spoilt"; labels["b"] = "spoilt" }
 	w, err := s.Put(t.Context(), "1", store.Draft{Name: "x", Labels: mine}, store.Preconditions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	spoil(mine)
 	spoil(w.Account.Labels)
 	found, err := s.GetMany(t.Context(), []store.ID{"1"})
@@ -165,9 +161,8 @@ func resultsShareNoMemory(t *testing.T, open Opener) {
 	if got := get(t, s, "2"); len(got.Labels) != 1 || got.Labels["a"] != "1" {
 		t.Errorf("imported account = %+v", got)
 	}
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key", 1)); err != nil {
-		t.Fatal(err)
-	}
+	_, err = s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key", 1))
+	must(t, err)
 	again, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, once("key", 1))
 	if err != nil || len(again.Replay) == 0 {
 		t.Fatalf("Put again = %+v, %v", again, err)

@@ -39,9 +39,7 @@ func listWalksPastChanges(t *testing.T, open Opener) {
 		put(t, s, store.ID(fmt.Sprint(i)), "x")
 	}
 	page, err := s.List(t.Context(), store.Query{Limit: 5}) // 0 to 4
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	remove(t, s, "4") // the place to go on from
 	put(t, s, "01", "before the place")
 	rest := walk(t, s, store.Query{After: page.Next, Limit: 100})
@@ -61,9 +59,7 @@ func listFilters(t *testing.T, open Opener) {
 			draft.Email, draft.Labels = fmt.Sprintf("p%d@example.org", i%8), map[string]string{"team": fmt.Sprint(i % 3), "odd": ""}
 		}
 		w, err := s.Put(t.Context(), store.ID(fmt.Sprintf("%03d", i)), draft, store.Preconditions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		times = append(times, w.Account.UpdatedAt)
 		c.advance(time.Second)
 	}
@@ -155,9 +151,7 @@ func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
 		}
 	}
 	found, err := s.GetMany(t.Context(), append(ids, ids[:100]...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, acc := range found.Accounts {
 		if !acc.Equal(get(t, s, acc.ID)) {
 			t.Errorf("%+v is another than Get gives", acc)

@@ -37,6 +37,13 @@ func Close(t *testing.T, s store.Store) {
 	}
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func put(t *testing.T, s store.Store, id store.ID, name string) store.Account {
 	t.Helper()
 	w, err := s.Put(t.Context(), id, store.Draft{Name: name}, store.Preconditions{})

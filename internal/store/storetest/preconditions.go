@@ -192,9 +192,8 @@ func refusedWriteLeavesItsKeyFree(t *testing.T, open Opener) {
 func answersAreKeptForTheirTime(t *testing.T, open Opener) {
 	c := newClock()
 	s := open.OpenAt(t, c.now)
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1)); err != nil {
-		t.Fatal(err)
-	}
+	_, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1))
+	must(t, err)
 	c.advance(store.IdempotencyRetention - time.Millisecond)
 	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "one"}, once("key", 1)); err != nil || w.Replay == nil {
 		t.Errorf("Put before the time is over = %+v, %v; want the answer", w, err)

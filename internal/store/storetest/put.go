@@ -60,9 +60,7 @@ func sameContentChangesNoMember(t *testing.T, open Opener) {
 	draft := store.Draft{Name: "one", Email: "a@example.org", Labels: map[string]string{"a": "1"}}
 	bare := put(t, s, "2", "two")
 	first, err := s.Put(t.Context(), "1", draft, store.Preconditions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	unchanged := func(store.Account) (store.Draft, error) { return draft, nil }
 	current := store.Preconditions{Revisions: []store.Revision{first.Account.Revision()}}
 	for name, write := range map[string]func() (store.Written, error){

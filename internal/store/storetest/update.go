@@ -30,9 +30,7 @@ func updateChangesWhatIsThere(t *testing.T, open Opener) {
 	s := open.Open(t)
 	labels := map[string]string{"a": "1"}
 	_, err := s.Put(t.Context(), "1", store.Draft{Name: "one", Email: "a@example.org", Labels: labels}, store.Preconditions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	before := get(t, s, "1")
 	given := map[string]string{"b": "2"}
 	w, err := s.Update(t.Context(), "1", store.Preconditions{}, func(acc store.Account) (store.Draft, error) {

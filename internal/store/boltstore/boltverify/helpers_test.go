@@ -17,16 +17,12 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 const elementSize = 16 // in bytes, of a page's element
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 func writeFile(t *testing.T, path string, b []byte) {
 	t.Helper()

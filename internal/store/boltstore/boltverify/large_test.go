@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/tests/harness"
 )
 
 // A file longer than 2 GiB has offsets that do not fit into 32 bits: GOARCH=386 go test.
@@ -22,32 +23,21 @@ func TestSoundFileOf3GiBIsIntact(t *testing.T) {
 		}), db.Close())
 	}
 	f, openErr := os.OpenFile(path, os.O_RDWR, 0)
-	if err := errors.Join(err, openErr); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, errors.Join(err, openErr))
 	defer f.Close()
 	m, err := boltfile.InspectFile(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	// all pages that no tree uses are free, and the list of them is at the end of the file
 	w := walker{ctx: t.Context(), file: f, meta: m, report: new(Report)}
 	w.meta.HighWater = 3 << 30 / m.PageSize
-	if err := w.rewriteFreelist(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, w.rewriteFreelist())
 	report, err := VerifyFile(t.Context(), f)
 	if err != nil || !report.Intact || report.Size <= 3<<30 || report.FreePages < 3<<30/m.PageSize-9 {
 		t.Errorf("%+v, %v; want an intact file", report, err)
 	}
-	if mended, err := CheckFreelist(t.Context(), f, must(boltfile.InspectFile(f)), false); mended != nil || err != nil {
+	m, err = boltfile.InspectFile(f)
+	harness.Must(t, err)
+	if mended, err := CheckFreelist(t.Context(), f, m, false); mended != nil || err != nil {
 		t.Errorf("CheckFreelist = %v, %v", mended, err)
 	}
-}
-
-func must(m boltfile.Meta, err error) boltfile.Meta {
-	if err != nil {
-		panic(err)
-	}
-	return m
 }
