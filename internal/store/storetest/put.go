@@ -145,26 +145,17 @@ func invalidInputChangesNothing(t *testing.T, open Opener) {
 	}
 }
 
-// badAccounts are out of one limit each.
+// badAccounts break one rule for each field. Package store tests the other rules.
 var badAccounts = []struct {
 	id    store.ID
 	draft store.Draft
 	field string
 }{
 	{"1", store.Draft{}, "name"},
-	{"1", store.Draft{Name: strings.Repeat("ä", store.MaxNameLength+1)}, "name"},
 	{"1", store.Draft{Name: "a\x00b"}, "name"},
-	{"1", store.Draft{Name: "a\nb"}, "name"},
-	{"1", store.Draft{Name: "\xff\xfe"}, "name"},
 	{"", store.Draft{Name: "x"}, "id"},
 	{"a/b", store.Draft{Name: "x"}, "id"},
-	{"a b", store.Draft{Name: "x"}, "id"},
-	{"ä", store.Draft{Name: "x"}, "id"},
-	{"..", store.Draft{Name: "x"}, "id"},
-	{store.ID(strings.Repeat("a", store.MaxIDLength+1)), store.Draft{Name: "x"}, "id"},
-	{"1", store.Draft{Name: "\u200b"}, "name"},
 	{"1", store.Draft{Name: "x", Email: "nobody"}, "email"},
-	{"1", store.Draft{Name: "x", Email: "a@b_c"}, "email"},
 	{"1", store.Draft{Name: "x", Labels: map[string]string{"": "x"}}, "labels"},
 	{"1", store.Draft{Name: "x", Labels: map[string]string{"a": "a\nb"}}, "labels/a"},
 }
