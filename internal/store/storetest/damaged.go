@@ -51,9 +51,7 @@ func readsNameDamaged(t *testing.T, s store.Store, damage Damager) {
 	}
 	get(t, s, "10006")
 	get(t, s, "10008")
-	if _, err := s.Get(t.Context(), "100070"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Get of an id beside it = %v, want ErrNotFound", err)
-	}
+	wantErr(t, "Get of an id beside it", errOf(s.Get(t.Context(), "100070")), store.ErrNotFound)
 	found, err := s.GetMany(t.Context(), []store.ID{"10099", "10008", "10042", "none", "10042"})
 	if err != nil || !slices.Equal(idsOf(found.Accounts), []store.ID{"10008"}) || !slices.Equal(found.Damaged, []store.ID{"10099", "10042"}) {
 		t.Errorf("GetMany = %+v, %v", found, err)
@@ -127,9 +125,7 @@ func deleteRemovesDamaged(t *testing.T, s store.Store, damage Damager) {
 	}
 	remove(t, s, "10008")
 	for _, id := range []store.ID{"10007", "10008"} {
-		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("Get after Delete = %v, want ErrNotFound", err)
-		}
+		wantErr(t, "Get after Delete", errOf(s.Get(t.Context(), id)), store.ErrNotFound)
 	}
 	if len(all(t, s)) != 98 {
 		t.Errorf("%d accounts", len(all(t, s)))

@@ -92,9 +92,7 @@ func importIsAllOrNothing(t *testing.T, open Opener) {
 		{[]store.Account{named("2", "x"), negative}, "version"},
 		{[]store.Account{named("2", "x"), late}, "created_at"},
 	} {
-		if _, err := s.Import(t.Context(), bad.accounts); !isInvalid(err, bad.field) {
-			t.Errorf("Import = %v, want *Invalid of %s", err, bad.field)
-		}
+		wantInvalid(t, "Import", errOf(s.Import(t.Context(), bad.accounts)), bad.field)
 	}
 	if got := all(t, s); !same(got, []store.Account{one}) {
 		t.Errorf("store has %d accounts, want one", len(got))

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -90,9 +89,7 @@ func cancelledCallsChangeNothing(t *testing.T, open Opener) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for call, err := range each(ctx, s) {
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s = %v, want context.Canceled", call, err)
-		}
+		wantErr(t, call, err, context.Canceled)
 	}
 	if got := all(t, s); !same(got, []store.Account{one}) {
 		t.Errorf("store has %+v, want %+v alone", got, one)
@@ -119,9 +116,7 @@ func closedStoreIsUnavailable(t *testing.T, open Opener) {
 	Close(t, s)
 	Close(t, s)
 	for call, err := range each(t.Context(), s) {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s = %v, want ErrUnavailable", call, err)
-		}
+		wantErr(t, call, err, store.ErrUnavailable)
 	}
 }
 
@@ -152,9 +147,7 @@ func closeDuringWritesLosesNothingAcked(t *testing.T, open Opener) {
 					started.Done()
 				}
 				if err != nil {
-					if !errors.Is(err, store.ErrUnavailable) {
-						t.Errorf("Put while closing: %v, want ErrUnavailable", err)
-					}
+					wantErr(t, "Put while closing", err, store.ErrUnavailable)
 					return
 				}
 				acked.Store(id, put.Account)

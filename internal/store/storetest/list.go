@@ -97,9 +97,7 @@ func listFilters(t *testing.T, open Opener) {
 	}
 	for field, q := range map[string]store.Query{"limit": {}, "name": {Limit: 1, Name: "\x00"}, "name_prefix": {Limit: 1, NamePrefix: "\xff"},
 		"email": {Limit: 1, Email: strings.Repeat("e", store.MaxEmailLength+1)}, "label": {Limit: 1, LabelKey: "a/b"}} {
-		if _, err := s.List(t.Context(), q); !isInvalid(err, field) {
-			t.Errorf("List(%+v) = %v, want *Invalid of %s", q, err, field)
-		}
+		wantInvalid(t, fmt.Sprintf("List(%+v)", q), errOf(s.List(t.Context(), q)), field)
 	}
 }
 
@@ -163,7 +161,5 @@ func getManyKeepsTheOrderAsked(t *testing.T, open Opener) {
 	if none, err := s.GetMany(t.Context(), nil); len(none.Accounts) != 0 || err != nil {
 		t.Errorf("GetMany of none = %+v, %v", none, err)
 	}
-	if _, err := s.GetMany(t.Context(), make([]store.ID, store.MaxMany+1)); !isInvalid(err, "ids") {
-		t.Errorf("GetMany of too many = %v, want *Invalid", err)
-	}
+	wantInvalid(t, "GetMany of too many", errOf(s.GetMany(t.Context(), make([]store.ID, store.MaxMany+1))), "ids")
 }

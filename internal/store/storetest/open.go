@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -41,6 +42,26 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// errOf is the error of a call.
+func errOf[T any](_ T, err error) error { return err }
+
+// wantErr wants this error of what was done.
+func wantErr(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s = %v, want %v", what, err, want)
+	}
+}
+
+// wantInvalid wants *store.Invalid of this field.
+func wantInvalid(t *testing.T, what string, err error, field string) {
+	t.Helper()
+	var invalid *store.Invalid
+	if !errors.As(err, &invalid) || invalid.Field != field {
+		t.Errorf("%s = %v, want *Invalid of %s", what, err, field)
 	}
 }
 

@@ -149,12 +149,8 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 		if got, err := Lookup(t, s, "key", store.Fingerprint{1}); err != nil || string(got) != string(answer(first)) {
 			t.Errorf("Lookup = %q, %v", got, err)
 		}
-		if _, err := s.Put(t.Context(), "1", store.Draft{Name: "other"}, once("key", 2)); !errors.Is(err, store.ErrKeyReused) {
-			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
-		}
-		if _, err := Lookup(t, s, "key", store.Fingerprint{2}); !errors.Is(err, store.ErrKeyReused) {
-			t.Errorf("Lookup of another request: %v, want ErrKeyReused", err)
-		}
+		wantErr(t, "another request under the key", errOf(s.Put(t.Context(), "1", store.Draft{Name: "other"}, once("key", 2))), store.ErrKeyReused)
+		wantErr(t, "Lookup of another request", errOf(Lookup(t, s, "key", store.Fingerprint{2})), store.ErrKeyReused)
 		if got := get(t, s, "1"); got.Name != "changed since" || got.Version != 2 {
 			t.Errorf("account = %+v, want it unchanged", got)
 		}
@@ -164,9 +160,7 @@ func writeUnderAKeyHappensOnce(t *testing.T, open Opener) {
 	s = open.Open(t)
 	again()
 	for _, other := range []string{"Key", "key2", "ke"} {
-		if _, err := Lookup(t, s, other, store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("Lookup(%q) = %v, want ErrNotFound", other, err)
-		}
+		wantErr(t, "Lookup of "+other, errOf(Lookup(t, s, other, store.Fingerprint{1})), store.ErrNotFound)
 	}
 }
 
@@ -175,18 +169,12 @@ func refusedWriteLeavesItsKeyFree(t *testing.T, open Opener) {
 	put(t, s, "1", "one")
 	pre := once("key", 1)
 	pre.Absent = true
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, pre); !errors.Is(err, store.ErrExists) {
-		t.Fatalf("Put = %v, want ErrExists", err)
-	}
-	if _, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Lookup = %v, want ErrNotFound", err)
-	}
+	wantErr(t, "Put", errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, pre)), store.ErrExists)
+	wantErr(t, "Lookup", errOf(Lookup(t, s, "key", store.Fingerprint{1})), store.ErrNotFound)
 	if w, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, once("key", 2)); err != nil || !w.Created {
 		t.Errorf("another write under the key: %+v, %v", w, err)
 	}
-	if _, err := s.Put(t.Context(), "3", store.Draft{Name: "x"}, once("", 1)); !isInvalid(err, "key") {
-		t.Errorf("Put under no key = %v, want *Invalid", err)
-	}
+	wantInvalid(t, "Put under no key", errOf(s.Put(t.Context(), "3", store.Draft{Name: "x"}, once("", 1))), "key")
 }
 
 func answersAreKeptForTheirTime(t *testing.T, open Opener) {
@@ -199,9 +187,7 @@ func answersAreKeptForTheirTime(t *testing.T, open Opener) {
 		t.Errorf("Put before the time is over = %+v, %v; want the answer", w, err)
 	}
 	c.advance(time.Millisecond)
-	if got, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Lookup after the time is over = %q, %v; want ErrNotFound", got, err)
-	}
+	wantErr(t, "Lookup after the time is over", errOf(Lookup(t, s, "key", store.Fingerprint{1})), store.ErrNotFound)
 	if w, err := s.Put(t.Context(), "1", store.Draft{Name: "two"}, once("key", 2)); err != nil || w.Replay != nil || w.Account.Version != 2 {
 		t.Errorf("Put after the time is over = %+v, %v; want a new write", w, err)
 	}

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -30,9 +29,7 @@ func getReturnsWhatPutStored(t *testing.T, open Opener) {
 		t.Errorf("Get = %+v, want %+v", got, acc)
 	}
 	for _, other := range []store.ID{"a", "a.b_c~d-", "a.b_c~d-10", "A.B_C~D-1"} {
-		if _, err := s.Get(t.Context(), other); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("Get(%s) = %v, want ErrNotFound", other, err)
-		}
+		wantErr(t, fmt.Sprint("Get of ", other), errOf(s.Get(t.Context(), other)), store.ErrNotFound)
 	}
 }
 
@@ -102,17 +99,12 @@ func readOnlyMembersAreCompared(t *testing.T, open Opener) {
 		"created_at": {store.Account{Version: 2, CreatedAt: stored.UpdatedAt}, "created_at"},
 		"updated_at": {store.Account{CreatedAt: stored.CreatedAt, UpdatedAt: stored.CreatedAt}, "updated_at"},
 	} {
-		if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{ReadOnly: bad.given}); !isInvalid(err, bad.field) {
-			t.Errorf("Put with another %s = %v, want *Invalid", name, err)
-		}
+		_, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{ReadOnly: bad.given})
+		wantInvalid(t, "Put with another "+name, err, bad.field)
 	}
-	if _, err := s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{ReadOnly: stored}); !isInvalid(err, "version") {
-		t.Errorf("Put of a new account with a version = %v, want *Invalid", err)
-	}
+	wantInvalid(t, "Put of a new account with a version", errOf(s.Put(t.Context(), "2", store.Draft{Name: "x"}, store.Preconditions{ReadOnly: stored})), "version")
 	stale := store.Preconditions{ReadOnly: store.Account{Version: 1}, Revisions: []store.Revision{"1-none"}}
-	if _, err := s.Put(t.Context(), "1", store.Draft{Name: "x"}, stale); !errors.Is(err, store.ErrVersion) {
-		t.Errorf("Put with another version and revision = %v, want ErrVersion", err)
-	}
+	wantErr(t, "Put with another version and revision", errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, stale)), store.ErrVersion)
 	if got := all(t, s); !same(got, []store.Account{stored}) {
 		t.Errorf("store has %+v, want %+v alone", got, stored)
 	}
@@ -128,14 +120,9 @@ func invalidInputChangesNothing(t *testing.T, open Opener) {
 	before := put(t, s, "1", "one")
 	for _, bad := range badAccounts {
 		_, err := s.Put(t.Context(), bad.id, bad.draft, store.Preconditions{})
-		if !isInvalid(err, bad.field) {
-			t.Errorf("Put(%q, %q) = %v, want *Invalid of %s", bad.id, bad.draft, err, bad.field)
-		}
-		if _, err := s.Import(t.Context(), []store.Account{
-			named("2", "two"), {ID: bad.id, Draft: bad.draft},
-		}); !isInvalid(err, bad.field) {
-			t.Errorf("Import(%q, %q) = %v, want *Invalid of %s", bad.id, bad.draft, err, bad.field)
-		}
+		wantInvalid(t, fmt.Sprintf("Put(%q, %q)", bad.id, bad.draft), err, bad.field)
+		_, err = s.Import(t.Context(), []store.Account{named("2", "two"), {ID: bad.id, Draft: bad.draft}})
+		wantInvalid(t, fmt.Sprintf("Import(%q, %q)", bad.id, bad.draft), err, bad.field)
 	}
 	if got := all(t, s); !same(got, []store.Account{before}) {
 		t.Errorf("store has %+v, want %+v alone", got, before)
@@ -160,11 +147,6 @@ var badAccounts = []struct {
 	{"1", store.Draft{Name: "x", Labels: map[string]string{"a": "a\nb"}}, "labels/a"},
 }
 
-func isInvalid(err error, field string) bool {
-	var invalid *store.Invalid
-	return errors.As(err, &invalid) && invalid.Field == field
-}
-
 // largest is a draft at every limit, of characters that JSON makes longest.
 func largest() store.Draft {
 	d := store.Draft{
@@ -185,9 +167,7 @@ func deleteRemovesOnce(t *testing.T, open Opener) {
 	if err := s.Delete(t.Context(), "1", once("key", 1)); err != nil { // a key is ignored
 		t.Fatalf("Delete: %v", err)
 	}
-	if err := s.Delete(t.Context(), "1", once("key", 1)); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("second Delete = %v, want ErrNotFound", err)
-	}
+	wantErr(t, "second Delete", s.Delete(t.Context(), "1", once("key", 1)), store.ErrNotFound)
 	if got := all(t, s); !same(got, []store.Account{two}) {
 		t.Errorf("store has %+v, want %+v alone", got, two)
 	}

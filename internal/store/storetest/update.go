@@ -66,25 +66,17 @@ func updateThatFailsChangesNothing(t *testing.T, open Opener) {
 		t.Errorf("Update = %v, want the error of its change", err)
 	}
 	_, err = s.Update(t.Context(), "1", once("key", 1), renamed(""))
-	if !isInvalid(err, "name") {
-		t.Errorf("Update to no name = %v, want *Invalid", err)
-	}
+	wantInvalid(t, "Update to no name", err, "name")
 	_, err = s.Update(t.Context(), "1", once("key", 1), func(store.Account) (store.Draft, error) { panic("ordered") })
 	if err == nil || !strings.Contains(err.Error(), "ordered") {
 		t.Errorf("Update with a change that panics = %v", err)
 	}
-	if _, err := s.Update(t.Context(), "a/b", store.Preconditions{}, unasked(t)); !isInvalid(err, "id") {
-		t.Errorf("Update of no id = %v, want *Invalid", err)
-	}
-	if _, err := s.Update(t.Context(), "1", once("", 1), unasked(t)); !isInvalid(err, "key") {
-		t.Errorf("Update under no key = %v, want *Invalid", err)
-	}
+	wantInvalid(t, "Update of no id", errOf(s.Update(t.Context(), "a/b", store.Preconditions{}, unasked(t))), "id")
+	wantInvalid(t, "Update under no key", errOf(s.Update(t.Context(), "1", once("", 1), unasked(t))), "key")
 	if got := get(t, s, "1"); !got.Equal(before) {
 		t.Errorf("%+v is stored, want %+v", got, before)
 	}
-	if _, err := Lookup(t, s, "key", store.Fingerprint{1}); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("the key is taken: %v", err)
-	}
+	wantErr(t, "Lookup of a key that stays free", errOf(Lookup(t, s, "key", store.Fingerprint{1})), store.ErrNotFound)
 }
 
 func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
@@ -104,8 +96,6 @@ func updateUnderAKeyHappensOnce(t *testing.T, open Opener) {
 		if err != nil || string(w.Replay) != string(answer(first)) || !w.Account.Equal(store.Account{}) {
 			t.Errorf("Update again, account gone: %t = %+v, %v; want the answer %q alone", gone, w, err, answer(first))
 		}
-		if _, err := s.Update(t.Context(), "1", once("key", 2), unasked(t)); !errors.Is(err, store.ErrKeyReused) {
-			t.Errorf("another request under the key: %v, want ErrKeyReused", err)
-		}
+		wantErr(t, "another request under the key", errOf(s.Update(t.Context(), "1", once("key", 2), unasked(t))), store.ErrKeyReused)
 	}
 }
