@@ -108,13 +108,6 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 	}
 }
 
-func TestCreatingLeavesTheDatabaseAndItsWitness(t *testing.T) {
-	t.Parallel()
-	_, path := seeded(t, 1)
-	wantAlone(t, path)
-	must(t, errOf(os.Stat(path+".witness")))
-}
-
 func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{filepath.Join(t.TempDir(), "accounts.db"), tutorialFile(t)} {
