@@ -213,8 +213,7 @@ func closedImage(t *testing.T, n int) (image []byte, accounts map[store.ID]strin
 // imageAt is the part of the database at path that is in use, and its newest meta page.
 func imageAt(t *testing.T, path string) ([]byte, boltfile.Meta) {
 	t.Helper()
-	image, err := os.ReadFile(path)
-	must(t, err)
+	image := readFile(t, path)
 	m := metaAt(t, path)
 	return image[:m.Size()], m
 }

@@ -118,13 +118,9 @@ func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := worn(t)
-			b, err := os.ReadFile(path)
-			must(t, err)
-			writeFile(t, path, c.damage(b))
-			b, err = os.ReadFile(path)
-			must(t, err)
-			_, err = boltstore.Compact(t.Context(), path, false)
-			wantErr(t, err, c.want)
+			b := c.damage(readFile(t, path))
+			writeFile(t, path, b)
+			wantErr(t, errOf(boltstore.Compact(t.Context(), path, false)), c.want)
 			if after, err := os.ReadFile(path); err != nil || string(after) != string(b) {
 				t.Errorf("the file was changed: %v", err)
 			}
@@ -187,8 +183,7 @@ func TestCopyKeepsDamagedRecordsAsTheyAre(t *testing.T) {
 			if compacted.Kept == "" {
 				t.Error("the damaged file is not kept beside")
 			}
-			b, err := os.ReadFile(copied.Name())
-			must(t, err)
+			b := readFile(t, copied.Name())
 			restored := filepath.Join(t.TempDir(), "accounts.db") // copied is locked
 			writeFile(t, restored, b)
 			for _, path := range []string{path, restored} {
@@ -222,8 +217,7 @@ func losePage(b []byte) []byte {
 func TestDatabaseWithLostPagesIsRefusedWithItsCure(t *testing.T) {
 	t.Parallel()
 	path := worn(t)
-	b, err := os.ReadFile(path)
-	must(t, err)
+	b := readFile(t, path)
 	writeFile(t, path, losePage(b))
 	refused(t, path, boltstore.Options{}, "is neither in use nor free", "accountservice compact --accept-lost-pages")
 	c, err := boltstore.Compact(t.Context(), path, true)
@@ -275,8 +269,7 @@ func wantOwner(t *testing.T, path string, uid, gid uint32) {
 func TestAtAnyTimeTheOldOrTheNewDatabaseIsAtThePath(t *testing.T) {
 	t.Parallel()
 	path := closed(t, 10)
-	b, err := os.ReadFile(path)
-	must(t, err)
+	b := readFile(t, path)
 	ctx, over := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -174,14 +173,12 @@ func TestDamagedAccountDoesNotKeepAStartFromMendingItsOwnRecords(t *testing.T) {
 func TestFlippedKeyHidesNoAccount(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 100)
-	image, err := os.ReadFile(path)
-	must(t, err)
+	image := readFile(t, path)
 	storetest.Close(t, s)
 	image = bytes.ReplaceAll(image, []byte("10099\x01"), []byte("1009;\x01"))
 	writeFile(t, path, image)
 	s = openAt(t, path)
-	_, err = s.Get(t.Context(), "10099")
-	wantErr(t, err, store.ErrUnavailable)
+	wantErr(t, errOf(s.Get(t.Context(), "10099")), store.ErrUnavailable)
 	wantErr(t, errOf(s.Put(t.Context(), "10099", store.Draft{Name: "x"}, store.Preconditions{Absent: true})), store.ErrUnavailable)
 	wantErr(t, errOf(s.Get(t.Context(), "1009;")), store.ErrDamaged)
 	wantErr(t, errOf(s.Get(t.Context(), "10100")), store.ErrNotFound)

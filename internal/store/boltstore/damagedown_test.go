@@ -69,8 +69,7 @@ func TestDamagedRecordOfTheServiceItselfEndsNoBackup(t *testing.T) {
 			must(t, s.CommitForTest(damage))
 			wantBackup(t, s, path)
 			storetest.Close(t, s)
-			before, err := os.ReadFile(path)
-			must(t, err)
+			before := readFile(t, path)
 			to := staged(t, t.TempDir())
 			v, err := boltstore.BackupFile(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second}, to)
 			if strings.Contains(name, "bucket") { // a start mends none of them
@@ -112,8 +111,7 @@ func TestDamagedListOfBucketsEndsABackupWithItsCure(t *testing.T) {
 func TestDamagedDatabaseStillSaysWhichItIs(t *testing.T) {
 	path := worn(t)
 	id := identityOf(t, path)
-	b, err := os.ReadFile(path)
-	must(t, err)
+	b := readFile(t, path)
 	for _, c := range []struct {
 		name string
 		b    []byte

@@ -75,6 +75,13 @@ func writeFile(t *testing.T, path string, b []byte) {
 	must(t, os.WriteFile(path, b, 0o600))
 }
 
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return b
+}
+
 // sumOf is a sum of a file's content, or says why it cannot be read. Most files are holes, and too large to be kept in
 // the memory that the race detector watches.
 func sumOf(path string) string {
@@ -211,8 +218,7 @@ func metaAt(t testing.TB, path string) boltfile.Meta {
 // identityOf is which database the witness beside path knows.
 func identityOf(t testing.TB, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path + ".witness")
-	must(t, err)
+	text := readFile(t, path+".witness")
 	_, record, _ := strings.Cut(string(text), "database: ")
 	id, _, _ := strings.Cut(record, "\n")
 	return id

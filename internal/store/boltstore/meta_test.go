@@ -88,10 +88,9 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 			s, path := seeded(t, 10)
 			must(t, putName(t, s, "10000", "before"))
 			spoilMeta(t, path, 1, garbage)
-			before, err := os.ReadFile(path)
-			must(t, err)
+			before := readFile(t, path)
 			must(t, s.Check(t.Context()))
-			err = s.CheckRecords(t.Context())
+			err := s.CheckRecords(t.Context())
 			if warner, is := err.(interface{ Warning() string }); !is || !strings.Contains(warner.Warning(), "nothing is lost") {
 				t.Errorf("CheckRecords = %v, want a warning", err)
 			}

@@ -29,8 +29,7 @@ func wantUndecided(t *testing.T, s *boltstore.Store, newer string) {
 func setBack(t *testing.T) (path, later string) {
 	t.Helper()
 	path = closed(t, 10)
-	backup, err := os.ReadFile(path)
-	must(t, err)
+	backup := readFile(t, path)
 	s := openAt(t, path)
 	for range 3 {
 		must(t, putName(t, s, "10000", "later"))
@@ -94,8 +93,7 @@ func TestOtherFilesBesideTheDatabaseAreNoNewerCopies(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(t *testing.T, path, beside string){
 		"an older copy": func(t *testing.T, path, beside string) {
-			b, err := os.ReadFile(path)
-			must(t, err)
+			b := readFile(t, path)
 			s := openAt(t, path)
 			must(t, putName(t, s, "10000", "x"))
 			storetest.Close(t, s)

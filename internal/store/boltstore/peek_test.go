@@ -3,7 +3,6 @@ package boltstore_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -71,8 +70,7 @@ func TestMemoryHidesNoFaultOfTheFileForLong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, path := seeded(t, 1)
-			older, err := os.ReadFile(path)
-			must(t, err)
+			older := readFile(t, path)
 			for range 3 {
 				must(t, putName(t, s, "10000", "new"))
 			}

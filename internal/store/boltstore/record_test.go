@@ -45,8 +45,7 @@ func record(t *testing.T, sync string) powerLog {
 	m, err := boltfile.InspectFile(f)
 	must(t, err)
 	must(t, os.Truncate(path, m.Size())) // so that it must grow while it is watched
-	before, err := os.ReadFile(path)
-	must(t, err)
+	before := readFile(t, path)
 	dir := t.TempDir()
 	trace, acks := filepath.Join(dir, "trace"), filepath.Join(dir, "acks")
 	if out, err := exec.Command(strace, "-f", "-qq", "-o", trace, "true").CombinedOutput(); err != nil {
@@ -59,8 +58,7 @@ func record(t *testing.T, sync string) powerLog {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the writing process: %v: %s", err, out)
 	}
-	text, err := os.ReadFile(trace)
-	must(t, err)
+	text := readFile(t, trace)
 	l := powerLog{ops: parseTrace(t, string(text), path, acks), before: disk{before, int64(len(before))}}
 	checkRecord(t, l, path, sync)
 	return l
@@ -173,8 +171,7 @@ func checkRecord(t *testing.T, l powerLog, path, sync string) {
 			d.apply(op, whole)
 		}
 	}
-	after, err := os.ReadFile(path)
-	must(t, err)
+	after := readFile(t, path)
 	if d.size != int64(len(after)) || string(d.b) != string(after[:len(d.b)]) || strings.Trim(string(after[len(d.b):]), "\x00") != "" {
 		t.Fatalf("the record is not what was done: it gives %d bytes, the file has %d, or they differ", d.size, len(after))
 	}

@@ -93,8 +93,7 @@ func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
 			s, path := seeded(t, 20)
 			otherPath := closed(t, 3)
 			must(t, os.Rename(otherPath, path))
-			before, err := os.ReadFile(path)
-			must(t, err)
+			before := readFile(t, path)
 			if noticed {
 				awaitFailure(t, s, "its 20 accounts are kept in "+path+".rescued-")
 			}
@@ -146,8 +145,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 		}, "its copy takes", store.ErrNoSpace, "all 2000 accounts were put back"}, // known before one byte of others' room is taken
 		"no room, and another file at the path": {func(t *testing.T, dir string, _ func()) func() {
 			_, otherPath := seeded(t, 3)
-			b, err := os.ReadFile(otherPath)
-			must(t, err)
+			b := readFile(t, otherPath)
 			other := filepath.Join(dir, "other")
 			writeFile(t, other, b)
 			filler := harness.Fill(t, dir)

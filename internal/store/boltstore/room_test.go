@@ -71,8 +71,7 @@ func (i injector) fail(t *testing.T, injections ...string) (end func() int) {
 			cmd.Process.Signal(syscall.SIGINT)
 			cmd.Wait()
 		}
-		b, err := os.ReadFile(trace)
-		must(t, err)
+		b := readFile(t, trace)
 		return strings.Count(string(b), "(INJECTED)")
 	}
 	t.Cleanup(func() { end() })
@@ -316,8 +315,7 @@ func TestMetaPageThatTheSystemDropsWhileItIsWrittenAgainIsNotAcknowledged(t *tes
 	done := make(chan error, 1)
 	go func() { done <- putName(t, s, "10000", "undone") }()
 	await(t, "the read of the page that is written again", func() bool {
-		call, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", inject.thread))
-		must(t, err)
+		call := readFile(t, fmt.Sprintf("/proc/self/task/%d/syscall", inject.thread))
 		var number, fd, buffer, size, at int64
 		fmt.Sscanf(string(call), "%d %v %v %v %v", &number, &fd, &buffer, &size, &at)
 		return number == syscall.SYS_PREAD64 && size == 4096 && at == slot

@@ -1,7 +1,6 @@
 package boltstore_test
 
 import (
-	"os"
 	"testing"
 
 	"accountservice/internal/store"
@@ -20,8 +19,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 	origin, path := seeded(t, 3000)
 	put(origin, "before", 3)
 	storetest.Close(t, origin)
-	base, err := os.ReadFile(path)
-	must(t, err)
+	base := readFile(t, path)
 	for name, c := range map[string]struct{ ours, theirs int }{
 		"both at the same number": {4, 4}, "one behind": {4, 3}, "one ahead": {4, 5}, "before the first commit": {0, 0},
 		"far behind": {20, 1}, "far ahead": {20, 40},
@@ -38,8 +36,7 @@ func TestCopyOverTheOpenFileIsFoundAndNotWrittenOn(t *testing.T) {
 				storetest.Close(t, other)
 				copiedPath = otherPath
 			}
-			content, err := os.ReadFile(copiedPath)
-			must(t, err)
+			content := readFile(t, copiedPath)
 			spoil(t, path, 0, content) // as cp onto a file that is open does, but without cutting it first
 			wantErr(t, errOf(s.Get(t.Context(), "10000")), store.ErrUnavailable)
 			if err := s.Check(t.Context()); err == nil {
