@@ -68,17 +68,19 @@ func (c *committer) run(stop <-chan struct{}) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	enough, took := 0, time.Duration(0)
-	for c.alive() {
+	for c.latch.alive() {
 		select {
 		case <-stop:
-			if c.alive() { // else what ended the store may hang whoever reads the file
+			if c.latch.alive() {
 				c.rescue.look(true)
 				c.rewriteOlderMeta()
 			}
 			return
 		case <-look.C:
-			c.rescue.look(false)
-			c.tryRoom()
+			if c.latch.alive() {
+				c.rescue.look(false)
+				c.tryRoom()
+			}
 		case w := <-c.writes:
 			batch := collect(w, c.writes, enough, min(took/8, maxPatience))
 			begun := time.Now()
@@ -87,17 +89,6 @@ func (c *committer) run(stop <-chan struct{}) {
 			}
 			enough, took = len(batch)+len(c.writes), time.Since(begun)
 		}
-	}
-}
-
-// alive is true as long as the accounts can be read. A latched store still has them, and its file may be lost, or lost
-// again where it was saved.
-func (c *committer) alive() bool {
-	select {
-	case <-c.latch.stuck:
-		return false
-	default:
-		return true
 	}
 }
 

@@ -37,6 +37,17 @@ func (l *latch) err() error {
 	return nil
 }
 
+// alive is false once bbolt's locks may be held: whoever reads the file through it may hang. A latched store that is
+// alive still has its accounts, and its file may be lost, or lost again where it was saved.
+func (l *latch) alive() bool {
+	select {
+	case <-l.stuck:
+		return false
+	default:
+		return true
+	}
+}
+
 // fault is a panic turned into an error.
 type fault struct{ value any }
 

@@ -74,3 +74,22 @@ func TestStopOfAStoreThatFailedReadsNothing(t *testing.T) {
 		t.Errorf("in the folder: %q, %v; want only the witness", left, err)
 	}
 }
+
+// A copy that is under way when bbolt gets stuck never ends, and a restart can lose nothing more by it.
+func TestStoreThatFailsWhileItIsSavedIsNotHealthy(t *testing.T) {
+	t.Parallel()
+	s := opened(t, 10, Options{})
+	s.h.mapped.Lock() // as by a read that ended in a memory fault
+	must(t, os.Remove(s.path))
+	if !harness.Until(10*time.Second, func() bool { return s.rescue.state.Load() != nil }) {
+		t.Fatal("the loss is not seen")
+	}
+	must(t, s.Check(t.Context()))
+	s.latch.set(&fault{value: "locks may be held"})
+	if err := s.Check(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Check = %v, want ErrUnavailable", err)
+	}
+	must(t, s.Close(t.Context()))
+	s.h.mapped.Unlock()
+	<-s.committer.stopped
+}

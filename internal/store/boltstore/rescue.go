@@ -278,11 +278,12 @@ func (r *rescue) explain(failure error) error {
 	return fmt.Errorf("%w; %s", failure, words)
 }
 
-// unsaved is why no write can be taken: the file was lost, and its accounts are not saved yet.
+// unsaved is why no write can be taken: the file was lost, and its accounts are not saved yet. It is nil when they
+// cannot be saved any more: a try that is under way as bbolt gets stuck may never end.
 func (r *rescue) unsaved() error {
 	const keep = "do not stop this process, which has its last copy"
 	switch state := r.state.Load(); {
-	case state == nil:
+	case state == nil, !r.latch.alive():
 		return nil
 	case state.err == nil:
 		return fmt.Errorf("%w: its accounts are being copied, and until then it takes no writes: %w",
