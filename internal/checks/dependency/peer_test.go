@@ -170,9 +170,15 @@ func says(t *testing.T, err error, want string) {
 	}
 }
 
-// together runs subtests all at once: most only wait.
+// together runs subtests, most of which only wait, many at once: so many that they leave each other time within bounds.
 type together struct{ sync.WaitGroup }
 
+var places = make(chan struct{}, 24)
+
 func (g *together) run(t *testing.T, name string, f func(t *testing.T)) {
-	g.Go(func() { t.Run(name, f) })
+	g.Go(func() {
+		places <- struct{}{}
+		defer func() { <-places }()
+		t.Run(name, f)
+	})
 }
