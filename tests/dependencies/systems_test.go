@@ -54,6 +54,7 @@ var systems = []struct {
 	}, "it answers 503"},
 	{"accountservice", "http://accounts:6767/ready?expect_body=/status=OK", func(t *testing.T) (string, string) {
 		ill := startService(t, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_NOTHING_URL=tcp://"+newAddr(t), "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_NOTHING_ON_FAILURE=unroute")
+		ill.Await(t, "/ready", 503)
 		return startService(t).URL[len("http://"):], ill.URL + "/ready?expect_body=/status=OK"
 	}, "it answers 503"},
 	{"ClickHouse", "http://clickhouse:8123/ping?expect_body=Ok.", func(t *testing.T) (string, string) {
