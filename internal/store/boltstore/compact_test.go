@@ -232,6 +232,32 @@ func TestDatabaseWithLostPagesIsRefusedWithItsCure(t *testing.T) {
 	}
 }
 
+// bbolt's copies have the newest meta page first, whatever its number.
+func TestDamagedListOfFreePagesOfACopyIsMended(t *testing.T) {
+	t.Parallel()
+	path := worn(t)
+	for _, parity := range []uint64{0, 1} {
+		db, err := bbolt.Open(path, 0o600, nil)
+		must(t, err)
+		copied := filepath.Join(t.TempDir(), "accounts.db")
+		for txid := ^parity; txid%2 != parity; {
+			must(t, db.Update(func(tx *bbolt.Tx) error { txid = uint64(tx.ID()); return nil }))
+		}
+		must(t, db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(copied, 0o600) }))
+		must(t, db.Close())
+		b := readFile(t, copied)
+		if m := newestMeta(b); m.TxID%2 != parity {
+			t.Fatalf("transaction %d, want one of parity %d", m.TxID, parity)
+		} else {
+			b[int64(m.Freelist)*m.PageSize+10]-- // the count
+		}
+		writeFile(t, copied, b)
+		if n := len(all(t, openAt(t, copied))); n != 100 {
+			t.Errorf("parity %d: %d accounts", parity, n)
+		}
+	}
+}
+
 func TestCompactOfADatabaseInUseIsRefused(t *testing.T) {
 	s, path := seeded(t, 10)
 	_, err := boltstore.Compact(t.Context(), path, false)

@@ -179,13 +179,18 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 // WriteMeta writes m in place of the meta page that bbolt would write next, with what m does not have from the page
 // before. That page has the transaction before m's.
 func WriteMeta(f *os.File, m Meta) error {
-	before := m.TxID - 1
 	page := make([]byte, HeaderSize+metaSize)
-	if _, err := f.ReadAt(page, int64(before%2)*m.PageSize); err != nil {
-		return err
-	}
-	if binary.NativeEndian.Uint64(page[HeaderSize+48:]) != before {
-		return ErrBadMeta
+	order := binary.NativeEndian
+	for at := int64(0); ; at += m.PageSize {
+		if _, err := f.ReadAt(page, at); err != nil {
+			return err
+		}
+		if order.Uint64(page[HeaderSize+48:]) == m.TxID-1 {
+			break
+		}
+		if at > 0 {
+			return ErrBadMeta
+		}
 	}
 	return writeMeta(f, page, m)
 }
