@@ -177,16 +177,20 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 // replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil:
 // a new file has the folder's owner, and is for that one alone, as accounts are private.
 func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
-	folder := filepath.Dir(path)
-	like, err := os.Stat(folder)
+	folder, err := os.Open(filepath.Dir(path)) // which its flush at the end must be able to, too
 	if err != nil {
 		return fmt.Errorf("--output %s: its folder can't be opened; is it there? %w", path, err)
+	}
+	defer folder.Close()
+	like, err := folder.Stat()
+	if err != nil {
+		return err
 	}
 	mode := fs.FileMode(0o600)
 	if old != nil {
 		like, mode = old, old.Mode().Perm()
 	}
-	f, err := tempfile.Create(folder, ".export-*", like)
+	f, err := tempfile.Create(folder.Name(), ".export-*", like)
 	if err != nil {
 		return fmt.Errorf("--output %s: cannot create a file in its folder: %w", path, err)
 	}

@@ -25,7 +25,7 @@ func TestDurationsInTheLogHaveUnits(t *testing.T) {
 func TestLogSaysWhatIsServed(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t))
-	p.Logs(t, `"msg":"serving","url":"`+strings.Replace(p.URL, "127.0.0.1", "localhost", 1)+`","database":"`+p.Path+`"`)
+	p.Logs(t, `"msg":"serving","url":"`+strings.Replace(p.URL, "127.0.0.1", "localhost", 1)+`","database":"`+p.Path+`","started_in":"`)
 	if log := p.Log.String(); strings.Contains(log, `"memory_limit":"none`) {
 		t.Errorf("the log tells of a limit that there is not:\n%s", log)
 	}

@@ -76,7 +76,9 @@ func ownRecords(snap boltfile.Snapshot) (records map[string][]byte, damage, err 
 			return true
 		})
 	}
-	if damage == nil && (records[string(boltfile.SentinelKey)] == nil || records[string(boltfile.IdentityKey)] == nil) {
+	all := err == nil || errors.Is(err, boltfile.ErrNoBucket) // else the others may be there
+	if all && damage == nil &&
+		(records[string(boltfile.SentinelKey)] == nil || records[string(boltfile.IdentityKey)] == nil) {
 		damage = errors.New("a record of the service itself is missing")
 	}
 	return records, damage, err

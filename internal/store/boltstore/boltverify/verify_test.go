@@ -81,9 +81,12 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 		"the second meta page":    {func(im *dbFile) { clear(im.b[im.pageLength : 2*im.pageLength]) }, "meta page 1"},
 		"a meta page's bit":       {func(im *dbFile) { im.b[im.newest+boltfile.HeaderSize+48] ^= 1 }, "meta page"},
 		"a meta page's header":    {func(im *dbFile) { im.b[8] ^= 1 }, "meta page 0"},
+		"cut to half":             {func(im *dbFile) { im.b = im.b[:im.highWater*im.pageLength/2] }, "is cut short"},
 		"cut by a page":           {func(im *dbFile) { im.b = im.b[:(im.highWater-1)*im.pageLength] }, "is cut short"},
+		"cut to its meta pages":   {func(im *dbFile) { im.b = im.b[:2*im.pageLength] }, "is cut short"},
 		"cut to nothing":          {func(im *dbFile) { im.b = nil }, "is empty"},
 		"text":                    {func(im *dbFile) { im.b = []byte(strings.Repeat("hello\n", 9000)) }, "not a database"},
+		"zeros":                   {func(im *dbFile) { clear(im.b) }, "not a database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			im := readDB(t, intact)
