@@ -177,7 +177,7 @@ func writeThrough(ctx context.Context, path string, write func(io.Writer) error)
 // replaceFile lets write fill the file at path, which appears whole or stays as it was. old is the file there, or nil:
 // a new file has the folder's owner, and is for that one alone, as accounts are private.
 func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) error {
-	folder, err := os.Open(filepath.Dir(path)) // which its flush at the end must be able to, too
+	folder, err := os.Open(filepath.Dir(path)) // to be flushed at the end, it must be readable
 	if err != nil {
 		return fmt.Errorf("--output %s: its folder can't be opened; is it there? %w", path, err)
 	}

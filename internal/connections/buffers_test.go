@@ -92,7 +92,9 @@ func TestAnswersToManyRequestsAtOnceAreCounted(t *testing.T) {
 		_, err = io.Copy(io.Discard, r.Body)
 		harness.Must(t, err)
 	}
-	if !harness.Until(10*time.Second, func() bool { p.recount(); return p.held.Load() == p.each }) {
-		t.Errorf("%d bytes are held, want %d", p.held.Load(), p.each)
+	_, err = io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	harness.Must(t, err)
+	if !harness.Until(10*time.Second, func() bool { return p.held.Load() <= p.each+2*fewUnread }) {
+		t.Errorf("%d bytes are held, want few", p.held.Load())
 	}
 }

@@ -37,6 +37,8 @@ const (
 	// sendBuffer bounds what the kernel holds of an answer that the client has not taken yet. The kernel's own bound
 	// grows to megabytes: a slow client needs longer for these than it may stand still.
 	sendBuffer = 64 << 10
+	// fewUnread is how many bytes of answers are taken for unread until the kernel is asked.
+	fewUnread = 4 << 10
 	// grace is how long a client may take for its first request, or its next, before the service waits for it.
 	grace = 100 * time.Millisecond
 	// lateTime bounds how long a stop waits for requests that the handler does not have.
@@ -160,7 +162,7 @@ func (c *Conn) Write(p []byte) (written int, err error) {
 	c.touch(0) // the time before was the service's
 	c.inWrite.Store(true)
 	defer c.inWrite.Store(false)
-	out := c.unread()
+	before := c.unread()
 	if len(p) > chunk {
 		c.hold(&c.out, perWrite*int64(len(p)))
 	}
@@ -170,7 +172,7 @@ func (c *Conn) Write(p []byte) (written int, err error) {
 		written += n
 		c.touch(n)
 	}
-	c.hold(&c.out, min(out+int64(written), sendBuffer))
+	c.sent(before, written)
 	return written, err
 }
 
@@ -180,17 +182,18 @@ func (c *Conn) unread() int64 {
 	return c.out
 }
 
-// recount lowers out to what the kernel says: Write counts all of an answer, and the client has taken most of it.
-func (c *Conn) recount() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || c.out == 0 || c.inWrite.Load() {
-		return
+// sent sets out after n bytes of an answer were written; before is what the client had not taken until then. Together
+// they count whole up to fewUnread, and above that as the kernel says. before is not 0 for a client that sends many
+// requests at once and reads no answer.
+func (c *Conn) sent(before int64, n int) {
+	out := before + int64(n)
+	if out > fewUnread {
+		out = min(int64(n), sendBuffer) // where the kernel can't be asked
+		if queued, known := queued(c.Conn); known {
+			out = min(queued, sendBuffer)
+		}
 	}
-	taken := max(0, c.out-queued(c.Conn))
-	c.out -= taken
-	c.sum -= taken
-	c.pool.held.Add(-taken)
+	c.hold(&c.out, out)
 }
 
 // CloseWrite is for net/http, which lets a client read the answer to a request that it has not read to its end.
@@ -241,6 +244,7 @@ func setState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
 		c.asked.Store(true)
+		c.sent(c.unread(), 0)
 		c.phase.Store(int32(serving))
 	case http.StateIdle:
 		c.hold(&c.in, 0)

@@ -17,13 +17,13 @@ func pending(conn net.Conn) (is bool) {
 	return is
 }
 
-// queued returns how many bytes were written that the client's system has not taken, or 0 if that is not known.
-func queued(conn net.Conn) (bytes int64) {
+// queued returns how many bytes were written that the client's system has not taken.
+func queued(conn net.Conn) (bytes int64, known bool) {
 	control(conn, func(fd int) {
-		n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		bytes = int64(n)
+		n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+		bytes, known = int64(n), err == nil
 	})
-	return bytes
+	return bytes, known
 }
 
 // refuse has the kernel refuse new connections, by binding the listener to a network interface that does not exist. Those

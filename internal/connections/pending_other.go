@@ -8,7 +8,7 @@ import "net"
 func pending(net.Conn) bool { return false }
 
 // queued is not known here.
-func queued(net.Conn) int64 { return 0 }
+func queued(net.Conn) (int64, bool) { return 0, false }
 
 // refuse is not possible here.
 func refuse(net.Listener) bool { return false }

@@ -155,7 +155,7 @@ func (p *Pool) remove(c *Conn, held int64) {
 	p.count.Store(int64(len(p.open)))
 }
 
-// Run recounts memory, cuts slow clients and logs what was closed, until ctx ends.
+// Run cuts slow clients and logs what was closed, until ctx ends.
 func (p *Pool) Run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -165,7 +165,6 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		p.recount()
 		for _, c := range p.slow() {
 			c.cut()
 			p.totals.slow.Add(1)
@@ -173,15 +172,6 @@ func (p *Pool) Run(ctx context.Context) {
 		if n%logEvery == 0 {
 			p.report()
 		}
-	}
-}
-
-// recount has the memory of answers counted that clients have not taken.
-func (p *Pool) recount() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.open {
-		c.recount()
 	}
 }
 

@@ -51,9 +51,6 @@ func (p *Pool) makeRoom(force bool) int {
 	if !force && time.Now().Before(p.quiet) {
 		return 0
 	}
-	if p.recount(); !p.over() {
-		return 0
-	}
 	victims := p.victims(force)
 	for _, v := range victims {
 		v.abort()
