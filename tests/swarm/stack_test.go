@@ -209,7 +209,8 @@ func (s *stack) containerOf(k task) container {
 // probeLine is what the last probe that failed said, the one line that docker inspect shows.
 func (s *stack) probeLine(k task) string {
 	s.t.Helper()
-	for _, p := range slices.Backward(s.containerOf(k).State.Health.Log) {
+	probes := s.containerOf(k).State.Health.Log
+	for _, p := range slices.Backward(probes) {
 		if p.ExitCode != 1 { // passed, or cut off by the end of its container
 			continue
 		}
@@ -219,7 +220,7 @@ func (s *stack) probeLine(k task) string {
 		}
 		return line
 	}
-	s.t.Errorf("no failed probe of %v is on record", k)
+	s.t.Errorf("no failed probe of %v is on record, but %+v", k, probes)
 	return ""
 }
 

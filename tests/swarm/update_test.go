@@ -3,6 +3,7 @@
 package swarm
 
 import (
+	"debug/elf"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -292,15 +293,20 @@ func (d docker) imageOf(name, line string) string {
 	if err != nil {
 		program = "/usr/sbin/" + name // not in every user's PATH
 	}
-	libraries, err := command(d.ctx, nil, "ldd", program)
+	binary, err := elf.Open(program)
 	if err != nil {
 		d.t.Fatalf("needs %s (Debian: apt-get install %[1]s): %v", name, err)
 	}
+	defer binary.Close()
 	dir := d.t.TempDir()
 	files := []string{program}
-	for _, word := range strings.Fields(libraries) {
-		if strings.HasPrefix(word, "/") {
-			files = append(files, word)
+	if names, err := binary.ImportedLibraries(); err != nil || len(names) > 0 { // ldd has an error for a static program
+		libraries, err := command(d.ctx, nil, "ldd", program)
+		harness.Must(d.t, err)
+		for _, word := range strings.Fields(libraries) {
+			if strings.HasPrefix(word, "/") {
+				files = append(files, word)
+			}
 		}
 	}
 	for _, file := range files {
