@@ -93,6 +93,10 @@ var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)`)
 func (f *fileReader) syntax(err error) {
 	at := f.path
 	parts := yamlError.FindStringSubmatch(err.Error())
+	if strings.HasPrefix(parts[2], "unknown anchor") { // it quotes the text behind the *, which can be a password
+		f.fault(at, "uses a YAML alias (*) that names nothing: write a value that begins with * in quotes")
+		return
+	}
 	if parts[1] != "" {
 		at += ":" + parts[1]
 	}
