@@ -22,17 +22,30 @@ type reserved struct {
 func (l reserved) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err == nil || !exhausted(err) || !l.pool.shrink(err) {
+		switch {
+		case errors.Is(err, syscall.EMFILE) && l.pool.shrink(err): // there is room now
+		case scarce(err):
+			return nil, later{err}
+		default:
 			return conn, err
 		}
 	}
 }
 
-// exhausted is true if there are too many file descriptors, or too few of the kernel's buffers.
-func exhausted(err error) bool {
-	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM},
+// scarce is true if the system has too few files or too little memory. Others can have used them up, so that fewer
+// connections of the pool would not help.
+func scarce(err error) bool {
+	return slices.ContainsFunc([]error{syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM},
 		func(is error) bool { return errors.Is(err, is) })
 }
+
+// later is an error of Accept after which net/http tries again within a second. It would stop serving at ENOBUFS and
+// ENOMEM.
+type later struct{ error }
+
+// Timeout and Temporary implement net.Error.
+func (later) Timeout() bool   { return false }
+func (later) Temporary() bool { return true }
 
 // shrink halves the number of connections for good, and reports whether that closed any.
 func (p *Pool) shrink(cause error) bool {

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,6 +195,49 @@ func TestUploadThatHoldsTheMemoryIsClosedBeforeThoseThatAsked(t *testing.T) {
 		}
 		asked.Close()
 		time.Sleep(time.Minute) // until the handlers have ended
+	})
+}
+
+// short is a listener that has errors of the system in place of the connection after the first ones.
+type short struct {
+	net.Listener
+	first  int
+	errors []syscall.Errno
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	if s.first--; s.first >= 0 || len(s.errors) == 0 {
+		return s.Listener.Accept()
+	}
+	err := os.NewSyscallError("accept4", s.errors[0])
+	s.errors = s.errors[1:]
+	return nil, &net.OpError{Op: "accept", Net: "tcp", Err: err}
+}
+
+// What other processes have used up comes back, and closing connections does not bring it.
+func TestShortageOfTheSystemClosesNeitherConnectionsNorTheListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, first = 16, 12
+		p, in := New(Limits{most, 1 << 30, false}, slog.New(slog.DiscardHandler)), make(pipes)
+		server := &http.Server{Handler: http.HandlerFunc(readAll)}
+		go p.Serve(server, &short{in, first, []syscall.Errno{syscall.ENFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}})
+		t.Cleanup(func() { close(in); server.Close() })
+		for range first + 1 {
+			client, conn := net.Pipe()
+			select {
+			case in <- conn:
+			case <-time.After(time.Minute):
+				t.Fatal("the listener has ended")
+			}
+			defer client.Close()
+			io.WriteString(client, request)
+			if resp, err := http.ReadResponse(bufio.NewReader(client), nil); err != nil || resp.StatusCode != 200 {
+				t.Errorf("%v, %v", resp, err)
+			}
+		}
+		if p.Most() != most || p.count.Load() != first+1 {
+			t.Errorf("%d connections of at most %d are open, want %d of %d", p.count.Load(), p.Most(), first+1, most)
+		}
 	})
 }
 
