@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// writeTimeout bounds a whole answer, from the end of its request's header.
+	// writeTimeout bounds a whole answer, from when its request must have arrived.
 	writeTimeout = 30 * time.Second
 	// answerTime bounds how long the end of the service waits for answers to operators. An orchestrator may kill it soon.
 	answerTime = 200 * time.Millisecond
@@ -157,7 +157,7 @@ func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log 
 		TLSConfig:         secure,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		ReadTimeout:       cfg.ReadTimeout,
-		WriteTimeout:      writeTimeout,
+		WriteTimeout:      cfg.ReadTimeout + writeTimeout, // net/http counts it from the end of the header
 		IdleTimeout:       cfg.IdleTimeout,
 	}, log, pool.Serve)
 	return f, nil

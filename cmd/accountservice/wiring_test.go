@@ -1,17 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"accountservice/config"
@@ -113,7 +116,7 @@ func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
 	for name, c := range map[string]struct{ got, want any }{
 		"header":         {server.ReadHeaderTimeout, cfg.ReadHeaderTimeout},
 		"request":        {server.ReadTimeout, cfg.ReadTimeout},
-		"answer":         {server.WriteTimeout, 30 * time.Second},
+		"answer":         {server.WriteTimeout, cfg.ReadTimeout + 30*time.Second},
 		"silence":        {server.IdleTimeout, cfg.IdleTimeout},
 		"header's bytes": {server.MaxHeaderBytes, 16 << 10},
 	} {
@@ -121,6 +124,41 @@ func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
 			t.Errorf("%s is bounded by %v, want %v", name, c.got, c.want)
 		}
 	}
+}
+
+// one is a listener of one connection.
+type one chan net.Conn
+
+func (o one) Accept() (net.Conn, error) {
+	if conn, open := <-o; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (one) Close() error   { return nil }
+func (one) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestBodyThatTakesAllItsTimeIsAnswered(t *testing.T) {
+	cfg := config.HTTP{Host: "127.0.0.1", ReadHeaderTimeout: time.Second, ReadTimeout: time.Minute}
+	front, err := listenFront(cfg, connections.New(connections.Limits{Connections: 1, Bytes: 1}, slog.New(slog.DiscardHandler)), http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	harness.Must(t, err)
+	defer front.close()
+	synctest.Test(t, func(t *testing.T) {
+		server := &http.Server{ReadTimeout: front.server.ReadTimeout, WriteTimeout: front.server.WriteTimeout,
+			Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })}
+		l := make(one)
+		go server.Serve(l)
+		client, conn := net.Pipe()
+		l <- conn
+		close(l)
+		io.WriteString(client, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+		time.Sleep(cfg.ReadTimeout - time.Second)
+		io.WriteString(client, "b")
+		if resp, err := http.ReadResponse(bufio.NewReader(client), nil); err != nil || resp.StatusCode != 200 {
+			t.Errorf("%v, %v; want 200", resp, err)
+		}
+		client.Close()
+	})
 }
 
 // A process that ended has let go of everything; so the program runs in this one.
