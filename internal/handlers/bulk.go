@@ -84,10 +84,17 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 			conn.SetReadDeadline(time.Now().Add(restTimeout))
 		}
 	}()
-	defer context.AfterFunc(b.stopping, func() {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(b.stopping, func() {
+		defer close(ended)
 		cancel()
 		conn.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
-	})()
+	})
+	defer func() {
+		if !stop() {
+			<-ended // after this request conn is nothing, or another request
+		}
+	}()
 	accounts := b.live.accounts()
 	var to transfer.Target = accounts
 	if in.DryRun {

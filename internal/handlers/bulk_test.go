@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"accountservice/internal/handlers"
@@ -204,6 +205,48 @@ func TestImportEndsWhenTheServiceIsToldToStop(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 	s.has(t, 1100)
+}
+
+// ending is an import whose last bytes come when the service is told to stop, and its connection, which is slow to end the
+// read then.
+type ending struct {
+	*httptest.ResponseRecorder
+	io.Reader
+	stop  func()
+	asked chan struct{}
+	set   atomic.Bool
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	e.stop()
+	<-e.asked
+	return e.Reader.Read(p)
+}
+
+func (e *ending) SetReadDeadline(at time.Time) error {
+	if at.Equal(time.Unix(1, 0)) {
+		close(e.asked)
+		time.Sleep(time.Second) // of a synctest bubble
+		e.set.Store(true)
+	}
+	return nil
+}
+
+// A response of net/http must not be used after its handler: over HTTP/2 that would end the process.
+func TestStopDoesNotUseTheConnectionOfAnImportThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopping, stop := context.WithCancel(t.Context())
+		opts := over(store.Unavailable("never to be asked"))
+		opts.Stopping = stopping
+		e := &ending{ResponseRecorder: httptest.NewRecorder(), Reader: strings.NewReader(lines(1, nil)), stop: stop,
+			asked: make(chan struct{})}
+		req := httptest.NewRequest("POST", "/accounts:import", e)
+		req.Header.Set("Content-Type", ndjson)
+		handlers.New(opts).ServeHTTP(e, req)
+		if !e.set.Load() {
+			t.Error("the request has ended before its connection is let go")
+		}
+	})
 }
 
 func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
