@@ -44,6 +44,13 @@ type daySum struct {
 }
 
 func (h *daySum) sum(hour int64) (sum int64) {
+	if h.hour > hour { // the clock was set back: what was counted is taken for new
+		before := h.bytes
+		*h = daySum{hour: hour}
+		for _, n := range before {
+			h.bytes[hour%int64(len(h.bytes))] += n
+		}
+	}
 	for ; h.hour < hour; h.hour++ {
 		if hour-h.hour > int64(len(h.bytes)) {
 			h.hour = hour - int64(len(h.bytes))
