@@ -27,7 +27,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}()
 	root := newRootCommand(environ, stdout, stderr)
 	begun := false // cobra takes the command line as right
-	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := refuseEmpty(cmd)
+		begun = err == nil
+		return err
+	}
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -42,6 +46,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, why)
 	}
 	return code
+}
+
+// refuseEmpty refuses an empty value of a flag that may be left out: a variable of the shell that is not set would have
+// the command take the default, such as the database of the configuration in place of a service.
+func refuseEmpty(cmd *cobra.Command) error {
+	for _, name := range []string{"config", "output", "rate", "salvage", "to", "token-file", "url"} {
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && flag.Value.String() == "" {
+			return fmt.Errorf("--%s is empty: give it a value, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // exitCode returns the exit code of a command that ended with err, and what to print.
