@@ -39,7 +39,7 @@ type HTTP struct {
 	Stop
 	Hold time.Duration `default:"5s" min:"0s" max:"10s"`
 
-	MaxBody           Bytes         `default:"256KiB" min:"1KiB" max:"64MiB"`
+	MaxBody           Bytes         `default:"256KiB" min:"1KiB" max:"1MiB"`
 	ReadHeaderTimeout time.Duration `default:"5s" min:"100ms" max:"10m"`
 	ReadTimeout       time.Duration `default:"10s" min:"100ms" max:"10m"`
 	IdleTimeout       time.Duration `default:"2m5s" min:"100ms" max:"1h"`

@@ -64,7 +64,7 @@ func TestSilentConnectionsAreKeptForLongerThanClientsKeepThem(t *testing.T) {
 }
 
 func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {port: 7001, max_body: 2MiB}\nchecks:\n  dependencies:\n    users: {url: http://file/, timeout: 300ms}\n")
+	file := writeFile(t, "a.yaml", "http: {port: 7001, max_body: 512KiB}\nchecks:\n  dependencies:\n    users: {url: http://file/, timeout: 300ms}\n")
 	loaded, err := Load("", []string{
 		"ACCOUNTSERVICE_CONFIG=" + file,
 		"ACCOUNTSERVICE_HTTP_PORT=7002",
@@ -72,7 +72,7 @@ func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
 	})
 	harness.Must(t, err)
 	users := loaded.Checks.Dependencies["users"]
-	if loaded.HTTP.Port != 7002 || loaded.HTTP.MaxBody != 2<<20 || loaded.Store.Seed != 100 ||
+	if loaded.HTTP.Port != 7002 || loaded.HTTP.MaxBody != 512<<10 || loaded.Store.Seed != 100 ||
 		users.URL.Reveal() != "http://env/" || users.Timeout != 300*time.Millisecond {
 		t.Errorf("got %+v", loaded.Config)
 	}

@@ -41,18 +41,18 @@ func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 }
 
 func TestPrintSaysWhereEachValueCameFrom(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {max_body: 2MiB}\nchecks: {interval: 3s, dependencies: {user-api: {url: 'http://u:pw@a/'}}}\n")
+	file := writeFile(t, "a.yaml", "http: {max_body: 512KiB}\nchecks: {interval: 3s, dependencies: {user-api: {url: 'http://u:pw@a/'}}}\n")
 	secret := writeFile(t, "port", "7000\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + secret, "ACCOUNTSERVICE_LOG_LEVEL=warn"})
 	harness.Must(t, err)
 	for format, lines := range map[string][]string{
 		"yaml": {
 			"  tokens_path: \"\" # default", "  port: 7000 # secret file " + secret + ", named by ACCOUNTSERVICE_HTTP_PORT_FILE",
-			"  max_body: 2MiB # " + file + ":1", "  level: warn # ACCOUNTSERVICE_LOG_LEVEL",
+			"  max_body: 512KiB # " + file + ":1", "  level: warn # ACCOUNTSERVICE_LOG_LEVEL",
 			"    interval: 3s # as checks.interval: " + file + ":2", "      url: http://u:xxxxx@a/ # " + file + ":2",
 		},
 		"json": {
-			`    "port": 7000,`, `    "max_body": "2MiB",`, `    "http.max_body": "` + file + `:1",`, `    "http.host": "default",`,
+			`    "port": 7000,`, `    "max_body": "512KiB",`, `    "http.max_body": "` + file + `:1",`, `    "http.host": "default",`,
 			`        "url": "http://u:xxxxx@a/"`,
 		},
 		"env": {

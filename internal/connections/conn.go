@@ -30,7 +30,8 @@ const (
 	perTLS = 32 << 10
 	// perRead is for each byte of a request: the text, and what is made of it.
 	perRead = 2
-	// mostRead is the most for the bytes of a request. An import has one batch in memory at a time.
+	// mostRead is the most for the bytes of a request: of a body of 1 MiB, the most that http.max_body can be. An import
+	// has one batch in memory at a time.
 	mostRead = 2 << 20
 	// perWrite is for each byte that waits to be sent: the answer, and what it was made of.
 	perWrite = 3
