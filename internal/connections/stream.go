@@ -61,7 +61,11 @@ func (c *Conn) open(w http.ResponseWriter, r *http.Request) *stream {
 			header += len(name) + len(value)
 		}
 	}
-	c.hold(&s.in, perStream+perRead*int64(header))
+	unread := int64(receiveBuffer) // how much of the body is received before it is read
+	if r.ContentLength >= 0 {
+		unread = min(unread, r.ContentLength)
+	}
+	c.hold(&s.in, perStream+perRead*int64(header)+unread)
 	return s
 }
 

@@ -151,6 +151,41 @@ func TestMemoryOfStreamsCountsForTheirConnection(t *testing.T) {
 	})
 }
 
+// net/http receives the begin of a body before the handler reads it, as while the request waits for its place.
+func TestBodyThatIsReceivedBeforeItIsReadCounts(t *testing.T) {
+	for name, length := range map[string]int64{"of a length": receiveBuffer, "of no length": -1} {
+		synctest.Test(t, func(t *testing.T) {
+			p := roomy()
+			client := serveHTTP2(t, p, func(_ http.ResponseWriter, r *http.Request) {
+				time.Sleep(time.Minute)
+				io.Copy(io.Discard, r.Body)
+			})
+			r, err := http.NewRequest(http.MethodPost, "https://svc.test/", io.LimitReader(zeros{}, receiveBuffer))
+			harness.Must(t, err)
+			r.ContentLength = length
+			go func() {
+				time.Sleep(time.Second)
+				if held := p.held.Load(); held < receiveBuffer {
+					t.Errorf("%s: %d bytes are held, and %d are received", name, held, receiveBuffer)
+				}
+			}()
+			resp, err := client.Do(r)
+			if err != nil || resp.StatusCode != 200 {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			resp.Body.Close()
+		})
+	}
+}
+
+// zeros is an endless body.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
 // spy calls look before each Write.
 type spy struct {
 	http.ResponseWriter
