@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -173,11 +175,14 @@ func (f *front) checks(all config.Checks) []checks.Check {
 
 // url is where the service is reached from its own machine.
 func (f *front) url() string {
-	scheme := "http"
+	scheme, host := "http", f.cfg.Host
 	if f.certificate != nil {
 		scheme = "https"
 	}
-	return fmt.Sprintf("%s://localhost:%d", scheme, f.cfg.Port)
+	if slices.Contains([]string{"", "0.0.0.0", "::", "127.0.0.1", "::1"}, host) {
+		host = "localhost"
+	}
+	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(f.cfg.Port))}).String()
 }
 
 // ServeHTTP implements http.Handler. While draining, every answer closes its connection: the client's next one leads to

@@ -33,3 +33,11 @@ func TestLogSaysWhatIsServed(t *testing.T) {
 		t.Errorf("no start time with a unit:\n%s", p.Log)
 	}
 }
+
+func TestLogNamesAnAddressThatIsServed(t *testing.T) {
+	t.Parallel()
+	p := start(t, newPath(t), "ACCOUNTSERVICE_HTTP_HOST=127.0.0.2")
+	p.URL = strings.Replace(p.URL, "127.0.0.1", "127.0.0.2", 1)
+	p.Await(t, "/ready", 200)
+	p.Logs(t, `"msg":"serving","url":"`+p.URL+`"`)
+}

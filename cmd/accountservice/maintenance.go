@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,5 +121,5 @@ func adminURL(cfg config.Admin) (string, error) {
 	case ip == netip.IPv6Unspecified():
 		host = "::1"
 	}
-	return "http://" + net.JoinHostPort(host, port), nil
+	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String(), nil // a zone of IPv6 is escaped
 }

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/config"
 	"accountservice/internal/checks"
+	"accountservice/internal/client"
 	"accountservice/tests/harness"
 )
 
@@ -196,4 +198,19 @@ func TestMaintenanceByCommand(t *testing.T) {
 	}
 	beside(t, &harness.Process{Cmd: command("", "")}, "maintenance", "show", "--config", write(t, "admin: {addr: off}")).is(t, 2, "", "admin.addr is off")
 	beside(t, &harness.Process{Cmd: command("", "")}, "maintenance", "show", "--config", write(t, `admin: {addr: "localhost:0"}`)).is(t, 2, "", "give the URL")
+}
+
+func TestOperatorsAreAskedAtTheAddressOfTheConfiguration(t *testing.T) {
+	for addr, want := range map[string]string{
+		":6768": "http://127.0.0.1:6768", "0.0.0.0:6768": "http://127.0.0.1:6768", "[::]:6768": "http://[::1]:6768",
+		"admin.test:6768": "http://admin.test:6768", "[fe80::1%eth0]:6768": "http://[fe80::1%25eth0]:6768",
+	} {
+		url, err := adminURL(config.Admin{Addr: addr})
+		if err == nil {
+			_, err = client.New(url, "")
+		}
+		if err != nil || url != want {
+			t.Errorf("%s: %s, %v; want %s", addr, url, err, want)
+		}
+	}
 }
