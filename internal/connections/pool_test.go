@@ -353,6 +353,20 @@ func TestConnectionOfAProbeIsKeptBesideACrowdThatWaits(t *testing.T) {
 	}
 }
 
+// Where there may be few connections, a new one does not cost those that wait for the service.
+func TestOneTooManyOfFewConnectionsClosesNoneThatAsked(t *testing.T) {
+	for most := range 3 {
+		c := newCrowded(t, most+1)
+		asked := c.ask(most + 1)
+		c.dial()
+		c.awaitClosed(0)
+		close(c.release)
+		for _, conn := range asked {
+			c.wantAnswer(conn)
+		}
+	}
+}
+
 // wantShown fails unless the metrics have the connections as they are, and more than so many that made room.
 func wantShown(t *testing.T, p *Pool, room float64) {
 	t.Helper()

@@ -2,6 +2,7 @@ package connections
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -64,7 +65,8 @@ func (p *Pool) makeRoom(force bool) int {
 
 // victims are the connections to close, and the streams to cut of others.
 func (p *Pool) victims(force bool) (victims []victim) {
-	most, bytes := float64(p.most.Load())*(1-spare), float64(p.bytes)*(1-spare)
+	// rounded up: a limit below 32 connections has no room for a spare one
+	most, bytes := math.Ceil(float64(p.most.Load())*(1-spare)), float64(p.bytes)*(1-spare)
 	count, held := float64(p.count.Load()), float64(p.held.Load())
 	closing := make(map[*Conn]bool)
 	choose := func(c candidate) (enough bool) {
