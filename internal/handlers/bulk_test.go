@@ -249,6 +249,33 @@ func TestStopDoesNotUseTheConnectionOfAnImportThatHasEnded(t *testing.T) {
 	})
 }
 
+// Over HTTP/2 a timeout that has passed once cannot be taken back.
+func TestImportOverHTTP2ThatWaitsForTheStoreLongerThanItsReadTimeoutIsRead(t *testing.T) {
+	t.Parallel()
+	opts := overNothing()
+	opts.Hold = time.Minute
+	const timeout = 2 * time.Second // of the handshake, too
+	server := httptest.NewUnstartedServer(handlers.New(opts))
+	server.EnableHTTP2, server.Config.ReadTimeout = true, timeout
+	server.StartTLS()
+	defer server.Close()
+	accounts := serve(t, nil).store
+	body, in := io.Pipe()
+	go func() {
+		io.WriteString(in, lines(1, nil))
+		time.Sleep(timeout + time.Second) // until it has passed
+		opts.Live.SetStore(accounts)
+		io.WriteString(in, lines(2, nil))
+		in.Close()
+	}()
+	resp, err := server.Client().Post(server.URL+"/accounts:import", ndjson, body)
+	harness.Must(t, err)
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 || resp.ProtoMajor != 2 {
+		t.Errorf("%s %d %s, %v; want 200", resp.Proto, resp.StatusCode, text, err)
+	}
+}
+
 func TestBodyThatBreaksOffLeavesWholeBatches(t *testing.T) {
 	s := serve(t, nil)
 	conn := begun(t, s, "/accounts:import", lines(1500, nil))

@@ -129,18 +129,17 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 				defer e.keys.Delete(in.key) // whatever way it ends, the next one learns from the store what it did
 			}
 		}
-		if err == nil {
+		switch {
+		case err == nil && op.stream:
+			err = e.admitStream(ctx.Context(), op, &in, place)
+		case err == nil:
 			err = e.admit(ctx.Context(), op, &in, place)
 		}
 		if err != nil {
 			writeProblem(c, err)
 			return
 		}
-		if c.Writer = place; op.stream { // no limit of length: the server cuts a client that is too slow
-			conn := http.NewResponseController(place)
-			conn.SetReadDeadline(time.Time{})
-			conn.SetWriteDeadline(time.Time{})
-		}
+		c.Writer = place
 		next(huma.WithValue(ctx, receivedKey{}, in))
 	}
 }
@@ -169,6 +168,19 @@ func (e *edge) admit(ctx context.Context, op operation, in *received, place *pla
 		return err
 	}
 	place.gate = gate
+	return nil
+}
+
+// admitStream is admit for a request without a limit of length: the server cuts a client that is too slow. Its read has
+// no deadline from before the wait on, because over HTTP/2 one that has passed stays.
+func (e *edge) admitStream(ctx context.Context, op operation, in *received, place *placedWriter) error {
+	conn := http.NewResponseController(place)
+	conn.SetReadDeadline(time.Time{})
+	if err := e.admit(ctx, op, in, place); err != nil {
+		conn.SetReadDeadline(time.Now().Add(drainTime))
+		return err
+	}
+	conn.SetWriteDeadline(time.Time{})
 	return nil
 }
 
