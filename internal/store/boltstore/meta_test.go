@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -107,18 +108,42 @@ func TestDamagedOlderMetaOfARunningStoreIsAWarningUntilTheNextCommit(t *testing.
 	}
 }
 
-// One bit of the newest transaction's number can make it look like the older.
-func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
-	t.Parallel()
-	s, path := seeded(t, 10)
+// looksOlder is an open store, the bit of its newest meta page with which that looks like the older, and where the page
+// is.
+func looksOlder(t *testing.T) (s *boltstore.Store, path string, b bitPosition, page int64) {
+	t.Helper()
+	s, path = seeded(t, 10)
 	for first := true; first || metaAt(t, path).TxID&2 == 0; first = false { // a number whose 2 can get lost
 		must(t, putName(t, s, "10000", "Last"))
 	}
-	last := metaAt(t, path).TxID
+	page = int64(metaAt(t, path).TxID%2) * 4096
+	return s, path, bitPosition{page + boltfile.HeaderSize + 48, 2}, page
+}
+
+// A process that was killed leaves a witness of an earlier transaction.
+func TestFlippedBitOfATransactionsNumberDoesNotMakeTheNewestMetaTheOlder(t *testing.T) {
+	t.Parallel()
+	s, path, b, page := looksOlder(t)
+	killed, served := filepath.Join(t.TempDir(), "accounts.db"), filepath.Join(t.TempDir(), "accounts.db")
+	b.flipped(t, path, func() {
+		writeFile(t, killed, readFile(t, path))
+		wantErr(t, s.Check(t.Context()), boltfile.ErrNewestMeta)
+	})
+	refused(t, killed, boltstore.Options{}, boltfile.ErrNewestMeta.Error())
+	b.at += 4096 - 2*page // the older page: nothing is lost by it
+	b.flipped(t, path, func() { writeFile(t, served, readFile(t, path)) })
+	wantName(t, openAt(t, served), "10000", "Last")
+}
+
+func TestNewestMetaThatLooksOlderIsRefusedByTheWitness(t *testing.T) {
+	t.Parallel()
+	s, path, b, page := looksOlder(t)
 	storetest.Close(t, s)
-	spoil(t, path, int64(last%2)*4096+boltfile.HeaderSize+48, []byte{byte(last - 2)})
-	refused(t, path, boltstore.Options{}, boltfile.ErrNewestMeta.Error())
-	wantErr(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})), boltfile.ErrNewestMeta)
+	b.flipped(t, path, func() {
+		spoil(t, path, page+boltfile.HeaderSize+56, []byte{0xa5, 0xa5}) // of the checksum, which would tell
+		refused(t, path, boltstore.Options{}, boltfile.ErrNewestMeta.Error())
+		wantErr(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})), boltfile.ErrNewestMeta)
+	})
 }
 
 // A bound that only the newer page gives must be kept.

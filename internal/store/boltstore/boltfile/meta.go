@@ -148,7 +148,7 @@ func InspectFile(f *os.File) (Meta, error) {
 }
 
 // readMeta reads the meta page at an offset, which for the second one is the size of a page. With ErrBadMeta it
-// returns what the page says nevertheless.
+// returns what the page says nevertheless: see writtenTxID.
 func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	page := make([]byte, HeaderSize+metaSize)
 	if _, err := f.ReadAt(page, offset); errors.Is(err, io.EOF) {
@@ -164,16 +164,37 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 		HighWater: int64(order.Uint64(b[40:])),
 		TxID:      order.Uint64(b[48:]),
 	}
-	sum := fnv.New64a()
-	sum.Write(b[:metaSize-8])
 	ok := order.Uint32(b) == metaMagic && order.Uint32(b[4:]) == metaVersion &&
-		order.Uint64(b[metaSize-8:]) == sum.Sum64() &&
+		order.Uint64(b[metaSize-8:]) == metaSum(b) &&
 		m.PageSize >= minPageSize && m.PageSize <= maxPageSize && m.PageSize&(m.PageSize-1) == 0 &&
 		(offset == 0 || offset == m.PageSize)
 	if !ok {
+		m.TxID = writtenTxID(b)
 		return m, ErrBadMeta
 	}
 	return m, nil
+}
+
+// metaSum is the checksum of the content of a meta page.
+func metaSum(b []byte) uint64 {
+	sum := fnv.New64a()
+	sum.Write(b[:metaSize-8])
+	return sum.Sum64()
+}
+
+// writtenTxID returns the transaction id that the content of a damaged meta page was written with, if the checksum
+// proves that one flipped bit of the id is all its damage: with that bit the newest page can look like the older one.
+// Else it returns the id as it is. It changes b.
+func writtenTxID(b []byte) uint64 {
+	order := binary.NativeEndian
+	txid := order.Uint64(b[48:])
+	for bit := range 64 {
+		order.PutUint64(b[48:], txid^1<<bit)
+		if order.Uint64(b[metaSize-8:]) == metaSum(b) {
+			return txid ^ 1<<bit
+		}
+	}
+	return txid
 }
 
 // WriteMeta writes m in place of the meta page that bbolt would write next, with what m does not have from the page
@@ -223,9 +244,7 @@ func writeMeta(f *os.File, page []byte, m Meta) error {
 	order.PutUint64(b[32:], m.Freelist)
 	order.PutUint64(b[40:], uint64(m.HighWater))
 	order.PutUint64(b[48:], m.TxID)
-	sum := fnv.New64a()
-	sum.Write(b[:metaSize-8])
-	order.PutUint64(b[metaSize-8:], sum.Sum64())
+	order.PutUint64(b[metaSize-8:], metaSum(b))
 	_, err := f.WriteAt(page, int64(slot)*m.PageSize)
 	return err
 }
