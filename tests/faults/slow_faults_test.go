@@ -131,6 +131,9 @@ func (s *scene) hangTwoPages() {
 	s.pageOut()
 	s.place.medium.ill.Store(&ill)
 	s.load.quiet.Store(false)
+	for _, id := range s.farAccounts() { // what a write waits for first must hold up no other
+		s.load.all.Go(func() { s.load.do("PUT", s.load.url+"/accounts/"+id, `{"name":"hung"}`) })
+	}
 	for _, id := range s.farAccounts() { // more readers than may hold the service up
 		s.load.tick(50*ms, &s.load.deaf, func(int) { s.load.do("GET", s.load.url+"/accounts/"+id, "") })
 	}
@@ -158,6 +161,9 @@ func (s *scene) readBesideHungPages() {
 	}
 	if took := time.Since(began); wrong > 0 || took > 2*time.Second {
 		s.bad("%d of 200 reads beside the hung pages got a wrong answer, all within %s", wrong, took)
+	}
+	if code := s.load.put("beside", "hung pages"); code/100 != 2 {
+		s.bad("a write beside the hung pages is answered %d", code)
 	}
 	s.row.words += "; other pages are read"
 	s.place.medium.cure()

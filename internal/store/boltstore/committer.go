@@ -29,7 +29,8 @@ type committer struct {
 	recent *recent
 	now    func() time.Time
 	progress
-	file io.ReaderAt // the open file, read with progress
+	file  io.ReaderAt // the open file, read with progress
+	pages io.ReaderAt // the same for what single writes will touch: a read that is not answered is an error of theirs
 
 	metrics *metrics
 	writes  chan *write
@@ -44,7 +45,8 @@ func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time,
 	recent *recent) *committer {
 	c := &committer{h: h, latch: latch, rescue: rescue, recent: recent, now: now, progress: progress{latency: reads.latency},
 		metrics: newMetrics(h), writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
-	c.file = watched{sharedFile{h.file, reads, context.Background()}, &c.progress}
+	file := sharedFile{h.file, reads, context.Background()}
+	c.file, c.pages = watched{file, &c.progress}, watched{touchedFile{file, h.memo}, &c.progress}
 	h.writes.began, h.writes.answered = c.begin, c.answered // the time before the first write is not the disk's
 	c.lastCommit.Store(new(time.Now()))
 	return c
@@ -139,7 +141,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	txid := uint64(tx.ID())
-	snap := c.h.snapshot(tx, c.file)
+	snap := c.h.snapshot(tx, c.pages)
 	changed := false
 	var ids []store.ID
 	for i, w := range batch {

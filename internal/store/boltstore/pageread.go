@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 // pageReads has each page read by one request at a time. The others that want it wait for that answer, and leave with
@@ -14,7 +16,8 @@ import (
 // half of hungAfter nobody waits for it any more, so that the requests for other pages find a place.
 //
 // A shared page is the right one for all: a read keeps its transaction open until the disk answers, and a page that
-// two open transactions can reach does not change.
+// two open transactions can reach does not change. The committer waits no longer than the others, and then goes on with
+// other pages; no transaction frees this one before the disk answers, because each would read it first.
 type pageReads struct {
 	*latency
 	mu       sync.Mutex
@@ -35,23 +38,33 @@ type pageRead struct {
 	err   error
 }
 
-// readAt is f.ReadAt, shared.
-func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int64) (int, error) {
+// readAt is f.ReadAt, shared. With apart it waits for the disk as those do who share a read, however first it is: the read
+// is made on a goroutine of its own.
+func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int64, apart bool) (int, error) {
 	at := place{off, len(p)}
 	r.mu.Lock()
 	read := r.underWay[at]
-	if read == nil {
+	first := read == nil
+	if first {
 		read = &pageRead{since: r.clock.Now()}
 		r.underWay[at] = read
-		r.mu.Unlock()
+	}
+	if (!first || apart) && read.done == nil {
+		read.done = make(chan struct{})
+	}
+	r.mu.Unlock()
+	switch {
+	case first && apart:
+		go func() {
+			b := make([]byte, at.size)
+			n, err := f.ReadAt(b, off)
+			r.finish(at, read, b[:n], err)
+		}()
+	case first:
 		n, err := f.ReadAt(p, off)
 		r.finish(at, read, p[:n], err)
 		return n, err
 	}
-	if read.done == nil {
-		read.done = make(chan struct{})
-	}
-	r.mu.Unlock()
 	if err := r.await(ctx, read, off); err != nil {
 		return 0, err
 	}
@@ -111,5 +124,20 @@ type sharedFile struct {
 
 // ReadAt implements io.ReaderAt.
 func (f sharedFile) ReadAt(p []byte, off int64) (int, error) {
-	return f.reads.readAt(f.ctx, f.ReaderAt, p, off)
+	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, false)
+}
+
+// touchedFile is a file read by the committer, which a page that the disk does not answer must not hold up: what the page
+// cache has is read at once, and the rest apart.
+type touchedFile struct {
+	sharedFile
+	cached boltfile.Cached
+}
+
+// ReadAt implements io.ReaderAt.
+func (f touchedFile) ReadAt(p []byte, off int64) (int, error) {
+	if n, err := f.cached.ReadAt(p, off); err == nil {
+		return n, nil
+	}
+	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, true)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -179,6 +180,53 @@ func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
 			t.Errorf("%d held, %d reads, want none and 2", held, file.reads[2])
 		}
 	})
+}
+
+// stuckAt is a file whose reads at one place wait until it is released.
+type stuckAt struct {
+	io.ReaderAt
+	at      int64
+	release chan struct{}
+}
+
+func (f stuckAt) ReadAt(p []byte, off int64) (int, error) {
+	if off == f.at {
+		<-f.release
+	}
+	return f.ReaderAt.ReadAt(p, off)
+}
+
+// No read of the page came before the write, so that it is the write that waits for the disk first.
+func TestPageThatHangsHoldsUpNoWriteOfAnother(t *testing.T) {
+	t.Parallel()
+	s := opened(t, 2000, Options{SlowAfter: 150 * time.Millisecond, HungAfter: 2 * time.Second})
+	put := func(id store.ID) error {
+		_, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, store.Preconditions{})
+		return err
+	}
+	release := make(chan struct{})
+	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
+		accounts, err := s.h.snapshot(tx, s.h.file).Bucket(boltfile.AccountBucket)
+		must(t, err)
+		leaf, _, err := accounts.Leaf([]byte("11000"))
+		must(t, err)
+		file := stuckAt{s.h.file, int64(leaf.ID) * s.h.pageSize, release}
+		s.committer.pages = watched{touchedFile{sharedFile: sharedFile{file, s.reads, t.Context()}}, &s.committer.progress}
+		return errUnchanged
+	}))
+	for range 3 {
+		if err := put("11000"); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("the write of what hangs = %v, want ErrUnavailable", err)
+		}
+		must(t, errors.Join(put("10000"), s.Check(t.Context())))
+	}
+	if held, _ := s.reads.held(); held != 1 {
+		t.Errorf("%d reads are held, want 1", held)
+	}
+	close(release)
+	if !harness.Until(10*time.Second, func() bool { return put("11000") == nil }) {
+		t.Error("no write after the disk has answered")
+	}
 }
 
 func TestRequestsAreRefusedWhileTheDiskHangs(t *testing.T) {
