@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -32,6 +33,9 @@ const (
 	yieldAfter = 200 * time.Millisecond
 	// maxYields is how often a backup begins again for such a commit. The file outgrows its map at each GiB.
 	maxYields = 3
+	// giveUpAfter is how long the read transaction of a backup waits for a copy that must end: the disk that the copy is
+	// written to may never answer.
+	giveUpAfter = 2 * time.Second
 )
 
 // What an operator can do about damage that makes a backup fail.
@@ -53,9 +57,10 @@ var ErrBackupRuns = errors.New("another backup is under way")
 //
 // It reads as requests do, at 64 MiB/s at most and half of the time at most. It ends with an error when its read
 // transaction would last longer than 15 minutes, when a commit fails or finds no room, because the next write waits for
-// its end then, when the store closes, and, whatever the disk does, with ctx or after 30 minutes. It is ErrBackupRuns
-// beside another one, and ErrDamaged, with the cure, if a page is damaged or the bucket of the accounts is gone.
-// Damaged records are copied as they are; those of the service itself are made anew in the copy.
+// its end then, when the store closes, and, whatever the disk does, with ctx or after 30 minutes. The read transaction
+// ends at most 2 s later, also where the disk of to does not answer. It is ErrBackupRuns beside another one, and
+// ErrDamaged, with the cure, if a page is damaged or the bucket of the accounts is gone. Damaged records are copied as
+// they are; those of the service itself are made anew in the copy.
 func (s *Store) Backup(ctx context.Context, to *os.File) (v Verified, err error) {
 	defer func() {
 		_, page := errors.AsType[*boltfile.Damage](err)
@@ -85,7 +90,9 @@ func (s *Store) Backup(ctx context.Context, to *os.File) (v Verified, err error)
 	done := make(chan result, 1)
 	go func() {
 		defer s.backup.Unlock()
-		v, err := s.copyVerified(ctx, to)
+		var copying sync.WaitGroup
+		defer copying.Wait() // for what was given up, too: one that hangs is enough
+		v, err := s.copyVerified(ctx, to, &copying)
 		done <- result{v, err}
 	}()
 	select {
@@ -99,13 +106,13 @@ func (s *Store) Backup(ctx context.Context, to *os.File) (v Verified, err error)
 }
 
 // copyVerified is the body of Backup.
-func (s *Store) copyVerified(ctx context.Context, to *os.File) (v Verified, err error) {
+func (s *Store) copyVerified(ctx context.Context, to *os.File, copying *sync.WaitGroup) (v Verified, err error) {
 	var sum []byte
 	for range maxYields {
 		if err = to.Truncate(0); err != nil {
 			return v, err
 		}
-		if sum, err = s.copyOnce(ctx, to); !errors.Is(err, errYield) {
+		if sum, err = s.copyOnce(ctx, to, copying); !errors.Is(err, errYield) {
 			break
 		}
 	}
@@ -131,17 +138,23 @@ func (u *unhurried) Err() error {
 	return u.Context.Err()
 }
 
-// copyOnce copies all records in one read transaction, and returns their digest.
-func (s *Store) copyOnce(ctx context.Context, to *os.File) (sum []byte, err error) {
+// copyOnce copies all records in one read transaction, and returns their digest. The copy runs in copying, and can last
+// longer than copyOnce if that returns an error.
+func (s *Store) copyOnce(ctx context.Context, to *os.File, copying *sync.WaitGroup) (sum []byte, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	now := time.Now()
 	b := backupPacer{s: s, ctx: unhurried{ctx, now}, era: s.h.era.Load(), began: now, step: now, to: to}
 	var failed error // of the copy: no fault of it is one of the open database
 	err = s.h.read(s.h.file, func(tx *bbolt.Tx) error {
-		if failed = tempfile.CheckRoom(to, tx.Size()); failed == nil {
-			from := s.h.snapshot(tx, s.h.file)
-			from.Branches = &boltfile.Branches{}
-			sum, failed = fillCompact(ctx, from, s.h.id, to, b.pace)
-		}
+		from, size := s.h.snapshot(tx, s.h.file), tx.Size()
+		from.Branches = &boltfile.Branches{}
+		sum, failed = b.attend(copying, func() (sum []byte, err error) {
+			if err = tempfile.CheckRoom(to, size); err == nil {
+				sum, err = fillCompact(ctx, from, s.h.id, to, b.pace)
+			}
+			return sum, err
+		})
 		return nil
 	})
 	if isFault(err) {
@@ -164,6 +177,36 @@ type backupPacer struct {
 	size  int       // in bytes, of the step
 }
 
+// attend returns the result of f, which copies. If the copy must end and does not, it returns an error, which is not
+// errYield: f may still write.
+func (b *backupPacer) attend(copying *sync.WaitGroup, f func() ([]byte, error)) (sum []byte, err error) {
+	type result struct {
+		sum []byte
+		err error
+	}
+	done := make(chan result, 1)
+	copying.Go(func() {
+		var r result
+		r.err = guard(func() (err error) { r.sum, err = f(); return err })
+		done <- r
+	})
+	look := time.NewTicker(giveUpAfter / 20)
+	defer look.Stop()
+	for well := time.Now(); ; {
+		select {
+		case r := <-done:
+			return r.sum, r.err
+		case <-look.C:
+		}
+		if err = cmp.Or(b.ctx.Context.Err(), b.ended()); err == nil {
+			well = time.Now()
+		} else if waited := time.Since(well); waited > giveUpAfter {
+			return nil, fmt.Errorf("%w: a disk does not answer: the copy has not ended in %s, though %v", store.ErrUnavailable,
+				rounded(waited), err)
+		}
+	}
+}
+
 // pace is called with the size of each record that was copied. Its error ends the copy.
 func (b *backupPacer) pace(size int) error {
 	if b.size += size; b.size < backupStep {
@@ -177,6 +220,11 @@ func (b *backupPacer) pace(size int) error {
 		return err
 	}
 	b.size, b.step = 0, time.Now()
+	return b.ended()
+}
+
+// ended is why the read transaction must end, or nil.
+func (b *backupPacer) ended() error {
 	switch {
 	case b.s.h.writes.working() > yieldAfter:
 		return errYield

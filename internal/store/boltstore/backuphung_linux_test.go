@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore"
 	"accountservice/tests/harness"
 )
 
@@ -27,4 +29,43 @@ func TestHungBackupEndsWithTheStore(t *testing.T) {
 	if err := s.Close(bounded); err != nil {
 		t.Errorf("the end of a store whose backup hangs is %v, though all that was acknowledged is on its disk", err)
 	}
+}
+
+// The next write waits for the end of the read transaction, and so would all writes and reads after it.
+func TestHungBackupHoldsUpNoWriteThatNeedsALargerMap(t *testing.T) {
+	remote := harness.NewRemoteFolder(t)
+	s, outgrow := nearlyMapped(t)
+	done := copying(t, s, staged(t, remote.Path))
+	remote.Hang(t)
+	defer remote.Answer(t)
+	ended := make(chan time.Duration, 1)
+	go func() { ended <- outgrow() }()
+	select {
+	case slowest := <-ended:
+		t.Logf("the slowest write took %s", slowest)
+	case <-time.After(9 * time.Second): // after 10 s the disk of the database is taken to hang
+		remote.Answer(t)
+		<-ended
+		t.Error("a write waited for the folder of the backup")
+	}
+	must(t, s.Check(t.Context()))
+	wantErr(t, <-done, store.ErrUnavailable, "does not answer")
+	wantErr(t, errOf(s.Backup(t.Context(), nil)), boltstore.ErrBackupRuns) // what hangs is one copy
+	remote.Answer(t)
+	to := staged(t, t.TempDir())
+	await(t, "another backup", func() bool { return errOf(s.Backup(t.Context(), to)) == nil })
+}
+
+func TestHungBackupHoldsUpNoWriteAfterOneWithoutRoom(t *testing.T) {
+	t.Parallel()
+	remote := harness.NewRemoteFolder(t)
+	s := heavy(t, t.TempDir(), 40)
+	end := injectorOf(t, s).fail(t, "fdatasync:error=ENOSPC:when=2+", "fsync:error=ENOSPC") // of the committer alone
+	done := copying(t, s, staged(t, remote.Path))
+	remote.Hang(t)
+	defer remote.Answer(t)
+	wantErr(t, putName(t, s, "heavy-00001", "x"), store.ErrOutcomeUnknown)
+	end()
+	await(t, "a write", func() bool { return putName(t, s, "heavy-00001", "x") == nil })
+	wantErr(t, <-done, store.ErrUnavailable, "does not answer")
 }
