@@ -21,6 +21,15 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) error {
 		return err
 	}
 	var faults []error
+	if s.Keep == 1 { // else the one before made stays too, which was read since it was put
+		damage, err := s.verify(ctx, made)
+		if err != nil {
+			return fmt.Errorf("it cannot be read back: %w", err)
+		}
+		if damage != nil {
+			faults = append(faults, fmt.Errorf("it is damaged: %w", damage))
+		}
+	}
 	var left leftovers
 	kept, newer := 0, 0
 	for _, b := range list {

@@ -189,6 +189,32 @@ func TestDamagingPlaceIsNotFilled(t *testing.T) {
 	})
 }
 
+// TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole tests a Keep of 1 and a target that damages what it is given.
+func TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		s.Keep = 1
+		holds(s, "one", 1)
+		during(s, time.Hour)
+		good := s.Target
+		s.Target = damaging{good, dir, "cut"}
+		during(s, 24*time.Hour)
+		if countOf(t, dir, "whole 1 of one") != 1 {
+			t.Errorf("the folder has %q without the whole one", at(t, dir))
+		}
+		if n := countOf(t, dir, "cut"); n > 2 {
+			t.Errorf("%d damaged backups are left", n)
+		}
+		s.Target = good
+		during(s, 6*time.Hour)
+		if got := at(t, dir); len(got) != 1 {
+			t.Errorf("the folder has %q, want the newest alone", got)
+		}
+		wantCheck(t, s, false)
+	})
+}
+
 // refusing is a Target that cannot give one backup.
 type refusing struct {
 	backup.Target
