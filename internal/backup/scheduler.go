@@ -48,6 +48,8 @@ type Scheduler struct {
 	verdicts map[string]verdict // of backups, by name
 	logged   map[string]bool    // backups that leave has logged
 	unread   string             // the newest backup, if it could not be verified
+	whole    string             // the newest backup, if it was verified before a try that failed
+	wholeAt  time.Time          // when it was
 	begun    time.Time          // the last backup that was made
 
 	mu     sync.Mutex
@@ -87,7 +89,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 		if err != nil {
 			next, retry = s.now().Add(retry), min(2*retry, lastRetry)
 		} else {
-			retry = min(firstRetry, s.Every)
+			retry, s.whole = min(firstRetry, s.Every), ""
 		}
 		select {
 		case <-time.After(next.Sub(s.now())):
@@ -121,7 +123,7 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 		}
 		_, verified := s.verdicts[b.Name]
 		s.found(b, !verified)
-		damage, err := s.verify(ctx, b)
+		damage, err := s.verifyNewest(ctx, b)
 		if err != nil {
 			s.unread = b.Name
 			s.found(b, false)
@@ -149,6 +151,18 @@ func (s *Scheduler) list(ctx context.Context) ([]Backup, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	return s.Target.List(ctx)
+}
+
+// verifyNewest is verify of the newest backup, which it reads once in Every if tries fail after it.
+func (s *Scheduler) verifyNewest(ctx context.Context, b Backup) (damage, err error) {
+	if b.Name == s.whole && s.now().Before(s.wholeAt.Add(s.Every)) {
+		return nil, nil
+	}
+	damage, err = s.verify(ctx, b)
+	if damage == nil && err == nil {
+		s.whole, s.wholeAt = b.Name, s.now()
+	}
+	return damage, err
 }
 
 // verify reads all of a backup, and notes what it has or that it is damaged. err says why its state is not known.

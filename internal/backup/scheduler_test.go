@@ -174,6 +174,40 @@ func TestRestartKnowsTheNewestByListing(t *testing.T) {
 	})
 }
 
+// counting is a Target that counts how often a backup is read.
+type counting struct {
+	backup.Target
+	reads *int
+}
+
+func (c counting) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	*c.reads++
+	return c.Target.Get(ctx, name)
+}
+
+// TestTriesThatFailReadTheNewestBackupOnceInEvery: each time can be a download.
+func TestTriesThatFailReadTheNewestBackupOnceInEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := scheduled(t, t.TempDir())
+		during(s, time.Hour)
+		whole, reads := s.Make, 0
+		s.Target = counting{s.Target, &reads}
+		s.Make = func(context.Context, *os.File) (backup.Content, error) {
+			return backup.Content{}, errors.New("no luck")
+		}
+		during(s, 24*time.Hour)
+		if reads < 3 || reads > 5 {
+			t.Errorf("it was read %d times in 24 hours, want once in each 6", reads)
+		}
+		wantCheck(t, s, false, "no luck")
+		s.Make, reads = whole, 0
+		during(s, 13*time.Hour)
+		if reads != 2 { // of those made at the begin and after 6 hours, each before the next one
+			t.Errorf("while backups are made, the newest is read %d times in 13 hours, want 2", reads)
+		}
+	})
+}
+
 func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
