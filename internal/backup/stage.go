@@ -39,8 +39,9 @@ func stage(dir string) (*os.File, error) {
 
 // removeLeft removes what a killed process left in dir.
 func removeLeft(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, stagePattern)) // the pattern is valid, and other errors show when a file is made
-	for _, path := range left {
+	left, _ := fs.Glob(os.DirFS(dir), stagePattern) // the pattern is valid, and other errors show when a file is made
+	for _, name := range left {
+		path := filepath.Join(dir, name)
 		if f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err == nil {
 			if tempfile.TryLock(f) == nil {
 				os.Remove(path)
