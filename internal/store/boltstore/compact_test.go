@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -127,6 +128,28 @@ func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
 			wantAlone(t, path)
 		})
 	}
+}
+
+func TestFolderThatCannotBeFlushedIsRefusedBeforeTheFileIsReplaced(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("to ask as another user takes root")
+	}
+	path, user := worn(t), 65534
+	for _, name := range []string{path, path + ".witness", filepath.Dir(path)} {
+		must(t, os.Chown(name, user, user))
+	}
+	must(t, errors.Join(os.Chmod(filepath.Dir(path), 0o300), os.Chmod(filepath.Join(path, "../.."), 0o755)))
+	before, err := os.Stat(path)
+	must(t, err)
+	runtime.LockOSThread() // until the test ends
+	must(t, syscall.Setfsuid(user))
+	_, refused := boltstore.Compact(t.Context(), path, false)
+	must(t, syscall.Setfsuid(0))
+	wantErr(t, refused, os.ErrPermission)
+	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the file was replaced, and the error is %v", refused)
+	}
+	wantAlone(t, path)
 }
 
 // damageLeaf overwrites the headers of the pages that have account 10007, in use and free.

@@ -66,6 +66,11 @@ func NewReplacement(path string) (*Replacement, error) {
 	}
 	l.removeAbandoned()
 	dir, mode := filepath.Dir(l.path), fs.FileMode(0o600)
+	folder, err := os.Open(dir) // to be flushed at the end, it must be readable
+	if err != nil {
+		return nil, fmt.Errorf("the folder of the database: %w", err)
+	}
+	folder.Close()
 	like, err := os.Lstat(l.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
