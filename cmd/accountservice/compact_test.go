@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"accountservice/tests/harness"
 )
@@ -47,4 +48,22 @@ func TestCompactOfADamagedFileFails(t *testing.T) {
 	if code, _, _ := here(t, "compact"); code != 2 {
 		t.Errorf("without a file: exit %d", code)
 	}
+}
+
+// TestChangeThatIsDoneExitsWith0AlsoIfNobodyReadsIt: after any other code the file is as it was.
+func TestChangeThatIsDoneExitsWith0AlsoIfNobodyReadsIt(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	dir, _ := backupOf(t, 30, time.Now())
+	reader, deaf, err := os.Pipe()
+	harness.Must(t, err)
+	defer deaf.Close()
+	harness.Must(t, reader.Close())
+	for _, args := range [][]string{{"compact", path}, {"restore", "--force", dir}} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), args, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, deaf, &stderr); code != 0 {
+			t.Errorf("%s: exit %d, %s", args[0], code, stderr.String())
+		}
+	}
+	wantAccounts(t, path, 30)
 }
