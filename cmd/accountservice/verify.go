@@ -88,6 +88,8 @@ func showText(w io.Writer, r boltverify.Report) error {
 	switch {
 	case r.Size == 0:
 		cure = "Restore a backup. To begin with a new database instead, remove this file and its witness."
+	case r.Meta == len(r.Findings):
+		cure = "A start writes this page anew, and serves all accounts."
 	case r.OnlyRecords():
 		cure = "A service serves all accounts."
 		if r.Damaged > 0 {

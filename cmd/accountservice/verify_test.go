@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/tests/harness"
 )
@@ -71,6 +72,28 @@ func TestVerifyOfAnEmptyFileGivesAnAdviceThatFits(t *testing.T) {
 	if code != 1 || !strings.Contains(stdout, "is empty (0 bytes)") || !strings.Contains(stdout, "remove this file and its witness") ||
 		strings.Contains(stdout, "what can be read") {
 		t.Errorf("exit %d, %q", code, stdout)
+	}
+}
+
+// Nothing is lost by it, and a backup would lack what was changed since.
+func TestVerifyOfADamagedOlderMetaPageAsksForNoBackup(t *testing.T) {
+	t.Parallel()
+	path := leftBehind(t)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	harness.Must(t, err)
+	defer f.Close()
+	m, err := boltfile.InspectFile(f)
+	harness.Must(t, err)
+	_, err = f.WriteAt([]byte{0xa5}, int64(m.TxID+1)%2*m.PageSize+boltfile.HeaderSize)
+	harness.Must(t, err)
+	code, stdout, _ := here(t, "verify", path)
+	if code != 1 || !strings.Contains(stdout, "the older one; nothing is lost by it\nA start writes this page anew") {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
+	ready(t, path).Stop(t, 0)
+	code, stdout, _ = here(t, "verify", path)
+	if code != 0 {
+		t.Errorf("after a start: exit %d, %q", code, stdout)
 	}
 }
 

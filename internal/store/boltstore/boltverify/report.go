@@ -20,6 +20,7 @@ const maxFindings = 1000
 type Kinds struct {
 	Own  int // records of this service itself, which a start makes anew
 	List int // the list of free pages, and pages that are neither in use nor free
+	Meta int // the older meta page, which a start writes anew: nothing is lost by it
 	// Minor are records that a service serves or does without: answers, their ages, and what is wrong with an account in
 	// the tutorial's form.
 	Minor int

@@ -91,6 +91,9 @@ func (r *Report) metas(f *os.File) (newest boltfile.Meta, ok bool) {
 		case err != nil && !errors.Is(err, boltfile.ErrBadMeta):
 			r.find(where, "%v", err)
 		case err != nil && !none:
+			if errors.Is(lost, boltfile.ErrOlderMeta) {
+				r.Meta++
+			}
 			r.find(where, "%v", lost)
 		case lost == nil && !hasHeader(f, uint64(i), newest.PageSize):
 			r.find(where, "its header is damaged")
