@@ -48,6 +48,9 @@ func Occupy(ctx context.Context, opts Options) (o *Occupant, err error) {
 		return o, nil
 	}
 	if err == nil {
+		err = stillAt(o.file, l.path)
+	}
+	if err == nil {
 		l.forgetUnwritten(o.file)
 		o.Verified, err = VerifyWhole(ctx, o.file)
 	}

@@ -229,13 +229,22 @@ func openLocked(ctx context.Context, path string, opts Options, how int) (*os.Fi
 		f.Close()
 		return nil, err
 	}
-	// the process that held it may have put another file at the path
-	open, err := f.Stat()
-	if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(open, there) {
+	if err := stillAt(f, path); err != nil {
 		f.Close()
-		return nil, cmp.Or(err, gone, errors.New("another file was put there while it was opened; start again"))
+		return nil, err
 	}
 	return f, nil
+}
+
+// stillAt is nil if f, which was opened at path and locked, is there: the process that held it may have put another file
+// at the path.
+func stillAt(f *os.File, path string) error {
+	open, err := f.Stat()
+	there, gone := os.Lstat(path)
+	if err != nil || gone != nil || !os.SameFile(open, there) {
+		return cmp.Or(err, gone, errors.New("another file was put there while it was opened; start again"))
+	}
+	return nil
 }
 
 // readOnly adds the cure to an error of opening a file for writing.
