@@ -104,10 +104,6 @@ func (s *Store) watch(wait time.Duration) {
 	s.walk.flight = flight{progress: progress{latency: s.latency}, wait: wait}
 	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads, s.recent)
 	s.walk.total = &s.committer.metrics.accounts
-	s.h.disk.OnRefusal = func(err error) {
-		s.log.Warn("the file system refuses reads past the page cache: faults of the disk under cached pages are not seen",
-			"path", s.path, "err", err)
-	}
 	s.latency.run(s.end.begun)
 }
 

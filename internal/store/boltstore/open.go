@@ -60,6 +60,10 @@ func (l location) open(ctx context.Context, opts Options) (h *handle, newer []ne
 		return nil, nil, err
 	}
 	h, err = openHandle(l.path, f, func(h *handle) error {
+		h.disk.OnRefusal = func(err error) {
+			l.log.Warn("the file system refuses reads past the page cache: faults of the disk under cached pages are not seen",
+				"path", l.path, "err", err)
+		}
 		known, _ := readWitness(l.path)
 		mended, err := h.prepare(ctx, known.id)
 		if err != nil {

@@ -347,3 +347,25 @@ func TestMetaPageOfAStartThatTheSystemDropsIsNotReadOn(t *testing.T) {
 	must(t, putName(t, s, "10000", "after"))
 	wantName(t, s, "10000", "after")
 }
+
+// A disk whose sectors are longer than the read refuses it from the start on.
+func TestRefusalOfReadsPastTheCacheIsSaidAtAStart(t *testing.T) {
+	t.Parallel()
+	path := closed(t, 10)
+	inject := injectorHere(t)
+	for at := 1; at <= 100; at++ {
+		end := inject.fail(t, fmt.Sprintf("pread64:error=EINVAL:when=%d", at))
+		s, log, err := tryOpen(t, path, boltstore.Options{})
+		failed := end()
+		if err == nil {
+			storetest.Close(t, s)
+		}
+		switch {
+		case strings.Contains(log.String(), "refuses reads past the page cache"):
+			return
+		case failed == 0:
+			t.Fatalf("none of %d reads of a start was refused and said", at-1)
+		}
+	}
+	t.Fatal("a start has more than 100 reads")
+}
