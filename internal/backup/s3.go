@@ -139,7 +139,7 @@ func (b *bucket) list(ctx context.Context, start string) (list []Backup, err err
 		if !found.IsTruncated {
 			return list, nil
 		}
-		if found.NextContinuationToken == "" {
+		if next := found.NextContinuationToken; next == "" || next == query.Get("continuation-token") {
 			return nil, errors.New("the server says that the list goes on, and not where")
 		}
 		query.Set("continuation-token", found.NextContinuationToken)
