@@ -10,8 +10,8 @@ import (
 )
 
 // copyTimeout bounds the wait for a service that makes and verifies a copy before it sends the first byte of it: it
-// gives up by itself after 15 minutes.
-const copyTimeout = 20 * time.Minute
+// gives up by itself after 30 minutes.
+const copyTimeout = 35 * time.Minute
 
 // NewAdmin is New for the address of operators, where Backup is asked for.
 func NewAdmin(address, token string) (*Client, error) { return newClient(address, token, copyTimeout) }

@@ -42,6 +42,12 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 	}
 }
 
+func TestBackupIsWaitedForAsLongAsAServiceMayMakeIt(t *testing.T) {
+	if service := 30 * time.Minute; copyTimeout <= service { // of boltstore's Backup
+		t.Errorf("a client waits for %s, and a service gives up after %s", copyTimeout, service)
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
