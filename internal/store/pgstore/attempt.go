@@ -60,7 +60,7 @@ func ended(ctx context.Context, err error) error {
 
 // pause waits, longer after each failure, and reports whether ctx still allows an attempt.
 func pause(ctx context.Context, failures int) bool {
-	most := min(5*time.Millisecond<<failures, 200*time.Millisecond)
+	most := min(5*time.Millisecond<<min(failures, 6), 200*time.Millisecond)
 	timer := time.NewTimer(most/2 + rand.N(most/2))
 	defer timer.Stop()
 	select {

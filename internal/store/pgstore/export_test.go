@@ -15,6 +15,8 @@ const PurgePiece = purgePiece
 
 var SchemaVersion = schemaVersion
 
+var PauseForTest = pause
+
 func (s *Store) PoolForTest() *pgxpool.Pool { return s.pool }
 
 // PurgeForTest removes old keys, as the store does once in a while.

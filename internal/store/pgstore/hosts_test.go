@@ -1,11 +1,13 @@
 package pgstore_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/pgstore"
 	"accountservice/tests/harness"
 )
 
@@ -18,5 +20,17 @@ func TestSilentHostLeavesTimeForTheOthers(t *testing.T) {
 	s := open(t, opts)
 	if _, err := s.Put(t.Context(), "ada", store.Draft{Name: "Ada"}, store.Preconditions{}); err != nil {
 		t.Errorf("with a silent host before the primary: %v", err)
+	}
+}
+
+// With a long store.postgres.acquire_timeout a call tries a server that refuses connections hundreds of times.
+func TestPauseHasABoundAfterAnyNumberOfFailures(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for failures := range 1000 {
+		if pgstore.PauseForTest(ended, failures+1) {
+			t.Errorf("pause %d allows an attempt after the end of its context", failures+1)
+		}
 	}
 }
