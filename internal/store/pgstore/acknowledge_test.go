@@ -149,6 +149,28 @@ func TestWriteUnderAKeyIsDoneOnceWhenItsAnswerIsLost(t *testing.T) {
 	}
 }
 
+// As in a failover: the answer of the first attempt is lost, and the next ones find no server.
+func TestWriteUnderAKeyIsOfUnknownOutcomeWhenNoServerIsLeft(t *testing.T) {
+	url := fresh(t)
+	var s *pgstore.Store
+	var proxy *harness.Proxy
+	t.Run("with a server", func(t *testing.T) { // whose proxy takes no more connections at the end of this
+		s, proxy = throughProxy(t, url)
+		says(t, s, "")
+	})
+	s.LimitsForTest(false, 200*time.Millisecond)
+	proxy.CutAnswer("cut here")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := s.Put(ctx, "1", store.Draft{Name: "cut here"}, once("key"))
+	if !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("Put = %v, want ErrOutcomeUnknown", err)
+	}
+	if acc, err := open(t, options(t, url)).Get(t.Context(), "1"); err != nil || acc.Version != 1 {
+		t.Errorf("Get = %+v, %v; want version 1", acc, err)
+	}
+}
+
 func TestLostReadIsRepeated(t *testing.T) {
 	url := fresh(t)
 	s, proxy := throughProxy(t, url)

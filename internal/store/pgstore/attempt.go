@@ -22,26 +22,32 @@ const maxAttempts = 20
 
 // attempt calls f with a connection until it succeeds or fails for good. f must do the whole operation, with its first
 // read, because a server that took over may have an older state. After ErrOutcomeUnknown, f is called again only if
-// repeatable. An attempt takes a place of writes, which is nil for one that only reads.
+// repeatable, and the outcome is unknown then until an attempt succeeds or decides what was asked. An attempt takes a
+// place of writes, which is nil for one that only reads.
 func (s *Store) attempt(
 	ctx context.Context, repeatable bool, writes places, f func(context.Context, conn) error,
 ) error {
-	for failures := 0; ; {
+	for failures, unknown := 0, false; ; {
 		err := s.tryOnce(ctx, writes, f)
+		if errors.Is(err, errLost) {
+			if ctx.Err() == nil {
+				continue
+			}
+			err = ctx.Err()
+		}
 		again, is := errors.AsType[*transient](err)
-		unknown := errors.Is(err, store.ErrOutcomeUnknown)
+		broken := is && again.broken || errors.Is(err, store.ErrOutcomeUnknown) // not by a server that is slow for one call
+		if unknown && decidesNothing(err) {
+			err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+		}
+		unknown = errors.Is(err, store.ErrOutcomeUnknown)
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errLost):
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			continue
 		case !is && !(unknown && repeatable):
 			return err
 		}
-		if ctx.Err() == nil && (unknown || again.broken) { // not for a server that is slow for one call
+		if ctx.Err() == nil && broken {
 			s.pool.Reset()
 		}
 		if failures++; failures == maxAttempts || !pause(ctx, failures) {

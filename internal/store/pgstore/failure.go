@@ -98,6 +98,12 @@ func commitFailure(err error) error {
 	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 }
 
+// decidesNothing reports whether an attempt failed for a reason that does not concern what was asked.
+func decidesNothing(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrNoSpace) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // endsConnection reports whether the error ends the session: a commit that it interrupts may be done, because a server
 // that stops ends the wait for a standby in the same way.
 func endsConnection(e *pgconn.PgError) bool {

@@ -52,6 +52,25 @@ func TestWriteThatWasGivenUpIsSeenOnlyAfterItsWait(t *testing.T) {
 	harness.Must(t, s.Close(ctx)) // it does not wait for the standby
 }
 
+// The first attempt waits for a standby for longer than an attempt may take, and those after it for the key that it
+// holds. They change nothing, and it is done in the end.
+func TestWriteUnderAKeyWhoseFirstAttemptGoesOnIsOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	operator := session(t, url)
+	do(t, operator, "ALTER DATABASE "+database(url)+" SET synchronous_commit = on")
+	opts := options(t, url)
+	opts.StatementTimeout = time.Second
+	s := open(t, opts)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := s.Put(ctx, "1", store.Draft{Name: "one"}, once("key")); !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("Put = %v, want ErrOutcomeUnknown", err)
+	}
+	harness.Must(t, endWaits(t, operator, "pg_cancel_backend", 1))
+	harness.Must(t, harness.Eventually(20*time.Second, func() error { return errOf(s.Get(t.Context(), "1")) }))
+}
+
 // inUse is an error while connections are in use.
 func inUse(s *pgstore.Store) error {
 	if used := s.PoolForTest().Stat().AcquiredConns(); used > 0 {
