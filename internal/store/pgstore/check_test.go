@@ -33,6 +33,8 @@ func TestStartIsRefusedWithItsCure(t *testing.T) {
 	url := fresh(t)
 	c := session(t, url)
 	do(t, c, "CREATE ROLE stranger LOGIN")
+	do(t, c, "CREATE ROLE reader LOGIN")
+	do(t, c, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
 	do(t, c, "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
 	do(t, c, "CREATE DATABASE bare TEMPLATE template0")
 	older, newer, compatible := fresh(t), fresh(t), fresh(t)
@@ -48,6 +50,7 @@ func TestStartIsRefusedWithItsCure(t *testing.T) {
 		"no database":           {server.URL("postgres", "nowhere"), false, "no such database (3D000)"},
 		"no user":               {server.URL("nobody-here", "postgres"), false, "user name"},
 		"no rights":             {server.URL("stranger", database(url)), false, "grant"},
+		"no right to write":     {server.URL("reader", database(url)), false, "grant"},
 		"no TLS":                {strings.TrimSuffix(url, "?sslmode=disable"), false, "sslmode=disable"},
 		"no schema":             {server.URL("postgres", "bare"), false, "accountservice migrate up"},
 		"encoding":              {server.URL("postgres", "latin"), false, "UTF8"},
@@ -111,7 +114,8 @@ func TestServerWithTooManyConnectionsIsSaidAndWaitedFor(t *testing.T) {
 	url := fresh(t)
 	c, name := session(t, url), database(url)
 	do(t, c, "CREATE ROLE counted LOGIN")
-	do(t, c, "GRANT SELECT ON accounts, goose_db_version, service_state TO counted")
+	do(t, c, "GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, idempotency TO counted")
+	do(t, c, "GRANT SELECT ON goose_db_version, service_state TO counted")
 	do(t, c, "ALTER DATABASE "+name+" CONNECTION LIMIT 0") // superusers are not counted
 	opts := options(t, server.URL("counted", name))
 	opts.AcquireTimeout = 500 * time.Millisecond

@@ -12,15 +12,15 @@ import (
 
 // facts are what a server says of itself and of the database.
 type facts struct {
-	pooled     bool // the connection leads to a pooler, which gives each transaction another session
-	standby    bool
-	readOnly   bool
-	encoding   string
-	commit     string // synchronous_commit
-	standbys   string // synchronous_standby_names
-	schema     int64  // 0 if there is none
-	oldest     int64  // the oldest schema whose binaries can use the database
-	unreadable error  // the schema cannot be read
+	pooled   bool // the connection leads to a pooler, which gives each transaction another session
+	standby  bool
+	readOnly bool
+	encoding string
+	commit   string // synchronous_commit
+	standbys string // synchronous_standby_names
+	schema   int64  // 0 if there is none
+	oldest   int64  // the oldest schema whose binaries can use the database
+	denied   bool   // the user lacks a right of docs/postgres.md
 }
 
 // ask reads the facts, in one round trip, and sets the session's statement_timeout, unless the session is a pooler's.
@@ -30,7 +30,9 @@ func ask(ctx context.Context, c *pgconn.PgConn, statementTimeout time.Duration) 
   coalesce(current_setting('synchronous_commit', true), ''),
   coalesce(current_setting('synchronous_standby_names', true), ''),
   CASE WHEN pg_backend_pid() = %[1]d THEN set_config('statement_timeout', '%dms', false) END;
-SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied), oldest_schema
+SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied), oldest_schema,
+  (SELECT bool_and(has_table_privilege(t, p)) FROM unnest(ARRAY['accounts', 'idempotency']) AS t,
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p)
   FROM service_state WHERE id = 1`, c.PID(), statementTimeout.Milliseconds())).ReadAll()
 	if len(results) == 0 || len(results[0].Rows) != 1 {
 		return facts{}, errors.Join(err, errors.New("the server does not answer as PostgreSQL does"))
@@ -42,10 +44,11 @@ SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_appli
 	case err != nil && !hasCode(err, undefinedTable, noPrivilege):
 		return facts{}, err
 	case err != nil && hasCode(err, noPrivilege):
-		f.unreadable = err
+		f.denied = true
 	case err == nil && len(results) == 2 && len(results[1].Rows) == 1:
 		f.schema, _ = strconv.ParseInt(string(results[1].Rows[0][0]), 10, 64)
 		f.oldest, _ = strconv.ParseInt(string(results[1].Rows[0][1]), 10, 64)
+		f.denied = string(results[1].Rows[0][2]) != "t"
 	}
 	return f, nil
 }
@@ -60,8 +63,8 @@ func (f facts) refuse(requireSync bool) error {
 		return &refusal{why: "the server is read-only (transaction_read_only is on)"}
 	case f.encoding != "UTF8":
 		return &refusal{"the database has another encoding than UTF8: create it with ENCODING 'UTF8'", true}
-	case f.unreadable != nil:
-		return &refusal{"the user may not read the schema's version: grant it the rights of docs/postgres.md (42501)", true}
+	case f.denied:
+		return &refusal{"the user lacks a right on a table: grant it those of docs/postgres.md (42501)", true}
 	case f.schema == 0:
 		return &refusal{"the database has no schema: run accountservice migrate up", true}
 	case f.schema < schemaVersion:
