@@ -191,3 +191,14 @@ func TestServerThatGoesAndComesBack(t *testing.T) {
 	harness.Must(t, own.Start())
 	comesBack()
 }
+
+func TestCheckOfALostConnectionSaysSo(t *testing.T) {
+	t.Parallel()
+	s, proxy := throughProxy(t, fresh(t))
+	says(t, s, "")
+	proxy.CutAnswer("pg_backend_pid")
+	if err := s.Check(t.Context()); err == nil || strings.Contains(err.Error(), "as PostgreSQL does") {
+		t.Errorf("Check = %v, want that the connection was lost", err)
+	}
+	says(t, s, "")
+}

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_appli
     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p)
   FROM service_state WHERE id = 1`, c.PID(), statementTimeout.Milliseconds())).ReadAll()
 	if len(results) == 0 || len(results[0].Rows) != 1 {
-		return facts{}, errors.Join(err, errors.New("the server does not answer as PostgreSQL does"))
+		return facts{}, cmp.Or(err, errors.New("the server does not answer as PostgreSQL does"))
 	}
 	row := results[0].Rows[0]
 	f := facts{pooled: string(row[0]) == "t", standby: string(row[1]) == "t", readOnly: string(row[2]) == "t",
