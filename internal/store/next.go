@@ -50,12 +50,13 @@ func NextImported(old *Account, in Account, now time.Time) (acc Account, changed
 }
 
 // after returns acc with a version above that of old and not updated before old, even if the clock was set back. At
-// MaxVersion the version stays and the time advances instead, so that no Revision occurs twice.
+// MaxVersion the version stays and the time advances instead, so that no Revision occurs twice before the year 10000,
+// which no time reaches.
 func after(old, acc Account) Account {
 	acc.Version = max(acc.Version, min(old.Version, MaxVersion-1)+1)
 	least := old.UpdatedAt
-	if old.Version >= MaxVersion {
-		least = least.Add(time.Microsecond)
+	if next := least.Add(time.Microsecond); old.Version >= MaxVersion && validTime(next) {
+		least = next
 	}
 	acc.UpdatedAt = later(acc.UpdatedAt, least)
 	return acc

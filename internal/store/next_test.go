@@ -35,3 +35,12 @@ func TestUnknownTimeMatchesNoTime(t *testing.T) {
 		t.Errorf("an account of unknown times matches a time")
 	}
 }
+
+func TestTimeStandsStillAtItsMaximum(t *testing.T) {
+	end := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Add(-time.Microsecond)
+	old := store.Account{ID: "a", Draft: store.Draft{Name: "one"}, Version: store.MaxVersion, CreatedAt: end, UpdatedAt: end}
+	next, _ := store.Next(&old, "a", store.Draft{Name: "two"}, end)
+	if err := next.Validate(); err != nil || next.Revision() == old.Revision() {
+		t.Errorf("%+v after %+v: %v", next, old, err)
+	}
+}
