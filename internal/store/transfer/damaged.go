@@ -25,7 +25,8 @@ func EncodeDamaged(id store.ID) ([]byte, error) {
 // isDamaged reports whether a line stands for a damaged account.
 func isDamaged(line []byte) bool {
 	var d damagedLine
-	return json.Unmarshal(line, &d, json.RejectUnknownMembers(true)) == nil && d.ID != nil
+	text := bytes.TrimPrefix(line, byteOrderMark)
+	return json.Unmarshal(text, &d, json.RejectUnknownMembers(true)) == nil && d.ID != nil
 }
 
 // Tally counts the lines of an export that are written to it.

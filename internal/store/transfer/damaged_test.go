@@ -24,6 +24,9 @@ func TestLineOfADamagedAccountIsCountedAndStoresNothing(t *testing.T) {
 	if done, ended := imports(t, s, `{"damaged":"z"}`, 10, transfer.Options{}); ended != nil || done.Damaged != 1 || done.Lines != 1 {
 		t.Errorf("of that alone: %+v, %v", done, ended)
 	}
+	if done, ended := imports(t, s, "\ufeff"+input, 10, transfer.Options{}); ended != nil || done.Damaged != 4 || done.Lines != 6 {
+		t.Errorf("behind a byte-order mark: %+v, %v", done, ended)
+	}
 	for _, bad := range []string{`{"damaged":"a","name":"x"}`, `{"damaged":7}`, `{"damaged":null}`, `{"id":"a","name":"x","damaged":"a"}`} {
 		if _, ended := imports(t, s, bad, 10, transfer.Options{}); ended == nil || len(ended.Faults) != 1 {
 			t.Errorf("%s: %v, want a fault", bad, ended)
