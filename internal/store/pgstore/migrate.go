@@ -66,6 +66,7 @@ func withProvider(ctx context.Context, server Server, log *slog.Logger, f func(*
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // poolers, and tables that change
 	config.ConnConfig.ValidateConnect = writable
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC" // goose keeps times without their zone
 	db := stdlib.OpenDB(*config.ConnConfig)
 	defer db.Close()
 	if err := db.PingContext(ctx); err != nil {

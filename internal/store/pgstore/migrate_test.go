@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/pgstore"
@@ -68,6 +69,22 @@ func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 	for _, m := range list {
 		if m.Applied.IsZero() {
 			t.Errorf("%s is not applied", m.Name)
+		}
+	}
+}
+
+func TestTimeOfAStepIsThatOfUTC(t *testing.T) {
+	harness.NeedPostgres(t)
+	url := server.URL("postgres", server.Database(t, "template0"))
+	at, err := pgstore.ParseServer(url)
+	harness.Must(t, err)
+	do(t, session(t, url), "ALTER DATABASE "+database(url)+" SET timezone = 'Asia/Tokyo'")
+	harness.Must(t, errOf(pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
+	list, err := pgstore.Migrations(t.Context(), at, slog.New(slog.DiscardHandler))
+	harness.Must(t, err)
+	for _, m := range list {
+		if ago := time.Since(m.Applied); ago < -time.Minute || ago > 10*time.Minute {
+			t.Errorf("%s was applied %s ago", m.Name, ago)
 		}
 	}
 }
