@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -36,6 +37,9 @@ type Migration struct {
 func Migrate(ctx context.Context, server Server, log *slog.Logger) (done []Migration, err error) {
 	err = withProvider(ctx, server, log, func(p *goose.Provider) error {
 		results, err := p.Up(ctx)
+		if failed, is := errors.AsType[*goose.PartialError](err); is {
+			results = failed.Applied
+		}
 		for _, r := range results {
 			if r.Error == nil {
 				done = append(done, Migration{r.Source.Version, r.Source.Path, time.Now()})

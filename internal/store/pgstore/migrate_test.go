@@ -89,6 +89,19 @@ func TestTimeOfAStepIsThatOfUTC(t *testing.T) {
 	}
 }
 
+// A step finds a relation of its name that another program made.
+func TestStepsBeforeOneThatFailsAreTold(t *testing.T) {
+	harness.NeedPostgres(t)
+	url := server.URL("postgres", server.Database(t, "template0"))
+	at, err := pgstore.ParseServer(url)
+	harness.Must(t, err)
+	do(t, session(t, url), "CREATE TABLE idempotency_age (id INT)")
+	done, err := pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
+	if err == nil || len(done) != 2 {
+		t.Errorf("Migrate = %+v, %v; want two steps and an error", done, err)
+	}
+}
+
 // A migration finds accounts, and replicas of the version before it write more until they are replaced: a new column
 // must take both, and be read as it is then.
 func TestRowsOfTheFirstReleaseAreServed(t *testing.T) {
