@@ -25,7 +25,7 @@ const maxAttempts = 20
 // repeatable, and the outcome is unknown then until an attempt succeeds or decides what was asked. An attempt takes a
 // place of writes, which is nil for one that only reads.
 func (s *Store) attempt(
-	ctx context.Context, repeatable bool, writes places, f func(context.Context, conn) error,
+	ctx context.Context, repeatable bool, writes *places, f func(context.Context, conn) error,
 ) error {
 	for failures, unknown := 0, false; ; {
 		err := s.tryOnce(ctx, writes, f)
@@ -79,7 +79,7 @@ func pause(ctx context.Context, failures int) bool {
 
 // tryOnce calls f with a connection, for at most statement_timeout and grace. The connection of a commit that has not
 // ended by then is kept.
-func (s *Store) tryOnce(ctx context.Context, writes places, f func(context.Context, conn) error) error {
+func (s *Store) tryOnce(ctx context.Context, writes *places, f func(context.Context, conn) error) error {
 	if err := writes.take(ctx, s.acquireTimeout); err != nil {
 		return err
 	}
@@ -108,6 +108,8 @@ func (s *Store) tryOnce(ctx context.Context, writes places, f func(context.Conte
 // answers, when new connections lead to another one, and when the store is closed.
 func (s *Store) await(c conn, end func()) {
 	defer end()
+	s.writes.left.Add(1)
+	defer s.writes.left.Add(-1)
 	for open := true; open; {
 		select {
 		case <-c.commit.answered:

@@ -30,6 +30,10 @@ func (s *Store) Check(ctx context.Context) error {
 		s.pool.Reset()
 		return err
 	}
+	if n := cap(s.writes.taken); int(s.writes.left.Load()) == n {
+		return warning.Errorf("no write can begin: all %d connections for writes wait for the answer to a commit, perhaps "+
+			"for a standby; reads go on", n)
+	}
 	if f.schema > schemaVersion {
 		return warning.Errorf("the database has schema %d, and this version is for %d: it works", f.schema, schemaVersion)
 	}

@@ -41,9 +41,11 @@ func TestWriteThatWasGivenUpIsSeenOnlyAfterItsWait(t *testing.T) {
 	if acc, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get = %+v, %v: no standby has it", acc, err)
 	}
+	says(t, s, "no write can begin: all 3 connections for writes wait")
 	harness.Must(t, endWaits(t, operator, "pg_cancel_backend", 3))
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { return errOf(s.Get(t.Context(), "1")) }))
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { return inUse(s) }))
+	says(t, s, "")
 	if err := put("5", 300*time.Millisecond); !errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("Put = %v, want ErrOutcomeUnknown", err)
 	}

@@ -39,7 +39,7 @@ type Store struct {
 	log                              *slog.Logger
 	now                              func() time.Time
 
-	writes   places                    // for connections that write
+	writes   *places                   // for connections that write
 	answered atomic.Int64              // when the server last answered a call, in ns since begun
 	primary  atomic.Value              // the address of the newest connection's server
 	full     atomic.Pointer[time.Time] // when a write was refused because the disk is full; nil after a success
