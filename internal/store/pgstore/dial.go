@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -41,13 +42,22 @@ func (s *socket) SetDeadline(t time.Time) error {
 	return s.Conn.SetDeadline(t)
 }
 
-// addressOf is where a session's server was found.
-func addressOf(c *pgconn.PgConn) string {
+// socketOf returns the socket of a session.
+func socketOf(c *pgconn.PgConn) *socket {
 	network := c.Conn()
 	if encrypted, is := network.(*tls.Conn); is {
 		network = encrypted.NetConn()
 	}
-	return network.(*socket).Conn.RemoteAddr().String()
+	return network.(*socket)
+}
+
+// addressOf is where a session's server was found.
+func addressOf(c *pgconn.PgConn) string { return socketOf(c).Conn.RemoteAddr().String() }
+
+// whole reports whether a session can be used. One whose statement was cut short when its answer had come cannot, and
+// pgx does not close it.
+func whole(_ context.Context, c *pgx.Conn) (bool, error) {
+	return !socketOf(c.PgConn()).cut.Load(), nil
 }
 
 type noAddr struct{}

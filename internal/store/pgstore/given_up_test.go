@@ -140,3 +140,26 @@ func TestCommitOnAReplacedServerIsGivenUp(t *testing.T) {
 		return inUse(s)
 	}))
 }
+
+// A context that ends between the last byte of an answer and the end of its call cuts the connection, and pgx takes it
+// for a good one.
+func TestConnectionThatWasCutAfterItsAnswerIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	s := open(t, options(t, fresh(t)))
+	c, err := s.PoolForTest().Acquire(t.Context())
+	harness.Must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	rows, err := c.Query(ctx, "SELECT 1")
+	harness.Must(t, err)
+	rows.Next() // the rest of the answer came with it
+	cancel()
+	rows.Close()
+	if rows.Err() != nil || c.Conn().IsClosed() {
+		t.Fatalf("the call failed: %v; this test wants one that does not", rows.Err())
+	}
+	c.Release()
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("Check after a call that was cancelled = %v", err)
+	}
+}

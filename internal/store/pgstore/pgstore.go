@@ -69,6 +69,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	config.MaxConns = int32(opts.MaxConns)
 	config.MaxConnLifetimeJitter = 5 * time.Minute
 	config.PingTimeout = opts.AcquireTimeout / 2
+	config.PrepareConn = whole
 	config.ConnConfig.ValidateConnect = s.validate
 	config.ConnConfig.OnNotice = onNotice
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
