@@ -1,8 +1,10 @@
 package pgstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +70,27 @@ func TestErrorsOfTheServerAreRepeatedOrLeaveTheOutcomeOpen(t *testing.T) {
 		do(t, c, "ALTER SEQUENCE attempts RESTART")
 		if err := errOf(s.Put(t.Context(), store.ID(code+"-keyed"), store.Draft{Name: "x"}, once(code))); err != nil {
 			t.Errorf("%s: Put under a key = %v", code, err)
+		}
+	}
+}
+
+// An operator who wants no email twice gets the server's refusal at once: to begin again does not help.
+func TestRefusalByAnIndexOfTheOperatorIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	s := open(t, options(t, url))
+	do(t, session(t, url), "CREATE UNIQUE INDEX own ON accounts (email)")
+	ada := store.Draft{Name: "Ada", Email: "ada@example.org"}
+	harness.Must(t, errOf(s.Put(t.Context(), "1", ada, store.Preconditions{})))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	for name, err := range map[string]error{
+		"put":       errOf(s.Put(ctx, "2", ada, store.Preconditions{})),
+		"under key": errOf(s.Put(ctx, "2", ada, once("key"))),
+		"import":    errOf(s.Import(ctx, []store.Account{{ID: "2", Draft: ada}})),
+	} {
+		if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `"own"`) {
+			t.Errorf("%s = %v, want that the index refuses it", name, err)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func readFailure(err error) error {
 		return nil
 	case !is: // the connection failed, or time was up
 		return &transient{unavailable, true}
-	case server.Code == uniqueViolation:
+	case server.Code == uniqueViolation && server.TableName != "accounts": // an index of accounts is the operator's
 		return errLost
 	case server.Code == diskFull:
 		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
