@@ -58,7 +58,7 @@ func (p program) migrateUp(ctx context.Context) (err error) {
 		return err
 	}
 	if len(done) == 0 {
-		fmt.Fprintln(p.stdout, "the schema is that of this version")
+		fmt.Fprintln(p.stdout, "no step is missing")
 	}
 	accounts, err := openPostgres(ctx, cfg, log)
 	if err != nil {
