@@ -132,7 +132,9 @@ func parseResolvConf(content, host string) (servers, names []string) {
 		return servers, []string{host}
 	}
 	for _, domain := range search {
-		names = append(names, absolute(host+"."+domain))
+		if domain != "." { // the root: systemd-resolved writes it where there are no search domains
+			names = append(names, absolute(host+"."+domain))
+		}
 	}
 	if strings.Count(host, ".") >= dots {
 		return servers, append([]string{absolute(host)}, names...)

@@ -163,6 +163,8 @@ func TestResolvConfSaysWhoIsAskedForWhat(t *testing.T) {
 		{"nameserver 10.0.0.1\nsearch a.test\n", "db.users", "10.0.0.1:53", "db.users. db.users.a.test."},
 		{"nameserver 10.0.0.1\nsearch a.test\noptions edns0 ndots:2\n", "db.users", "10.0.0.1:53", "db.users.a.test. db.users."},
 		{"nameserver 10.0.0.1\nsearch a.test\n", "users.", "10.0.0.1:53", "users."},
+		{"nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n", "users", "127.0.0.53:53", "users."},
+		{"nameserver 10.0.0.1\nsearch . a.test.\n", "db.users", "10.0.0.1:53", "db.users. db.users.a.test."},
 	} {
 		servers, names := parseResolvConf(c.content, c.host)
 		if s, n := strings.Join(servers, " "), strings.Join(names, " "); s != c.servers || n != c.names {
@@ -184,4 +186,24 @@ func TestNamesAndServersAreAskedInTurn(t *testing.T) {
 	if err != nil || !slices.Equal(found, []string{"10.0.0.1"}) {
 		t.Errorf("%v %v, want the address that the second server has for the last name", found, err)
 	}
+}
+
+// A resolver goes on with the next name: so does every client of the service.
+func TestASearchDomainThatCannotBeAskedDoesNotHideTheName(t *testing.T) {
+	broken, whole := reply(dnsmessage.RCodeServerFailure), reply(dnsmessage.RCodeNameError)
+	server := newNameServer(t, func(q dnsmessage.Question) []byte {
+		switch {
+		case strings.HasSuffix(q.Name.String(), ".corp.test."):
+			return broken(q)
+		case q.Name.String() == "users.":
+			return reply(0, a)(q)
+		}
+		return whole(q)
+	})
+	found, err := lookup(t.Context(), []string{server}, "A", []string{"users.corp.test.", "users."}, ample)
+	if err != nil || !slices.Equal(found, []string{"10.0.0.1"}) {
+		t.Errorf("%v %v, want the address of the last name", found, err)
+	}
+	_, err = lookup(t.Context(), []string{server}, "A", []string{"db.corp.test.", "db."}, ample)
+	says(t, err, "the name server could not get an answer (SERVFAIL)") // db may be in the domain
 }

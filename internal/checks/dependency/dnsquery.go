@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -31,15 +32,18 @@ var recordTypes = map[string]dnsmessage.Type{
 	"TXT":  dnsmessage.TypeTXT,
 }
 
-// lookup returns the records of the first of these names that has some, of the first server that works.
+// lookup returns the records of the first of these names that has some, of the first server that works. A name that
+// the server cannot answer, as of a search domain whose own servers are away, does not hide the next.
 func lookup(ctx context.Context, servers []string, kind string, names []string, left time.Duration) ([]string, error) {
-	return firstOf(ctx, servers, left, func(ctx context.Context, server string) (found []string, err error) {
+	return firstOf(ctx, servers, left, func(ctx context.Context, server string) (_ []string, first error) {
 		for _, name := range names {
-			if found, err = records(ctx, server, kind, name); err != nil || len(found) > 0 {
-				break
+			found, err := records(ctx, server, kind, name)
+			if len(found) > 0 {
+				return found, nil
 			}
+			first = cmp.Or(first, err)
 		}
-		return found, err
+		return nil, first
 	})
 }
 
