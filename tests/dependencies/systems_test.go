@@ -177,13 +177,28 @@ func newManagement(t *testing.T, more string) (addr string) {
 	return addr
 }
 
-// newPgBouncer has the database app, which is postgres of the server at this address.
-func newPgBouncer(t *testing.T, server string) *program {
+// PgBouncer tells a client why it ends the connection, and takes a new one.
+func TestAPoolerThatEndsIdleConnectionsIsWell(t *testing.T) {
+	needServers(t)
+	p := started(newPgBouncer(t, started(newPostgres(t, "")).addr, "pool_mode = transaction", "client_idle_timeout = 1"))
+	run := newRun(t, "postgres://u:hunter2@"+p.addr+"/app")
+	passes(t, run)
+	for range 3 {
+		if !harness.Until(ample, func() bool { return len(harness.Established(t, p.addr)) == 0 }) {
+			t.Fatal("the pooler keeps an idle connection")
+		}
+		wants(t, run, "")
+	}
+}
+
+// newPgBouncer has the database app, which is postgres of the server at this address. more are lines of its
+// configuration.
+func newPgBouncer(t *testing.T, server string, more ...string) *program {
 	return newProgram(t, "pgbouncer", "/usr/sbin/pgbouncer", func(path, addr, folder string) func() *exec.Cmd {
 		users := filepath.Join(folder, "users")
 		harness.Must(t, os.WriteFile(users, []byte(`"u" "hunter2"`+"\n"), 0o644))
 		file := conf(t, folder, "[databases]\napp = host=127.0.0.1 port="+port(server)+" dbname=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = "+port(addr)+
-			"\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = "+users+"\nserver_login_retry = 1\n")
+			"\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = "+users+"\nserver_login_retry = 1\n"+strings.Join(more, "\n")+"\n")
 		as := postgresUser(t, folder)
 		return func() *exec.Cmd {
 			cmd := exec.Command(path, file)

@@ -105,6 +105,81 @@ func TestAnHTTPConnectionThatIsNoneAnyMoreIsReplaced(t *testing.T) {
 	}
 }
 
+// A server over HTTP/2 says that it takes no more requests on a connection, and closes that later, as Go's does after a
+// second: when it stops, when the connection was idle for long or has become old. Another one may serve by then.
+func TestAnHTTP2ConnectionThatTakesNoMoreRequestsIsReplaced(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerServing(w) }))
+	server.Config.Protocols, server.Config.IdleTimeout = new(http.Protocols), 200*time.Millisecond
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	const goAway = "\x00\x00\x08\x07\x00\x00\x00\x00\x00"
+	said := make(chan bool, 100)
+	p := newPeer(t, func(c net.Conn, _ int) {
+		up, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			return
+		}
+		defer up.Close()
+		go func() {
+			defer c.Close()
+			for packet := make([]byte, 4096); ; {
+				n, err := up.Read(packet)
+				if c.Write(packet[:n]); err != nil {
+					return
+				}
+				if strings.Contains(string(packet[:n]), goAway) {
+					said <- true
+				}
+			}
+		}()
+		io.Copy(up, c)
+	})
+	run := runs(t, "grpc://"+p.Addr().String(), ample)
+	for range 3 {
+		says(t, run(), "")
+		select {
+		case <-said:
+		case <-time.After(ample):
+			t.Fatal("the server keeps an idle connection")
+		}
+	}
+	says(t, run(), "")
+	if _, _, total := p.counted(); total != 4 {
+		t.Errorf("%d connections, want 4", total)
+	}
+}
+
+// So PgBouncer ends a connection by client_idle_timeout, and NATS one whose login has expired.
+func TestAnErrorThatCameWhileTheConnectionWasIdleSaysNothingOfTheNext(t *testing.T) {
+	for url, c := range map[string]struct {
+		speaks  func(net.Conn, int)
+		goodbye string
+	}{
+		"postgres://u@%s/db": {speaksPostgres, "E\x00\x00\x00\x1cSFATAL\x00C08P01\x00Mhunter2\x00\x00"},
+		"nats://%s":          {speaksNATS, "-ERR 'User Authentication Expired'\r\n"},
+	} {
+		t.Run(url[:strings.IndexByte(url, ':')], func(t *testing.T) {
+			first := make(chan net.Conn, 1)
+			p := newPeer(t, func(conn net.Conn, n int) {
+				if n == 1 {
+					first <- conn
+				}
+				c.speaks(conn, n)
+			})
+			run := runs(t, fmt.Sprintf(url, p.Addr()), ample)
+			says(t, run(), "")
+			idle := <-first
+			io.WriteString(idle, c.goodbye)
+			idle.(*net.TCPConn).CloseWrite()
+			says(t, run(), "")
+			if _, _, total := p.counted(); total != 2 {
+				t.Errorf("%d connections, want 2", total)
+			}
+		})
+	}
+}
+
 // counting is a link whose every run has this result.
 type counting struct {
 	open   *int

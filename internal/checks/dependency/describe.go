@@ -123,10 +123,15 @@ func wasCut(err error) bool {
 	}
 	ends := []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED}
 	isEnd := func(end error) bool { return errors.Is(err, end) }
-	text := err.Error() // net/http exports no errors for these
-	return slices.ContainsFunc(ends, isEnd) ||
-		strings.Contains(text, "http: server closed idle connection") || strings.Contains(text, "http2: server sent GOAWAY")
+	isText := func(part string) bool { return strings.Contains(err.Error(), part) }
+	return slices.ContainsFunc(ends, isEnd) || slices.ContainsFunc(httpEnds, isText)
 }
+
+// httpEnds are the words of net/http for a connection that the server ended, of which it exports no errors. It may be
+// open still: after GOAWAY it takes no new requests, and a server in Go closes it a second later.
+var httpEnds = []string{"http: server closed idle connection", "http2: client conn is closed",
+	"http2: client conn not usable", "http2: server sent GOAWAY",
+	"http2: Transport received Server's graceful shutdown GOAWAY"}
 
 func describeLookup(err *net.DNSError) string {
 	switch {

@@ -67,12 +67,7 @@ func TestGRPCOfAWebServerIsNone(t *testing.T) {
 // newH2Server is a health service over HTTP/2, without TLS if config is nil.
 func newH2Server(t *testing.T, config *tls.Config) (addr string) {
 	t.Helper()
-	answer := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/grpc")
-		w.Header().Set("Trailer", "Grpc-Status")
-		io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")
-		w.Header().Set("Grpc-Status", "0")
-	}
+	answer := func(w http.ResponseWriter, _ *http.Request) { answerServing(w) }
 	if config == nil {
 		return newGRPCServer(t, answer)
 	}
@@ -82,4 +77,12 @@ func newH2Server(t *testing.T, config *tls.Config) (addr string) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "https://")
+}
+
+// answerServing answers SERVING.
+func answerServing(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/grpc")
+	w.Header().Set("Trailer", "Grpc-Status")
+	io.WriteString(w, "\x00\x00\x00\x00\x02\x08\x01")
+	w.Header().Set("Grpc-Status", "0")
 }

@@ -184,8 +184,8 @@ func (n *nats) await(text string, words ...string) (rest string, err error) {
 	}
 }
 
-// natsFailure is what an error of a NATS server means; after each the server ends the connection. Another that came
-// while the connection was idle is a goodbye.
+// natsFailure is what an error of a NATS server means; after each the server ends the connection. One that came while
+// the connection was idle, such as that the login has expired, says nothing of a new one: creds_file may have changed.
 func natsFailure(text string) error {
 	text = strings.ToLower(text)
 	for part, word := range map[string]string{
@@ -198,7 +198,7 @@ func natsFailure(text string) error {
 		"permissions violation":       "this user may not ask JetStream's API, which jetstream=required needs",
 	} {
 		if strings.Contains(text, part) {
-			return verdictf("%s", word)
+			return &verdict{text: word, bye: true}
 		}
 	}
 	return &verdict{text: "the server ended the connection", bye: true}

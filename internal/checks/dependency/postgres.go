@@ -159,20 +159,27 @@ func postgresFailure(err error) error {
 	default:
 		return err
 	}
-	code := server.Code
+	code, text := server.Code, ""
 	switch {
 	case code == "28P01" || code == "28000":
-		return verdictf("the server refuses the user name, the password or this host (%s)", code)
+		text = "the server refuses the user name, the password or this host"
 	case code == "3D000":
-		return verdictf("there is no such database (3D000)")
+		text = "there is no such database"
 	case code == "53300":
-		return verdictf("the server has too many connections (53300)")
+		text = "the server has too many connections"
 	case code == "57P03":
-		return verdictf("the server is starting, stopping or recovering (57P03)")
+		text = "the server is starting, stopping or recovering"
 	case code == "57P01" || code == "57P02" || code == "57P05":
-		return &verdict{text: "the server ended the connection (" + code + ")", bye: true}
+		text = "the server ended the connection"
 	case sqlState.MatchString(code):
-		return verdictf("the server answers error %s", code)
+		return &verdict{text: "the server answers error " + code, bye: isFatal(server)}
+	default:
+		return errNotSpoken
 	}
-	return errNotSpoken
+	return &verdict{text: text + " (" + code + ")", bye: isFatal(server)}
+}
+
+// isFatal is true for an error with which the server ends the connection, as PgBouncer does with an idle one (08P01).
+func isFatal(server *pgconn.PgError) bool {
+	return server.Severity == "FATAL" || server.SeverityUnlocalized == "FATAL"
 }
