@@ -39,7 +39,12 @@ func newSMTP(t *target) question {
 type smtp struct {
 	*session
 	extensions []string
+	asked      int // runs over this connection
 }
+
+// maxAsked is how many runs share a connection. Servers end or slow down one that sends no mail: Exim after 10 commands
+// (smtp_accept_max_nonmail), sendmail after 20, Postfix after 100 (smtpd_junk_command_limit).
+const maxAsked = 8
 
 func (m *smtp) greeted(at *phase) error {
 	*at = greeting
@@ -81,6 +86,9 @@ func (m *smtp) login(at *phase, user, password string) error {
 
 func (m *smtp) ask(_ context.Context, at *phase) error {
 	*at = ping
+	if m.asked++; m.asked > maxAsked {
+		return io.EOF // as of a connection that was cut while idle: this run opens another
+	}
 	_, err := m.command("NOOP", 250)
 	return err
 }
