@@ -55,7 +55,7 @@ func newMosquitto(t *testing.T, certificate string) *program {
 		if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "u", "hunter2").CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
 		}
-		text := fmt.Sprintf("user root\nlistener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\n", port(addr), passwords)
+		text := fmt.Sprintf("user root\nlistener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\nmax_keepalive 60\n", port(addr), passwords)
 		if certificate != "" {
 			text += fmt.Sprintf("certfile %s\nkeyfile %s\n", certificate, harness.KeyOf(certificate))
 		}

@@ -20,9 +20,10 @@ func newMQTT(t *target) question {
 	})
 }
 
-// mqttConnect is CONNECT without a client identifier, which the broker makes, and without a keep-alive.
+// mqttConnect is CONNECT without a client identifier, which the broker makes. The keep-alive is that of most clients: a
+// broker can refuse one who wants none, as Mosquitto does by max_keepalive.
 func mqttConnect(user, password string) []byte {
-	const cleanSession, withName, withPassword = 0x02, 0x80, 0x40
+	const cleanSession, withName, withPassword, keepAlive = 0x02, 0x80, 0x40, 60 // seconds
 	flags, rest := byte(cleanSession), appendText16(nil, "")
 	if user != "" {
 		flags, rest = flags|withName, appendText16(rest, user)
@@ -30,7 +31,7 @@ func mqttConnect(user, password string) []byte {
 	if user != "" && password != "" {
 		flags, rest = flags|withPassword, appendText16(rest, password)
 	}
-	body := append(appendText16(nil, "MQTT"), 4, flags, 0, 0)
+	body := append(appendText16(nil, "MQTT"), 4, flags, 0, keepAlive)
 	body = append(body, rest...)
 	return append(binary.AppendUvarint([]byte{0x10}, uint64(len(body))), body...)
 }
