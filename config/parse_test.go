@@ -48,6 +48,8 @@ func TestURLKeepsItsTextAndHidesItsSecrets(t *testing.T) {
 		"http://a/?API_KEY=x&b=c&%74oken=y":    "http://a/?API_KEY=xxxxx&b=c&%74oken=xxxxx",
 		"http://a/?X-Amz-Signature=x&password": "http://a/?X-Amz-Signature=xxxxx&password",
 		"http://a/?%zz=x":                      "http://a/?%zz=xxxxx",
+		"postgres://u:p@a:5432,b/db":           "postgres://u:xxxxx@a:5432,b/db",
+		"postgresql://u@[::1]:1,b,[::2]/?a=b":  "postgresql://xxxxx@[::1]:1,b,[::2]/?a=b",
 	} {
 		u, err := parseURL(text)
 		if err != nil || u.Reveal() != text || u.String() != want {

@@ -24,16 +24,31 @@ func parseURL(text string) (URL, error) {
 	if strings.ContainsAny(text, " \t") {
 		return URL{}, errors.New("holds a space: write %20")
 	}
-	// err is not used: url.Error quotes its input, "invalid port" the start of a password
-	u, err := url.Parse(text)
-	if err != nil {
-		return URL{}, errors.New("is no URL: is a special character in the password not percent-encoded, " +
-			"or the port no number?")
-	}
-	if err := checkURL(u); err != nil {
-		return URL{}, err
+	before, hosts, after := splitHosts(text)
+	for host := range strings.SplitSeq(hosts, ",") {
+		// err is not used: url.Error quotes its input, "invalid port" the start of a password
+		u, err := url.Parse(before + host + after)
+		if err != nil {
+			return URL{}, errors.New("is no URL: is a special character in the password not percent-encoded, " +
+				"or the port no number?")
+		}
+		if err := checkURL(u); err != nil {
+			return URL{}, err
+		}
 	}
 	return URL{parseSecret(text)}, nil
+}
+
+// splitHosts returns the hosts of a URL, and what it has before and after them. Those of PostgreSQL may be several with
+// commas between them, of which url.Parse takes no list such as a:5432,b. Of another URL all is before.
+func splitHosts(text string) (before, hosts, after string) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
+		return text, "", ""
+	}
+	end := strings.IndexAny(rest+"/", "/?#")
+	login := strings.LastIndex(rest[:end], "@") + 1
+	return scheme + "://" + rest[:login], rest[login:end], rest[end:]
 }
 
 // checkURL refuses what net/url accepts but a check can't use or String can't mask.
@@ -61,7 +76,12 @@ func (u URL) Reveal() string { return u.text.Reveal() }
 
 // String masks the password, and a user name that stands alone: some services take a token there.
 func (u URL) String() string {
-	parsed, _ := url.Parse(u.Reveal()) // as parseURL did
+	before, hosts, after := splitHosts(u.Reveal())
+	first, _, several := strings.Cut(hosts, ",")
+	parsed, _ := url.Parse(before + first + after) // as parseURL did
+	if several {
+		parsed.Host = hosts
+	}
 	if _, has := parsed.User.Password(); has {
 		parsed.User = url.UserPassword(parsed.User.Username(), masked)
 	} else if parsed.User != nil {
