@@ -15,6 +15,9 @@ const (
 	// publishStale is the age at which a snapshot no longer counts, because the publisher is dead or the whole
 	// process stood still.
 	publishStale = 5 * time.Second
+	// startWait is how long /health waits for a check that unroutes to be decided. A longer wait, as for one with a long
+	// timeout whose server hangs, would get the container killed, and the next one too.
+	startWait = 5 * time.Second
 )
 
 // Runner runs checks and publishes what they found.
@@ -115,9 +118,11 @@ func (r *Runner) publish() {
 	s := &Snapshot{At: now, Component: r.component, Reasons: r.orders(now)}
 	allDecided := true
 	for _, p := range r.probers {
-		c := newCheckHistory(p.check, p.check.resumed(*p.result.Load(), r.resumed), now)
+		last := p.check.resumed(*p.result.Load(), r.resumed)
+		c := newCheckHistory(p.check, last, now)
 		s.Checks = append(s.Checks, c)
-		allDecided = allDecided && (c.Status != Starting || c.OnFailure == Degrade)
+		waits := c.OnFailure == Restart || c.OnFailure == Unroute && now.Sub(last.since) < startWait
+		allDecided = allDecided && (c.Status != Starting || !waits)
 	}
 	s.Status = r.measurer.measure(s.failures())
 	if !allDecided {

@@ -59,6 +59,31 @@ func TestHealthWaitsForEveryCheckThatMattersToAnswer(t *testing.T) {
 	}
 }
 
+// Else a server that hangs would get every new container killed, and so would many passes that are wanted.
+func TestHealthWaitsFiveSecondsForACheckThatUnroutes(t *testing.T) {
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for words, c := range map[string]struct {
+		run       func(context.Context) error
+		passAfter int
+	}{
+		"starting: no result yet":          {hang, 1},
+		"starting: 1 of 3 passes in a row": {(&switchable{}).run, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			users := check("users", checks.Unroute, c.run)
+			users.Interval, users.Timeout, users.StaleAfter, users.PassAfter = time.Minute, 30*time.Second, time.Hour, c.passAfter
+			r := start(t, slog.New(slog.DiscardHandler), users, check("own", checks.Restart, (&switchable{}).run))
+			pass(4500 * time.Millisecond)
+			expect(t, r, 503, 503, words)
+			pass(time.Second)
+			expect(t, r, 200, 503, words)
+			if r.WasReady() {
+				t.Error("it was ready before the check was decided")
+			}
+		})
+	}
+}
+
 func TestRunReturnsWhenTheLastProberHasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := hangingLog{make(chan struct{})} // holds the prober up
