@@ -27,6 +27,7 @@ type logQueue struct {
 	dropped      atomic.Uint64
 	failed       atomic.Pointer[error]     // of the last write, nil after one that succeeded
 	writingSince atomic.Pointer[time.Time] // nil while no write is under way
+	toldDropped  uint64                    // what dropped was when check ran last; of check alone
 }
 
 // newLogQueue starts the goroutine that writes to out. Call close to write what waits and to end it.
@@ -78,14 +79,22 @@ func (q *logQueue) close(limit time.Duration) {
 	}
 }
 
-// check fails while the log's reader takes no lines, or is gone.
+// check fails while the log's reader takes no lines, is gone, or is so slow that lines were dropped since the last run.
+// It must not be called by two goroutines at once.
 func (q *logQueue) check(context.Context) error {
+	dropped := q.dropped.Load()
+	lately := dropped - q.toldDropped
+	q.toldDropped = dropped
 	if begun := q.writingSince.Load(); begun != nil && time.Since(*begun) > logStuckAfter {
 		return fmt.Errorf("the reader of the log has taken nothing for %s; %d lines were dropped; look at the log driver",
-			time.Since(*begun).Round(time.Second), q.dropped.Load())
+			time.Since(*begun).Round(time.Second), dropped)
 	}
 	if err := q.failed.Load(); err != nil {
-		return fmt.Errorf("the log can't be written; %d lines were dropped: %w", q.dropped.Load(), *err)
+		return fmt.Errorf("the log can't be written; %d lines were dropped: %w", dropped, *err)
+	}
+	if lately > 0 {
+		return fmt.Errorf("the reader of the log is slow; %d lines were dropped, %d of them since the last run; "+
+			"look at the log driver", dropped, lately)
 	}
 	return nil
 }
