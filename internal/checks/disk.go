@@ -3,8 +3,9 @@ package checks
 import (
 	"context"
 	"fmt"
+	"syscall"
 
-	"golang.org/x/sys/unix"
+	"accountservice/internal/tempfile"
 )
 
 // minInodes is how many new files a file system must have room for: a copy of a lost database and what replaces the
@@ -15,11 +16,11 @@ const minInodes = 8
 // It believes the statistics of the file system, which know nothing of a quota or of a full pool beneath it.
 func Disk(dir string, minFree int64) func(context.Context) error {
 	return func(context.Context) error {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(dir, &fs); err != nil {
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs(dir, &fs); err != nil {
 			return fmt.Errorf("statfs %s: %w", dir, err)
 		}
-		free := int64(fs.Bavail) * int64(fs.Bsize)
+		free := int64(fs.Bavail) * tempfile.BlockSize(&fs)
 		if free < minFree {
 			return fmt.Errorf("%s has %s free, less than %s", dir, mib(free), mib(minFree))
 		}

@@ -62,7 +62,7 @@ func CheckRoom(f *os.File, size int64) error {
 	if os.Geteuid() == 0 {
 		free = int64(disk.Bfree)
 	}
-	if free *= int64(disk.Bsize); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
+	if free *= BlockSize(&disk); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
 		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free in %s: %w", (size+1<<20-1)>>20, free>>20,
 			filepath.Dir(f.Name()), syscall.ENOSPC)
 	}

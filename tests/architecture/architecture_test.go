@@ -26,7 +26,7 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml":                       {"config"},
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
-	"golang.org/x/sys":                      {"internal/checks", "internal/connections", "internal/store/boltstore/boltfile"},
+	"golang.org/x/sys":                      {"internal/connections", "internal/store/boltstore/boltfile"},
 	"github.com/hashicorp/golang-lru":       {"internal/store/boltstore"},
 	"golang.org/x/net":                      {"internal/checks/dependency", "internal/store"}, // HTTP/2; names of the DNS
 	"github.com/jackc/pgx":                  {"internal/checks/dependency", "internal/store/pgstore"},
@@ -70,7 +70,7 @@ var arrows = map[string][]string{
 	"internal/awake":                      nil,
 	"internal/backup":                     {"internal/bounded", "internal/excerpt", "internal/tempfile", "internal/warning"},
 	"internal/bounded":                    nil,
-	"internal/checks":                     {"internal/awake", "internal/excerpt"},
+	"internal/checks":                     {"internal/awake", "internal/excerpt", "internal/tempfile"},
 	"internal/checks/dependency":          {"internal/httpcheck", "internal/warning"},
 	"internal/certificate":                {"internal/warning"},
 	"internal/client":                     {"internal/excerpt", "internal/store", "internal/store/transfer"},
