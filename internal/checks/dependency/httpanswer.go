@@ -39,9 +39,12 @@ func (t *target) headerFile() (add func(http.Header) error) {
 		if file == "" {
 			return nil
 		}
+		if !isFile(file) {
+			return errHeaderFile
+		}
 		fields, err := httpcheck.ReadFields(file)
 		if err != nil {
-			return verdictf("the file of header_file can't be used any more")
+			return errHeaderFile
 		}
 		for _, field := range fields {
 			h.Add(field.Name, field.Value)
@@ -54,3 +57,5 @@ func (t *target) headerFile() (add func(http.Header) error) {
 	}
 	return add
 }
+
+var errHeaderFile = verdictf("the file of header_file can't be used any more")

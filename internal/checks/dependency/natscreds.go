@@ -22,6 +22,9 @@ var natsEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // readNATSCredentials is called again for every connection.
 func readNATSCredentials(file string) (natsCredentials, error) {
 	var c natsCredentials
+	if !isFile(file) {
+		return c, errNoCredentials
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return c, errNoCredentials

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,12 @@ func (o *options) text(name string) string {
 		o.fault("has too long an option %s", name)
 	}
 	return value
+}
+
+// isFile is true for a regular file. To open another, such as a named pipe, could wait for ever.
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // word is an option that is one of these words, the first when it is not set.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,4 +52,27 @@ func TestHTTPSendsOnTheParametersThatAreNoOptions(t *testing.T) {
 		}
 	}
 	says(t, ask(t, fmt.Sprint(server.URL, "/?expect_status=200,417,419-599"), ample), "answer: it answers 418 I'm a teapot")
+}
+
+// Else the service would hang before it listens, and say nothing.
+func TestANamedPipeInsteadOfAFileIsAFault(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	harness.Must(t, syscall.Mkfifo(pipe, 0o600))
+	for url, want := range map[string]string{
+		"http://a/?header_file=" + pipe:                      "has a header_file that can't be used",
+		"https://a/?cert_file=" + pipe + "&key_file=" + pipe: "has a cert_file and key_file that are no certificate",
+		"nats://a?creds_file=" + pipe:                        "has a creds_file without a seed",
+		"https://a/?ca_file=" + pipe:                         "names in option ca_file what is no regular file",
+	} {
+		read := make(chan error, 1)
+		go func() { _, err := New(url, time.Second, 3); read <- err }()
+		select {
+		case err := <-read:
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %s", url, err, want)
+			}
+		case <-time.After(ample):
+			t.Errorf("%s: it is still read after %s", url, ample)
+		}
+	}
 }

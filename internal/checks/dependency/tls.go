@@ -48,12 +48,17 @@ func (s *tlsSettings) clientCertificate() (*tls.Certificate, error) {
 	if s.certFile == "" {
 		return &tls.Certificate{}, nil
 	}
+	if !isFile(s.certFile) || !isFile(s.keyFile) {
+		return nil, errNoPair
+	}
 	pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
 	if err != nil {
-		return nil, verdictf("the files of cert_file and key_file can't be used any more")
+		return nil, errNoPair
 	}
 	return &pair, nil
 }
+
+var errNoPair = verdictf("the files of cert_file and key_file can't be used any more")
 
 // readRoots reads PEM certificates, at most 1 MiB of them.
 func (t *target) readRoots(file string) *x509.CertPool {
