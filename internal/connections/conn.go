@@ -65,6 +65,7 @@ type Conn struct {
 	in, out int64                // memory for a request and for an answer, in bytes; of HTTP/2 what no stream has
 	sum     int64                // in and out, and those of the streams
 	streams map[*stream]struct{} // of HTTP/2, else nil
+	ahead   int64                // how many bytes each of the streams could have received before they are read, in all
 }
 
 // arrival is how far the requests of a connection have come.
@@ -127,13 +128,24 @@ func (c *Conn) held() int64 {
 // hold sets the in or out of the connection or of a stream of it, and makes room for that.
 func (c *Conn) hold(part *int64, bytes int64) {
 	c.mu.Lock()
-	more := bytes - *part
+	more := c.set(part, bytes)
+	c.mu.Unlock()
+	c.makeRoom(more)
+}
+
+// set sets the part under c.mu, and returns how much more that is.
+func (c *Conn) set(part *int64, bytes int64) (more int64) {
+	more = bytes - *part
 	if !c.closed {
 		c.pool.held.Add(more)
 		c.sum += more
 		*part = bytes
 	}
-	c.mu.Unlock()
+	return more
+}
+
+// makeRoom is for one that holds so much more now.
+func (c *Conn) makeRoom(more int64) {
 	if more > 0 && c.pool.over() {
 		c.pool.settle()
 	}

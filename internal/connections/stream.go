@@ -26,6 +26,7 @@ type stream struct {
 	conn    *Conn
 	phase   atomic.Int32 // serving, reading or writing
 	in, out int64        // as in Conn; guarded by Conn.mu
+	ahead   int64        // how many bytes of its body it could have received before they are read
 
 	mu    sync.Mutex
 	ended bool // the ResponseWriter must not be used any more
@@ -61,12 +62,23 @@ func (c *Conn) open(w http.ResponseWriter, r *http.Request) *stream {
 			header += len(name) + len(value)
 		}
 	}
-	unread := int64(receiveBuffer) // how much of the body is received before it is read
+	s.ahead = receiveBuffer
 	if r.ContentLength >= 0 {
-		unread = min(unread, r.ContentLength)
+		s.ahead = min(s.ahead, r.ContentLength)
 	}
-	c.hold(&s.in, perStream+perRead*int64(header)+unread)
+	c.receive(s.ahead)
+	c.hold(&s.in, perStream+perRead*int64(header))
 	return s
+}
+
+// receive adds to the bytes that streams could have received before they are read. Whichever have them, a connection has
+// receiveBuffer of them at most.
+func (c *Conn) receive(ahead int64) {
+	c.mu.Lock()
+	c.ahead += ahead
+	more := c.set(&c.in, min(c.ahead, receiveBuffer))
+	c.mu.Unlock()
+	c.makeRoom(more)
 }
 
 func (s *stream) end() {
@@ -75,6 +87,7 @@ func (s *stream) end() {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
+	s.conn.receive(-s.ahead)
 	s.conn.hold(&s.in, 0)
 	s.conn.hold(&s.out, 0)
 	s.conn.mu.Lock()

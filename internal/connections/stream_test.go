@@ -178,6 +178,48 @@ func TestBodyThatIsReceivedBeforeItIsReadCounts(t *testing.T) {
 	}
 }
 
+// All streams of a connection have one receive buffer. To count it for each would close a proxy's connection.
+func TestWhatStreamsMayReceiveCountsOnceForTheirConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, release := roomy(), make(chan struct{})
+		client := serveHTTP2(t, p, func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/last" {
+				time.Sleep(time.Minute)
+			} else {
+				<-release
+			}
+			io.Copy(io.Discard, r.Body)
+		})
+		holds := func(streams int64) {
+			t.Helper()
+			synctest.Wait()
+			least := streams*perStream + receiveBuffer
+			if held := p.held.Load(); held < least || held > least+receiveBuffer {
+				t.Errorf("%d bytes are held for %d streams, want some more than %d", held, streams, least)
+			}
+		}
+		post := func(path string) {
+			resp, err := client.Post("https://svc.test"+path, "text/plain", io.LimitReader(zeros{}, 1000)) // of no length
+			if err != nil || resp.StatusCode != 200 {
+				t.Errorf("%v, %v", resp, err)
+				return
+			}
+			resp.Body.Close()
+		}
+		var all sync.WaitGroup
+		all.Go(func() { post("/last") })
+		for range 49 {
+			all.Go(func() { post("/") })
+		}
+		time.Sleep(time.Second)
+		holds(50)
+		close(release)
+		time.Sleep(time.Second)
+		holds(1)
+		all.Wait()
+	})
+}
+
 // zeros is an endless body.
 type zeros struct{}
 
