@@ -71,10 +71,9 @@ func pause(ctx context.Context, failures int) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
+	return ctx.Err() == nil // select takes any that is ready
 }
 
 // tryOnce calls f with a connection, for at most statement_timeout and grace. The connection of a commit that has not
