@@ -25,6 +25,8 @@ func (l reserved) Accept() (net.Conn, error) {
 		switch {
 		case errors.Is(err, syscall.EMFILE) && l.pool.shrink(err): // there is room now
 		case scarce(err):
+			l.pool.log.Warn("no connection can be accepted for now: the system has too few files or too little memory",
+				"err", err)
 			return nil, later{err}
 		default:
 			return conn, err

@@ -2,6 +2,7 @@ package connections
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -218,7 +219,8 @@ func (s *short) Accept() (net.Conn, error) {
 func TestShortageOfTheSystemClosesNeitherConnectionsNorTheListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, first = 16, 12
-		p, in := New(Limits{most, 1 << 30, false}, slog.New(slog.DiscardHandler)), make(pipes)
+		var log bytes.Buffer
+		p, in := New(Limits{most, 1 << 30, false}, slog.New(slog.NewTextHandler(&log, nil))), make(pipes)
 		server := &http.Server{Handler: http.HandlerFunc(readAll)}
 		go p.Serve(server, &short{in, first, []syscall.Errno{syscall.ENFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}})
 		t.Cleanup(func() { close(in); server.Close() })
@@ -237,6 +239,10 @@ func TestShortageOfTheSystemClosesNeitherConnectionsNorTheListener(t *testing.T)
 		}
 		if p.Most() != most || p.count.Load() != first+1 {
 			t.Errorf("%d connections of at most %d are open, want %d of %d", p.count.Load(), p.Most(), first+1, most)
+		}
+		synctest.Wait()
+		if said := strings.Count(log.String(), "no connection can be accepted for now"); said != 4 {
+			t.Errorf("the log says %d times that none is accepted, want 4", said)
 		}
 	})
 }
