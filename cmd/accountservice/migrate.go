@@ -60,7 +60,7 @@ func (p program) migrateUp(ctx context.Context) (err error) {
 	if len(done) == 0 {
 		fmt.Fprintln(p.stdout, "no step is missing")
 	}
-	accounts, err := openPostgres(ctx, cfg, log)
+	accounts, err := openPostgres(ctx, cfg, false, log)
 	if err != nil {
 		return err
 	}

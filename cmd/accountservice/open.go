@@ -14,7 +14,7 @@ func openBackend(
 	ctx context.Context, cfg config.Config, show func(doing string), log *slog.Logger,
 ) (backend, error) {
 	if cfg.Store.Driver == "postgres" {
-		return openPostgres(ctx, cfg, log)
+		return openPostgres(ctx, cfg, false, log)
 	}
 	return openBolt(ctx, cfg, show, log)
 }
@@ -42,7 +42,7 @@ func (p program) openReader(ctx context.Context) (r reader, done func() error, e
 		return nil, nil, err
 	}
 	if cfg.Store.Driver == "postgres" {
-		b, err := openPostgres(ctx, cfg, log)
+		b, err := openPostgres(ctx, cfg, true, log)
 		return b, func() error { return b.close(log) }, err
 	}
 	file, err := boltstore.OpenReader(ctx, boltOptions(cfg.Store.Bolt, log))

@@ -11,7 +11,7 @@ import (
 )
 
 // openPostgres opens the store that replicas share. The server need not be reachable yet.
-func openPostgres(ctx context.Context, cfg config.Config, log *slog.Logger) (backend, error) {
+func openPostgres(ctx context.Context, cfg config.Config, onlyRead bool, log *slog.Logger) (backend, error) {
 	pg := cfg.Store.Postgres
 	server, err := pgstore.ParseServer(pg.URL.Reveal())
 	if err != nil {
@@ -19,7 +19,7 @@ func openPostgres(ctx context.Context, cfg config.Config, log *slog.Logger) (bac
 	}
 	accounts, err := pgstore.Open(ctx, pgstore.Options{
 		Server: server, MaxConns: pg.MaxConns, AcquireTimeout: pg.AcquireTimeout, StatementTimeout: pg.StatementTimeout,
-		RequireSync: pg.RequireSync, Log: log,
+		RequireSync: pg.RequireSync, OnlyRead: onlyRead, Log: log,
 	})
 	if err != nil {
 		return backend{}, fmt.Errorf("database %s: %w", server, err)

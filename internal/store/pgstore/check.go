@@ -26,7 +26,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return errors.New(words(errors.Join(err, ctx.Err())))
 	}
 	s.noteAnswered()
-	if err := f.refuse(s.requireSync); err != nil {
+	if err := s.refuse(f); err != nil {
 		s.pool.Reset()
 		return err
 	}

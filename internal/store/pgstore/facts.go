@@ -21,7 +21,8 @@ type facts struct {
 	standbys string // synchronous_standby_names
 	schema   int64  // 0 if there is none
 	oldest   int64  // the oldest schema whose binaries can use the database
-	denied   bool   // the user lacks a right of docs/postgres.md
+	denied   bool   // the user may not read the schema's version
+	limited  bool   // the user lacks a right on accounts or idempotency
 }
 
 // ask reads the facts, in one round trip, and sets the session's statement_timeout, unless the session is a pooler's.
@@ -49,7 +50,7 @@ SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_appli
 	case err == nil && len(results) == 2 && len(results[1].Rows) == 1:
 		f.schema, _ = strconv.ParseInt(string(results[1].Rows[0][0]), 10, 64)
 		f.oldest, _ = strconv.ParseInt(string(results[1].Rows[0][1]), 10, 64)
-		f.denied = string(results[1].Rows[0][2]) != "t"
+		f.limited = string(results[1].Rows[0][2]) != "t"
 	}
 	return f, nil
 }
@@ -64,7 +65,7 @@ func (f facts) refuse(requireSync bool) error {
 		return &refusal{why: "the server is read-only (transaction_read_only is on)"}
 	case f.encoding != "UTF8":
 		return &refusal{"the database has another encoding than UTF8: create it with ENCODING 'UTF8'", true}
-	case f.denied:
+	case f.denied || f.limited:
 		return &refusal{"the user lacks a right on a table: grant it those of docs/postgres.md (42501)", true}
 	case f.schema == 0:
 		return &refusal{"the database has no schema: run accountservice migrate up", true}

@@ -27,6 +27,7 @@ type Options struct {
 	AcquireTimeout   time.Duration // how long a call waits for a connection
 	StatementTimeout time.Duration // of one statement, on the server
 	RequireSync      bool          // refuse a server whose commits do not wait for a standby
+	OnlyRead         bool          // the user needs no right to write
 	Log              *slog.Logger
 	Now              func() time.Time // nil for time.Now
 }
@@ -35,7 +36,7 @@ type Options struct {
 type Store struct {
 	pool                             *pgxpool.Pool
 	acquireTimeout, statementTimeout time.Duration
-	requireSync                      bool
+	requireSync, onlyRead            bool
 	log                              *slog.Logger
 	now                              func() time.Time
 
@@ -57,7 +58,8 @@ var _ store.Store = (*Store)(nil)
 // calls then return ErrUnavailable, and Check says why, until it is there.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{acquireTimeout: opts.AcquireTimeout, statementTimeout: opts.StatementTimeout,
-		requireSync: opts.RequireSync, log: cmp.Or(opts.Log, slog.New(slog.DiscardHandler)), now: opts.Now,
+		requireSync: opts.RequireSync, onlyRead: opts.OnlyRead,
+		log: cmp.Or(opts.Log, slog.New(slog.DiscardHandler)), now: opts.Now,
 		writes: newPlaces(opts.MaxConns), closed: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
@@ -112,11 +114,16 @@ func (s *Store) validate(ctx context.Context, c *pgconn.PgConn) error {
 	if f.pooled {
 		c.CustomData()[pooledKey] = true
 	}
-	if err = f.refuse(s.requireSync); err == nil {
+	if err = s.refuse(f); err == nil {
 		s.primary.Store(addressOf(c))
 		s.noteAnswered()
 	}
 	return err
+}
+
+func (s *Store) refuse(f facts) error {
+	f.limited = f.limited && !s.onlyRead
+	return f.refuse(s.requireSync)
 }
 
 // onNotice notes the warning that the server committed without waiting for its standby, so that the commit can be lost.
