@@ -21,17 +21,18 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) error {
 		return err
 	}
 	var faults []error
+	kept, newer := 0, 0
 	if s.Keep == 1 { // else the one before made stays too, which was read since it was put
 		damage, err := s.verify(ctx, made)
 		if err != nil {
-			return fmt.Errorf("it cannot be read back: %w", err)
+			kept = -1 // the one before stays, and no more: the place may never give one back
+			faults = append(faults, fmt.Errorf("it cannot be read back: %w", err))
 		}
 		if damage != nil {
 			faults = append(faults, fmt.Errorf("it is damaged: %w", damage))
 		}
 	}
 	var left leftovers
-	kept, newer := 0, 0
 	for _, b := range list {
 		beyond := b.Name != made.Name && (kept >= s.Keep || newer >= s.Keep && s.verdicts[b.Name].damaged)
 		var unreadable error

@@ -215,14 +215,42 @@ func TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole(t *testing.T) {
 	})
 }
 
-// refusing is a Target that cannot give one backup.
+// TestPlaceThatGivesNothingBackIsNotFilled tests a Keep of 1 and a target that only takes backups.
+func TestPlaceThatGivesNothingBackIsNotFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := scheduled(t, dir)
+		s.Keep = 1
+		holds(s, "one", 1)
+		during(s, time.Hour)
+		good := s.Target
+		s.Target = refusing{good, "accounts-"}
+		during(s, 6*time.Hour)
+		if countOf(t, dir, "whole 1 of one") != 1 {
+			t.Errorf("the folder has %q without the one that is known to be whole", at(t, dir))
+		}
+		wantCheck(t, s, true, "cannot be read back: it is archived")
+		during(s, 10*24*time.Hour)
+		if got := at(t, dir); len(got) > 4 {
+			t.Errorf("the folder has %d backups", len(got))
+		}
+		s.Target = good
+		during(s, 6*time.Hour)
+		if got := at(t, dir); len(got) != 1 {
+			t.Errorf("the folder has %q, want the newest alone", got)
+		}
+		wantCheck(t, s, false)
+	})
+}
+
+// refusing is a Target that cannot give the backups whose names begin so.
 type refusing struct {
 	backup.Target
 	name string
 }
 
 func (r refusing) Get(ctx context.Context, name string) (io.ReadCloser, error) {
-	if name == r.name {
+	if strings.HasPrefix(name, r.name) {
 		return nil, errors.New("it is archived")
 	}
 	return r.Target.Get(ctx, name)

@@ -242,7 +242,7 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 		s.Log.Warn("no old backup is removed: the newest has damaged accounts, and an older one may have them whole",
 			"backup", made.Name, "accounts", content.Damaged)
 	} else if err := s.prune(ctx, made); err != nil && ctx.Err() == nil {
-		s.failed(fmt.Errorf("the backup %s is made, and old ones cannot be removed: %w", made.Name, err))
+		s.failed(fmt.Errorf("the backup %s is made, and not all old ones are removed: %w", made.Name, err))
 	}
 	return nil
 }
