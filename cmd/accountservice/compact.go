@@ -28,6 +28,8 @@ func newCompactCommand(p program) *cobra.Command {
 			case errors.Is(err, boltstore.ErrLostPages):
 				return fmt.Errorf("%w\nRestore a backup. Or keep the %d accounts that are not cut off with "+
 					"--accept-lost-pages, which keeps this file beside the new one", err, c.Before.Accounts)
+			case c.Before.OnlyOlderMeta():
+				return fmt.Errorf("%w\n%s", err, startCures)
 			case errors.Is(err, boltstore.ErrDamaged):
 				return fmt.Errorf("%w\nRestore a backup: accountservice restore", err)
 			case err != nil:

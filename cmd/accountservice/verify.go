@@ -88,8 +88,8 @@ func showText(w io.Writer, r boltverify.Report) error {
 	switch {
 	case r.Size == 0:
 		cure = "Restore a backup. To begin with a new database instead, remove this file and its witness."
-	case r.Meta == len(r.Findings):
-		cure = "A start writes this page anew, and serves all accounts."
+	case r.OnlyOlderMeta():
+		cure = startCures
 	case r.OnlyRecords():
 		cure = "A service serves all accounts."
 		if r.Damaged > 0 {
@@ -110,6 +110,8 @@ const (
 	// othersFormat tells of boltverify.Report.Others.
 	othersFormat = "other records that are damaged, and that a service serves, forgets or makes anew: %d; accountservice " +
 		"verify names them\n"
+	// startCures is the cure of boltverify.Report.OnlyOlderMeta.
+	startCures = "A start writes this page anew, and serves all accounts."
 	// curesOfMinor are the cures of all that is Minor.
 	curesOfMinor = " It forgets an answer to a request with an Idempotency-Key, and its age, after 24 hours. " +
 		"PUT writes an account anew."

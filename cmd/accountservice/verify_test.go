@@ -90,6 +90,10 @@ func TestVerifyOfADamagedOlderMetaPageAsksForNoBackup(t *testing.T) {
 	if code != 1 || !strings.Contains(stdout, "the older one; nothing is lost by it\nA start writes this page anew") {
 		t.Errorf("exit %d, %q", code, stdout)
 	}
+	code, _, stderr := here(t, "compact", path)
+	if code != 1 || !strings.Contains(stderr, "nothing is lost by it\nA start writes this page anew") {
+		t.Errorf("compact: exit %d, %q", code, stderr)
+	}
 	ready(t, path).Stop(t, 0)
 	code, stdout, _ = here(t, "verify", path)
 	if code != 0 {

@@ -89,6 +89,9 @@ func (r *Report) OnlyRecords() bool {
 	return n > 0 && len(r.Findings)+r.Omitted == n
 }
 
+// OnlyOlderMeta reports whether the older meta page is all that is damaged, so that a start mends the file.
+func (r *Report) OnlyOlderMeta() bool { return r.Meta > 0 && r.Meta == len(r.Findings) }
+
 func newReport(path string) Report {
 	return Report{File: path, Findings: []Finding{}, DamagedIDs: []string{}}
 }
