@@ -31,6 +31,7 @@ type committer struct {
 	progress
 	file  io.ReaderAt // the open file, read with progress
 	pages io.ReaderAt // the same for what single writes will touch: a read that is not answered is an error of theirs
+	hasty io.ReaderAt // pages, after a wait for one in vain: the disk may not answer the next ones of the batch either
 
 	metrics *metrics
 	writes  chan *write
@@ -46,10 +47,17 @@ func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time,
 	c := &committer{h: h, latch: latch, rescue: rescue, recent: recent, now: now, progress: progress{latency: reads.latency},
 		metrics: newMetrics(h), writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	file := sharedFile{h.file, reads, context.Background()}
-	c.file, c.pages = watched{file, &c.progress}, watched{touchedFile{file, h.memo}, &c.progress}
+	c.file = watched{file, &c.progress}
+	c.touch(file, h.memo)
 	h.writes.began, h.writes.answered = c.begin, c.answered // the time before the first write is not the disk's
 	c.lastCommit.Store(new(time.Now()))
 	return c
+}
+
+// touch has the pages that writes will touch read from file, and from cached what that has.
+func (c *committer) touch(file sharedFile, cached boltfile.Cached) {
+	c.pages = watched{touchedFile{file, cached, c.hungAfter / 2}, &c.progress}
+	c.hasty = watched{touchedFile{file, cached, c.slowAfter / 10}, &c.progress}
 }
 
 // hung is ErrUnavailable if the disk does not answer the commit under way.
@@ -146,8 +154,12 @@ func (c *committer) transact(batch []*write, results []error) error {
 	var ids []store.ID
 	for i, w := range batch {
 		if w.touch != nil {
+			touching := time.Now()
 			if err := w.touch(snap); err != nil {
 				results[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+				if errors.Is(err, errUnanswered) && time.Since(touching) > c.slowAfter/10 { // else it was known to hang
+					snap.File = c.hasty
+				}
 				continue
 			}
 		}

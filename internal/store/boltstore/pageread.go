@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -16,8 +17,8 @@ import (
 // half of hungAfter nobody waits for it any more, so that the requests for other pages find a place.
 //
 // A shared page is the right one for all: a read keeps its transaction open until the disk answers, and a page that
-// two open transactions can reach does not change. The committer waits no longer than the others, and then goes on with
-// other pages; no transaction frees this one before the disk answers, because each would read it first.
+// two open transactions can reach does not change. The committer waits no longer than the others, once in a batch, and
+// then goes on with other pages; no transaction frees this one before the disk answers, because each would read it first.
 type pageReads struct {
 	*latency
 	mu       sync.Mutex
@@ -38,9 +39,10 @@ type pageRead struct {
 	err   error
 }
 
-// readAt is f.ReadAt, shared. With apart it waits for the disk as those do who share a read, however first it is: the read
-// is made on a goroutine of its own.
-func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int64, apart bool) (int, error) {
+// readAt is f.ReadAt, shared. Who shares a read waits for it during patience. With apart that is so for the first one too:
+// the read is made on a goroutine of its own.
+func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int64, patience time.Duration,
+	apart bool) (int, error) {
 	at := place{off, len(p)}
 	r.mu.Lock()
 	read := r.underWay[at]
@@ -65,7 +67,7 @@ func (r *pageReads) readAt(ctx context.Context, f io.ReaderAt, p []byte, off int
 		r.finish(at, read, p[:n], err)
 		return n, err
 	}
-	if err := r.await(ctx, read, off); err != nil {
+	if err := r.await(ctx, read, off, patience); err != nil {
 		return 0, err
 	}
 	return copy(p, read.bytes), read.err
@@ -82,14 +84,17 @@ func (r *pageReads) finish(at place, read *pageRead, got []byte, err error) {
 	}
 }
 
-// await waits for a read, while the disk may still answer it.
-func (r *pageReads) await(ctx context.Context, read *pageRead, off int64) error {
+// errUnanswered: the disk has not answered a read for so long that nobody waits for it any more.
+var errUnanswered = errors.New("the disk has not answered")
+
+// await waits for a read until it has lasted longer than patience.
+func (r *pageReads) await(ctx context.Context, read *pageRead, off int64, patience time.Duration) error {
 	look := time.NewTicker(clockTurn)
 	defer look.Stop()
 	for {
 		waiting := r.clock.Now() - read.since
-		if waiting > r.hungAfter/2 {
-			return fmt.Errorf("the disk has not answered the read at byte %d for %s", off, rounded(waiting))
+		if waiting > patience {
+			return fmt.Errorf("%w the read at byte %d for %s", errUnanswered, off, rounded(waiting))
 		}
 		select {
 		case <-read.done:
@@ -124,14 +129,15 @@ type sharedFile struct {
 
 // ReadAt implements io.ReaderAt.
 func (f sharedFile) ReadAt(p []byte, off int64) (int, error) {
-	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, false)
+	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, f.reads.hungAfter/2, false)
 }
 
 // touchedFile is a file read by the committer, which a page that the disk does not answer must not hold up: what the page
 // cache has is read at once, and the rest apart.
 type touchedFile struct {
 	sharedFile
-	cached boltfile.Cached
+	cached   boltfile.Cached
+	patience time.Duration
 }
 
 // ReadAt implements io.ReaderAt.
@@ -139,5 +145,5 @@ func (f touchedFile) ReadAt(p []byte, off int64) (int, error) {
 	if n, err := f.cached.ReadAt(p, off); err == nil {
 		return n, nil
 	}
-	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, true)
+	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, f.patience, true)
 }

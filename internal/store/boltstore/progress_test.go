@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -182,18 +183,37 @@ func TestPageThatHangsHoldsOneReadAndNoOther(t *testing.T) {
 	})
 }
 
-// stuckAt is a file whose reads at one place wait until it is released.
+// stuckAt is a file whose reads at some places wait until it is released.
 type stuckAt struct {
 	io.ReaderAt
-	at      int64
+	at      []int64
 	release chan struct{}
 }
 
 func (f stuckAt) ReadAt(p []byte, off int64) (int, error) {
-	if off == f.at {
+	if slices.Contains(f.at, off) {
 		<-f.release
 	}
 	return f.ReaderAt.ReadAt(p, off)
+}
+
+// stick makes the leaves of these accounts hang for the committer, until what it returns is closed.
+func stick(t *testing.T, s *Store, ids ...string) (release chan struct{}) {
+	t.Helper()
+	release = make(chan struct{})
+	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
+		accounts, err := s.h.snapshot(tx, s.h.file).Bucket(boltfile.AccountBucket)
+		must(t, err)
+		file := stuckAt{ReaderAt: s.h.file, release: release}
+		for _, id := range ids {
+			leaf, _, err := accounts.Leaf([]byte(id))
+			must(t, err)
+			file.at = append(file.at, int64(leaf.ID)*s.h.pageSize)
+		}
+		s.committer.touch(sharedFile{file, s.reads, t.Context()}, boltfile.Cached{})
+		return errUnchanged
+	}))
+	return release
 }
 
 // No read of the page came before the write, so that it is the write that waits for the disk first.
@@ -204,16 +224,7 @@ func TestPageThatHangsHoldsUpNoWriteOfAnother(t *testing.T) {
 		_, err := s.Put(t.Context(), id, store.Draft{Name: "x"}, store.Preconditions{})
 		return err
 	}
-	release := make(chan struct{})
-	must(t, s.CommitForTest(func(tx *bbolt.Tx) error {
-		accounts, err := s.h.snapshot(tx, s.h.file).Bucket(boltfile.AccountBucket)
-		must(t, err)
-		leaf, _, err := accounts.Leaf([]byte("11000"))
-		must(t, err)
-		file := stuckAt{s.h.file, int64(leaf.ID) * s.h.pageSize, release}
-		s.committer.pages = watched{touchedFile{sharedFile: sharedFile{file, s.reads, t.Context()}}, &s.committer.progress}
-		return errUnchanged
-	}))
+	release := stick(t, s, "11000")
 	for range 3 {
 		if err := put("11000"); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("the write of what hangs = %v, want ErrUnavailable", err)
@@ -226,6 +237,35 @@ func TestPageThatHangsHoldsUpNoWriteOfAnother(t *testing.T) {
 	close(release)
 	if !harness.Until(10*time.Second, func() bool { return put("11000") == nil }) {
 		t.Error("no write after the disk has answered")
+	}
+}
+
+// One after the other would be waited for otherwise, with all other writes behind them.
+func TestPagesThatHangAreWaitedForTogether(t *testing.T) {
+	t.Parallel()
+	s := opened(t, 2000, Options{SlowAfter: 150 * time.Millisecond, HungAfter: 2 * time.Second})
+	var ids []string
+	for n := range 19 {
+		ids = append(ids, fmt.Sprint(10100+100*n))
+	}
+	defer close(stick(t, s, ids...))
+	put := func(id string) error {
+		_, err := s.Put(t.Context(), store.ID(id), store.Draft{Name: "x"}, store.Preconditions{})
+		return err
+	}
+	var all sync.WaitGroup
+	for _, id := range ids {
+		all.Go(func() {
+			if err := put(id); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("the write of what hangs = %v, want ErrUnavailable", err)
+			}
+		})
+	}
+	began := time.Now()
+	all.Wait()
+	must(t, put("10000"))
+	if took := time.Since(began); took > 12*time.Second { // half of HungAfter for each is 19 s
+		t.Errorf("another write has waited %s", took)
 	}
 }
 
