@@ -15,22 +15,20 @@ type verdict struct {
 // prune removes a whole backup if there are Keep newer whole ones, and a damaged one if there are Keep newer ones. It
 // only removes backups that continues: made, the newest whole one, is of the same database and has all their changes.
 // It reads a backup of an earlier process before it decides. A backup that it leaves for this reason is logged once.
-func (s *Scheduler) prune(ctx context.Context, made Backup) error {
+// damage is that of made, which is read back if no other that was read would stay, or if the target is in doubt.
+func (s *Scheduler) prune(ctx context.Context, made Backup) (damage, err error) {
 	list, err := s.list(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var faults []error
 	kept, newer := 0, 0
-	if s.Keep == 1 { // else the one before made stays too, which was read since it was put
-		damage, err := s.verify(ctx, made)
-		if err != nil {
+	if s.Keep == 1 || s.doubtful {
+		if damage, err = s.verify(ctx, made); err != nil {
 			kept = -1 // the one before stays, and no more: the place may never give one back
 			faults = append(faults, fmt.Errorf("it cannot be read back: %w", err))
 		}
-		if damage != nil {
-			faults = append(faults, fmt.Errorf("it is damaged: %w", damage))
-		}
+		s.doubtful = s.doubtful && (damage != nil || err != nil)
 	}
 	var left leftovers
 	for _, b := range list {
@@ -56,7 +54,7 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) error {
 	}
 	other := s.newestOther(list, made)
 	s.note(func(st *status) { st.other, st.left = other, left })
-	return errors.Join(faults...)
+	return damage, errors.Join(faults...)
 }
 
 // leave logs once that a backup is not removed, and why.

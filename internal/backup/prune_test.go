@@ -189,6 +189,33 @@ func TestDamagingPlaceIsNotFilled(t *testing.T) {
 	})
 }
 
+// TestDamagingPlaceFailsTheCheck, though each backup that is made there is young.
+func TestDamagingPlaceFailsTheCheck(t *testing.T) {
+	for _, keep := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			s := scheduled(t, dir)
+			s.Keep = keep
+			holds(s, "one", 1)
+			begun := time.Now()
+			during(s, time.Hour)
+			good := s.Target
+			s.Target = damaging{good, dir, "cut"}
+			stop := running(s)
+			for range 50 { // at any time
+				pass(5 * time.Hour)
+				if age := time.Since(begun); age > s.MaxAge+s.Every {
+					wantCheck(t, s, false, "older than backup.max_age", "damaged and does not count")
+				}
+			}
+			stop()
+			s.Target = good
+			during(s, time.Hour)
+			wantCheck(t, s, false)
+		})
+	}
+}
+
 // TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole tests a Keep of 1 and a target that damages what it is given.
 func TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

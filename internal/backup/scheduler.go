@@ -3,6 +3,7 @@ package backup
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -51,6 +52,7 @@ type Scheduler struct {
 	whole    string             // the newest backup, if it was verified before a try that failed
 	wholeAt  time.Time          // when it was
 	begun    time.Time          // the last backup that was made
+	doubtful bool               // a backup was found damaged, and none was read back whole since then
 
 	mu     sync.Mutex
 	status status
@@ -140,7 +142,7 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 			})
 			return true, nil
 		}
-		isDamaged = true
+		isDamaged, s.doubtful = true, true
 		s.failed(fmt.Errorf("the backup %s is damaged and does not count: %w", b.Name, damage))
 	}
 	s.found(Backup{}, false)
@@ -212,7 +214,7 @@ func (s *Scheduler) staging() string {
 
 // backUp makes a backup, and removes those beyond Keep.
 func (s *Scheduler) backUp(ctx context.Context) error {
-	begun := s.now()
+	begun, before := s.now(), s.known().newest
 	f, err := Stage(ctx, s.staging())
 	if err != nil {
 		return err
@@ -223,7 +225,7 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 		return err
 	}
 	at := begun
-	if last := s.known().newest.Time; !at.Truncate(time.Second).After(last) { // the clock was ahead then
+	if last := before.Time; !at.Truncate(time.Second).After(last) { // the clock was ahead then
 		at = last.Add(time.Second)
 	}
 	made, _ := ParseName(NameOf(at, content.Transaction))
@@ -241,7 +243,13 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 	if content.Damaged > 0 {
 		s.Log.Warn("no old backup is removed: the newest has damaged accounts, and an older one may have them whole",
 			"backup", made.Name, "accounts", content.Damaged)
-	} else if err := s.prune(ctx, made); err != nil && ctx.Err() == nil {
+		return nil
+	}
+	switch damage, err := s.prune(ctx, made); {
+	case damage != nil:
+		s.found(before, false)
+		return fmt.Errorf("the backup %s is damaged and does not count: %w", made.Name, errors.Join(damage, err))
+	case err != nil && ctx.Err() == nil:
 		s.failed(fmt.Errorf("the backup %s is made, and not all old ones are removed: %w", made.Name, err))
 	}
 	return nil
