@@ -29,9 +29,8 @@ type committer struct {
 	recent *recent
 	now    func() time.Time
 	progress
-	file  io.ReaderAt // the open file, read with progress
-	pages io.ReaderAt // the same for what single writes will touch: a read that is not answered is an error of theirs
-	hasty io.ReaderAt // pages, after a wait for one in vain: the disk may not answer the next ones of the batch either
+	file io.ReaderAt // the open file, read with progress
+	touching
 
 	metrics *metrics
 	writes  chan *write
@@ -40,6 +39,12 @@ type committer struct {
 	lastCommit atomic.Pointer[time.Time] // or the opening
 	nextPurge  time.Time                 // of old answers
 	inDoubt    uint64                    // the last transaction, if its outcome is open; else 0
+}
+
+// touching is the open file for what single writes will touch: a read that is not answered is an error of theirs.
+type touching struct {
+	pages io.ReaderAt
+	hasty io.ReaderAt // after a wait in vain: the disk may not answer the next ones of the batch either
 }
 
 func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time, reads *pageReads,
@@ -154,10 +159,10 @@ func (c *committer) transact(batch []*write, results []error) error {
 	var ids []store.ID
 	for i, w := range batch {
 		if w.touch != nil {
-			touching := time.Now()
+			began := time.Now()
 			if err := w.touch(snap); err != nil {
 				results[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-				if errors.Is(err, errUnanswered) && time.Since(touching) > c.slowAfter/10 { // else it was known to hang
+				if errors.Is(err, errUnanswered) && time.Since(began) > c.slowAfter/10 { // else it was known to hang
 					snap.File = c.hasty
 				}
 				continue

@@ -82,6 +82,15 @@ func (f facts) refuse(requireSync bool) error {
 	return nil
 }
 
+// demands are what a store wants of its server.
+type demands struct{ requireSync, onlyRead bool }
+
+// refuse returns nil or why a server with these facts is not used.
+func (d demands) refuse(f facts) error {
+	f.limited = f.limited && !d.onlyRead
+	return f.refuse(d.requireSync)
+}
+
 // writable lets pgx go on to the next host if this server accepts no writes.
 func writable(ctx context.Context, c *pgconn.PgConn) error {
 	f, err := ask(ctx, c, time.Minute)

@@ -36,9 +36,9 @@ type Options struct {
 type Store struct {
 	pool                             *pgxpool.Pool
 	acquireTimeout, statementTimeout time.Duration
-	requireSync, onlyRead            bool
-	log                              *slog.Logger
-	now                              func() time.Time
+	demands
+	log *slog.Logger
+	now func() time.Time
 
 	writes   *places                   // for connections that write
 	answered atomic.Int64              // when the server last answered a call, in ns since begun
@@ -58,8 +58,8 @@ var _ store.Store = (*Store)(nil)
 // calls then return ErrUnavailable, and Check says why, until it is there.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{acquireTimeout: opts.AcquireTimeout, statementTimeout: opts.StatementTimeout,
-		requireSync: opts.RequireSync, onlyRead: opts.OnlyRead,
-		log: cmp.Or(opts.Log, slog.New(slog.DiscardHandler)), now: opts.Now,
+		demands: demands{requireSync: opts.RequireSync, onlyRead: opts.OnlyRead},
+		log:     cmp.Or(opts.Log, slog.New(slog.DiscardHandler)), now: opts.Now,
 		writes: newPlaces(opts.MaxConns), closed: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
@@ -119,11 +119,6 @@ func (s *Store) validate(ctx context.Context, c *pgconn.PgConn) error {
 		s.noteAnswered()
 	}
 	return err
-}
-
-func (s *Store) refuse(f facts) error {
-	f.limited = f.limited && !s.onlyRead
-	return f.refuse(s.requireSync)
 }
 
 // onNotice notes the warning that the server committed without waiting for its standby, so that the commit can be lost.
