@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +18,16 @@ import (
 // by the server.
 const grace = time.Second
 
-// maxAttempts bounds the attempts after transient failures, for a context without a deadline.
-const maxAttempts = 20
+// maxAttempts bounds the attempts after transient failures, and maxLost those that found a change of another, for a
+// context without a deadline.
+const (
+	maxAttempts = 20
+	maxLost     = 1000
+)
+
+// errNoRow: no other writer is so quick so often.
+var errNoRow = fmt.Errorf("%w: %d attempts changed no row: does a trigger or a policy of the table forbid it?",
+	store.ErrUnavailable, maxLost)
 
 // attempt calls f with a connection until it succeeds or fails for good. f must do the whole operation, with its first
 // read, because a server that took over may have an older state. After ErrOutcomeUnknown, f is called again only if
@@ -27,13 +36,13 @@ const maxAttempts = 20
 func (s *Store) attempt(
 	ctx context.Context, repeatable bool, writes *places, f func(context.Context, conn) error,
 ) error {
-	for failures, unknown := 0, false; ; {
+	for failures, lost, unknown := 0, 0, false; ; {
 		err := s.tryOnce(ctx, writes, f)
 		if errors.Is(err, errLost) {
-			if ctx.Err() == nil {
+			if lost++; lost < maxLost && ctx.Err() == nil {
 				continue
 			}
-			err = ctx.Err()
+			err = cmp.Or(ctx.Err(), errNoRow)
 		}
 		again, is := errors.AsType[*transient](err)
 		broken := is && again.broken || errors.Is(err, store.ErrOutcomeUnknown) // not by a server that is slow for one call

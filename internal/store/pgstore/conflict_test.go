@@ -94,3 +94,22 @@ func TestRefusalByAnIndexOfTheOperatorIsNotRepeated(t *testing.T) {
 		}
 	}
 }
+
+// A trigger or a policy of an operator can have a statement change nothing: to begin again does not help then.
+func TestStatementThatMayChangeNoRowEnds(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	s := open(t, options(t, url))
+	operator := session(t, url)
+	do(t, operator, "CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+	do(t, operator, "CREATE TRIGGER ignore BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION ignore()")
+	ada := store.Draft{Name: "Ada"}
+	for name, err := range map[string]error{
+		"put":    errOf(s.Put(t.Context(), "1", ada, store.Preconditions{})),
+		"import": errOf(s.Import(t.Context(), []store.Account{{ID: "2", Draft: ada}})),
+	} {
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "changed no row") {
+			t.Errorf("%s = %v, want that no row was changed", name, err)
+		}
+	}
+}
