@@ -29,7 +29,10 @@ type Direct struct {
 // OpenDirect opens f's own file again, whatever stands at its path by now. f must stay open.
 func OpenDirect(f *os.File) *Direct {
 	self := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
-	fd, err := syscall.Open(self, syscall.O_RDONLY|syscall.O_DIRECT|syscall.O_CLOEXEC, 0)
+	fd, err := -1, error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) { // a signal of Go's scheduler can end it, as with FUSE
+		fd, err = syscall.Open(self, syscall.O_RDONLY|syscall.O_DIRECT|syscall.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return &Direct{cached: f}
 	}
