@@ -95,6 +95,9 @@ func (s *Server) take(options url.Values) error {
 			return errors.New("has an unknown option: it takes sslmode, sslrootcert and target_session_attrs")
 		}
 	}
+	if s.roots != nil && s.mode != "verify-full" { // libpq would verify with sslmode=require, too
+		return fmt.Errorf("has sslrootcert, and with sslmode=%s no certificate is verified: use sslmode=verify-full", s.mode)
+	}
 	return nil
 }
 

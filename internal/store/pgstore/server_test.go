@@ -49,20 +49,23 @@ func TestServerIsReadFromItsURL(t *testing.T) {
 func TestBadURLOfAServerIsExplained(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	harness.Must(t, os.WriteFile(empty, nil, 0o600))
+	roots := harness.NewAuthority(t).File
 	for url, want := range map[string]string{
-		"mysql://me:secret@db/accounts":                               "must be postgres://",
-		"postgres://db/accounts":                                      "no user",
-		"postgres://me:secret@db":                                     "no database",
-		"postgres://me:secret@db/":                                    "no database",
-		"postgres://me:secret@db:0/accounts":                          "host:port",
-		"postgres://me:secret@a,,b/accounts":                          "host:port",
-		"postgres://me:secret@db/accounts?sslmode=prefer":             "sslmode",
-		"postgres://me:secret@db/accounts?sslmode=x&sslmode=y":        "twice",
-		"postgres://me:secret@db/accounts?target_session_attrs=any":   "target_session_attrs",
-		"postgres://me:secret@db/accounts?pool_max_conns=3":           "unknown option",
-		"postgres://me:secret@db/accounts?sslrootcert=/none":          "sslrootcert",
-		"postgres://me:secret@db/accounts?sslrootcert=" + empty:       "sslrootcert",
-		"postgres://me:secret@db/accounts?options=-c%20statement=%zz": "option",
+		"mysql://me:secret@db/accounts":                                         "must be postgres://",
+		"postgres://db/accounts":                                                "no user",
+		"postgres://me:secret@db":                                               "no database",
+		"postgres://me:secret@db/":                                              "no database",
+		"postgres://me:secret@db:0/accounts":                                    "host:port",
+		"postgres://me:secret@a,,b/accounts":                                    "host:port",
+		"postgres://me:secret@db/accounts?sslmode=prefer":                       "sslmode",
+		"postgres://me:secret@db/accounts?sslmode=x&sslmode=y":                  "twice",
+		"postgres://me:secret@db/accounts?target_session_attrs=any":             "target_session_attrs",
+		"postgres://me:secret@db/accounts?pool_max_conns=3":                     "unknown option",
+		"postgres://me:secret@db/accounts?sslrootcert=/none":                    "sslrootcert",
+		"postgres://me:secret@db/accounts?sslrootcert=" + empty:                 "sslrootcert",
+		"postgres://me:secret@db/accounts?sslmode=require&sslrootcert=" + roots: "no certificate is verified",
+		"postgres://me:secret@db/accounts?sslmode=disable&sslrootcert=" + roots: "no certificate is verified",
+		"postgres://me:secret@db/accounts?options=-c%20statement=%zz":           "option",
 	} {
 		_, err := ParseServer(url)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
