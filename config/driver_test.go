@@ -40,3 +40,13 @@ func TestDriverNeedsItsSettingsAndNoOthers(t *testing.T) {
 		}
 	}
 }
+
+func TestFullDiskOfPostgreSQLRestartsNoReplica(t *testing.T) {
+	bolt := []string{"ACCOUNTSERVICE_CHECKS_DISK_ON_FAILURE=restart"}
+	_, err := Load("", bolt)
+	harness.Must(t, err)
+	_, err = Load("", append(bolt, "ACCOUNTSERVICE_STORE_DRIVER=postgres", "ACCOUNTSERVICE_STORE_POSTGRES_URL=postgres://u@db/accounts"))
+	if err == nil || !strings.Contains(err.Error(), "checks.disk.on_failure: restart (from ACCOUNTSERVICE_CHECKS_DISK_ON_FAILURE) is not for") {
+		t.Errorf("got %v, want a fault of checks.disk.on_failure", err)
+	}
+}

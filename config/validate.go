@@ -45,6 +45,8 @@ func (l *loader) validate(c Config) {
 		"needs store.postgres.url, or "+variable("store.postgres.url")+"_FILE", "store.driver")
 	v.rule(c.Store.Driver != "postgres" || c.Backup.To == "", "is for store.driver bolt: PostgreSQL has its own backups, "+
 		"pg_dump and archived WAL (docs/postgres.md); remove this", "backup.to")
+	v.rule(c.Store.Driver != "postgres" || c.Checks.Disk.OnFailure != "restart", "is not for store.driver postgres: all "+
+		"replicas share its disk, and a restart makes no room there", "checks.disk.on_failure")
 	v.rule(c.Backup.To != "" || !c.Store.Bolt.Restores(), "needs backup.to, where the backups are", "store.bolt.create")
 	v.fits("backup", c.Backup.Schedule < c.Backup.MaxAge, "%s must be below %s", "backup.schedule", "backup.max_age")
 	v.warnUnused(c.Store.Driver, rows)
