@@ -93,9 +93,9 @@ func TestErrorsOfTheStoreHaveTheirWords(t *testing.T) {
 		s := serve(t, func(real store.Store) store.Store {
 			return storetest.Faulty{Store: real, OnGet: fail, OnGetMany: fail, OnList: fail, OnPut: fail, OnUpdate: fail, OnDelete: fail}
 		})
-		for _, r := range []reply{s.do(t, "GET", "/accounts/1", ""), s.do(t, "GET", "/accounts", ""),
-			s.do(t, "PUT", "/accounts/1", `{"name":"x"}`), s.do(t, "DELETE", "/accounts/1", ""), s.do(t, "POST", "/accounts", `{"name":"x"}`),
-			s.do(t, "PATCH", "/accounts/1", `{"name":"x"}`), s.do(t, "POST", "/accounts:batchGet", `{"ids":["1"]}`)} {
+		for _, r := range []reply{s.send(t, "GET", "/accounts/1", ""), s.send(t, "GET", "/accounts", ""),
+			s.send(t, "PUT", "/accounts/1", `{"name":"x"}`), s.send(t, "DELETE", "/accounts/1", ""), s.send(t, "POST", "/accounts", `{"name":"x"}`),
+			s.send(t, "PATCH", "/accounts/1", `{"name":"x"}`), s.send(t, "POST", "/accounts:batchGet", `{"ids":["1"]}`)} {
 			if p := r.isProblem(t, c.status); p.Type != c.kind || strings.Contains(r.body, "hunter2") {
 				t.Errorf("%v gives %s", c.err, r.body)
 			}

@@ -45,7 +45,7 @@ func TestEntityTagsAreReadAsRFC9110Says(t *testing.T) {
 func TestEveryProblemThatPassesSaysWhen(t *testing.T) {
 	for _, row := range problems {
 		if p := row.problem; (p.Status >= 500 || p.Status == 409 || p.Status == 429) != (p.retryAfter != "") {
-			t.Errorf("%v: Retry-After %q", row.is, p.retryAfter)
+			t.Errorf("%v: Retry-After %q; a problem of 409, 429 or 5xx passes and has one, no other has", row.is, p.retryAfter)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,7 +122,19 @@ type reply struct {
 	body string
 }
 
+// do is send, and fails the test if the document does not have the status of the answer.
 func (s service) do(t *testing.T, method, path, body string, headers ...string) reply {
+	t.Helper()
+	r := s.send(t, method, path, body, headers...)
+	statuses := documented().of(method, r.Request.URL.EscapedPath())
+	if len(statuses) > 0 && statuses[strconv.Itoa(r.StatusCode)] == nil {
+		t.Errorf("%s %s = %d, which the document does not have: add it to the operation's errors", method, path, r.StatusCode)
+	}
+	return r
+}
+
+// send sends a request and returns the answer.
+func (s service) send(t *testing.T, method, path, body string, headers ...string) reply {
 	t.Helper()
 	var reader io.Reader
 	if body != "" {

@@ -120,12 +120,12 @@ func TestImportsFollowTheArrows(t *testing.T) {
 	for from, to := range list {
 		allowed, known := arrows[from]
 		if !known {
-			t.Errorf("package %s is not in the design", from)
+			t.Errorf("package %s is not in arrows: say here and in docs/design.md what it may import", from)
 		}
 		for _, path := range to {
 			ours, is := strings.CutPrefix(path, module+"/")
 			if (is || path == module) && !slices.Contains(allowed, ours) {
-				t.Errorf("%s must not import %s", from, ours)
+				t.Errorf("%s must not import %s: put the code where what it needs is, or add the arrow here and to docs/design.md", from, ours)
 			}
 		}
 	}
