@@ -2,6 +2,7 @@ package dependency
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -77,7 +78,8 @@ func (s *session) note(err error) error {
 	return err
 }
 
-// during calls run, whose reads and writes fail once ctx ends.
+// during calls run, whose reads and writes fail once ctx ends. A run that returns no error though ctx has ended gets that
+// of ctx: a library that still reads would fail, and with it the next run over this connection.
 func (s *session) during(ctx context.Context, run func() error) error {
 	s.raw.SetDeadline(time.Time{}) // on a closed connection it fails, and so will run
 	done := make(chan struct{})
@@ -88,6 +90,7 @@ func (s *session) during(ctx context.Context, run func() error) error {
 	err := run()
 	if !stop() {
 		<-done // else it could end the next run
+		err = cmp.Or(err, ctx.Err())
 	}
 	return err
 }
