@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"accountservice/internal/excerpt"
 	"accountservice/internal/httpcheck"
@@ -110,17 +109,9 @@ func (s secrets) short(text string, size int) string {
 	for _, secret := range slices.SortedFunc(slices.Values(s), longestFirst) {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
-	text = strings.Join(strings.Fields(strings.Map(printable, text)), " ")
+	text = strings.Join(strings.Fields(excerpt.Line(text)), " ")
 	if len(text) <= size {
 		return text
 	}
 	return excerpt.Start(text, max(0, size-len("…")))
-}
-
-// printable replaces what does not print: newlines, escape sequences and changes of the direction of writing.
-func printable(r rune) rune {
-	if unicode.IsPrint(r) {
-		return r
-	}
-	return ' '
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -48,7 +47,7 @@ func (m *maintenance) expire() {
 // /health is not affected. A second call replaces the reason and the end. The reason is shown as one printable line
 // and must not be empty. duration is above 0 and at most MaxMaintenance.
 func (r *Runner) Maintain(reason string, duration time.Duration) (Maintenance, error) {
-	switch reason = strings.TrimSpace(printable(reason)); {
+	switch reason = printable(reason); {
 	case reason == "":
 		return Maintenance{}, errors.New("maintenance needs a reason")
 	case duration <= 0 || duration > MaxMaintenance:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"strings"
 	"time"
-	"unicode"
 
 	"accountservice/internal/excerpt"
 )
@@ -46,10 +45,5 @@ func outcomeOf(err error, took time.Duration) outcome {
 
 // printable returns text as one printable line of at most maxText bytes.
 func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, excerpt.Start(strings.ToValidUTF8(text, "\uFFFD"), maxText))
+	return excerpt.Line(excerpt.Start(strings.ToValidUTF8(text, "\uFFFD"), maxText))
 }

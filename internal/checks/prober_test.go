@@ -58,6 +58,7 @@ func TestErrorIsShownAsOneShortPrintableLine(t *testing.T) {
 	for name, c := range map[string]struct{ err, want string }{
 		"plain":              {"connect: refused", "connect: refused"},
 		"none":               {"", "an error without a text"},
+		"blanks":             {" \n\x1b", "an error without a text"},
 		"other languages":    {"диск 磁盘 é “full”", "диск 磁盘 é “full”"},
 		"lines":              {"first\nsecond\r\nthird\tend", "first second  third end"},
 		"Unicode's lines":    {"first\u2028second\u2029third\u0085end", "first second third end"},
