@@ -27,11 +27,12 @@ func (v *verdict) Error() string { return v.text }
 func verdictf(format string, args ...any) error { return &verdict{text: fmt.Sprintf(format, args...)} }
 
 // coded is what a server's code means by these words. Those in byes end the connection.
-func coded[Code uint16 | int32 | int16](code Code, words map[Code]string, byes ...Code) error {
-	if words[code] == "" {
-		return verdictf("the server answers error %d", code)
+func coded[Code comparable](code Code, words map[Code]string, byes ...Code) error {
+	text := fmt.Sprintf("the server answers error %v", code)
+	if words[code] != "" {
+		text = fmt.Sprintf("%s (%v)", words[code], code)
 	}
-	return &verdict{text: fmt.Sprintf("%s (%d)", words[code], code), bye: slices.Contains(byes, code)}
+	return &verdict{text, slices.Contains(byes, code)}
 }
 
 func isWarning(err error) bool {

@@ -93,6 +93,8 @@ func (l *ldap) request(operation []byte, result byte) error {
 			return errNotSpoken
 		case tag != result: // a notice of disconnection
 			return &verdict{text: "the server ended the connection", bye: true}
+		case content[2] == 0:
+			return nil
 		}
 		return ldapFailure(content[2])
 	}
@@ -142,21 +144,12 @@ func readBER(r io.Reader) (tag byte, content []byte, err error) {
 
 // ldapFailure is what a result code means.
 func ldapFailure(code byte) error {
-	switch code {
-	case 0:
-		return nil
-	case 2, 13:
-		return verdictf("the server wants TLS, or does not offer it (%d)", code)
-	case 8:
-		return verdictf("the server wants a stronger login, such as over TLS (8)")
-	case 48, 49:
-		return verdictf("the server refuses the user name or password (%d)", code)
-	case 50:
-		return verdictf("this user may not read the root entry (50)")
-	case 51, 52:
-		return verdictf("the server is busy or not available (%d)", code)
-	case 53:
-		return verdictf("the server is unwilling, for instance to let in without a login (53)")
-	}
-	return verdictf("the server answers result %d", code)
+	const wantsTLS, refused = "the server wants TLS, or does not offer it", "the server refuses the user name or password"
+	const busy = "the server is busy or not available"
+	return coded(code, map[byte]string{
+		2: wantsTLS, 13: wantsTLS, 48: refused, 49: refused, 51: busy, 52: busy,
+		8:  "the server wants a stronger login, such as over TLS",
+		50: "this user may not read the root entry",
+		53: "the server is unwilling, for instance to let in without a login",
+	})
 }

@@ -55,21 +55,16 @@ func (m mqtt) login(at *phase, hello []byte) error {
 	if answer[0] != 0x20 || answer[1] != 2 {
 		return errNotSpoken
 	}
-	switch answer[3] {
-	case 0:
+	if answer[3] == 0 {
 		return nil
-	case 1:
-		return verdictf("the broker does not speak MQTT 3.1.1 (1)")
-	case 2:
-		return verdictf("the broker makes no client identifiers (2)")
-	case 3:
-		return verdictf("the broker is not available (3)")
-	case 4:
-		return verdictf("the broker refuses the user name or password (4)")
-	case 5:
-		return verdictf("the broker refuses the user name or password, or wants one (5)")
 	}
-	return errNotSpoken
+	return coded(answer[3], map[byte]string{
+		1: "the broker does not speak MQTT 3.1.1",
+		2: "the broker makes no client identifiers",
+		3: "the broker is not available",
+		4: "the broker refuses the user name or password",
+		5: "the broker refuses the user name or password, or wants one",
+	})
 }
 
 func (m mqtt) ask(_ context.Context, at *phase) error {

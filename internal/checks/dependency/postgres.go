@@ -159,27 +159,18 @@ func postgresFailure(err error) error {
 	default:
 		return err
 	}
-	code, text := server.Code, ""
-	switch {
-	case code == "28P01" || code == "28000":
-		text = "the server refuses the user name, the password or this host"
-	case code == "3D000":
-		text = "there is no such database"
-	case code == "53300":
-		text = "the server has too many connections"
-	case code == "57P03":
-		text = "the server is starting, stopping or recovering"
-	case code == "57P01" || code == "57P02" || code == "57P05":
-		text = "the server ended the connection"
-	case sqlState.MatchString(code):
-		return &verdict{text: "the server answers error " + code, bye: isFatal(server)}
-	default:
+	if !sqlState.MatchString(server.Code) {
 		return errNotSpoken
 	}
-	return &verdict{text: text + " (" + code + ")", bye: isFatal(server)}
-}
-
-// isFatal is true for an error with which the server ends the connection, as PgBouncer does with an idle one (08P01).
-func isFatal(server *pgconn.PgError) bool {
-	return server.Severity == "FATAL" || server.SeverityUnlocalized == "FATAL"
+	var byes []string
+	if server.Severity == "FATAL" || server.SeverityUnlocalized == "FATAL" { // as PgBouncer of an idle one (08P01)
+		byes = []string{server.Code}
+	}
+	const refused, ended = "the server refuses the user name, the password or this host", "the server ended the connection"
+	return coded(server.Code, map[string]string{
+		"28P01": refused, "28000": refused, "57P01": ended, "57P02": ended, "57P05": ended,
+		"3D000": "there is no such database",
+		"53300": "the server has too many connections",
+		"57P03": "the server is starting, stopping or recovering",
+	}, byes...)
 }

@@ -3,7 +3,6 @@ package dependency
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -131,16 +130,12 @@ func (m *smtp) reply(want int) (texts []string, err error) {
 
 // smtpFailure is what a reply code means; its text is the server's.
 func smtpFailure(code int) error {
-	words := map[int]string{
+	return coded(code, map[int]string{
 		421: "the server is not available, or has too many connections",
 		454: "the server cannot log in or begin TLS now",
 		530: "the server wants a login or TLS",
 		534: "the server takes no user name and password (PLAIN)",
 		535: "the server refuses the user name or password",
 		554: "the server takes no mail from this host",
-	}[code]
-	if words == "" {
-		words = "the server answers an error"
-	}
-	return &verdict{text: fmt.Sprintf("%s (%d)", words, code), bye: code == 421}
+	}, 421)
 }
