@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -106,10 +105,7 @@ func amqpAlarm(reason, alarms string) error {
 }
 
 // goodbye is said so that the broker's log has no warning.
-func (a *amqp) goodbye() {
-	a.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
-	a.conn.Close()
-}
+func (a *amqp) goodbye() { a.conn.Close() }
 
 // failure returns why the library gave err: what the broker said, or else the error of the connection, of which
 // the library keeps the text alone.

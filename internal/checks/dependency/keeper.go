@@ -15,10 +15,12 @@ const (
 	maxWarnedAge = time.Minute // of one that warns: only a new one sees the new certificate
 )
 
+const goodbyeTime = 100 * time.Millisecond
+
 // link is a connection on which the service has let us in.
 type link interface {
 	ask(ctx context.Context, at *phase) error
-	goodbye() // before the session is closed
+	goodbye() // before the session is closed; its reads and writes fail after goodbyeTime
 }
 
 // keeper asks over one connection, which it keeps between runs. A run makes one attempt to open it. A connection
@@ -77,6 +79,7 @@ func (k *keeper) use(ctx context.Context, at *phase) error {
 
 func (k *keeper) close() {
 	if k.s != nil {
+		k.s.raw.SetDeadline(time.Now().Add(goodbyeTime))
 		k.link.goodbye()
 		k.s.Close()
 		k.s, k.link = nil, nil

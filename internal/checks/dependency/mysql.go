@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -136,10 +135,7 @@ func (m *mySQL) query(text string) (string, error) {
 	return fmt.Sprint(values[0]), rows.Close()
 }
 
-func (m *mySQL) goodbye() {
-	m.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
-	m.conn.Close()
-}
+func (m *mySQL) goodbye() { m.conn.Close() }
 
 // failure returns why the driver gave err: of the errors of the connection it does not keep all.
 func (m *mySQL) failure(err error) error {

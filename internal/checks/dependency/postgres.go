@@ -7,7 +7,6 @@ import (
 	"net"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -137,11 +136,7 @@ func (p postgres) ask(_ context.Context, at *phase) error {
 	return errNotSpoken
 }
 
-func (p postgres) goodbye() {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	p.conn.Close(ctx)
-}
+func (p postgres) goodbye() { p.conn.Close(context.Background()) }
 
 var sqlState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 
