@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -55,10 +54,6 @@ func (t *target) mySQLConfig(m *mySQL, settings *tlsSettings) *mysql.Config {
 	if settings.set {
 		m.tls = settings
 		config.TLS = m.clientConfig(settings)
-		config.TLS.VerifyConnection = func(state tls.ConnectionState) error {
-			m.chains = state.VerifiedChains
-			return nil
-		}
 		config.AllowCleartextPasswords = true // over verified TLS
 	}
 	return config

@@ -109,25 +109,23 @@ func (s *session) encrypt(at *phase, settings *tlsSettings) error {
 		return s.note(err)
 	}
 	s.Conn = conn
-	if !settings.anyName {
-		s.chains = conn.ConnectionState().VerifiedChains
-	}
 	return nil
 }
 
-// clientConfig notes whether the server asks for a certificate of ours, and verifies its certificate where package tls
-// does not.
+// clientConfig notes the chains of the server's certificate and whether it asks for one of ours, and verifies its
+// certificate where package tls does not.
 func (s *session) clientConfig(settings *tlsSettings) *tls.Config {
 	config := settings.config.Clone()
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		s.wantsCertificate.Store(true)
 		return settings.clientCertificate()
 	}
-	if settings.anyName {
-		config.VerifyConnection = func(state tls.ConnectionState) (err error) {
+	config.VerifyConnection = func(state tls.ConnectionState) (err error) {
+		s.chains = state.VerifiedChains
+		if settings.anyName {
 			s.chains, err = verifyAnyName(state.PeerCertificates, config.RootCAs)
-			return err
 		}
+		return err
 	}
 	return config
 }
