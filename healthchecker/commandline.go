@@ -57,7 +57,7 @@ type command struct {
 	headerFile string        // empty: none
 	caFile     string        // empty: the roots of the system
 	wanted     func(code int) bool
-	expected   func(body []byte) error // nil: any
+	expected   func(body []byte) error
 	hidden     secrets
 }
 
@@ -128,9 +128,7 @@ func (c *command) apply(value func(flag string) string) (err error) {
 		return errors.New("-ca and -server-name are for a -url with https://")
 	}
 	c.to.serverName = cmp.Or(value("server-name"), c.to.serverName)
-	if want := value("expect-body"); want != "" {
-		c.expected = httpcheck.Body("-expect-body", want)
-	}
+	c.expected = httpcheck.Body("-expect-body", value("expect-body"))
 	if c.wanted = httpcheck.Status(cmp.Or(value("expect-status"), "2xx")); c.wanted == nil {
 		return errors.New("-expect-status: want codes from 200 to 599, such as 204 or 2xx,401 or 200-299")
 	}

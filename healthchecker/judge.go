@@ -33,7 +33,7 @@ func (c *command) judge(got answer) error {
 	if !good && got.code >= 300 && got.code < 400 {
 		return fmt.Errorf("%s answers %s: redirects are not followed", got.from, status)
 	}
-	if good && c.expected != nil {
+	if good {
 		if err := c.expected(got.body); err != nil {
 			return fmt.Errorf("%s answers %s: %w", got.from, status, err)
 		}

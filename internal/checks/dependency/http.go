@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"accountservice/internal/httpcheck"
 )
 
 // maxPage is the most that is read of a page, in bytes.
@@ -15,10 +17,11 @@ const maxPage = 1 << 20
 // newHTTP asks by GET, or HEAD, and takes a 2xx as healthy, or what expect_status says, after the whole answer has
 // come. Redirects are not followed and proxies not used. Parameters that are no options are sent to the service.
 func newHTTP(t *target) question {
-	wanted, expected := t.statuses(), t.body()
+	wanted, body := t.statuses(), t.text("expect_body")
 	method, host := t.word("method", http.MethodGet, http.MethodHead), t.text("host")
 	addHeader := t.headerFile()
-	if method == http.MethodHead && expected != nil {
+	expected := httpcheck.Body("expect_body", body)
+	if method == http.MethodHead && body != "" {
 		t.fault("has option expect_body, and an answer to HEAD has no body")
 	}
 	u := *t.url
@@ -44,12 +47,15 @@ func newHTTP(t *target) question {
 		switch {
 		case !wanted(resp.StatusCode):
 			return verdictf("it answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-		case err == nil && len(content) > maxPage:
+		case len(content) > maxPage:
 			return verdictf("its answer is longer than %d KiB: give the URL of a smaller page", maxPage>>10)
-		case err == nil && expected != nil:
-			return expected(content)
+		case err != nil:
+			return err
 		}
-		return err
+		if err := expected(content); err != nil {
+			return verdictf("%v", err)
+		}
+		return nil
 	}
 	return t.keep(e.open)
 }

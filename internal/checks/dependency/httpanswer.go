@@ -7,21 +7,6 @@ import (
 	"accountservice/internal/httpcheck"
 )
 
-// body reads expect_body. It is nil without the option.
-func (t *target) body() func(content []byte) error {
-	want := t.text("expect_body")
-	if want == "" {
-		return nil
-	}
-	has := httpcheck.Body("expect_body", want)
-	return func(content []byte) error {
-		if err := has(content); err != nil {
-			return verdictf("%v", err)
-		}
-		return nil
-	}
-}
-
 // statuses reads expect_status: codes and ranges of them, such as 200-299,401. Without the option it is 2xx.
 func (t *target) statuses() (wanted func(code int) bool) {
 	wanted = httpcheck.Status(cmp.Or(t.text("expect_status"), "2xx"))
