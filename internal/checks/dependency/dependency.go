@@ -50,8 +50,8 @@ func Schemes() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // Asker asks one service, over a connection that it keeps between runs where the kind allows that.
 type Asker struct {
-	hosts []host // of the URL: the service is healthy if one of them is
-	last  int    // index of the host that was healthy last; it is asked first
+	hosts []*target // of the URL: the service is healthy if one of them is
+	last  int       // index of the host that was healthy last; it is asked first
 	wait  backoff
 }
 
@@ -65,7 +65,7 @@ func New(rawURL string, timeout time.Duration, failAfter int) (*Asker, error) {
 	a := &Asker{wait: backoff{failAfter: failAfter, first: timeout}}
 	var faults []string
 	for _, one := range urls {
-		h, err := newHost(one, timeout/time.Duration(len(urls)))
+		h, err := newTarget(one, timeout/time.Duration(len(urls)))
 		if err != nil {
 			return nil, err
 		}

@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// host is one host of a URL, and how to ask it.
-type host struct {
-	*target
-	ask question
-}
-
 // eachHost splits a URL with several hosts, such as postgres://a,b/db, into one URL for each. For a kind that takes
 // only one host it returns rawURL unchanged.
 func eachHost(rawURL string) (urls []string) {
@@ -32,18 +26,18 @@ func eachHost(rawURL string) (urls []string) {
 	return urls
 }
 
-// newHost reads a URL with one host. Its error is a fault that leaves no target; all others are in host.faults.
-func newHost(rawURL string, timeout time.Duration) (host, error) {
+// newTarget reads a URL with one host. Its error is a fault that leaves no target; all others are in target.faults.
+func newTarget(rawURL string, timeout time.Duration) (*target, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		if _, rest, _ := strings.Cut(rawURL, "://"); strings.Contains(strings.SplitN(rest, "/", 2)[0], ",") {
-			return host{}, errors.New(severalHosts)
+			return nil, errors.New(severalHosts)
 		}
-		return host{}, errors.New("is no URL") // the parser's error repeats it, with the password
+		return nil, errors.New("is no URL") // the parser's error repeats it, with the password
 	}
 	k, known := kinds[u.Scheme]
 	if !known {
-		return host{}, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(Schemes(), ", "))
+		return nil, fmt.Errorf("has an unknown scheme: there are %s", strings.Join(Schemes(), ", "))
 	}
 	t := &target{kind: k, url: u, port: cmp.Or(u.Port(), k.usual), timeout: timeout, options: newOptions(u.RawQuery), hangUp: func() {}}
 	t.checkParts()
@@ -53,9 +47,9 @@ func newHost(rawURL string, timeout time.Duration) (host, error) {
 	if k.overTLS {
 		t.tls = t.tlsOptions()
 	}
-	ask := k.make(t)
+	t.ask = k.make(t)
 	t.unknown(u.Scheme)
-	return host{t, ask}, nil
+	return t, nil
 }
 
 // askHosts asks one host after the other until one is healthy, starting with the last healthy one, so that only one

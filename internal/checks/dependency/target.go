@@ -37,7 +37,8 @@ type target struct {
 	timeout time.Duration // of one run
 	tls     *tlsSettings  // nil unless the connection begins with a TLS handshake
 	socket  string        // of Unix, "" to connect to the host
-	hangUp  func()        // ends the connection that is kept
+	ask     question
+	hangUp  func() // ends the connection that is kept
 }
 
 // question asks once and sets at to the phase it has reached. Its errors are a verdict, a warning, or an error of
