@@ -25,11 +25,7 @@ func (r *Runner) Record(i int, err error) { r.probers[i].record(outcomeOf(err, 0
 func (r *Runner) Publish() { r.publish() }
 
 // Expire makes results that are too old count as failures.
-func (r *Runner) Expire() {
-	for _, p := range r.probers {
-		p.expire()
-	}
-}
+func (r *Runner) Expire() { r.expire() }
 
 // SetDraining gives or withdraws the order to drain, and does not publish.
 func (r *Runner) SetDraining(on bool) { r.draining.Store(on) }

@@ -68,36 +68,32 @@ func (r *Runner) Run(ctx context.Context) {
 	for _, p := range r.probers {
 		wg.Go(func() { p.run(ctx) })
 	}
-	wg.Go(func() { r.expire(ctx) })
+	// on a goroutine of its own: it logs, and publishing must not wait for a log that nobody reads
+	wg.Go(func() { repeat(ctx, nil, r.expire) })
+	repeat(ctx, r.due, r.publish)
+}
+
+// repeat calls f at each publishEvery, and when due has a value, until ctx ends.
+func repeat(ctx context.Context, due <-chan struct{}, f func()) {
 	tick := time.NewTicker(publishEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-		case <-r.due:
+		case <-due:
 		case <-ctx.Done():
 			return
 		}
-		r.publish()
+		f()
 	}
 }
 
-// expire notices what changes by time alone. It has a goroutine of its own, because it logs, and publishing must not
-// wait for a log that nobody reads.
-func (r *Runner) expire(ctx context.Context) {
-	tick := time.NewTicker(publishEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		for _, p := range r.probers {
-			p.expire()
-		}
-		r.maintenance.expire()
+// expire notices what changes by time alone.
+func (r *Runner) expire() {
+	for _, p := range r.probers {
+		p.expire()
 	}
+	r.maintenance.expire()
 }
 
 // publishSoon asks Run to publish and does not wait for it.
