@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
-	"io"
 	"os"
 	"strings"
 )
@@ -25,12 +24,7 @@ func readNATSCredentials(file string) (natsCredentials, error) {
 	if !isFile(file) {
 		return c, errNoCredentials
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return c, errNoCredentials
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxLine))
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return c, errNoCredentials
 	}

@@ -73,10 +73,10 @@ func (o *options) text(name string) string {
 	return value
 }
 
-// isFile is true for a regular file. To open another, such as a named pipe, could wait for ever.
+// isFile is true for a regular file of at most 1 MiB. To open another, such as a named pipe, could wait for ever.
 func isFile(name string) bool {
 	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
+	return err == nil && info.Mode().IsRegular() && info.Size() <= 1<<20
 }
 
 // word is an option that is one of these words, the first when it is not set.

@@ -63,16 +63,11 @@ var errNoPair = verdictf("the files of cert_file and key_file can't be used any 
 // readRoots reads PEM certificates, at most 1 MiB of them.
 func (t *target) readRoots(file string) *x509.CertPool {
 	roots := x509.NewCertPool()
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
+	if _, err := os.Stat(file); err != nil {
 		t.fault("names a file in option ca_file that can't be found: is it mounted, and the name right?")
-		return nil
-	case !info.Mode().IsRegular() || info.Size() > 1<<20:
+	} else if !isFile(file) {
 		t.fault("names in option ca_file what is no regular file of at most 1 MiB")
-		return nil
-	}
-	if content, err := os.ReadFile(file); err != nil {
+	} else if content, err := os.ReadFile(file); err != nil {
 		t.fault("names a file in option ca_file that can't be read: see its owner and mode")
 	} else if !roots.AppendCertsFromPEM(content) {
 		t.fault("names a file in option ca_file without a PEM certificate")
