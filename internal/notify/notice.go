@@ -3,23 +3,29 @@ package notify
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"accountservice/internal/checks"
 )
 
-// verdict is what a notice is sent about. While nothing is known of the checks, its status is why: starting or stale.
+// verdict is what a notice is sent about. While nothing is known of the checks, its status is why: stale, or starting,
+// which it also is while the service is unhealthy only because a check is not decided.
 type verdict struct {
 	status string
 	ready  bool
 }
 
 func verdictOf(s *checks.Snapshot) verdict {
-	if !s.Healthy && len(s.Checks) == 0 && len(s.Reasons) > 0 {
+	fails := func(c checks.CheckHistory) bool { return c.OnFailure == checks.Restart && c.Status == checks.Failing }
+	switch {
+	case s.Healthy || slices.ContainsFunc(s.Checks, fails):
+		return verdict{s.Status, s.Ready}
+	case len(s.Checks) == 0 && len(s.Reasons) > 0:
 		return verdict{s.Reasons[0].Name, false}
 	}
-	return verdict{s.Status, s.Ready}
+	return verdict{"starting", false}
 }
 
 func (v verdict) String() string {

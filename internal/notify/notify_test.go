@@ -28,6 +28,10 @@ var (
 		Checks: []checks.CheckHistory{{CheckState: checks.CheckState{Name: "bolt", Status: checks.OK}}}}
 	ill = &checks.Snapshot{Component: component, Status: "Unavailable", Checks: []checks.CheckHistory{{
 		CheckState: checks.CheckState{Name: "bolt", Status: checks.Failing, OnFailure: checks.Restart, Error: "<!channel> cut"}}}}
+	// undecided is a start that waits for bolt, and whose dependency fails
+	undecided = &checks.Snapshot{Component: component, Status: "Unavailable", Checks: []checks.CheckHistory{
+		{CheckState: checks.CheckState{Name: "bolt", Status: checks.Starting, OnFailure: checks.Restart, Error: "starting: no result yet"}},
+		{CheckState: checks.CheckState{Name: "users", Status: checks.Failing, OnFailure: checks.Unroute, Error: "refused"}}}}
 	draining = &checks.Snapshot{Component: component, Status: "Partially Available", Healthy: true,
 		Checks: well.Checks, Reasons: []checks.Reason{{Name: "drain", Text: "told to stop"}}}
 )
@@ -119,8 +123,11 @@ func (d *told) logged(words string) int { return strings.Count(d.log.String(), w
 func TestEachChangeOfTheVerdictIsOneNotice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := tell(t, hook, "", 200)
-		if got := d.after(time.Minute); len(got) > 0 {
-			t.Errorf("told that it is starting: %s", got)
+		for _, health := range []*checks.Snapshot{d.health.Load(), undecided} {
+			d.health.Store(health)
+			if got := d.after(time.Minute); len(got) > 0 {
+				t.Errorf("told that it is starting: %s", got)
+			}
 		}
 		from := "starting"
 		for _, c := range []struct {
