@@ -46,8 +46,7 @@ func guard(limit time.Duration, stdout io.Writer) (disarm func()) {
 		case <-time.After(limit + grace - early):
 		}
 		disarm()
-		write(stdout, secrets(nil).line(why))
-		os.Exit(1)
+		end(stdout, secrets(nil).line(why))
 	})
 	return disarm
 }
@@ -71,16 +70,10 @@ func recovered(f func() error) (err error) {
 	return f()
 }
 
-// write writes text, and waits no longer than grace for a reader. An error can't be
-// reported anywhere, and the exit code is 1 already.
-func write(stdout io.Writer, text string) {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		_ = recovered(func() error { _, err := io.WriteString(stdout, text); return err })
-	}()
-	select {
-	case <-written:
-	case <-time.After(grace):
-	}
+// end writes text and ends the process with exit code 1, also if it can't be written. It waits no longer than grace for
+// a reader. The caller's thread writes: another one may get no CPU in that time.
+func end(stdout io.Writer, text string) {
+	time.AfterFunc(grace, func() { os.Exit(1) })
+	io.WriteString(stdout, text)
+	os.Exit(1)
 }

@@ -43,11 +43,9 @@ func main() {
 	disarm := guard(cmp.Or(c.limit, limit), os.Stdout)
 	text := c.run(err)
 	disarm()
-	if text == "" {
-		return
+	if text != "" {
+		end(os.Stdout, text)
 	}
-	write(os.Stdout, text)
-	os.Exit(1)
 }
 
 // run asks once, unless err, the error of parse, is not nil. It returns "" if the service is healthy, else the probe's

@@ -260,11 +260,20 @@ func TestUnwritableStdoutIsExitCodeOne(t *testing.T) {
 	}
 }
 
-func TestStdoutThatHangsOrPanicsIsLeft(t *testing.T) {
-	reader, unread := io.Pipe()
+func TestStdoutThatHangsIsLeft(t *testing.T) {
+	reader, full, err := os.Pipe()
+	harness.Must(t, err)
 	defer reader.Close()
-	write(unread, "not read\n") // the test ends if these return
-	write(nil, "not taken\n")
+	defer full.Close()
+	harness.Must(t, full.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+	for err == nil {
+		_, err = full.Write(make([]byte, 4096))
+	}
+	cmd := exec.Command(binary, "-port="+refusedPort(t))
+	cmd.Env, cmd.Stdout = processEnv(t, asProbe), full
+	if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v, want exit code 1", err)
+	}
 }
 
 func TestOneConnectionAndNoRetry(t *testing.T) {
