@@ -73,7 +73,7 @@ func Write(file string, v any) error {
 // Remove removes a file. Without one it does nothing.
 func Remove(file string) error {
 	err := os.Remove(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, gone := os.Lstat(file); errors.Is(gone, fs.ErrNotExist) { // a read-only file system refuses that first
 		return nil
 	}
 	return err

@@ -3,6 +3,7 @@ package notice_test
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,4 +35,15 @@ func TestStartBesideAWriteRemovesNoFileInUse(t *testing.T) {
 	for range 100 {
 		harness.Must(t, notice.AddStop(path, 3, "sick", time.Now()))
 	}
+}
+
+func TestNoNoticeIsRemovedFromAReadOnlyFileSystem(t *testing.T) {
+	path := newPath(t)
+	dir := filepath.Dir(path)
+	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("needs the right to mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	harness.Must(t, syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	harness.Must(t, notice.Remove(path+".restored"))
 }
