@@ -60,7 +60,7 @@ func TestImportOpensTheDatabaseWhenThereIsInput(t *testing.T) {
 	for _, dryRun := range []bool{true, false} {
 		pipe, writer := io.Pipe()
 		waiting, ended := make(chan struct{}), make(chan error, 1)
-		load := func() (config.Loaded, error) {
+		load := func(...config.Rule) (config.Loaded, error) {
 			return config.Load("", []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path})
 		}
 		var out harness.Buffer

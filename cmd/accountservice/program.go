@@ -39,7 +39,7 @@ func (e *exit) Unwrap() error { return e.err }
 
 // program is what every command gets.
 type program struct {
-	load           func() (config.Loaded, error) // its error is an exit
+	load           func(...config.Rule) (config.Loaded, error) // its error is an exit
 	environ        []string
 	stdout, stderr io.Writer
 }

@@ -86,11 +86,8 @@ func exitCode(ctx context.Context, command string, err error) (code int, why str
 func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var file string
 	p := program{environ: environ, stdout: stdout, stderr: stderr}
-	p.load = func() (config.Loaded, error) {
-		cfg, err := config.Load(file, environ, func(cfg config.Config) map[string]error {
-			_, faults := dependencyChecks(cfg)
-			return faults
-		}, certificateFaults, postgresFault, backupFault)
+	p.load = func(rules ...config.Rule) (config.Loaded, error) {
+		cfg, err := config.Load(file, environ, append(rules, postgresFault, backupFault)...)
 		if err != nil {
 			return cfg, &exit{exitUsage, err}
 		}
@@ -111,9 +108,18 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
+// loadForService also checks what only the service uses. The other commands do not: a certificate or a header_file that
+// is damaged must keep nobody from a backup or a restore.
+func (p program) loadForService() (config.Loaded, error) {
+	return p.load(certificateFaults, func(cfg config.Config) map[string]error {
+		_, faults := dependencyChecks(cfg)
+		return faults
+	})
+}
+
 // serve loads the configuration, reports what is odd in it, and serves.
 func (p program) serve(ctx context.Context) error {
-	cfg, err := p.load()
+	cfg, err := p.loadForService()
 	if err != nil {
 		return err
 	}
@@ -143,7 +149,7 @@ func newConfigCommand(p program) *cobra.Command {
 	show := &cobra.Command{
 		Use: "print", Short: "Print every value and where it came from; secrets are masked", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := p.load()
+			cfg, err := p.loadForService()
 			if err != nil {
 				return err
 			}
@@ -168,7 +174,7 @@ func newConfigCommand(p program) *cobra.Command {
 // checkConfig prints the warnings of the configuration and whether it is valid. If ask is true, it then asks each
 // dependency once.
 func (p program) checkConfig(ctx context.Context, ask bool) error {
-	cfg, err := p.load()
+	cfg, err := p.loadForService()
 	if err == nil {
 		if open := openToAll(cfg.Config); open != nil {
 			cfg.Warnings = append(cfg.Warnings, open.Error())
@@ -187,6 +193,6 @@ func (p program) checkConfig(ctx context.Context, ask bool) error {
 	if _, err := fmt.Fprintln(p.stdout, "configuration is valid"); err != nil || !ask {
 		return err
 	}
-	list, _ := dependencyChecks(cfg.Config) // load has reported the faults
+	list, _ := dependencyChecks(cfg.Config) // loadForService has reported the faults
 	return askEach(ctx, p.stdout, list)
 }

@@ -172,6 +172,29 @@ func TestConfigCheckFindsACertificateThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// What only the service reads must keep nobody from the database.
+func TestBrokenFilesOfTheServiceStopNoCommand(t *testing.T) {
+	t.Parallel()
+	path, to, broken := newPath(t), filepath.Join(t.TempDir(), "copy.db"), write(t, "no certificate")
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"import", write(t, line(1))}, 0},
+		{[]string{"export"}, 0},
+		{[]string{"backup", "--to", to}, 0},
+		{[]string{"restore", "--force", to}, 0},
+		{[]string{"compact", path}, 0},
+		{[]string{"maintenance", "show"}, 1}, // nothing listens
+		{[]string{"config", "check"}, 2},
+		{nil, 2},
+	} {
+		cmd := with(command(path, c.args...), "ACCOUNTSERVICE_HTTP_TLS_CERT_PATH="+broken, "ACCOUNTSERVICE_HTTP_TLS_KEY_PATH="+broken,
+			"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL=http://users/?header_file=/nowhere", "ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:1")
+		runs(t, cmd).is(t, c.code, "", "")
+	}
+}
+
 // The commands that talk to a service take only a certificate that SSL_CERT_FILE or the system vouches for.
 func TestCommandsVerifyTheCertificateOfAService(t *testing.T) {
 	t.Parallel()
