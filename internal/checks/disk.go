@@ -22,7 +22,7 @@ func Disk(dir string, minFree int64) func(context.Context) error {
 		}
 		free := int64(fs.Bavail) * tempfile.BlockSize(&fs)
 		if free < minFree {
-			return fmt.Errorf("%s has %s free, less than %s", dir, mib(free), mib(minFree))
+			return fmt.Errorf("%s has %s free, less than checks.disk.min_free (%s)", dir, mib(free), mib(minFree))
 		}
 		if fs.Files > 0 && fs.Ffree < minInodes { // some file systems do not count them
 			return fmt.Errorf("%s has %d of its %d inodes free; remove files that are not needed", dir, fs.Ffree, fs.Files)

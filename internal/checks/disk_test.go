@@ -51,7 +51,7 @@ func TestDiskSaysHowMuchIsFree(t *testing.T) {
 	if err := checks.Disk(t.TempDir(), 1)(t.Context()); err != nil {
 		t.Errorf("Disk: %v", err)
 	}
-	if err := checks.Disk(t.TempDir(), 1<<60)(t.Context()); err == nil || !strings.Contains(err.Error(), "free, less than") {
+	if err := checks.Disk(t.TempDir(), 1<<60)(t.Context()); err == nil || !strings.Contains(err.Error(), "free, less than checks.disk.min_free (") {
 		t.Errorf("Disk = %v, want the figures", err)
 	}
 	if err := checks.Disk(t.TempDir()+"/gone", 1)(t.Context()); err == nil {

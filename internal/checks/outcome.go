@@ -38,7 +38,8 @@ func outcomeOf(err error, took time.Duration) outcome {
 		return outcome{warning: printable(warner.Warning()), took: took}
 	}
 	if err != nil {
-		return outcome{failure: cmp.Or(printable(err.Error()), "an error without a text"), took: took}
+		text := strings.NewReplacer("\r\n", "; ", "\n", "; ").Replace(err.Error()) // errors.Join gives a line to each
+		return outcome{failure: cmp.Or(printable(text), "an error without a text"), took: took}
 	}
 	return outcome{took: took}
 }
