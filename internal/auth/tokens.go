@@ -179,7 +179,7 @@ func (t *Tokens) Check(context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.fault != nil {
-		return fmt.Errorf("%w; the tokens before it stay in force", t.fault)
+		return fmt.Errorf("%w; the tokens that were read before stay in force", t.fault)
 	}
 	if age := time.Since(t.readAt); age > unreadAfter {
 		return fmt.Errorf("auth.tokens_path %s was not read for %s: its disk may hang; the tokens stay in force",

@@ -34,6 +34,9 @@ func (f folder) List(ctx context.Context) ([]Backup, error) {
 
 func (f folder) list() ([]Backup, error) {
 	entries, err := os.ReadDir(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; mount this folder, or make it: the service does not", err)
+	}
 	if err != nil {
 		return nil, err
 	}

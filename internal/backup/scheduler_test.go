@@ -306,7 +306,7 @@ func TestMissingFolderIsToldAndFoundWhenItComes(t *testing.T) {
 		s := scheduled(t, dir)
 		defer running(s)()
 		pass(time.Minute)
-		wantCheck(t, s, false, "could not be listed", "no such file")
+		wantCheck(t, s, false, "no backup is known; the last try failed: listing the backups in "+dir, "no such file", "mount this folder, or make it")
 		harness.Must(t, os.Mkdir(dir, 0o700))
 		pass(20 * time.Minute)
 		wantCheck(t, s, false)

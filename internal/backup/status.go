@@ -83,7 +83,7 @@ func (s *Scheduler) Check(context.Context) error {
 	case st.newest.Name == "" && !st.listed && st.failure == nil:
 		return warning.Errorf("the backups in %s are not listed yet", s.Target)
 	case st.newest.Name == "" && !st.listed:
-		return fmt.Errorf("the backups in %s could not be listed%s", s.Target, because)
+		return fmt.Errorf("no backup is known%s", because)
 	case st.newest.Name == "" && st.failure == nil && tries && trying <= s.patience:
 		return warning.Errorf("there is no whole backup in %s yet: one is being made", s.Target)
 	case st.newest.Name == "":
