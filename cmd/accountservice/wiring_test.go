@@ -65,8 +65,8 @@ func TestEveryCheckHasTheScheduleOfItsOwnSettings(t *testing.T) {
 		lost     string // the first after the database was removed
 	}{
 		"bolt":    {cfg.Checks.Bolt.Check, "", "were put back at the path"},
-		"records": {cfg.Checks.Records, "", "skipped, because it has failed"},
-		"disk":    {cfg.Checks.Disk.Check, folder + " has ", "less than 1073741824.0 MiB"},
+		"records": {cfg.Checks.Records, "", "no records are read; the check bolt says why"},
+		"disk":    {cfg.Checks.Disk.Check, folder + " has ", "less than checks.disk.min_free (1073741824.0 MiB)"},
 		"latency": {settings(6, "degrade"), "", ""},
 		"volume":  {settings(6, "degrade"), volume, volume},
 		"users":   {cfg.Checks.Dependencies["users"].Check, "404", "404"},

@@ -80,7 +80,7 @@ func (s *Store) lookAtFile() error {
 func (s *Store) CheckRecords(ctx context.Context) error {
 	unsaved := s.rescue.unsaved()
 	if unsaved == nil && s.latch.err() != nil {
-		return fmt.Errorf("%w: skipped, because it has failed", store.ErrUnavailable) // Check says why
+		return fmt.Errorf("%w: no records are read; the check bolt says why", store.ErrUnavailable)
 	}
 	if err := cmp.Or(unsaved, s.usable()); err != nil {
 		return err

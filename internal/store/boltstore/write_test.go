@@ -73,7 +73,7 @@ func TestPanicInACommitIsOfUnknownOutcomeAndLatches(t *testing.T) {
 	s, _ := seeded(t, 10)
 	wantErr(t, s.CommitForTest(func(*bbolt.Tx) error { panic("ordered") }), store.ErrOutcomeUnknown)
 	unusable(t, s)
-	if err := s.CheckRecords(t.Context()); err == nil || err.Error() != "store unavailable: skipped, because it has failed" {
+	if err := s.CheckRecords(t.Context()); err == nil || err.Error() != "store unavailable: no records are read; the check bolt says why" {
 		t.Errorf("CheckRecords = %v, want no second telling of what Check says", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
