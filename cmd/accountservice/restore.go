@@ -98,7 +98,7 @@ func (r restoring) candidates(ctx context.Context, cfg config.Config, from strin
 	}
 	list, err := restore.At(ctx, target)
 	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("there is no backup in %s: its name is like %s; a file of another name is restored if it is named itself",
+		err = fmt.Errorf("%s has no file with the name of a backup, such as %s; to restore a file of another name, name the file",
 			from, backup.NameOf(time.Unix(0, 0), 1))
 	}
 	return list, err

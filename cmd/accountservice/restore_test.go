@@ -90,7 +90,7 @@ func TestRestoreOfEachSourceOntoNothing(t *testing.T) {
 	path := newPath(t)
 	runs(t, command(path, "restore", "--dry-run", dir)).is(t, 0, "whole: 30 accounts", "")
 	wantFiles(t, path)
-	runs(t, command(path, "restore", t.TempDir())).is(t, 1, "", "a file of another name is restored if it is named itself")
+	runs(t, command(path, "restore", t.TempDir())).is(t, 1, "", "to restore a file of another name, name the file")
 	runs(t, command(path, "restore", "ftp://x/y")).is(t, 2, "", "must be a folder or s3://")
 	runs(t, command(path, "restore", filepath.Join(dir, "none"))).is(t, 1, "", "no such file")
 	runs(t, command(path, "restore")).is(t, 2, "", "name what to restore")
