@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -74,8 +75,9 @@ func dialError(addr string, err error) error {
 	case errors.Is(err, syscall.EAGAIN): // from a unix socket, at once; its Timeout is true
 		return fmt.Errorf("%s takes no more connections: its queue is full", addr)
 	case errors.Is(err, syscall.ECONNREFUSED) && addr[0] == '@':
-		return fmt.Errorf("no accountservice answers its probe here (%s): start it with the HOST, PORT and CONFIG "+
-			"variables of this probe, or use -port", addr)
+		return fmt.Errorf("no accountservice answers its probe here (%s): none runs, or it was started with another "+
+			"ACCOUNTSERVICE_HTTP_HOST, ACCOUNTSERVICE_HTTP_PORT or ACCOUNTSERVICE_CONFIG than this probe: give both the same, "+
+			"or use -port", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s", addr)
 	}
@@ -153,7 +155,11 @@ func noHandshake(addr string, err error) error {
 		return fmt.Errorf("%s does not speak TLS: if it speaks plain HTTP, use -url http://NAME:PORT/health, or for the "+
 			"accountservice of this container no arguments", addr)
 	}
-	return broken("no TLS handshake with "+addr, err)
+	err = broken("no TLS handshake with "+addr, err)
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
+		return fmt.Errorf("%w; an authority of your own is named by -ca", err)
+	}
+	return err
 }
 
 // broken says what did not happen, and why.

@@ -8,6 +8,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,10 +127,13 @@ func (c watchedConn) Write(p []byte) (int, error) {
 // get.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// reached adds the cure to the error of a request if there is no such service.
+// reached adds the cure to the error of a request if there is no such service, or its certificate is not trusted.
 func reached(err error) error {
 	if dial, is := errors.AsType[*net.OpError](err); is && errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing listens on %s: check the address, and that the service runs: %w", dial.Addr, dial.Err)
+	}
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
+		return fmt.Errorf("%w; an authority of your own is named by the variable SSL_CERT_FILE", err)
 	}
 	return err
 }
