@@ -100,7 +100,11 @@ func (f *fileReader) syntax(err error) {
 	if parts[1] != "" {
 		at += ":" + parts[1]
 	}
-	f.fault(at, "is not YAML: %s", strings.Join(strings.Fields(parts[2]), " "))
+	what := strings.Join(strings.Fields(parts[2]), " ")
+	if strings.Contains(what, "cannot start any token") {
+		what += ": indent by spaces and not by tabs, and write a value that begins with @, % or ` in quotes"
+	}
+	f.fault(at, "is not YAML: %s", what)
 }
 
 // broken notes a fault of the file, not of a key.
