@@ -4,20 +4,13 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"maps"
-	"regexp"
 	"time"
 )
 
-// Limits of an account's fields.
+// Limits of an account.
 const (
-	MaxIDLength       = 64  // characters, each of A-Z a-z 0-9 . _ ~ -
-	MaxNameLength     = 256 // characters, of any language
-	MaxEmailLength    = 254 // bytes (RFC 5321, 4.5.3.1.3, without the angle brackets)
-	MaxLabels         = 64
-	MaxLabelKeyLength = 63        // characters, each of A-Z a-z 0-9 . _ -, the first a letter or digit
-	MaxLabelLength    = 256       // characters of a label's value, of any language; it may be empty
-	MaxVersion        = 1<<53 - 1 // of an account: what JSON carries exactly everywhere (RFC 8259, 6)
+	MaxIDLength = 64        // characters, each of A-Z a-z 0-9 . _ ~ -
+	MaxVersion  = 1<<53 - 1 // of an account: what JSON carries exactly everywhere (RFC 8259, 6)
 )
 
 // ID names an account. It is made of the characters that a URL carries
@@ -36,18 +29,6 @@ type Account struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
-// Draft is the content of an account: the part that a caller decides.
-type Draft struct {
-	Name   string            `json:"name"`
-	Email  string            `json:"email,omitempty"`  // "" is none
-	Labels map[string]string `json:"labels,omitempty"` // nil is none
-}
-
-// Equal reports whether d and e are the same content; empty labels equal nil.
-func (d Draft) Equal(e Draft) bool {
-	return d.Name == e.Name && d.Email == e.Email && maps.Equal(d.Labels, e.Labels)
-}
-
 // Equal reports whether a and b are the same in every field.
 func (a Account) Equal(b Account) bool {
 	return a.ID == b.ID && a.Draft.Equal(b.Draft) && a.Version == b.Version &&
@@ -59,9 +40,6 @@ func (a Account) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", string(a.ID)), slog.Int64("version", a.Version))
 }
 
-// LogValue keeps personal data out of the log.
-func (d Draft) LogValue() slog.Value { return slog.StringValue("withheld") }
-
 // Invalid names the field of an account that breaks its limits, and the limit. It never holds the refused value.
 type Invalid struct {
 	// Field is the path in JSON, "labels/KEY" for the value of a label. A slash before it makes it a JSON Pointer (RFC
@@ -72,16 +50,9 @@ type Invalid struct {
 
 func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }
 
-// Grammars, as regular expressions that Go and JSON Schema read alike.
-const (
-	// IDPattern is that of an ID: unreserved characters, and not . or .. alone,
-	// which clients remove from a path before they ask (RFC 3986, 5.2.4).
-	IDPattern = `^(\.{0,2}[A-Za-z0-9_~-]|\.{3})[A-Za-z0-9._~-]*$`
-	// LabelKeyPattern is that of a label's key: no URL, JSON Pointer or script has to escape it.
-	LabelKeyPattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
-)
-
-var labelKeyGrammar = regexp.MustCompile(LabelKeyPattern)
+// IDPattern is the grammar of an ID, as a regular expression that Go and JSON Schema read alike: unreserved characters,
+// and not . or .. alone, which clients remove from a path before they ask (RFC 3986, 5.2.4).
+const IDPattern = `^(\.{0,2}[A-Za-z0-9_~-]|\.{3})[A-Za-z0-9._~-]*$`
 
 // ParseID returns s as an ID, or *Invalid.
 func ParseID(s string) (ID, error) {

@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"maps"
-	"slices"
 	"strconv"
 )
 
@@ -22,12 +20,7 @@ func (a Account) Revision() Revision {
 		buf = append(buf, text...)
 	}
 	add(string(a.ID))
-	add(a.Name)
-	add(a.Email)
-	for _, key := range slices.Sorted(maps.Keys(a.Labels)) {
-		add(key)
-		add(a.Labels[key])
-	}
+	a.Draft.eachPart(add)
 	buf = binary.BigEndian.AppendUint64(buf, uint64(a.Version))
 	buf = binary.BigEndian.AppendUint64(buf, uint64(a.CreatedAt.UnixMicro()))
 	buf = binary.BigEndian.AppendUint64(buf, uint64(a.UpdatedAt.UnixMicro()))

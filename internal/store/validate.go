@@ -2,9 +2,7 @@ package store
 
 import (
 	"fmt"
-	"maps"
 	"net/mail"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -12,48 +10,6 @@ import (
 
 	"golang.org/x/net/idna"
 )
-
-// Validate returns nil or *Invalid. A name has 1 to MaxNameLength characters, one of them visible. An email is empty or
-// an address as in local@domain, of at most MaxEmailLength bytes, without display name, comment, quotes or invisible
-// characters; the DNS could hold its domain. There are at most MaxLabels labels. All is valid UTF-8 without control
-// characters, in any normalization form.
-func (d Draft) Validate() error {
-	if err := validText("name", d.Name, 1, MaxNameLength); err != nil {
-		return err
-	}
-	if !strings.ContainsFunc(d.Name, func(r rune) bool { return !invisible(r) }) {
-		return &Invalid{"name", "must have a visible character"}
-	}
-	if err := validEmail(d.Email); err != nil {
-		return err
-	}
-	if len(d.Labels) > MaxLabels {
-		return &Invalid{"labels", fmt.Sprintf("must be at most %d", MaxLabels)}
-	}
-	for _, key := range slices.Sorted(maps.Keys(d.Labels)) { // of many faults always the same one
-		if !validLabelKey(key) {
-			return &Invalid{"labels", "keys " + labelKeyRule}
-		}
-		if err := validText("labels/"+key, d.Labels[key], 0, MaxLabelLength); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// validateChange is Validate for what is not the same in old: content that was stored under wider limits may stay.
-func (d Draft) validateChange(old Draft) error {
-	if d.Name == old.Name {
-		d.Name = "unchanged"
-	}
-	if d.Email == old.Email {
-		d.Email = ""
-	}
-	if maps.Equal(d.Labels, old.Labels) {
-		d.Labels = nil
-	}
-	return d.Validate()
-}
 
 // Validate returns nil or *Invalid: an account that is imported has an id and content within their limits, a version of
 // 0 to MaxVersion, and times of the years 1 to 9999 (RFC 3339), or none.
@@ -90,12 +46,6 @@ func validText(field, s string, least, most int) error {
 		return &Invalid{field, "must not have control characters"}
 	}
 	return nil
-}
-
-const labelKeyRule = "must have 1 to 63 of A-Z, a-z, 0-9 and . _ -, the first a letter or digit"
-
-func validLabelKey(key string) bool {
-	return len(key) <= MaxLabelKeyLength && labelKeyGrammar.MatchString(key)
 }
 
 // blank are the characters that Unicode calls letters, marks or symbols and that
