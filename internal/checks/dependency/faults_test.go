@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"runtime"
 	"slices"
@@ -111,26 +112,28 @@ func failing(t *testing.T, p *peer, url, want string) {
 	}
 }
 
-// settled counts the goroutines once those that are about to end have ended, as those of the tests before.
-func settled() int {
-	least := runtime.NumGoroutine()
-	for quiet := 0; quiet < 20; quiet++ {
-		time.Sleep(5 * time.Millisecond)
-		if n := runtime.NumGoroutine(); n < least {
-			least, quiet = n, 0
-		}
+// goroutines are the stacks of all goroutines, by their numbers.
+func goroutines() map[string]string {
+	text := make([]byte, 1<<20)
+	text = text[:runtime.Stack(text, true)]
+	stacks := make(map[string]string)
+	for stack := range strings.SplitSeq(string(text), "\n\n") {
+		number, _, _ := strings.Cut(stack, " [")
+		stacks[number] = stack
 	}
-	return least
+	return stacks
 }
 
-// noneLeft waits until there are no more goroutines than before.
-func noneLeft(t *testing.T, before int) {
+// noneLeft waits until the goroutines that were not there before have ended.
+func noneLeft(t *testing.T, before map[string]string) {
 	t.Helper()
-	for deadline := time.Now().Add(ample); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<16)
-			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
-		}
+	var left map[string]string
+	if !harness.Until(ample, func() bool {
+		left = goroutines()
+		maps.DeleteFunc(left, func(number, _ string) bool { _, was := before[number]; return was })
+		return len(left) == 0
+	}) {
+		t.Fatalf("%d goroutines more than before:\n%s", len(left), strings.Join(slices.Collect(maps.Values(left)), "\n\n"))
 	}
 }
 
@@ -248,7 +251,7 @@ func TestNoGoroutineIsLeftAfterManyFailingRuns(t *testing.T) {
 		}
 		all = append(all, fmt.Sprintf("dns://%s/name", p.Addr()), fmt.Sprintf("tcp://%s", p.Addr()))
 	}
-	before := settled()
+	before := goroutines()
 	var running sync.WaitGroup
 	for _, url := range all {
 		run := runs(t, url, 20*time.Millisecond)

@@ -66,7 +66,7 @@ func TestOneConnectionServesManyRuns(t *testing.T) {
 // Libraries have goroutines for a connection: all end with it.
 func TestNothingOfAClosedConnectionIsLeft(t *testing.T) {
 	for url, server := range plainServers(t) {
-		p, before := new(broken).to(t, server), settled()
+		p, before := new(broken).to(t, server), goroutines()
 		asker := newAsker(t, fmt.Sprintf(url, p.Addr()))
 		asker.Close() // of nothing
 		harness.Must(t, asker.Ask(t.Context()))

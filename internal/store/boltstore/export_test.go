@@ -42,8 +42,10 @@ func (s *Store) LaterForTest(d time.Duration) {
 	}
 }
 
-// LatchForTest ends the store as a failed commit does.
-func (s *Store) LatchForTest(err error) { s.latch.set(err) }
+// LatchForTest ends the store as a failed commit does, which the committer sees.
+func (s *Store) LatchForTest(err error) {
+	s.CommitForTest(func(*bbolt.Tx) error { s.latch.set(err); return errUnchanged })
+}
 
 // ForgetForTest has accounts that were just read be read again.
 func (s *Store) ForgetForTest() { s.recent.restart(s.h.era.Load()) }

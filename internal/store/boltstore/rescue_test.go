@@ -297,7 +297,6 @@ func TestDeletedFileOfAStoreThatFailedIsSaved(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 10)
 	s.LatchForTest(errors.New("a commit failed"))
-	<-time.After(2 * awayFor) // longer than the committer takes to see it
 	must(t, os.Remove(path))
 	await(t, "the file at its path", func() bool { _, err := os.Stat(path); return err == nil })
 	storetest.Close(t, s)
