@@ -31,13 +31,14 @@ func backupsIn(t *testing.T, dir string) (paths []string) {
 
 func TestBackupOfARunningService(t *testing.T) {
 	t.Parallel()
-	p := ready(t, newPath(t), anyAdmin)
+	own := fmt.Sprint("ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:", harness.Port(t))
+	p := ready(t, newPath(t), own)
 	p.Put(t, "new", "New")
 	dir := t.TempDir()
 	file := filepath.Join(t.TempDir(), "file.db")
 	harness.Must(t, os.WriteFile(file, []byte("old"), 0o600))
 	admin := p.Admin(t)
-	runs(t, command(p.Path, "backup", "--to", file, "--url", admin)).is(t, 0, "", "backed up 101 accounts")
+	runs(t, with(command(p.Path, "backup", "--to", file), own)).is(t, 0, "", "backed up 101 accounts") // it finds the service
 	wantAccounts(t, file, 101)
 	runs(t, command(p.Path, "backup", "--to", dir, "--url", admin)).is(t, 0, "", dir)
 	if all := backupsIn(t, dir); len(all) != 1 {
@@ -77,15 +78,6 @@ func TestStopAnswersABackupUnderWay(t *testing.T) {
 	if answer := <-answered; strings.HasPrefix(answer, "0 ") {
 		t.Errorf("the backup is answered %.200q, want 503, or the copy if that was made before the store closed", answer)
 	}
-}
-
-func TestBackupFindsTheServiceByItself(t *testing.T) {
-	t.Parallel()
-	addr := fmt.Sprint("127.0.0.1:", harness.Port(t))
-	p := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+addr)
-	file := filepath.Join(t.TempDir(), "file.db")
-	runs(t, with(command(p.Path, "backup", "--to", file), "ACCOUNTSERVICE_ADMIN_ADDR="+addr)).is(t, 0, "", "backed up 100 accounts")
-	wantAccounts(t, file, 100)
 }
 
 func TestBackupThatCannotBeSaysWhy(t *testing.T) {

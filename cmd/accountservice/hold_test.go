@@ -80,15 +80,3 @@ func TestRequestOfAStartThatFailsLateIsAnswered503(t *testing.T) {
 		t.Errorf("the request that waited = %d %s, want a whole 503", a.status, a.body)
 	}
 }
-
-func TestWithoutHoldARequestOfAStartIs503AtOnce(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	ready(t, path)
-	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=60s", "ACCOUNTSERVICE_HTTP_HOLD=0s")
-	second.Await(t, "/health", 503)
-	if a := <-putLater(second.URL + "/accounts/held"); a.status != 503 {
-		t.Errorf("the request = %d %s, want 503", a.status, a.body)
-	}
-	second.Stop(t, 3)
-}

@@ -108,7 +108,7 @@ func TestHealthAnswersWhileTheDatabaseIsLocked(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	first := ready(t, path)
-	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=60s")
+	second := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=60s", "ACCOUNTSERVICE_HTTP_HOLD=0s")
 	body := second.Await(t, "/health", 503)
 	if !strings.Contains(body, "opening the database") {
 		t.Errorf("/health = %s", body)
@@ -117,14 +117,20 @@ func TestHealthAnswersWhileTheDatabaseIsLocked(t *testing.T) {
 		t.Errorf("/health = %s, want what to set", body)
 	}
 	second.Await(t, "/ready", 503)
-	second.Await(t, "/accounts/10000", 503)
+	if !harness.Until(20*time.Second, func() bool {
+		begun := time.Now()
+		status, _ := second.Get("/accounts/10000")
+		return status == 503 && time.Since(begun) < 3*time.Second // of the 5 s that it may wait by default
+	}) {
+		t.Error("a request waits for the database though http.hold is 0")
+	}
 	second.Stop(t, 3)
 	second.Logs(t, "another process holds "+path+" locked; waiting up to 1m0s for it")
 	first.Await(t, "/accounts/10000", 200)
 }
 
 func TestProcessSurvivesATruncatedDatabase(t *testing.T) {
-	for _, size := range []int64{0, 8192, 20000} {
+	for size, says := range map[int64]string{0: "is empty", 8192: "is cut short", 20000: "is cut short"} {
 		t.Run(fmt.Sprint("to ", size), func(t *testing.T) {
 			t.Parallel()
 			p := ready(t, newPath(t), append(quick, "ACCOUNTSERVICE_STORE_SEED=5000")...)
@@ -136,6 +142,9 @@ func TestProcessSurvivesATruncatedDatabase(t *testing.T) {
 			}
 			p.Await(t, "/health", 503)
 			p.Await(t, "/accounts/12345", 503)
+			status := beside(t, p, "status")
+			status.is(t, 1, "dev: Unavailable, not ready\nCHECK ", "")
+			status.is(t, 1, says, "")
 			p.Stop(t, 3)
 		})
 	}

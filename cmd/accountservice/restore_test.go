@@ -196,9 +196,10 @@ func TestRestoreCuresALostDatabase(t *testing.T) {
 	p.Stop(t, 0)
 	dir, _ := backupOf(t, 30, time.Now())
 	harness.Must(t, os.Remove(path))
-	p = start(t, path)
+	p = start(t, path, restores(dir)...) // which is for a first start alone
 	p.Exits(t, 1)
 	p.Logs(t, "accountservice restore")
+	wantFiles(t, path, ".stops", ".witness")
 	runs(t, command(path, "restore", dir)).is(t, 0, "is gone, and its witness is there", "")
 	p = ready(t, path)
 	p.Await(t, "/accounts/10029", 200)

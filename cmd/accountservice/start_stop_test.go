@@ -46,8 +46,8 @@ func TestStartThatIsRefusedSaysWhyAndMakesNoDatabase(t *testing.T) {
 			says []string
 			kept bool // the reason, beside what was there
 		}{
-			"port is taken":       {newPath(t), []string{"HTTP_PORT=" + port}, 1, []string{"port " + port + " is taken"}, false},
-			"admin port is taken": {newPath(t), []string{"ADMIN_ADDR=" + addr}, 1, []string{"admin.addr " + addr + " is taken by another process"}, false},
+			"port is taken":       {locked, []string{"HTTP_PORT=" + port}, 1, []string{"port " + port + " is taken"}, false},
+			"admin port is taken": {locked, []string{"ADMIN_ADDR=" + addr}, 1, []string{"admin.addr " + addr + " is taken by another process"}, false},
 			"configuration faults": {newPath(t), []string{"HTTP_PROT=1", "CHECKS_INTERVAL=5", "STORE_SEED=-1"}, 2,
 				[]string{"ACCOUNTSERVICE_HTTP_PROT", "ACCOUNTSERVICE_HTTP_PORT", "checks.interval", "store.seed"}, false},
 			"no rescue_dir":       {newPath(t), []string{"STORE_BOLT_RESCUE_DIR=/nowhere/none"}, 1, []string{"store.bolt.rescue_dir"}, false},

@@ -54,16 +54,6 @@ func TestStatusSaysWhatTheProbeSays(t *testing.T) {
 	beside(t, owner, "status", "a", "b").is(t, 2, "", "name one URL")
 }
 
-func TestStatusOfAnIllServiceIsExit1AndNamesTheCheck(t *testing.T) {
-	t.Parallel()
-	p := ready(t, newPath(t), quick...)
-	harness.Must(t, os.Truncate(p.Path, 8192))
-	p.Await(t, "/health", 503)
-	beside(t, p, "status").is(t, 1, "dev: Unavailable, not ready\nCHECK ", "")
-	beside(t, p, "status").is(t, 1, "is cut short", "")
-	p.Stop(t, 3)
-}
-
 func TestStatusHidesReasonsThatItsTokenMayNotSee(t *testing.T) {
 	t.Parallel()
 	token, line := newToken(t, "--name", "a", "--scopes", "health")

@@ -63,21 +63,6 @@ func TestReasonThatCannotBeKeptIsSaidOnceAndDelaysNothing(t *testing.T) {
 	wantFiles(t, path, ".stops", ".witness")
 }
 
-func TestStartBesideARunningServiceLeavesNoReason(t *testing.T) {
-	t.Parallel()
-	p := ready(t, newPath(t), quick...)
-	_, port, _ := strings.Cut(strings.TrimPrefix(p.URL, "http://"), ":")
-	for want, env := range map[string]string{
-		"another process has held it locked": "ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=1s",
-		"address already in use":             "ACCOUNTSERVICE_HTTP_PORT=" + port,
-	} {
-		second := start(t, p.Path, env)
-		second.Exits(t, 1)
-		second.Logs(t, want)
-	}
-	wantFiles(t, p.Path, "", ".witness")
-}
-
 func TestDiskThatDoesNotAnswerDelaysAStopByASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung, begin := make(chan struct{}), time.Now()
