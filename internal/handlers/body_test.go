@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"accountservice/internal/handlers"
-	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
 )
 
@@ -24,7 +23,7 @@ func large(bytes int) string {
 // served at once.
 func TestSlowLargeBodiesKeepNoPlaceFromOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
+		handler := bare(storetest.Faulty{OnPut: func(context.Context) error { return nil }})
 		put := func(body io.Reader) (status int, took time.Duration) {
 			begin := time.Now()
 			req := putOf(body)
@@ -52,7 +51,7 @@ func TestLargeBodiesWaitForTheStoreBesideEachOther(t *testing.T) {
 		opts.Hold, opts.MaxConcurrent = 5*time.Second, 20
 		handler := handlers.New(opts)
 		time.AfterFunc(4*time.Second, func() {
-			opts.Live.SetStore(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error { return nil }})
+			opts.Live.SetStore(storetest.Faulty{OnPut: func(context.Context) error { return nil }})
 		})
 		var got [9]int
 		var all sync.WaitGroup
@@ -70,7 +69,7 @@ func TestLargeBodiesWaitForTheStoreBesideEachOther(t *testing.T) {
 // Clients that write large bodies share a flush of a slow disk, also more of them than may be decoded at once.
 func TestLargeBodiesShareASlowFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(context.Context) error {
+		handler := bare(storetest.Faulty{OnPut: func(context.Context) error {
 			time.Sleep(200 * time.Millisecond)
 			return nil
 		}})

@@ -21,6 +21,7 @@ import (
 
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
 )
 
@@ -118,10 +119,10 @@ func TestDryRunNamesAllFaultsAndChangesNothing(t *testing.T) {
 }
 
 // after fails with err when it was called n times.
-func after(n int64, err error) func() error {
+func after(n int64, err error) storetest.Fault {
 	left := &atomic.Int64{}
 	left.Store(n)
-	return func() error {
+	return func(context.Context) error {
 		if left.Add(-1) < 0 {
 			return err
 		}
@@ -143,7 +144,7 @@ func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
 		"bug":             {errors.New("secret"), 500, "", "The lines before 2001 are stored"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, func(real store.Store) store.Store { return before{Store: real, imports: after(2, c.err)} })
+			s := serve(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnImport: after(2, c.err)} })
 			r := s.importLines(t, "", lines(4000, nil))
 			p := r.isProblem(t, c.status)
 			if p.Type != c.kind || !strings.HasPrefix(p.Detail, c.detail) || p.Imported == nil || p.Imported.Lines != 2000 || strings.Contains(r.body, "secret") {
@@ -158,8 +159,10 @@ func TestImportThatTheStoreEndsSaysHowFarItWent(t *testing.T) {
 }
 
 func TestExportThatFailsIsNeverTakenAsWhole(t *testing.T) {
-	var list func() error
-	s := serve(t, func(real store.Store) store.Store { return before{Store: real, list: func() error { return list() }} })
+	var list storetest.Fault
+	s := serve(t, func(real store.Store) store.Store {
+		return storetest.Faulty{Store: real, OnList: func(ctx context.Context) error { return list(ctx) }}
+	})
 	list = after(0, store.ErrUnavailable)
 	s.do(t, "GET", "/accounts:export", "").isProblem(t, 503)
 	s.do(t, "HEAD", "/accounts:export", "").isProblem(t, 503)

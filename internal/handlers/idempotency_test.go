@@ -110,14 +110,14 @@ func TestMalformedKeyIs400(t *testing.T) {
 }
 
 // blocked holds each Put until the test lets it go on.
-func blocked() (put func() error, entered, release chan struct{}) {
+func blocked() (put storetest.Fault, entered, release chan struct{}) {
 	entered, release = make(chan struct{}), make(chan struct{})
-	return func() error { entered <- struct{}{}; <-release; return nil }, entered, release
+	return func(context.Context) error { entered <- struct{}{}; <-release; return nil }, entered, release
 }
 
 func TestRequestWithAKeyInFlightIs409(t *testing.T) {
 	put, entered, release := blocked()
-	s := serve(t, func(real store.Store) store.Store { return before{Store: real, put: put} })
+	s := serve(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnPut: put} })
 	first := make(chan reply)
 	go func() { first <- s.do(t, "POST", "/accounts", `{"name":"x"}`, "Idempotency-Key", "k") }()
 	<-entered

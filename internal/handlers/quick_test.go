@@ -8,6 +8,7 @@ import (
 
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
+	"accountservice/internal/store/storetest"
 )
 
 // The same request is made plain, and with something that only the whole pipeline looks at and that changes no answer.
@@ -60,20 +61,17 @@ func TestQuickAnswersAreThoseOfThePipeline(t *testing.T) {
 	}
 }
 
-// Without it, the test above could compare the pipeline with itself.
-func TestPlainReadsNeedNoPlace(t *testing.T) {
+// That plain reads need no place shows, too, that the test above does not compare the pipeline with itself.
+func TestMoreRequestsThanAdmittedAre503AndPlainReadsAndHealthAreNot(t *testing.T) {
 	t.Parallel()
 	put, entered, release := blocked()
-	s := serveWith(t, func(real store.Store) store.Store { return before{Store: real, put: put} },
+	s := serveWith(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnPut: put} },
 		func(o *handlers.Options) { o.MaxConcurrent = 1 })
 	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &store.Account{})
 	done := make(chan reply, 1)
 	go func() { done <- s.do(t, "POST", "/accounts", `{"name":"x"}`) }()
 	<-entered
-	defer func() {
-		close(release)
-		<-done
-	}()
+	s.do(t, "GET", "/health", "").is(t, 200, &struct{}{})
 	for _, header := range [][]string{nil, {"Accept", "*/*"}, {"Accept", "application/json"}} {
 		r := s.do(t, "GET", "/accounts/10000", "", header...)
 		r.is(t, 200, &store.Account{})
@@ -87,5 +85,12 @@ func TestPlainReadsNeedNoPlace(t *testing.T) {
 	} {
 		s.do(t, "GET", "/accounts/10000", "", row.header...).isProblem(t, row.status)
 	}
-	s.do(t, "GET", "/accounts/10000?x=1", "").isProblem(t, 503)
+	r := s.do(t, "GET", "/accounts/10000?x=1", "")
+	if p := r.isProblem(t, 503); p.Type != "/problems/busy" || r.Header.Get("Retry-After") == "" {
+		t.Errorf("%s", r.body)
+	}
+	close(release)
+	r = <-done
+	r.is(t, 201, &store.Account{})
+	s.do(t, "GET", "/accounts?limit=1", "").is(t, 200, &struct{}{})
 }

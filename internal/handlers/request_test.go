@@ -14,7 +14,6 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
@@ -65,7 +64,7 @@ func TestSlowBodyTakesNothingOfTheDeadline(t *testing.T) {
 		t.Run(slow.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var left time.Duration
-				handler := bare(storetest.Faulty{Store: store.Unavailable("none"), OnPut: func(ctx context.Context) error {
+				handler := bare(storetest.Faulty{OnPut: func(ctx context.Context) error {
 					end, _ := ctx.Deadline()
 					left = time.Until(end)
 					return ctx.Err()
@@ -122,29 +121,6 @@ func TestBodyThatIsAnnouncedTooLongIsNotWaitedFor(t *testing.T) {
 			r.isProblem(t, 413)
 		}
 	}
-}
-
-func TestMoreRequestsThanAdmittedAre503AndHealthIsNot(t *testing.T) {
-	t.Parallel()
-	put, entered, release := blocked()
-	s := serveWith(t, func(real store.Store) store.Store { return before{Store: real, put: put} }, func(o *handlers.Options) { o.MaxConcurrent = 2 })
-	done := make(chan reply, 2)
-	for range 2 {
-		go func() { done <- s.do(t, "POST", "/accounts", `{"name":"x"}`) }()
-		<-entered
-	}
-	r := s.do(t, "GET", "/accounts/10000", "", "If-Match", "*") // not plain: it goes through the pipeline
-	if p := r.isProblem(t, 503); p.Type != "/problems/busy" || r.Header.Get("Retry-After") == "" {
-		t.Errorf("%s", r.body)
-	}
-	s.do(t, "GET", "/health", "").is(t, 200, &struct{}{})
-	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &store.Account{}) // it waits for nothing, so it needs no place
-	close(release)
-	for range 2 {
-		r := <-done
-		r.is(t, 201, &store.Account{})
-	}
-	s.do(t, "GET", "/accounts?limit=1", "").is(t, 200, &struct{}{})
 }
 
 // serveTutorial serves a database as the tutorial's program writes it.

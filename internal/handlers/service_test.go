@@ -237,35 +237,6 @@ func (s service) afterHeader(t *testing.T, method, path string, headers ...strin
 	return rest
 }
 
-// before calls a function before the work of the store; its error ends the call.
-type before struct {
-	store.Store
-	put, list, imports func() error
-}
-
-// then calls first, unless it is nil, and call if first did not fail.
-func then[T any](first func() error, call func() (T, error)) (result T, err error) {
-	if first != nil {
-		err = first()
-	}
-	if err != nil {
-		return result, err
-	}
-	return call()
-}
-
-func (b before) Put(ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions) (store.Written, error) {
-	return then(b.put, func() (store.Written, error) { return b.Store.Put(ctx, id, draft, pre) })
-}
-
-func (b before) List(ctx context.Context, q store.Query) (store.Page, error) {
-	return then(b.list, func() (store.Page, error) { return b.Store.List(ctx, q) })
-}
-
-func (b before) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
-	return then(b.imports, func() (store.Imported, error) { return b.Store.Import(ctx, accounts) })
-}
-
 // bare is the routes over a store alone.
 func bare(accounts store.Store) http.Handler { return handlers.New(over(accounts)) }
 

@@ -146,18 +146,6 @@ func TestCheckRecordsPassesWhenDamagedRecordsAreReplacedOrRemoved(t *testing.T) 
 	must(t, s.CheckRecords(t.Context()))
 }
 
-func TestExportHasALineForADamagedAccountInItsPlace(t *testing.T) {
-	t.Parallel()
-	s, path := seeded(t, 100)
-	damage(t, path, "10000", "10002", "10099")
-	var out bytes.Buffer
-	must(t, transfer.Export(t.Context(), s, &out, time.Minute))
-	lines := strings.Split(out.String(), "\n")
-	if len(lines) != 101 || lines[0] != `{"damaged":"10000"}` || !strings.HasPrefix(lines[1], `{"id":"10001",`) || lines[2] != `{"damaged":"10002"}` || lines[99] != `{"damaged":"10099"}` {
-		t.Errorf("%q", lines)
-	}
-}
-
 func TestDamagedAccountDoesNotKeepAStartFromMendingItsOwnRecords(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 2000)
