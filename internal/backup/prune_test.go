@@ -79,9 +79,7 @@ func TestNewDatabaseRemovesNoBackupOfALostOne(t *testing.T) {
 
 // TestOlderStateRemovesNoBackupOfALaterOne of the same database: an old copy was put in its place.
 func TestOlderStateRemovesNoBackupOfALaterOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		holds(s, "one", 1000)
 		during(s, 30*time.Hour)
 		s = scheduled(t, dir)
@@ -96,9 +94,7 @@ func TestOlderStateRemovesNoBackupOfALaterOne(t *testing.T) {
 
 // TestBackupWithDamagedAccountsRemovesNone: an older one may have the accounts whole.
 func TestBackupWithDamagedAccountsRemovesNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		s.Keep = 1
 		during(s, time.Hour)
 		whole := s.Make
@@ -122,9 +118,7 @@ func TestBackupWithDamagedAccountsRemovesNone(t *testing.T) {
 // TestOnlyBackupsOfTheDatabaseAreRemoved tests that of the backups beyond Keep, damaged ones of another or an unknown
 // database stay.
 func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		s.Keep = 1
 		begun := time.Now()
 		old := map[string]string{}
@@ -218,9 +212,7 @@ func TestDamagingPlaceFailsTheCheck(t *testing.T) {
 
 // TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole tests a Keep of 1 and a target that damages what it is given.
 func TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		s.Keep = 1
 		holds(s, "one", 1)
 		during(s, time.Hour)
@@ -244,9 +236,7 @@ func TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole(t *testing.T) {
 
 // TestPlaceThatGivesNothingBackIsNotFilled tests a Keep of 1 and a target that only takes backups.
 func TestPlaceThatGivesNothingBackIsNotFilled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		s.Keep = 1
 		holds(s, "one", 1)
 		during(s, time.Hour)
@@ -285,9 +275,7 @@ func (r refusing) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // TestUnreadableNewestBackupStopsNoOther, and it does not count: the whole one before it stays.
 func TestUnreadableNewestBackupStopsNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		during(s, 13*time.Hour)
 		three := at(t, dir)
 		s = scheduled(t, dir)
@@ -329,9 +317,7 @@ func TestStopWaitsForNoDisk(t *testing.T) {
 }
 
 func TestFailureEndsWithALookWithoutOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		if line := s.Line(); line != "The backups are not listed yet." {
 			t.Errorf("the line says %q", line)
 		}

@@ -41,6 +41,14 @@ func scheduled(t *testing.T, dir string) *backup.Scheduler {
 		}})
 }
 
+// scheduling calls f in a synctest bubble with a Scheduler over a new folder.
+func scheduling(t *testing.T, f func(t *testing.T, s *backup.Scheduler, dir string)) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f(t, scheduled(t, dir), dir)
+	})
+}
+
 // running runs a Scheduler until the returned function is called.
 func running(s *backup.Scheduler) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -84,9 +92,7 @@ func wantCheck(t *testing.T, s *backup.Scheduler, warns bool, words ...string) {
 
 // A first start is not ill.
 func TestFirstBackupOnItsWayIsAWarning(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		whole := s.Make
 		s.Make = func(ctx context.Context, to *os.File) (backup.Content, error) {
 			time.Sleep(10 * time.Minute)
@@ -209,9 +215,7 @@ func TestTriesThatFailReadTheNewestBackupOnceInEvery(t *testing.T) {
 }
 
 func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		whole, broken := s.Make, new(atomic.Bool)
 		s.Make = func(ctx context.Context, to *os.File) (backup.Content, error) {
 			if broken.Load() {
@@ -240,9 +244,7 @@ func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
 // TestDamagedNewestBackupIsFound damages the newest backup where it lies: the one before it is the newest whole one
 // then, and stays however many damaged ones come after it.
 func TestDamagedNewestBackupIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		s := scheduled(t, dir)
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 		s.Keep = 1
 		holds(s, "one", 1)
 		begun := time.Now()

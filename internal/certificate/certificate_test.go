@@ -101,31 +101,24 @@ func TestEndOfACertificateIsAWarningBeforeAndAFailureAfter(t *testing.T) {
 	}
 }
 
-func TestCertificateThatHasEndedReplacesNone(t *testing.T) {
-	ca, file := harness.NewAuthority(t), filepath.Join(t.TempDir(), "cert.pem")
-	good := ca.Pair(t, file, year)
-	p, err := load(t, file)
-	harness.Must(t, err)
-	ca.Pair(t, file, -time.Hour)
-	if err := p.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate ended on ") {
-		t.Errorf("%v, want that the files have a certificate that ended", err)
-	}
-	serves(t, p, good.NotAfter)
-}
-
-func TestCertificateThatIsNotValidYetReplacesNone(t *testing.T) {
-	ca, file := harness.NewAuthority(t), filepath.Join(t.TempDir(), "cert.pem")
-	good := ca.Pair(t, file, year)
-	p, err := load(t, file)
-	harness.Must(t, err)
-	ca.LaterPair(t, file, time.Hour)
-	for range 3 {
-		if err := p.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "read before is served") ||
-			!strings.Contains(err.Error(), "not valid before") {
-			t.Errorf("%v, want that the files have a certificate that is not valid yet", err)
+func TestCertificateThatIsNotInForceReplacesNone(t *testing.T) {
+	ca := harness.NewAuthority(t)
+	for says, replace := range map[string]func(file string){
+		"the certificate ended on ": func(file string) { ca.Pair(t, file, -time.Hour) },
+		"not valid before":          func(file string) { ca.LaterPair(t, file, time.Hour) },
+	} {
+		file := filepath.Join(t.TempDir(), "cert.pem")
+		good := ca.Pair(t, file, year)
+		p, err := load(t, file)
+		harness.Must(t, err)
+		replace(file)
+		for range 3 {
+			if err := p.Check(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%v, want that the files have a certificate with: %s", err, says)
+			}
 		}
+		serves(t, p, good.NotAfter)
 	}
-	serves(t, p, good.NotAfter)
 }
 
 // A file with the certificate and without its chain fits the key.

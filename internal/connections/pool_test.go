@@ -143,6 +143,15 @@ func TestAnswerThatIsNotReadIsCutAndTimeInTheServiceDoesNotCount(t *testing.T) {
 	})
 }
 
+// wantNothingHeld is for a pool whose connections are closed, in a synctest bubble.
+func wantNothingHeld(t *testing.T, p *Pool) {
+	t.Helper()
+	synctest.Wait()
+	if p.held.Load() != 0 || p.leaving.Load() != 0 || p.count.Load() != 0 {
+		t.Errorf("%d bytes are held by %d connections, and %d by closed ones, when all are closed", p.held.Load(), p.count.Load(), p.leaving.Load())
+	}
+}
+
 func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const answer = 1 << 20
@@ -172,10 +181,7 @@ func TestMemoryIsTakenFromThoseThatHoldItForLongest(t *testing.T) {
 		for _, conn := range []net.Conn{idle, first, second, third} {
 			conn.Close()
 		}
-		synctest.Wait()
-		if p.held.Load() != 0 || p.leaving.Load() != 0 || p.count.Load() != 0 {
-			t.Errorf("%d bytes are held by %d connections, and %d by closed ones, when all are closed", p.held.Load(), p.count.Load(), p.leaving.Load())
-		}
+		wantNothingHeld(t, p)
 	})
 }
 

@@ -144,10 +144,7 @@ func TestMemoryOfStreamsCountsForTheirConnection(t *testing.T) {
 		}
 		idle.Close()
 		client.CloseIdleConnections()
-		synctest.Wait()
-		if p.held.Load() != 0 || p.leaving.Load() != 0 || p.count.Load() != 0 {
-			t.Errorf("%d bytes are held by %d connections, and %d by closed ones, when all are closed", p.held.Load(), p.count.Load(), p.leaving.Load())
-		}
+		wantNothingHeld(t, p)
 	})
 }
 

@@ -133,14 +133,19 @@ func TestWatchdogOfAnotherProcessIsNotFed(t *testing.T) {
 	}
 }
 
+// fill sends datagrams until the queue of the socket is full, and returns how many.
+func fill(socket *harness.NotifySocket) (n int) {
+	for sendTo(socket.Name, "X=1") == nil {
+		n++
+	}
+	return n
+}
+
 // A systemd that reads no datagrams delays neither the service nor its stop, and is told when it reads again.
 func TestFullQueueIsNotWaitedFor(t *testing.T) {
 	socket := harness.NewNotifySocket(t, "")
 	synctest.Test(t, func(t *testing.T) {
-		filled := 0
-		for sendTo(socket.Name, "X=1") == nil {
-			filled++
-		}
+		filled := fill(socket)
 		d := tell(t, socket, 0)
 		d.health.Store(well)
 		time.Sleep(time.Minute)
@@ -158,10 +163,7 @@ func TestFullQueueIsNotWaitedFor(t *testing.T) {
 func TestLimitOfAStartIsToldWhenSystemdTakesIt(t *testing.T) {
 	socket := harness.NewNotifySocket(t, "")
 	synctest.Test(t, func(t *testing.T) {
-		filled := 0
-		for sendTo(socket.Name, "X=1") == nil {
-			filled++
-		}
+		filled := fill(socket)
 		d := tell(t, socket, time.Minute)
 		is(t, d.after(time.Second)[filled:])
 		is(t, d.after(time.Second), "EXTEND_TIMEOUT_USEC=60000000", "STATUS=Unavailable: starting")
