@@ -34,6 +34,8 @@ func TestHalfOfAWriteIsNoChange(t *testing.T) {
 	_, first := lineOf(t, "a", "")
 	two, second := lineOf(t, "b", "")
 	tokens := opened(t, first+second)
+	var log harness.Buffer
+	tokens.log = slog.New(slog.NewTextHandler(&log, nil))
 	whole, half, none := reading{text: first + second}, reading{text: first}, reading{fault: "gone"}
 	for _, now := range []reading{half, whole, none, half, whole, none, whole, half} {
 		tokens.consider(now)
@@ -44,6 +46,12 @@ func TestHalfOfAWriteIsNoChange(t *testing.T) {
 	tokens.consider(half)
 	if tokens.Find(two) != nil {
 		t.Error("two readings are no change")
+	}
+	for range 3 {
+		tokens.consider(half)
+	}
+	if n := strings.Count(log.String(), "the tokens changed"); n != 1 {
+		t.Errorf("one change is logged %d times: %s", n, &log)
 	}
 }
 
