@@ -29,7 +29,8 @@ func stops(t *testing.T, path string, at time.Time) []notice.Stop {
 func TestStopsOfOneReasonAreOneWithItsTimes(t *testing.T) {
 	path := newPath(t)
 	for i, reason := range []string{"sick", "lost", "lost", "lost", "sick"} {
-		harness.Must(t, notice.AddStop(path, 1+len(reason)%2, reason, day.Add(time.Duration(i)*time.Second)))
+		at := day.Add(time.Duration(i)*time.Second + time.Millisecond).In(time.FixedZone("", 3600)) // kept in whole seconds of UTC
+		harness.Must(t, notice.AddStop(path, 1+len(reason)%2, reason, at))
 	}
 	harness.Must(t, notice.AddStop(path, 3, "lost", day.Add(5*time.Second)))
 	want := []notice.Stop{
