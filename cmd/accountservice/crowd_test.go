@@ -245,9 +245,7 @@ const slowSync = 20 * time.Millisecond
 // onSlowDisk runs the service with so much more time for each flush.
 func onSlowDisk(t *testing.T, sync time.Duration) *harness.Process {
 	t.Helper()
-	if err := exec.Command("strace", "-qq", "-o", os.DevNull, "true").Run(); err != nil {
-		t.Skipf("strace can't be used: %v", err)
-	}
+	harness.NeedStrace(t)
 	cmd := exec.Command("strace", "-D", "-qq", "-f", "--seccomp-bpf", "-o", os.DevNull, "-e", "trace=fdatasync",
 		"-e", fmt.Sprint("inject=fdatasync:delay_enter=", sync.Microseconds()), os.Args[0])
 	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1")

@@ -143,9 +143,7 @@ func TestCommandsOfRootLeaveFilesOfTheServicesUser(t *testing.T) {
 // traced is accountservice under strace with these options, and the file with the system calls.
 func traced(t *testing.T, cmd *exec.Cmd, options ...string) (traced *exec.Cmd, calls string) {
 	t.Helper()
-	if err := exec.Command("strace", "-qq", "-o", os.DevNull, "true").Run(); err != nil {
-		t.Skipf("strace can't be used: %v", err)
-	}
+	harness.NeedStrace(t)
 	calls = filepath.Join(t.TempDir(), "calls")
 	args := append([]string{"-f", "-qq", "-s", "1000", "-o", calls}, options...)
 	traced = exec.Command("strace", append(append(args, cmd.Path), cmd.Args[1:]...)...)

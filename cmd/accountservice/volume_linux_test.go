@@ -4,8 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // A missing volume is a check that fails, said in the log once, or no start at all. The folder of this test is made one
@@ -13,10 +14,7 @@ import (
 func TestMissingVolumeIsSaid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=64m"); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	harness.SmallDisk(t, dir, "size=64m")
 	path := filepath.Join(dir, "accounts.db")
 
 	strict := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")

@@ -31,10 +31,7 @@ func TestDiskCountsNoSpaceThatIsKeptForRoot(t *testing.T) {
 
 func TestDiskSeesThatInodesAreUsedUp(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, "size=1m,nr_inodes=20"); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	harness.SmallDisk(t, dir, "size=1m,nr_inodes=20")
 	disk := checks.Disk(dir, 1)
 	if err := disk(t.Context()); err != nil {
 		t.Errorf("Disk = %v with 19 free inodes", err)

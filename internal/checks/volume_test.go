@@ -48,10 +48,7 @@ func TestVolumeThatCannotBeToldIsAnError(t *testing.T) {
 // The mount is that of the folder itself, however a path leads to it.
 func TestVolumeAsksTheKernelForTheMount(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	harness.SmallDisk(t, dir, "size=64k")
 	link := filepath.Join(t.TempDir(), "link")
 	harness.Must(t, unix.Symlink(dir, link))
 	for _, path := range []string{dir, link} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -107,4 +108,12 @@ func Fill(tb testing.TB, folder string) (path string) {
 		}
 	}
 	return path
+}
+
+// NeedStrace skips a test where strace is missing or may trace no process.
+func NeedStrace(tb testing.TB) {
+	tb.Helper()
+	if err := exec.Command("strace", "-qq", "-o", os.DevNull, "true").Run(); err != nil {
+		tb.Skipf("needs strace, and the right to trace a process: %v", err)
+	}
 }

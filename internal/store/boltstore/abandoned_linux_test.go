@@ -12,6 +12,7 @@ import (
 
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 func init() {
@@ -43,9 +44,7 @@ func hidden(t *testing.T, dirs ...string) (names []string) {
 
 // TestStartRemovesWhatAKilledStartLeft kills a start at the moment when it moves a temporary file to its path.
 func TestStartRemovesWhatAKilledStartLeft(t *testing.T) {
-	if err := exec.Command("strace", "-qq", "-o", os.DevNull, "true").Run(); err != nil {
-		t.Skipf("needs strace: %v", err)
-	}
+	harness.NeedStrace(t)
 	for _, c := range []struct{ calls, left string }{
 		{"?link,linkat", "new-"},                    // the database is not at its path yet
 		{"?unlink,unlinkat", "new-"},                // it has two names

@@ -193,7 +193,7 @@ func TestBackupToAFullDiskHarmsNothing(t *testing.T) {
 	t.Parallel()
 	s := heavy(t, t.TempDir(), 8)
 	dir := t.TempDir()
-	smallDisk(t, dir, "4m")
+	harness.SmallDisk(t, dir, "size=4m")
 	if _, err := s.Backup(t.Context(), staged(t, dir)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("the backup to a full disk gives %v", err)
 	}
@@ -252,7 +252,7 @@ func TestWriteThatNeedsALargerMapEndsTheReadTransaction(t *testing.T) {
 func TestWriteWithoutRoomEndsABackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	smallDisk(t, dir, "100m")
+	harness.SmallDisk(t, dir, "size=100m")
 	s := heavy(t, dir, 40)
 	to := staged(t, t.TempDir())
 	done := copying(t, s, to)

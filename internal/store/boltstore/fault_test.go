@@ -144,7 +144,7 @@ func TestAWriterUnderWayIsNoFault(t *testing.T) {
 func TestFullDiskRefusesWritesKeepsReadsAndHeals(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	smallDisk(t, dir, "4m")
+	harness.SmallDisk(t, dir, "size=4m")
 	path := filepath.Join(dir, "accounts.db")
 	s := seededAt(t, path, 1000)
 	filler := harness.Fill(t, dir)

@@ -288,14 +288,3 @@ func await(t *testing.T, what string, f func() bool) {
 		}
 	}
 }
-
-// smallDisk puts a file system of its own on the folder.
-func smallDisk(t *testing.T, dir, size string) (unmount func()) {
-	t.Helper()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("needs the right to mount a small file system: %v", err)
-	}
-	unmount = func() { syscall.Unmount(dir, syscall.MNT_DETACH) }
-	t.Cleanup(unmount)
-	return unmount
-}

@@ -157,7 +157,7 @@ func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
 func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (free func())) {
 	t.Helper()
 	dir := t.TempDir()
-	smallDisk(t, dir, "64m")
+	harness.SmallDisk(t, dir, "size=64m")
 	path = filepath.Join(dir, "accounts.db")
 	s = seededAt(t, path, 1000)
 	return s, path, func() func() {

@@ -14,6 +14,7 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // closings close the way to a file that stays where it is.
@@ -102,7 +103,7 @@ func TestFileUnderAMountThatCannotBeSeenTakesNoWrites(t *testing.T) {
 	s := openAt(t, filepath.Join(dir, "accounts.db"))
 	end := injectorOf(t, s).fail(t, "newfstatat:error=EACCES")
 	must(t, putName(t, s, "1", "x"))
-	unmount := smallDisk(t, dir, "1m")
+	unmount := harness.SmallDisk(t, dir, "size=1m")
 	wantErr(t, putName(t, s, "1", "hidden"), store.ErrUnavailable)
 	unmount()
 	await(t, "writes", func() bool { return putName(t, s, "1", "x") == nil })

@@ -15,6 +15,7 @@ import (
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/transfer"
+	"accountservice/tests/harness"
 )
 
 func TestPeekReturnsWhatGetDoes(t *testing.T) {
@@ -113,7 +114,7 @@ func TestWhatAListShowedIsNotUnseenByGet(t *testing.T) {
 func TestNothingIsPeekedFromAFailedCommitUntilTheFileIsOpenedAnew(t *testing.T) {
 	dir := t.TempDir()
 	large := store.Draft{Name: "x", Labels: map[string]string{"k": strings.Repeat("日", store.MaxLabelLength)}}
-	t.Cleanup(smallDisk(t, dir, "512k"))
+	t.Cleanup(harness.SmallDisk(t, dir, "size=512k"))
 	s := seededAt(t, filepath.Join(dir, "accounts.db"), 1)
 	_, err := s.Get(t.Context(), "10000")
 	for n := 0; err == nil; n++ {

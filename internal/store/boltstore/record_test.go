@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/tests/harness"
 )
 
 // Kinds of operations.
@@ -34,10 +35,7 @@ type operation struct {
 // its order, and returns what was done to the file.
 func record(t *testing.T, sync string) powerLog {
 	t.Helper()
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("needs strace, to record what the store does to its file")
-	}
+	harness.NeedStrace(t)
 	path := closed(t, 100)
 	f, err := os.Open(path)
 	must(t, err)
@@ -48,13 +46,11 @@ func record(t *testing.T, sync string) powerLog {
 	before := readFile(t, path)
 	dir := t.TempDir()
 	trace, acks := filepath.Join(dir, "trace"), filepath.Join(dir, "acks")
-	if out, err := exec.Command(strace, "-f", "-qq", "-o", trace, "true").CombinedOutput(); err != nil {
-		t.Skipf("needs the right to trace a process (ptrace): %v: %s", err, out)
-	}
 	writeFile(t, acks, nil)
-	cmd := child("write", path, acks, sync, fmt.Sprint(powerWrites), "")
-	cmd.Path, cmd.Args = strace, append([]string{"strace", "-f", "-qq", "-xx", "-y", "-s", "16777216", "-o", trace,
-		"-e", "signal=none", "-e", "trace=" + strings.Join(traced, ",")}, cmd.Args...)
+	writes := child("write", path, acks, sync, fmt.Sprint(powerWrites), "")
+	cmd := exec.Command("strace", append([]string{"-f", "-qq", "-xx", "-y", "-s", "16777216", "-o", trace,
+		"-e", "signal=none", "-e", "trace=" + strings.Join(traced, ",")}, writes.Args...)...)
+	cmd.Env = writes.Env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the writing process: %v: %s", err, out)
 	}

@@ -171,7 +171,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			unmount := smallDisk(t, dir, "32m")
+			unmount := harness.SmallDisk(t, dir, "size=32m")
 			path := filepath.Join(dir, "data", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
 			s := seededAt(t, path, 2000)

@@ -11,6 +11,7 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 func TestRescueDirOfTheSameFileSystemPutsBack(t *testing.T) {
@@ -37,7 +38,7 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			if c.device {
-				smallDisk(t, dir, "32m")
+				harness.SmallDisk(t, dir, "size=32m")
 			}
 			s, path, _ := logged(t, boltstore.Options{RescueDir: dir})
 			c.lose(t, path)
@@ -61,7 +62,7 @@ func TestRescueDirKeepsWhatCantBePutBack(t *testing.T) {
 func TestUnmountWithARescueDirIsWaitedForAndTheStopKeepsACopy(t *testing.T) {
 	t.Parallel()
 	dir, rescueDir, again := t.TempDir(), t.TempDir(), t.TempDir()
-	unmount := smallDisk(t, dir, "32m")
+	unmount := harness.SmallDisk(t, dir, "size=32m")
 	path := filepath.Join(dir, "accounts.db")
 	s, _, err := tryOpen(t, path, boltstore.Options{RescueDir: rescueDir})
 	must(t, err)

@@ -218,7 +218,7 @@ func TestReadsGoOnWhileTheFileIsOpenedAnew(t *testing.T) {
 func TestNewDatabaseOnAFullDiskSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	smallDisk(t, dir, "1m")
+	harness.SmallDisk(t, dir, "size=1m")
 	harness.Fill(t, dir)
 	_, _, err := tryOpen(t, filepath.Join(dir, "accounts.db"), boltstore.Options{})
 	wantWords(t, err, "free some space")

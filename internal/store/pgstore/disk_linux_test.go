@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"accountservice/internal/store"
@@ -19,10 +18,7 @@ func smallDisk(t *testing.T, own *harness.Postgres) (url, folder string) {
 	t.Helper()
 	folder = filepath.Join(own.Folder, "small")
 	harness.Must(t, os.Mkdir(folder, 0o755))
-	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=32m"); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(folder, syscall.MNT_DETACH) })
+	harness.SmallDisk(t, folder, "size=32m")
 	if as := harness.Unprivileged(t); as != nil {
 		harness.Must(t, os.Chown(folder, int(as.Credential.Uid), int(as.Credential.Gid)))
 	}
