@@ -54,8 +54,7 @@ func receiveBody(c *gin.Context, bodies *gate, limit int64) (body []byte, places
 	}
 	announced := bodyPlaces(max(r.ContentLength, 1)) // -1 for a body in chunks, which may be small
 	if err := bodies.begin(announced, mostUnplaced); err != nil {
-		// net/http reads the rest before it answers, so that the client reads the answer; a recorder in tests can't
-		http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(drainTime))
+		refuseBody(r, http.NewResponseController(c.Writer))
 		return nil, 0, err
 	}
 	lease := time.AfterFunc(bodyLease, func() { bodies.done(announced) })
@@ -92,6 +91,23 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, problem(http.StatusBadRequest, "A body is required.")
 	}
 	return body, nil
+}
+
+// refuseBody is dropBody for a body of which nothing was read, for drainTime. A client that waits for 100 Continue does
+// not send it.
+func refuseBody(r *http.Request, conn *http.ResponseController) {
+	conn.SetReadDeadline(time.Now().Add(drainTime)) // a recorder in tests can't
+	if r.Header.Get("Expect") == "" {
+		dropBody(r)
+	}
+}
+
+// dropBody reads the rest of a body, until the deadline of the connection, so that a client that sends all of it before
+// it reads gets the answer: net/http reads 256 KiB alone and closes the connection then. HTTP/2 needs no such thing.
+func dropBody(r *http.Request) {
+	if r.ProtoMajor < 2 {
+		io.Copy(io.Discard, r.Body) // its error is the client's
+	}
 }
 
 // bodyError is a failure of the client or its connection, not of the store.

@@ -79,22 +79,8 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 	defer cancel()
 	c := receivedOf(ctx).gin
 	conn := http.NewResponseController(c.Writer)
-	defer func() {
-		if b.stopping.Err() == nil {
-			conn.SetReadDeadline(time.Now().Add(restTimeout))
-		}
-	}()
-	ended := make(chan struct{})
-	stop := context.AfterFunc(b.stopping, func() {
-		defer close(ended)
-		cancel()
-		conn.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
-	})
-	defer func() {
-		if !stop() {
-			<-ended // after this request conn is nothing, or another request
-		}
-	}()
+	defer b.dropRest(c.Request, conn)
+	defer b.endReads(conn, cancel)()
 	accounts := b.live.accounts()
 	var to transfer.Target = accounts
 	if in.DryRun {
@@ -107,6 +93,30 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 		return nil, b.importError(err, count, in.DryRun)
 	}
 	return &importOutput{count}, nil
+}
+
+// endReads has reads end, and calls cancel, when the service is told to stop, until the returned function is called.
+func (b bulk) endReads(conn *http.ResponseController, cancel func()) (release func()) {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(b.stopping, func() {
+		defer close(ended)
+		cancel()
+		conn.SetReadDeadline(time.Unix(1, 0)) // ends a Read under way
+	})
+	return func() {
+		if !stop() {
+			<-ended // after this request conn is nothing, or another request
+		}
+	}
+}
+
+// dropRest drops what an import that has ended did not read, for restTimeout, unless the service is told to stop.
+func (b bulk) dropRest(r *http.Request, conn *http.ResponseController) {
+	if b.stopping.Err() == nil {
+		conn.SetReadDeadline(time.Now().Add(restTimeout))
+		defer b.endReads(conn, func() {})()
+		dropBody(r)
+	}
 }
 
 // lineBody is the body of an import: its failures are not the store's.

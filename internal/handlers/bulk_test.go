@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -307,6 +309,39 @@ func TestStreamsAreFewAndImportsKeepNoExportOut(t *testing.T) {
 		if r := s.do(t, "GET", path, ""); r.StatusCode != 200 {
 			t.Errorf("%s = %d", path, r.StatusCode)
 		}
+	}
+}
+
+// net/http alone would read 256 KiB, and then reset the connection under the client.
+func TestClientThatSendsAllBeforeItReadsLearnsWhyItsImportEnded(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	body := "{\n" + strings.Repeat(lines(1, nil), 50_000) // some 12 MB
+	sends := func(header string) reply {
+		t.Helper()
+		const begin = "POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n"
+		in := bufio.NewReader(s.dial(t, fmt.Sprintf(begin, ndjson, len(body), header)+body))
+		for {
+			resp, err := http.ReadResponse(in, &http.Request{Method: "POST", URL: &url.URL{}})
+			harness.Must(t, err)
+			if resp.StatusCode != http.StatusContinue {
+				return read(t, resp)
+			}
+		}
+	}
+	for _, header := range []string{"", "Expect: 100-continue\r\n"} {
+		if p := sends(header).isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Line != 1 {
+			t.Errorf("with %q: %+v", header, p)
+		}
+	}
+	for range 2 {
+		begun(t, s, "/accounts:import?dry_run=true", "")
+	}
+	if !harness.Until(20*time.Second, func() bool { return s.importLines(t, "", "").StatusCode == 429 }) {
+		t.Fatal("never refused")
+	}
+	if p := sends("").isProblem(t, 429); p.Type != "/problems/too-many-streams" {
+		t.Errorf("%+v", p)
 	}
 }
 

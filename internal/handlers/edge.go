@@ -177,7 +177,7 @@ func (e *edge) admitStream(ctx context.Context, op operation, in *received, plac
 	conn := http.NewResponseController(place)
 	conn.SetReadDeadline(time.Time{})
 	if err := e.admit(ctx, op, in, place); err != nil {
-		conn.SetReadDeadline(time.Now().Add(drainTime))
+		refuseBody(in.gin.Request, conn)
 		return err
 	}
 	conn.SetWriteDeadline(time.Time{})

@@ -36,7 +36,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	})
 	server := httptest.NewServer(engine)
 	defer server.Close()
-	const bytes = 200_000
+	const bytes = 900_000 // net/http alone reads 256 KiB of what a handler leaves
 	dial := func(length int, rest string) *bufio.Reader {
 		t.Helper()
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
