@@ -319,8 +319,8 @@ func TestClientThatSendsAllBeforeItReadsLearnsWhyItsImportEnded(t *testing.T) {
 	body := "{\n" + strings.Repeat(lines(1, nil), 50_000) // some 12 MB
 	sends := func(header string) reply {
 		t.Helper()
-		const begin = "POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n"
-		in := bufio.NewReader(s.dial(t, fmt.Sprintf(begin, ndjson, len(body), header)+body))
+		const begin = "POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n\r\n"
+		in := bufio.NewReader(s.dial(t, fmt.Sprintf(begin, len(body), header)+body))
 		for {
 			resp, err := http.ReadResponse(in, &http.Request{Method: "POST", URL: &url.URL{}})
 			harness.Must(t, err)
@@ -329,18 +329,20 @@ func TestClientThatSendsAllBeforeItReadsLearnsWhyItsImportEnded(t *testing.T) {
 			}
 		}
 	}
-	for _, header := range []string{"", "Expect: 100-continue\r\n"} {
+	const media = "Content-Type: " + ndjson
+	for _, header := range []string{media, media + "\r\nExpect: 100-continue"} {
 		if p := sends(header).isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Line != 1 {
 			t.Errorf("with %q: %+v", header, p)
 		}
 	}
+	sends("Content-Type: text/plain").isProblem(t, 415)
 	for range 2 {
 		begun(t, s, "/accounts:import?dry_run=true", "")
 	}
 	if !harness.Until(20*time.Second, func() bool { return s.importLines(t, "", "").StatusCode == 429 }) {
 		t.Fatal("never refused")
 	}
-	if p := sends("").isProblem(t, 429); p.Type != "/problems/too-many-streams" {
+	if p := sends(media).isProblem(t, 429); p.Type != "/problems/too-many-streams" {
 		t.Errorf("%+v", p)
 	}
 }

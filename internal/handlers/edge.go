@@ -136,6 +136,9 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			err = e.admit(ctx.Context(), op, &in, place)
 		}
 		if err != nil {
+			if op.stream {
+				refuseBody(c.Request, http.NewResponseController(c.Writer))
+			}
 			writeProblem(c, err)
 			return
 		}
@@ -177,7 +180,6 @@ func (e *edge) admitStream(ctx context.Context, op operation, in *received, plac
 	conn := http.NewResponseController(place)
 	conn.SetReadDeadline(time.Time{})
 	if err := e.admit(ctx, op, in, place); err != nil {
-		refuseBody(in.gin.Request, conn)
 		return err
 	}
 	conn.SetWriteDeadline(time.Time{})
