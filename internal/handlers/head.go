@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -65,10 +64,10 @@ func checkQuery(raw string, op *huma.Operation) error {
 	return nil
 }
 
-// isSet reports whether a boolean parameter is true: it is by its presence, unless its value says false.
+// isSet reports whether a boolean parameter is true: it is by its presence, unless its value is false or 0.
 func isSet(query url.Values, name string) bool {
-	value, err := strconv.ParseBool(query.Get(name))
-	return query.Has(name) && (value || err != nil)
+	value := query.Get(name)
+	return query.Has(name) && value != "0" && !strings.EqualFold(value, "false")
 }
 
 // headerSize is the number of bytes of all names and values.
