@@ -25,8 +25,8 @@ func Next(old *Account, id ID, draft Draft, now time.Time) (acc Account, created
 
 // NextImported returns the account that an Import of in at the time now leaves behind, and whether it differs from old,
 // the stored account or nil. Equal content changes nothing. A new account keeps the version and times of in; zero ones
-// become 1 and now. An account that replaces other content keeps CreatedAt of old, gets a version above that of old, up
-// to MaxVersion, and is not updated before it.
+// become 1 and now, and a zero CreatedAt becomes UpdatedAt if that is earlier. An account that replaces other content
+// keeps CreatedAt of old, gets a version above that of old, up to MaxVersion, and is not updated before it.
 func NextImported(old *Account, in Account, now time.Time) (acc Account, changed bool) {
 	if old != nil && old.Draft.Equal(in.Draft) {
 		return *old, false
@@ -35,11 +35,14 @@ func NextImported(old *Account, in Account, now time.Time) (acc Account, changed
 	acc.Labels = cloned(in.Labels)
 	acc.Version = max(in.Version, 1)
 	acc.CreatedAt, acc.UpdatedAt = microseconds(in.CreatedAt), microseconds(in.UpdatedAt)
-	if in.CreatedAt.IsZero() {
-		acc.CreatedAt = microseconds(now)
-	}
 	if in.UpdatedAt.IsZero() {
 		acc.UpdatedAt = microseconds(now)
+	}
+	if in.CreatedAt.IsZero() {
+		acc.CreatedAt = microseconds(now)
+		if acc.UpdatedAt.Before(now) { // an export has no created_at of an account that replaced a damaged one
+			acc.CreatedAt = acc.UpdatedAt
+		}
 	}
 	if old != nil {
 		acc.CreatedAt = old.CreatedAt

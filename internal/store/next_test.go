@@ -44,3 +44,22 @@ func TestTimeStandsStillAtItsMaximum(t *testing.T) {
 		t.Errorf("%+v after %+v: %v", next, old, err)
 	}
 }
+
+// An export has no created_at of an account that was put in place of a damaged one.
+func TestImportOfAnUnknownTimeKeepsTheOther(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	before, after := now.Add(-time.Hour), now.Add(time.Hour)
+	for _, c := range []struct{ created, updated, wantCreated, wantUpdated time.Time }{
+		{time.Time{}, time.Time{}, now, now},
+		{time.Time{}, before, before, before},
+		{time.Time{}, after, now, after},
+		{before, time.Time{}, before, now},
+		{after, time.Time{}, after, after},
+	} {
+		in := store.Account{ID: "a", Draft: store.Draft{Name: "x"}, CreatedAt: c.created, UpdatedAt: c.updated}
+		acc, changed := store.NextImported(nil, in, now)
+		if !changed || !acc.CreatedAt.Equal(c.wantCreated) || !acc.UpdatedAt.Equal(c.wantUpdated) {
+			t.Errorf("%s and %s become %s and %s, want %s and %s", c.created, c.updated, acc.CreatedAt, acc.UpdatedAt, c.wantCreated, c.wantUpdated)
+		}
+	}
+}
