@@ -27,7 +27,7 @@ const (
 	succeeded   = "ok"
 	refused     = "refused"     // because of what the caller asked
 	cancelled   = "cancelled"   // the caller waited no longer
-	unavailable = "unavailable" // nothing was changed
+	unavailable = "unavailable" // also not in time; nothing was changed
 	unknown     = "unknown"     // the write may have happened
 	noSpace     = "no_space"
 	failed      = "error"
@@ -98,9 +98,9 @@ func outcomeOf(err error) string {
 		return refused
 	case is(store.ErrNoSpace):
 		return noSpace
-	case is(store.ErrUnavailable):
+	case is(store.ErrUnavailable, context.DeadlineExceeded): // a deadline is of the service, and not of its client
 		return unavailable
-	case is(context.Canceled, context.DeadlineExceeded):
+	case is(context.Canceled):
 		return cancelled
 	}
 	return failed

@@ -61,6 +61,8 @@ func TestEachCallIsCountedByItsOutcome(t *testing.T) {
 	none := store.Preconditions{}
 	hung, cancel := context.WithCancel(ctx)
 	cancel()
+	late, cancel := context.WithDeadline(ctx, time.Unix(1, 0))
+	defer cancel()
 	errChange, errOther := errors.New("unwanted"), errors.New("other")
 	fault := func(f storetest.Fault) storetest.Faulty {
 		return storetest.Faulty{Store: open(t), OnGet: f, OnPut: f, OnUpdate: f, OnDelete: f, OnList: f, OnGetMany: f, OnImport: f}
@@ -101,6 +103,7 @@ func TestEachCallIsCountedByItsOutcome(t *testing.T) {
 		"full":      {fault(storetest.Fail(store.ErrNoSpace)), all(ctx), each("no_space")},
 		"in doubt":  {fault(storetest.Fail(fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, context.Canceled))), all(ctx), each("unknown")},
 		"gave up":   {fault(storetest.Hang), all(hung), each("cancelled")},
+		"too slow":  {fault(storetest.Hang), all(late), each("unavailable")},
 		"otherwise": {fault(storetest.Fail(errOther)), all(ctx), each("error")},
 	} {
 		t.Run(name, func(t *testing.T) {
