@@ -85,6 +85,7 @@ func TestWhatIsNoRequestIsRefused(t *testing.T) {
 		"nonsense\r\n\r\n": 400,
 		"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n":         417,
 		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n":  501,
+		"GET / HTTP/2.0\r\nHost: x\r\n\r\n":                             505,
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2<<20): 431,
 	} {
 		if r := s.raw(t, "GET", text); r.StatusCode != status || strings.Contains(r.Header.Get("Content-Type"), "json") {
