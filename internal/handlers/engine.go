@@ -145,7 +145,7 @@ func publish(engine *gin.Engine, api huma.API) http.Handler {
 	serveProblems(engine)
 	engine.GET("/", func(c *gin.Context) { // relative, as a proxy may strip a prefix
 		c.Header("Location", "docs")
-		c.String(http.StatusFound, "The API is at docs, the health at health.\n")
+		c.String(http.StatusFound, "The API is at docs.\n")
 	})
 	for _, route := range engine.Routes() {
 		if route.Method == http.MethodGet {
