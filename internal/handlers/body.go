@@ -77,13 +77,17 @@ func bodyPlaces(length int64) int {
 // slow, too long or gone is told so, and never costs a transaction.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	tooLarge := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is longer than %d bytes.", limit))
+	conn := http.NewResponseController(w)
 	if r.ContentLength > limit { // before a Read lets a client that waits for 100 Continue send it
+		refuseBody(r, conn)
 		return nil, tooLarge
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
+		conn.SetReadDeadline(time.Now().Add(drainTime))
+		dropBody(r)
 		return nil, tooLarge
 	case err != nil:
 		return nil, (&bodyError{err}).problem()

@@ -124,6 +124,20 @@ func TestBodyThatIsAnnouncedTooLongIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// As browsers do: they read when all is sent. net/http alone would reset the connection meanwhile.
+func TestClientThatSendsAllOfATooLongBodyIsToldSo(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	const length = 12 << 20
+	body := strings.Repeat(" ", length)
+	for _, rest := range []string{
+		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", length, body),
+		fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length, body),
+	} {
+		s.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+rest).isProblem(t, 413)
+	}
+}
+
 // serveTutorial serves a database as the tutorial's program writes it.
 func serveTutorial(t *testing.T, records map[string]string) service {
 	t.Helper()
