@@ -54,7 +54,6 @@ func receiveBody(c *gin.Context, bodies *gate, limit int64) (body []byte, places
 	}
 	announced := bodyPlaces(max(r.ContentLength, 1)) // -1 for a body in chunks, which may be small
 	if err := bodies.begin(announced, mostUnplaced); err != nil {
-		refuseBody(r, http.NewResponseController(c.Writer))
 		return nil, 0, err
 	}
 	lease := time.AfterFunc(bodyLease, func() { bodies.done(announced) })
@@ -77,17 +76,13 @@ func bodyPlaces(length int64) int {
 // slow, too long or gone is told so, and never costs a transaction.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	tooLarge := problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is longer than %d bytes.", limit))
-	conn := http.NewResponseController(w)
 	if r.ContentLength > limit { // before a Read lets a client that waits for 100 Continue send it
-		refuseBody(r, conn)
 		return nil, tooLarge
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
-		conn.SetReadDeadline(time.Now().Add(drainTime))
-		dropBody(r)
 		return nil, tooLarge
 	case err != nil:
 		return nil, (&bodyError{err}).problem()
@@ -97,13 +92,17 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-// refuseBody is dropBody for a body of which nothing was read, for drainTime. A client that waits for 100 Continue does
-// not send it.
-func refuseBody(r *http.Request, conn *http.ResponseController) {
-	conn.SetReadDeadline(time.Now().Add(drainTime)) // a recorder in tests can't
-	if r.Header.Get("Expect") == "" {
-		dropBody(r)
+// refuse answers a request for op whose work does not begin. What was not read of its body is dropped, for drainTime,
+// unless its client was too slow already, or waits for 100 Continue to send it.
+func (op operation) refuse(c *gin.Context, err error) {
+	p := problemOf(err)
+	if op.body != nil && p.Status != http.StatusRequestTimeout {
+		http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(drainTime)) // a recorder in tests can't
+		if c.GetHeader("Expect") == "" {
+			dropBody(c.Request)
+		}
 	}
+	writeProblem(c, p)
 }
 
 // dropBody reads the rest of a body, until the deadline of the connection, so that a client that sends all of it before

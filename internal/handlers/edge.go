@@ -136,10 +136,7 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			err = e.admit(ctx.Context(), op, &in, place)
 		}
 		if err != nil {
-			if op.stream {
-				refuseBody(c.Request, http.NewResponseController(c.Writer))
-			}
-			writeProblem(c, err)
+			op.refuse(c, err)
 			return
 		}
 		c.Writer = place

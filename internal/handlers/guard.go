@@ -92,7 +92,7 @@ func (g *guard) before(op operation) quick {
 		caller, err := g.admit(c.Request, scopes)
 		switch {
 		case err != nil:
-			writeProblem(c, err)
+			op.refuse(c, err)
 			return true
 		case op.quick != nil && op.quick(c):
 			return true

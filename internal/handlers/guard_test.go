@@ -295,6 +295,16 @@ func TestTokenIsAskedForBeforeTheBodyIsRead(t *testing.T) {
 	}
 }
 
+// As browsers do: they read when all is sent.
+func TestClientThatSendsAllOfALongBodyWithoutATokenIsToldSo(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = k.Tokens })
+	const length = 12 << 20
+	header := fmt.Sprintf("POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", ndjson, length)
+	s.raw(t, "POST", header+strings.Repeat(" ", length)).isProblem(t, 401)
+}
+
 func TestTwoAuthorizationsAreNone(t *testing.T) {
 	k := newKeys(t)
 	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = k.Tokens })

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
 	"accountservice/tests/harness"
@@ -29,7 +30,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 			defer bodies.give(places)
 		}
 		if err != nil {
-			writeProblem(c, err)
+			operation{body: &huma.RequestBody{}}.refuse(c, err)
 			return
 		}
 		c.String(http.StatusOK, "%d", len(body))
