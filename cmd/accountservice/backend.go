@@ -27,8 +27,8 @@ type backend struct {
 	// Copy writes a verified copy of the open database into an empty file; nil if there is no such copy.
 	Copy func(ctx context.Context, to *os.File) (boltstore.Verified, error)
 
-	Register func(prometheus.Registerer) error // shows the store's own metrics; may be nil
-	Size     func() string                     // how large the database is, for people; may be nil
+	Register func(prometheus.Registerer) // shows the store's own metrics; may be nil
+	Size     func() string               // how large the database is, for people; may be nil
 }
 
 // database names the database of a store, without a secret.

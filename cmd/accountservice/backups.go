@@ -76,9 +76,7 @@ func scheduled(accounts *backend, cfg config.Config, metrics prometheus.Register
 			return contentOf(v), err
 		},
 	})
-	if err := s.Register(metrics); err != nil {
-		return nil, nil, err
-	}
+	s.Register(metrics)
 	if size := accounts.Size; size != nil {
 		accounts.Size = func() string { return size() + " " + s.Line() }
 	}

@@ -49,14 +49,8 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	defer background(pool.Run)()
 	metrics, live := newRegistry(lines), &handlers.Live{}
 	live.SetHealth(pending("opening the database"))
-	if err := pool.Register(metrics); err != nil {
-		return err
-	}
-	api, err := newAPI(ctx, cfg, tokens, live, metrics, log)
-	if err != nil {
-		return err
-	}
-	front, err := listenFront(cfg.HTTP, pool, api, log)
+	pool.Register(metrics)
+	front, err := listenFront(cfg.HTTP, pool, newAPI(ctx, cfg, tokens, live, metrics, log), log)
 	if err != nil {
 		return err
 	}
@@ -87,13 +81,8 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 		return err
 	}
 	defer background(runner.Run)()
-	notifier, err := newNotifier(cfg.Notify, runner, metrics, log)
-	if err != nil {
-		return err
-	}
-	if err := goLive(live, accounts, cfg, runner, metrics); err != nil {
-		return err
-	}
+	notifier := newNotifier(cfg.Notify, runner, metrics, log)
+	goLive(live, accounts, cfg, runner, metrics)
 	log.Info("serving", "url", front.url(), "database", database(cfg.Store),
 		"started_in", time.Since(begin).Round(time.Millisecond))
 	defer background(notifier.Run)()
@@ -115,34 +104,30 @@ func logStart(cfg config.Config, connections int, memory string, log *slog.Logge
 
 // goLive has the routes serve the open store, whose calls metrics shows, its backups, and what the runner publishes.
 func goLive(live *handlers.Live, accounts backend, cfg config.Config, runner *checks.Runner,
-	metrics prometheus.Registerer) error {
-	measured, err := metered.New(accounts.Store, metrics)
-	if err == nil && accounts.Register != nil {
-		err = accounts.Register(metrics)
+	metrics prometheus.Registerer) {
+	if accounts.Register != nil {
+		accounts.Register(metrics)
 	}
-	if err != nil {
-		return err
-	}
-	live.SetStore(measured)
+	live.SetStore(metered.New(accounts.Store, metrics))
 	if accounts.Size != nil {
 		live.SetSize(accounts.Size)
 	}
 	live.SetBackuper(copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)})
 	live.SetMaintainer(runner)
 	live.SetHealth(runner)
-	return nil
 }
 
 // newNotifier returns what tells others of the health.
 func newNotifier(cfg config.Notify, runner *checks.Runner, metrics prometheus.Registerer,
-	log *slog.Logger) (*notify.Notifier, error) {
+	log *slog.Logger) *notify.Notifier {
 	name, err := os.Hostname()
 	if err != nil {
 		name = "unknown"
 	}
 	n := notify.New(notify.Options{URL: cfg.URL.Reveal(), HeartbeatURL: cfg.HeartbeatURL.Reveal(), Instance: name,
 		Health: runner.Snapshot, Log: log})
-	return n, n.Register(metrics)
+	n.Register(metrics)
+	return n
 }
 
 // newPool returns the pool of the clients' connections.
@@ -158,14 +143,13 @@ func newPool(cfg config.HTTP, memory int64, log *slog.Logger) *connections.Pool 
 
 // newAPI returns the routes for clients and probes.
 func newAPI(ctx context.Context, cfg config.Config, tokens *auth.Tokens, live *handlers.Live,
-	metrics *prometheus.Registry, log *slog.Logger) (http.Handler, error) {
-	requests, err := handlers.NewMetrics(metrics)
+	metrics prometheus.Registerer, log *slog.Logger) http.Handler {
 	return handlers.New(handlers.Options{
-		Live: live, Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: requests, Stopping: ctx,
-		MaxConcurrent: cfg.HTTP.MaxConcurrent, Hold: cfg.HTTP.Hold,
+		Live: live, Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: handlers.NewMetrics(metrics),
+		Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent, Hold: cfg.HTTP.Hold,
 		RequirePreconditions: cfg.HTTP.RequirePreconditions, Hosts: cfg.HTTP.Hosts, Tokens: tokens,
 		ShowReasons: cfg.Health.Details == "always", StatusPage: cfg.HTTP.StatusPage,
-	}), err
+	})
 }
 
 // newAdminAPI returns the routes for operators. On loopback they need no token.
@@ -210,7 +194,8 @@ func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	return runner, runner.Register(metrics)
+	runner.Register(metrics)
+	return runner, nil
 }
 
 // dependencyChecks are the checks of the configured dependencies in the order of their names, and for the key of each

@@ -1,22 +1,18 @@
 package backup
 
-import (
-	"errors"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // Register adds the metrics of a Scheduler to a registry.
-func (s *Scheduler) Register(reg prometheus.Registerer) error {
-	gauge := func(name, help string, value func(status) float64) error {
-		return reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
-			func() float64 { return value(s.known()) }))
+func (s *Scheduler) Register(reg prometheus.Registerer) {
+	gauge := func(name, help string, value func(status) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return value(s.known()) })
 	}
-	counter := func(name, help string, value func(status) float64) error {
-		return reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
-			func() float64 { return value(s.known()) }))
+	counter := func(name, help string, value func(status) float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return value(s.known()) })
 	}
-	return errors.Join(
+	reg.MustRegister(
 		gauge("accountservice_backup_last_timestamp_seconds",
 			"When the newest whole backup at backup.to was made, in seconds since 1970; 0 if there is none.",
 			func(now status) float64 {

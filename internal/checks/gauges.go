@@ -7,18 +7,13 @@ import (
 )
 
 // Register adds the metrics of the checks to reg. A scrape reads what is known, and runs no check.
-func (r *Runner) Register(reg prometheus.Registerer) error {
+func (r *Runner) Register(reg prometheus.Registerer) {
 	for _, p := range r.probers {
 		for _, to := range []Status{OK, Failing} {
 			r.metrics.changes.WithLabelValues(p.check.Name, string(to)) // 0 until it happens: rates need the first step
 		}
 	}
-	for _, c := range []prometheus.Collector{r.metrics.duration, r.metrics.changes, gauges{r}} {
-		if err := reg.Register(c); err != nil {
-			return err
-		}
-	}
-	return nil
+	reg.MustRegister(r.metrics.duration, r.metrics.changes, gauges{r})
 }
 
 // gauges is the state of a Runner, read when it is scraped.

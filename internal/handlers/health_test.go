@@ -11,7 +11,6 @@ import (
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
-	"accountservice/tests/harness"
 )
 
 func TestHealthComesInTheFormThatIsLikedBest(t *testing.T) {
@@ -78,11 +77,9 @@ func TestQueriesOfHealthChangeTheVerdict(t *testing.T) {
 
 func TestRequestsAreCountedByRoute(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	metrics, err := handlers.NewMetrics(reg)
-	harness.Must(t, err)
 	opts := over(storetest.Faulty{Store: store.Unavailable("none"), OnGet: storetest.Panic})
 	opts.Live.SetHealth(runner(t, passes))
-	opts.Metrics = metrics
+	opts.Metrics = handlers.NewMetrics(reg)
 	s := serveHandler(t, handlers.New(opts))
 	for _, target := range []string{"GET /health", "GET /health?strict", "GET /ready", "HEAD /ready", "GET /accounts/1", "GET /accounts/2",
 		"GET /accounts", "GET /nothing/1", "GET /nothing/2", "BREW /health", "POST /health", "GET /health/checks/bolt"} {

@@ -60,13 +60,13 @@ func New(o Options) *Notifier {
 }
 
 // Register has reg show what became of the notices.
-func (n *Notifier) Register(reg prometheus.Registerer) error {
+func (n *Notifier) Register(reg prometheus.Registerer) {
 	for _, outcome := range []string{"delivered", "failed"} {
 		n.sent.WithLabelValues("change", outcome)
 		n.sent.WithLabelValues("heartbeat", outcome)
 	}
 	n.sent.WithLabelValues("change", "dropped")
-	return reg.Register(n.sent)
+	reg.MustRegister(n.sent)
 }
 
 // Run tells others until ctx ends. What is not sent by then is not sent.

@@ -27,7 +27,7 @@ func TestSizeIsThatOfTheFile(t *testing.T) {
 	t.Parallel()
 	s, path := seeded(t, 0)
 	reg := prometheus.NewRegistry()
-	must(t, s.Register(reg))
+	s.Register(reg)
 	if text := shown(t, reg); strings.Contains(text, "accountservice_accounts") || s.Size().Accounts != -1 {
 		t.Errorf("accounts are known before they were counted: %s", text)
 	}
@@ -77,7 +77,7 @@ func number(t *testing.T, text, name string) (n float64) {
 func TestCommitsAndTheirWaitingAreMeasured(t *testing.T) {
 	s, _ := seeded(t, 10)
 	reg := prometheus.NewRegistry()
-	must(t, s.Register(reg))
+	s.Register(reg)
 	before := shown(t, reg)
 	wantErr(t, errOf(s.Update(t.Context(), "none", store.Preconditions{}, nil)), store.ErrNotFound) // commits nothing
 	release := blocked(t, s)                                                                        // has the others share the next transaction

@@ -1,10 +1,6 @@
 package boltstore
 
-import (
-	"errors"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // Size is what is known of the database without reading it.
 type Size struct {
@@ -20,9 +16,9 @@ func (s *Store) Size() Size {
 }
 
 // Register has reg show the commits and the size of the database.
-func (s *Store) Register(reg prometheus.Registerer) error {
+func (s *Store) Register(reg prometheus.Registerer) {
 	m := s.committer.metrics
-	return errors.Join(reg.Register(m.commits), reg.Register(m.batch), reg.Register(m.wait), reg.Register(sizes{s}))
+	reg.MustRegister(m.commits, m.batch, m.wait, sizes{s})
 }
 
 // sizes shows the Size when it is scraped.

@@ -33,9 +33,7 @@ func open(t *testing.T) *boltstore.Store {
 func meter(t *testing.T, s store.Store) (store.Store, func() string) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	m, err := metered.New(s, reg)
-	harness.Must(t, err)
-	return m, func() string {
+	return metered.New(s, reg), func() string {
 		w := httptest.NewRecorder()
 		promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		return w.Body.String()
