@@ -47,7 +47,7 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	pool := newPool(cfg.HTTP, memory, log)
 	logStart(cfg, pool.Most(), origin, log)
 	defer background(pool.Run)()
-	metrics, live := newRegistry(lines), &handlers.Live{}
+	metrics, live := newRegistry(lines), handlers.NewLive()
 	live.SetHealth(pending("opening the database"))
 	pool.Register(metrics)
 	front, err := listenFront(cfg.HTTP, pool, newAPI(ctx, cfg, tokens, live, metrics, log), log)
@@ -108,12 +108,8 @@ func goLive(live *handlers.Live, accounts backend, cfg config.Config, runner *ch
 	if accounts.Register != nil {
 		accounts.Register(metrics)
 	}
-	live.SetStore(metered.New(accounts.Store, metrics))
-	if accounts.Size != nil {
-		live.SetSize(accounts.Size)
-	}
-	live.SetBackuper(copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)})
-	live.SetMaintainer(runner)
+	live.Serve(handlers.Parts{Store: metered.New(accounts.Store, metrics), Maintainer: runner, Size: accounts.Size,
+		Backuper: copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)}})
 	live.SetHealth(runner)
 }
 

@@ -23,8 +23,8 @@ func serveAdmin(t *testing.T) (service, *checks.Runner) {
 	reg := prometheus.NewRegistry()
 	r := runner(t, passes)
 	r.Register(reg)
-	opts := adminOver(&handlers.Live{})
-	opts.Live.SetMaintainer(r)
+	opts := adminOver(handlers.NewLive())
+	opts.Live.Serve(handlers.Parts{Maintainer: r})
 	opts.Metrics = reg
 	return serveHandler(t, handlers.NewAdmin(opts)), r
 }
@@ -119,7 +119,7 @@ func TestMetricsAndProfilesAreServedToOperators(t *testing.T) {
 }
 
 func TestOperatorsWaitForTheStart(t *testing.T) {
-	live := &handlers.Live{}
+	live := handlers.NewLive()
 	s := serveHandler(t, handlers.NewAdmin(adminOver(live)))
 	for method, body := range map[string]string{"GET": "", "DELETE": "", "PUT": `{"reason":"x","ttl":"1m"}`} {
 		r := s.do(t, method, "/maintenance", body)
@@ -131,14 +131,14 @@ func TestOperatorsWaitForTheStart(t *testing.T) {
 	if r := s.do(t, "GET", "/metrics", ""); r.StatusCode != 200 {
 		t.Errorf("/metrics = %d", r.StatusCode)
 	}
-	live.SetMaintainer(runner(t, passes))
+	live.Serve(handlers.Parts{Maintainer: runner(t, passes)})
 	s.do(t, "PUT", "/maintenance", `{"reason":"x","ttl":"1m"}`).is(t, 200, &struct{}{})
 }
 
 // A web page whose name leads to this machine must not give orders.
 func TestOnThisMachineOnlyItsOwnNamesAreServed(t *testing.T) {
 	loopback, swarm := &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}, &net.TCPAddr{IP: net.IPv4(10, 0, 1, 7)}
-	opts := adminOver(&handlers.Live{})
+	opts := adminOver(handlers.NewLive())
 	opts.Addr = "admin.example:6768"
 	admin := handlers.NewAdmin(opts)
 	for _, c := range []struct {

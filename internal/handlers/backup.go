@@ -26,11 +26,11 @@ func registerBackup(e *edge, live *Live) {
 		errors:  []int{http.StatusConflict, http.StatusNotImplemented},
 		success: map[string]*huma.Response{"200": {Description: "The file", Content: file}},
 	}, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
-		from, err := whenSet(&live.backuper)
+		from, err := live.serving()
 		if err != nil {
 			return nil, err
 		}
-		made, err := from.Backup(ctx)
+		made, err := from.Backuper.Backup(ctx)
 		if errors.Is(err, ErrNoBackups) {
 			return nil, problem(http.StatusNotImplemented, "The accounts are in PostgreSQL, which has tools for that: pg_dump, "+
 				"or archived WAL for any point in time. accountservice export writes all accounts as lines of JSON.")

@@ -30,9 +30,9 @@ func (b backups) Backup(context.Context) (*handlers.Copy, error) {
 
 func serveBackups(t *testing.T, b handlers.Backuper) service {
 	t.Helper()
-	live := &handlers.Live{}
+	live := handlers.NewLive()
 	if b != nil {
-		live.SetBackuper(b)
+		live.Serve(handlers.Parts{Backuper: b})
 	}
 	return serveHandler(t, handlers.NewAdmin(adminOver(live)))
 }

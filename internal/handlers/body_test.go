@@ -51,7 +51,7 @@ func TestLargeBodiesWaitForTheStoreBesideEachOther(t *testing.T) {
 		opts.Hold, opts.MaxConcurrent = 5*time.Second, 20
 		handler := handlers.New(opts)
 		time.AfterFunc(4*time.Second, func() {
-			opts.Live.SetStore(storetest.Faulty{OnPut: func(context.Context) error { return nil }})
+			opts.Live.Serve(handlers.Parts{Store: storetest.Faulty{OnPut: func(context.Context) error { return nil }}})
 		})
 		var got [9]int
 		var all sync.WaitGroup

@@ -269,7 +269,7 @@ func TestImportOverHTTP2ThatWaitsForTheStoreLongerThanItsReadTimeoutIsRead(t *te
 	go func() {
 		io.WriteString(in, lines(1, nil))
 		time.Sleep(timeout + time.Second) // until it has passed
-		opts.Live.SetStore(accounts)
+		opts.Live.Serve(handlers.Parts{Store: accounts})
 		io.WriteString(in, lines(2, nil))
 		in.Close()
 	}()

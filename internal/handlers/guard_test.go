@@ -212,9 +212,8 @@ func TestEveryOperationLetsInWhomItSays(t *testing.T) {
 // serveAdminWith starts the operators' routes beyond loopback.
 func serveAdminWith(t *testing.T, tokens *auth.Tokens) service {
 	t.Helper()
-	live := &handlers.Live{}
-	live.SetMaintainer(runner(t, passes))
-	live.SetBackuper(backups{})
+	live := handlers.NewLive()
+	live.Serve(handlers.Parts{Maintainer: runner(t, passes), Backuper: backups{}})
 	opts := adminOver(live)
 	opts.Tokens = tokens
 	return serveHandler(t, handlers.NewAdmin(opts))

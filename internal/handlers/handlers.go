@@ -32,7 +32,7 @@ type Options struct {
 
 	// MaxConcurrent bounds the requests for accounts under way; more wait for up to a second and are 503 then.
 	MaxConcurrent int
-	// Hold is how long requests for accounts, MaxConcurrent at most, wait for SetStore; 0: not at all.
+	// Hold is how long requests for accounts, MaxConcurrent at most, wait for Live.Serve; 0: not at all.
 	Hold time.Duration
 	// RequirePreconditions refuses PUT, PATCH and DELETE without If-Match, or If-None-Match: * to create.
 	RequirePreconditions bool

@@ -173,7 +173,7 @@ func TestStartingServiceSaysSo(t *testing.T) {
 		s.do(t, "GET", path, "").isProblem(t, 503)
 	}
 	whole := serve(t, nil) // the same routes serve it from one request to the next
-	live.SetStore(whole.store)
+	live.Serve(handlers.Parts{Store: whole.store})
 	live.SetHealth(runner(t, passes))
 	s.do(t, "GET", "/accounts/10000", "").is(t, 200, &store.Account{})
 	s.do(t, "GET", "/health", "").is(t, 200, &struct{}{})

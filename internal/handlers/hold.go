@@ -21,7 +21,7 @@ func newHold(live *Live, atMost time.Duration, size int) *hold {
 }
 
 // needed reports whether there is no store yet.
-func (h *hold) needed() bool { return h != nil && h.live.store.Load() == nil }
+func (h *hold) needed() bool { return h != nil && h.live.parts.Load() == nil }
 
 // wait returns when there is a store, when it is known that there will be none, or when h.atMost or ctx has ended; at
 // once if all places are taken. The caller goes on in each case: without a store it answers 503.
@@ -35,7 +35,7 @@ func (h *hold) wait(ctx context.Context) {
 	enough := time.NewTimer(h.atMost)
 	defer enough.Stop()
 	select {
-	case <-h.live.started.given():
+	case <-h.live.started.Done():
 	case <-enough.C:
 	case <-ctx.Done():
 	}

@@ -15,14 +15,14 @@ func TestHoldEndsWithTheStoreOrWithoutOne(t *testing.T) {
 		after time.Duration // 3s: it ends by what happens then
 		does  func(*Live, context.CancelFunc)
 	}{
-		"the store is there":       {3 * time.Second, func(l *Live, _ context.CancelFunc) { l.SetStore(store.Unavailable("")) }},
+		"the store is there":       {3 * time.Second, func(l *Live, _ context.CancelFunc) { l.Serve(Parts{Store: store.Unavailable("")}) }},
 		"none will come":           {3 * time.Second, func(l *Live, _ context.CancelFunc) { l.GiveUp() }},
 		"the client is gone":       {3 * time.Second, func(_ *Live, gone context.CancelFunc) { gone() }},
 		"nothing, within its time": {5 * time.Second, func(*Live, context.CancelFunc) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				live := &Live{}
+				live := NewLive()
 				ctx, gone := context.WithCancel(t.Context())
 				defer gone()
 				h := newHold(live, 5*time.Second, 2)
@@ -38,7 +38,7 @@ func TestHoldEndsWithTheStoreOrWithoutOne(t *testing.T) {
 
 func TestHoldHasOnlySoManyPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		live := &Live{}
+		live := NewLive()
 		h := newHold(live, 5*time.Second, 2)
 		var waiting atomic.Int64
 		for range 5 {
@@ -52,7 +52,7 @@ func TestHoldHasOnlySoManyPlaces(t *testing.T) {
 		if n := waiting.Load(); n != 2 {
 			t.Errorf("%d wait, want 2 and the others refused at once", n)
 		}
-		live.SetStore(store.Unavailable(""))
+		live.Serve(Parts{Store: store.Unavailable("")})
 		synctest.Wait()
 		if n := waiting.Load(); n != 0 || h.needed() {
 			t.Errorf("%d still wait for a store that is there", n)
@@ -66,7 +66,7 @@ func TestHoldHasOnlySoManyPlaces(t *testing.T) {
 }
 
 func TestNoHoldNeedsNone(t *testing.T) {
-	if newHold(&Live{}, 0, 2).needed() || newHold(&Live{}, time.Second, 2).needed() == false {
+	if newHold(NewLive(), 0, 2).needed() || newHold(NewLive(), time.Second, 2).needed() == false {
 		t.Error("a hold of 0 is needed, or one of a second is not")
 	}
 }

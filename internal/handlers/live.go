@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,72 +36,43 @@ type Copy struct {
 	Size int64  // in bytes
 }
 
-// Live is what the routes serve. Its parts may be set at any time, also while requests are served: the routes are built
-// once, before the database is open. The zero value says that the service is starting. A request that has begun goes on
-// with what it began with.
+// Parts are what the routes serve, beside the health, when the service has started.
+type Parts struct {
+	Store      store.Store
+	Maintainer Maintainer
+	Backuper   Backuper
+	// Size, if not nil, tells people how large the database is, and which backup is the newest, in one line. It must not
+	// wait for anything.
+	Size func() string
+}
+
+// Live is what the routes serve. Its methods may be called at any time, also while requests are served: the routes are
+// built once, before the database is open. A request that has begun goes on with what it began with.
 type Live struct {
-	store      atomic.Pointer[store.Store]
-	health     atomic.Pointer[Health]
-	maintainer atomic.Pointer[Maintainer]
-	backuper   atomic.Pointer[Backuper]
-	database   atomic.Pointer[func() string]
-	started    signal // given when there is a store, or there will be none
+	health  atomic.Pointer[Health]
+	parts   atomic.Pointer[Parts]
+	started context.Context // ends when there are parts, or there will be none
+
+	// GiveUp says that there will be no parts: requests that wait for a store are answered 503 now.
+	GiveUp context.CancelFunc
 }
 
-// SetStore sets where the accounts are. Until it is called, requests for them wait up to Options.Hold and are then 503.
-func (l *Live) SetStore(s store.Store) {
-	l.store.Store(&s)
-	l.started.give()
+// NewLive returns a Live that says that the service is starting.
+func NewLive() *Live {
+	l := &Live{}
+	l.started, l.GiveUp = context.WithCancel(context.Background())
+	return l
 }
 
-// GiveUp says that there will be no store: requests that wait for one are answered 503 now.
-func (l *Live) GiveUp() { l.started.give() }
-
-// signal tells any number of waiters that something happened. It can be given many times; only the first counts. The
-// zero value is not given.
-type signal struct {
-	made, closed sync.Once
-	c            chan struct{}
-}
-
-// given returns a channel that is closed when the signal is given.
-func (s *signal) given() <-chan struct{} {
-	s.made.Do(func() { s.c = make(chan struct{}) })
-	return s.c
-}
-
-func (s *signal) give() {
-	s.given()
-	s.closed.Do(func() { close(s.c) })
+// Serve sets the parts. Until it is called, requests for accounts wait up to Options.Hold and are then 503, and operators
+// are told that the service is starting (503).
+func (l *Live) Serve(p Parts) {
+	l.parts.Store(&p)
+	l.GiveUp() // nobody has to wait any more
 }
 
 // SetHealth sets what /health and /ready publish. Before it they say "starting".
 func (l *Live) SetHealth(h Health) { l.health.Store(&h) }
-
-// SetMaintainer sets what carries out a maintenance. Before it operators are told that the service is starting (503).
-func (l *Live) SetMaintainer(m Maintainer) { l.maintainer.Store(&m) }
-
-// SetBackuper sets what makes backups. Before it operators are told that the service is starting (503).
-func (l *Live) SetBackuper(b Backuper) { l.backuper.Store(&b) }
-
-// SetSize sets what tells people how large the database is, and which backup is the newest, in one line. It must not
-// wait for anything.
-func (l *Live) SetSize(size func() string) { l.database.Store(&size) }
-
-// size is "" before SetSize.
-func (l *Live) size() string {
-	if size := l.database.Load(); size != nil {
-		return (*size)()
-	}
-	return ""
-}
-
-func (l *Live) accounts() store.Store {
-	if s := l.store.Load(); s != nil {
-		return *s
-	}
-	return store.Unavailable("starting")
-}
 
 // Snapshot implements Health.
 func (l *Live) Snapshot() *checks.Snapshot {
@@ -112,10 +82,24 @@ func (l *Live) Snapshot() *checks.Snapshot {
 	return checks.Pending{Reason: "starting"}.Snapshot()
 }
 
-// whenSet returns a part of a Live, or errStarting before it is set.
-func whenSet[T any](part *atomic.Pointer[T]) (value T, err error) {
-	if p := part.Load(); p != nil {
+func (l *Live) accounts() store.Store {
+	if p := l.parts.Load(); p != nil {
+		return p.Store
+	}
+	return store.Unavailable("starting")
+}
+
+func (l *Live) size() string {
+	if p := l.parts.Load(); p != nil && p.Size != nil {
+		return p.Size()
+	}
+	return ""
+}
+
+// serving returns the parts, or errStarting before there are any.
+func (l *Live) serving() (Parts, error) {
+	if p := l.parts.Load(); p != nil {
 		return *p, nil
 	}
-	return value, errStarting
+	return Parts{}, errStarting
 }

@@ -13,7 +13,7 @@ func TestLevelOfTheLogIsChangedAndThatIsLogged(t *testing.T) {
 	t.Parallel()
 	var text harness.Buffer
 	level := new(slog.LevelVar)
-	opts := adminOver(&handlers.Live{})
+	opts := adminOver(handlers.NewLive())
 	opts.Level, opts.Log = level, slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: level}))
 	s := serveHandler(t, handlers.NewAdmin(opts))
 	var got struct{ Level string }

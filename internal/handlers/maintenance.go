@@ -60,11 +60,11 @@ func registerMaintenance(e *edge, live *Live) {
 	register(e, operation{
 		id: "get-maintenance", method: http.MethodGet, path: path, scope: auth.Admin, summary: "Is the traffic sent away?",
 	}, func(context.Context, *struct{}) (*maintenanceState, error) {
-		m, err := whenSet(&live.maintainer)
+		to, err := live.serving()
 		if err != nil {
 			return nil, err
 		}
-		return newMaintenanceState(m.Maintenance()), nil
+		return newMaintenanceState(to.Maintainer.Maintenance()), nil
 	})
 	register(e, operation{
 		id: "put-maintenance", method: http.MethodPut, path: path, scope: auth.Admin,
@@ -72,11 +72,11 @@ func registerMaintenance(e *edge, live *Live) {
 		description: "/ready answers 503 until then; /health stays as it is. It ends by itself, and with the process.",
 		body:        &huma.RequestBody{Required: true, Content: jsonOf[maintenanceOrder](e.api)},
 	}, func(_ context.Context, in *jsonBody[maintenanceOrder]) (*maintenanceState, error) {
-		m, err := whenSet(&live.maintainer)
+		to, err := live.serving()
 		if err != nil {
 			return nil, err
 		}
-		begun, err := m.Maintain(in.value.Reason, in.value.duration())
+		begun, err := to.Maintainer.Maintain(in.value.Reason, in.value.duration())
 		if err != nil { // nothing else is wrong with a valid order
 			return nil, unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have more than spaces"})
 		}
@@ -86,9 +86,9 @@ func registerMaintenance(e *edge, live *Live) {
 		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: auth.Admin,
 		summary: "Let the traffic come back",
 	}, func(context.Context, *struct{}) (*struct{}, error) {
-		m, err := whenSet(&live.maintainer)
+		to, err := live.serving()
 		if err == nil {
-			m.EndMaintenance()
+			to.Maintainer.EndMaintenance()
 		}
 		return nil, err
 	})

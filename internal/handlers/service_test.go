@@ -243,13 +243,13 @@ func bare(accounts store.Store) http.Handler { return handlers.New(over(accounts
 // over is the options of routes over a store alone.
 func over(accounts store.Store) handlers.Options {
 	opts := overNothing()
-	opts.Live.SetStore(accounts)
+	opts.Live.Serve(handlers.Parts{Store: accounts})
 	return opts
 }
 
 // overNothing is the options of the routes of a service that is starting.
 func overNothing() handlers.Options {
-	return handlers.Options{Live: &handlers.Live{}, MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}
+	return handlers.Options{Live: handlers.NewLive(), MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}
 }
 
 // ask gives a request to a handler without a network.

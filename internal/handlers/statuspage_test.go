@@ -17,9 +17,9 @@ import (
 // statusOf serves the page for operators over these checks.
 func statusOf(t *testing.T, so func([]checks.CheckHistory) bool, list ...checks.Check) service {
 	t.Helper()
-	live := &handlers.Live{}
+	live := handlers.NewLive()
 	live.SetHealth(runChecks(t, so, list...))
-	live.SetSize(func() string { return "3 accounts, & <more>" })
+	live.Serve(handlers.Parts{Size: func() string { return "3 accounts, & <more>" }})
 	return serveHandler(t, handlers.NewAdmin(adminOver(live)))
 }
 
@@ -130,7 +130,7 @@ func TestStatusPageOfThePublicListenerIsAskedForAndWithholdsReasons(t *testing.T
 	for _, always := range []bool{false, true} {
 		s := serveWith(t, nil, func(o *handlers.Options) {
 			o.Tokens, o.ShowReasons, o.StatusPage = k.Tokens, always, true
-			o.Live.SetSize(func() string { return "7 accounts" })
+			o.Live.Serve(handlers.Parts{Size: func() string { return "7 accounts" }})
 		})
 		for name, header := range k.credentials() {
 			r := s.do(t, "GET", "/status", "", header...)
