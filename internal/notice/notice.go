@@ -45,29 +45,21 @@ func Write(file string, v any) error {
 	if err != nil {
 		return err
 	}
-	folder, err := os.Open(filepath.Dir(file))
+	folder := filepath.Dir(file)
+	info, err := os.Stat(folder)
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
-	info, err := folder.Stat()
-	if err != nil {
-		return err
-	}
-	f, err := tempfile.Create(folder.Name(), "."+filepath.Base(file)+"-*", info)
+	f, err := tempfile.Create(folder, "."+filepath.Base(file)+"-*", info)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	defer os.Remove(f.Name())
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync()); err != nil {
+	if _, err := f.Write(append(text, '\n')); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), file); err != nil {
-		return err
-	}
-	return folder.Sync()
+	return tempfile.Rename(f, file)
 }
 
 // Remove removes a file. Without one it does nothing.
