@@ -16,7 +16,6 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/backup"
-	"accountservice/internal/client"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/tempfile"
 )
@@ -106,13 +105,9 @@ func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service
 			return v, &exit{exitUsage, err}
 		}
 	}
-	token, err := p.token(at.tokenFile)
+	remote, err := p.newClient(at, "--url")
 	if err != nil {
-		return boltstore.Verified{}, &exit{exitUsage, err}
-	}
-	remote, err := client.NewAdmin(at.url, token)
-	if err != nil {
-		return boltstore.Verified{}, &exit{exitUsage, fmt.Errorf("--url: %w", err)}
+		return boltstore.Verified{}, err
 	}
 	if err := remote.Backup(ctx, f); err != nil {
 		return boltstore.Verified{}, fmt.Errorf("asking the service that has the database open: %w", err)

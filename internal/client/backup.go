@@ -13,12 +13,10 @@ import (
 // gives up by itself after 30 minutes.
 const copyTimeout = 35 * time.Minute
 
-// NewAdmin is New for the address of operators, where Backup is asked for.
-func NewAdmin(address, token string) (*Client, error) { return newClient(address, token, copyTimeout) }
-
 // Backup writes a copy of the database of the service to w. After an error, what was written is not complete.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	resp, failed := c.send(ctx, http.MethodPost, c.base.JoinPath("backup"), "", nil)
+	patient := Client{c.base, c.token, httpClient(copyTimeout)}
+	resp, failed := patient.send(ctx, http.MethodPost, c.base.JoinPath("backup"), "", nil)
 	if failed != nil {
 		return failed
 	}

@@ -45,9 +45,7 @@ type Client struct {
 
 // New returns a client of the service at address, an http or https URL, that shows it this token unless it is "". Its
 // error does not repeat the address, which may hold a password.
-func New(address, token string) (*Client, error) { return newClient(address, token, silenceTimeout) }
-
-func newClient(address, token string, silence time.Duration) (*Client, error) {
+func New(address, token string) (*Client, error) {
 	base, err := url.Parse(address)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
 		base.RawQuery != "" || base.Fragment != "" {
@@ -57,7 +55,12 @@ func newClient(address, token string, silence time.Duration) (*Client, error) {
 	if err := refuseProxy(base, token); err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
+	return &Client{base, token, httpClient(silenceTimeout)}, nil
+}
+
+// httpClient returns a client whose requests fail when the service sends nothing for so long.
+func httpClient(silence time.Duration) *http.Client {
+	return &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
@@ -65,8 +68,7 @@ func newClient(address, token string, silence time.Duration) (*Client, error) {
 		},
 		TLSHandshakeTimeout: dialTimeout,
 		DisableCompression:  true,
-	}
-	return &Client{base, token, &http.Client{Transport: transport, CheckRedirect: noRedirect}}, nil
+	}}
 }
 
 // refuseProxy returns an error if a proxy of the environment would read the token or the password of a request. Over

@@ -28,8 +28,9 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 	defer server.Close()
 	defer close(quiet)
 	const silence = time.Second // it begins before the first byte comes, and a busy machine is not silent
-	service, err := newClient(server.URL, "", silence)
+	service, err := New(server.URL, "")
 	harness.Must(t, err)
+	service.http = httpClient(silence)
 	var got bytes.Buffer
 	slow := writerFunc(func(p []byte) (int, error) {
 		time.Sleep(2 * silence)
