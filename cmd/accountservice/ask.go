@@ -25,9 +25,8 @@ func askEach(ctx context.Context, w io.Writer, list []checks.Check) error {
 	for _, check := range list {
 		took, err := askOnce(ctx, check)
 		verdict, words := "ok", ""
-		var warning interface{ Warning() string }
-		switch {
-		case errors.As(err, &warning):
+		switch warning, is := errors.AsType[checks.Warner](err); {
+		case is:
 			verdict, words = "warning", warning.Warning()
 		case err != nil:
 			verdict, words, failed = "failing", err.Error(), &exit{code: exitFailed}
