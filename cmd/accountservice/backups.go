@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"accountservice/config"
 	"accountservice/internal/backup"
 	"accountservice/internal/checks"
@@ -53,34 +51,34 @@ func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
 
 // scheduled returns what makes backups while it runs, and the check of them, if backup.to is set. accounts.Size then
 // names the newest one too.
-func scheduled(accounts *backend, cfg config.Config, metrics prometheus.Registerer,
-	log *slog.Logger) (run func(context.Context), list []checks.Check, err error) {
-	if cfg.Backup.To == "" || accounts.Copy == nil {
+func (i instance) scheduled(accounts *backend) (run func(context.Context), list []checks.Check, err error) {
+	to := i.cfg.Backup
+	if to.To == "" || accounts.Copy == nil {
 		return func(context.Context) {}, nil, nil
 	}
-	target, err := backup.Open(cfg.Backup.To, s3Of(cfg.Backup.S3))
+	target, err := backup.Open(to.To, s3Of(to.S3))
 	if err != nil {
 		return nil, nil, err // none when the configuration was loaded
 	}
 	s := backup.NewScheduler(backup.Options{
-		Target: target, Staging: filepath.Dir(cfg.Store.Bolt.Path),
-		Every: cfg.Backup.Schedule, MaxAge: cfg.Backup.MaxAge, Keep: cfg.Backup.Keep, Log: log,
+		Target: target, Staging: filepath.Dir(i.cfg.Store.Bolt.Path),
+		Every: to.Schedule, MaxAge: to.MaxAge, Keep: to.Keep, Log: i.log,
 		Make: func(ctx context.Context, to *os.File) (backup.Content, error) {
 			v, err := accounts.Copy(ctx, to)
-			warnOfDamage(log, v)
+			warnOfDamage(i.log, v)
 			return contentOf(v), err
 		},
 		Verify: func(ctx context.Context, f *os.File) (backup.Content, error) {
 			v, err := boltstore.VerifyWhole(ctx, f)
-			warnOfDamage(log, v)
+			warnOfDamage(i.log, v)
 			return contentOf(v), err
 		},
 	})
-	s.Register(metrics)
+	s.Register(i.metrics)
 	if size := accounts.Size; size != nil {
 		accounts.Size = func() string { return size() + " " + s.Line() }
 	}
-	return s.Run, []checks.Check{ownCheck("backup", cfg.Checks, s.Check)}, nil
+	return s.Run, []checks.Check{ownCheck("backup", i.cfg.Checks, s.Check)}, nil
 }
 
 func contentOf(v boltstore.Verified) backup.Content {

@@ -10,7 +10,6 @@ import (
 
 	"accountservice/config"
 	"accountservice/internal/checks"
-	"accountservice/internal/handlers"
 	"accountservice/internal/sdnotify"
 )
 
@@ -50,12 +49,12 @@ func background(f func(context.Context)) (stop func()) {
 
 // newSystemd returns the notifier of systemd, or nil without systemd. It asks for a minute for the start, and in
 // addition for the longest wait for the lock of the database and, if the settings allow one, the longest restore.
-func newSystemd(stopping context.Context, bolt config.Bolt, environ []string, live *handlers.Live,
-	log *slog.Logger) *sdnotify.Notifier {
+func (i instance) newSystemd(stopping context.Context, environ []string) *sdnotify.Notifier {
+	bolt := i.cfg.Store.Bolt
 	limit := bolt.OpenTimeout + time.Minute
 	if bolt.Restores() {
 		limit += bolt.RestoreTimeout
 	}
-	return sdnotify.New(sdnotify.Options{Environ: environ, Health: live.Snapshot, StartLimit: limit, Stopping: stopping,
-		Log: log})
+	return sdnotify.New(sdnotify.Options{Environ: environ, Health: i.live.Snapshot, StartLimit: limit, Stopping: stopping,
+		Log: i.log})
 }

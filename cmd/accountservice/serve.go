@@ -29,6 +29,16 @@ import (
 	"accountservice/internal/store/metered"
 )
 
+// instance is one run of the service: what its parts have in common.
+type instance struct {
+	cfg     config.Config
+	log     *slog.Logger
+	lines   *logQueue    // what the log writes to
+	tokens  *auth.Tokens // nil if none are asked for
+	live    *handlers.Live
+	metrics *prometheus.Registry
+}
+
 // serve is the life of the service: each defer undoes the line above it, so that shutdown is startup read upwards. It
 // logs its error and returns it with the exit code.
 func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQueue, log *slog.Logger,
@@ -47,43 +57,48 @@ func serve(ctx context.Context, cfg config.Config, environ []string, lines *logQ
 	pool := newPool(cfg.HTTP, memory, log)
 	logStart(cfg, pool.Most(), origin, log)
 	defer background(pool.Run)()
-	metrics, live := newRegistry(lines), handlers.NewLive()
-	live.SetHealth(pending("opening the database"))
-	pool.Register(metrics)
-	front, err := listenFront(cfg.HTTP, pool, newAPI(ctx, cfg, tokens, live, metrics, log), log)
+	i := instance{cfg, log, lines, tokens, handlers.NewLive(), newRegistry(lines)}
+	i.live.SetHealth(pending("opening the database"))
+	pool.Register(i.metrics)
+	front, err := listenFront(cfg.HTTP, pool, i.newAPI(ctx), log)
 	if err != nil {
 		return err
 	}
 	defer front.close()
-	defer front.answerHeld(live)
+	defer front.answerHeld(i.live)
 	defer serveProbe(pool, front, environ, log).close()
-	admin, err := listenAdmin(cfg.Admin, pool, newAdminAPI(cfg.Admin, tokens, live, metrics, log, level), log)
+	admin, err := listenAdmin(cfg.Admin, pool, i.newAdminAPI(level), log)
 	if err != nil {
 		return err
 	}
 	defer admin.close()
 	defer admin.answerLast()
-	defer background(newSystemd(ctx, cfg.Store.Bolt, environ, live, log).Run)()
-	accounts, err := openSeeded(ctx, cfg, live, log)
+	defer background(i.newSystemd(ctx, environ).Run)()
+	return i.serveAccounts(ctx, front, begin)
+}
+
+// serveAccounts is the part of serve that has a store.
+func (i instance) serveAccounts(ctx context.Context, front *front, begin time.Time) (err error) {
+	accounts, err := i.openSeeded(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = closeJudged(err, accounts, log) }()
-	runBackups, backups, err := scheduled(&accounts, cfg, metrics, log)
+	defer func() { err = closeJudged(err, accounts, i.log) }()
+	runBackups, backups, err := i.scheduled(&accounts)
 	if err != nil {
 		return err
 	}
 	defer background(runBackups)()
-	own := slices.Concat(accounts.Checks, backups, front.checks(cfg.Checks), authChecks(tokens, cfg),
-		[]checks.Check{ownCheck("log", cfg.Checks, lines.check)})
-	runner, err := newRunner(own, cfg, metrics, log)
+	own := slices.Concat(accounts.Checks, backups, front.checks(i.cfg.Checks), authChecks(i.tokens, i.cfg),
+		[]checks.Check{ownCheck("log", i.cfg.Checks, i.lines.check)})
+	runner, err := i.newRunner(own)
 	if err != nil {
 		return err
 	}
 	defer background(runner.Run)()
-	notifier := newNotifier(cfg.Notify, runner, metrics, log)
-	goLive(live, accounts, cfg, runner, metrics)
-	log.Info("serving", "url", front.url(), "database", database(cfg.Store),
+	notifier := i.newNotifier(runner)
+	i.goLive(accounts, runner)
+	i.log.Info("serving", "url", front.url(), "database", database(i.cfg.Store),
 		"started_in", time.Since(begin).Round(time.Millisecond))
 	defer background(notifier.Run)()
 	return front.serveUntil(ctx, runner)
@@ -103,26 +118,25 @@ func logStart(cfg config.Config, connections int, memory string, log *slog.Logge
 }
 
 // goLive has the routes serve the open store, whose calls metrics shows, its backups, and what the runner publishes.
-func goLive(live *handlers.Live, accounts backend, cfg config.Config, runner *checks.Runner,
-	metrics prometheus.Registerer) {
+func (i instance) goLive(accounts backend, runner *checks.Runner) {
 	if accounts.Register != nil {
-		accounts.Register(metrics)
+		accounts.Register(i.metrics)
 	}
-	live.Serve(handlers.Parts{Store: metered.New(accounts.Store, metrics), Maintainer: runner, Size: accounts.Size,
-		Backuper: copies{accounts.Copy, filepath.Dir(cfg.Store.Bolt.Path)}})
-	live.SetHealth(runner)
+	i.live.Serve(handlers.Parts{Store: metered.New(accounts.Store, i.metrics), Maintainer: runner, Size: accounts.Size,
+		Backuper: copies{accounts.Copy, filepath.Dir(i.cfg.Store.Bolt.Path)}})
+	i.live.SetHealth(runner)
 }
 
 // newNotifier returns what tells others of the health.
-func newNotifier(cfg config.Notify, runner *checks.Runner, metrics prometheus.Registerer,
-	log *slog.Logger) *notify.Notifier {
+func (i instance) newNotifier(runner *checks.Runner) *notify.Notifier {
 	name, err := os.Hostname()
 	if err != nil {
 		name = "unknown"
 	}
-	n := notify.New(notify.Options{URL: cfg.URL.Reveal(), HeartbeatURL: cfg.HeartbeatURL.Reveal(), Instance: name,
-		Health: runner.Snapshot, Log: log})
-	n.Register(metrics)
+	to := i.cfg.Notify
+	n := notify.New(notify.Options{URL: to.URL.Reveal(), HeartbeatURL: to.HeartbeatURL.Reveal(), Instance: name,
+		Health: runner.Snapshot, Log: i.log})
+	n.Register(i.metrics)
 	return n
 }
 
@@ -138,59 +152,56 @@ func newPool(cfg config.HTTP, memory int64, log *slog.Logger) *connections.Pool 
 }
 
 // newAPI returns the routes for clients and probes.
-func newAPI(ctx context.Context, cfg config.Config, tokens *auth.Tokens, live *handlers.Live,
-	metrics prometheus.Registerer, log *slog.Logger) http.Handler {
+func (i instance) newAPI(ctx context.Context) http.Handler {
+	cfg := i.cfg.HTTP
 	return handlers.New(handlers.Options{
-		Live: live, Version: version, MaxBody: int64(cfg.HTTP.MaxBody), Log: log, Metrics: handlers.NewMetrics(metrics),
-		Stopping: ctx, MaxConcurrent: cfg.HTTP.MaxConcurrent, Hold: cfg.HTTP.Hold,
-		RequirePreconditions: cfg.HTTP.RequirePreconditions, Hosts: cfg.HTTP.Hosts, Tokens: tokens,
-		ShowReasons: cfg.Health.Details == "always", StatusPage: cfg.HTTP.StatusPage,
+		Live: i.live, Version: version, MaxBody: int64(cfg.MaxBody), Log: i.log, Metrics: handlers.NewMetrics(i.metrics),
+		Stopping: ctx, MaxConcurrent: cfg.MaxConcurrent, Hold: cfg.Hold, RequirePreconditions: cfg.RequirePreconditions,
+		Hosts: cfg.Hosts, Tokens: i.tokens, ShowReasons: i.cfg.Health.Details == "always", StatusPage: cfg.StatusPage,
 	})
 }
 
 // newAdminAPI returns the routes for operators. On loopback they need no token.
-func newAdminAPI(cfg config.Admin, tokens *auth.Tokens, live *handlers.Live, metrics prometheus.Gatherer,
-	log *slog.Logger, level *slog.LevelVar) http.Handler {
-	if cfg.Loopback() {
+func (i instance) newAdminAPI(level *slog.LevelVar) http.Handler {
+	tokens := i.tokens
+	if i.cfg.Admin.Loopback() {
 		tokens = nil
 	}
-	return handlers.NewAdmin(handlers.AdminOptions{
-		Live: live, Metrics: metrics, Version: version, Addr: cfg.Addr, Log: log, Level: level, Tokens: tokens,
-	})
+	return handlers.NewAdmin(handlers.AdminOptions{Live: i.live, Metrics: i.metrics, Version: version,
+		Addr: i.cfg.Admin.Addr, Log: i.log, Level: level, Tokens: tokens})
 }
 
 // openSeeded opens the store, fills a new one, and shows in live what it waits for. It logs why the service stopped
 // before.
-func openSeeded(ctx context.Context, cfg config.Config, live *handlers.Live, log *slog.Logger) (backend, error) {
-	stops := earlierStops(cfg.Store, log)
-	accounts, err := openBackend(ctx, cfg, func(doing string) { live.SetHealth(pending(doing)) }, log)
-	if err != nil || cfg.Store.Driver == "postgres" { // migrate up fills that one
+func (i instance) openSeeded(ctx context.Context) (backend, error) {
+	stops := earlierStops(i.cfg.Store, i.log)
+	accounts, err := openBackend(ctx, i.cfg, func(doing string) { i.live.SetHealth(pending(doing)) }, i.log)
+	if err != nil || i.cfg.Store.Driver == "postgres" { // migrate up fills that one
 		return accounts, err
 	}
-	accounts.Checks = append(accounts.Checks, stopChecks(stops, cfg.Checks)...)
-	n, err := accounts.Seed(ctx, store.Fakes(cfg.Store.Seed))
+	accounts.Checks = append(accounts.Checks, stopChecks(stops, i.cfg.Checks)...)
+	n, err := accounts.Seed(ctx, store.Fakes(i.cfg.Store.Seed))
 	if err != nil {
-		accounts.close(log)
+		accounts.close(i.log)
 		return backend{}, fmt.Errorf("writing the first accounts: %w; check the free space and the kernel's log", err)
 	}
 	if n > 0 {
-		log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
+		i.log.Info(fmt.Sprintf("Seeded %d fake accounts", n))
 	}
 	return accounts, nil
 }
 
 // newRunner returns a runner of the service's own checks and those of the dependencies.
-func newRunner(own []checks.Check, cfg config.Config, metrics prometheus.Registerer,
-	log *slog.Logger) (*checks.Runner, error) {
-	others, faults := dependencyChecks(cfg)
+func (i instance) newRunner(own []checks.Check) (*checks.Runner, error) {
+	others, faults := dependencyChecks(i.cfg)
 	if len(faults) > 0 { // none when the configuration was loaded, but a file that a URL names can have gone
 		return nil, fmt.Errorf("dependencies that cannot be checked: %v", faults)
 	}
-	runner, err := checks.New(component(), log, slices.Concat(own, others)...)
+	runner, err := checks.New(component(), i.log, slices.Concat(own, others)...)
 	if err != nil {
 		return nil, err
 	}
-	runner.Register(metrics)
+	runner.Register(i.metrics)
 	return runner, nil
 }
 
