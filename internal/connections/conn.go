@@ -251,9 +251,6 @@ func (c *Conn) cut() {
 // setState follows the state of the connection. It is for http.Server.ConnState.
 func setState(conn net.Conn, state http.ConnState) {
 	c := connOf(conn)
-	if c == nil {
-		return
-	}
 	switch state {
 	case http.StateActive:
 		c.asked.Store(true)
@@ -268,13 +265,12 @@ func setState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// connOf returns the Conn below TLS, or nil if there is none.
+// connOf returns the Conn below TLS: each connection of the server is one.
 func connOf(conn net.Conn) *Conn {
 	if secure, is := conn.(*tls.Conn); is {
 		conn = secure.NetConn()
 	}
-	c, _ := conn.(*Conn)
-	return c
+	return conn.(*Conn)
 }
 
 type connKey struct{}

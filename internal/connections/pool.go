@@ -104,12 +104,9 @@ func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 	handler := server.Handler
 	server.ConnState, server.ConnContext = setState, withConn
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _ := r.Context().Value(connKey{}).(*Conn)
-		if conn != nil {
-			conn.handled.Store(true)
-		}
+		conn := r.Context().Value(connKey{}).(*Conn)
+		conn.handled.Store(true)
 		switch {
-		case conn == nil:
 		case r.ProtoMajor == 2:
 			conn.serveStream(w, r, handler)
 			return
