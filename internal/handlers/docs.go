@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/swaggest/swgui/v5/static"
@@ -20,28 +21,25 @@ var docsPage []byte
 // problem like all unknown paths. swgui's own handler would link html/template, which makes the linker keep every
 // exported method of every type: 8 MB.
 func serveDocs(engine *gin.Engine) {
-	serveFile(engine, "/docs", "text/html; charset=utf-8", "", docsPage)
-	for _, file := range []struct{ name, media, coding string }{
-		{"swagger-ui.css", "text/css; charset=utf-8", "gzip"},
-		{"swagger-ui-bundle.js", "text/javascript; charset=utf-8", "gzip"},
-		{"favicon-32x32.png", "image/png", ""},
-		{"favicon-16x16.png", "image/png", ""},
+	serveFile(engine, "/docs", "text/html; charset=utf-8", docsPage, false)
+	for stored, media := range map[string]string{
+		"swagger-ui.css.gz":       "text/css; charset=utf-8",
+		"swagger-ui-bundle.js.gz": "text/javascript; charset=utf-8",
+		"favicon-32x32.png":       "image/png",
+		"favicon-16x16.png":       "image/png",
 	} {
-		stored := file.name
-		if file.coding != "" {
-			stored += ".gz"
-		}
 		content, err := static.FS.ReadFile(stored)
 		if err != nil {
 			panic(err) // it is part of the binary
 		}
-		serveFile(engine, "/docs/"+file.name, file.media, file.coding, content)
+		name, zipped := strings.CutSuffix(stored, ".gz")
+		serveFile(engine, "/docs/"+name, media, content, zipped)
 	}
 }
 
-// serveFile serves content as it is stored, in its coding to every client (RFC 9110, 12.5.3, lets a client that names
-// no coding get any): unpacking it for each request would cost CPU and memory that clients can ask for.
-func serveFile(engine *gin.Engine, path, media, coding string, content []byte) {
+// serveFile serves content as it is stored, zipped to every client (RFC 9110, 12.5.3, lets a client that names no coding
+// get any): unpacking it for each request would cost CPU and memory that clients can ask for.
+func serveFile(engine *gin.Engine, path, media string, content []byte, zipped bool) {
 	sum := digest(string(content))
 	tag := fmt.Sprintf(`"%x"`, sum[:8])
 	engine.GET(path, func(c *gin.Context) {
@@ -53,8 +51,8 @@ func serveFile(engine *gin.Engine, path, media, coding string, content []byte) {
 			c.Status(http.StatusNotModified)
 			return
 		}
-		if coding != "" {
-			header.Set("Content-Encoding", coding)
+		if zipped {
+			header.Set("Content-Encoding", "gzip")
 		}
 		c.Data(http.StatusOK, media, content)
 	})
