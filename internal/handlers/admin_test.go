@@ -66,6 +66,15 @@ func TestMaintenanceIsBegunReadAndEnded(t *testing.T) {
 	}
 }
 
+// curl and Go's client send a body in chunks when they do not know its length before.
+func TestOrdersOfOperatorsMayComeInChunks(t *testing.T) {
+	s, _ := serveAdmin(t)
+	for path, order := range map[string]string{"/maintenance": `{"reason":"x","ttl":"1m"}`, "/log-level": `{"level":"warn"}`} {
+		s.raw(t, "PUT", fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", path, len(order), order)).is(t, 200, &struct{}{})
+	}
+}
+
 func TestBadMaintenanceIsAProblemAndChangesNothing(t *testing.T) {
 	s, r := serveAdmin(t)
 	for body, status := range map[string]int{

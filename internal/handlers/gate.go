@@ -129,6 +129,9 @@ func (g *gate) refuse(at *list.Element) *waiter {
 // Otherwise the caller must call done once, before take: when the body has been read, or earlier if that takes too
 // long.
 func (g *gate) begin(need, most int) error {
+	if g == nil {
+		return nil
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.forget()
@@ -143,6 +146,9 @@ func (g *gate) begin(need, most int) error {
 }
 
 func (g *gate) done(need int) {
+	if g == nil {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reading.requests--
@@ -219,6 +225,9 @@ func (g *gate) count() {
 
 // overloaded is true while more than twice as many come as are served.
 func (g *gate) overloaded() bool {
+	if g == nil {
+		return false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.over

@@ -181,7 +181,12 @@ func TestGateForgetsAnOverloadThatHasEnded(t *testing.T) {
 func TestNoGateHasNoBound(t *testing.T) {
 	var g *gate
 	for range 1000 {
+		harness.Must(t, g.begin(1, 0))
+		g.done(1)
 		harness.Must(t, g.enter(t.Context()))
 		g.leave()
+	}
+	if g.overloaded() {
+		t.Error("it is overloaded")
 	}
 }
