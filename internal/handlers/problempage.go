@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -9,34 +10,56 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// serveProblems serves a page for each type of the table of problems, at the path that the type names. curl gets text, a
-// browser asks for HTML.
+// problemPage is what is told of a type of problem at the path that its type names.
+type problemPage struct {
+	Type       string `json:"type"`
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Meaning    string `json:"meaning"`
+	Do         string `json:"what_to_do"`
+	RetryAfter string `json:"retry_after,omitempty"` // seconds
+}
+
+// serveProblems serves a page for each type of the table of problems. curl gets text, a browser asks for HTML.
 func serveProblems(engine *gin.Engine) {
-	pages := make(map[string]Problem)
+	pages := make(map[string]problemPage)
 	for _, row := range problems {
-		pages[row.problem.Type] = row.problem
+		if p := row.problem; p.Type != "" {
+			pages[p.Type] = problemPage{p.Type, p.Title, p.Status, p.Detail, p.do, p.retryAfter}
+		}
 	}
 	engine.GET("/problems/:type", func(c *gin.Context) {
-		p, known := pages[c.Request.URL.Path]
+		page, known := pages[c.Request.URL.Path]
 		if !known {
 			writeProblem(c, problem(http.StatusNotFound, "There is no such type of problem."))
 			return
 		}
-		media, page := preferred(c.GetHeader("Accept"), "text/plain", "text/html"), p.textPage()
-		if media == "text/html" {
-			page = p.htmlPage()
+		media, content := preferred(c.GetHeader("Accept"), "text/plain", "application/json", "text/html"), page.text()
+		switch media {
+		case "application/json":
+			content = page.json()
+		case "text/html":
+			content = page.html()
 		}
 		c.Header("Vary", "Accept")
 		c.Header("Content-Security-Policy", docsPolicy)
-		c.Data(http.StatusOK, media+"; charset=utf-8", []byte(page))
+		c.Data(http.StatusOK, media+"; charset=utf-8", content)
 	})
 }
 
-func (p *Problem) textPage() string {
-	return strings.Join(append([]string{p.Title}, p.lines()...), "\n\n") + "\n"
+func (p problemPage) json() []byte {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	return append(text, '\n')
 }
 
-func (p *Problem) htmlPage() string {
+func (p problemPage) text() []byte {
+	return []byte(strings.Join(append([]string{p.Title}, p.lines()...), "\n\n") + "\n")
+}
+
+func (p problemPage) html() []byte {
 	title := html.EscapeString(p.Title)
 	page := `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>` + title + `</title>` +
 		`<meta name="viewport" content="width=device-width"><style>body{font:1rem/1.5 sans-serif;max-width:40em;margin:3em auto;` +
@@ -44,14 +67,13 @@ func (p *Problem) htmlPage() string {
 	for _, line := range p.lines() {
 		page += "<p>" + html.EscapeString(line) + "</p>\n"
 	}
-	return page + `<p><a href="../docs">The API</a></p></body></html>` + "\n"
+	return []byte(page + `<p><a href="../docs">The API</a></p></body></html>` + "\n")
 }
 
-// lines are the paragraphs of the page, below its title.
-func (p *Problem) lines() []string {
-	lines := []string{fmt.Sprintf("Status %d, type %s.", p.Status, p.Type), p.Detail, p.do}
-	if p.retryAfter != "" {
-		lines = append(lines, "Retry-After: "+p.retryAfter+" s.")
+func (p problemPage) lines() []string {
+	lines := []string{fmt.Sprintf("Status %d, type %s.", p.Status, p.Type), p.Meaning, p.Do}
+	if p.RetryAfter != "" {
+		lines = append(lines, "Retry-After: "+p.RetryAfter+" s.")
 	}
 	return lines
 }

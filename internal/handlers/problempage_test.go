@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -20,7 +21,7 @@ func TestEveryTypeOfProblemHasAPage(t *testing.T) {
 		path := found[1]
 		for accept, media := range map[string]string{
 			"": "text/plain; charset=utf-8", "*/*": "text/plain; charset=utf-8", "image/png": "text/plain; charset=utf-8",
-			"application/json": "text/plain; charset=utf-8",
+			"application/json": "application/json; charset=utf-8",
 			"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "text/html; charset=utf-8",
 		} {
 			r := s.do(t, "GET", path, "", "Accept", accept)
@@ -31,10 +32,11 @@ func TestEveryTypeOfProblemHasAPage(t *testing.T) {
 				t.Errorf("%s as %q does not name itself: %s", path, accept, r.body)
 			}
 		}
-		page := strings.Split(s.do(t, "GET", path, "").body, "\n\n") // title, status, meaning, what to do
-		for _, paragraph := range page {
-			if len(page) < 4 || len(strings.TrimSpace(paragraph)) < 4 {
-				t.Errorf("%s has the paragraphs %q", path, page)
+		var page map[string]any
+		harness.Must(t, json.Unmarshal([]byte(s.do(t, "GET", path, "", "Accept", "application/json").body), &page))
+		for _, member := range []string{"title", "meaning", "what_to_do"} {
+			if text, _ := page[member].(string); len(text) < 4 {
+				t.Errorf("%s has the %s %q", path, member, text)
 			}
 		}
 	}
