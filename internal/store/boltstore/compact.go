@@ -104,7 +104,7 @@ func fillCompact(ctx context.Context, from boltfile.Snapshot, identity string, t
 		})
 	})
 	if err == nil {
-		_, err = finishCompact(to, from.TxID)
+		err = finishCompact(to, from.TxID)
 	}
 	return read.Sum(nil), err
 }
@@ -282,11 +282,14 @@ func (c *copier) end(commit bool) error {
 }
 
 // finishCompact cuts what bbolt grew the file by, gives its state the number of the transaction that it is a copy of,
-// and waits until the disk has it. It returns the newest meta page.
-func finishCompact(f *os.File, txid uint64) (m boltfile.Meta, err error) {
-	if m, err = boltfile.InspectFile(f); err != nil {
-		return m, err
+// and waits until the disk has it.
+func finishCompact(f *os.File, txid uint64) error {
+	m, err := boltfile.InspectFile(f)
+	if err != nil {
+		return err
 	}
+	m.TxID = txid - 1
+	older := boltfile.WriteMeta(f, m)
 	m.TxID = txid
-	return m, cmp.Or(f.Truncate(m.Size()), boltfile.SetTransaction(f, txid), f.Sync())
+	return cmp.Or(f.Truncate(m.Size()), older, boltfile.WriteMeta(f, m), f.Sync())
 }

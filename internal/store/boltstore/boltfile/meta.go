@@ -197,49 +197,16 @@ func writtenTxID(b []byte) uint64 {
 	return txid
 }
 
-// WriteMeta writes m in place of the meta page that bbolt would write next, with what m does not have from the page
-// before. That page has the transaction before m's.
+// WriteMeta writes the meta page of m where bbolt would write it.
 func WriteMeta(f *os.File, m Meta) error {
 	page := make([]byte, HeaderSize+metaSize)
-	order := binary.NativeEndian
-	for at := int64(0); ; at += m.PageSize {
-		if _, err := f.ReadAt(page, at); err != nil {
-			return err
-		}
-		if order.Uint64(page[HeaderSize+48:]) == m.TxID-1 {
-			break
-		}
-		if at > 0 {
-			return ErrBadMeta
-		}
-	}
-	return writeMeta(f, page, m)
-}
-
-// SetTransaction gives the state of a file that nobody has open the number txid: one meta page gets it and the other
-// one the number before, and both lead to what the newest meta page leads to.
-func SetTransaction(f *os.File, txid uint64) error {
-	m, err := InspectFile(f)
-	if err != nil {
-		return err
-	}
-	page := make([]byte, HeaderSize+metaSize)
-	if _, err := f.ReadAt(page, int64(m.TxID%2)*m.PageSize); err != nil {
-		return err
-	}
-	for _, m.TxID = range []uint64{txid - 1, txid} {
-		if err := writeMeta(f, page, m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeMeta writes m at the offset of its transaction, with what m does not have from page.
-func writeMeta(f *os.File, page []byte, m Meta) error {
 	order, slot := binary.NativeEndian, m.TxID%2
 	order.PutUint64(page, slot)
+	order.PutUint16(page[8:], MetaPage)
 	b := page[HeaderSize:]
+	order.PutUint32(b, metaMagic)
+	order.PutUint32(b[4:], metaVersion)
+	order.PutUint32(b[8:], uint32(m.PageSize))
 	order.PutUint64(b[16:], m.Root)
 	order.PutUint64(b[32:], m.Freelist)
 	order.PutUint64(b[40:], uint64(m.HighWater))

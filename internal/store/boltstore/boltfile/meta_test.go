@@ -1,6 +1,7 @@
 package boltfile_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
@@ -92,16 +93,26 @@ func TestMetaPageThatLiesIsRefused(t *testing.T) {
 	}
 }
 
-func TestTransactionIsSetInBothMetaPages(t *testing.T) {
-	for _, txid := range []uint64{1000, 1001} {
-		db, read := newDB(t)
-		must(t, db.Close())
-		f, err := os.OpenFile(read.Name(), os.O_RDWR, 0)
+func TestMetaPageIsWrittenAsBboltDoes(t *testing.T) {
+	db, read := newDB(t)
+	f, err := os.OpenFile(read.Name(), os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	for range 2 { // of both pages
+		must(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put([]byte("k"), make([]byte, 50_000)) }))
+		m, err := boltfile.InspectFile(f)
 		must(t, err)
-		defer f.Close()
-		must(t, boltfile.SetTransaction(f, txid))
-		if m, err := boltfile.InspectFile(f); err != nil || m.TxID != txid {
-			t.Errorf("%+v, %v; want %d", m, err, txid)
+		page, at := make([]byte, m.PageSize), int64(m.TxID%2)*m.PageSize
+		_, err = f.ReadAt(page, at)
+		must(t, err)
+		want := bytes.Clone(page[:boltfile.HeaderSize+64])
+		_, err = f.WriteAt(make([]byte, len(want)), at)
+		must(t, err)
+		must(t, boltfile.WriteMeta(f, m))
+		_, err = f.ReadAt(page, at)
+		must(t, err)
+		if got := page[:len(want)]; !bytes.Equal(got, want) {
+			t.Errorf("%+v is written as %x, want %x", m, got, want)
 		}
 	}
 }
