@@ -3,7 +3,6 @@ package pgstore
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,24 +30,15 @@ func keyOf(once *store.Idempotency) []byte {
 func getUnderKey(ctx context.Context, c conn, id store.ID, once *store.Idempotency) (
 	*stored, *store.IdempotencyRecord, error,
 ) {
-	rows, err := c.query(ctx, underKeySQL, []byte(id), keyOf(once))
-	if err != nil {
-		return nil, nil, readFailure(err)
-	}
-	defer rows.Close()
-	var r row
 	var fingerprint, answer []byte
 	var at *time.Time
-	if rows.Next() {
-		err = rows.Scan(append(r.into(), &fingerprint, &at, &answer)...)
+	list, err := read(ctx, c, []any{&fingerprint, &at, &answer}, underKeySQL, []byte(id), keyOf(once))
+	if err != nil {
+		return nil, nil, err
 	}
-	rows.Close()
-	if err = errors.Join(err, rows.Err()); err != nil {
-		return nil, nil, readFailure(err)
-	}
-	old, err := r.account()
-	if err != nil || at == nil {
-		return old, nil, err
+	old := list[0] // nil if there is no account: the outer join has always one row
+	if at == nil {
+		return old, nil, nil
 	}
 	kept := &store.IdempotencyRecord{At: *at, Answer: answer}
 	copy(kept.Fingerprint[:], fingerprint)

@@ -77,7 +77,7 @@ func oldOf(ctx context.Context, c conn, in []store.Account) (map[store.ID]*store
 	for i, acc := range in {
 		ids[i] = []byte(acc.ID)
 	}
-	list, _, err := read(ctx, c, 0, oldSQL, ids)
+	list, err := read(ctx, c, nil, oldSQL, ids)
 	old := make(map[store.ID]*stored, len(list))
 	for _, acc := range list {
 		old[acc.ID] = acc

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"accountservice/internal/store"
@@ -48,23 +47,32 @@ func (s *Store) Get(ctx context.Context, id store.ID) (_ store.Account, err erro
 
 // get returns the account with this id, or nil.
 func get(ctx context.Context, c conn, id store.ID) (*stored, error) {
-	list, _, err := read(ctx, c, 0, getSQL, []byte(id))
+	list, err := read(ctx, c, nil, getSQL, []byte(id))
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
 	return list[0], nil
 }
 
-// read runs a query for accounts. more is 1 for a bounded query, which has the column total, else 0.
-func read(ctx context.Context, c conn, more int, sql string, args ...any) (list []*stored, total int64, err error) {
+// read runs a query for accounts. Each row has the columns, and then what extra takes.
+func read(ctx context.Context, c conn, extra []any, sql string, args ...any) (list []*stored, err error) {
 	rows, err := c.query(ctx, sql, args...)
-	if err == nil {
-		list, err = collect(rows, []any{&total}[:more]...)
+	if err != nil {
+		return nil, readFailure(err)
 	}
-	if err != nil && !errors.Is(err, store.ErrUnavailable) {
-		err = readFailure(err)
+	defer rows.Close()
+	for rows.Next() {
+		var r row
+		if err := rows.Scan(append(r.into(), extra...)...); err != nil {
+			return nil, readFailure(err)
+		}
+		acc, err := r.account()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, acc)
 	}
-	return list, total, err
+	return list, readFailure(rows.Err())
 }
 
 // GetMany implements store.Store.
@@ -80,7 +88,7 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err
 	var list []*stored
 	err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
 		var total int64
-		if list, total, err = read(ctx, c, 1, getManySQL, keys); err == nil && total > int64(len(list)) {
+		if list, err = read(ctx, c, []any{&total}, getManySQL, keys); err == nil && total > int64(len(list)) {
 			err = store.ErrTooMuch
 		}
 		return err
@@ -113,7 +121,8 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 		most = min(q.Limit, maxScan)
 	}
 	err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) error {
-		list, total, err := read(ctx, c, 1, listSQL, []byte(q.After), most+1)
+		var total int64
+		list, err := read(ctx, c, []any{&total}, listSQL, []byte(q.After), most+1)
 		if err == nil {
 			page = pageOf(q, list[:min(len(list), most)], total)
 		}

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"accountservice/internal/store"
 )
 
@@ -66,23 +64,6 @@ func (r *row) account() (*stored, error) {
 		return nil, fmt.Errorf("%w: account %q: its labels are no JSON object of texts", store.ErrUnavailable, r.id)
 	}
 	return acc, nil
-}
-
-// collect reads accounts until the rows end. Each row has the columns, and then what extra takes.
-func collect(rows pgx.Rows, extra ...any) (list []*stored, err error) {
-	defer rows.Close()
-	for rows.Next() {
-		var r row
-		if err := rows.Scan(append(r.into(), extra...)...); err != nil {
-			return nil, err
-		}
-		acc, err := r.account()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, acc)
-	}
-	return list, rows.Err()
 }
 
 // arguments are the values of the columns.
