@@ -161,40 +161,36 @@ type DryRun struct {
 
 // Import implements Target.
 func (d DryRun) Import(ctx context.Context, accounts []store.Account) (n store.Imported, err error) {
-	ids := make([]store.ID, len(accounts))
-	for i, acc := range accounts {
+	in, err := store.Importable(accounts)
+	if err != nil {
+		return n, err
+	}
+	ids := make([]store.ID, len(in))
+	for i, acc := range in {
 		ids[i] = acc.ID
 	}
 	found, err := d.Store.GetMany(ctx, ids)
-	if errors.Is(err, store.ErrTooMuch) && len(accounts) > 1 {
-		half := len(accounts) / 2
-		if n, err = d.Import(ctx, accounts[:half]); err != nil {
+	if errors.Is(err, store.ErrTooMuch) && len(in) > 1 {
+		half := len(in) / 2
+		if n, err = d.Import(ctx, in[:half]); err != nil {
 			return n, err
 		}
-		rest, err := d.Import(ctx, accounts[half:])
+		rest, err := d.Import(ctx, in[half:])
 		return sum(n, rest), err
 	}
 	if err != nil {
 		return n, err
 	}
-	there := make(map[store.ID]store.Account, len(accounts))
-	for _, acc := range found.Accounts {
-		there[acc.ID] = acc
+	stored := make(map[store.ID]*store.Account, len(ids))
+	for i, acc := range found.Accounts {
+		stored[acc.ID] = &found.Accounts[i]
 	}
 	for _, id := range found.Damaged {
-		there[id] = store.Account{} // other content than any
+		stored[id] = nil
 	}
-	for _, acc := range accounts {
-		old, exists := there[acc.ID]
-		switch {
-		case !exists:
-			n.Created++
-		case old.Draft.Equal(acc.Draft):
-			n.Unchanged++
-		default:
-			n.Replaced++
-		}
-		there[acc.ID] = acc // a later line may have the same id
-	}
+	_, n = store.ImportChanges(in, time.Time{}, func(id store.ID) (old *store.Account, damaged bool) {
+		old, exists := stored[id]
+		return old, exists && old == nil
+	})
 	return n, nil
 }
