@@ -95,7 +95,7 @@ func identityFor(path string, v Verified) string {
 func fillCompact(ctx context.Context, from boltfile.Snapshot, identity string, to *os.File,
 	each func(size int) error) ([]byte, error) {
 	read := sha256.New()
-	err := onGuard(func() error {
+	err := guard(func() error {
 		return copyRecords(to, from.PageSize, func(c *copier) error {
 			return eachRecord(ctx, from, identity, func(bucket, k, v []byte) error {
 				digest(read, bucket, k, v)
@@ -144,13 +144,6 @@ func verifySource(ctx context.Context, f *os.File, dropLost bool) (Verified, err
 	}
 	v.Identity, err = identity(m.Snapshot(f))
 	return v, err
-}
-
-// onGuard calls f with guard on a goroutine of its own.
-func onGuard(f func() error) error {
-	done := make(chan error)
-	go func() { done <- guard(f) }()
-	return <-done
 }
 
 // eachRecord calls f with each bucket of this service, then with each of its records, in order. The service's own

@@ -65,10 +65,9 @@ func isFault(err error) bool {
 	return is
 }
 
-// guard calls f and returns a panic of it, or a memory fault, as *fault. It is for goroutines of this package alone:
-// SetPanicOnFault stays on in them.
+// guard calls f and returns a panic of it, or a memory fault, as *fault.
 func guard(f func() error) (err error) {
-	debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // the goroutine can be a caller's
 	defer func() {
 		if v := recover(); v != nil {
 			err = &fault{v}

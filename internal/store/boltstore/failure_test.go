@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"syscall"
 	"testing"
 )
@@ -21,6 +22,17 @@ func TestInterruptedCallsAreTriedAgain(t *testing.T) {
 		if err := uninterrupted(func() error { return want }); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}
+	}
+}
+
+// A memory fault in a caller's code is none of the database.
+func TestCallersGoroutineIsLeftAsItWas(t *testing.T) {
+	opened(t, 1, Options{})
+	if debug.SetPanicOnFault(false) {
+		t.Error("after Open a fault of its caller is a panic")
+	}
+	if err := guard(func() error { panic("ordered") }); !isFault(err) || debug.SetPanicOnFault(false) {
+		t.Errorf("after a fault (%v) one of the caller is a panic", err)
 	}
 }
 
