@@ -281,8 +281,6 @@ func finishCompact(f *os.File, txid uint64) error {
 	if err != nil {
 		return err
 	}
-	m.TxID = txid - 1
-	older := boltfile.WriteMeta(f, m)
 	m.TxID = txid
-	return cmp.Or(f.Truncate(m.Size()), older, boltfile.WriteMeta(f, m), f.Sync())
+	return cmp.Or(f.Truncate(m.Size()), boltfile.WriteMetas(f, m), f.Sync())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 	"accountservice/internal/tempfile"
 )
@@ -48,7 +48,11 @@ func (h *handle) copyFile(dir, pattern string) (*fileCopy, error) {
 			if err := tempfile.CheckRoom(f, tx.Size()); err != nil {
 				return err
 			}
-			if err := h.copyMetas(tx, f); err != nil {
+			m, err := boltfile.ReadMetas(h.file).Newest()
+			if m.TxID != c.txid {
+				return errors.Join(err, errForeign(m.TxID, c.txid))
+			}
+			if err := boltfile.WriteMetas(f, m); err != nil {
 				return err
 			}
 			return h.copyPages(tx.Size(), c)
@@ -62,30 +66,6 @@ func (h *handle) copyFile(dir, pattern string) (*fileCopy, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// copyMetas writes the two meta pages that bbolt makes for a copy.
-func (h *handle) copyMetas(tx *bbolt.Tx, f *os.File) error {
-	metas := &firstBytes{f, 2 * h.pageSize}
-	if _, err := tx.WriteTo(metas); metas.left > 0 {
-		return err
-	}
-	return nil
-}
-
-// firstBytes passes on only the first bytes that it is given, and then fails.
-type firstBytes struct {
-	to   io.Writer
-	left int64
-}
-
-func (w *firstBytes) Write(b []byte) (int, error) {
-	if w.left < int64(len(b)) {
-		return 0, io.ErrShortWrite
-	}
-	n, err := w.to.Write(b)
-	w.left -= int64(n)
-	return n, err
 }
 
 // copyPages copies all pages behind the meta pages. A page that cannot be read stays empty: the others may be the last

@@ -7,6 +7,7 @@
 package boltfile
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -214,6 +215,13 @@ func WriteMeta(f *os.File, m Meta) error {
 	order.PutUint64(b[metaSize-8:], metaSum(b))
 	_, err := f.WriteAt(page, int64(slot)*m.PageSize)
 	return err
+}
+
+// WriteMetas writes both meta pages of a copy: m, and what is the same but for the number of the transaction before.
+func WriteMetas(f *os.File, m Meta) error {
+	before := m
+	before.TxID--
+	return cmp.Or(WriteMeta(f, before), WriteMeta(f, m))
 }
 
 // ReadFreelist reads the header of the list of free pages, which a commit of bbolt reads through the map and believes.
