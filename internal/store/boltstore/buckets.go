@@ -91,7 +91,7 @@ func (h *handle) mendOwnRecords(ctx context.Context, damage error, known string)
 	if err != nil {
 		return err
 	}
-	if len(report.Findings)+report.Omitted > report.Own+report.Damaged+report.Minor {
+	if !report.Intact && !report.OnlyRecords() {
 		return fmt.Errorf("%w, and that is not all: %s; restore a backup", damage, report.Findings[0])
 	}
 	return h.db.Update(func(tx *bbolt.Tx) error {
@@ -250,10 +250,7 @@ func readOwn(snap boltfile.Snapshot, key []byte) ([]byte, error) {
 
 // ownRecord returns the content of a record of boltfile.MetaBucket. A damaged or missing one is an error.
 func ownRecord(key, record []byte) ([]byte, error) {
-	content, err := boltfile.Unseal(key, record)
-	if err == nil && bytes.Equal(key, boltfile.SentinelKey) && !bytes.Equal(content, boltfile.SentinelText) {
-		err = errors.New("not the text of this service")
-	}
+	content, err := boltfile.UnsealOwn(key, record)
 	if err != nil {
 		return nil, fmt.Errorf("the service's own record %.80q: %w", key, err)
 	}

@@ -1,6 +1,7 @@
 package boltfile
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -64,6 +65,15 @@ func Unseal(key, record []byte) ([]byte, error) {
 		return nil, errors.New("its record is damaged: wrong checksum")
 	}
 	return record[sealSize:], nil
+}
+
+// UnsealOwn is Unseal of a record of MetaBucket. The sentinel must have its text.
+func UnsealOwn(key, record []byte) ([]byte, error) {
+	content, err := Unseal(key, record)
+	if err == nil && bytes.Equal(key, SentinelKey) && !bytes.Equal(content, SentinelText) {
+		err = errors.New("not the text of this service")
+	}
+	return content, err
 }
 
 // IsSealed says whether the record has the form of a sealed one.
