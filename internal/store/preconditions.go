@@ -56,13 +56,13 @@ func (p Preconditions) Allow(old *Account) error {
 	return given.CheckReadOnly(stored)
 }
 
-// AllowDamaged is Allow for a damaged account: ErrDamaged if p asks for what is not known of it.
-func (p Preconditions) AllowDamaged() error {
+// AllowDamaged is Allow for an account with this damage, which it returns if p asks for what is not known of it.
+func (p Preconditions) AllowDamaged(damage error) error {
 	switch {
 	case p.Absent:
 		return ErrExists
 	case p.Revisions != nil || p.ReadOnly.CheckReadOnly(Account{}) != nil:
-		return ErrDamaged
+		return damage
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 			if !p.replaces {
 				return damage
 			}
-			return allowDamaged(pre, damage)
+			return pre.AllowDamaged(damage)
 		}
 	}
 	var was *store.IdempotencyRecord
@@ -113,15 +113,6 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	return accounts.Put([]byte(p.id), record)
 }
 
-// allowDamaged is pre.AllowDamaged, whose ErrDamaged is damage.
-func allowDamaged(pre store.Preconditions, damage error) error {
-	err := pre.AllowDamaged()
-	if err == store.ErrDamaged {
-		return damage
-	}
-	return err
-}
-
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
@@ -129,7 +120,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 		accounts := tx.Bucket(boltfile.AccountBucket)
 		old, err := stored(accounts, id)
 		if err != nil {
-			err = allowDamaged(pre, err)
+			err = pre.AllowDamaged(err)
 		} else {
 			err = pre.AllowExisting(old)
 		}
