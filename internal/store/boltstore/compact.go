@@ -209,20 +209,13 @@ func digest(h hash.Hash, parts ...[]byte) error {
 
 // copyRecords has fill write records into the empty file to.
 func copyRecords(to *os.File, pageSize int64, fill func(*copier) error) error {
-	var dup *os.File
-	db, err := bbolt.Open(to.Name(), 0o600, &bbolt.Options{
-		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
-			dup, err = boltfile.Duplicate(to)
-			return dup, err
-		},
-		PageSize: int(pageSize), NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType,
-	})
+	opened, err := openDuplicate(to, bbolt.Options{PageSize: int(pageSize), NoSync: true, NoGrowSync: true})
 	if err != nil {
 		return err
 	}
-	c := copier{db: db}
+	c := copier{db: opened.db}
 	err = fill(&c)
-	return errors.Join(err, c.end(err == nil), current{db: db, dup: dup}.unmap())
+	return errors.Join(err, c.end(err == nil), opened.unmap())
 }
 
 // copier writes records, which come in order, in transactions of bounded size.

@@ -21,17 +21,19 @@ type current struct {
 }
 
 // openDB has bbolt map the file.
-func (h *handle) openDB() (c current, err error) {
+func (h *handle) openDB() (current, error) {
+	return openDuplicate(h.file, bbolt.Options{InitialMmapSize: mapSize, NoStatistics: true})
+}
+
+// openDuplicate has bbolt map an open file, by a descriptor of its own.
+func openDuplicate(f *os.File, opts bbolt.Options) (c current, err error) {
 	c.reads = new(atomic.Int64)
-	c.db, err = bbolt.Open(h.path, 0o600, &bbolt.Options{
-		OpenFile: func(string, int, os.FileMode) (_ *os.File, err error) {
-			c.dup, err = boltfile.Duplicate(h.file)
-			return c.dup, err
-		},
-		InitialMmapSize: mapSize,
-		FreelistType:    bbolt.FreelistMapType,
-		NoStatistics:    true,
-	})
+	opts.FreelistType = bbolt.FreelistMapType
+	opts.OpenFile = func(string, int, os.FileMode) (_ *os.File, err error) {
+		c.dup, err = boltfile.Duplicate(f)
+		return c.dup, err
+	}
+	c.db, err = bbolt.Open(f.Name(), 0o600, &opts)
 	return c, err
 }
 
