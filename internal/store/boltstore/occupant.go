@@ -32,25 +32,17 @@ func Occupy(ctx context.Context, opts Options) (o *Occupant, err error) {
 		return nil, err
 	}
 	o = &Occupant{Copies: l.copies()}
-	o.file, err = boltfile.Open(l.path, os.O_RDWR|syscall.O_NOFOLLOW)
-	if errors.Is(err, fs.ErrNotExist) {
+	o.file, err = openLocked(ctx, l.path, Options{OpenTimeout: lockPatience}, os.O_RDWR)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		_, noWitness := os.Lstat(witness(l.path))
 		o.Lost = noWitness == nil
 		return o, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", opts.Path, err)
-	}
-	o.Found = true
-	err = boltfile.Lock(ctx, o.file, syscall.LOCK_EX, lockPatience, nil)
-	if errors.Is(err, boltfile.ErrLocked) {
-		o.Locked = true
+	case errors.Is(err, ErrLocked):
+		o.Found, o.Locked = true, true
 		return o, nil
-	}
-	if err == nil {
-		err = stillAt(o.file, l.path)
-	}
-	if err == nil {
+	case err == nil:
+		o.Found = true
 		l.forgetUnwritten(o.file)
 		o.Verified, err = VerifyWhole(ctx, o.file)
 	}
@@ -68,11 +60,7 @@ func Occupy(ctx context.Context, opts Options) (o *Occupant, err error) {
 const lockPatience = time.Second
 
 // Close releases what is at the path.
-func (o *Occupant) Close() {
-	if o.file != nil {
-		o.file.Close()
-	}
-}
+func (o *Occupant) Close() { o.file.Close() }
 
 // IsPart reports whether the file at name, which a link may lead to, is the database at path or its witness.
 func IsPart(path, name string) bool {
