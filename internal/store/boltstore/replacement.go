@@ -121,10 +121,7 @@ func (r *Replacement) Replace(keep bool) (kept string, err error) {
 			return "", fmt.Errorf("keeping the old database: %w", err)
 		}
 	}
-	if err := os.Rename(r.Name(), r.path); err != nil {
-		return kept, err
-	}
-	return kept, syncDir(filepath.Dir(r.path))
+	return kept, tempfile.Rename(r.File, r.path)
 }
 
 // keepOld gives the file at the path a second name. Where the file system has no such names, it makes a copy.
