@@ -55,8 +55,11 @@ SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_appli
 	return f, nil
 }
 
+// demands are what a store wants of its server.
+type demands struct{ requireSync, onlyRead bool }
+
 // refuse returns nil or why a server with these facts is not used.
-func (f facts) refuse(requireSync bool) error {
+func (d demands) refuse(f facts) error {
 	switch {
 	case f.standby:
 		return &refusal{why: "connected to a standby: it accepts no writes; name the primary, or all hosts, in " +
@@ -65,7 +68,7 @@ func (f facts) refuse(requireSync bool) error {
 		return &refusal{why: "the server is read-only (transaction_read_only is on)"}
 	case f.encoding != "UTF8":
 		return &refusal{"the database has another encoding than UTF8: create it with ENCODING 'UTF8'", true}
-	case f.denied || f.limited:
+	case f.denied || f.limited && !d.onlyRead:
 		return &refusal{"the user lacks a right on a table: grant it those of docs/postgres.md (42501)", true}
 	case f.schema == 0:
 		return &refusal{"the database has no schema: run accountservice migrate up", true}
@@ -76,19 +79,10 @@ func (f facts) refuse(requireSync bool) error {
 		return &refusal{fmt.Sprintf("the database has schema %d, which only versions for schema %d or later can use, and "+
 			"this one is for %d: run a newer version", f.schema, f.oldest, schemaVersion), true}
 	}
-	if why := syncRefusal(f.commit, f.standbys); requireSync && why != "" {
+	if why := syncRefusal(f.commit, f.standbys); d.requireSync && why != "" {
 		return &refusal{"store.postgres.require_sync: " + why, why != patroniWaits}
 	}
 	return nil
-}
-
-// demands are what a store wants of its server.
-type demands struct{ requireSync, onlyRead bool }
-
-// refuse returns nil or why a server with these facts is not used.
-func (d demands) refuse(f facts) error {
-	f.limited = f.limited && !d.onlyRead
-	return f.refuse(d.requireSync)
 }
 
 // writable lets pgx go on to the next host if this server accepts no writes.
@@ -98,7 +92,7 @@ func writable(ctx context.Context, c *pgconn.PgConn) error {
 	case err != nil:
 		return err
 	case f.standby || f.readOnly || f.encoding != "UTF8":
-		return f.refuse(false)
+		return demands{}.refuse(f)
 	}
 	return nil
 }

@@ -93,9 +93,10 @@ func TestSynchronousReplicationIsRecognized(t *testing.T) {
 }
 
 func TestStandbyDoesNotHideWhatIsWrongWithThePrimary(t *testing.T) {
-	standby := facts{standby: true, encoding: "UTF8"}.refuse(true)
-	primary := facts{encoding: "UTF8", schema: schemaVersion, commit: "on"}.refuse(true)
-	waiting := facts{encoding: "UTF8", schema: schemaVersion, commit: "on", standbys: patroniPlaceholder}.refuse(true)
+	sync := demands{requireSync: true}
+	standby := sync.refuse(facts{standby: true, encoding: "UTF8"})
+	primary := sync.refuse(facts{encoding: "UTF8", schema: schemaVersion, commit: "on"})
+	waiting := sync.refuse(facts{encoding: "UTF8", schema: schemaVersion, commit: "on", standbys: patroniPlaceholder})
 	for _, c := range []struct {
 		err      error
 		want     string
