@@ -38,8 +38,13 @@ func outcomeOf(err error, took time.Duration) outcome {
 		return outcome{warning: printable(warner.Warning()), took: took}
 	}
 	if err != nil {
-		text := strings.NewReplacer("\r\n", "; ", "\n", "; ").Replace(err.Error()) // errors.Join gives a line to each
-		return outcome{failure: cmp.Or(printable(text), "an error without a text"), took: took}
+		var lines []string // errors.Join gives one to each error
+		for line := range strings.Lines(err.Error()) {
+			if line = printable(line); line != "" {
+				lines = append(lines, line)
+			}
+		}
+		return outcome{failure: cmp.Or(printable(strings.Join(lines, "; ")), "an error without a text"), took: took}
 	}
 	return outcome{took: took}
 }

@@ -61,6 +61,7 @@ func TestErrorIsShownAsOneShortPrintableLine(t *testing.T) {
 		"blanks":             {" \n\x1b", "an error without a text"},
 		"other languages":    {"диск 磁盘 é “full”", "диск 磁盘 é “full”"},
 		"lines":              {"first\nsecond\r\nthird\tend", "first; second; third end"},
+		"empty lines":        {"\nfirst\n\n \nsecond\n", "first; second"},
 		"Unicode's lines":    {"first\u2028second\u2029third\u0085end", "first second third end"},
 		"control characters": {"a\x00b\x1b[31mred\x7f\u009bc", "a b [31mred  c"},
 		"turned around":      {"a\u202eb\u200dc\ufeffd", "a b c d"},
