@@ -288,3 +288,15 @@ func TestEndOfOneRunDoesNotEndTheNext(t *testing.T) {
 		}
 	}
 }
+
+// Also one that warns would fail at the next run.
+func TestARunThatEndsAsItsTimeDoesIsNoPass(t *testing.T) {
+	for _, passed := range []error{nil, warning.Errorf("low on disk")} {
+		ctx, cancel := context.WithCancel(t.Context())
+		conn, _ := net.Pipe()
+		err := newSession(conn).during(ctx, func() error { cancel(); return passed })
+		if err != context.Canceled {
+			t.Errorf("with %v: %v, want that the time is over", passed, err)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package dependency
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -78,8 +77,8 @@ func (s *session) note(err error) error {
 	return err
 }
 
-// during calls run, whose reads and writes fail once ctx ends. A run that returns no error though ctx has ended gets that
-// of ctx: a library that still reads would fail, and with it the next run over this connection.
+// during calls run, whose reads and writes fail once ctx ends. A run that returns no error, or a warning, though ctx has
+// ended gets that of ctx: a library that still reads would fail, and with it the next run over this connection.
 func (s *session) during(ctx context.Context, run func() error) error {
 	s.raw.SetDeadline(time.Time{}) // on a closed connection it fails, and so will run
 	done := make(chan struct{})
@@ -90,7 +89,9 @@ func (s *session) during(ctx context.Context, run func() error) error {
 	err := run()
 	if !stop() {
 		<-done // else it could end the next run
-		err = cmp.Or(err, ctx.Err())
+		if err == nil || isWarning(err) {
+			err = ctx.Err()
+		}
 	}
 	return err
 }
