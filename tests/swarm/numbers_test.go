@@ -75,7 +75,13 @@ func TestComposeFileIsTheStackFileForOneMachine(t *testing.T) {
 	if compose.setting(t, "HTTP_STOP_GRACE_PERIOD") != stack.StopGrace.Duration {
 		t.Error("configs/compose.yml does not tell the service its grace period")
 	}
+	for _, file := range []serviceFile{stack, compose} {
+		if !strings.HasPrefix(file.Image, "${ACCOUNTS_IMAGE:") {
+			t.Errorf("the image is %s, which ACCOUNTS_IMAGE does not name", file.Image)
+		}
+	}
 	compose.Environment, compose.Deploy = stack.Environment, stack.Deploy // what only a Swarm needs
+	compose.Image = stack.Image                                           // required, compose would refuse "ps" without it, too
 	if !reflect.DeepEqual(compose, stack) {
 		t.Errorf("configs/compose.yml has\n%+v, and configs/stack.yml\n%+v", compose, stack)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -128,6 +129,32 @@ func TestStackFileNamesRealSettings(t *testing.T) {
 	}
 	if _, err := config.Load("", environ); err != nil {
 		t.Errorf("%q: %v", environ, err)
+	}
+}
+
+// A variable that a stack file requires is in each command for it that the documents and the files themselves give.
+func TestCommandsSetWhatTheirStackFilesRequire(t *testing.T) {
+	command := regexp.MustCompile("(?m)^.*docker stack [a-z]+(?: -c [a-z./]+)+")
+	required, named := regexp.MustCompile(`\$\{([A-Z_]+):\?`), regexp.MustCompile("-c ([a-z./]+)")
+	found := 0
+	for _, pattern := range []string{"README.md", "docs/*.md", "configs/*"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		harness.Must(t, err)
+		for _, file := range files {
+			for _, line := range command.FindAllString(harness.Read(t, file), -1) {
+				for _, stack := range named.FindAllStringSubmatch(line, -1) {
+					for _, variable := range required.FindAllStringSubmatch(read(t, stack[1]), -1) {
+						found++
+						if !strings.Contains(line, variable[1]+"=") {
+							t.Errorf("%s: %q has no %s, which %s requires", file, line, variable[1], stack[1])
+						}
+					}
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no command was found")
 	}
 }
 
