@@ -10,22 +10,29 @@ import (
 	"accountservice/internal/checks"
 )
 
-// verdict is what a notice is sent about. While nothing is known of the checks, its status is why: stale, or starting,
-// which it also is while the service is unhealthy only because a check is not decided.
+// starting is the status until the checks are decided. No notice tells it.
+const starting = "starting"
+
+// verdict is what a notice is sent about. While nothing is known of the checks, its status is why: stale or starting.
 type verdict struct {
 	status string
 	ready  bool
 }
 
 func verdictOf(s *checks.Snapshot) verdict {
-	fails := func(c checks.CheckHistory) bool { return c.OnFailure == checks.Restart && c.Status == checks.Failing }
-	switch {
-	case s.Healthy || slices.ContainsFunc(s.Checks, fails):
-		return verdict{s.Status, s.Ready}
-	case len(s.Checks) == 0 && len(s.Reasons) > 0:
-		return verdict{s.Reasons[0].Name, false}
+	has := func(status checks.Status, among ...checks.Consequence) bool {
+		return slices.ContainsFunc(s.Checks, func(c checks.CheckHistory) bool {
+			return c.Status == status && (among == nil || slices.Contains(among, c.OnFailure))
+		})
 	}
-	return verdict{"starting", false}
+	switch {
+	case !s.Healthy && len(s.Checks) == 0 && len(s.Reasons) > 0:
+		return verdict{s.Reasons[0].Name, false}
+	case !s.Healthy && !has(checks.Failing, checks.Restart), // it waits for a check
+		len(s.Reasons) == 0 && has(checks.Starting) && !has(checks.Failing):
+		return verdict{starting, false}
+	}
+	return verdict{s.Status, s.Ready}
 }
 
 func (v verdict) String() string {

@@ -84,10 +84,10 @@ func (n *Notifier) Run(ctx context.Context) {
 
 // watch queues a notice for each change of the verdict.
 func (n *Notifier) watch(ctx context.Context) {
-	last := verdict{status: "starting"} // also if it began before
+	last := verdict{status: starting} // also if it began before
 	for waited(ctx, lookEvery) {
 		health := n.Health()
-		if now := verdictOf(health); now != last {
+		if now := verdictOf(health); now != last && now.status != starting {
 			n.enqueue(newNotice(health, last, now, n.Instance))
 			last = now
 		}

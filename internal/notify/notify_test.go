@@ -32,6 +32,9 @@ var (
 	undecided = &checks.Snapshot{Component: component, Status: "Unavailable", Checks: []checks.CheckHistory{
 		{CheckState: checks.CheckState{Name: "bolt", Status: checks.Starting, OnFailure: checks.Restart, Error: "starting: no result yet"}},
 		{CheckState: checks.CheckState{Name: "users", Status: checks.Failing, OnFailure: checks.Unroute, Error: "refused"}}}}
+	// unasked serves, and has no result of a check that degrades
+	unasked = &checks.Snapshot{Component: component, Status: "Partially Available", Healthy: true, Ready: true, Checks: []checks.CheckHistory{
+		well.Checks[0], {CheckState: checks.CheckState{Name: "records", Status: checks.Starting, OnFailure: checks.Degrade}}}}
 	draining = &checks.Snapshot{Component: component, Status: "Partially Available", Healthy: true,
 		Checks: well.Checks, Reasons: []checks.Reason{{Name: "drain", Text: "told to stop"}}}
 )
@@ -123,7 +126,7 @@ func (d *told) logged(words string) int { return strings.Count(d.log.String(), w
 func TestEachChangeOfTheVerdictIsOneNotice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := tell(t, hook, "", 200)
-		for _, health := range []*checks.Snapshot{d.health.Load(), undecided} {
+		for _, health := range []*checks.Snapshot{d.health.Load(), undecided, unasked} {
 			d.health.Store(health)
 			if got := d.after(time.Minute); len(got) > 0 {
 				t.Errorf("told that it is starting: %s", got)
@@ -156,6 +159,10 @@ func TestEachChangeOfTheVerdictIsOneNotice(t *testing.T) {
 				t.Errorf("failing: %+v", n.Failing)
 			}
 			from = c.status
+		}
+		d.health.Store(unasked)
+		if got := d.after(time.Minute); len(got) > 0 {
+			t.Errorf("told of a check without a result: %s", got)
 		}
 	})
 }
