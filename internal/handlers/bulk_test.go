@@ -317,10 +317,10 @@ func TestClientThatSendsAllBeforeItReadsLearnsWhyItsImportEnded(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	body := "{\n" + strings.Repeat(lines(1, nil), 50_000) // some 12 MB
-	sends := func(header string) reply {
+	sends := func(query, header string) reply {
 		t.Helper()
-		const begin = "POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n\r\n"
-		in := bufio.NewReader(s.dial(t, fmt.Sprintf(begin, len(body), header)+body))
+		const begin = "POST /accounts:import%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n\r\n"
+		in := bufio.NewReader(s.dial(t, fmt.Sprintf(begin, query, len(body), header)+body))
 		for {
 			resp, err := http.ReadResponse(in, &http.Request{Method: "POST", URL: &url.URL{}})
 			harness.Must(t, err)
@@ -331,18 +331,21 @@ func TestClientThatSendsAllBeforeItReadsLearnsWhyItsImportEnded(t *testing.T) {
 	}
 	const media = "Content-Type: " + ndjson
 	for _, header := range []string{media, media + "\r\nExpect: 100-continue"} {
-		if p := sends(header).isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Line != 1 {
+		if p := sends("", header).isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Line != 1 {
 			t.Errorf("with %q: %+v", header, p)
 		}
 	}
-	sends("Content-Type: text/plain").isProblem(t, 415)
+	sends("", "Content-Type: text/plain").isProblem(t, 415)
+	if p := sends("?dry_run=yes", media).isProblem(t, 422); len(p.Errors) != 1 || p.Errors[0].Parameter != "dry_run" {
+		t.Errorf("%+v", p)
+	}
 	for range 2 {
 		begun(t, s, "/accounts:import?dry_run=true", "")
 	}
 	if !harness.Until(20*time.Second, func() bool { return s.importLines(t, "", "").StatusCode == 429 }) {
 		t.Fatal("never refused")
 	}
-	if p := sends(media).isProblem(t, 429); p.Type != "/problems/too-many-streams" {
+	if p := sends("", media).isProblem(t, 429); p.Type != "/problems/too-many-streams" {
 		t.Errorf("%+v", p)
 	}
 }

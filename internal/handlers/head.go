@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -41,8 +42,9 @@ func checkHead(r *http.Request, op *huma.Operation, answer string) error {
 	return joinConditions(r.Header)
 }
 
-// checkQuery refuses what huma would take for absent, or read in part: an empty
-// parameter that is not boolean, and one that stands twice.
+// checkQuery refuses what huma would take for absent, or read in part: an empty parameter that is not boolean, and one
+// that stands twice. It also refuses a boolean that is none: huma would with the body of an import unread and its place
+// taken.
 func checkQuery(raw string, op *huma.Operation) error {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -51,11 +53,15 @@ func checkQuery(raw string, op *huma.Operation) error {
 	var wrong []InvalidField
 	for name, values := range query {
 		known := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
+		boolean := known >= 0 && op.Parameters[known].Schema.Type == huma.TypeBoolean
+		_, word := strconv.ParseBool(values[0])
 		switch {
 		case len(values) > 1:
 			wrong = append(wrong, InvalidField{Parameter: name, Detail: "stands twice"})
-		case known >= 0 && values[0] == "" && op.Parameters[known].Schema.Type != huma.TypeBoolean:
+		case known >= 0 && values[0] == "" && !boolean:
 			wrong = append(wrong, InvalidField{Parameter: name, Detail: "is empty; leave it out to not use it"})
+		case boolean && values[0] != "" && word != nil:
+			wrong = append(wrong, InvalidField{Parameter: name, Detail: "must be true or false, or have no value"})
 		}
 	}
 	if wrong != nil {
