@@ -77,9 +77,10 @@ func registerBulk(e *edge, b bulk) {
 func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutput, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := receivedOf(ctx).gin
-	conn := http.NewResponseController(c.Writer)
+	request := receivedOf(ctx)
+	c, conn := request.gin, http.NewResponseController(request.gin.Writer)
 	defer b.dropRest(c.Request, conn)
+	defer request.leave() // the next import need not wait for the rest
 	defer b.endReads(conn, cancel)()
 	accounts := b.live.accounts()
 	var to transfer.Target = accounts

@@ -350,6 +350,18 @@ func TestClientThatSendsAllBeforeItReadsLearnsWhyItsImportEnded(t *testing.T) {
 	}
 }
 
+func TestImportThatHasEndedKeepsNoOtherOut(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for range 2 {
+		begun(t, s, "/accounts:import", "{\n"+lines(1000, nil)) // a whole batch
+	}
+	const soon = 3 * time.Second // the rest of a body is waited for longer
+	if !harness.Until(soon, func() bool { return s.importLines(t, "", lines(1, nil)).StatusCode == 200 }) {
+		t.Error("its place is taken")
+	}
+}
+
 // gone is a connection whose client takes nothing more.
 type gone struct{ *httptest.ResponseRecorder }
 

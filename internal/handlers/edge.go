@@ -105,6 +105,7 @@ type received struct {
 
 	places  int                         // that the work on the body needs
 	toStore func(context.Context) error // takes places of writes in place of those of bodies; may be nil
+	leave   func()                      // gives all places back before the end; may be called many times
 }
 
 type receivedKey struct{}
@@ -121,7 +122,8 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
 		in, err := e.receive(c, op, ctx.Operation())
 		place := &placedWriter{ResponseWriter: c.Writer, stream: op.stream}
-		defer place.leave()
+		in.leave = place.leave
+		defer in.leave()
 		if err == nil && in.key != "" {
 			if _, taken := e.keys.LoadOrStore(in.key, true); taken {
 				err = errInFlight
