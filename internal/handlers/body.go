@@ -79,6 +79,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit { // before a Read lets a client that waits for 100 Continue send it
 		return nil, tooLarge
 	}
+	r.Header.Del("Expect") // reading tells the client to go on
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLong *http.MaxBytesError
 	switch {

@@ -1,10 +1,12 @@
 package handlers_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -130,11 +132,19 @@ func TestClientThatSendsAllOfATooLongBodyIsToldSo(t *testing.T) {
 	s := serve(t, nil)
 	const length = 12 << 20
 	body := strings.Repeat(" ", length)
-	for _, rest := range []string{
-		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", length, body),
-		fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length, body),
-	} {
+	chunked := fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length, body)
+	for _, rest := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n%s", length, body), chunked} {
 		s.raw(t, "PUT", "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+rest).isProblem(t, 413)
+	}
+	// it was told to go on, since nobody knew how long the body is
+	in := bufio.NewReader(s.dial(t, "PUT /accounts/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Expect: 100-continue\r\n"+chunked))
+	for _, status := range []int{100, 413} {
+		resp, err := http.ReadResponse(in, nil)
+		harness.Must(t, err)
+		if resp.StatusCode != status {
+			t.Errorf("%s, want %d", resp.Status, status)
+		}
 	}
 }
 
