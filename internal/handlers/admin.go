@@ -58,7 +58,7 @@ func ownHost(addr string) gin.HandlerFunc {
 		if is && tcp.IP.IsLoopback() && !isHost(c.Request.Host, hostOf(addr)) {
 			p := problemOf(errHost)
 			p.Detail = "The Host must be localhost, an IP address or the host of admin.addr. Nothing was changed."
-			writeProblem(c, p)
+			refuse(c, p)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func ownSite() gin.HandlerFunc {
 		unsafe := *c.Request
 		unsafe.Method = http.MethodPost // GET would pass
 		if protection.Check(&unsafe) != nil {
-			writeProblem(c, errCrossSite)
+			refuse(c, errCrossSite)
 		}
 	}
 }

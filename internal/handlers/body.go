@@ -93,11 +93,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-// refuse answers a request for op whose work does not begin. What was not read of its body is dropped, for drainTime,
-// unless its client was too slow already, or waits for 100 Continue to send it.
-func (op operation) refuse(c *gin.Context, err error) {
+// refuse answers a request whose work does not begin. What was not read of its body is dropped, for drainTime, unless
+// its client was too slow already, or waits for 100 Continue to send it.
+func refuse(c *gin.Context, err error) {
 	p := problemOf(err)
-	if op.body != nil && p.Status != http.StatusRequestTimeout {
+	if c.Request.ContentLength != 0 && p.Status != http.StatusRequestTimeout { // -1 in chunks
 		http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(drainTime)) // a recorder in tests can't
 		if c.GetHeader("Expect") == "" {
 			dropBody(c.Request)

@@ -138,7 +138,7 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 			err = e.admit(ctx.Context(), op, &in, place)
 		}
 		if err != nil {
-			op.refuse(c, err)
+			refuse(c, err)
 			return
 		}
 		c.Writer = place

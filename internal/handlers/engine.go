@@ -25,7 +25,7 @@ func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
 	engine.HandleMethodNotAllowed = true
 	engine.Use(append(before, identify(log), recoverPanic(log))...)
 	engine.NoRoute(func(c *gin.Context) {
-		writeProblem(c, problem(http.StatusNotFound, "There is nothing at this path."))
+		refuse(c, problem(http.StatusNotFound, "There is nothing at this path."))
 	})
 	engine.NoMethod(func(c *gin.Context) {
 		allow := c.Writer.Header().Get("Allow") + ", " + http.MethodOptions
@@ -37,7 +37,7 @@ func newEngine(log *slog.Logger, before ...gin.HandlerFunc) *gin.Engine {
 			c.Status(http.StatusNoContent)
 			return
 		}
-		writeProblem(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
+		refuse(c, problem(http.StatusMethodNotAllowed, "This path does not take this method; see the Allow header."))
 	})
 	return engine
 }

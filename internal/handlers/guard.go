@@ -92,7 +92,7 @@ func (g *guard) before(op operation) quick {
 		caller, err := g.admit(c.Request, scopes)
 		switch {
 		case err != nil:
-			op.refuse(c, err)
+			refuse(c, err)
 			return true
 		case op.quick != nil && op.quick(c):
 			return true
@@ -109,7 +109,7 @@ func (g *guard) require(serve http.Handler, scopes ...auth.Scope) gin.HandlerFun
 	return func(c *gin.Context) {
 		if g != nil {
 			if _, err := g.admit(c.Request, scopes); err != nil {
-				writeProblem(c, err)
+				refuse(c, err)
 				return
 			}
 		}

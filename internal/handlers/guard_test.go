@@ -295,13 +295,18 @@ func TestTokenIsAskedForBeforeTheBodyIsRead(t *testing.T) {
 }
 
 // As browsers do: they read when all is sent.
-func TestClientThatSendsAllOfALongBodyWithoutATokenIsToldSo(t *testing.T) {
+func TestClientThatSendsAllOfALongBodyIsToldWhyItIsNotServed(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t)
-	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = k.Tokens })
+	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens, o.Hosts = k.Tokens, []string{"x"} })
 	const length = 12 << 20
-	header := fmt.Sprintf("POST /accounts:import HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", ndjson, length)
-	s.raw(t, "POST", header+strings.Repeat(" ", length)).isProblem(t, 401)
+	for to, status := range map[string]int{
+		"/accounts:import HTTP/1.1\r\nHost: x": 401, "/accounts:import HTTP/1.1\r\nHost: y": 421,
+		"/account:import HTTP/1.1\r\nHost: x": 404, "/accounts/1 HTTP/1.1\r\nHost: x": 405,
+	} {
+		header := fmt.Sprintf("POST %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", to, ndjson, length)
+		s.raw(t, "POST", header+strings.Repeat(" ", length)).isProblem(t, status)
+	}
 }
 
 func TestTwoAuthorizationsAreNone(t *testing.T) {

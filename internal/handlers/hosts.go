@@ -15,7 +15,7 @@ func onlyHosts(names []string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		health := strings.HasPrefix(c.FullPath(), "/health") || c.FullPath() == "/ready"
 		if !health && !isHost(c.Request.Host, names...) {
-			writeProblem(c, errHost)
+			refuse(c, errHost)
 		}
 	}
 }

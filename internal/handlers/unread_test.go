@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
 	"accountservice/tests/harness"
@@ -30,7 +29,7 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 			defer bodies.give(places)
 		}
 		if err != nil {
-			operation{body: &huma.RequestBody{}}.refuse(c, err)
+			refuse(c, err)
 			return
 		}
 		c.String(http.StatusOK, "%d", len(body))
