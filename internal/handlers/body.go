@@ -108,10 +108,12 @@ func refuse(c *gin.Context, err error) {
 
 // dropBody reads the rest of a body, until the deadline of the connection, so that a client that sends all of it before
 // it reads gets the answer: net/http reads 256 KiB alone and closes the connection then. HTTP/2 needs no such thing.
-func dropBody(r *http.Request) {
-	if r.ProtoMajor < 2 {
-		io.Copy(io.Discard, r.Body) // its error is the client's
+func dropBody(r *http.Request) error {
+	if r.ProtoMajor >= 2 {
+		return nil
 	}
+	_, err := io.Copy(io.Discard, r.Body)
+	return err // the client's
 }
 
 // bodyError is a failure of the client or its connection, not of the store.

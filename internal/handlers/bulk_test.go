@@ -362,6 +362,19 @@ func TestImportThatHasEndedKeepsNoOtherOut(t *testing.T) {
 	}
 }
 
+// An export takes no body, and net/http waits for one before the first byte of the answer.
+func TestExportWaitsForNoBodyThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	const head = "GET /accounts:export HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+	conn := s.dial(t, head)
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	answerOn(t, conn, "GET").isProblem(t, 408)
+	if r := s.raw(t, "GET", head+"{}"); r.StatusCode != 200 {
+		t.Errorf("with its body: %s", r.Status)
+	}
+}
+
 // gone is a connection whose client takes nothing more.
 type gone struct{ *httptest.ResponseRecorder }
 

@@ -177,6 +177,12 @@ func (e *edge) admit(ctx context.Context, op operation, in *received, place *pla
 // no deadline from before the wait on, because over HTTP/2 one that has passed stays.
 func (e *edge) admitStream(ctx context.Context, op operation, in *received, place *placedWriter) error {
 	conn := http.NewResponseController(place)
+	if r := in.gin.Request; op.body == nil && r.ContentLength != 0 { // before the answer net/http waits for it
+		conn.SetReadDeadline(time.Now().Add(drainTime))
+		if err := dropBody(r); err != nil {
+			return (&bodyError{err}).problem()
+		}
+	}
 	conn.SetReadDeadline(time.Time{})
 	if err := e.admit(ctx, op, in, place); err != nil {
 		return err
