@@ -243,9 +243,9 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	var outcome error
 	switch health := runner.Snapshot(); {
 	case !runner.WasReady():
-		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop before it was ever ready: %s", illness(health))}
+		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop before it was ever ready: %s", unreadyReasons(health))}
 	case !health.Healthy:
-		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop while unhealthy: %s", illness(health))}
+		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop while unhealthy: %s", unreadyReasons(health))}
 	}
 	f.log.Info("draining", "delay", f.cfg.DrainDelay.String(), "at_most", f.cfg.ShutdownTimeout.String())
 	f.draining.Store(true)

@@ -73,8 +73,8 @@ func soon[T any](f func() T) T {
 	return v
 }
 
-// illness lists the failing checks of s and the other reasons why the service is not ready.
-func illness(s *checks.Snapshot) string {
+// unreadyReasons lists the failing checks of s and the other reasons why the service is not ready.
+func unreadyReasons(s *checks.Snapshot) string {
 	var all []string
 	for _, c := range s.Checks {
 		if c.Status != checks.OK {

@@ -26,7 +26,7 @@ func queued(conn net.Conn) (bytes int64, known bool) {
 	return bytes, known
 }
 
-// refuse has the kernel refuse new connections, by binding the listener to a network interface that does not exist. Those
+// refuse makes the kernel refuse new connections, by binding the listener to a network interface that does not exist. Those
 // that a client is opening just now, and those that wait to be accepted, stay.
 func refuse(l net.Listener) (refused bool) {
 	control(l, func(fd int) {

@@ -98,7 +98,7 @@ func (s *stream) end() {
 // Unwrap is for http.ResponseController.
 func (s *stream) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// beginWriting has the stream wait for the client from now on: the time before was the service's.
+// beginWriting notes that the stream waits for the client from now on: the time before was the service's.
 func (s *stream) beginWriting() {
 	s.touch(s.conn.pool.now(), 0)
 	s.conn.touch(0)

@@ -11,16 +11,16 @@ import (
 // gate bounds how many requests are worked on at once. The others wait for a place; after wait they get the error full.
 // The nil gate has no bound.
 //
-// The oldest request that waits is served first, unless it has waited for 9/10 of wait, nearly as many wait as were
-// served in the last period of wait, or in that period more than twice as many came as were served: an overload. Then
-// the newest is served first, so that most are served soon and the others refused, instead of all served late. No more
-// wait than were served in the last period: beyond that the oldest are refused at once. Clients that ask again only
-// after an answer make no overload, so that soon after a stall they are served in their order again.
+// The oldest request that waits is served first. In an overload the newest is, so that most are served soon and the
+// others refused, instead of all served late. An overload is any of these: the oldest has waited for 9/10 of wait; nearly
+// as many wait as were served in the last period of wait; more than twice as many came in that period as were served.
+// Clients that ask again only after an answer make none, so that soon after a stall they are served in their order.
 //
-// If soon is shorter than wait, then in an overload only as many wait as are served within soon, at least two, and a
-// request that has waited for longer than soon, and than twice the mean time between two served ones, is refused: none
-// is served late when the overload ends. The price: clients that ignore Retry-After prolong what looks like an
-// overload, and a place can stay free until the next request comes.
+// No more wait than were served in the last period: beyond that the oldest are refused at once. If soon is shorter than
+// wait, an overload leaves only those waiting that are served within soon, at least two, and refuses a request that has
+// waited for longer than soon and than twice the mean time between two served ones: none is served late when the overload
+// ends. The price: clients that ignore Retry-After prolong what looks like an overload, and a place can stay free until
+// the next request comes.
 type gate struct {
 	wait, soon time.Duration
 	full       error

@@ -119,18 +119,18 @@ func (s *Store) copyVerified(ctx context.Context, to *os.File, copying *sync.Wai
 	if err != nil {
 		return v, err
 	}
-	return checkCompact(&unhurried{Context: ctx, since: time.Now()}, to, sum)
+	return checkCompact(&yielding{Context: ctx, since: time.Now()}, to, sum)
 }
 
-// unhurried is a context for one goroutine that asks for its end between two pages or records: it lets that rest as
+// yielding is a context for one goroutine that asks for its end between two pages or records: it lets that rest as
 // long as it worked.
-type unhurried struct {
+type yielding struct {
 	context.Context
 	since time.Time
 }
 
 // Err implements context.Context.
-func (u *unhurried) Err() error {
+func (u *yielding) Err() error {
 	if worked := time.Since(u.since); worked > workSpan {
 		time.Sleep(min(worked, maxRest))
 		u.since = time.Now()
@@ -144,7 +144,7 @@ func (s *Store) copyOnce(ctx context.Context, to *os.File, copying *sync.WaitGro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	now := time.Now()
-	b := backupPacer{s: s, ctx: unhurried{ctx, now}, era: s.h.era.Load(), began: now, step: now, to: to}
+	b := backupPacer{s: s, ctx: yielding{ctx, now}, era: s.h.era.Load(), began: now, step: now, to: to}
 	var failed error // of the copy: no fault of it is one of the open database
 	err = s.h.read(s.h.file, func(tx *bbolt.Tx) error {
 		from, size := s.h.snapshot(tx, s.h.file), tx.Size()
@@ -166,10 +166,10 @@ func (s *Store) copyOnce(ctx context.Context, to *os.File, copying *sync.WaitGro
 	return sum, failed
 }
 
-// backupPacer has a copy give way to all else.
+// backupPacer makes a copy give way to all else.
 type backupPacer struct {
 	s     *Store
-	ctx   unhurried
+	ctx   yielding
 	to    *os.File
 	era   uint64    // when the copy began
 	began time.Time // the copy

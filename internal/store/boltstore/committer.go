@@ -44,7 +44,7 @@ type committer struct {
 // touching is the open file for what single writes will touch: a read that is not answered is an error of theirs.
 type touching struct {
 	pages io.ReaderAt
-	hasty io.ReaderAt // after a wait in vain: the disk may not answer the next ones of the batch either
+	brief io.ReaderAt // waits less; after a wait in vain: the disk may not answer the next ones of the batch either
 }
 
 func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time, reads *pageReads,
@@ -59,10 +59,10 @@ func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time,
 	return c
 }
 
-// touch has the pages that writes will touch read from file, and from cached what that has.
+// touch makes the pages that writes will touch be read from cached where it has them, and else from file.
 func (c *committer) touch(file sharedFile, cached boltfile.Cached) {
 	c.pages = watched{touchedFile{file, cached, c.hungAfter / 2}, &c.progress}
-	c.hasty = watched{touchedFile{file, cached, c.slowAfter / 10}, &c.progress}
+	c.brief = watched{touchedFile{file, cached, c.slowAfter / 10}, &c.progress}
 }
 
 // hung is ErrUnavailable if the disk does not answer the commit under way.
@@ -163,7 +163,7 @@ func (c *committer) transact(batch []*write, results []error) error {
 			if err := w.touch(snap); err != nil {
 				results[i] = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 				if errors.Is(err, errUnanswered) && time.Since(began) > c.slowAfter/10 { // else it was known to hang
-					snap.File = c.hasty
+					snap.File = c.brief
 				}
 				continue
 			}

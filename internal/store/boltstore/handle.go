@@ -39,7 +39,7 @@ type handle struct {
 	id       string // which database this is
 }
 
-// openHandle has bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
+// openHandle makes bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
 	h := &handle{openFile: openFile{path: path, file: f}}

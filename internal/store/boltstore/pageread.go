@@ -12,7 +12,7 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// pageReads has each page read by one request at a time. The others that want it wait for that answer, and leave with
+// pageReads makes one request at a time read a page. The others that want it wait for that answer, and leave with
 // their context. So a page that the disk does not answer holds one thread, however many requests want it, and after
 // half of hungAfter nobody waits for it any more, so that the requests for other pages find a place.
 //

@@ -34,7 +34,7 @@ func newLatency(slowAfter, hungAfter time.Duration) *latency {
 	return &latency{clock: awake.NewClock(clockTurn), slowAfter: slowAfter, hungAfter: hungAfter}
 }
 
-// run has the clock go until stop is closed.
+// run runs the clock until stop is closed.
 func (l *latency) run(stop <-chan struct{}) { l.running.Go(func() { l.clock.Run(stop) }) }
 
 // note notes that the disk took this long to answer.

@@ -65,7 +65,7 @@ func touchKey(ctx context.Context, c conn, once *store.Idempotency, kept *store.
 	return c.write(ctx, touchKeySQL, keyOf(once), kept.At)
 }
 
-// forget removes a record that has expired, and has the attempt begin again.
+// forget removes a record that has expired, so that the attempt begins again.
 func forget(ctx context.Context, c conn, once *store.Idempotency, kept *store.IdempotencyRecord) error {
 	if _, err := c.exec(ctx, forgetSQL, keyOf(once), kept.At); err != nil {
 		return readFailure(err) // whether it was removed is seen next time
