@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"accountservice/config"
-	"accountservice/internal/auth"
 	"accountservice/internal/checks"
 	"accountservice/internal/checks/dependency"
 	"accountservice/internal/connections"
@@ -28,16 +27,6 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/metered"
 )
-
-// instance is one run of the service: what its parts have in common.
-type instance struct {
-	cfg     config.Config
-	log     *slog.Logger
-	lines   *logQueue    // what the log writes to
-	tokens  *auth.Tokens // nil if none are asked for
-	live    *handlers.Live
-	metrics *prometheus.Registry
-}
 
 // serve is the life of the service: each defer undoes the line above it, so that shutdown is startup read upwards. It
 // logs its error and returns it with the exit code.

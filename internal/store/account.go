@@ -35,20 +35,34 @@ func (a Account) Equal(b Account) bool {
 		a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt)
 }
 
+// Validate returns nil or *Invalid: an account that is imported has an id and content within their limits, a version of
+// 0 to MaxVersion, and times of the years 1 to 9999 (RFC 3339), or none.
+func (a Account) Validate() error {
+	if _, err := ParseID(string(a.ID)); err != nil {
+		return err
+	}
+	if err := a.Draft.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case a.Version < 0 || a.Version > MaxVersion:
+		return &Invalid{"version", fmt.Sprintf("must be 0 to %d", int64(MaxVersion))}
+	case !validTime(a.CreatedAt):
+		return &Invalid{"created_at", "must be of the years 1 to 9999"}
+	case !validTime(a.UpdatedAt):
+		return &Invalid{"updated_at", "must be of the years 1 to 9999"}
+	case !a.UpdatedAt.IsZero() && a.UpdatedAt.Before(a.CreatedAt):
+		return &Invalid{"updated_at", "must not be before created_at"}
+	}
+	return nil
+}
+
+func validTime(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
+
 // LogValue keeps personal data out of the log.
 func (a Account) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", string(a.ID)), slog.Int64("version", a.Version))
 }
-
-// Invalid names the field of an account that breaks its limits, and the limit. It never holds the refused value.
-type Invalid struct {
-	// Field is the path in JSON, "labels/KEY" for the value of a label. A slash before it makes it a JSON Pointer (RFC
-	// 6901); nothing in it needs escaping. It never holds a refused key.
-	Field  string
-	Reason string
-}
-
-func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }
 
 // IDPattern is the grammar of an ID, as a regular expression that Go and JSON Schema read alike: unreserved characters,
 // and not . or .. alone, which clients remove from a path before they ask (RFC 3986, 5.2.4).

@@ -4,36 +4,21 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
 
-// Validate returns nil or *Invalid: an account that is imported has an id and content within their limits, a version of
-// 0 to MaxVersion, and times of the years 1 to 9999 (RFC 3339), or none.
-func (a Account) Validate() error {
-	if _, err := ParseID(string(a.ID)); err != nil {
-		return err
-	}
-	if err := a.Draft.Validate(); err != nil {
-		return err
-	}
-	switch {
-	case a.Version < 0 || a.Version > MaxVersion:
-		return &Invalid{"version", fmt.Sprintf("must be 0 to %d", int64(MaxVersion))}
-	case !validTime(a.CreatedAt):
-		return &Invalid{"created_at", "must be of the years 1 to 9999"}
-	case !validTime(a.UpdatedAt):
-		return &Invalid{"updated_at", "must be of the years 1 to 9999"}
-	case !a.UpdatedAt.IsZero() && a.UpdatedAt.Before(a.CreatedAt):
-		return &Invalid{"updated_at", "must not be before created_at"}
-	}
-	return nil
+// Invalid names the field of an account that breaks its limits, and the limit. It never holds the refused value.
+type Invalid struct {
+	// Field is the path in JSON, "labels/KEY" for the value of a label. A slash before it makes it a JSON Pointer (RFC
+	// 6901); nothing in it needs escaping. It never holds a refused key.
+	Field  string
+	Reason string
 }
 
-func validTime(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
+func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }
 
 func validText(field, s string, least, most int) error {
 	if !utf8.ValidString(s) {
