@@ -8,6 +8,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -128,6 +129,12 @@ func (c watchedConn) Write(p []byte) (int, error) {
 // noRedirect makes a redirect the answer: the request may carry accounts and a password, which another host must not
 // get.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// distrusted is true if what was reached has no certificate that is trusted, or no TLS: another try finds the same.
+func distrusted(err error) bool {
+	_, is := errors.AsType[*tls.CertificateVerificationError](err)
+	return is || errors.Is(err, http.ErrSchemeMismatch)
+}
 
 // reached adds the cure to the error of a request if there is no such service, or its certificate is not trusted.
 func reached(err error) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -96,6 +97,26 @@ func TestWordsOfAServerCannotControlATerminal(t *testing.T) {
 		}
 		if strings.Contains(out.String(), "\x1b") {
 			t.Errorf("%s: %q was written", name, out.String())
+		}
+	}
+}
+
+func TestImportAsksOnceWhereTheCertificateIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	unknown, plain := httptest.NewUnstartedServer(served), httptest.NewServer(served)
+	unknown.Config.ErrorLog = log.New(io.Discard, "", 0)
+	unknown.StartTLS()
+	defer unknown.Close()
+	defer plain.Close()
+	for address, want := range map[string]string{
+		unknown.URL: "SSL_CERT_FILE",
+		strings.Replace(plain.URL, "http:", "https:", 1): "server gave HTTP response to HTTPS client",
+	} {
+		to := client.Importer{Client: newClient(t, address), Retry: client.Retry{
+			Retrying: func(cause error, _ time.Duration) { t.Errorf("asks again after %v", cause) }}}
+		if _, err := to.Import(t.Context(), accounts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", address, err, want)
 		}
 	}
 }
