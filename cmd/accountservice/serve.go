@@ -106,7 +106,7 @@ func logStart(cfg config.Config, connections int, memory string, log *slog.Logge
 	}
 }
 
-// goLive has the routes serve the open store, whose calls metrics shows, its backups, and what the runner publishes.
+// goLive makes the routes serve the open store, whose calls metrics shows, its backups, and what the runner publishes.
 func (i instance) goLive(accounts backend, runner *checks.Runner) {
 	if accounts.Register != nil {
 		accounts.Register(i.metrics)

@@ -96,7 +96,7 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 	return &importOutput{count}, nil
 }
 
-// endReads has reads end, and calls cancel, when the service is told to stop, until the returned function is called.
+// endReads ends reads of conn and calls cancel when the service is told to stop. release ends that watch.
 func (b bulk) endReads(conn *http.ResponseController, cancel func()) (release func()) {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(b.stopping, func() {

@@ -43,8 +43,8 @@ func checkHead(r *http.Request, op *huma.Operation, answer string) error {
 }
 
 // checkQuery refuses what huma would take for absent, or read in part: an empty parameter that is not boolean, and one
-// that stands twice. It also refuses a boolean that is none: huma would with the body of an import unread and its place
-// taken.
+// that stands twice. It also refuses a boolean parameter with another value: huma does so later, when an import has its
+// place.
 func checkQuery(raw string, op *huma.Operation) error {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -54,13 +54,13 @@ func checkQuery(raw string, op *huma.Operation) error {
 	for name, values := range query {
 		known := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		boolean := known >= 0 && op.Parameters[known].Schema.Type == huma.TypeBoolean
-		_, word := strconv.ParseBool(values[0])
+		_, notBool := strconv.ParseBool(values[0])
 		switch {
 		case len(values) > 1:
 			wrong = append(wrong, InvalidField{Parameter: name, Detail: "stands twice"})
 		case known >= 0 && values[0] == "" && !boolean:
 			wrong = append(wrong, InvalidField{Parameter: name, Detail: "is empty; leave it out to not use it"})
-		case boolean && values[0] != "" && word != nil:
+		case boolean && values[0] != "" && notBool != nil:
 			wrong = append(wrong, InvalidField{Parameter: name, Detail: "must be true or false, or have no value"})
 		}
 	}

@@ -20,12 +20,12 @@ type current struct {
 	reads *atomic.Int64
 }
 
-// openDB has bbolt map the file.
+// openDB makes bbolt map the file.
 func (h *handle) openDB() (current, error) {
 	return openDuplicate(h.file, bbolt.Options{InitialMmapSize: mapSize, NoStatistics: true})
 }
 
-// openDuplicate has bbolt map an open file, by a descriptor of its own.
+// openDuplicate makes bbolt map an open file, by a descriptor of its own.
 func openDuplicate(f *os.File, opts bbolt.Options) (c current, err error) {
 	c.reads = new(atomic.Int64)
 	opts.FreelistType = bbolt.FreelistMapType
@@ -50,7 +50,7 @@ func (c current) unmap() error {
 // errReading: reads of a handle that was replaced are under way, and a write could use the pages that they read.
 var errReading = errors.New("it waits for reads that began before the disk had no room")
 
-// reopen has bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
+// reopen makes bbolt map the file anew: what it knew of the free pages is forgotten. Reads go on, those under way on the
 // old handle. If they last, reopen returns errReading, and is to be called again.
 func (h *handle) reopen() error {
 	if h.old == nil {
