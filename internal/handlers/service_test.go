@@ -126,11 +126,17 @@ type reply struct {
 func (s service) do(t *testing.T, method, path, body string, headers ...string) reply {
 	t.Helper()
 	r := s.send(t, method, path, body, headers...)
-	statuses := documented().of(method, r.Request.URL.EscapedPath())
+	r.isDocumented(t, method, r.Request.URL.EscapedPath())
+	return r
+}
+
+// isDocumented fails the test if the documents have the operation and not the status of r.
+func (r reply) isDocumented(t *testing.T, method, path string) {
+	t.Helper()
+	statuses := documented().of(method, path)
 	if len(statuses) > 0 && statuses[strconv.Itoa(r.StatusCode)] == nil {
 		t.Errorf("%s %s = %d, which the document does not have: add it to the operation's errors", method, path, r.StatusCode)
 	}
-	return r
 }
 
 // send sends a request and returns the answer.
@@ -216,10 +222,15 @@ func answerOn(t *testing.T, conn net.Conn, method string) reply {
 	return read(t, resp)
 }
 
-// raw sends text over a connection of its own and returns the first answer.
+// raw sends text over a connection of its own and returns the first answer. A problem must be in the document.
 func (s service) raw(t *testing.T, method, text string) reply {
 	t.Helper()
-	return answerOn(t, s.dial(t, text), method)
+	r := answerOn(t, s.dial(t, text), method)
+	if line := strings.Fields(text); len(line) > 1 && r.Header.Get("Content-Type") == "application/problem+json" {
+		path, _, _ := strings.Cut(line[1], "?")
+		r.isDocumented(t, method, path)
+	}
+	return r
 }
 
 // afterHeader returns what comes behind the header of an answer that has no body: net/http's client would not show it.
