@@ -1,8 +1,6 @@
-// Package backup owns where backups of a database are kept: their names, and how they are listed, read, written and
-// removed in a folder or in an S3 bucket. It knows nothing of what a backup holds, nor of HTTP handlers or
-// configuration.
-//
-// A place is for the backups of one database.
+// Package backup owns where the backups of one database are kept, and when they are made: their names, how they are
+// listed, read, written and removed in a folder or in an S3 bucket, and the schedule. It knows nothing of what a backup
+// holds, nor of HTTP handlers or configuration.
 package backup
 
 import (

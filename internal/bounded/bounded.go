@@ -1,4 +1,4 @@
-// Package bounded calls what a disk can hold up for ever, and gives up with a context.
+// Package bounded makes calls that a disk may never answer, and stops waiting for them when a context ends.
 package bounded
 
 import "context"

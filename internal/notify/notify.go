@@ -1,8 +1,8 @@
 // Package notify tells others by HTTP when the verdict on the service changes, and that it is alive. It knows the
 // published health, and nothing of checks, stores or configuration.
 //
-// It is never in the way: it only reads what is published, its queue is bounded, and a receiver that hangs costs the
-// one goroutine that waits for it.
+// It holds up nothing else: it only reads what is published, its queue is bounded, and only its own goroutine waits for a
+// receiver that hangs.
 package notify
 
 import (

@@ -1,5 +1,5 @@
 // Package tempfile makes temporary files that are locked until they get their final name. A killed process may leave
-// such a file: others remove it if it is not locked.
+// such a file: others remove it if it is not locked. CheckRoom says whether the disk has room for one.
 package tempfile
 
 import (
