@@ -29,6 +29,7 @@ var owners = map[string][]string{
 	"golang.org/x/sys":                      {"internal/connections", "internal/store/boltstore/boltfile"},
 	"github.com/hashicorp/golang-lru":       {"internal/store/boltstore"},
 	"golang.org/x/net":                      {"internal/checks/dependency", "internal/store"}, // HTTP/2; names of the DNS
+	"golang.org/x/text":                     {"internal/checks/dependency"},                   // a form of Unicode
 	"github.com/jackc/pgx":                  {"internal/checks/dependency", "internal/store/pgstore"},
 	"github.com/jackc/puddle":               {"internal/store/pgstore"}, // the error of a closed pool of pgx
 	"github.com/pressly/goose":              {"internal/store/pgstore"},

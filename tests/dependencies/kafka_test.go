@@ -53,6 +53,7 @@ func TestEachLoginOfAKafkaBroker(t *testing.T) {
 	p.start()
 	for _, mechanism := range []string{"scram-sha-256", "scram-sha-512", "plain&plaintext_login=allow"} {
 		passes(t, newRun(t, "kafka://u:hunter2@"+p.addr+"?topic=orders&sasl="+mechanism))
+		passes(t, newRun(t, "kafka://v:hunter%C2%BD@"+p.addr+"?sasl="+mechanism))
 		wants(t, newRun(t, "kafka://u:wrong-hunter2@"+p.addr+"?sasl="+mechanism), "authentication: the server closed the connection")
 	}
 }

@@ -30,19 +30,16 @@ func newMongo(t *testing.T, config *tls.Config, writable bool) *own {
 }
 
 func serveMongo(c net.Conn, writable bool) {
-	client, err := scram.SHA256.NewClient("u", "hunter2", "")
-	if err != nil {
-		return
-	}
-	stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
-	if err != nil {
-		return
-	}
 	server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) {
-		if user != "u" {
+		password, known := map[string]string{"u": "hunter2", "\u00bd": "hunter\u00bd"}[user] // a name is kept as it is
+		if !known {
 			return scram.StoredCredentials{}, io.EOF
 		}
-		return stored, nil
+		client, err := scram.SHA256.NewClient(user, password, "") // a password is kept by SASLprep
+		if err != nil {
+			return scram.StoredCredentials{}, err
+		}
+		return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
 	})
 	if err != nil {
 		return
@@ -116,6 +113,7 @@ func TestFaultsOfAMongoDBServer(t *testing.T) {
 	const refused = "authentication: the server refuses the user name or password (18)"
 	for url, want := range map[string]string{
 		"mongodb://u:hunter2@" + primary.addr + "/?role=primary":      "",
+		"mongodb://%C2%BD:hunter%C2%BD@" + primary.addr:               "",
 		"mongodb://u:wrong-hunter2@" + primary.addr:                   refused,
 		"mongodb://nobody:hunter2@" + primary.addr:                    refused,
 		"mongodb://u:hunter2@" + secondary.addr:                       "",

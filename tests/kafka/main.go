@@ -1,6 +1,6 @@
 // Command kafka is a Kafka broker for the tests: kfake of franz-go. It has a module of its own, since neither belongs to
 // the service. It has the topics orders and, without a leader for its partition 1, leaderless; and it creates topics for
-// those who ask for it. With -sasl the user u has the password hunter2.
+// those who ask for it. With -sasl the user u has the password hunter2, and v one that SASLprep would change.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	if *sasl {
 		options = append(options, kfake.EnableSASL())
 		for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
-			options = append(options, kfake.Superuser(mechanism, "u", "hunter2"))
+			options = append(options, kfake.Superuser(mechanism, "u", "hunter2"), kfake.Superuser(mechanism, "v", "hunter\u00bd"))
 		}
 	}
 	if *certificate != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xdg-go/scram"
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"golang.org/x/text/unicode/norm"
 )
 
 // newMongoDB says hello, logs in by SCRAM-SHA-256 if the URL has a user, and asks ping:
@@ -51,7 +52,9 @@ func (m *mongoDB) hello() error {
 	return err
 }
 
+// login gives the password the form in which MongoDB keeps it, which is that of SASLprep. A user's name has none.
 func (m *mongoDB) login(database, user, password string) error {
+	password = norm.NFKC.String(password)
 	command, done := bson.D{{Key: "saslStart", Value: 1}, {Key: "mechanism", Value: "SCRAM-SHA-256"}}, false
 	exchange := func(payload string) (string, error) {
 		reply, err := m.command(database, append(command, bson.E{Key: "payload", Value: []byte(payload)}))

@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -28,5 +29,32 @@ func TestAStrangerWhoSpeaksSCRAM(t *testing.T) {
 				return "r=" + nonce + "x" + c.first, nil
 			}), c.want)
 		})
+	}
+}
+
+// Kafka keeps a password as it was typed, and both keep a user's name so; MongoDB's own form of passwords is in the
+// tests of its kind.
+func TestSCRAMChangesNoCharacter(t *testing.T) {
+	for _, text := range []string{"hunter2", "\u00bd", "a\u00a0b", "\U0001F511", "\u0627a", "a=b,c"} {
+		client, err := scram.SHA256.NewClientUnprepped(text, text, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) {
+			if user != text {
+				return stored, fmt.Errorf("user %q, want %q", user, text)
+			}
+			return stored, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := scramLogin(scram.SHA256, text, text, server.NewConversation().Step); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
