@@ -35,7 +35,7 @@ var owners = map[string][]string{
 	"github.com/pressly/goose":              {"internal/store/pgstore"},
 	"github.com/rabbitmq/amqp091-go":        {"internal/checks/dependency"},
 	"github.com/go-sql-driver/mysql":        {"internal/checks/dependency"},
-	"github.com/xdg-go/scram":               {"internal/checks/dependency"},
+	"github.com/twmb/franz-go":              {"internal/checks/dependency"}, // SCRAM alone
 	"go.mongodb.org/mongo-driver":           {"internal/checks/dependency"}, // BSON alone
 	"github.com/agnivade/levenshtein":       {"config", "internal/checks/dependency"},
 	"github.com/gin-gonic/gin":              {"internal/handlers"},

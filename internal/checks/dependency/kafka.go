@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/xdg-go/scram"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 // newKafka asks for the versions of requests, logs in by SASL if the URL has a user, and asks for the metadata of the
@@ -103,9 +103,9 @@ func (k *kafka) login(mechanism, user, password string) error {
 		_, err = k.authenticate("\x00" + user + "\x00" + password)
 		return err
 	case "SCRAM-SHA-512":
-		return scramLogin(scram.SHA512, user, password, k.authenticate)
+		return scramLogin(scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), k.authenticate)
 	}
-	return scramLogin(scram.SHA256, user, password, k.authenticate)
+	return scramLogin(scram.Auth{User: user, Pass: password}.AsSha256Mechanism(), k.authenticate)
 }
 
 // authenticate sends a message of SASL and returns the broker's.

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/xdg-go/scram"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/text/unicode/norm"
 )
@@ -54,7 +54,7 @@ func (m *mongoDB) hello() error {
 
 // login gives the password the form in which MongoDB keeps it, which is that of SASLprep. A user's name has none.
 func (m *mongoDB) login(database, user, password string) error {
-	password = norm.NFKC.String(password)
+	mechanism := scram.Auth{User: user, Pass: norm.NFKC.String(password)}.AsSha256Mechanism()
 	command, done := bson.D{{Key: "saslStart", Value: 1}, {Key: "mechanism", Value: "SCRAM-SHA-256"}}, false
 	exchange := func(payload string) (string, error) {
 		reply, err := m.command(database, append(command, bson.E{Key: "payload", Value: []byte(payload)}))
@@ -68,7 +68,7 @@ func (m *mongoDB) login(database, user, password string) error {
 		done = reply.Done
 		return string(reply.Payload), nil
 	}
-	if err := scramLogin(scram.SHA256, user, password, exchange); err != nil || done {
+	if err := scramLogin(mechanism, exchange); err != nil || done {
 		return err
 	}
 	_, err := exchange("") // an old server wants an empty message at last

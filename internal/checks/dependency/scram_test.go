@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	client "github.com/twmb/franz-go/pkg/sasl/scram"
 	"github.com/xdg-go/scram"
 )
 
@@ -21,7 +22,7 @@ func TestAStrangerWhoSpeaksSCRAM(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := 0
-			says(t, scramLogin(scram.SHA256, "u", "hunter2", func(message string) (string, error) {
+			says(t, scramLogin(client.Auth{User: "u", Pass: "hunter2"}.AsSha256Mechanism(), func(message string) (string, error) {
 				if asked++; asked > 1 {
 					return c.second, nil
 				}
@@ -36,11 +37,11 @@ func TestAStrangerWhoSpeaksSCRAM(t *testing.T) {
 // tests of its kind.
 func TestSCRAMChangesNoCharacter(t *testing.T) {
 	for _, text := range []string{"hunter2", "\u00bd", "a\u00a0b", "\U0001F511", "\u0627a", "a=b,c"} {
-		client, err := scram.SHA256.NewClientUnprepped(text, text, "")
+		credentials, err := scram.SHA256.NewClientUnprepped(text, text, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
+		stored, err := credentials.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +54,7 @@ func TestSCRAMChangesNoCharacter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := scramLogin(scram.SHA256, text, text, server.NewConversation().Step); err != nil {
+		if err := scramLogin(client.Auth{User: text, Pass: text}.AsSha256Mechanism(), server.NewConversation().Step); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
