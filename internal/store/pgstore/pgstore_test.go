@@ -69,3 +69,20 @@ func TestStore(t *testing.T) {
 		}
 	})
 }
+
+// An operator, or another program of the same role, may want texts and times otherwise.
+func TestTextsAndTimesAreReadAndStoredWhateverTheDatabaseSets(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	operator := session(t, url)
+	do(t, operator, "ALTER DATABASE "+database(url)+" SET client_encoding = 'LATIN1'")
+	do(t, operator, "ALTER DATABASE "+database(url)+" SET datestyle = 'German, DMY'")
+	opts := options(t, url)
+	harness.Must(t, errOf(pgstore.Migrations(t.Context(), opts.Server, slog.New(slog.DiscardHandler))))
+	harness.Must(t, errOf(open(t, opts).Put(t.Context(), "1", store.Draft{Name: "€"}, store.Preconditions{})))
+	var name string
+	harness.Must(t, operator.QueryRow(t.Context(), "SELECT name FROM accounts").Scan(&name))
+	if name != "€" {
+		t.Errorf("the database has the name %q, want €", name)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +38,8 @@ func TestServerIsReadFromItsURL(t *testing.T) {
 	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify || c.TLSConfig.ServerName != "db1" {
 		t.Errorf("TLS %+v: want it verified", c.TLSConfig)
 	}
-	if len(c.RuntimeParams) != 1 || c.RuntimeParams["application_name"] != "accountservice" {
+	want := map[string]string{"application_name": "accountservice", "client_encoding": "UTF8", "datestyle": "ISO"}
+	if !maps.Equal(c.RuntimeParams, want) {
 		t.Errorf("parameters %v", c.RuntimeParams)
 	}
 	t.Setenv("PGSERVICE", "other")
