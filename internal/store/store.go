@@ -38,9 +38,9 @@ var (
 // A write that returns nil survives a crash of the process and of the machine. A
 // write that returns any error but ErrOutcomeUnknown has changed nothing.
 //
-// When ctx ends before the work is done, a method returns ctx's error, wrapped, and has changed nothing. Only a write
-// whose commit has already begun returns ErrOutcomeUnknown instead. A store that is closed, or that has failed for
-// good, returns ErrUnavailable from every method but Close.
+// When ctx ends before the work is done, a method returns ctx's error, wrapped, which is not ErrUnavailable, and has
+// changed nothing. Only a write whose commit has already begun returns ErrOutcomeUnknown instead. A store that is
+// closed, or that has failed for good, returns ErrUnavailable from every method but Close.
 //
 // Input beyond the limits is an *Invalid, and nothing is changed.
 //

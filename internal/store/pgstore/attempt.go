@@ -65,10 +65,11 @@ func (s *Store) attempt(
 	}
 }
 
-// ended returns the error of an operation whose last attempt failed with err.
+// ended returns the error of an operation whose last attempt failed with err. If its time was up, that is why, and the
+// store is not unavailable.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(err, store.ErrOutcomeUnknown) {
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
+		return fmt.Errorf("%w: %v", ctx.Err(), err)
 	}
 	return err
 }

@@ -97,6 +97,32 @@ func endWaits(t *testing.T, operator *pgx.Conn, function string, want int) error
 	})
 }
 
+// A caller that gives up says nothing of the store: it counts as cancelled, and a deadline as one that was missed.
+func TestCallThatIsGivenUpDoesNotMakeTheStoreUnavailable(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	s, operator := open(t, options(t, url)), session(t, url)
+	do(t, operator, "BEGIN")
+	do(t, operator, "LOCK TABLE accounts")
+	none := store.Preconditions{}
+	for name, call := range map[string]func(context.Context) error{
+		"get":    func(ctx context.Context) error { return errOf(s.Get(ctx, "1")) },
+		"many":   func(ctx context.Context) error { return errOf(s.GetMany(ctx, []store.ID{"1"})) },
+		"list":   func(ctx context.Context) error { return errOf(s.List(ctx, store.Query{Limit: 1})) },
+		"put":    func(ctx context.Context) error { return errOf(s.Put(ctx, "1", store.Draft{Name: "x"}, none)) },
+		"update": func(ctx context.Context) error { return errOf(s.Update(ctx, "1", none, nil)) },
+		"import": func(ctx context.Context) error {
+			return errOf(s.Import(ctx, []store.Account{{ID: "1", Draft: store.Draft{Name: "x"}}}))
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s = %v, want the end of its time alone", name, err)
+		}
+		cancel()
+	}
+}
+
 func TestConnectionsToASilentServerAreGivenUpAtOnce(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t)
