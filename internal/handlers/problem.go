@@ -193,8 +193,8 @@ var problems = []struct {
 		retryAfter: "3600",
 		Detail: "The record of this account is damaged, and no other account is concerned. Nothing was changed. " +
 			"PUT replaces it, without version, times, and ETag in If-Match, which are not known; DELETE removes it.",
-		do: "PUT the account again if its content is known, or restore it from a backup by import. The operator " +
-			"sees all damaged accounts by accountservice verify."}},
+		do: "PUT the account again if its content is known, or restore it from a backup by import. An export names " +
+			"all damaged accounts."}},
 	{store.ErrExists, Problem{Status: 412, Type: "/problems/account-exists", Title: "Account exists",
 		Detail: "There is an account with this id, and the request was to create it. Nothing was changed.",
 		do:     "Read the account. Leave If-None-Match out to replace it, or choose another id."}},

@@ -56,15 +56,33 @@ func (p Preconditions) Allow(old *Account) error {
 	return given.CheckReadOnly(stored)
 }
 
-// AllowDamaged is Allow for an account with this damage, which it returns if p asks for what is not known of it.
-func (p Preconditions) AllowDamaged(damage error) error {
+// AllowPut is Allow for an account that may have a damage, which it returns if p asks for what is not known then.
+func (p Preconditions) AllowPut(old *Account, damage error) error {
 	switch {
+	case damage == nil:
+		return p.Allow(old)
 	case p.Absent:
 		return ErrExists
 	case p.Revisions != nil || p.ReadOnly.CheckReadOnly(Account{}) != nil:
 		return damage
 	}
 	return nil
+}
+
+// AllowDelete is AllowPut for a write that needs an account: without one it returns ErrNotFound.
+func (p Preconditions) AllowDelete(old *Account, damage error) error {
+	if old == nil && damage == nil {
+		return ErrNotFound
+	}
+	return p.AllowPut(old, damage)
+}
+
+// AllowUpdate is AllowDelete for a write that needs what is stored.
+func (p Preconditions) AllowUpdate(old *Account, damage error) error {
+	if damage != nil {
+		return damage
+	}
+	return p.AllowDelete(old, nil)
 }
 
 // CheckReadOnly returns *Invalid for the first of version and times in which a differs
@@ -84,25 +102,16 @@ func (a Account) CheckReadOnly(stored Account) error {
 	return &Invalid{field, "is read-only: it must be that of the stored account, or absent"}
 }
 
-// AllowExisting is Allow for writes that need an account, Update and Delete: without one it returns ErrNotFound.
-func (p Preconditions) AllowExisting(old *Account) error {
-	if old == nil {
-		return ErrNotFound
-	}
-	return p.Allow(old)
-}
-
 // Decide is the first step of every Put and Update. It returns the answer to repeat, or nil if the write is to be
-// made, or why it is not. old is the stored account, or nil; kept is the record of the idempotency key, or nil. allow
-// is Preconditions.Allow for a Put, and Preconditions.AllowExisting for an Update.
-func (p Preconditions) Decide(
-	allow func(Preconditions, *Account) error, old *Account, kept *IdempotencyRecord, now time.Time,
-) (replay []byte, err error) {
+// made, or why it is not. old is the stored account, or nil, and damage is what is wrong with it; kept is the record of the
+// idempotency key, or nil. allow is Preconditions.AllowPut or Preconditions.AllowUpdate.
+func (p Preconditions) Decide(allow func(p Preconditions, old *Account, damage error) error,
+	old *Account, damage error, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
 	if p.Idempotency != nil {
 		replay, err := kept.Lookup(p.Idempotency.Fingerprint, now)
 		if err != ErrNotFound {
 			return replay, err
 		}
 	}
-	return nil, allow(p, old)
+	return nil, allow(p, old, damage)
 }

@@ -32,13 +32,13 @@ func TestPreconditionsDecide(t *testing.T) {
 		{"once, too old, and exists", store.Preconditions{Idempotency: once, Absent: true}, three, kept(1, store.IdempotencyRetention), "", store.ErrExists},
 		{"once, from the future", store.Preconditions{Idempotency: once}, three, kept(1, -time.Hour), "answer", nil},
 	} {
-		replay, err := c.pre.Decide(store.Preconditions.Allow, c.old, c.was, now)
+		replay, err := c.pre.Decide(store.Preconditions.AllowPut, c.old, nil, c.was, now)
 		if string(replay) != c.replay || (replay != nil) != (c.replay != "") || !errors.Is(err, c.err) || (err != nil) != (c.err != nil) {
 			t.Errorf("%s: Decide = %q, %v; want %q, %v", c.name, replay, err, c.replay, c.err)
 		}
 	}
 	empty := &store.IdempotencyRecord{Fingerprint: once.Fingerprint, At: now}
-	if replay, err := (store.Preconditions{Idempotency: once}).Decide(store.Preconditions.Allow, nil, empty, now); replay == nil || err != nil {
+	if replay, err := (store.Preconditions{Idempotency: once}).Decide(store.Preconditions.AllowPut, nil, nil, empty, now); replay == nil || err != nil {
 		t.Errorf("an empty answer is none: %v, %v", replay, err)
 	}
 }

@@ -22,7 +22,7 @@ func (s *Store) Put(
 		return store.Written{}, fmt.Errorf("bolt put: %w", err)
 	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.Allow, replaces: true,
+	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowPut,
 		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
@@ -32,7 +32,7 @@ func (s *Store) Update(
 ) (store.Written, error) {
 	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
 	return s.put(ctx, "update",
-		&putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowExisting, next: next})
+		&putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowUpdate, next: next})
 }
 
 // putting is one Put or Update on its way.
@@ -40,11 +40,9 @@ type putting struct {
 	id      store.ID
 	pre     store.Preconditions
 	now     func() time.Time
-	allow   func(store.Preconditions, *store.Account) error
+	allow   func(pre store.Preconditions, old *store.Account, damage error) error
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	written store.Written
-	// replaces: the content that was has no part in next, so that it may be damaged
-	replaces bool
 }
 
 func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
@@ -71,15 +69,6 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 	now := p.now()
 	accounts := tx.Bucket(boltfile.AccountBucket)
 	old, damage := stored(accounts, p.id)
-	allow := p.allow
-	if damage != nil {
-		allow = func(pre store.Preconditions, _ *store.Account) error {
-			if !p.replaces {
-				return damage
-			}
-			return pre.AllowDamaged(damage)
-		}
-	}
 	var was *store.IdempotencyRecord
 	var err error
 	if p.pre.Idempotency != nil {
@@ -87,7 +76,7 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	replay, err := p.pre.Decide(allow, old, was, now)
+	replay, err := p.pre.Decide(p.allow, old, damage, was, now)
 	if err != nil {
 		return err
 	}
@@ -118,13 +107,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
 	err := s.update(ctx, touch, func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(boltfile.AccountBucket)
-		old, err := stored(accounts, id)
-		if err != nil {
-			err = pre.AllowDamaged(err)
-		} else {
-			err = pre.AllowExisting(old)
-		}
-		if err != nil {
+		if err := pre.AllowDelete(stored(accounts, id)); err != nil {
 			return err
 		}
 		return accounts.Delete([]byte(id))

@@ -45,10 +45,11 @@ func (s *Store) importOnce(ctx context.Context, c conn, in []store.Account) (don
 		}
 		var all []store.ImportChange
 		all, done = store.ImportChanges(in, s.now(), func(id store.ID) (*store.Account, bool) {
-			if was := old[id]; was != nil {
-				return &was.Account, false
+			acc, damage := old[id].account()
+			if damage != nil {
+				return nil, true
 			}
-			return nil, false
+			return acc, false
 		})
 		if done.Created+done.Replaced == 0 {
 			same := old[in[0].ID]

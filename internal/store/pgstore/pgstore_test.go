@@ -70,6 +70,24 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// Another program of the database can write what no account has.
+func TestUnreadableRowKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunDamaged(t, func(t *testing.T) (store.Store, storetest.Damager) {
+		url := fresh(t)
+		opts := options(t, url)
+		opts.AcquireTimeout = time.Minute
+		other := session(t, url)
+		return open(t, opts), func(t *testing.T, ids ...store.ID) {
+			t.Helper()
+			for i, id := range ids {
+				change := []string{"labels = ''", `labels = '{"a":1}'`, "updated_at = 'infinity'", "created_at = '-infinity'"}[i%4]
+				do(t, other, "UPDATE accounts SET "+change+" WHERE id = $1", []byte(id))
+			}
+		}
+	})
+}
+
 // An operator, or another program of the same role, may want texts and times otherwise.
 func TestTextsAndTimesAreReadAndStoredWhateverTheDatabaseSets(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,7 @@ func (s *Store) Put(
 	if err := draft.Validate(); err != nil {
 		return store.Written{}, err
 	}
-	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.Allow, guess: pre.Absent,
+	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowPut, guess: pre.Absent,
 		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
 }
 
@@ -29,14 +29,14 @@ func (s *Store) Update(
 ) (_ store.Written, err error) {
 	defer wrap("update", &err)
 	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
-	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowExisting, next: next})
+	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowUpdate, next: next})
 }
 
 // putting is one Put or Update on its way.
 type putting struct {
 	id      store.ID
 	pre     store.Preconditions
-	allow   func(store.Preconditions, *store.Account) error
+	allow   func(pre store.Preconditions, old *store.Account, damage error) error
 	next    func(old *store.Account) (store.Draft, error) // the content that is to be
 	guess   bool                                          // the next attempt reads nothing and takes both as new
 	written store.Written
@@ -68,11 +68,8 @@ func (s *Store) putOnce(ctx context.Context, c conn, p *putting) error {
 			return err
 		}
 	}
-	var was *store.Account
-	if old != nil {
-		was = &old.Account
-	}
-	replay, err := p.pre.Decide(p.allow, was, kept, now)
+	was, damage := old.account()
+	replay, err := p.pre.Decide(p.allow, was, damage, kept, now)
 	switch {
 	case err != nil && guessed:
 		return errLost // it may be wrong
@@ -124,10 +121,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions
 		if err != nil {
 			return err
 		}
-		if old == nil {
-			return store.ErrNotFound
-		}
-		if err := pre.AllowExisting(&old.Account); err != nil {
+		if err := pre.AllowDelete(old.account()); err != nil {
 			return err
 		}
 		return c.write(ctx, deleteCurrentSQL, []byte(id), old.revision)

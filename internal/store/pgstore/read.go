@@ -42,7 +42,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (_ store.Account, err erro
 	case found == nil:
 		return store.Account{}, store.ErrNotFound
 	}
-	return found.Account, nil
+	return found.Account, found.damage
 }
 
 // get returns the account with this id, or nil.
@@ -66,11 +66,7 @@ func read(ctx context.Context, c conn, extra []any, sql string, args ...any) (li
 		if err := rows.Scan(append(r.into(), extra...)...); err != nil {
 			return nil, readFailure(err)
 		}
-		acc, err := r.account()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, acc)
+		list = append(list, r.stored())
 	}
 	return list, readFailure(rows.Err())
 }
@@ -96,18 +92,22 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err
 	if err != nil {
 		return store.Found{}, err
 	}
-	found := make(map[store.ID]store.Account, len(list))
+	found := make(map[store.ID]*stored, len(list))
 	for _, acc := range list {
-		found[acc.ID] = acc.Account
+		found[acc.ID] = acc
 	}
-	accounts := make([]store.Account, 0, len(found))
+	all := store.Found{Accounts: make([]store.Account, 0, len(found))}
 	for _, id := range ids {
-		if acc, is := found[id]; is {
-			accounts = append(accounts, acc)
-			delete(found, id)
+		switch acc := found[id]; {
+		case acc == nil:
+		case acc.damage != nil:
+			all.Damaged = append(all.Damaged, id)
+		default:
+			all.Accounts = append(all.Accounts, acc.Account)
 		}
+		delete(found, id)
 	}
-	return store.Found{Accounts: accounts}, nil
+	return all, nil
 }
 
 // List implements store.Store. Filters are applied here, by the rule that all stores share.
@@ -134,15 +134,18 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 // pageOf returns the page that q makes of the next rows, of which there are total or more.
 func pageOf(q store.Query, list []*stored, total int64) (page store.Page) {
 	for i, acc := range list {
-		if q.Match(acc.Account) {
+		switch {
+		case acc.damage != nil:
+			page.Damaged = append(page.Damaged, acc.ID)
+		case q.Match(acc.Account):
 			page.Accounts = append(page.Accounts, acc.Account)
 		}
-		if (len(page.Accounts) == q.Limit || i == len(list)-1) && int64(i+1) < total {
+		full := len(page.Accounts)+len(page.Damaged) == q.Limit
+		if (full || i == len(list)-1) && int64(i+1) < total {
 			page.Next = acc.ID
-			return page
 		}
-		if len(page.Accounts) == q.Limit {
-			return page
+		if full {
+			break
 		}
 	}
 	return page

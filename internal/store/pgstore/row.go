@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"accountservice/internal/store"
 )
 
@@ -30,10 +32,19 @@ const (
 var updateAllSQL = `UPDATE accounts AS a SET (` + content + `) = (n.` + strings.ReplaceAll(content, ", ", ", n.") + `)
 FROM ` + unnested + `, $9::text[]) AS n (` + columns + `, was) WHERE a.id = n.id AND a.revision = n.was`
 
-// stored is a row of accounts.
+// stored is a row of accounts. One that another program made unreadable has its id and revision alone.
 type stored struct {
 	store.Account
 	revision string // of the row; the next write compares it
+	damage   error  // ErrDamaged, and why
+}
+
+// account is the row's, or nil for no row, and its damage.
+func (s *stored) account() (*store.Account, error) {
+	if s == nil {
+		return nil, nil
+	}
+	return &s.Account, s.damage
 }
 
 // row is a row of accounts as it is read. In an outer join it can be empty.
@@ -41,7 +52,7 @@ type row struct {
 	id                   []byte
 	name, email, labels  *string
 	version              *int64
-	createdAt, updatedAt *time.Time
+	createdAt, updatedAt pgtype.Timestamptz // can be infinite
 	revision             *string
 }
 
@@ -49,21 +60,25 @@ func (r *row) into() []any {
 	return []any{&r.id, &r.name, &r.email, &r.labels, &r.version, &r.createdAt, &r.updatedAt, &r.revision}
 }
 
-// account is the row's, or nil if it is empty.
-func (r *row) account() (*stored, error) {
+// stored returns what the row has, or nil if it is empty.
+func (r *row) stored() *stored {
 	if r.id == nil {
-		return nil, nil
+		return nil
 	}
-	acc := &stored{revision: *r.revision, Account: store.Account{ID: store.ID(r.id),
-		Draft: store.Draft{Name: *r.name, Email: *r.email}, Version: *r.version,
-		CreatedAt: r.createdAt.UTC(), UpdatedAt: r.updatedAt.UTC()}}
-	if *r.labels == "{}" {
-		return acc, nil
+	acc := store.Account{ID: store.ID(r.id), Draft: store.Draft{Name: *r.name, Email: *r.email}, Version: *r.version,
+		CreatedAt: r.createdAt.Time.UTC(), UpdatedAt: r.updatedAt.Time.UTC()}
+	damage := ""
+	if *r.labels != "{}" && json.Unmarshal([]byte(*r.labels), &acc.Labels) != nil {
+		damage = "its labels are no JSON object of texts"
 	}
-	if err := json.Unmarshal([]byte(*r.labels), &acc.Labels); err != nil {
-		return nil, fmt.Errorf("%w: account %q: its labels are no JSON object of texts", store.ErrUnavailable, r.id)
+	if r.createdAt.InfinityModifier != pgtype.Finite || r.updatedAt.InfinityModifier != pgtype.Finite {
+		damage = "a time of it is infinite"
 	}
-	return acc, nil
+	if damage != "" {
+		return &stored{Account: store.Account{ID: acc.ID}, revision: *r.revision,
+			damage: fmt.Errorf("%w: %q: %s", store.ErrDamaged, acc.ID, damage)}
+	}
+	return &stored{Account: acc, revision: *r.revision}
 }
 
 // arguments are the values of the columns.
