@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
@@ -9,7 +10,7 @@ import (
 )
 
 const (
-	oldSQL   = `SELECT ` + columns + ` FROM accounts WHERE id = ANY($1)`
+	oldSQL   = `SELECT ` + columns + ` FROM accounts WHERE id = ANY($1) ORDER BY id`
 	touchSQL = `UPDATE accounts SET revision = revision WHERE id = $1 AND revision = $2`
 )
 
@@ -39,28 +40,20 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (_ store.I
 // again: the commit tells that what was read is durable.
 func (s *Store) importOnce(ctx context.Context, c conn, in []store.Account) (done store.Imported, err error) {
 	err = inTransaction(ctx, c, func(tx conn) error {
-		old, err := oldOf(ctx, tx, in)
-		if err != nil {
+		var all []store.ImportChange
+		var was map[store.ID]string
+		if all, was, done, err = s.compare(ctx, tx, in); err != nil {
 			return err
 		}
-		var all []store.ImportChange
-		all, done = store.ImportChanges(in, s.now(), func(id store.ID) (*store.Account, bool) {
-			acc, damage := old[id].account()
-			if damage != nil {
-				return nil, true
-			}
-			return acc, false
-		})
-		if done.Created+done.Replaced == 0 {
-			same := old[in[0].ID]
-			return changes(ctx, tx, 1, touchSQL, []byte(same.ID), same.revision)
+		if same := in[0].ID; done.Created+done.Replaced == 0 {
+			return changes(ctx, tx, 1, touchSQL, []byte(same), was[same])
 		}
 		var created, replaced batch
 		for _, c := range all {
 			switch {
 			case !c.Changed:
 			case c.Replaces:
-				replaced.add(c.Account, old[c.ID].revision)
+				replaced.add(c.Account, was[c.ID])
 			default:
 				created.add(c.Account, "")
 			}
@@ -73,17 +66,36 @@ func (s *Store) importOnce(ctx context.Context, c conn, in []store.Account) (don
 	return done, err
 }
 
-func oldOf(ctx context.Context, c conn, in []store.Account) (map[store.ID]*stored, error) {
+// compare returns what becomes of the accounts of an import, and the revisions of their rows. It keeps one row at a time:
+// all of them can be a thousand times as long as the import.
+func (s *Store) compare(ctx context.Context, c conn, in []store.Account) (all []store.ImportChange,
+	was map[store.ID]string, done store.Imported, err error) {
 	ids := make([][]byte, len(in))
 	for i, acc := range in {
 		ids[i] = []byte(acc.ID)
 	}
-	list, err := read(ctx, c, nil, oldSQL, ids)
-	old := make(map[store.ID]*stored, len(list))
-	for _, acc := range list {
-		old[acc.ID] = acc
+	rows, err := c.query(ctx, oldSQL, ids)
+	if err != nil {
+		return nil, nil, done, readFailure(err)
 	}
-	return old, err
+	defer rows.Close()
+	was = make(map[store.ID]string)
+	row := &stored{} // the last one that was read
+	all, done = store.ImportChanges(in, s.now(), func(id store.ID) (*store.Account, bool) {
+		for err == nil && row.ID < id && rows.Next() {
+			row, err = scan(rows)
+		}
+		if err != nil || row.ID != id {
+			return nil, false
+		}
+		was[id] = row.revision
+		if row.damage != nil {
+			return nil, true
+		}
+		return &row.Account, false
+	})
+	rows.Close()
+	return all, was, done, readFailure(cmp.Or(err, rows.Err()))
 }
 
 func (b *batch) write(ctx context.Context, tx conn, sql string, args []any) error {

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +90,45 @@ func TestUnreadableRowKeepsTheContract(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The accounts that lines of some bytes replace can have 65 KB each.
+func TestImportKeepsNotAllThatItReplacesInMemory(t *testing.T) {
+	s := open(t, options(t, fresh(t)))
+	labels := make(map[string]string)
+	for i := range store.MaxLabels {
+		labels[fmt.Sprint("key-", i)] = strings.Repeat("\U0001d4b3", store.MaxLabelLength)
+	}
+	var large, small []store.Account
+	for i := range 300 {
+		acc := store.Account{ID: store.ID(fmt.Sprint(i)), Draft: store.Draft{Name: "x", Labels: labels}}
+		large = append(large, acc)
+		acc.Labels = nil
+		small = append(small, acc)
+	}
+	for piece := range slices.Chunk(large, 20) {
+		harness.Must(t, errOf(s.Import(t.Context(), piece)))
+	}
+	live := func() uint64 {
+		runtime.GC()
+		found := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(found)
+		return found[0].Value.Uint64()
+	}
+	most := live() + 12<<20 // they have 20 MiB
+	done := make(chan error, 1)
+	go func() { done <- errOf(s.Import(t.Context(), small)) }()
+	for {
+		select {
+		case err := <-done:
+			harness.Must(t, err)
+			return
+		default:
+			if got := live(); got > most {
+				t.Fatalf("%d KiB are in memory, want at most %d", got>>10, most>>10)
+			}
+		}
+	}
 }
 
 // An operator, or another program of the same role, may want texts and times otherwise.

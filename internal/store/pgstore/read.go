@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"accountservice/internal/store"
 )
 
@@ -62,13 +64,22 @@ func read(ctx context.Context, c conn, extra []any, sql string, args ...any) (li
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var r row
-		if err := rows.Scan(append(r.into(), extra...)...); err != nil {
+		acc, err := scan(rows, extra...)
+		if err != nil {
 			return nil, readFailure(err)
 		}
-		list = append(list, r.stored())
+		list = append(list, acc)
 	}
 	return list, readFailure(rows.Err())
+}
+
+// scan returns the account of a row, which may be nil.
+func scan(rows pgx.Rows, extra ...any) (*stored, error) {
+	var r row
+	if err := rows.Scan(append(r.into(), extra...)...); err != nil {
+		return nil, err
+	}
+	return r.stored(), nil
 }
 
 // GetMany implements store.Store.
