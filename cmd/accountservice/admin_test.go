@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -142,7 +141,7 @@ func TestAlertsDashboardAndDocumentsNameMetricsThatAreShown(t *testing.T) {
 			t.Fatalf("%s names %q", file, names)
 		}
 		for _, name := range names {
-			if !bytes.Contains([]byte(text), append([]byte("\n"), name...)) {
+			if !regexp.MustCompile(`(?m)^(# TYPE )?` + string(name) + `[ {]`).MatchString(text) {
 				t.Errorf("%s names %s, which is not in /metrics", file, name)
 			}
 		}
