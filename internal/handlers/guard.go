@@ -40,7 +40,7 @@ func (g *guard) caller(r *http.Request) (*auth.Caller, error) {
 	}
 	scheme, token, _ := strings.Cut(given[0], " ")
 	if len(given) == 1 && strings.EqualFold(scheme, "Bearer") {
-		if caller := g.tokens.Find(token); caller != nil {
+		if caller := g.tokens.Find(strings.TrimLeft(token, " ")); caller != nil { // 1*SP (RFC 9110, 11.4)
 			return caller, nil
 		}
 	}

@@ -313,7 +313,8 @@ func TestTwoAuthorizationsAreNone(t *testing.T) {
 	k := newKeys(t)
 	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = k.Tokens })
 	line := "Authorization: Bearer " + k.token["read"] + "\r\n"
-	for header, status := range map[string]int{line: 200, line + line: 401, strings.Replace(line, "Bearer", "bEARER", 1): 200} {
+	for header, status := range map[string]int{line: 200, line + line: 401, strings.Replace(line, "Bearer", "bEARER", 1): 200,
+		strings.Replace(line, "Bearer", "Bearer  ", 1): 200} {
 		if r := s.raw(t, "GET", "GET /accounts/10000 HTTP/1.1\r\nHost: x\r\n"+header+"\r\n"); r.StatusCode != status {
 			t.Errorf("%s= %d, want %d", header, r.StatusCode, status)
 		}
