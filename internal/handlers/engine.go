@@ -57,7 +57,7 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 			if c.Writer.Written() || v == http.ErrAbortHandler {
 				panic(http.ErrAbortHandler) // cut the answer off, so that it can't be taken as whole
 			}
-			writeProblem(c, problem(http.StatusInternalServerError, ""))
+			refuse(c, problem(http.StatusInternalServerError, ""))
 		}()
 		c.Next()
 	}

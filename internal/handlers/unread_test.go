@@ -76,3 +76,14 @@ func TestLargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 		t.Errorf("%d places are free, %v are read", bodies.free, bodies.reading)
 	}
 }
+
+// A client that sends all of its body before it reads would get no answer.
+func TestPanicLeavesNoBodyUnread(t *testing.T) {
+	engine := newEngine(slog.New(slog.DiscardHandler))
+	engine.GET("/", func(*gin.Context) { panic("ordered") })
+	body, answer := strings.NewReader("{}"), httptest.NewRecorder()
+	engine.ServeHTTP(answer, httptest.NewRequest("GET", "/", body))
+	if answer.Code != http.StatusInternalServerError || body.Len() > 0 {
+		t.Errorf("%d, and %d bytes are unread; want 500, and none", answer.Code, body.Len())
+	}
+}
