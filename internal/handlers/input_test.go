@@ -108,6 +108,7 @@ func TestAccountBeyondTheLimitsIsServed(t *testing.T) {
 			t.Errorf("%s = %d %s", path, r.StatusCode, r.body)
 		}
 	}
+	s.do(t, "PATCH", "/accounts/1", before.body).is(t, 200, &store.Account{})
 	s.do(t, "PATCH", "/accounts/1", `{"labels":{"a":"b"}}`).is(t, 200, &store.Account{})
 	s.do(t, "PATCH", "/accounts/1", `{"email":"a\u00a0c@c_d"}`).isProblem(t, 422)
 }

@@ -71,11 +71,10 @@ type patchInput struct {
 // decode refuses a patch that no account could take. It is merged later, into the account as it is then.
 func (in *patchInput) decode(text []byte) error {
 	in.patch = text
-	acc := store.Account{Draft: store.Draft{Name: "any"}}
-	if fault := transfer.Merge(in.patch, &acc); fault != nil {
+	if fault := transfer.Merge(text, &store.Account{}); fault != nil {
 		return fault
 	}
-	return acc.Draft.Validate()
+	return nil
 }
 
 // apply merges the patch into an account. The store validates the result.
