@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"accountservice/internal/excerpt"
 )
 
 // MaxMaintenance is the longest maintenance, so that one that was forgotten ends within a day.
@@ -44,10 +46,10 @@ func (m *maintenance) expire() {
 }
 
 // Maintain makes the service not ready for so long, or until EndMaintenance, and has published that when it returns.
-// /health is not affected. A second call replaces the reason and the end. The reason is shown as one printable line
-// and must not be empty. duration is above 0 and at most MaxMaintenance.
+// /health is not affected. A second call replaces the reason and the end. The reason is shown as one printable line, as
+// long as it is, and must not be empty. duration is above 0 and at most MaxMaintenance.
 func (r *Runner) Maintain(reason string, duration time.Duration) (Maintenance, error) {
-	switch reason = printable(reason); {
+	switch reason = excerpt.Line(reason); {
 	case reason == "":
 		return Maintenance{}, errors.New("maintenance needs a reason")
 	case duration <= 0 || duration > MaxMaintenance:

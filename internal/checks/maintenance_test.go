@@ -47,6 +47,9 @@ func TestMaintenanceIsReplacedAndEndedByOrder(t *testing.T) {
 		if m, on := r.Maintenance(); !on || m.Reason != "two" || m.Since != first.Since {
 			t.Errorf("got %+v, %v; want the second reason, and since the first", m, on)
 		}
+		long := strings.Repeat("磁", 200) // as long as the operators' listener takes it
+		r.Maintain(long, time.Hour)
+		expect(t, r, 200, 503, ": "+long)
 		r.EndMaintenance()
 		expect(t, r, 200, 200) // at once
 		r.EndMaintenance()
