@@ -174,9 +174,6 @@ func (r restoring) put(f *restore.Fetched, there *boltstore.Occupant) (err error
 	} else {
 		err = f.Replacement.Put()
 	}
-	if err == nil {
-		err = restore.Acknowledge(r.path) // a notice would be about another backup
-	}
 	if err != nil {
 		return err
 	}
@@ -184,6 +181,9 @@ func (r restoring) put(f *restore.Fetched, there *boltstore.Occupant) (err error
 		fmt.Fprintf(r.stdout, "kept:     %s, what was replaced\n", kept)
 	}
 	fmt.Fprintf(r.stdout, "restored %d accounts\n", f.Database.Accounts)
+	if err := restore.Acknowledge(r.path); err != nil {
+		fmt.Fprintf(r.stderr, "the notice of an earlier restore stays, until accountservice restore --acknowledge: %v\n", err)
+	}
 	return nil
 }
 

@@ -189,6 +189,15 @@ func TestWhatARestoreReplacesIsKeptAsItWas(t *testing.T) {
 	p.Await(t, "/accounts/10030", 404)
 }
 
+func TestRestoreIsDoneAlsoIfTheNoticeOfAnEarlierOneStays(t *testing.T) {
+	t.Parallel()
+	dir, _ := backupOf(t, 30, time.Now())
+	path := newPath(t)
+	harness.Must(t, os.MkdirAll(path+".restored/x", 0o700)) // cannot be removed
+	runs(t, command(path, "restore", dir)).is(t, 0, "restored 30 accounts", "the notice of an earlier restore stays")
+	wantAccounts(t, path, 30)
+}
+
 func TestRestoreCuresALostDatabase(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
