@@ -41,6 +41,8 @@ func (l *loader) validate(c Config) {
 		"auth.tokens_path")
 	v.fits("checks.bolt", c.Checks.Bolt.SlowAfter < c.Checks.Bolt.HungAfter, "%s must be below %s",
 		"checks.bolt.slow_after", "checks.bolt.hung_after")
+	v.rule(!strings.HasSuffix(c.Store.Bolt.Path, "/"), "must be the path of a file: it ends with a slash, as of a folder",
+		"store.bolt.path")
 	v.rule(c.Store.Driver != "postgres" || c.Store.Postgres.URL != (URL{}),
 		"needs store.postgres.url, or "+variable("store.postgres.url")+"_FILE", "store.driver")
 	v.rule(c.Store.Driver != "postgres" || c.Backup.To == "", "is for store.driver bolt: PostgreSQL has its own backups, "+
