@@ -54,8 +54,8 @@ func LimitsFor(descriptors, memory int64, tls bool) Limits {
 // those that hold most for longest: the memory that one holds, times the time since a byte moved on it. Those that wait
 // for the service come last. A client that is slower than minRate is cut.
 type Pool struct {
-	log   *slog.Logger
-	begun time.Time
+	log *slog.Logger
+	now func() int64 // a monotonic clock
 
 	bytes   int64 // limit of held
 	each    int64 // bytes, that every connection is taken to hold
@@ -82,17 +82,15 @@ type totals struct {
 
 // New returns a Pool, which needs Run.
 func New(limits Limits, log *slog.Logger) *Pool {
-	p := &Pool{log: log, begun: time.Now(), bytes: limits.Bytes, each: limits.each(), open: make(map[*Conn]struct{}),
-		patience: patience}
+	begun := time.Now()
+	p := &Pool{log: log, now: func() int64 { return int64(time.Since(begun)) }, bytes: limits.Bytes, each: limits.each(),
+		open: make(map[*Conn]struct{}), patience: patience}
 	p.most.Store(int64(limits.Connections))
 	return p
 }
 
 // Most is how many connections there may be.
 func (p *Pool) Most() int { return int(p.most.Load()) }
-
-// now is a monotonic clock.
-func (p *Pool) now() int64 { return int64(time.Since(p.begun)) }
 
 // Serve serves on l as server.Serve does, or with a TLSConfig as server.ServeTLS, with the connections in the pool.
 func (p *Pool) Serve(server *http.Server, l net.Listener) error {
