@@ -205,11 +205,9 @@ func TestBackupToAFullDiskHarmsNothing(t *testing.T) {
 // returns how long the slowest write took.
 func nearlyMapped(t *testing.T) (s *boltstore.Store, outgrow func() time.Duration) {
 	t.Helper()
-	before := *boltstore.MapSize
-	t.Cleanup(func() { *boltstore.MapSize = before })
-	*boltstore.MapSize = 1 << 20
 	dir := t.TempDir()
 	s = heavy(t, dir, 40)
+	must(t, s.RemapForTest(1<<20))
 	pages := func() int64 { return metaAt(t, filepath.Join(dir, "accounts.db")).HighWater }
 	const mapped = 64 << 20 / 4096 // what bbolt maps of a file of more than 32 MiB
 	for n := 0; pages() < mapped-200; n++ {

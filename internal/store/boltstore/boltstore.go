@@ -21,9 +21,13 @@ import (
 	"accountservice/internal/store"
 )
 
-// maxReaders bounds the reads under way. Each that the disk does not answer holds a thread, and Go ends a process that
-// has 10,000.
-const maxReaders = 1024
+const (
+	// maxReaders bounds the reads under way. Each that the disk does not answer holds a thread, and Go ends a process
+	// that has 10,000.
+	maxReaders = 1024
+	// maxPiece is how many accounts Seed puts in one transaction: what a transaction changes is in memory at once.
+	maxPiece = 10_000
+)
 
 // Store is a store.Store in one bbolt file, locked for this process.
 type Store struct {
@@ -41,6 +45,7 @@ type Store struct {
 	readers   chan struct{}
 	recent    *recent
 	backup    sync.Mutex // one at a time
+	piece     int        // of a Seed, in accounts
 	end       *end
 }
 
@@ -58,6 +63,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		check:   fileCheck{canary: opts.WriteCanary},
 		readers: make(chan struct{}, maxReaders),
 		recent:  newRecent(),
+		piece:   maxPiece,
 		end:     newEnd(),
 	}
 	if s.now == nil {

@@ -14,7 +14,14 @@ import (
 
 const MaxCopies = maxCopies
 
-var MapSize, SeedPiece = &mapSize, &seedPiece
+// RemapForTest reserves so much address space, which the file has outgrown then. Nothing else may use the store.
+func (s *Store) RemapForTest(size int) error {
+	s.h.mapSize = size
+	return s.h.reopen()
+}
+
+// PieceForTest makes the pieces of a Seed so many accounts.
+func (s *Store) PieceForTest(accounts int) { s.piece = accounts }
 
 // CommitForTest has the committer make a change that no method makes.
 func (s *Store) CommitForTest(apply func(*bbolt.Tx) error, ids ...store.ID) error {

@@ -15,8 +15,8 @@ import (
 )
 
 // mapSize is the address space reserved for the map. A file that outgrows its map makes the writer wait for every
-// reader, and new readers for the writer. Only a test changes it.
-var mapSize = 1 << 30
+// reader, and new readers for the writer.
+const mapSize = 1 << 30
 
 // handle is the open, locked and mapped database file. A store has one, for all of its life.
 type handle struct {
@@ -36,13 +36,14 @@ type handle struct {
 	writes commitWrites
 
 	pageSize int64
+	mapSize  int
 	id       string // which database this is
 }
 
 // openHandle makes bbolt map f, the locked file at the path, and calls prepare. If either fails, it closes f, unless
 // bbolt may hold its locks.
 func openHandle(path string, f *os.File, prepare func(*handle) error) (*handle, error) {
-	h := &handle{openFile: openFile{path: path, file: f}}
+	h := &handle{openFile: openFile{path: path, file: f}, mapSize: mapSize}
 	h.disk, h.memo = boltfile.OpenDirect(f), boltfile.OpenCached(f)
 	err := guard(func() (err error) {
 		if h.current, err = h.openDB(); err != nil {

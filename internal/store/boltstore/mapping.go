@@ -22,7 +22,7 @@ type current struct {
 
 // openDB makes bbolt map the file.
 func (h *handle) openDB() (current, error) {
-	return openDuplicate(h.file, bbolt.Options{InitialMmapSize: mapSize, NoStatistics: true})
+	return openDuplicate(h.file, bbolt.Options{InitialMmapSize: h.mapSize, NoStatistics: true})
 }
 
 // openDuplicate makes bbolt map an open file, by a descriptor of its own.

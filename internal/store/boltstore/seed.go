@@ -15,10 +15,6 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// seedPiece is how many accounts Seed puts in one transaction: what a transaction changes is in memory at once.
-// Only a test changes it.
-var seedPiece = 10_000
-
 // Seed implements store.Store.
 func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int, err error) {
 	done, err := s.seedPiece(ctx, 0, nil, false)
@@ -36,7 +32,7 @@ func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int,
 		if _, err = store.ParseID(string(seed.ID)); err == nil {
 			err = seed.Draft.Validate()
 		}
-		if piece = append(piece, seed); err == nil && len(piece) == seedPiece {
+		if piece = append(piece, seed); err == nil && len(piece) == s.piece {
 			done, err = s.seedPiece(ctx, done, piece, false)
 			piece = piece[:0]
 		}

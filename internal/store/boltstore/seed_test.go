@@ -33,11 +33,11 @@ const shortPiece = 1000 // accounts: there are several pieces without many of th
 
 func init() {
 	childProcesses["seed"] = func(args []string) {
-		*boltstore.SeedPiece = shortPiece
 		n, _ := strconv.Atoi(args[1])
 		at, _ := strconv.Atoi(args[2])
 		s, err := boltstore.Open(context.Background(), boltstore.Options{Path: args[0]})
 		if err == nil {
+			s.PieceForTest(shortPiece)
 			_, err = s.Seed(context.Background(), endingAt(n, at, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }))
 		}
 		os.Stderr.WriteString(errors.Join(err, errors.New("it was not killed")).Error())
@@ -45,9 +45,7 @@ func init() {
 }
 
 func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
-	before := *boltstore.SeedPiece
-	t.Cleanup(func() { *boltstore.SeedPiece = before })
-	*boltstore.SeedPiece = shortPiece
+	t.Parallel()
 	const n = 3*shortPiece + 100
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	for _, at := range []int{0, shortPiece / 2, shortPiece + 1, shortPiece + 2, 3*shortPiece + 50} {
@@ -58,6 +56,7 @@ func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
 		}
 	}
 	s := openAt(t, path)
+	s.PieceForTest(shortPiece)
 	if got := len(all(t, s)); got != 3*shortPiece {
 		t.Errorf("%d accounts before the last start, want %d", got, 3*shortPiece)
 	}
