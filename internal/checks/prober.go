@@ -22,12 +22,12 @@ type prober struct {
 	metrics *metrics
 	changed func() // called when the status or the warning changes
 
-	hanging  *flight    // the run that outlived its deadline, or nil; only probe uses it
+	hanging  *oneRun    // the run that outlived its deadline, or nil; only probe uses it
 	updating sync.Mutex // of result, which is read without it
 	result   atomic.Pointer[result]
 }
 
-type flight struct {
+type oneRun struct {
 	began time.Time
 	done  chan error // has room for the one answer
 }
@@ -73,9 +73,9 @@ func (p *prober) probe(ctx context.Context) {
 			return
 		}
 	}
-	deadline := newPatience(ctx, p.check)
+	deadline := newRunContext(ctx, p.check)
 	defer deadline.end(context.Canceled)
-	f := &flight{began: time.Now(), done: make(chan error, 1)}
+	f := &oneRun{began: time.Now(), done: make(chan error, 1)}
 	p.hanging = f
 	go func() { f.done <- call(deadline, p.check.Run) }()
 	err, answered := deadline.await(f.done)

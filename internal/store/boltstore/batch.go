@@ -18,8 +18,8 @@ const (
 	// maxWeight is how many accounts a batch may change until no write is added to it: a few imports at once would be
 	// a transaction of many seconds.
 	maxWeight = 4096
-	// maxPatience bounds how long a batch waits for those who wrote in the one before.
-	maxPatience = 20 * time.Millisecond
+	// maxWait bounds how long a batch waits for those who wrote in the one before.
+	maxWait = 20 * time.Millisecond
 )
 
 // write is one caller's change on its way to the committer.
@@ -52,11 +52,11 @@ func (w *write) giveUp(why error) error {
 	}
 }
 
-// collect returns the first write and those that wait behind it, as many as may share a transaction. It waits for
-// patience at most until there are enough.
-func collect(first *write, waiting <-chan *write, enough int, patience time.Duration) []*write {
+// collect returns the first write and those that wait behind it, as many as may share a transaction. It waits until
+// there are enough, but no longer than limit.
+func collect(first *write, waiting <-chan *write, enough int, limit time.Duration) []*write {
 	batch := []*write{first}
-	over := time.NewTimer(patience)
+	over := time.NewTimer(limit)
 	defer over.Stop()
 	for weight := len(first.ids); len(batch) < maxBatch && weight < maxWeight; {
 		var w *write

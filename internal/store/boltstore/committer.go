@@ -97,7 +97,7 @@ func (c *committer) run(stop <-chan struct{}) {
 				c.tryRoom()
 			}
 		case w := <-c.writes:
-			batch := collect(w, c.writes, enough, min(took/8, maxPatience))
+			batch := collect(w, c.writes, enough, min(took/8, maxWait))
 			begun := time.Now()
 			if err := c.commit(batch); errors.Is(err, errReplaced) {
 				c.rescue.look(false)

@@ -61,10 +61,10 @@ func TestTimeWithoutCPUIsNotCounted(t *testing.T) {
 	t.Error("the child said no result")
 }
 
-func TestPatienceIsAContextOfItsTimeout(t *testing.T) {
+func TestRunContextIsAContextOfItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		p := newPatience(t.Context(), Check{Timeout: 990 * time.Millisecond, Interval: time.Second, StaleAfter: time.Minute})
+		p := newRunContext(t.Context(), Check{Timeout: 990 * time.Millisecond, Interval: time.Second, StaleAfter: time.Minute})
 		child, cancel := context.WithCancel(p)
 		defer cancel()
 		if at, known := child.Deadline(); known || p.Err() != nil {

@@ -11,13 +11,13 @@ const (
 	// minTurn and maxTurn bound the turns in which a timeout is counted.
 	minTurn = 20 * time.Millisecond
 	maxTurn = time.Second
-	// maxPatience is how many times its timeout a run may take at most.
-	maxPatience = 10
+	// maxStretch is how many times its timeout a run may take at most.
+	maxStretch = 10
 )
 
-// patience is the context of one run. It ends at the timeout, but time in which this process gets no CPU does not
+// runContext is the context of one run. It ends at the timeout, but time in which this process gets no CPU does not
 // count. There is no Deadline: package net would hold sockets to it by the wall clock.
-type patience struct {
+type runContext struct {
 	context.Context // of the prober
 	timeout, most   time.Duration
 
@@ -25,50 +25,50 @@ type patience struct {
 	err  error // why it ended; written before done is closed
 }
 
-func newPatience(ctx context.Context, c Check) *patience {
-	return &patience{
+func newRunContext(ctx context.Context, c Check) *runContext {
+	return &runContext{
 		Context: ctx,
 		timeout: c.Timeout,
-		most:    max(c.Timeout, min(maxPatience*c.Timeout, c.StaleAfter-c.Interval)),
+		most:    max(c.Timeout, min(maxStretch*c.Timeout, c.StaleAfter-c.Interval)),
 		done:    make(chan struct{}),
 	}
 }
 
 // Done implements context.Context.
-func (p *patience) Done() <-chan struct{} { return p.done }
+func (c *runContext) Done() <-chan struct{} { return c.done }
 
 // Err implements context.Context.
-func (p *patience) Err() error {
+func (c *runContext) Err() error {
 	select {
-	case <-p.done:
-		return p.err
+	case <-c.done:
+		return c.err
 	default:
 		return nil
 	}
 }
 
 // end ends the context, once. Only the goroutine that made it may call end.
-func (p *patience) end(err error) {
-	if p.err == nil {
-		p.err = err
-		close(p.done)
+func (c *runContext) end(err error) {
+	if c.err == nil {
+		c.err = err
+		close(c.done)
 	}
 }
 
 // await waits for the run's answer. When the time is up or the prober stops, it ends the context and reports false.
-func (p *patience) await(answer <-chan error) (err error, answered bool) {
-	began, turn := time.Now(), min(max(p.timeout/20, minTurn), maxTurn)
+func (c *runContext) await(answer <-chan error) (err error, answered bool) {
+	began, turn := time.Now(), min(max(c.timeout/20, minTurn), maxTurn)
 	clock := awake.NewClock(turn)
-	for end := clock.Now() + p.timeout; clock.Now() < end && time.Since(began) < p.most; clock.Tick() {
+	for end := clock.Now() + c.timeout; clock.Now() < end && time.Since(began) < c.most; clock.Tick() {
 		select {
 		case err := <-answer:
 			return err, true
-		case <-p.Context.Done():
-			p.end(p.Context.Err())
+		case <-c.Context.Done():
+			c.end(c.Context.Err())
 			return nil, false
 		case <-time.After(min(turn, max(end-clock.Now(), time.Millisecond))):
 		}
 	}
-	p.end(context.DeadlineExceeded)
+	c.end(context.DeadlineExceeded)
 	return nil, false
 }
