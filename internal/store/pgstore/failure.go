@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -174,22 +175,26 @@ func words(err error) string {
 	return "the server cannot be reached: " + reason(err)
 }
 
-// reason is the innermost text of a network error: without the user and the database, which pgx puts before it.
+// reason is the innermost text of a network error behind its address, of each host: without the user and the database,
+// which pgx puts before it.
 func reason(err error) string {
-	for {
-		switch inner := err.(type) {
-		case interface{ Unwrap() error }:
-			if inner.Unwrap() == nil {
-				return err.Error()
-			}
-			err = inner.Unwrap()
-		case interface{ Unwrap() []error }:
-			list := inner.Unwrap()
-			err = list[len(list)-1]
-		default:
-			return err.Error()
+	switch outer := err.(type) {
+	case *net.OpError:
+		if outer.Addr != nil {
+			return outer.Addr.String() + ": " + reason(outer.Err)
 		}
+		return reason(outer.Err)
+	case interface{ Unwrap() []error }:
+		var each []string
+		for _, inner := range outer.Unwrap() {
+			each = append(each, reason(inner))
+		}
+		return strings.Join(each, "; ")
 	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return reason(inner)
+	}
+	return err.Error()
 }
 
 var meanings = map[string]string{

@@ -23,6 +23,16 @@ func TestSilentHostLeavesTimeForTheOthers(t *testing.T) {
 	}
 }
 
+func TestCheckNamesEachHostThatCannotBeReached(t *testing.T) {
+	t.Parallel()
+	const url = "postgres://me:secret@127.0.0.1:1,127.0.0.1:2/accounts?sslmode=disable"
+	s := open(t, options(t, url))
+	if err := s.Check(t.Context()); err == nil || err.Error() !=
+		"the server cannot be reached: 127.0.0.1:1: connection refused; 127.0.0.1:2: connection refused" {
+		t.Errorf("Check = %v", err)
+	}
+}
+
 // With a long store.postgres.acquire_timeout a call tries a server that refuses connections hundreds of times.
 func TestPauseHasABoundAfterAnyNumberOfFailures(t *testing.T) {
 	t.Parallel()
