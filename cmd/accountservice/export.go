@@ -190,7 +190,9 @@ func replaceFile(path string, old fs.FileInfo, write func(io.Writer) error) erro
 	if old != nil {
 		like, mode = old, old.Mode().Perm()
 	}
-	f, err := tempfile.Create(folder.Name(), ".export-*", like)
+	const pattern = ".accountservice-export-*.part"
+	tempfile.RemoveLeft(folder.Name(), pattern)
+	f, err := tempfile.Create(folder.Name(), pattern, like)
 	if err != nil {
 		return fmt.Errorf("--output %s: cannot create a file in its folder: %w", path, err)
 	}

@@ -7,10 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"accountservice/tests/harness"
 )
 
 // against serves h and returns what a command said against it.
@@ -60,6 +64,36 @@ func TestExportThatIsNotProvedWholeReplacesNothing(t *testing.T) {
 				t.Errorf("%v, %v", entries, err)
 			}
 		})
+	}
+}
+
+func TestExportRemovesWhatAKilledOneLeftAndNothingOfOneUnderWay(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", ndjson)
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	path, out := newPath(t), write(t, "old")
+	runs(t, command(path, "import", write(t, line(1)))).is(t, 0, "1 created", "")
+	parts := func() int { return len(glob(t, filepath.Dir(out)+"/.*")) }
+	hangs := func(all int) *exec.Cmd {
+		cmd := command("", "export", "--url", server.URL, "--output", out)
+		harness.Must(t, cmd.Start())
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		if !harness.Until(20*time.Second, func() bool { return parts() == all }) {
+			t.Fatalf("%d parts, want %d", parts(), all)
+		}
+		return cmd
+	}
+	hangs(1)
+	killed := hangs(2)
+	killed.Process.Kill()
+	killed.Wait()
+	runs(t, command(path, "export", "--output", out)).is(t, 0, "", "exported 1 accounts")
+	if holds(t, out, line(1)); parts() != 1 {
+		t.Errorf("%d parts, want that of the one under way", parts())
 	}
 }
 

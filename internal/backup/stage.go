@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"accountservice/internal/bounded"
@@ -33,22 +31,8 @@ func stage(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	removeLeft(dir)
+	tempfile.RemoveLeft(dir, stagePattern)
 	return tempfile.Create(dir, stagePattern, info)
-}
-
-// removeLeft removes what a killed process left in dir.
-func removeLeft(dir string) {
-	left, _ := fs.Glob(os.DirFS(dir), stagePattern) // the pattern is valid, and other errors show when a file is made
-	for _, name := range left {
-		path := filepath.Join(dir, name)
-		if f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err == nil {
-			if tempfile.TryLock(f) == nil {
-				os.Remove(path)
-			}
-			f.Close()
-		}
-	}
 }
 
 // Discard closes a file of Stage, and removes it unless Put gave it another name. A disk that takes longer than a second

@@ -30,6 +30,21 @@ func Create(dir, pattern string, like os.FileInfo) (*os.File, error) {
 	}
 }
 
+// RemoveLeft removes the files of dir with names of a pattern of Create that a killed process left: those that nobody
+// has locked.
+func RemoveLeft(dir, pattern string) {
+	left, _ := fs.Glob(os.DirFS(dir), pattern) // the pattern is valid, and other errors show when a file is made
+	for _, name := range left {
+		path := filepath.Join(dir, name)
+		if f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err == nil {
+			if TryLock(f) == nil {
+				os.Remove(path)
+			}
+			f.Close()
+		}
+	}
+}
+
 // Rename gives f the name path, in its folder, and makes content and name survive a loss of power.
 func Rename(f *os.File, path string) error {
 	if err := f.Sync(); err != nil {
