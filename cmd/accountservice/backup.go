@@ -91,6 +91,7 @@ func (p program) backup(ctx context.Context, at service, to string) error {
 // copyDatabase fills f with a verified copy: of the service at, of the file, or of the service that has the file open.
 func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service, f *os.File,
 	log *slog.Logger) (boltstore.Verified, error) {
+	expected := ""
 	if at.url == "" {
 		opts := boltOptions(cfg.Store.Bolt, log)
 		opts.OpenTimeout = time.Second
@@ -104,6 +105,7 @@ func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service
 		if at.url, err = adminURL(cfg.Admin); err != nil {
 			return v, &exit{exitUsage, err}
 		}
+		expected = boltstore.Witnessed(cfg.Store.Bolt.Path)
 	}
 	remote, err := p.newClient(at, "--url")
 	if err != nil {
@@ -115,6 +117,10 @@ func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service
 	v, err := boltstore.VerifyWhole(ctx, f)
 	if err != nil {
 		return v, fmt.Errorf("what the service sent: %w", err)
+	}
+	if expected != "" && v.Identity != expected {
+		return v, fmt.Errorf("the service at %s (admin.addr) has another database open than %s: give --url, or the "+
+			"admin.addr of the one that has this open", at.url, cfg.Store.Bolt.Path)
 	}
 	return v, nil
 }

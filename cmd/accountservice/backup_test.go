@@ -82,7 +82,8 @@ func TestStopAnswersABackupUnderWay(t *testing.T) {
 
 func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 	t.Parallel()
-	p := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR=off")
+	p, other := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR=off"), ready(t, newPath(t), anyAdmin)
+	another := "ACCOUNTSERVICE_ADMIN_ADDR=" + strings.TrimPrefix(other.Admin(t), "http://")
 	file := filepath.Join(t.TempDir(), "file.db")
 	for name, c := range map[string]struct {
 		path string
@@ -92,6 +93,7 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 		want string
 	}{
 		"admin off":       {p.Path, []string{"ACCOUNTSERVICE_ADMIN_ADDR=off"}, []string{"--to", file}, 1, "admin.addr is off"},
+		"another service": {p.Path, []string{another}, []string{"--to", file}, 1, "has another database open than " + p.Path},
 		"nothing listens": {p.Path, []string{"ACCOUNTSERVICE_ADMIN_ADDR=127.0.0.1:1"}, []string{"--to", file}, 1, "nothing listens on 127.0.0.1:1"},
 		"no database":     {newPath(t), nil, []string{"--to", file}, 1, "no such file"},
 		"no folder":       {p.Path, nil, []string{"--to", "/missing/file.db"}, 1, "it is not created here"},
