@@ -46,6 +46,7 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 			}
 		}
 	}
+	l.refuseLogins(c)
 	l.warnOfPort(c.HTTP.Port, exposed)
 	c.HTTP.Host, _ = listenHost(c.HTTP.Host)
 	if len(l.faults) > 0 {
@@ -53,6 +54,19 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 		return Loaded{Warnings: l.warnings}, l.faults
 	}
 	return Loaded{Config: c, Warnings: l.warnings, Hidden: hidden(fromFile, fromEnviron), origins: l.origins}, nil
+}
+
+// refuseLogins refuses the login of a URL in a text, because Print and the log show texts.
+func (l *loader) refuseLogins(c Config) {
+	for _, r := range rowsOf(c) {
+		text, _ := r.value.(string)
+		_, rest, _ := strings.Cut(text, "://")
+		isKnown := func(fault string) bool { return strings.HasPrefix(fault, r.key+": ") }
+		if strings.Contains(rest, "@") && !slices.ContainsFunc(l.faults, isKnown) {
+			l.fault(r.key, "the value %s holds a URL with a user or a password (@), which would be shown: remove it",
+				l.origins[r.key].from())
+		}
+	}
 }
 
 // warnOfPort warns of a port that is not the one that the image exposes. Without an image exposed is "". No check can

@@ -171,6 +171,21 @@ func TestSecretKeyIsShownNowhere(t *testing.T) {
 	}
 }
 
+// A text is printed and logged as it is, so none may have the login of a URL, wherever one was written.
+func TestNoTextTakesTheLoginOfAURL(t *testing.T) {
+	for _, r := range rowsOf(Config{}) {
+		if _, isText := r.value.(string); !isText {
+			continue
+		}
+		for _, text := range []string{"https://u:hunter2@host:9000", "postgres://hunter2@db/app", "s3://u:hunter2/2@b/c"} {
+			_, err := Load("", []string{variable(r.key) + "=" + text})
+			if err == nil || !strings.Contains(err.Error(), r.key+": ") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s: %v, want a fault that does not repeat %s", r.key, err, text)
+			}
+		}
+	}
+}
+
 func TestSecretURLShowsItsSchemeAlone(t *testing.T) {
 	const text = "https://hooks.example.org/services/T0/hunter2"
 	loaded := load(t, "ACCOUNTSERVICE_NOTIFY_URL="+text)
