@@ -25,7 +25,8 @@ type backend struct {
 	Checks  []checks.Check
 	Failure func() error // why the store has failed for good, or nil
 	// Copy writes a verified copy of the open database into an empty file; nil if there is no such copy.
-	Copy func(ctx context.Context, to *os.File) (boltstore.Verified, error)
+	Copy  func(ctx context.Context, to *os.File) (boltstore.Verified, error)
+	State func() (identity string, transaction uint64) // of the database that Copy copies
 
 	Register func(prometheus.Registerer) // shows the store's own metrics; may be nil
 	Size     func() string               // how large the database is, for people; may be nil

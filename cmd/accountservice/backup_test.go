@@ -173,6 +173,8 @@ func TestNewDatabaseKeepsTheBackupsOfALostVolume(t *testing.T) {
 			t.Errorf("of %q only %q is left: %v", lost, names(), err)
 		}
 	}
+	p = ready(t, newPath(t), append(quick, env[:2]...)...) // makes one in 6 hours
+	p.Says(t, "/health/checks/backup", "they are kept: restore one, or move them away")
 }
 
 // TestKilledBackupsLeaveNothingThatPassesForOne kills the command and the service while they make backups.

@@ -63,6 +63,7 @@ func (i instance) scheduled(accounts *backend) (run func(context.Context), list 
 	s := backup.NewScheduler(backup.Options{
 		Target: target, Staging: filepath.Dir(i.cfg.Store.Bolt.Path),
 		Every: to.Schedule, MaxAge: to.MaxAge, Keep: to.Keep, Log: i.log,
+		State: accounts.State,
 		Make: func(ctx context.Context, to *os.File) (backup.Content, error) {
 			v, err := accounts.Copy(ctx, to)
 			warnOfDamage(i.log, v)

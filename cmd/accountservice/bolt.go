@@ -49,7 +49,7 @@ func openBolt(ctx context.Context, cfg config.Config, show func(doing string), l
 		return backend{}, err
 	}
 	return backend{Store: accounts, Checks: boltChecks(accounts, folder, cfg), Failure: accounts.Failure,
-		Copy: accounts.Backup, Register: accounts.Register,
+		Copy: accounts.Backup, State: accounts.State, Register: accounts.Register,
 		Size: func() string { return sizeOf(accounts.Size()) }}, nil
 }
 

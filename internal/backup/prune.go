@@ -31,6 +31,7 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) (damage, err error) 
 		s.doubtful = s.doubtful && (damage != nil || err != nil)
 	}
 	var left leftovers
+	identity := s.verdicts[made.Name].Identity
 	for _, b := range list {
 		beyond := b.Name != made.Name && (kept >= s.Keep || newer >= s.Keep && s.verdicts[b.Name].damaged)
 		var unreadable error
@@ -39,7 +40,7 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) (damage, err error) 
 		}
 		damaged := s.verdicts[b.Name].damaged
 		switch {
-		case !damaged && (s.isOther(b, made) || b.Name == s.unread):
+		case !damaged && (s.isOther(b, identity, made.Transaction) || b.Name == s.unread):
 		case beyond && s.continues(b, made):
 			faults = append(faults, s.remove(ctx, b))
 		case beyond:
@@ -52,7 +53,7 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) (damage, err error) 
 			}
 		}
 	}
-	other := s.newestOther(list, made)
+	other := s.newestOther(list, identity, made.Transaction)
 	s.note(func(st *status) { st.other, st.left = other, left })
 	return damage, errors.Join(faults...)
 }
@@ -103,17 +104,17 @@ func (s *Scheduler) continues(b, made Backup) bool {
 		(!v.damaged || v.Identity != "")
 }
 
-// isOther is true for a backup that has changes which the database of newest does not have: it is of another database,
+// isOther is true for a backup that has changes which this state of a database does not have: it is of another database,
 // as after the loss of a volume, or of a later state of it. Without an identity the transaction alone tells.
-func (s *Scheduler) isOther(b, newest Backup) bool {
-	of, is := s.verdicts[b.Name].Identity, s.verdicts[newest.Name].Identity
-	return b.Transaction > newest.Transaction || of != "" && is != "" && of != is
+func (s *Scheduler) isOther(b Backup, identity string, transaction uint64) bool {
+	of := s.verdicts[b.Name].Identity
+	return b.Transaction > transaction || of != "" && identity != "" && of != identity
 }
 
 // newestOther returns the first in list that isOther, or none.
-func (s *Scheduler) newestOther(list []Backup, newest Backup) Backup {
+func (s *Scheduler) newestOther(list []Backup, identity string, transaction uint64) Backup {
 	for _, b := range list {
-		if !s.verdicts[b.Name].damaged && s.isOther(b, newest) {
+		if !s.verdicts[b.Name].damaged && s.isOther(b, identity, transaction) {
 			return b
 		}
 	}

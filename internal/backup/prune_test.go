@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 // holds gives a Scheduler another database, whose next transaction is this one.
 func holds(s *backup.Scheduler, identity string, transaction uint64) {
+	s.State = func() (string, uint64) { return identity, transaction - 1 }
 	s.Make = func(_ context.Context, to *os.File) (backup.Content, error) {
 		n, err := fmt.Fprintf(to, "whole %d of %s", transaction, identity)
 		transaction++
@@ -75,6 +77,80 @@ func TestNewDatabaseRemovesNoBackupOfALostOne(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBackupsThatTheDatabaseDoesNotContinueDoNotCount tests that a database has a backup of its own as soon as it is
+// served, whatever lies there of a lost one or of a later state.
+func TestBackupsThatTheDatabaseDoesNotContinueDoNotCount(t *testing.T) {
+	for name, identity := range map[string]string{"of another database": "new", "of a later state": "lost"} {
+		for _, transaction := range []uint64{7, 10001} {
+			scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+				holds(s, "lost", 10000)
+				during(s, time.Hour)
+				lost := at(t, dir)[0]
+				s = scheduled(t, dir)
+				holds(s, identity, transaction)
+				whole := s.Make
+				var hasRoom atomic.Bool
+				s.Make = func(ctx context.Context, to *os.File) (backup.Content, error) {
+					if !hasRoom.Load() {
+						return backup.Content{}, errors.New("no space left on device")
+					}
+					return whole(ctx, to)
+				}
+				defer running(s)()
+				synctest.Wait()
+				if continues := identity == "lost" && transaction == 10001; continues {
+					wantCheck(t, s, false)
+					return
+				}
+				wantCheck(t, s, false, "there is no whole backup in "+dir+" but those of another database, or of a later state of "+
+					"this one (newest: "+lost+")", "no space left on device")
+				hasRoom.Store(true)
+				pass(2 * time.Minute)
+				if own := s.NewestForTest(); own.Transaction != transaction || len(at(t, dir)) != 2 {
+					t.Errorf("%s, transaction %d: the newest backup is %v of %q", name, transaction, own, at(t, dir))
+				}
+				wantCheck(t, s, true, "have changes that this database does not have (newest: "+lost+")")
+			})
+		}
+	}
+}
+
+// TestBackupReplacesNoneOfAnotherDatabase made in the same second, with the same transaction.
+func TestBackupReplacesNoneOfAnotherDatabase(t *testing.T) {
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+		for _, identity := range []string{"lost", "new", "newer"} {
+			s = scheduled(t, dir)
+			holds(s, identity, 3)
+			during(s, time.Millisecond)
+		}
+		if lost := countOf(t, dir, "of lost"); lost != 1 || len(at(t, dir)) != 3 {
+			t.Errorf("the folder has %q, %d of the lost database", at(t, dir), lost)
+		}
+	})
+}
+
+// TestTwoDatabasesWithOnePlaceHaveTheirOwnBackups also when one always finds a new one of the other.
+func TestTwoDatabasesWithOnePlaceHaveTheirOwnBackups(t *testing.T) {
+	scheduling(t, func(t *testing.T, one *backup.Scheduler, dir string) {
+		two := scheduled(t, dir)
+		holds(one, "one", 5)
+		holds(two, "two", 1000)
+		defer running(one)()
+		pass(3 * time.Hour)
+		defer running(two)()
+		pass(30 * time.Hour)
+		for own, s := range map[string]*backup.Scheduler{"of one": one, "of two": two} {
+			if n := countOf(t, dir, own); n != 3 || s.MadeForTest() < 5 {
+				t.Errorf("%d are there %s, and %d were made", n, own, s.MadeForTest())
+			}
+			wantCheck(t, s, true, "have changes that this database does not have (newest: ")
+		}
+		if newest := one.NewestForTest(); newest.Transaction >= 1000 {
+			t.Errorf("the newest of the first database is said to be %v", newest)
+		}
+	})
 }
 
 // TestOlderStateRemovesNoBackupOfALaterOne of the same database: an old copy was put in its place.

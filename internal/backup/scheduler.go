@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type Options struct {
 	MaxAge  time.Duration // of the newest one, for Check
 	Keep    int           // how many stay at the target; at least 1
 
+	// State returns the Identity of the database and its last transaction. It does not wait.
+	State func() (identity string, transaction uint64)
 	// Make writes a verified copy of the database into an empty file. It ends with ctx, whatever the disk does.
 	Make func(ctx context.Context, to *os.File) (Content, error)
 	// Verify reads all of a backup. An error means that it is damaged, unless ctx has ended; the Content then has the
@@ -46,6 +49,7 @@ type Scheduler struct {
 	patience time.Duration // remoteTimeout
 
 	// of Run alone
+	there    []Backup           // at the target, as look found it
 	verdicts map[string]verdict // of backups, by name
 	logged   map[string]bool    // backups that leave has logged
 	unread   string             // the newest backup, if it could not be verified
@@ -111,19 +115,27 @@ func (s *Scheduler) due() time.Time {
 }
 
 // look lists the target and verifies the newest backup again. A damaged one does not count; then the one before it is
-// the newest. One that cannot be verified counts, because its name says that it was verified once; err says why.
+// the newest. So it is with one that isOther; but of those before it only backups that are known are looked at, and
+// without any a new one is due. One that cannot be verified counts, because its name says that it was verified once; err
+// says why.
 func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 	s.unread = ""
 	list, err := s.list(ctx)
 	if err != nil {
 		return false, err
 	}
-	isDamaged := false
-	for i, b := range list {
-		if s.verdicts[b.Name].damaged {
+	s.there = list
+	identity, transaction := s.State()
+	isDamaged, passedOther := false, false
+	for _, b := range list {
+		v, verified := s.verdicts[b.Name]
+		switch {
+		case v.damaged, passedOther && !verified:
+			continue
+		case s.isOther(b, identity, transaction):
+			passedOther = true
 			continue
 		}
-		_, verified := s.verdicts[b.Name]
 		s.found(b, !verified)
 		damage, err := s.verifyNewest(ctx, b)
 		if err != nil {
@@ -131,9 +143,13 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 			s.found(b, false)
 			return true, fmt.Errorf("the newest backup, %s, cannot be verified: %w", b.Name, err)
 		}
+		if damage == nil && s.isOther(b, identity, transaction) {
+			passedOther = true
+			continue
+		}
 		if damage == nil {
 			s.found(b, false)
-			other := s.newestOther(list[i:], b)
+			other := s.newestOther(list, identity, transaction)
 			recovered := !isDamaged && s.now().Before(s.due()) // what failed was not the making of one
 			s.note(func(st *status) {
 				if st.other = other; recovered {
@@ -146,6 +162,7 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 		s.failed(fmt.Errorf("the backup %s is damaged and does not count: %w", b.Name, damage))
 	}
 	s.found(Backup{}, false)
+	s.note(func(st *status) { st.other = s.newestOther(list, identity, transaction) })
 	return true, nil
 }
 
@@ -227,6 +244,9 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 	at := begun
 	if last := before.Time; !at.Truncate(time.Second).After(last) { // the clock was ahead then
 		at = last.Add(time.Second)
+	}
+	for slices.ContainsFunc(s.there, func(b Backup) bool { return b.Name == NameOf(at, content.Transaction) }) {
+		at = at.Add(time.Second) // the name is that of a backup of another database
 	}
 	made, _ := ParseName(NameOf(at, content.Transaction))
 	made.Size = content.Size

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,7 +26,7 @@ func scheduled(t *testing.T, dir string) *backup.Scheduler {
 	t.Helper()
 	transaction := uint64(0)
 	return backup.NewScheduler(backup.Options{Target: openFolder(t, dir), Every: 6 * time.Hour, MaxAge: 24 * time.Hour, Keep: 3,
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), State: func() (string, uint64) { return "", math.MaxUint64 },
 		Make: func(_ context.Context, to *os.File) (backup.Content, error) {
 			transaction++
 			n, err := fmt.Fprintf(to, "whole %d", transaction)

@@ -79,15 +79,19 @@ func (s *Scheduler) Check(context.Context) error {
 	age := s.now().Sub(st.newest.Time)
 	last := fmt.Sprintf("the newest backup, %s, is %s old and has %s", st.newest.Name, age.Round(time.Second),
 		size(st.newest.Size))
+	none := fmt.Sprintf("there is no whole backup in %s", s.Target)
+	if st.other.Name != "" {
+		none += fmt.Sprintf(" but those of another database, or of a later state of this one (newest: %s)", st.other.Name)
+	}
 	switch {
 	case st.newest.Name == "" && !st.listed && st.failure == nil:
 		return warning.Errorf("the backups in %s are not listed yet", s.Target)
 	case st.newest.Name == "" && !st.listed:
 		return fmt.Errorf("no backup is known%s", because)
 	case st.newest.Name == "" && st.failure == nil && tries && trying <= s.patience:
-		return warning.Errorf("there is no whole backup in %s yet: one is being made", s.Target)
+		return warning.Errorf("%s yet: one is being made", none)
 	case st.newest.Name == "":
-		return fmt.Errorf("there is no whole backup in %s%s", s.Target, because)
+		return fmt.Errorf("%s%s", none, because)
 	case age < -maxAhead:
 		return fmt.Errorf("the newest backup is %s: its time is in the future, so a clock was wrong; its age is not known; "+
 			"set the clock, and move away the backups of the future%s", st.newest.Name, because)

@@ -15,6 +15,9 @@ func (s *Store) Size() Size {
 	return Size{m.accounts.Load(), m.bytes.Load(), m.free.Load()}
 }
 
+// State returns which database this is, and its last transaction. It does not wait for the disk.
+func (s *Store) State() (identity string, transaction uint64) { return s.h.id, s.h.committed.Load() }
+
 // Register has reg show the commits and the size of the database.
 func (s *Store) Register(reg prometheus.Registerer) {
 	m := s.committer.metrics
