@@ -86,10 +86,13 @@ func contentOf(v boltstore.Verified) backup.Content {
 	return backup.Content{Identity: v.Identity, Transaction: v.Transaction, Size: v.Size, Damaged: v.Damaged}
 }
 
-// warnOfDamage logs that a backup has damaged records. All others can be restored.
+// warnOfDamage logs that a backup has damaged records, of which all others can be restored, or what loses nothing.
 func warnOfDamage(log *slog.Logger, v boltstore.Verified) {
-	if v.OnlyRecords() {
+	switch {
+	case v.OnlyRecords():
 		log.Warn("a backup has damaged records", "accounts", v.Damaged, "others", v.Others(), "first", v.Findings[0].String())
+	case v.OnlyOlderMeta():
+		log.Warn("a backup has a damaged meta page, and can be restored", "first", v.Findings[0].String())
 	}
 }
 

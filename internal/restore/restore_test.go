@@ -17,6 +17,7 @@ import (
 	"accountservice/internal/restore"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/tests/harness"
 )
 
@@ -79,6 +80,10 @@ func TestDamagedBackupsArePassedOver(t *testing.T) {
 	page := bytes.Clone(good)
 	at := bytes.LastIndex(page, []byte("Person_1"))
 	clear(page[at-at%os.Getpagesize():][:16])
+	meta := bytes.Clone(good)
+	newest, err := boltfile.Inspect(bytes.NewReader(good), int64(len(good)))
+	harness.Must(t, err)
+	meta[int64(newest.TxID+1)%2*newest.PageSize+boltfile.HeaderSize] ^= 1 // nothing is lost by it
 	for name, c := range map[string]struct {
 		backups       [][]byte
 		accounts, bad int
@@ -87,6 +92,7 @@ func TestDamagedBackupsArePassedOver(t *testing.T) {
 		"the newest is":   {[][]byte{page, older}, 2, 1},
 		"only a record":   {[][]byte{record, older}, 3, 0},
 		"only an answer":  {[][]byte{answer, older}, 3, 0},
+		"only older meta": {[][]byte{meta, older}, 3, 0},
 		"two are":         {[][]byte{nil, good[:12288], older}, 2, 2},
 		"all are":         {[][]byte{nil, page}, 0, 1},
 	} {

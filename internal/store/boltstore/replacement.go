@@ -27,14 +27,15 @@ type Verified struct {
 }
 
 // VerifyWhole reads every page and every record of an open file that nobody writes to. The error is ErrDamaged, with
-// the first finding, unless a start would serve the file: single damaged records are no error. Of these, Damaged counts
-// accounts, Minor those that a service serves or does without, and Own the service's own, which a start makes anew.
+// the first finding, unless a start would serve the file: single damaged records are no error, and neither is a damaged
+// older meta page alone. Of the records, Damaged counts accounts, Minor those that a service serves or does without, and
+// Own the service's own, which a start makes anew.
 // With ErrDamaged, v has the Identity if that can be read.
 func VerifyWhole(ctx context.Context, f *os.File) (v Verified, err error) {
 	if v.Report, err = boltverify.VerifyFile(ctx, f); err != nil {
 		return v, err
 	}
-	if !v.Intact && !v.OnlyRecords() {
+	if !v.Intact && !v.OnlyRecords() && !v.OnlyOlderMeta() {
 		if m, _ := boltfile.InspectFile(f); m != (boltfile.Meta{}) {
 			v.Identity, _ = identity(m.Snapshot(f))
 		}
