@@ -140,8 +140,11 @@ func (r restoring) run(ctx context.Context, candidates []restore.Candidate) erro
 // describe prints the backup and what is at the path.
 func (r restoring) describe(f *restore.Fetched, there *boltstore.Occupant) {
 	made := "it is not known when it was made"
-	if !f.Made.IsZero() {
-		made = fmt.Sprintf("made %s (%s ago)", f.Made.Format(time.RFC3339), f.Age(time.Now()).Round(time.Second))
+	switch {
+	case !f.Made.IsZero():
+		made = "made " + ago(f.Made)
+	case !f.Changed.IsZero():
+		made += "; the file was last changed " + ago(f.Changed)
 	}
 	fmt.Fprintf(r.stdout, "backup:   %s, %s\n          whole: %d accounts, transaction %d, %d bytes\n", f.Name, made,
 		f.Database.Accounts, f.Database.Transaction, f.Database.Size)
@@ -164,6 +167,15 @@ func (r restoring) describe(f *restore.Fetched, there *boltstore.Occupant) {
 		what = "nothing is there"
 	}
 	fmt.Fprintf(r.stdout, "replaces: %s, %s\n", r.path, what)
+}
+
+// ago is a time and how long ago that was.
+func ago(t time.Time) string {
+	age := time.Since(t).Round(time.Second)
+	if age < 0 {
+		return t.Format(time.RFC3339) + " (in the future, so a clock is or was wrong)"
+	}
+	return fmt.Sprintf("%s (%s ago)", t.Format(time.RFC3339), age)
 }
 
 // put puts the backup at the path.

@@ -81,8 +81,11 @@ func TestRestoreOfEachSourceOntoNothing(t *testing.T) {
 		cmd.Stdin = in
 		got := runs(t, cmd)
 		got.is(t, 0, "restored 30 accounts", "")
-		if name == "a folder" && !strings.Contains(got.Stdout, "(1h30m") {
-			t.Errorf("%s: no age in %s", name, got.Stdout)
+		if want := map[string]string{
+			"a folder": "(1h30m", "a backup": "(1h30m", "a file": "not known when it was made; the file was last changed ",
+			"standard input": "not known when it was made\n",
+		}[name]; !strings.Contains(got.Stdout, want) {
+			t.Errorf("%s: no %q in %s", name, want, got.Stdout)
 		}
 		wantAccounts(t, path, 30)
 		wantFiles(t, path, "")
@@ -90,6 +93,9 @@ func TestRestoreOfEachSourceOntoNothing(t *testing.T) {
 	path := newPath(t)
 	runs(t, command(path, "restore", "--dry-run", dir)).is(t, 0, "whole: 30 accounts", "")
 	wantFiles(t, path)
+	future := filepath.Join(t.TempDir(), backup.NameOf(time.Now().AddDate(1, 0, 0), 1))
+	copied(t, file, future)
+	runs(t, command(path, "restore", "--dry-run", future)).is(t, 0, "(in the future, so a clock is or was wrong)", "")
 	runs(t, command(path, "restore", t.TempDir())).is(t, 1, "", "to restore a file of another name, name the file")
 	runs(t, command(path, "restore", "ftp://x/y")).is(t, 2, "", "must be a folder or s3://")
 	runs(t, command(path, "restore", filepath.Join(dir, "none"))).is(t, 1, "", "no such file")

@@ -52,7 +52,7 @@ func restoreMissing(ctx context.Context, cfg config.Config, opts *boltstore.Opti
 		return fmt.Errorf("putting the backup %s at %s: %w", fetched.Name, bolt.Path, err)
 	}
 	log.Warn("there was no database: the newest backup was restored, and later changes can be missing", "path", bolt.Path,
-		"backup", fetched.Name, "made", fetched.Made, "age", fetched.Age(notice.Restored).String(),
+		"backup", fetched.Name, "made", fetched.Made, "age", notice.Restored.Sub(fetched.Made).String(),
 		"accounts", fetched.Database.Accounts)
 	return nil
 }

@@ -19,10 +19,11 @@ import (
 
 // Candidate is what can be restored: one database file somewhere.
 type Candidate struct {
-	Name string    // for people
-	Made time.Time // when the backup was made; zero if unknown
-	Size int64     // in bytes; 0 if unknown
-	Open func(context.Context) (io.ReadCloser, error)
+	Name    string    // for people
+	Made    time.Time // when the backup was made; zero if unknown
+	Changed time.Time // when the file was, whose name does not say when it was made: a copy is newer than its backup
+	Size    int64     // in bytes; 0 if unknown
+	Open    func(context.Context) (io.ReadCloser, error)
 }
 
 // At returns the backups of a target, the newest first.
@@ -40,11 +41,11 @@ func At(ctx context.Context, target backup.Target) ([]Candidate, error) {
 
 // Of returns a backup of a target.
 func Of(target backup.Target, b backup.Backup) Candidate {
-	return Candidate{target.String() + "/" + b.Name, b.Time, b.Size,
-		func(ctx context.Context) (io.ReadCloser, error) { return target.Get(ctx, b.Name) }}
+	return Candidate{Name: target.String() + "/" + b.Name, Made: b.Time, Size: b.Size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) { return target.Get(ctx, b.Name) }}
 }
 
-// File returns the file at path. Without a name of a backup it is as old as its last change.
+// File returns the file at path.
 func File(path string) (Candidate, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -53,10 +54,12 @@ func File(path string) (Candidate, error) {
 	if err != nil {
 		return Candidate{}, err
 	}
-	c := Candidate{path, info.ModTime().UTC(), info.Size(),
-		func(ctx context.Context) (io.ReadCloser, error) { return boltstore.OpenUnused(ctx, path) }}
+	c := Candidate{Name: path, Size: info.Size(),
+		Open: func(ctx context.Context) (io.ReadCloser, error) { return boltstore.OpenUnused(ctx, path) }}
 	if b, ok := backup.ParseName(filepath.Base(path)); ok {
 		c.Made = b.Time
+	} else {
+		c.Changed = info.ModTime().UTC()
 	}
 	return c, nil
 }
@@ -72,14 +75,6 @@ type Fetched struct {
 	Candidate
 	Database    boltstore.Verified
 	Replacement *boltstore.Replacement
-}
-
-// Age is how long before now the backup was made; 0 if unknown.
-func (f *Fetched) Age(now time.Time) time.Duration {
-	if f.Made.IsZero() {
-		return 0
-	}
-	return max(now.Sub(f.Made), 0)
 }
 
 // Fetch copies the first candidate that is whole into the folder of the database at path and verifies the copy. The

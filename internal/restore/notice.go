@@ -17,9 +17,12 @@ type Notice struct {
 }
 
 func (n Notice) String() string {
-	return fmt.Sprintf("the database was not there at %s, and was restored from %s: changes made after %s, up to %s before, "+
-		"can be missing", n.Restored.Format(time.RFC3339), n.Backup, n.Made.Format(time.RFC3339),
-		n.Restored.Sub(n.Made).Round(time.Second))
+	before := fmt.Sprintf("up to %s before", n.Restored.Sub(n.Made).Round(time.Second))
+	if n.Made.After(n.Restored) {
+		before = "which was in the future because a clock was wrong"
+	}
+	return fmt.Sprintf("the database was not there at %s, and was restored from %s: changes made after %s, %s, can be missing",
+		n.Restored.Format(time.RFC3339), n.Backup, n.Made.Format(time.RFC3339), before)
 }
 
 // noticeAt is the file that says that the database at path was restored.

@@ -109,7 +109,7 @@ func TestDamagedBackupsArePassedOver(t *testing.T) {
 					t.Errorf("got %v, want ErrDamaged", err)
 				}
 				wantEmpty(t, path)
-			case err != nil || f.Database.Accounts != c.accounts || f.Age(day.Add(2*time.Hour)) != time.Duration(2+c.bad)*time.Hour:
+			case err != nil || f.Database.Accounts != c.accounts || !f.Made.Equal(day.Add(-time.Duration(c.bad)*time.Hour)):
 				t.Errorf("%+v, %v; want %d accounts", f, err, c.accounts)
 			}
 		})
@@ -190,6 +190,10 @@ func TestNoticeIsAWarningUntilItIsAcknowledged(t *testing.T) {
 	if err := check(t.Context()); !errors.As(err, &warning) || !strings.Contains(warning.Warning(), "s3://b/p/x") ||
 		!strings.Contains(warning.Warning(), "up to 1h30m0s before") {
 		t.Errorf("got %v, want a warning with the age", err)
+	}
+	n.Made = n.Restored.Add(time.Hour)
+	if text := n.String(); !strings.Contains(text, "in the future because a clock was wrong") || strings.Contains(text, "before") {
+		t.Errorf("of a backup of the future: %s", text)
 	}
 	harness.Must(t, restore.Acknowledge(path))
 	harness.Must(t, check(t.Context()))
