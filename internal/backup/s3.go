@@ -28,6 +28,7 @@ type S3 struct {
 const (
 	// maxObject is the largest object in bytes that one request can put.
 	maxObject = 5 << 30
+	maxHeader = 64 << 10 // bytes of the header of an answer
 	// silenceTimeout is how long a server may take nothing of a body, send nothing of an answer, or not begin one.
 	silenceTimeout = time.Minute
 	dialTimeout    = 5 * time.Second
@@ -80,6 +81,8 @@ func openBucket(rest string, s3 S3) (*bucket, error) {
 			TLSHandshakeTimeout: dialTimeout,
 			IdleConnTimeout:     time.Minute,
 			DisableCompression:  true,
+
+			MaxResponseHeaderBytes: maxHeader,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the signature is for one host
 	}
@@ -123,9 +126,9 @@ func (b *bucket) list(ctx context.Context, start string) (list []Backup, err err
 			defer resp.Body.Close()
 			err = xml.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&found)
 			if err != nil {
-				err = fmt.Errorf("the answer is no list of S3, check backup.s3.endpoint: %w", err)
+				return &refusal{fmt.Errorf("the answer is no list of S3, check backup.s3.endpoint: %w", err), true}
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return nil, err

@@ -80,7 +80,8 @@ type refusal struct {
 	again bool // another try may succeed
 }
 
-func (r *refusal) Error() string { return r.err.Error() }
+// Error is one line that is not too long: errors of Go quote headers and XML, and a server may send anything.
+func (r *refusal) Error() string { return excerpt.Ends(excerpt.Line(r.err.Error()), 800) }
 func (r *refusal) Unwrap() error { return r.err }
 
 // refused is the error of an answer that is not 2xx, with what to do.
@@ -107,8 +108,12 @@ func (b *bucket) refused(resp *http.Response, sent time.Time) error {
 	case "NoSuchKey":
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
-	if answer.Code == "" && resp.StatusCode == http.StatusForbidden {
+	switch {
+	case answer.Code != "":
+	case resp.StatusCode == http.StatusForbidden:
 		cure = "check backup.s3.access_key and backup.s3.secret_key"
+	case resp.StatusCode/100 == 3:
+		cure = "it sends requests on to " + printable(resp.Header.Get("Location")) + ": check backup.s3.endpoint"
 	}
 	if cure != "" {
 		err = fmt.Errorf("%w; %s", err, cure)

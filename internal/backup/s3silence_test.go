@@ -70,13 +70,29 @@ func TestAnswerWithoutLengthIsRefused(t *testing.T) {
 }
 
 func TestErrorOfAServerIsOnePrintableLine(t *testing.T) {
-	b := against(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusForbidden)
-		io.WriteString(w, "<Error><Code>Bad&#10;\x1b[31m</Code><Message>"+strings.Repeat("long ", 1000)+"</Message></Error>")
-	})
-	_, err := b.List(t.Context())
-	if err == nil || len(err.Error()) > 800 || strings.ContainsAny(err.Error(), "\n\x1b") {
-		t.Errorf("it says %q", err)
+	long := strings.Repeat("long", 10_000)
+	for _, c := range []struct {
+		status         int
+		location, body string
+		want           string
+	}{
+		{403, "", "<Error><Code>Bad&#10;\x1b[31m</Code><Message>" + long + "</Message></Error>", "403 Forbidden"},
+		{403, "", "<Error><Code>Bad&#10;</Code><Message>" + long + "</Message></Error>", "Bad: long"},
+		{200, "", "<" + long + "/>", "check backup.s3.endpoint"},
+		{200, strings.Repeat(long, 3), "", "header"},
+		{301, "http://%%%\x1b" + long, "", "Location"},
+		{301, "https://s3.example/bucket", "", "it sends requests on to https://s3.example/bucket: check backup.s3.endpoint"},
+	} {
+		b := against(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", c.location)
+			w.WriteHeader(c.status)
+			io.WriteString(w, c.body)
+		})
+		b.silence = silenceTimeout
+		_, err := b.List(t.Context())
+		if err == nil || len(err.Error()) > 900 || strings.ContainsAny(err.Error(), "\n\x1b") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d: it says %.2000q, want one short line with %q", c.status, err, c.want)
+		}
 	}
 }
 
