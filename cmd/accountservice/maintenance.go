@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountservice/config"
+	"accountservice/internal/client"
 	"accountservice/internal/excerpt"
 	"accountservice/internal/store/transfer"
 )
@@ -75,13 +76,16 @@ func (p program) maintain(ctx context.Context, at maintained, args []string, met
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := client.Within(ctx, answerTimeout)
 	defer cancel()
 	body, err := to.Order(ctx, method, "maintenance", order)
 	if rejected, is := errors.AsType[*transfer.Rejected](err); is {
 		for _, f := range rejected.Faults {
 			fmt.Fprintf(p.stderr, "%s: %s\n", f.Pointer, f.Detail)
 		}
+	}
+	if err != nil && ctx.Err() != nil && method != http.MethodGet {
+		err = fmt.Errorf("%w; it may carry out the order later: ask it by maintenance show", err)
 	}
 	if err != nil {
 		return err

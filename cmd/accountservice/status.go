@@ -76,7 +76,7 @@ func (p program) healthClient(args []string, tokenFile string) (*client.Client, 
 }
 
 func (p program) status(ctx context.Context, from *client.Client, raw bool) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := client.Within(ctx, answerTimeout)
 	defer cancel()
 	code, body, err := from.Health(ctx)
 	if err != nil {

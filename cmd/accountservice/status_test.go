@@ -106,15 +106,45 @@ func TestNothingThatAServerSendsReachesTheTerminalRaw(t *testing.T) {
 	}
 }
 
-func TestStatusGivesUpOnAServiceThatHangs(t *testing.T) {
+func TestServiceThatHangsIsGivenUpInPlainWords(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	defer server.Close()
-	begun := time.Now()
-	runs(t, command("", "status", server.URL)).is(t, 1, "", "deadline exceeded")
-	if took := time.Since(begun); took < answerTimeout || took > 3*answerTimeout {
-		t.Errorf("it took %s", took)
+	hangs := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	begins := func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "{")
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 	}
+	for name, c := range map[string]struct {
+		args   []string
+		answer http.HandlerFunc
+		ends   string
+	}{
+		"status before its answer": {[]string{"status"}, hangs, "\n"},
+		"status within its answer": {[]string{"status"}, begins, "\n"},
+		"a question":               {[]string{"maintenance", "show"}, hangs, "\n"},
+		"an order":                 {[]string{"maintenance", "off"}, hangs, "; it may carry out the order later: ask it by maintenance show\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(c.answer)
+			defer server.Close()
+			begun := time.Now()
+			got := runs(t, command("", append(c.args, server.URL)...))
+			got.is(t, 1, "", "the service did not answer within 5s: it hangs, or it or its machine is overloaded"+c.ends)
+			if took := time.Since(begun); took < answerTimeout || took > 3*answerTimeout || strings.Contains(got.Stderr, "context") {
+				t.Errorf("it took %s, and says %s", took, got.Stderr)
+			}
+		})
+	}
+}
+
+func TestCutAnswerIsToldWithItsAddress(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "{")
+	}))
+	defer server.Close()
+	runs(t, command("", "status", server.URL)).is(t, 1, "", server.URL+"/health: reading the answer: ")
 }
 
 func TestColoursAreAlignedAndOnlyForATerminalThatWantsThem(t *testing.T) {

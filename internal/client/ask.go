@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -55,7 +56,7 @@ func (c *Client) ask(ctx context.Context, method, path string, order any) (*http
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, nil, &failure{err: err}
+		return nil, nil, &failure{err: fmt.Errorf("%s: reading the answer: %w", resp.Request.URL.Redacted(), err)}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, body, nil

@@ -59,6 +59,12 @@ func New(address, token string) (*Client, error) {
 	return &Client{base, token, httpClient(silenceTimeout)}, nil
 }
 
+// Within returns ctx with an end after limit, which a request that meets it tells in words for people.
+func Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("the service did not answer within %s: it hangs, or it or its "+
+		"machine is overloaded", limit))
+}
+
 // httpClient returns a client whose requests fail when the service sends nothing for so long.
 func httpClient(silence time.Duration) *http.Client {
 	return &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{

@@ -58,7 +58,7 @@ func (i Importer) try(ctx context.Context, lines []byte, accounts int) (store.Im
 	if i.DryRun {
 		target.RawQuery = "dry_run=true"
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := Within(ctx, requestTimeout)
 	defer cancel()
 	connected := false // before that, nothing is sent
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
