@@ -140,6 +140,8 @@ func describeLookup(err *net.DNSError) string {
 		return err.Name + ": no such name"
 	case strings.Contains(err.Err, "refused"):
 		return "the name server refuses connections"
+	case strings.Contains(err.Err, "unreachable"), strings.Contains(err.Err, "no route to host"):
+		return "no route leads from here to the name server"
 	}
 	return "the name server does not work"
 }

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -66,10 +65,8 @@ func records(ctx context.Context, server, kind, name string) ([]string, error) {
 	switch {
 	case isTimeout(err), errors.Is(err, errTooLong):
 		return nil, err
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, &net.DNSError{Err: "refused"}
 	case err != nil:
-		return nil, errServer
+		return nil, &net.DNSError{Err: err.Error()}
 	case m.RCode != dnsmessage.RCodeSuccess && m.RCode != dnsmessage.RCodeNameError:
 		return nil, dnsFailure(m.RCode)
 	}

@@ -175,6 +175,8 @@ func TestWhatIsWrongWithANameIsSaid(t *testing.T) {
 		{Err: "no such host", Name: "users", IsNotFound: true}:                                     "name lookup: users: no such name",
 		{Err: "read udp 10.0.0.1:9->10.0.0.2:53: read: connection refused", Server: "10.0.0.2:53"}: "name lookup: the name server refuses connections",
 		{Err: "server misbehaving", Name: "hunter2", Server: "10.0.0.2:53", IsTemporary: true}:     "name lookup: the name server does not work",
+		{Err: "dial udp 192.0.2.1:53: connect: network is unreachable", Name: "hunter2"}:           "name lookup: no route leads from here to the name server",
+		{Err: "read udp 10.0.0.1:9->10.0.0.2:53: read: no route to host", Name: "hunter2"}:         "name lookup: no route leads from here to the name server",
 		{Err: "i/o timeout", Name: "hunter2", Server: "10.0.0.2:53", IsTimeout: true}:              "name lookup: no answer in time",
 		{Err: "cannot unmarshal DNS message", Name: "hunter2", Server: "10.0.0.2:53"}:              "name lookup: the name server does not work",
 	} {
