@@ -47,8 +47,12 @@ func Acknowledge(path string) error { return notice.Remove(noticeAt(path)) }
 func Check(path string) func(context.Context) error {
 	return func(context.Context) error {
 		n, err := ReadNotice(path)
-		if n == nil {
-			return err
+		switch {
+		case err != nil:
+			return fmt.Errorf("the notice that a start restored the database can't be read: %w; remove it by accountservice "+
+				"restore --acknowledge", err)
+		case n == nil:
+			return nil
 		}
 		return warning.Errorf("%s; acknowledge it with accountservice restore --acknowledge", n)
 	}
