@@ -65,7 +65,7 @@ func TestBackupOfARunningService(t *testing.T) {
 
 func TestStopAnswersABackupUnderWay(t *testing.T) {
 	t.Parallel()
-	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_STORE_SEED=60000") // half a second for the copy
+	p := ready(t, newPath(t), anyAdmin, "ACCOUNTSERVICE_STORE_SEED=20000") // a fifth of a second for the copy
 	answered := make(chan string, 1)
 	go func(url string) {
 		status, body := harness.Ask("POST", url, "")
