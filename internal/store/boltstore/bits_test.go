@@ -264,7 +264,8 @@ func startFlipped(t *testing.T, image []byte, accounts map[store.ID]string, flip
 		if err == nil {
 			err = s.Delete(t.Context(), id, store.Preconditions{})
 		}
-		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		gaveUp := errors.Is(err, store.ErrOutcomeUnknown) && s.Failure() != nil // bbolt, as at a child that is a free page
+		if err != nil && !errors.Is(err, store.ErrUnavailable) && !gaveUp {
 			o.harm = errors.Join(o.harm, err)
 		}
 	}
@@ -329,7 +330,7 @@ func TestBitThatLeadsToAccountsIsNoLieAfterAStart(t *testing.T) {
 		for _, b := range some(imageBits(image, m, page), 8) {
 			switch o := startFlipped(t, image, accounts, b); {
 			case o.harm != nil:
-				t.Errorf("bit %+v: %+v", b, o)
+				t.Errorf("bit %+v: %v; after it %v; log %s", b, o.harm, o.after, o.log)
 			case o.refused != nil:
 				refused++
 			case o.after != nil:
