@@ -153,6 +153,31 @@ func TestTwoDatabasesWithOnePlaceHaveTheirOwnBackups(t *testing.T) {
 	})
 }
 
+// TestRestartsBesideAnotherDatabaseMakeNoBackups before one is due: else some restarts would remove all old ones.
+func TestRestartsBesideAnotherDatabaseMakeNoBackups(t *testing.T) {
+	for name, transaction := range map[string]uint64{"with a lower transaction": 5, "with a higher one": 1000} {
+		t.Run(name, func(t *testing.T) {
+			scheduling(t, func(t *testing.T, own *backup.Scheduler, dir string) {
+				other := scheduled(t, dir)
+				holds(own, "own", transaction)
+				holds(other, "other", 500)
+				during(own, 25*time.Hour)
+				during(other, 3*time.Hour)
+				before := at(t, dir)
+				for range 5 {
+					own = scheduled(t, dir)
+					holds(own, "own", transaction+10)
+					during(own, time.Minute)
+				}
+				if after := at(t, dir); !slices.Equal(after, before) {
+					t.Errorf("%q became %q", before, after)
+				}
+				wantCheck(t, own, true, "have changes that this database does not have (newest: ")
+			})
+		})
+	}
+}
+
 // TestOlderStateRemovesNoBackupOfALaterOne of the same database: an old copy was put in its place.
 func TestOlderStateRemovesNoBackupOfALaterOne(t *testing.T) {
 	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {

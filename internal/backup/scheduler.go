@@ -75,6 +75,8 @@ const (
 	remoteTimeout = 5 * time.Minute
 	// maxAhead is how far the time of a backup may lie in the future.
 	maxAhead = time.Minute
+	// maxOthers is how many backups of another database are read in search of the newest one of this: all can be many.
+	maxOthers = 2
 )
 
 // Run makes backups until ctx ends. It does not wait then for a disk that does not answer.
@@ -114,10 +116,10 @@ func (s *Scheduler) due() time.Time {
 	return newest.Time.Add(s.Every)
 }
 
-// look lists the target and verifies the newest backup again. A damaged one does not count; then the one before it is
-// the newest. So it is with one that isOther; but of those before it only backups that are known are looked at, and
-// without any a new one is due. One that cannot be verified counts, because its name says that it was verified once; err
-// says why.
+// look lists the target and verifies the newest backup again. A damaged one, or one that isOther, does not count; then
+// the one before it is the newest, and without any a new one is due. It reads at most maxOthers to find that they are of
+// another database, and then looks only at those that are known. One that cannot be verified counts, because its name
+// says that it was verified once; err says why.
 func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 	s.unread = ""
 	list, err := s.list(ctx)
@@ -126,14 +128,10 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 	}
 	s.there = list
 	identity, transaction := s.State()
-	isDamaged, passedOther := false, false
+	isDamaged, others := false, 0
 	for _, b := range list {
 		v, verified := s.verdicts[b.Name]
-		switch {
-		case v.damaged, passedOther && !verified:
-			continue
-		case s.isOther(b, identity, transaction):
-			passedOther = true
+		if v.damaged || s.isOther(b, identity, transaction) || !verified && others == maxOthers {
 			continue
 		}
 		s.found(b, !verified)
@@ -144,7 +142,7 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 			return true, fmt.Errorf("the newest backup, %s, cannot be verified: %w", b.Name, err)
 		}
 		if damage == nil && s.isOther(b, identity, transaction) {
-			passedOther = true
+			others++
 			continue
 		}
 		if damage == nil {
