@@ -105,7 +105,7 @@ func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service
 		if at.url, err = adminURL(cfg.Admin); err != nil {
 			return v, &exit{exitUsage, err}
 		}
-		expected = boltstore.Witnessed(cfg.Store.Bolt.Path)
+		expected = boltstore.IdentityAt(cfg.Store.Bolt.Path)
 	}
 	remote, err := p.newClient(at, "--url")
 	if err != nil {

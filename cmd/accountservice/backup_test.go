@@ -38,6 +38,8 @@ func TestBackupOfARunningService(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file.db")
 	harness.Must(t, os.WriteFile(file, []byte("old"), 0o600))
 	admin := p.Admin(t)
+	// a witness that found no room when the database was restored
+	harness.Must(t, os.WriteFile(p.Path+".witness", []byte("database: another\ntransaction: 1\n"), 0o600))
 	runs(t, with(command(p.Path, "backup", "--to", file), own)).is(t, 0, "", "backed up 101 accounts") // it finds the service
 	wantAccounts(t, file, 101)
 	runs(t, command(p.Path, "backup", "--to", dir, "--url", admin)).is(t, 0, "", dir)

@@ -87,6 +87,12 @@ func databaseAt(path string) (id string, txid uint64) {
 	return id, m.TxID
 }
 
+// IdentityAt returns the Identity of the database at path, which a service may have open, or "" if it cannot be read.
+func IdentityAt(path string) string {
+	id, _ := databaseAt(path)
+	return id
+}
+
 // knownCopies returns the copies that earlier starts remembered, or damage if their record is damaged.
 func (h *handle) knownCopies() (known []newerCopy, damage error) {
 	m, _ := boltfile.InspectFile(h.file)

@@ -51,12 +51,6 @@ func readWitness(path string) (k witnessRecord, err error) {
 	return k, nil
 }
 
-// Witnessed returns the Identity of the database that a service last had at path, or "" if that is not known.
-func Witnessed(path string) string {
-	known, _ := readWitness(path)
-	return known.id
-}
-
 // replaceWitness writes the record of h into its witness, which is replaced whole: a crash leaves the old one or the
 // new one. It is ours and not a library's because the folder is synced too, and the file gets the owner of the
 // database.
