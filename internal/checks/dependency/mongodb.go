@@ -52,9 +52,9 @@ func (m *mongoDB) hello() error {
 	return err
 }
 
-// login gives the password the form in which MongoDB keeps it, which is that of SASLprep. A user's name has none.
+// login gives the password the form in which MongoDB keeps it. A user's name has none.
 func (m *mongoDB) login(database, user, password string) error {
-	mechanism := scram.Auth{User: user, Pass: norm.NFKC.String(password)}.AsSha256Mechanism()
+	mechanism := scram.Auth{User: user, Pass: saslprep(password)}.AsSha256Mechanism()
 	command, done := bson.D{{Key: "saslStart", Value: 1}, {Key: "mechanism", Value: "SCRAM-SHA-256"}}, false
 	exchange := func(payload string) (string, error) {
 		reply, err := m.command(database, append(command, bson.E{Key: "payload", Value: []byte(payload)}))
@@ -76,6 +76,20 @@ func (m *mongoDB) login(database, user, password string) error {
 		return errNotSpoken
 	}
 	return err
+}
+
+// saslprep maps a text as SASLprep does (RFC 4013, 2.1 and 2.2). It refuses none: the server does.
+func saslprep(text string) string {
+	return norm.NFKC.String(strings.Map(func(r rune) rune {
+		switch {
+		case r == 0x1680: // a space; NFKC maps the others
+			return ' '
+		case r == 0xAD, r == 0x34F, r == 0x1806, r >= 0x180B && r <= 0x180D, r >= 0x200B && r <= 0x200D, r == 0x2060,
+			r >= 0xFE00 && r <= 0xFE0F, r == 0xFEFF: // RFC 3454, B.1
+			return -1
+		}
+		return r
+	}, text))
 }
 
 func (m *mongoDB) ask(_ context.Context, at *phase) error {

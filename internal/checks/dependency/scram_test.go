@@ -33,29 +33,46 @@ func TestAStrangerWhoSpeaksSCRAM(t *testing.T) {
 	}
 }
 
-// Kafka keeps a password as it was typed, and both keep a user's name so; MongoDB's own form of passwords is in the
-// tests of its kind.
+// Kafka keeps a password as it was typed, and MongoDB a user's name.
 func TestSCRAMChangesNoCharacter(t *testing.T) {
 	for _, text := range []string{"hunter2", "\u00bd", "a\u00a0b", "\U0001F511", "\u0627a", "a=b,c"} {
 		credentials, err := scram.SHA256.NewClientUnprepped(text, text, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		stored, err := credentials.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
+		logsIn(t, text, text, credentials)
+	}
+}
+
+// The other library has the tables of SASLprep.
+func TestPasswordOfMongoDBHasTheFormOfSASLprep(t *testing.T) {
+	for _, r := range []rune("x\u00a0\u00ad\u00bd\u034f\u1680\u180b\u180d\u2003\u200b\u200c\u200d\u2060\u2168\u3000\ufe00\ufe0f\ufeff") {
+		password := "a" + string(r) + "b"
+		credentials, err := scram.SHA256.NewClient("u", password, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) {
-			if user != text {
-				return stored, fmt.Errorf("user %q, want %q", user, text)
-			}
-			return stored, nil
-		})
-		if err != nil {
-			t.Fatal(err)
+		logsIn(t, "u", saslprep(password), credentials)
+	}
+}
+
+// logsIn logs in to a server that has the user with these credentials.
+func logsIn(t *testing.T, user, password string, credentials *scram.Client) {
+	t.Helper()
+	stored, err := credentials.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := scram.SHA256.NewServer(func(given string) (scram.StoredCredentials, error) {
+		if given != user {
+			return stored, fmt.Errorf("user %q, want %q", given, user)
 		}
-		if err := scramLogin(client.Auth{User: text, Pass: text}.AsSha256Mechanism(), server.NewConversation().Step); err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
+		return stored, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scramLogin(client.Auth{User: user, Pass: password}.AsSha256Mechanism(), server.NewConversation().Step); err != nil {
+		t.Errorf("%+q, %+q: %v", user, password, err)
 	}
 }
