@@ -93,8 +93,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-// refuse answers a request whose work does not begin. What was not read of its body is dropped, for drainTime, unless
-// its client was too slow already, or waits for 100 Continue to send it.
+// refuse answers a request whose work does not begin, or ended in a panic. What was not read of its body is dropped, for
+// drainTime, unless its client was too slow already, or waits for 100 Continue to send it.
 func refuse(c *gin.Context, err error) {
 	p := problemOf(err)
 	if c.Request.ContentLength != 0 && p.Status != http.StatusRequestTimeout { // -1 in chunks

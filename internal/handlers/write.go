@@ -68,7 +68,7 @@ type patchInput struct {
 	patch []byte
 }
 
-// decode refuses a patch that no account could take. It is merged later, into the account as it is then.
+// decode refuses what cannot be merged into any account. It is merged later, into the account as it is then.
 func (in *patchInput) decode(text []byte) error {
 	in.patch = text
 	if fault := transfer.Merge(text, &store.Account{}); fault != nil {
