@@ -30,8 +30,8 @@ type Compacted struct {
 
 // Compact replaces the database file at path by a copy without free pages, which a service serves as it would have
 // served the file: with all records, the same identity and transaction. It waits a second for a process that has the
-// file open. A damaged file is ErrDamaged, or ErrLostPages if nothing else is wrong with it; then dropLost accepts
-// that, and the file is kept beside the new one.
+// file open. A damaged file is ErrDamaged; it is boltfile.ErrOlderMeta if a start mends it, or ErrLostPages if nothing
+// else is wrong with it: then dropLost accepts that, and the file is kept beside the new one.
 func Compact(ctx context.Context, path string, dropLost bool) (c Compacted, err error) {
 	defer func() {
 		if err != nil {
@@ -56,6 +56,9 @@ func Compact(ctx context.Context, path string, dropLost bool) (c Compacted, err 
 	if c.Before, c.After, err = writeCompact(ctx, f, r.File, dropLost); err != nil {
 		return c, err
 	}
+	if c.Before.OnlyOlderMeta() { // which can be the newest, so damaged that it looks older: only a start knows the witness
+		return c, boltfile.ErrOlderMeta
+	}
 	c.Kept, err = r.Replace(!c.Before.Intact)
 	return c, err
 }
@@ -67,7 +70,7 @@ func writeCompact(ctx context.Context, from, to *os.File, dropLost bool) (before
 		return before, after, err
 	}
 	m, err := boltfile.InspectFile(from)
-	if err != nil {
+	if err != nil && !errors.Is(err, boltfile.ErrOlderMeta) {
 		return before, after, err
 	}
 	sum, err := fillCompact(ctx, m.Snapshot(from), identityFor(from.Name(), before), to, func(int) error { return nil })

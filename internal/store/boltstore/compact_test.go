@@ -116,6 +116,7 @@ func TestCompactRefusesDamageAndLeavesTheFile(t *testing.T) {
 		"empty":         {func([]byte) []byte { return nil }, boltstore.ErrDamaged},
 		"a lost page":   {losePage, boltstore.ErrLostPages},
 		"the last meta": {func(b []byte) []byte { copy(b[newestMeta(b).TxID%2*4096+16:], "xxxx"); return b }, boltstore.ErrDamaged},
+		"older meta":    {func(b []byte) []byte { b[(newestMeta(b).TxID+1)%2*4096+16] ^= 1; return b }, boltfile.ErrOlderMeta},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := worn(t)

@@ -50,6 +50,13 @@ func TestDamagedOlderMetaIsMended(t *testing.T) {
 	t.Parallel()
 	path, newest := closedWith(t, "Last")
 	spoil(t, path, (1-newest)*4096+boltfile.HeaderSize, []byte{0})
+	copied, err := os.Create(filepath.Join(t.TempDir(), "copy"))
+	must(t, err)
+	defer copied.Close()
+	v, err := boltstore.BackupFile(t.Context(), boltstore.Options{Path: path}, copied)
+	if err != nil || !v.Intact || v.Accounts != 10 {
+		t.Errorf("a copy of it has %d accounts, %v, %v; want it whole", v.Accounts, v.Findings, err)
+	}
 	s := openAt(t, path)
 	wantName(t, s, "10000", "Last")
 	must(t, s.Check(t.Context()))
