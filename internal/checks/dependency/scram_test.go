@@ -46,7 +46,7 @@ func TestSCRAMChangesNoCharacter(t *testing.T) {
 
 // The other library has the tables of SASLprep.
 func TestPasswordOfMongoDBHasTheFormOfSASLprep(t *testing.T) {
-	for _, r := range []rune("x\u00a0\u00ad\u00bd\u034f\u1680\u180b\u180d\u2003\u200b\u200c\u200d\u2060\u2168\u3000\ufe00\ufe0f\ufeff") {
+	for _, r := range "x\u00a0\u00ad\u00bd\u034f\u1680\u180b\u180d\u2003\u200b\u200c\u200d\u2060\u2168\u3000\ufe00\ufe0f\ufeff" {
 		password := "a" + string(r) + "b"
 		credentials, err := scram.SHA256.NewClient("u", password, "")
 		if err != nil {
