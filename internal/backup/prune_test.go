@@ -119,9 +119,9 @@ func TestBackupsThatTheDatabaseDoesNotContinueDoNotCount(t *testing.T) {
 
 // TestBackupReplacesNoneOfAnotherDatabase made in the same second, with the same transaction.
 func TestBackupReplacesNoneOfAnotherDatabase(t *testing.T) {
-	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+	scheduling(t, func(t *testing.T, _ *backup.Scheduler, dir string) {
 		for _, identity := range []string{"lost", "new", "newer"} {
-			s = scheduled(t, dir)
+			s := scheduled(t, dir)
 			holds(s, identity, 3)
 			during(s, time.Millisecond)
 		}
