@@ -29,7 +29,9 @@ check: ## format, vet and all tests that need nothing but Go
 	go vet ./...
 	$(if $(RACE),CGO_ENABLED=1) go test $(RACE) -shuffle=on -timeout 15m ./...
 
-lint: ## staticcheck, downloaded as a Go module
+# the modules of tests that build the service name what it imports too
+lint: ## go.mod and those built on it tidy; staticcheck, downloaded as a Go module
+	for m in go.mod $$(grep -l '^replace accountservice' tests/*/go.mod); do go -C "$$(dirname $$m)" mod tidy -diff || exit 1; done
 	go run $(STATICCHECK) ./...
 
 bench: ## benchmarks, with health-go's own handler beside ours
