@@ -38,10 +38,10 @@ type told struct {
 	log    harness.Buffer
 }
 
-// tell runs a Notifier of a starting service whose watchdog waits for 20 s.
-func tell(t *testing.T, socket *harness.NotifySocket, limit time.Duration, environ ...string) *told {
+// tell runs a Notifier of a service that is in this health and whose watchdog waits for 20 s.
+func tell(t *testing.T, socket *harness.NotifySocket, health *checks.Snapshot, limit time.Duration, environ ...string) *told {
 	d := &told{NotifySocket: socket, t: t, ended: make(chan struct{})}
-	d.health.Store(starting)
+	d.health.Store(health)
 	stopping, stop := context.WithCancel(t.Context())
 	ctx, end := context.WithCancel(t.Context())
 	d.stop, d.end = stop, end
@@ -72,7 +72,7 @@ func TestServiceIsReadyOnceAndFedWhileHealthy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			notified := harness.NewNotifySocket(t, socket)
 			synctest.Test(t, func(t *testing.T) {
-				d := tell(t, notified, 16*time.Minute)
+				d := tell(t, notified, starting, 16*time.Minute)
 				is(t, d.after(time.Minute), "EXTEND_TIMEOUT_USEC=960000000", "STATUS=Unavailable: starting")
 				d.health.Store(well)
 				is(t, d.after(lookEvery), "STATUS=OK\nREADY=1\nWATCHDOG=1")
@@ -97,8 +97,7 @@ func TestServiceIsReadyOnceAndFedWhileHealthy(t *testing.T) {
 func TestSickServiceIsNotFedWhenItStarts(t *testing.T) {
 	socket := harness.NewNotifySocket(t, "")
 	synctest.Test(t, func(t *testing.T) {
-		d := tell(t, socket, 0)
-		d.health.Store(ill)
+		d := tell(t, socket, ill, 0)
 		is(t, d.after(time.Hour), "STATUS=Unavailable: bolt (restart)")
 		d.end() // by an error, and not by an order
 		<-d.ended
@@ -109,7 +108,7 @@ func TestSickServiceIsNotFedWhenItStarts(t *testing.T) {
 func TestOrderToStopIsToldAlsoIfRunEndsAtOnce(t *testing.T) {
 	socket := harness.NewNotifySocket(t, "")
 	synctest.Test(t, func(t *testing.T) {
-		d := tell(t, socket, 0)
+		d := tell(t, socket, starting, 0)
 		d.after(0)
 		d.stop()
 		d.end()
@@ -122,8 +121,7 @@ func TestWatchdogOfAnotherProcessIsNotFed(t *testing.T) {
 	for pid, fed := range map[int]bool{os.Getpid(): true, os.Getpid() + 1: false} {
 		socket := harness.NewNotifySocket(t, "")
 		synctest.Test(t, func(t *testing.T) {
-			d := tell(t, socket, 0, fmt.Sprint("WATCHDOG_PID=", pid))
-			d.health.Store(well)
+			d := tell(t, socket, well, 0, fmt.Sprint("WATCHDOG_PID=", pid))
 			if got := strings.Join(d.after(time.Minute), "\n"); strings.Contains(got, "WATCHDOG=1") != fed || !strings.Contains(got, "READY=1") {
 				t.Errorf("WATCHDOG_PID=%d of %d: %q", pid, os.Getpid(), got)
 			}
@@ -146,7 +144,7 @@ func TestFullQueueIsNotWaitedFor(t *testing.T) {
 	socket := harness.NewNotifySocket(t, "")
 	synctest.Test(t, func(t *testing.T) {
 		filled := fill(socket)
-		d := tell(t, socket, 0)
+		d := tell(t, socket, starting, 0)
 		d.health.Store(well)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -164,7 +162,7 @@ func TestLimitOfAStartIsToldWhenSystemdTakesIt(t *testing.T) {
 	socket := harness.NewNotifySocket(t, "")
 	synctest.Test(t, func(t *testing.T) {
 		filled := fill(socket)
-		d := tell(t, socket, time.Minute)
+		d := tell(t, socket, starting, time.Minute)
 		is(t, d.after(time.Second)[filled:])
 		is(t, d.after(time.Second), "EXTEND_TIMEOUT_USEC=60000000", "STATUS=Unavailable: starting")
 		d.end()
