@@ -110,6 +110,20 @@ func TestEndedWaitForAStandbyIsNoAcknowledgement(t *testing.T) {
 	}
 }
 
+// Other warnings have the same code: of a trigger, or, for weeks, that a database must be vacuumed before its transaction
+// ids run out.
+func TestOtherWarningOfACommitDoesNotMakeItUnknown(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	operator := session(t, url)
+	do(t, operator, "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE WARNING $$hello$$; RETURN NULL; END'")
+	do(t, operator, "CREATE CONSTRAINT TRIGGER warn AFTER INSERT ON accounts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "+
+		"EXECUTE FUNCTION warn()")
+	s := open(t, options(t, url))
+	harness.Must(t, errOf(s.Put(t.Context(), "1", store.Draft{Name: "one"}, store.Preconditions{})))
+	harness.Must(t, errOf(s.Import(t.Context(), []store.Account{{ID: "2", Draft: store.Draft{Name: "two"}}})))
+}
+
 // throughProxy returns a store whose connections a proxy can cut.
 func throughProxy(t *testing.T, url string) (*pgstore.Store, *harness.Proxy) {
 	t.Helper()

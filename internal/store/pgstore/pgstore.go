@@ -122,10 +122,10 @@ func (s *Store) validate(ctx context.Context, c *pgconn.PgConn) error {
 }
 
 // onNotice notes the warning that the server committed without waiting for its standby, so that the commit can be lost.
-// The warning is recognized by its code, because its text is in the server's language. Nothing else in this package
-// causes a warning.
+// The warning is recognized by the server's function that gives it: its text is in the server's language, and its code is
+// that of other warnings, too, such as of a trigger, or that transaction ids run out.
 func onNotice(c *pgconn.PgConn, notice *pgconn.Notice) {
-	if notice.SeverityUnlocalized == "WARNING" && (notice.Code == "01000" || notice.Code == adminShutdown) {
+	if notice.SeverityUnlocalized == "WARNING" && (notice.Routine == "SyncRepWaitForLSN" || notice.Routine == "") {
 		c.CustomData()[warnedKey] = true
 	}
 }
