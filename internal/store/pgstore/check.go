@@ -40,21 +40,24 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// noConnection says why the pool gave no connection. If clients use all of them and the server answers, that is only a
-// warning.
+// noConnection says why the pool gave no connection. If clients use all that the pool or the server grants and the server
+// answers, that is only a warning.
 func (s *Store) noConnection(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return errors.New(words(err))
-	}
 	stat := s.pool.Stat()
-	if stat.AcquiredConns() < stat.MaxConns() {
+	used, why := stat.AcquiredConns(), "store.postgres.max_conns grants more"
+	switch late := ctx.Err() != nil; {
+	case late && used < stat.MaxConns():
 		return errors.New("the server does not answer in time: no new connection within the check's timeout")
+	case !late && (used == 0 || codeOf(err) == "" || !comesBack(err)):
+		return errors.New(words(err))
+	case !late:
+		why = words(err)
 	}
-	text := fmt.Sprintf("all %d connections are in use", stat.MaxConns())
+	text := fmt.Sprintf("all %d connections are in use", used)
 	if silent := s.silent(); silent > busyFor {
 		return fmt.Errorf("%s, and the server has not answered on one for %s", text, silent.Round(time.Second))
 	}
-	return warning.Errorf("%s by clients, and the server answers: store.postgres.max_conns grants more", text)
+	return warning.Errorf("%s by clients, and the server answers: %s", text, why)
 }
 
 // CheckSpace fails after a write that met a full disk of the server, until one succeeds.

@@ -124,7 +124,13 @@ func TestServerWithTooManyConnectionsIsSaidAndWaitedFor(t *testing.T) {
 	if _, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Get = %v, want ErrUnavailable", err)
 	}
-	do(t, c, "ALTER DATABASE "+name+" CONNECTION LIMIT -1")
+	do(t, c, "ALTER DATABASE "+name+" CONNECTION LIMIT 2") // that of c is one
+	says(t, s, "")
+	held, err := s.PoolForTest().Acquire(t.Context()) // by a client
+	harness.Must(t, err)
+	says(t, s, "all 1 connections are in use by clients, and the server answers: the server has too many connections (53300)")
+	says(t, s, "the server has not answered on one for")
+	held.Release()
 	says(t, s, "")
 }
 

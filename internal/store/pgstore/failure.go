@@ -198,6 +198,7 @@ func reason(err error) string {
 }
 
 var meanings = map[string]string{
+	"08P01":            "a pooler refuses the connection, perhaps as it has too many: see its log",
 	"28P01":            "the server refuses the user name or the password",
 	"28000":            "the server refuses the user name, the database or this host",
 	"3D000":            "there is no such database",
