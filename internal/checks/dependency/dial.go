@@ -32,7 +32,7 @@ func (t *target) dial(ctx context.Context, at *phase) (net.Conn, error) {
 	}
 	*at = nameLookup
 	began := time.Now()
-	addrs, err := resolver(ctx).LookupIPAddr(ctx, t.url.Hostname())
+	addrs, err := resolver(ctx, t.timeout).LookupIPAddr(ctx, t.url.Hostname())
 	if err != nil {
 		return nil, err
 	}
@@ -40,18 +40,28 @@ func (t *target) dial(ctx context.Context, at *phase) (net.Conn, error) {
 	return reach(ctx, addrs, t.port, max(t.timeout-time.Since(began), t.timeout/4))
 }
 
-// resolver asks the system's name servers and closes their sockets when ctx ends: Go's own would keep them for its 5 s.
-func resolver(ctx context.Context) *net.Resolver {
-	return &net.Resolver{
-		PreferGo: true,
-		Dial: func(inner context.Context, network, addr string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(inner, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			context.AfterFunc(ctx, func() { conn.Close() })
-			return conn, nil
-		},
+// resolver asks the system's name servers, in about this time.
+func resolver(ctx context.Context, timeout time.Duration) *net.Resolver {
+	servers, _ := resolvConf("")
+	return &net.Resolver{PreferGo: true, Dial: dialServers(ctx, servers, timeout)}
+}
+
+// dialServers gives each name server but the last its share of the time that is left, and closes the sockets when ctx ends.
+// Go's own would wait for 5 s for one that does not answer: the next ones would never be asked.
+func dialServers(ctx context.Context, servers []string, timeout time.Duration,
+) func(context.Context, string, string) (net.Conn, error) {
+	began := time.Now()
+	return func(inner context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(inner, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { conn.Close() })
+		if addr != servers[len(servers)-1] {
+			share := (timeout - time.Since(began)) / time.Duration(len(servers))
+			time.AfterFunc(share, func() { conn.SetDeadline(time.Unix(1, 0)) })
+		}
+		return conn, nil
 	}
 }
 

@@ -85,7 +85,7 @@ func (t *target) checkName(host string) {
 
 // byServer asks the name server of the URL, whose own name the system resolves.
 func (t *target) byServer(ctx context.Context, at *phase, kind, name string) ([]string, error) {
-	servers, err := resolver(ctx).LookupHost(ctx, t.url.Hostname())
+	servers, err := resolver(ctx, t.timeout).LookupHost(ctx, t.url.Hostname())
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +99,16 @@ func (t *target) byServer(ctx context.Context, at *phase, kind, name string) ([]
 // bySystem asks the name servers of this machine, with its search domains.
 func (t *target) bySystem(ctx context.Context, at *phase, kind, name string) ([]string, error) {
 	*at = query
-	content, _ := os.ReadFile("/etc/resolv.conf") // without it, its defaults hold
-	servers, names := parseResolvConf(string(content), name)
+	servers, names := resolvConf(name)
 	return lookup(ctx, servers, kind, names, t.timeout)
 }
 
-// parseResolvConf returns the name servers of a resolv.conf(5), and the names to ask them for host, in their order.
+// resolvConf returns the name servers of this machine, and the names to ask them for host, in their order.
+func resolvConf(host string) (servers, names []string) {
+	content, _ := os.ReadFile("/etc/resolv.conf") // without it, its defaults hold
+	return parseResolvConf(string(content), host)
+}
+
 func parseResolvConf(content, host string) (servers, names []string) {
 	dots, search := 1, []string(nil)
 	for line := range strings.Lines(content) {

@@ -1,12 +1,15 @@
 package dependency
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -185,6 +188,27 @@ func TestNamesAndServersAreAskedInTurn(t *testing.T) {
 	found, err := lookup(t.Context(), []string{silent, second}, "A", names, brief)
 	if err != nil || !slices.Equal(found, []string{"10.0.0.1"}) {
 		t.Errorf("%v %v, want the address that the second server has for the last name", found, err)
+	}
+}
+
+// A name server that is away must not hide the next one from the name lookup of the other kinds.
+func TestAWayToAServiceIsFoundByTheNextNameServer(t *testing.T) {
+	silent := newNameServer(t, func(dnsmessage.Question) []byte { return nil })
+	second := newNameServer(t, reply(0, a))
+	dial := dialServers(t.Context(), []string{silent, second}, brief)
+	var asked atomic.Int32
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		if asked.Add(1) <= 2 { // A and AAAA
+			return dial(ctx, network, silent)
+		}
+		return dial(ctx, network, second) // Go asks twice, also where this machine has one name server
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), ample)
+	defer cancel()
+	began := time.Now()
+	found, err := r.LookupHost(ctx, "users.test.")
+	if took := time.Since(began); err != nil || len(found) == 0 || took > 4*time.Second {
+		t.Errorf("%v %v after %s, want the address that the second server has", found, err, took)
 	}
 }
 
