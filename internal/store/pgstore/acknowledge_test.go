@@ -99,6 +99,7 @@ func TestEndedWaitForAStandbyIsNoAcknowledgement(t *testing.T) {
 			url := fresh(t)
 			operator := session(t, url)
 			do(t, operator, "ALTER DATABASE "+database(url)+" SET synchronous_commit = on")
+			do(t, operator, "ALTER DATABASE "+database(url)+" SET client_min_messages = error") // without warnings
 			s := open(t, options(t, url))
 			written := make(chan error, 1)
 			go func() { written <- errOf(s.Put(t.Context(), "1", store.Draft{Name: "one"}, store.Preconditions{})) }()

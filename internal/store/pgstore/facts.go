@@ -25,13 +25,15 @@ type facts struct {
 	limited  bool   // the user lacks a right on accounts or idempotency
 }
 
-// ask reads the facts, in one round trip, and sets the session's statement_timeout, unless the session is a pooler's.
+// ask reads the facts, in one round trip, and sets the session's statement_timeout and lets the server send its warnings,
+// unless the session is a pooler's.
 func ask(ctx context.Context, c *pgconn.PgConn, statementTimeout time.Duration) (facts, error) {
 	results, err := c.Exec(ctx, fmt.Sprintf(`SELECT pg_backend_pid() <> %d, pg_is_in_recovery(),
   current_setting('transaction_read_only') <> 'off', current_setting('server_encoding'),
   coalesce(current_setting('synchronous_commit', true), ''),
   coalesce(current_setting('synchronous_standby_names', true), ''),
-  CASE WHEN pg_backend_pid() = %[1]d THEN set_config('statement_timeout', '%dms', false) END;
+  CASE WHEN pg_backend_pid() = %[1]d THEN set_config('statement_timeout', '%dms', false) ||
+    set_config('client_min_messages', 'warning', false) END;
 SELECT (SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied), oldest_schema,
   (SELECT bool_and(has_table_privilege(t, p)) FROM unnest(ARRAY['accounts', 'idempotency']) AS t,
     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p)
