@@ -40,6 +40,9 @@ func (c conn) query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 }
 
 func (c conn) exec(ctx context.Context, sql string, args ...any) (changed int64, err error) {
+	if c.PgConn().TxStatus() == 'I' { // it is a transaction of its own
+		socketOf(c.PgConn()).commits.Store(true)
+	}
 	tag, err := c.Conn.Exec(ctx, sql, append([]any{c.mode}, args...)...)
 	return tag.RowsAffected(), err
 }
@@ -65,6 +68,7 @@ func (c conn) committing(ctx context.Context, run func(context.Context) error) e
 		return readFailure(ctx.Err())
 	}
 	delete(c.PgConn().CustomData(), warnedKey)
+	socketOf(c.PgConn()).commits.Store(true)
 	answered := make(chan error, 1)
 	c.commit.answered = answered
 	go func() { answered <- run(context.WithoutCancel(ctx)) }()

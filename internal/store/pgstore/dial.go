@@ -11,15 +11,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// socket is the network connection of a session. When the context of a statement ends, it keeps pgx from cancelling the
-// statement on the server, and from waiting 15 s for the end of the session.
+// socket is the network connection of a session. When the context of a statement ends, it keeps pgx from cancelling a
+// commit on the server, and from waiting 15 s for the end of the session.
 type socket struct {
 	net.Conn
-	cut atomic.Bool
+	cut, commits atomic.Bool
 }
 
 // dial connects. A machine that is gone is noticed after 11 s, also by a commit that waits and sends nothing.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if network == cancelling {
+		return dialCancel(ctx, address)
+	}
 	alive := net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 	c, err := (&net.Dialer{KeepAliveConfig: alive}).DialContext(ctx, network, address)
 	if err != nil {
@@ -28,9 +31,29 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return &socket{Conn: c}, nil
 }
 
-// RemoteAddr returns no address: pgx would connect to it to cancel the statement, and the server would end the wait of a
-// commit for its standby.
-func (*socket) RemoteAddr() net.Addr { return noAddr{} }
+// dialCancel connects to have a statement cancelled. The pool has one connection less meanwhile, so this takes grace at
+// most.
+func dialCancel(ctx context.Context, address string) (net.Conn, error) {
+	end := time.Now().Add(grace)
+	c, err := (&net.Dialer{Deadline: end}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	c.SetDeadline(end)
+	s := &socket{Conn: c}
+	s.cut.Store(true) // pgx sets no other deadline
+	return s, nil
+}
+
+// RemoteAddr returns the address to which pgx connects to cancel the statement that was cut short. The server would
+// otherwise work on, beside the session that takes the place in the pool: clients who soon give up would use up all its
+// connections while a table is locked. A commit has no address: the server would end its wait for its standby.
+func (s *socket) RemoteAddr() net.Addr {
+	if s.cut.Load() && !s.commits.Load() {
+		return address{cancelling, s.Conn.RemoteAddr().String()}
+	}
+	return address{"none", "none"}
+}
 
 // SetDeadline does nothing once the deadline was in the past, which is how pgx cuts a statement short: it would then give
 // a server that may be gone 15 s to end the session, and the pool would have one connection less for so long.
@@ -57,10 +80,15 @@ func addressOf(c *pgconn.PgConn) string { return socketOf(c).Conn.RemoteAddr().S
 // whole reports whether a session can be used. One whose statement was cut short when its answer had come cannot, and
 // pgx does not close it.
 func whole(_ context.Context, c *pgx.Conn) (bool, error) {
-	return !socketOf(c.PgConn()).cut.Load(), nil
+	s := socketOf(c.PgConn())
+	s.commits.Store(false)
+	return !s.cut.Load(), nil
 }
 
-type noAddr struct{}
+// cancelling is the network of an address to which pgx connects to cancel a statement.
+const cancelling = "tcp to cancel"
 
-func (noAddr) Network() string { return "none" }
-func (noAddr) String() string  { return "none" }
+type address struct{ network, text string }
+
+func (a address) Network() string { return a.network }
+func (a address) String() string  { return a.text }

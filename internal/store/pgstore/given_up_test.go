@@ -73,6 +73,20 @@ func TestWriteUnderAKeyWhoseFirstAttemptGoesOnIsOfUnknownOutcome(t *testing.T) {
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { return errOf(s.Get(t.Context(), "1")) }))
 }
 
+func TestPurgeThatIsGivenUpGoesOnWaitingForItsStandby(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	operator := session(t, url)
+	do(t, operator, "INSERT INTO idempotency VALUES ('key', '', '2000-01-01', '')")
+	do(t, operator, "ALTER DATABASE "+database(url)+" SET synchronous_commit = on")
+	opts := options(t, url)
+	opts.StatementTimeout = time.Second
+	if err := open(t, opts).PurgeForTest(t.Context()); err == nil {
+		t.Error("the purge does not wait for a standby")
+	}
+	harness.Must(t, endWaits(t, operator, "pg_cancel_backend", 1))
+}
+
 // inUse is an error while connections are in use.
 func inUse(s *pgstore.Store) error {
 	if used := s.PoolForTest().Stat().AcquiredConns(); used > 0 {
@@ -121,6 +135,31 @@ func TestCallThatIsGivenUpDoesNotMakeTheStoreUnavailable(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// A table is locked, as by an operator's ALTER TABLE, and clients wait for less than the statement may.
+func TestCallsThatAreGivenUpTakeNoMoreConnectionsThanThePoolHas(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	opts := options(t, url)
+	opts.MaxConns, opts.StatementTimeout = 2, time.Minute
+	s, operator, watch := open(t, opts), session(t, url), session(t, url)
+	do(t, operator, "BEGIN")
+	do(t, operator, "LOCK TABLE accounts")
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		s.Get(ctx, "1")
+		cancel()
+	}
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		var there int
+		err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity "+
+			"WHERE datname = current_database() AND application_name = 'accountservice'").Scan(&there)
+		if most := 2 * opts.MaxConns; err == nil && there > most { // a busy server can be late to cancel one
+			err = fmt.Errorf("the server has %d connections, want %d at most", there, most)
+		}
+		return err
+	}))
 }
 
 func TestConnectionsToASilentServerAreGivenUpAtOnce(t *testing.T) {
