@@ -1,6 +1,8 @@
 package pgstore
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,8 +23,9 @@ import (
 type Server struct {
 	hosts                    []host
 	user, password, database string
-	mode                     string         // sslmode
-	roots                    *x509.CertPool // nil for those of the system
+	mode                     string // sslmode
+	rootsFile                string
+	roots                    *x509.CertPool // of the file at the start; nil for those of the system
 }
 
 type host struct {
@@ -84,8 +87,7 @@ func (s *Server) take(options url.Values) error {
 		case name == "sslmode":
 			return errors.New("must have verify-full, require or disable as its option sslmode")
 		case name == "sslrootcert":
-			pem, err := os.ReadFile(value)
-			if s.roots = x509.NewCertPool(); err != nil || !s.roots.AppendCertsFromPEM(pem) {
+			if s.rootsFile, s.roots = value, readRoots(value); s.roots == nil {
 				return errors.New("names a file in option sslrootcert that has no PEM certificate or can't be read")
 			}
 		case name == "target_session_attrs" && value == "read-write":
@@ -109,12 +111,33 @@ func (s Server) String() string {
 	return strings.Join(hosts, ",") + "/" + s.database
 }
 
-// tls returns the configuration of TLS for one host, or nil for no TLS.
+// readRoots returns the certificates of a file, nil if there is none.
+func readRoots(file string) *x509.CertPool {
+	pem, err := os.ReadFile(file)
+	if roots := x509.NewCertPool(); err == nil && roots.AppendCertsFromPEM(pem) {
+		return roots
+	}
+	return nil
+}
+
+// tls returns the configuration of TLS for one host, or nil for no TLS. It reads the file of certificates again, so that
+// renewed ones need no restart.
 func (s Server) tls(name string) *tls.Config {
 	if s.mode == "disable" {
 		return nil
 	}
-	return &tls.Config{ServerName: name, RootCAs: s.roots, InsecureSkipVerify: s.mode == "require"}
+	roots := cmp.Or(readRoots(s.rootsFile), s.roots)
+	return &tls.Config{ServerName: name, RootCAs: roots, InsecureSkipVerify: s.mode == "require"}
+}
+
+// connectTo sets the hosts of a connection.
+func (s Server) connectTo(c *pgconn.Config) {
+	c.Fallbacks = nil
+	for _, h := range s.hosts {
+		c.Fallbacks = append(c.Fallbacks, &pgconn.FallbackConfig{Host: h.name, Port: h.port, TLSConfig: s.tls(h.name)})
+	}
+	first := c.Fallbacks[0]
+	c.Host, c.Port, c.TLSConfig, c.Fallbacks = first.Host, first.Port, first.TLSConfig, c.Fallbacks[1:]
 }
 
 // config returns the configuration of a pool. pgx reads PG* variables whenever it parses, so it parses a constant here,
@@ -128,12 +151,11 @@ func (s Server) config(connectTimeout time.Duration) (*pgxpool.Config, error) {
 	}
 	c := &config.ConnConfig.Config
 	c.User, c.Password, c.Database = s.user, s.password, s.database
-	c.Fallbacks = nil
-	for _, h := range s.hosts {
-		c.Fallbacks = append(c.Fallbacks, &pgconn.FallbackConfig{Host: h.name, Port: h.port, TLSConfig: s.tls(h.name)})
+	s.connectTo(c)
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		s.connectTo(&c.Config)
+		return nil
 	}
-	first := c.Fallbacks[0]
-	c.Host, c.Port, c.TLSConfig, c.Fallbacks = first.Host, first.Port, first.TLSConfig, c.Fallbacks[1:]
 	c.ConnectTimeout = connectTimeout / time.Duration(len(s.hosts)) // of each: a silent one leaves time for the others
 	c.DialFunc = dial
 	c.SSLNegotiation, c.KerberosSrvName, c.KerberosSpn = "", "", ""

@@ -11,12 +11,11 @@ import (
 	"accountservice/tests/harness"
 )
 
-func TestCertificateOfTheServerIsVerified(t *testing.T) {
-	t.Parallel()
-	own := startOwn(t)
-	known, stranger := harness.NewAuthority(t), harness.NewAuthority(t)
+// speakTLS gives the server a certificate of this authority, and returns the URL for TLS.
+func speakTLS(t *testing.T, own *harness.Postgres, ca *harness.Authority) (url string) {
+	t.Helper()
 	certificate := filepath.Join(own.Folder, "data", "server.crt")
-	known.Pair(t, certificate, time.Hour)
+	ca.Pair(t, certificate, time.Hour)
 	harness.Must(t, os.Rename(harness.KeyOf(certificate), filepath.Join(own.Folder, "data", "server.key")))
 	if as := harness.Unprivileged(t); as != nil {
 		for _, name := range []string{"server.crt", "server.key"} {
@@ -24,10 +23,18 @@ func TestCertificateOfTheServerIsVerified(t *testing.T) {
 		}
 	}
 	own.SQL(t, "postgres", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()")
-	url := strings.TrimSuffix(own.URL("postgres", "postgres"), "?sslmode=disable")
-	harness.Must(t, harness.Eventually(20*time.Second, func() error { // TLS is on
-		return errOf(pgstore.Open(t.Context(), options(t, url+"?sslmode=require")))
+	url = strings.TrimSuffix(own.URL("postgres", "postgres"), "?sslmode=disable")
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		return errOf(pgstore.Open(t.Context(), options(t, url+"?sslrootcert="+ca.File)))
 	}))
+	return url
+}
+
+func TestCertificateOfTheServerIsVerified(t *testing.T) {
+	t.Parallel()
+	own := startOwn(t)
+	known, stranger := harness.NewAuthority(t), harness.NewAuthority(t)
+	url := speakTLS(t, own, known)
 	for option, want := range map[string]string{
 		"":                              "the server's certificate is not valid for its name",
 		"?sslrootcert=" + stranger.File: "the server's certificate is not valid for its name",
@@ -42,4 +49,19 @@ func TestCertificateOfTheServerIsVerified(t *testing.T) {
 			t.Errorf("%q: %v, want %q", option, err, want)
 		}
 	}
+}
+
+func TestRenewedRootsAreTrustedWithoutARestart(t *testing.T) {
+	t.Parallel()
+	own := startOwn(t)
+	old, next := harness.NewAuthority(t), harness.NewAuthority(t)
+	s := open(t, options(t, speakTLS(t, own, old)+"?sslrootcert="+old.File))
+	says(t, s, "")
+	speakTLS(t, own, next)
+	s.PoolForTest().Reset()
+	says(t, s, "the server's certificate is not valid for its name")
+	harness.Must(t, os.WriteFile(old.File, nil, 0o600)) // half a copy: those of before are trusted
+	says(t, s, "the server's certificate is not valid for its name")
+	harness.Must(t, os.Rename(next.File, old.File))
+	says(t, s, "")
 }
