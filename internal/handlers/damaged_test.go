@@ -43,6 +43,7 @@ func TestEachMethodOnADamagedAccount(t *testing.T) {
 	s.do(t, "PUT", "/accounts/10007", `{"name":"x"}`, "If-Match", `"1-x"`).isDamaged(t)
 	s.do(t, "PUT", "/accounts/10007", `{"name":"x","version":1}`).isDamaged(t)
 	s.do(t, "DELETE", "/accounts/10007", "", "If-Match", `"1-x"`).isDamaged(t)
+	s.do(t, "PUT", "/accounts/10007", `{}`).refuses(t, "#/name", "of none")
 	if p := s.do(t, "PUT", "/accounts/10007", `{"name":"x"}`, "If-None-Match", "*").isProblem(t, 412); p.Type != "/problems/account-exists" {
 		t.Errorf("%+v", p)
 	}

@@ -111,6 +111,15 @@ func TestAccountBeyondTheLimitsIsServed(t *testing.T) {
 	s.do(t, "PATCH", "/accounts/1", before.body).is(t, 200, &store.Account{})
 	s.do(t, "PATCH", "/accounts/1", `{"labels":{"a":"b"}}`).is(t, 200, &store.Account{})
 	s.do(t, "PATCH", "/accounts/1", `{"email":"a\u00a0c@c_d"}`).isProblem(t, 422)
+	now := s.do(t, "GET", "/accounts/1", "").body
+	if r := s.do(t, "PUT", "/accounts/1", now); r.StatusCode != 200 || r.body != now {
+		t.Errorf("PUT of %s = %d %s", now, r.StatusCode, r.body)
+	}
+	s.do(t, "PUT", "/accounts/1", `{"name":"\u200b","email":"a@example.org"}`).is(t, 200, &store.Account{})
+	s.do(t, "PUT", "/accounts/1", `{"name":"\u200b\u200b"}`).refuses(t, "#/name", "another")
+	s.do(t, "PUT", "/accounts/2", `{"name":"\u200b"}`).refuses(t, "#/name", "of a new account")
+	s.do(t, "PUT", "/accounts/1", `{"name":"one"}`).is(t, 200, &store.Account{})
+	s.do(t, "PUT", "/accounts/1", `{"name":"\u200b"}`).refuses(t, "#/name", "of before")
 }
 
 func zipped(t *testing.T, text string) string {

@@ -17,6 +17,15 @@ func Changed(old *Account, change func(Account) (Draft, error)) (draft Draft, er
 	return draft, err
 }
 
+// Replaced returns the content that a Put of draft leaves in place of old, or nil for none. It validates what is not the
+// same in old.
+func Replaced(old *Account, draft Draft) (Draft, error) {
+	if old == nil || draft.Name == "" { // a damaged account has no name
+		return draft, draft.Validate()
+	}
+	return draft, draft.validateChange(old.Draft)
+}
+
 // AnswerTo returns what to remember of a write. It returns a panic in Answer, and an answer longer than MaxAnswer, as
 // an error.
 func (i *Idempotency) AnswerTo(w Written) (answer []byte, err error) {

@@ -69,8 +69,8 @@ type Store interface {
 	// Put of other content adds 1, up to MaxVersion, and keeps CreatedAt. Next says so. A Put of the content that is
 	// stored changes no member, and it returns nil only after a commit, like every write: the stored content may be that
 	// of a write that is not durable yet. ErrKeyReused, ErrExists, ErrVersion and *Invalid name the precondition that
-	// failed; the idempotency key is looked up first. In place of a damaged account, the new one has version 1 and no
-	// CreatedAt.
+	// failed, or content that Replaced refuses; the idempotency key is looked up first. In place of a damaged account, the
+	// new one has version 1 and no CreatedAt.
 	Put(ctx context.Context, id ID, draft Draft, pre Preconditions) (Written, error)
 
 	// Update reads the account, calls change and writes the result atomically, as Put does. A missing account is

@@ -18,12 +18,9 @@ import (
 func (s *Store) Put(
 	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
 ) (store.Written, error) {
-	if err := draft.Validate(); err != nil {
-		return store.Written{}, fmt.Errorf("bolt put: %w", err)
-	}
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
 	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowPut,
-		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
+		next: func(old *store.Account) (store.Draft, error) { return store.Replaced(old, draft) }})
 }
 
 // Update implements store.Store.

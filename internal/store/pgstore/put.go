@@ -16,11 +16,8 @@ func (s *Store) Put(
 	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
 ) (_ store.Written, err error) {
 	defer wrap("put", &err)
-	if err := draft.Validate(); err != nil {
-		return store.Written{}, err
-	}
 	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowPut, guess: pre.Absent,
-		next: func(*store.Account) (store.Draft, error) { return draft, nil }})
+		next: func(old *store.Account) (store.Draft, error) { return store.Replaced(old, draft) }})
 }
 
 // Update implements store.Store.
