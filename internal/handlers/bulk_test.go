@@ -185,6 +185,9 @@ func TestExportNeedsAProtocolThatMarksTheEnd(t *testing.T) {
 	if err != nil || !bytes.Contains(answer, []byte(" 505 ")) || bytes.Contains(answer, []byte("Person_0")) {
 		t.Errorf("%s, %v", answer, err)
 	}
+	if log := s.log.String(); strings.Contains(log, "request failed") {
+		t.Errorf("a client's protocol is logged as a failure of the service: %s", log)
+	}
 }
 
 // begun sends the header and the first lines of an import that stays open.

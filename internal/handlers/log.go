@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -31,7 +32,8 @@ func newFailureLog(log *slog.Logger) *failureLog {
 // failed logs what the caller is not told, and returns what it is.
 func (l *failureLog) failed(ctx context.Context, operation string, err error) *Problem {
 	p := problemOf(err)
-	if p.Status < 500 || errors.Is(err, context.Canceled) {
+	clients := p.Status < 500 || p.Status == http.StatusHTTPVersionNotSupported
+	if clients || errors.Is(err, context.Canceled) {
 		return p
 	}
 	if notLogged, due := l.due(operation+p.Type, time.Now()); due {
