@@ -28,7 +28,7 @@ func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
 	}
 	f, err := backup.Stage(ctx, c.folder)
 	if err != nil {
-		return nil, err
+		return nil, handlers.NoBackup(err)
 	}
 	begun := time.Now()
 	v, err := c.database(ctx, f)
@@ -37,13 +37,10 @@ func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
 	}
 	if err != nil {
 		backup.Discard(f)
-		switch {
-		case errors.Is(err, boltstore.ErrBackupRuns):
-			err = handlers.ErrBackupRuns
-		case errors.Is(err, boltstore.ErrDamaged):
-			err = handlers.DamagedDatabase(err)
+		if errors.Is(err, boltstore.ErrBackupRuns) {
+			return nil, handlers.ErrBackupRuns
 		}
-		return nil, err
+		return nil, handlers.NoBackup(err)
 	}
 	os.Remove(f.Name()) // it ends with its descriptor, whatever happens
 	return &handlers.Copy{ReadCloser: f, Name: backup.NameOf(begun, v.Transaction), Size: v.Size}, nil

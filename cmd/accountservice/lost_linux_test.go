@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,4 +58,16 @@ func TestDatabaseReplacedDuringTheDrainIsNoGoodEnd(t *testing.T) {
 	harness.Must(t, os.Rename(other, p.Path))
 	p.Exits(t, 3)
 	p.Logs(t, "another file was put at")
+}
+
+func TestBackupWithoutRoomSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	harness.SmallDisk(t, dir, "size=4m")
+	p := ready(t, filepath.Join(dir, "accounts.db"), anyAdmin)
+	harness.Fill(t, dir)
+	to := filepath.Join(t.TempDir(), "backup.db")
+	admin := "ACCOUNTSERVICE_ADMIN_ADDR=" + strings.TrimPrefix(p.Admin(t), "http://")
+	runs(t, with(command(p.Path, "backup", "--to", to), admin)).is(t, 1, "", "0 MiB are free in "+dir)
+	absent(t, to)
 }

@@ -54,8 +54,10 @@ func registerBackup(e *edge, live *Live) {
 	})
 }
 
-// DamagedDatabase is the error of a Backuper that found this damage. Its problem names it: who may have all accounts may
-// know that.
-func DamagedDatabase(found error) error {
-	return problem(http.StatusInternalServerError, "There is no backup: "+found.Error())
+// NoBackup is the error of a Backuper that made no copy, and why. Its problem names that: who may have all accounts may
+// know it.
+func NoBackup(why error) error {
+	p := problemOf(why)
+	p.Detail = "There is no backup: " + why.Error()
+	return p
 }

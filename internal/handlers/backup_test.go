@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"accountservice/internal/handlers"
+	"accountservice/internal/store"
 )
 
 // backups gives this copy, or fails.
@@ -54,7 +55,8 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 		{nil, 503, "starting"},
 		{backups{err: fmt.Errorf("bolt: %w", handlers.ErrBackupRuns)}, 409, "under way"},
 		{backups{err: handlers.ErrNoBackups}, 501, "pg_dump"},
-		{backups{err: handlers.DamagedDatabase(errors.New("page 7 is damaged"))}, 500, "There is no backup: page 7 is damaged"},
+		{backups{err: handlers.NoBackup(errors.New("page 7 is damaged"))}, 500, "There is no backup: page 7 is damaged"},
+		{backups{err: handlers.NoBackup(fmt.Errorf("bolt: %w: it is closed", store.ErrUnavailable))}, 503, "it is closed"},
 		{backups{err: errors.New("a secret of the disk")}, 500, "Internal Server Error"},
 	} {
 		answer := serveBackups(t, c.from).do(t, "POST", "/backup", "")

@@ -25,7 +25,7 @@ type Maintainer interface {
 // Backuper makes copies of the accounts.
 type Backuper interface {
 	// Backup makes a copy and verifies all of it. The error is ErrBackupRuns beside another one, ErrNoBackups of a store
-	// without such copies, and DamagedDatabase if that is why. The caller closes the copy.
+	// without such copies, and else NoBackup. The caller closes the copy.
 	Backup(ctx context.Context) (*Copy, error)
 }
 
