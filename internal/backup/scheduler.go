@@ -93,24 +93,54 @@ func (s *Scheduler) Run(ctx context.Context) {
 			}
 		}
 		s.note(func(st *status) { st.trying = time.Time{} })
-		next := s.due()
-		if err != nil {
-			next, retry = s.now().Add(retry), min(2*retry, lastRetry)
-		} else {
+		var again time.Time
+		switch {
+		case err != nil:
+			again, retry = s.now().Add(retry), min(2*retry, lastRetry)
+		case s.asksToMove():
+			again, retry = s.now().Add(min(lastRetry, s.due().Sub(s.now()))), min(firstRetry, s.Every)
+		default:
 			retry, s.whole = min(firstRetry, s.Every), ""
 		}
-		select {
-		case <-time.After(next.Sub(s.now())):
-		case <-ctx.Done():
+		if !s.rest(ctx, again) {
 			return
 		}
 	}
 }
 
-// due is when the next backup is to be made. The time of a backup of the future says nothing: a clock was wrong.
+// rest waits until this time, or if it is zero until the next backup is due. Each minute it asks the clock, which may be
+// set, or have gone on while the machine slept. It reports false if ctx has ended.
+func (s *Scheduler) rest(ctx context.Context, until time.Time) bool {
+	for ctx.Err() == nil {
+		next := until
+		if until.IsZero() {
+			next = s.due()
+		}
+		left := next.Sub(s.now())
+		if left <= 0 {
+			return true
+		}
+		select {
+		case <-time.After(min(left, time.Minute)):
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// asksToMove reports whether Check asks for backups to be moved away: then the next look must not be hours later.
+func (s *Scheduler) asksToMove() bool {
+	st := s.known()
+	return st.other.Name != "" || s.isAhead(st.newest)
+}
+
+// isAhead reports whether the time of a backup is in the future: a clock was wrong.
+func (s *Scheduler) isAhead(b Backup) bool { return b.Time.After(s.now().Add(maxAhead)) }
+
+// due is when the next backup is to be made. The time of a backup of the future says nothing.
 func (s *Scheduler) due() time.Time {
 	newest := s.known().newest
-	if newest.Time.After(s.now().Add(maxAhead)) {
+	if s.isAhead(newest) {
 		return s.begun.Add(s.Every)
 	}
 	return newest.Time.Add(s.Every)

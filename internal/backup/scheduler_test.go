@@ -303,6 +303,53 @@ func TestBackupOfTheFutureFailsTheCheckAndIsReplaced(t *testing.T) {
 	})
 }
 
+// TestBackupsThatWereMovedAwayAreMissedSoon: the check asks for that, and goes on until the next look.
+func TestBackupsThatWereMovedAwayAreMissedSoon(t *testing.T) {
+	for name, c := range map[string]struct {
+		made    time.Duration // after the start
+		content string
+		warns   bool
+		says    string
+	}{
+		"of the future":       {1000 * time.Hour, "whole of one", false, "move away the backups of the future"},
+		"of another database": {-time.Hour, "whole of another", true, "restore one, or move them away"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+				holds(s, "one", 2)
+				made := backup.NameOf(time.Now().Add(c.made), 1)
+				harness.Must(t, os.WriteFile(filepath.Join(dir, made), []byte(c.content), 0o600))
+				reads := 0
+				s.Target = counting{s.Target, &reads}
+				defer running(s)()
+				pass(2 * time.Hour)
+				wantCheck(t, s, c.warns, c.says)
+				if reads > 2 { // of what was there, and of what is the newest since
+					t.Errorf("in two hours %d backups are read", reads)
+				}
+				for _, name := range at(t, dir) {
+					harness.Must(t, os.Remove(filepath.Join(dir, name)))
+				}
+				pass(16 * time.Minute)
+				wantCheck(t, s, false)
+			})
+		})
+	}
+}
+
+func TestBackupIsMadeSoonAfterTheClockIsSetForward(t *testing.T) {
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, _ string) {
+		var forward atomic.Int64 // as when a machine wakes up
+		s.SetForwardForTest(func() time.Duration { return time.Duration(forward.Load()) })
+		defer running(s)()
+		pass(time.Hour)
+		forward.Store(int64(48 * time.Hour))
+		wantCheck(t, s, false, "older than backup.max_age")
+		pass(2 * time.Minute)
+		wantCheck(t, s, false)
+	})
+}
+
 func TestMissingFolderIsToldAndFoundWhenItComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "later")
