@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 
 	"accountservice/internal/bounded"
 	"accountservice/internal/tempfile"
@@ -19,6 +21,13 @@ import (
 type folder struct {
 	path string
 	turn chan struct{} // one element while a call is under way
+	last *listing      // of the call whose turn it is
+}
+
+// listing is what the last listing found.
+type listing struct {
+	device uint64
+	newest string // name, or ""
 }
 
 func (f folder) String() string  { return f.path }
@@ -40,6 +49,11 @@ func (f folder) list() ([]Backup, error) {
 	if err != nil {
 		return nil, err
 	}
+	at, err := os.Stat(f.path)
+	if err != nil {
+		return nil, err
+	}
+	now := listing{device: uint64(at.Sys().(*syscall.Stat_t).Dev)}
 	var list []Backup
 	for _, entry := range entries {
 		b, ok := ParseName(entry.Name())
@@ -59,6 +73,15 @@ func (f folder) list() ([]Backup, error) {
 		}
 	}
 	sortNewest(list)
+	isThere := func(b Backup) bool { return b.Name == f.last.newest }
+	if f.last.newest != "" && f.last.device != now.device && !slices.ContainsFunc(list, isThere) {
+		return nil, fmt.Errorf("the folder is on another file system than before, without %s: mount that one again; after a "+
+			"restart this one is used", f.last.newest)
+	}
+	if len(list) > 0 {
+		now.newest = list[0].Name
+	}
+	*f.last = now
 	return list, nil
 }
 

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"accountservice/internal/backup"
@@ -144,4 +146,28 @@ func TestStopDoesNotWaitForAHungFolder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFolderThatIsUnmountedGetsNoBackup: what is written into the folder beneath is hidden by the next mount, or ends
+// with its container.
+func TestFolderThatIsUnmountedGetsNoBackup(t *testing.T) {
+	dir := t.TempDir()
+	unmount := harness.SmallDisk(t, dir, "size=1m")
+	synctest.Test(t, func(t *testing.T) {
+		s := scheduled(t, dir)
+		defer running(s)()
+		pass(time.Hour)
+		made := at(t, dir)
+		unmount()
+		pass(12 * time.Hour)
+		if got := at(t, dir); len(got) > 0 {
+			t.Errorf("the folder beneath has %q", got)
+		}
+		wantCheck(t, s, true, "on another file system than before, without "+made[0]+": mount that one again")
+		pass(12 * time.Hour)
+		wantCheck(t, s, false, "older than backup.max_age", "mount that one again")
+		harness.Must(t, os.WriteFile(filepath.Join(dir, made[0]), []byte("whole"), 0o600)) // as a network has it, mounted again
+		pass(20 * time.Minute)
+		wantCheck(t, s, false)
+	})
 }

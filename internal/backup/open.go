@@ -21,5 +21,5 @@ func Open(to string, s3 S3) (Target, error) {
 	case strings.HasPrefix(to, "s3:"):
 		return nil, errors.New("must have two slashes after s3: as in s3://BUCKET/PREFIX")
 	}
-	return folder{filepath.Clean(to), make(chan struct{}, 1)}, nil
+	return folder{filepath.Clean(to), make(chan struct{}, 1), new(listing)}, nil
 }
