@@ -49,6 +49,9 @@ const (
 // errYield: a write waits for the read transaction of the backup.
 var errYield = errors.New("a write waits for the end of the backup")
 
+// errHangs: a copy must end and does not.
+var errHangs = errors.New("a disk does not answer")
+
 // ErrBackupRuns: another backup of this store is under way.
 var ErrBackupRuns = errors.New("another backup is under way")
 
@@ -87,12 +90,15 @@ func (s *Store) Backup(ctx context.Context, to *os.File) (v Verified, err error)
 		verified Verified
 		err      error
 	}
-	done := make(chan result, 1)
+	done := make(chan result, 2)
 	go func() {
-		defer s.backup.Unlock()
 		var copying sync.WaitGroup
-		defer copying.Wait() // for what was given up, too: one that hangs is enough
 		v, err := s.copyVerified(ctx, to, &copying)
+		if errors.Is(err, errHangs) {
+			done <- result{v, err}
+			copying.Wait() // one that hangs is enough
+		}
+		s.backup.Unlock() // before its caller may ask for another
 		done <- result{v, err}
 	}()
 	select {
@@ -201,7 +207,7 @@ func (b *backupPacer) attend(copying *sync.WaitGroup, f func() ([]byte, error)) 
 		if err = cmp.Or(b.ctx.Context.Err(), b.ended()); err == nil {
 			well = time.Now()
 		} else if waited := time.Since(well); waited > giveUpAfter {
-			return nil, fmt.Errorf("%w: a disk does not answer: the copy has not ended in %s, though %v", store.ErrUnavailable,
+			return nil, fmt.Errorf("%w: %w: the copy has not ended in %s, though %v", store.ErrUnavailable, errHangs,
 				rounded(waited), err)
 		}
 	}

@@ -100,6 +100,15 @@ func TestBackupIsCompactWholeAndServed(t *testing.T) {
 	wantIntact(t, offline.Name())
 }
 
+func TestBackupsOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, filepath.Join(t.TempDir(), "accounts.db"))
+	to := staged(t, t.TempDir())
+	for range 200 {
+		must(t, errOf(s.Backup(t.Context(), to)))
+	}
+}
+
 // A write of TestBackupIsAPrefixOfTheWrites, with when it began and was acknowledged by a clock that all writers share.
 type stamped struct {
 	id         store.ID
