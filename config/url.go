@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -107,12 +108,8 @@ func maskQuery(query string) string {
 // secretName is true for too many names rather than too few: for "monkey" too, and for what a tcp check sends.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
-	for _, word := range []string{"pass", "pwd", "token", "secret", "key", "auth", "sig", "cred", "send"} {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
+	words := []string{"pass", "pwd", "token", "secret", "key", "auth", "sig", "cred", "send"}
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(name, word) })
 }
 
 // MarshalText serves JSON, YAML, slog and whatever else encodes.

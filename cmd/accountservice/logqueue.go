@@ -53,8 +53,7 @@ func (q *logQueue) run() {
 		if line == nil {
 			return
 		}
-		begun := time.Now()
-		q.writingSince.Store(&begun)
+		q.writingSince.Store(new(time.Now()))
 		_, err := q.out.Write(line)
 		q.writingSince.Store(nil)
 		if err != nil {

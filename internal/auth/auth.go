@@ -31,12 +31,7 @@ type Caller struct {
 
 // Has reports whether the caller has one of these scopes.
 func (c *Caller) Has(scopes ...Scope) bool {
-	for _, scope := range scopes {
-		if slices.Contains(c.scopes, scope) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(scopes, func(scope Scope) bool { return slices.Contains(c.scopes, scope) })
 }
 
 // Allow counts one request, and reports whether the caller's rate allows it. If not, the next second does.

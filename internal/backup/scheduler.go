@@ -250,12 +250,7 @@ func (s *Scheduler) read(ctx context.Context, b Backup) (found reading, err erro
 	return found, ctx.Err()
 }
 
-func (s *Scheduler) staging() string {
-	if dir := s.Target.Staging(); dir != "" {
-		return dir
-	}
-	return s.Staging
-}
+func (s *Scheduler) staging() string { return cmp.Or(s.Target.Staging(), s.Staging) }
 
 // backUp makes a backup, and removes those beyond Keep.
 func (s *Scheduler) backUp(ctx context.Context) error {

@@ -45,11 +45,9 @@ func ImportChanges(in []Account, now time.Time, stored func(ID) (acc *Account, d
 		}
 		c := &all[len(all)-1]
 		var old *Account
-		switch {
-		case c.Changed:
-			before := c.Account
-			old = &before
-		default:
+		if c.Changed {
+			old = new(c.Account)
+		} else {
 			var damaged bool
 			old, damaged = stored(acc.ID)
 			c.Replaces = old != nil || damaged

@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -88,9 +89,7 @@ func firstOf[From, To any](ctx context.Context, all []From, left time.Duration,
 		if err == nil {
 			return result, nil
 		}
-		if first == nil {
-			first = err
-		}
+		first = cmp.Or(first, err)
 		if ctx.Err() != nil {
 			break
 		}

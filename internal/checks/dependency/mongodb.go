@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"io"
@@ -23,10 +24,7 @@ func newMongoDB(t *target) question {
 	if (user == "") != (password == "") {
 		t.fault("must have both a user and a password, or none")
 	}
-	database := strings.TrimPrefix(t.url.Path, "/")
-	if database == "" {
-		database = "admin"
-	}
+	database := cmp.Or(strings.TrimPrefix(t.url.Path, "/"), "admin")
 	return t.keep(func(_ context.Context, at *phase, s *session) (link, error) {
 		m := &mongoDB{session: s, primary: role == "primary"}
 		*at = greeting

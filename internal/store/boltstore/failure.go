@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,15 +80,9 @@ func guard(f func() error) (err error) {
 // noSpace reports whether the disk has no room, or the process may take no more of it. bbolt keeps some causes as text
 // only.
 func noSpace(err error) bool {
-	if err == nil {
-		return false
-	}
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
-			return true
-		}
-	}
-	return false
+	return err != nil && slices.ContainsFunc([]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}, func(full error) bool {
+		return errors.Is(err, full) || strings.Contains(err.Error(), full.Error())
+	})
 }
 
 // uninterrupted calls f again while a signal interrupts what it does: bbolt does not try system calls again.

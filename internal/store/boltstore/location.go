@@ -26,10 +26,7 @@ type location struct {
 // newLocation takes the paths and the log of opts. The paths become independent of the working folder, which can be
 // moved while the store is open.
 func newLocation(opts Options) (l location, err error) {
-	l.log = opts.Log
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
-	}
+	l.log = cmp.Or(opts.Log, slog.New(slog.DiscardHandler))
 	if l.path, err = filepath.Abs(opts.Path); err == nil {
 		l.rescueDir, err = filepath.Abs(cmp.Or(opts.RescueDir, filepath.Dir(l.path)))
 	}

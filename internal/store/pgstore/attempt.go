@@ -158,10 +158,8 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if last == nil {
-			last = s.noneFree()
-		}
-		return nil, fmt.Errorf("%w: no connection within %s: %w", store.ErrUnavailable, s.acquireTimeout, last)
+		return nil, fmt.Errorf("%w: no connection within %s: %w", store.ErrUnavailable, s.acquireTimeout,
+			cmp.Or(last, s.noneFree()))
 	}
 }
 

@@ -145,8 +145,7 @@ func (s *Store) noteAnswer(err error) {
 	}
 	s.noteAnswered()
 	if hasCode(err, diskFull) {
-		now := time.Now()
-		s.full.Store(&now)
+		s.full.Store(new(time.Now()))
 	}
 }
 
