@@ -3,7 +3,6 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -22,7 +21,7 @@ type Options struct {
 	Version string // of the service, for the OpenAPI document
 	MaxBody int64  // bytes; a longer request body is 413
 	Log     *slog.Logger
-	Metrics *Metrics // may be nil
+	Metrics *Metrics
 	Hosts   []string // names that a Host may have; none: any
 
 	// Tokens, if not nil, are asked for: all operations on accounts need one.
@@ -38,7 +37,7 @@ type Options struct {
 	RequirePreconditions bool
 	// StatusPage serves /status, a page about the health for people.
 	StatusPage bool
-	// Stopping, if not nil, ends when the service is told to stop: an import under way ends at its next batch then.
+	// Stopping ends when the service is told to stop: an import under way ends at its next batch then.
 	Stopping context.Context
 }
 
@@ -77,15 +76,13 @@ func New(o Options) http.Handler {
 		exports: newGate(maxStreams, placeWait, placeWait, errStreams),
 	}
 	e.guard.describe(api)
-	if o.Metrics != nil {
-		maps.Copy(o.Metrics.places, places{"request": e.requests, "list": e.lists, "large body": e.bodies, "large write": e.writes,
-			"import": e.imports, "export": e.exports})
-	}
+	maps.Copy(o.Metrics.places, places{"request": e.requests, "list": e.lists, "large body": e.bodies, "large write": e.writes,
+		"import": e.imports, "export": e.exports})
 	describeAccounts(api.OpenAPI().Components.Schemas)
 	a := accounts{o.Live, o.RequirePreconditions, newAnswerBudget(time.Now)}
 	registerReads(e, a)
 	registerWrites(e, a)
-	registerBulk(e, bulk{o.Live, log, cmp.Or(o.Stopping, context.Background())})
+	registerBulk(e, bulk{o.Live, log, o.Stopping})
 	registerHealth(e, o.Live)
 	if o.StatusPage {
 		engine.GET("/status", gin.WrapH(statusHandler(o.Live, e.guard)))

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"net/http"
 	"regexp"
 
@@ -19,7 +18,7 @@ var wellFormedKey = regexp.MustCompile(`^[ -~]{1,255}$`)
 
 // idempotencyParameter describes the header in the document.
 func idempotencyParameter() *huma.Param {
-	key := text(1, 255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
+	key := text(255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
 		"answer and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")
 	key.Pattern = "^[ -~]+$"
 	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
@@ -56,10 +55,4 @@ func digest(parts ...string) (sum [sha256.Size]byte) {
 }
 
 // remembered is what the store keeps of the answer to a write under a key.
-func remembered(w store.Written) []byte {
-	text, err := json.Marshal(written(w))
-	if err != nil {
-		panic(err) // strings and times always encode
-	}
-	return text
-}
+func remembered(w store.Written) []byte { return marshal(written(w)) }

@@ -60,6 +60,7 @@ type Live struct {
 // NewLive returns a Live that says that the service is starting.
 func NewLive() *Live {
 	l := &Live{}
+	l.SetHealth(checks.Pending{Reason: "starting"})
 	l.started, l.GiveUp = context.WithCancel(context.Background())
 	return l
 }
@@ -71,16 +72,11 @@ func (l *Live) Serve(p Parts) {
 	l.GiveUp() // nobody has to wait any more
 }
 
-// SetHealth sets what /health and /ready publish. Before it they say "starting".
+// SetHealth sets what /health and /ready publish.
 func (l *Live) SetHealth(h Health) { l.health.Store(&h) }
 
 // Snapshot implements Health.
-func (l *Live) Snapshot() *checks.Snapshot {
-	if h := l.health.Load(); h != nil {
-		return (*h).Snapshot()
-	}
-	return checks.Pending{Reason: "starting"}.Snapshot()
-}
+func (l *Live) Snapshot() *checks.Snapshot { return (*l.health.Load()).Snapshot() }
 
 func (l *Live) accounts() store.Store {
 	if p := l.parts.Load(); p != nil {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -58,15 +59,9 @@ var knownMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, ht
 
 // observe must be the outermost handler, so that it sees the status after a panic.
 func (m *Metrics) observe(c *gin.Context) {
-	if m == nil {
-		return
-	}
 	begin := time.Now()
 	defer func() {
-		route, method := c.FullPath(), c.Request.Method
-		if route == "" {
-			route = "unmatched"
-		}
+		route, method := cmp.Or(c.FullPath(), "unmatched"), c.Request.Method
 		if !slices.Contains(knownMethods, method) {
 			method = "other"
 		}

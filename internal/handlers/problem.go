@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -94,15 +95,18 @@ func malformed(header, detail string) *Problem {
 func writeProblem(c *gin.Context, err error) {
 	p := problemOf(err)
 	p.Instance = instance(idOf(c))
-	for name, values := range p.GetHeaders() {
-		c.Writer.Header()[name] = values
-	}
+	maps.Copy(c.Writer.Header(), p.GetHeaders())
 	c.Abort()
-	text, err := json.Marshal(p)
+	c.Data(p.Status, problemType, append(marshal(p), '\n'))
+}
+
+// marshal is json.Marshal for a value that always encodes: of texts, numbers and times.
+func marshal(v any) []byte {
+	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // strings and numbers always encode
+		panic(err)
 	}
-	c.Data(p.Status, problemType, append(text, '\n'))
+	return text
 }
 
 // Errors that no store returns.
@@ -249,8 +253,7 @@ func problemOf(err error) *Problem {
 	}
 	for _, row := range problems {
 		if errors.Is(err, row.is) {
-			p := row.problem
-			return &p
+			return new(row.problem)
 		}
 	}
 	return problem(http.StatusInternalServerError, "")

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -37,7 +36,7 @@ func serveProblems(engine *gin.Engine) {
 		media, content := preferred(c.GetHeader("Accept"), "text/plain", "application/json", "text/html"), page.text()
 		switch media {
 		case "application/json":
-			content = page.json()
+			content = append(marshal(page), '\n')
 		case "text/html":
 			content = page.html()
 		}
@@ -45,14 +44,6 @@ func serveProblems(engine *gin.Engine) {
 		c.Header("Content-Security-Policy", docsPolicy)
 		c.Data(http.StatusOK, media+"; charset=utf-8", content)
 	})
-}
-
-func (p problemPage) json() []byte {
-	text, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // strings and numbers always encode
-	}
-	return append(text, '\n')
 }
 
 func (p problemPage) text() []byte {

@@ -33,7 +33,7 @@ func schemaRef(name string) *huma.Schema { return &huma.Schema{Ref: "#/component
 func describeAccounts(registry huma.Registry) {
 	registry.RegisterTypeAlias(reflect.TypeFor[store.Account](), reflect.TypeFor[refToAccount]())
 	content := map[string]*huma.Schema{
-		"name": text(1, store.MaxNameLength, "1 to 256 characters, one of them visible, no control characters; "+
+		"name": text(store.MaxNameLength, "1 to 256 characters, one of them visible, no control characters; "+
 			"kept as it comes, in any normalization form", "Person_0"),
 		"email": {Type: huma.TypeString, MaxLength: new(store.MaxEmailLength), Format: "email", Nullable: true,
 			Description: "Absent if there is none; null or empty is none. No spaces or invisible characters; " +
@@ -80,13 +80,13 @@ func object(properties map[string]*huma.Schema, required ...string) *huma.Schema
 	return &huma.Schema{Type: huma.TypeObject, Properties: properties, Required: required, AdditionalProperties: false}
 }
 
-func text(least, most int, description, example string) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most,
+func text(most int, description, example string) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: &most,
 		Description: description, Examples: []any{example}}
 }
 
 func idSchema() *huma.Schema {
-	schema := text(1, store.MaxIDLength, "1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or ..", "10000")
+	schema := text(store.MaxIDLength, "1 to 64 of A-Z a-z 0-9 . _ ~ -, and not . or ..", "10000")
 	schema.Pattern = store.IDPattern
 	return schema
 }

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"accountservice/internal/checks"
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
@@ -260,7 +262,8 @@ func over(accounts store.Store) handlers.Options {
 
 // overNothing is the options of the routes of a service that is starting.
 func overNothing() handlers.Options {
-	return handlers.Options{Live: handlers.NewLive(), MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler)}
+	return handlers.Options{Live: handlers.NewLive(), MaxBody: 1 << 20, MaxConcurrent: 128, Log: slog.New(slog.DiscardHandler),
+		Metrics: handlers.NewMetrics(prometheus.NewRegistry()), Stopping: context.Background()}
 }
 
 // ask gives a request to a handler without a network.
