@@ -51,17 +51,12 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// format returns the text that parse turns into value; of a URL, the masked text.
+// format returns the text that parse turns into value, 1m where a Duration says 1m0s; of a URL, the masked text.
 func format(value any) string {
-	if d, is := value.(time.Duration); is {
-		return formatDuration(d)
+	text := fmt.Sprint(value)
+	if _, is := value.(time.Duration); !is {
+		return text
 	}
-	return fmt.Sprint(value)
-}
-
-// formatDuration is 1m where Duration says 1m0s.
-func formatDuration(d time.Duration) string {
-	text := d.String()
 	if rest, ok := strings.CutSuffix(text, "m0s"); ok {
 		text = rest + "m"
 	}
