@@ -46,8 +46,8 @@ func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
 	return &handlers.Copy{ReadCloser: f, Name: backup.NameOf(begun, v.Transaction), Size: v.Size}, nil
 }
 
-// scheduled returns what makes backups while it runs, and the check of them, if backup.to is set. accounts.Size then
-// names the newest one too.
+// scheduled returns a function that makes backups until its context ends, and the check of the backups, if backup.to is
+// set. accounts.Size then names the newest one too.
 func (i instance) scheduled(accounts *backend) (run func(context.Context), list []checks.Check, err error) {
 	to := i.cfg.Backup
 	if to.To == "" || accounts.Copy == nil {
@@ -57,19 +57,17 @@ func (i instance) scheduled(accounts *backend) (run func(context.Context), list 
 	if err != nil {
 		return nil, nil, err // none when the configuration was loaded
 	}
+	content := func(v boltstore.Verified, err error) (backup.Content, error) {
+		warnOfDamage(i.log, v)
+		return backup.Content{Identity: v.Identity, Transaction: v.Transaction, Size: v.Size, Damaged: v.Damaged}, err
+	}
 	s := backup.NewScheduler(backup.Options{
 		Target: target, Staging: filepath.Dir(i.cfg.Store.Bolt.Path),
 		Every: to.Schedule, MaxAge: to.MaxAge, Keep: to.Keep, Log: i.log,
 		State: accounts.State,
-		Make: func(ctx context.Context, to *os.File) (backup.Content, error) {
-			v, err := accounts.Copy(ctx, to)
-			warnOfDamage(i.log, v)
-			return contentOf(v), err
-		},
+		Make:  func(ctx context.Context, to *os.File) (backup.Content, error) { return content(accounts.Copy(ctx, to)) },
 		Verify: func(ctx context.Context, f *os.File) (backup.Content, error) {
-			v, err := boltstore.VerifyWhole(ctx, f)
-			warnOfDamage(i.log, v)
-			return contentOf(v), err
+			return content(boltstore.VerifyWhole(ctx, f))
 		},
 	})
 	s.Register(i.metrics)
@@ -77,10 +75,6 @@ func (i instance) scheduled(accounts *backend) (run func(context.Context), list 
 		accounts.Size = func() string { return size() + " " + s.Line() }
 	}
 	return s.Run, []checks.Check{ownCheck("backup", i.cfg.Checks, s.Check)}, nil
-}
-
-func contentOf(v boltstore.Verified) backup.Content {
-	return backup.Content{Identity: v.Identity, Transaction: v.Transaction, Size: v.Size, Damaged: v.Damaged}
 }
 
 // warnOfDamage logs that a backup has damaged records, of which all others can be restored, or what loses nothing.
