@@ -78,7 +78,7 @@ func (p program) maintain(ctx context.Context, at maintained, args []string, met
 	}
 	ctx, cancel := client.Within(ctx, answerTimeout)
 	defer cancel()
-	body, err := to.Order(ctx, method, "maintenance", order)
+	body, err := to.Maintenance(ctx, method, order)
 	if rejected, is := errors.AsType[*transfer.Rejected](err); is {
 		for _, f := range rejected.Faults {
 			fmt.Fprintf(p.stderr, "%s: %s\n", f.Pointer, f.Detail)

@@ -28,10 +28,10 @@ func (c *Client) Health(ctx context.Context) (status int, body []byte, err error
 	return resp.StatusCode, body, nil
 }
 
-// Order sends a request to the operators' listener and returns the body of the answer. order is sent as JSON, unless
-// it is nil. An answer other than 2xx is an error.
-func (c *Client) Order(ctx context.Context, method, path string, order any) ([]byte, error) {
-	resp, body, err := c.ask(ctx, method, path, order)
+// Maintenance asks the operators' listener about the maintenance, begins or ends it, as method says, and returns the
+// body of the answer. order is sent as JSON, unless it is nil. An answer other than 2xx is an error.
+func (c *Client) Maintenance(ctx context.Context, method string, order any) ([]byte, error) {
+	resp, body, err := c.ask(ctx, method, "maintenance", order)
 	if err == nil && resp.StatusCode/100 != 2 {
 		return nil, refusalToOperator(resp)
 	}
