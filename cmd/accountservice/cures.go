@@ -23,6 +23,6 @@ var cures = map[string]string{
 		"backup: docs/backup.md.",
 }
 
-// cureOfDependency is that of all others.
+// cureOfDependency is the cure of all other checks.
 const cureOfDependency = "Look at that service and the network to it. If this check failed, it passes by itself when the " +
 	"service answers: docs/dependencies.md."

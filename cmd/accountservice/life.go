@@ -13,7 +13,7 @@ import (
 	"accountservice/internal/sdnotify"
 )
 
-// component is what the health of this process is about.
+// component names this service in its health.
 func component() checks.Component {
 	return checks.Component{Name: "accountservice", Version: version}
 }

@@ -116,7 +116,7 @@ func (i instance) goLive(accounts backend, runner *checks.Runner) {
 	i.live.SetHealth(runner)
 }
 
-// newNotifier returns what tells others of the health.
+// newNotifier returns the sender of notices of changed health, and of heartbeats.
 func (i instance) newNotifier(runner *checks.Runner) *notify.Notifier {
 	name, err := os.Hostname()
 	if err != nil {

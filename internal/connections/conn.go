@@ -144,7 +144,7 @@ func (c *Conn) set(part *int64, bytes int64) (more int64) {
 	return more
 }
 
-// makeRoom is for one that holds so much more now.
+// makeRoom makes room in the pool after the connection began to hold so many bytes more.
 func (c *Conn) makeRoom(more int64) {
 	if more > 0 && c.pool.over() {
 		c.pool.settle()

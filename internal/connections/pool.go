@@ -109,8 +109,8 @@ func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 			conn.serveStream(w, r, handler)
 			return
 		case r.Body != http.NoBody:
-			// A copy: of its own request net/http must see the body's type. It tells it not to wait, before the
-			// answer, for a body that nobody read.
+			// A copy: net/http must find the body in its own request as it put it there. Otherwise it would wait, before
+			// the answer, for a body that nobody read.
 			r = r.WithContext(r.Context())
 			r.Body = watched{r.Body, conn}
 		}
@@ -139,7 +139,7 @@ func (p *Pool) add(conn net.Conn) *Conn {
 	return c
 }
 
-// remove is for a connection that was closed.
+// remove takes a closed connection, which held so many bytes, out of the pool.
 func (p *Pool) remove(c *Conn, held int64) {
 	p.totals.closed.Add(1)
 	p.leaving.Add(held)

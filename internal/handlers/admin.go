@@ -25,8 +25,8 @@ type AdminOptions struct {
 	Log     *slog.Logger
 	Level   *slog.LevelVar // of the Log
 
-	// Tokens, if not nil, are asked for: with the scope admin, or for /metrics and /status health. Without them operators alone must
-	// reach the routes.
+	// Tokens, if not nil, are asked for: with the scope admin, or for /metrics and /status health. Without them, nobody but
+	// operators may reach the routes.
 	Tokens *auth.Tokens
 }
 

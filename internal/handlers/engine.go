@@ -63,7 +63,7 @@ func recoverPanic(log *slog.Logger) gin.HandlerFunc {
 	}
 }
 
-// newAPI returns what describes operations and makes them routes.
+// newAPI returns a huma.API: it describes operations in a document, and makes them routes of the engine.
 func newAPI(engine *gin.Engine, version string) huma.API {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	registry.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())

@@ -73,7 +73,7 @@ func forbidden(scopes []auth.Scope) *Problem {
 	return p
 }
 
-// before returns what runs first in an operation, or nil. It reports true if it has answered the request: because the
+// before returns the function that runs first in an operation, or nil. It reports true if it has answered the request: because the
 // caller is not admitted, or because op.quick could answer.
 func (g *guard) before(op operation) quick {
 	switch {

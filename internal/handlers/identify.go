@@ -30,7 +30,7 @@ type requestNames struct{ id, trace string }
 
 type requestNamesKey struct{}
 
-// requestID returns that of the request that ctx belongs to, or "".
+// requestID returns the id of the request that ctx belongs to, or "".
 func requestID(ctx context.Context) string { return namesOf(ctx).id }
 
 func namesOf(ctx context.Context) requestNames {
@@ -46,7 +46,7 @@ func (n requestNames) attrs() []any {
 	return []any{"request_id", n.id, "trace_id", n.trace}
 }
 
-// idOf returns that of the request of c.
+// idOf returns the id of the request of c.
 func idOf(c *gin.Context) string { return c.Writer.Header().Get(requestIDHeader) }
 
 // named returns the names of the request of c.

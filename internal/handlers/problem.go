@@ -69,12 +69,12 @@ func (p *Problem) GetHeaders() http.Header {
 	return header
 }
 
-// problem returns one that is no more than its status.
+// problem returns a Problem of this status that has no type.
 func problem(status int, detail string) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// unprocessable is of parts that can be read and are wrong.
+// unprocessable returns the 422 of a request in which these parts can be read and are wrong.
 func unprocessable(fields ...InvalidField) *Problem {
 	slices.SortFunc(fields, func(a, b InvalidField) int { // some come from a map, in random order
 		return cmp.Compare(a.Parameter, b.Parameter)
@@ -84,7 +84,7 @@ func unprocessable(fields ...InvalidField) *Problem {
 	return p
 }
 
-// malformed is of a header that can't be read.
+// malformed returns the 400 of a header that can't be read or is not supported.
 func malformed(header, detail string) *Problem {
 	p := problem(http.StatusBadRequest, "A header of the request is not supported or malformed. Nothing was changed.")
 	p.Errors = []InvalidField{{Parameter: header, Detail: detail}}

@@ -11,8 +11,8 @@ import (
 )
 
 // Body returns a test of a body, which returns nil or an error that says what is missing and repeats nothing of the
-// body. want is a text that the body must have ("" for any body), or, if it begins with /, a JSON Pointer (RFC 6901), = and the value
-// there. option is the name of the operator's option, for the error.
+// body. want is a text that the body must have ("" for any body), or, if it begins with /, a JSON Pointer (RFC 6901), =
+// and the value there. option is the name of the operator's option, for the error.
 func Body(option, want string) func(body []byte) error {
 	pointer, value, is := strings.Cut(want, "=")
 	if !is || !strings.HasPrefix(pointer, "/") {

@@ -172,7 +172,7 @@ func (n *Notifier) heartbeat(ctx context.Context) {
 	}
 }
 
-// waited waits for so long, and is false if ctx ended before.
+// waited waits for d and returns true, or returns false when ctx ends first.
 func waited(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -55,7 +55,7 @@ type Asker struct {
 	wait  backoff
 }
 
-// New returns what asks the service at rawURL. timeout is the usual length of a run; the hosts of a URL and the
+// New returns an Asker of the service at rawURL. timeout is the usual length of a run; the hosts of a URL and the
 // addresses of a name share it. When connecting has failed more than failAfter times in a row, the next attempts wait
 // up to maxBackoff.
 //
