@@ -46,7 +46,7 @@ func (l location) openReader(ctx context.Context, opts Options) (_ *Reader, err 
 			f.Close()
 		}
 	}()
-	snap := boltfile.Snapshot{File: f, PageSize: meta.PageSize, Root: meta.Root}
+	snap := meta.Snapshot(f)
 	id, damaged := identity(snap)
 	if damaged != nil {
 		l.log.Warn("a record of the service itself is damaged; a start makes it anew if all else is whole", "path", l.path,

@@ -1,13 +1,13 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strconv"
-	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -51,7 +51,7 @@ func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int,
 // store is seeded, or has accounts of its own.
 func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, last bool) (int, error) {
 	// in key order a large seeding is ten times faster
-	slices.SortFunc(piece, func(a, b store.Seeding) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.SortFunc(piece, func(a, b store.Seeding) int { return cmp.Compare(a.ID, b.ID) })
 	ids := make([]store.ID, len(piece))
 	for i, seed := range piece {
 		ids[i] = seed.ID
