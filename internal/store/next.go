@@ -83,6 +83,28 @@ func cloned(labels map[string]string) map[string]string {
 	return maps.Clone(labels)
 }
 
+// Stored is an account that a store has. With a Damage only its id is known.
+type Stored struct {
+	Account
+	Damage error
+}
+
+// InOrder returns what a GetMany has found of ids: in their order, each once. It changes found.
+func InOrder(ids []ID, found map[ID]Stored) Found {
+	all := Found{Accounts: make([]Account, 0, len(found))}
+	for _, id := range ids {
+		switch acc, is := found[id]; {
+		case !is:
+		case acc.Damage != nil:
+			all.Damaged = append(all.Damaged, id)
+		default:
+			all.Accounts = append(all.Accounts, acc.Account)
+		}
+		delete(found, id)
+	}
+	return all
+}
+
 // Match reports whether acc passes the filters of q. It ignores After and Limit.
 func (q Query) Match(acc Account) bool {
 	label, labelled := acc.Labels[q.LabelKey]

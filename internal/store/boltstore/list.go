@@ -83,37 +83,21 @@ func getMany(ids []store.ID) (get func(boltfile.Tree) (store.Found, error), err 
 }
 
 // getAll returns the accounts of ids, in their order; keys are the ids, sorted.
-func getAll(accounts boltfile.Tree, ids []store.ID, keys [][]byte) (all store.Found, err error) {
-	type result struct {
-		store.Account
-		damage error
-	}
-	found := make(map[store.ID]result)
+func getAll(accounts boltfile.Tree, ids []store.ID, keys [][]byte) (store.Found, error) {
+	found := make(map[store.ID]store.Stored)
 	var failure error
 	size := 0
-	err = accounts.Each(keys, func(k, v []byte) bool {
+	err := accounts.Each(keys, func(k, v []byte) bool {
 		if size += len(v); size > maxScanBytes && len(found) > 0 {
 			failure = store.ErrTooMuch
 		} else {
 			acc, damage := decode(k, v)
-			found[acc.ID] = result{acc, damage}
+			found[acc.ID] = store.Stored{Account: acc, Damage: damage}
 		}
 		return failure == nil
 	})
 	if err := errors.Join(err, failure); err != nil {
 		return store.Found{}, err
 	}
-	for _, id := range ids {
-		acc, is := found[id]
-		switch {
-		case !is:
-			continue
-		case acc.damage != nil:
-			all.Damaged = append(all.Damaged, id)
-		default:
-			all.Accounts = append(all.Accounts, acc.Account)
-		}
-		delete(found, id)
-	}
-	return all, nil
+	return store.InOrder(ids, found), nil
 }

@@ -103,22 +103,11 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err
 	if err != nil {
 		return store.Found{}, err
 	}
-	found := make(map[store.ID]*stored, len(list))
+	found := make(map[store.ID]store.Stored, len(list))
 	for _, acc := range list {
-		found[acc.ID] = acc
+		found[acc.ID] = store.Stored{Account: acc.Account, Damage: acc.damage}
 	}
-	all := store.Found{Accounts: make([]store.Account, 0, len(found))}
-	for _, id := range ids {
-		switch acc := found[id]; {
-		case acc == nil:
-		case acc.damage != nil:
-			all.Damaged = append(all.Damaged, id)
-		default:
-			all.Accounts = append(all.Accounts, acc.Account)
-		}
-		delete(found, id)
-	}
-	return all, nil
+	return store.InOrder(ids, found), nil
 }
 
 // List implements store.Store. Filters are applied here, by the rule that all stores share.
