@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -15,9 +14,8 @@ const sampleFile = "../configs/accountservice.yaml"
 
 // The file as it is, and with the settings in it that are commented out: # and no space.
 func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
-	content, err := os.ReadFile(sampleFile)
-	harness.Must(t, err)
-	text := regexp.MustCompile(`(?m)^( *)#(\w)`).ReplaceAllString(string(content), "$1$2")
+	content := harness.Read(t, sampleFile)
+	text := regexp.MustCompile(`(?m)^( *)#(\w)`).ReplaceAllString(content, "$1$2")
 	text = strings.Replace(text, "dependencies: {}", "dependencies:", 1)
 	for _, c := range []struct {
 		file      string

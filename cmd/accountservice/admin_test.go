@@ -131,8 +131,7 @@ func TestAlertsDashboardAndDocumentsNameMetricsThatAreShown(t *testing.T) {
 	for _, file := range []string{
 		"../../configs/prometheus-rules.yml", "../../configs/grafana-dashboard.json", "../../docs/operating.md", "../../docs/backup.md",
 	} {
-		content, err := os.ReadFile(file)
-		harness.Must(t, err)
+		content := []byte(harness.Read(t, file))
 		if strings.HasSuffix(file, "json") && !json.Valid(content) {
 			t.Errorf("%s is no JSON", file)
 		}

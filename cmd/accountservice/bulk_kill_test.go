@@ -157,8 +157,7 @@ func TestImportOutlivesTheServiceItWritesTo(t *testing.T) {
 	path := newPath(t)
 	p := ready(t, path, "ACCOUNTSERVICE_STORE_SEED=0")
 	url := p.URL
-	content, err := os.ReadFile(file)
-	harness.Must(t, err)
+	content := []byte(harness.Read(t, file))
 	cmd := command("", "import", "--url", url, "-")
 	in, err := cmd.StdinPipe()
 	harness.Must(t, err)

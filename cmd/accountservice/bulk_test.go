@@ -196,11 +196,9 @@ func write(t *testing.T, content string) (path string) {
 // zipped is a copy of the file in gzip.
 func zipped(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	harness.Must(t, err)
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	_, err = z.Write(text)
+	_, err := io.WriteString(z, harness.Read(t, file))
 	harness.Must(t, err)
 	harness.Must(t, z.Close())
 	harness.Must(t, os.WriteFile(file+".gz", b.Bytes(), 0o600))

@@ -21,8 +21,7 @@ func damagedFile(t *testing.T) string {
 // tear damages a page whose records are whole, and returns what the file has then.
 func tear(t *testing.T, path string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, path))
 	at := bytes.LastIndex(b, []byte(`"Person_7"`))
 	clear(b[at-at%os.Getpagesize():][:16]) // its header
 	harness.Must(t, os.WriteFile(path, b, 0o600))
@@ -66,8 +65,7 @@ func TestSalvageExportsADatabaseThatIsRefused(t *testing.T) {
 	t.Parallel()
 	path := damagedFile(t)
 	runs(t, command("", "export", "--salvage", path)).is(t, 1, "{\"damaged\":\"10007\"}\n", `2 accounts have damaged records`)
-	b, err := os.ReadFile(path)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, path))
 	leaf := strings.LastIndex(string(b), "10000\x01") / 4096 // the page with all accounts: without it, a start refuses
 	copy(b[leaf*4096:], "torn")
 	harness.Must(t, os.WriteFile(path, b, 0o600))

@@ -23,8 +23,7 @@ func damagedAnswer(t *testing.T) string {
 		Key: "key", Answer: func(store.Written) []byte { return []byte("the answer") }}})
 	harness.Must(t, err)
 	harness.Must(t, s.Close(t.Context()))
-	b, err := os.ReadFile(path)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, path))
 	harness.Must(t, os.WriteFile(path, bytes.ReplaceAll(b, []byte("the answer"), []byte("the Answer")), 0o600))
 	return path
 }
@@ -54,8 +53,7 @@ func TestBackupOfADatabaseWithADamagedPageNamesIt(t *testing.T) {
 	t.Parallel()
 	addr := fmt.Sprint("127.0.0.1:", harness.Port(t))
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_ADMIN_ADDR="+addr)
-	b, err := os.ReadFile(p.Path)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, p.Path))
 	f, err := os.OpenFile(p.Path, os.O_WRONLY, 0)
 	harness.Must(t, err)
 	defer f.Close()

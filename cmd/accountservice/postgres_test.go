@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -133,13 +132,11 @@ func TestAccountsMoveBetweenStores(t *testing.T) {
 
 	back, again := filepath.Join(t.TempDir(), "back.jsonl"), newPath(t)
 	runs(t, with(command(bolt, "export", "--output", back), reader...)).is(t, 0, "", "exported 101 accounts")
-	before, err := os.ReadFile(file)
-	harness.Must(t, err)
-	after, err := os.ReadFile(back)
-	harness.Must(t, err)
+	before := harness.Read(t, file)
+	after := harness.Read(t, back)
 	runs(t, command(again, "import", back)).is(t, 0, "101 created", "")
 	returned := runs(t, command(again, "export"))
-	if string(before) != string(after) || returned.Stdout != string(before) {
+	if before != after || returned.Stdout != before {
 		t.Errorf("the exports of Bolt, of PostgreSQL and of Bolt again differ")
 	}
 }

@@ -63,8 +63,7 @@ func TestEveryExpressionOfTheDashboardFindsASeries(t *testing.T) {
 	metrics := startPrometheus(t, p)
 	p.Put(t, "10000", "Changed")
 	p.Await(t, "/accounts/10000", 200)
-	content, err := os.ReadFile("../../configs/grafana-dashboard.json")
-	harness.Must(t, err)
+	content := []byte(harness.Read(t, "../../configs/grafana-dashboard.json"))
 	var dashboard struct {
 		Panels []struct {
 			ID      int

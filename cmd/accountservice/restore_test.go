@@ -38,8 +38,7 @@ func glob(t *testing.T, pattern string) []string {
 
 func copied(t *testing.T, from, to string) {
 	t.Helper()
-	b, err := os.ReadFile(from)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, from))
 	harness.Must(t, os.WriteFile(to, b, 0o600))
 }
 
@@ -110,8 +109,7 @@ func TestRestoreReplacesOnlyWhenItMay(t *testing.T) {
 	_, none := backupOf(t, 0, time.Now())
 	changed := func(change func(b []byte) []byte) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
-			b, err := os.ReadFile(other)
-			harness.Must(t, err)
+			b := []byte(harness.Read(t, other))
 			harness.Must(t, os.WriteFile(path, change(b), 0o600))
 		}
 	}

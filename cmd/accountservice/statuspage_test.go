@@ -46,8 +46,7 @@ func look(t *testing.T, page, name string, dark bool) image.Image {
 	t.Helper()
 	file := filepath.Join(cmp.Or(os.Getenv("STATUS_SHOTS"), t.TempDir()), name+".png")
 	browser(t, page, "--screenshot="+file, fmt.Sprint("--blink-settings=preferredColorScheme=", map[bool]int{true: 0, false: 1}[dark]))
-	content, err := os.ReadFile(file)
-	harness.Must(t, err)
+	content := []byte(harness.Read(t, file))
 	picture, err := png.Decode(bytes.NewReader(content))
 	harness.Must(t, err)
 	return picture

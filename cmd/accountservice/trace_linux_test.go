@@ -154,9 +154,8 @@ func traced(t *testing.T, cmd *exec.Cmd, options ...string) (traced *exec.Cmd, c
 // opensOnlyItself fails for each call that opens what is beside the database, and would follow a link there.
 func opensOnlyItself(t *testing.T, path, calls string) (seen int) {
 	t.Helper()
-	text, err := os.ReadFile(calls)
-	harness.Must(t, err)
-	for call := range strings.Lines(string(text)) {
+	text := harness.Read(t, calls)
+	for call := range strings.Lines(text) {
 		if !strings.Contains(call, filepath.Dir(path)+"/") {
 			continue
 		}

@@ -47,8 +47,7 @@ func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
 func TestVerifySaysEachDamageOnALine(t *testing.T) {
 	t.Parallel()
 	path := damagedFile(t)
-	b, err := os.ReadFile(path)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, path))
 	code, stdout, stderr := here(t, "verify", path)
 	if code != 1 || !strings.HasPrefix(stdout, path+" is damaged:\n  account \"10007\" on page ") || !strings.Contains(stdout, "wrong checksum\n  account \"10042\" on page ") || stderr != "" {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)

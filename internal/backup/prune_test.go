@@ -45,9 +45,8 @@ func during(s *backup.Scheduler, d time.Duration) {
 func countOf(t *testing.T, dir, text string) (n int) {
 	t.Helper()
 	for _, name := range at(t, dir) {
-		content, err := os.ReadFile(filepath.Join(dir, name))
-		harness.Must(t, err)
-		if strings.Contains(string(content), text) {
+		content := harness.Read(t, filepath.Join(dir, name))
+		if strings.Contains(content, text) {
 			n++
 		}
 	}

@@ -33,8 +33,7 @@ func database(t *testing.T, accounts int) []byte {
 		Key: "key", Answer: func(store.Written) []byte { return []byte("the answer") }}})
 	harness.Must(t, err)
 	harness.Must(t, s.Close(t.Context()))
-	b, err := os.ReadFile(path)
-	harness.Must(t, err)
+	b := []byte(harness.Read(t, path))
 	return b
 }
 

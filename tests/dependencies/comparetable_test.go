@@ -126,9 +126,8 @@ func readable(said string) string {
 func writeTable(t *testing.T, table string) {
 	t.Helper()
 	const file, begin, end = "../../docs/health-go.md", "<!-- side by side -->\n", "<!-- /side by side -->"
-	text, err := os.ReadFile(file)
-	harness.Must(t, err)
-	head, rest, begins := strings.Cut(string(text), begin)
+	text := harness.Read(t, file)
+	head, rest, begins := strings.Cut(text, begin)
 	_, tail, ends := strings.Cut(rest, end)
 	if !begins || !ends {
 		t.Fatalf("%s has no place for the table", file)

@@ -205,8 +205,7 @@ func newPostgres(t *testing.T, certificate string) *program {
 		args := []string{"-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + folder, "-c", "fsync=off"}
 		if certificate != "" {
 			for from, to := range map[string]string{certificate: "server.crt", harness.KeyOf(certificate): "server.key"} {
-				content, err := os.ReadFile(from)
-				harness.Must(t, err)
+				content := []byte(harness.Read(t, from))
 				harness.Must(t, os.WriteFile(filepath.Join(data, to), content, 0o600))
 				if as != nil {
 					harness.Must(t, os.Chown(filepath.Join(data, to), int(as.Credential.Uid), int(as.Credential.Gid)))

@@ -84,10 +84,9 @@ func TestURLsOfSystemsAtTheirServers(t *testing.T) {
 
 // Each URL that is tested here is in the document.
 func TestURLsOfSystemsAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/dependencies.md")
-	harness.Must(t, err)
+	text := harness.Read(t, "../../docs/dependencies.md")
 	for _, s := range systems {
-		if !strings.Contains(string(text), "`"+s.url+"`") {
+		if !strings.Contains(text, "`"+s.url+"`") {
 			t.Errorf("docs/dependencies.md does not have %s: %s", s.name, s.url)
 		}
 	}

@@ -142,7 +142,6 @@ func content(b []byte) func(*testing.T, string) {
 }
 
 func putOlder(t *testing.T, path string) {
-	older, err := os.ReadFile(olderCopy())
-	harness.Must(t, err)
+	older := []byte(harness.Read(t, olderCopy()))
 	harness.Must(t, os.WriteFile(path, older, 0o600))
 }

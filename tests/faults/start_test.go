@@ -51,8 +51,7 @@ func makeDatabase(t *testing.T) database {
 	db := database{path: filepath.Join(dir, "accounts.db"), seeds: 500}
 	svc := db.serve(t)
 	svc.Stop(t, 0)
-	content, err := os.ReadFile(db.path)
-	harness.Must(t, err)
+	content := []byte(harness.Read(t, db.path))
 	harness.Must(t, os.WriteFile(olderCopy(), content, 0o600))
 	svc = db.serve(t)
 	db.load = newLoad(svc.URL)
@@ -162,8 +161,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 		name := strings.TrimPrefix(path, dir)
 		names[name] = info.Mode().String()
 		if info.Mode().IsRegular() {
-			content, err := os.ReadFile(path)
-			harness.Must(t, err)
+			content := []byte(harness.Read(t, path))
 			names[name] += fmt.Sprintf(" %x", sha256.Sum256(content))
 		}
 		return nil

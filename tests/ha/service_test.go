@@ -69,9 +69,8 @@ func newService(t *testing.T, folder string, c *cluster) *service {
 // startProxy starts HAProxy by configs/haproxy.cfg, in the form that its comment gives for replicas outside of a Swarm.
 func (s *service) startProxy(t *testing.T) {
 	t.Helper()
-	content, err := os.ReadFile("../../configs/haproxy.cfg")
-	harness.Must(t, err)
-	text := regexp.MustCompile(`(?ms)^resolvers docker\n.*?\n\n`).ReplaceAllString(string(content), "")
+	content := harness.Read(t, "../../configs/haproxy.cfg")
+	text := regexp.MustCompile(`(?ms)^resolvers docker\n.*?\n\n`).ReplaceAllString(content, "")
 	text = strings.Replace(text, " resolvers docker init-addr libc,none", "", 1)
 	var servers strings.Builder
 	for i, r := range s.replicas {

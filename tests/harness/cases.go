@@ -15,10 +15,9 @@ var Update = flag.Bool("update", false, "write what tests compare: cases, tables
 // lines, in Go's quotes if they do not print, and, behind a tab, what play must make of them.
 func Cases(t *testing.T, file string, play func(t *testing.T, lines []string) string) {
 	t.Helper()
-	content, err := os.ReadFile(file)
-	Must(t, err)
+	content := Read(t, file)
 	var played []string
-	for text := range strings.SplitSeq(strings.TrimSuffix(string(content), "\n"), "\n\n") {
+	for text := range strings.SplitSeq(strings.TrimSuffix(content, "\n"), "\n\n") {
 		asked, want, _ := strings.Cut(text, "\n\t")
 		lines := strings.Split(asked, "\n")
 		name, named := strings.CutPrefix(lines[0], "# ")

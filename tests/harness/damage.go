@@ -13,8 +13,7 @@ func DamageRecords(t testing.TB, path string, ids ...string) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	Must(t, err)
 	defer f.Close()
-	image, err := os.ReadFile(path)
-	Must(t, err)
+	image := []byte(Read(t, path))
 	left, lengths := make(map[string]bool), make(map[int]bool)
 	for _, id := range ids {
 		left[id], lengths[len(id)] = true, true

@@ -62,10 +62,9 @@ func connections(tb testing.TB, addr string) map[string]string {
 	to := netip.MustParseAddrPort(addr)
 	ip := to.Addr().As4()
 	remote := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), to.Port())
-	table, err := os.ReadFile("/proc/net/tcp")
-	Must(tb, err)
+	table := Read(tb, "/proc/net/tcp")
 	found := make(map[string]string)
-	for line := range strings.Lines(string(table)) {
+	for line := range strings.Lines(table) {
 		if f := strings.Fields(line); len(f) > 9 && f[2] == remote && f[3] == "01" {
 			found[f[9]] = line
 		}

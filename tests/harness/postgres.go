@@ -173,15 +173,13 @@ func (p *Postgres) URL(user, database string) string {
 // processes lists the server's processes, the first one's before its children's.
 func (p *Postgres) processes(tb testing.TB) (pids []int) {
 	tb.Helper()
-	text, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
-	Must(tb, err)
-	first, _, _ := strings.Cut(string(text), "\n")
+	text := Read(tb, filepath.Join(p.data(), "postmaster.pid"))
+	first, _, _ := strings.Cut(text, "\n")
 	pid, err := strconv.Atoi(first)
 	Must(tb, err)
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
-	Must(tb, err)
+	children := Read(tb, fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
 	pids = []int{pid}
-	for child := range strings.FieldsSeq(string(children)) {
+	for child := range strings.FieldsSeq(children) {
 		n, err := strconv.Atoi(child)
 		Must(tb, err)
 		pids = append(pids, n)

@@ -77,10 +77,9 @@ func boot(t *testing.T) *machine {
 	image, etc := m.image(), t.TempDir()
 	token := harness.Run(t, exec.Command(filepath.Join(built, "bin/accountservice"), "token", "create", "--name", "first", "--scopes", "read"))
 	_, line, _ := strings.Cut(token.Stdout, "\n")
-	shipped, err := os.ReadFile(unit)
-	harness.Must(t, err)
+	shipped := harness.Read(t, unit)
 	for name, text := range map[string]string{
-		"systemd/system/accountservice.service":             string(shipped),
+		"systemd/system/accountservice.service":             shipped,
 		"systemd/system/accountservice.service.d/test.conf": dropIn,
 		"accountservice/tokens":                             line,
 		"passwd":                                            "root:x:0:0:root:/root:/bin/sh\n",

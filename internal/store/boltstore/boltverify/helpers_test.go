@@ -101,8 +101,7 @@ type dbFile struct {
 
 func readDB(t *testing.T, path string) dbFile {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	must(t, err)
+	b := []byte(harness.Read(t, path))
 	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true})
 	must(t, err)
 	defer db.Close()

@@ -23,9 +23,8 @@ import (
 func salvaged(t *testing.T, path string) (accounts map[store.ID]string, damaged []store.ID, report boltverify.Report) {
 	t.Helper()
 	accounts = make(map[store.ID]string)
-	before, err := os.ReadFile(path)
-	must(t, err)
-	report, err = boltverify.Salvage(t.Context(), path, func(acc store.Account, damage error) error {
+	before := harness.Read(t, path)
+	report, err := boltverify.Salvage(t.Context(), path, func(acc store.Account, damage error) error {
 		if damage != nil {
 			damaged = append(damaged, acc.ID)
 			return nil
@@ -37,7 +36,7 @@ func salvaged(t *testing.T, path string) (accounts map[store.ID]string, damaged 
 		return nil
 	})
 	must(t, err)
-	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(path); err != nil || string(after) != before {
 		t.Errorf("the file was changed: %v", err)
 	}
 	return accounts, damaged, report
