@@ -2,10 +2,12 @@ package config
 
 import (
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 func TestSecretThatIsNoHostIsNotShown(t *testing.T) {
-	path := writeFile(t, "host", "hunter 2\n")
+	path := harness.File(t, "host", "hunter 2\n")
 	_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_HOST_FILE=" + path})
 	wantFaults(t, err, "http.host: the value (from secret file "+path+", named by ACCOUNTSERVICE_HTTP_HOST_FILE) "+
 		"must be an IP address or a name, without http:// and port; empty for all addresses")
@@ -47,10 +49,10 @@ func TestQuotesAndDollarsThatCanBeMeantAreTaken(t *testing.T) {
 }
 
 func TestMarkInAFileIsRefused(t *testing.T) {
-	path := writeFile(t, "a.yaml", "\ufeffhttp: {port: 7000}\n")
+	path := harness.File(t, "a.yaml", "\ufeffhttp: {port: 7000}\n")
 	_, err := Load(path, nil)
 	wantFaults(t, err, path+": the configuration file starts with a byte-order mark: save it as UTF-8 without one")
-	path = writeFile(t, "a.yaml", "log: {level: warn}\n\ufeffhttp: {port: 7000}\n")
+	path = harness.File(t, "a.yaml", "log: {level: warn}\n\ufeffhttp: {port: 7000}\n")
 	_, err = Load(path, nil)
 	wantFaults(t, err, `"\ufeffhttp": unknown key (`+path+`:2), did you mean http?`)
 }

@@ -37,7 +37,7 @@ func TestEachBadFileSaysWhatIsWrong(t *testing.T) {
 
 func TestFilesWithoutSettingsGiveTheDefaults(t *testing.T) {
 	for _, content := range []string{"", "\n", "# only a comment\n", "---\n", "---\n# comment\n", "{}", "http: {}\n", "checks:\n  dependencies: {}\n"} {
-		loaded, err := Load(writeFile(t, "a.yaml", content), nil)
+		loaded, err := Load(harness.File(t, "a.yaml", content), nil)
 		if err != nil || loaded.HTTP.Port != 6767 || len(loaded.Checks.Dependencies) > 0 {
 			t.Errorf("%q: got %+v, %v", content, loaded.Config, err)
 		}
@@ -54,7 +54,7 @@ func TestYAMLTextIsTakenAsWritten(t *testing.T) {
 		"store:\n  bolt:\n    rescue_dir: a # comment\n": "a",
 		"store: {bolt: {rescue_dir: ''}}":                "",
 	} {
-		loaded, err := Load(writeFile(t, "a.yaml", content), nil)
+		loaded, err := Load(harness.File(t, "a.yaml", content), nil)
 		if err != nil || loaded.Store.Bolt.RescueDir != want {
 			t.Errorf("%q: got %q, %v, want %q", content, loaded.Store.Bolt.RescueDir, err, want)
 		}

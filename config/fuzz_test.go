@@ -73,7 +73,7 @@ func checkLoaded(t *testing.T, loaded Loaded) {
 func checkPrint(t *testing.T, loaded Loaded) {
 	var b bytes.Buffer
 	harness.Must(t, loaded.Print(&b, "yaml"))
-	again, err := Load(writeFile(t, "b.yaml", b.String()), nil)
+	again, err := Load(harness.File(t, "b.yaml", b.String()), nil)
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, b.String())
 	}

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,17 +29,9 @@ func wantFaults(t *testing.T, err error, want ...string) {
 	}
 }
 
-// writeFile writes a file of the test and returns its path.
-func writeFile(t *testing.T, name, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	harness.Must(t, os.WriteFile(path, []byte(content), 0o644))
-	return path
-}
-
 func TestKeysOfTheFileThatAVariableHidesAreToldWithoutTheirValues(t *testing.T) {
-	file := writeFile(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, rescue_dir: /rescued}\n")
-	secret := writeFile(t, "dir", "/elsewhere\n")
+	file := harness.File(t, "a.yaml", "store:\n  seed: 7\n  bolt: {path: /mine, create: auto, rescue_dir: /rescued}\n")
+	secret := harness.File(t, "dir", "/elsewhere\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=/data/accounts.db", "ACCOUNTSERVICE_STORE_BOLT_CREATE=auto",
 		"ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR_FILE=" + secret, "ACCOUNTSERVICE_HTTP_PORT=7001"})
 	harness.Must(t, err)
@@ -64,7 +54,7 @@ func TestSilentConnectionsAreKeptForLongerThanClientsKeepThem(t *testing.T) {
 }
 
 func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {port: 7001, max_body: 512KiB}\nchecks:\n  dependencies:\n    users: {url: http://file/, timeout: 300ms}\n")
+	file := harness.File(t, "a.yaml", "http: {port: 7001, max_body: 512KiB}\nchecks:\n  dependencies:\n    users: {url: http://file/, timeout: 300ms}\n")
 	loaded, err := Load("", []string{
 		"ACCOUNTSERVICE_CONFIG=" + file,
 		"ACCOUNTSERVICE_HTTP_PORT=7002",
@@ -79,7 +69,7 @@ func TestVariableGoesBeforeFileAndFileBeforeDefault(t *testing.T) {
 }
 
 func TestFlagGoesBeforeTheVariableThatNamesTheFile(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {port: 7001}")
+	file := harness.File(t, "a.yaml", "http: {port: 7001}")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_CONFIG=/nowhere"})
 	if err != nil || loaded.HTTP.Port != 7001 {
 		t.Errorf("got port %d, %v", loaded.HTTP.Port, err)
@@ -96,7 +86,7 @@ func TestMissingConfigurationFileIsAnError(t *testing.T) {
 }
 
 func TestWhatABrokenFileMayHoldIsNotMissed(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: [")
+	file := harness.File(t, "a.yaml", "http: [")
 	_, err := Load(file, []string{"ACCOUNTSERVICE_CHECKS_TIMEOUT=9s", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT=1s", "ACCOUNTSERVICE_HTTP_PORT=x"})
 	if faults, ok := err.(Faults); !ok || len(faults) != 2 || !strings.HasPrefix(faults[1], "http.port: ") {
 		t.Errorf("got:\n%v", err)
@@ -104,7 +94,7 @@ func TestWhatABrokenFileMayHoldIsNotMissed(t *testing.T) {
 }
 
 func TestWhatABrokenSectionMayHoldIsNotMissed(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {drain_delay: 50s}\nchecks: [interval, 20s]\n")
+	file := harness.File(t, "a.yaml", "http: {drain_delay: 50s}\nchecks: [interval, 20s]\n")
 	_, err := Load(file, []string{"ACCOUNTSERVICE_CHECKS_TIMEOUT=9s", "ACCOUNTSERVICE_CHECKS_DISK_TIMEOUT=3s", "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_A_TIMEOUT=1s"})
 	if faults, ok := err.(Faults); !ok || len(faults) != 2 || !strings.HasPrefix(err.Error(), "checks: ") || !strings.HasPrefix(faults[1], "http.drain_delay: ") {
 		t.Errorf("got:\n%v", err)
@@ -112,7 +102,7 @@ func TestWhatABrokenSectionMayHoldIsNotMissed(t *testing.T) {
 }
 
 func TestFileThatIsTooLargeIsAnError(t *testing.T) {
-	file := writeFile(t, "a.yaml", strings.Repeat("#\n", maxFile/2+1))
+	file := harness.File(t, "a.yaml", strings.Repeat("#\n", maxFile/2+1))
 	_, err := Load(file, nil)
 	wantFaults(t, err, file+": the configuration file is larger than 1MiB")
 }
@@ -152,7 +142,7 @@ func TestOtherVariablesAreIgnored(t *testing.T) {
 }
 
 func TestUnknownNamesCanBeWarnings(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {prot: 1}\nnew: {section: 1}\nchecks: {dependencies: {users: {url: 'http://u/', path: x}}}\n")
+	file := harness.File(t, "a.yaml", "http: {prot: 1}\nnew: {section: 1}\nchecks: {dependencies: {users: {url: 'http://u/', path: x}}}\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_CONFIG_UNKNOWN=warn", "ACCOUNTSERVICE_HTTP_PROT=1", "ACCOUNTSERVICE_NEW_THING_FILE=/x"})
 	harness.Must(t, err)
 	want := strings.Join([]string{

@@ -23,7 +23,7 @@ func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 		want      Loaded
 	}{
 		{sampleFile, false, load(t)},
-		{writeFile(t, "a.yaml", text), true, load(t, usersURL+"=http://users:8080/health")},
+		{harness.File(t, "a.yaml", text), true, load(t, usersURL+"=http://users:8080/health")},
 	} {
 		loaded, err := Load(c.file, nil)
 		harness.Must(t, err)
@@ -39,8 +39,8 @@ func TestSampleFileHasEverySettingWithItsDefault(t *testing.T) {
 }
 
 func TestPrintSaysWhereEachValueCameFrom(t *testing.T) {
-	file := writeFile(t, "a.yaml", "http: {max_body: 512KiB}\nchecks: {interval: 3s, dependencies: {user-api: {url: 'http://u:pw@a/'}}}\n")
-	secret := writeFile(t, "port", "7000\n")
+	file := harness.File(t, "a.yaml", "http: {max_body: 512KiB}\nchecks: {interval: 3s, dependencies: {user-api: {url: 'http://u:pw@a/'}}}\n")
+	secret := harness.File(t, "port", "7000\n")
 	loaded, err := Load(file, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + secret, "ACCOUNTSERVICE_LOG_LEVEL=warn"})
 	harness.Must(t, err)
 	for format, lines := range map[string][]string{

@@ -21,12 +21,12 @@ const usersURL = "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL"
 
 func TestSecretFileIsReadWithoutItsLastLineEnd(t *testing.T) {
 	for _, content := range []string{"7000", "7000\n", "7000\r\n"} {
-		path := writeFile(t, "port", content)
+		path := harness.File(t, "port", content)
 		if got := load(t, "ACCOUNTSERVICE_HTTP_PORT_FILE="+path).HTTP.Port; got != 7000 {
 			t.Errorf("%q: got %d", content, got)
 		}
 	}
-	path := writeFile(t, "url", "http://u:hunter2@users/\n")
+	path := harness.File(t, "url", "http://u:hunter2@users/\n")
 	if got := load(t, usersURL+"_FILE="+path).Checks.Dependencies["users"].URL.Reveal(); got != "http://u:hunter2@users/" {
 		t.Errorf("got %q", got)
 	}
@@ -71,7 +71,7 @@ func TestSecretFileThatCannotBeReadIsAnError(t *testing.T) {
 }
 
 func TestUnreadableSecretFileNamesUidAndMode(t *testing.T) {
-	path := writeFile(t, "port", "hunter2")
+	path := harness.File(t, "port", "hunter2")
 	harness.Must(t, os.Chmod(path, 0o000))
 	_, err := loadAsNobody(t, path, []string{"ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
 	uid := os.Geteuid()
@@ -100,7 +100,7 @@ func loadAsNobody(t *testing.T, path string, environ []string) (loaded Loaded, e
 }
 
 func TestValueAndFileOfOneSettingIsAnError(t *testing.T) {
-	path := writeFile(t, "port", "7000")
+	path := harness.File(t, "port", "7000")
 	_, err := Load("", []string{"ACCOUNTSERVICE_HTTP_PORT=7000", "ACCOUNTSERVICE_HTTP_PORT_FILE=" + path})
 	wantFaults(t, err, "http.port: is set by both ACCOUNTSERVICE_HTTP_PORT and "+path+", named by ACCOUNTSERVICE_HTTP_PORT_FILE: keep one")
 	load(t, "ACCOUNTSERVICE_HTTP_PORT=", "ACCOUNTSERVICE_HTTP_PORT_FILE="+path)
@@ -147,7 +147,7 @@ type wrapper struct {
 
 func TestNothingPrintsAPassword(t *testing.T) {
 	loaded := load(t, usersURL+"=https://u:hunter2@users:8080/health?token=hunter2&a=b;db_password=hunter2",
-		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+writeFile(t, "url", "http://hunter2@rates/\n"))
+		"ACCOUNTSERVICE_CHECKS_DEPENDENCIES_RATES_URL_FILE="+harness.File(t, "url", "http://hunter2@rates/\n"))
 	users := loaded.Checks.Dependencies["users"]
 	if !strings.Contains(users.URL.Reveal(), "u:hunter2@users") {
 		t.Fatalf("got %q", users.URL.Reveal())
@@ -160,7 +160,7 @@ func TestNothingPrintsAPassword(t *testing.T) {
 }
 
 func TestSecretKeyIsShownNowhere(t *testing.T) {
-	loaded := load(t, "ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY_FILE="+writeFile(t, "key", "hunter2/hunter2\n"),
+	loaded := load(t, "ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY_FILE="+harness.File(t, "key", "hunter2/hunter2\n"),
 		"ACCOUNTSERVICE_BACKUP_S3_ACCESS_KEY=hunter2")
 	s3 := loaded.Backup.S3
 	if s3.SecretKey.Reveal() != "hunter2/hunter2" || s3.AccessKey.Reveal() != "hunter2" {

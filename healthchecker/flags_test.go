@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,9 +20,7 @@ func TestFlagsThatCannotBeUsed(t *testing.T) {
 	const url = "-url=http://127.0.0.1:1/"
 	secure := "-url=https://127.0.0.1:" + portOf(t, harness.Serve(t, says("")))
 	file := func(text string) string {
-		name := filepath.Join(t.TempDir(), "hunter2")
-		harness.Must(t, os.WriteFile(name, []byte(text), 0o600))
-		return name
+		return harness.File(t, "hunter2", text)
 	}
 	for name, row := range map[string]struct {
 		args []string
@@ -138,8 +135,7 @@ func TestHeaderOfAFileIsSentAndNeverPrinted(t *testing.T) {
 		"Authorization: Basic bWU6aHVudGVyMg":     "Basic bWU6aHVudGVyMg",
 		"Authorization: Basic bTpodW50ZXIyYQ==":   "Basic bTpodW50ZXIyYQ==", // m:hunter2a
 	} {
-		file := filepath.Join(t.TempDir(), "header")
-		harness.Must(t, os.WriteFile(file, []byte(text), 0o600))
+		file := harness.File(t, "header", text)
 		asked := make(chan string, 1)
 		echo := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
 			asked <- r.Header.Get("Authorization")

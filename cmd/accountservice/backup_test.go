@@ -35,8 +35,7 @@ func TestBackupOfARunningService(t *testing.T) {
 	p := ready(t, newPath(t), own)
 	p.Put(t, "new", "New")
 	dir := t.TempDir()
-	file := filepath.Join(t.TempDir(), "file.db")
-	harness.Must(t, os.WriteFile(file, []byte("old"), 0o600))
+	file := harness.File(t, "file.db", "old")
 	admin := p.Admin(t)
 	// a witness that found no room when the database was restored
 	harness.Must(t, os.WriteFile(p.Path+".witness", []byte("database: another\ntransaction: 1\n"), 0o600))

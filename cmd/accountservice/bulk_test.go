@@ -186,11 +186,9 @@ func holds(t *testing.T, path, want string) {
 	}
 }
 
-func write(t *testing.T, content string) (path string) {
+func write(t *testing.T, content string) string {
 	t.Helper()
-	path = filepath.Join(t.TempDir(), "in.ndjson")
-	harness.Must(t, os.WriteFile(path, []byte(content), 0o600))
-	return path
+	return harness.File(t, "in.ndjson", content)
 }
 
 // zipped is a copy of the file in gzip.

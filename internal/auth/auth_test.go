@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,17 +22,9 @@ func create(t *testing.T, name, scopes, rate string) (token, line string) {
 	return token, line + "\n"
 }
 
-// file returns the path of a new file of tokens.
-func file(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "tokens")
-	harness.Must(t, os.WriteFile(path, []byte(text), 0o600))
-	return path
-}
-
 func open(t *testing.T, text string) *auth.Tokens {
 	t.Helper()
-	tokens, err := auth.Open(file(t, text), slog.New(slog.DiscardHandler))
+	tokens, err := auth.Open(harness.File(t, "tokens", text), slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	return tokens
 }
@@ -85,7 +76,7 @@ func TestBadFileIsRefusedWithItsLines(t *testing.T) {
 		"\xfe\xff\x00a\x00:":            "is UTF-16",
 		"\ufeff":                        "has no token",
 	} {
-		path := file(t, text)
+		path := harness.File(t, "tokens", text)
 		_, err := auth.Open(path, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v, want %s and %q", text, err, path, want)
@@ -97,7 +88,7 @@ func TestBadFileIsRefusedWithItsLines(t *testing.T) {
 
 func TestFileThatOthersMayWriteIsRefused(t *testing.T) {
 	_, line := create(t, "a", "read", "")
-	path := file(t, line)
+	path := harness.File(t, "tokens", line)
 	for mode, bad := range map[os.FileMode]bool{0o400: false, 0o644: false, 0o444: false, 0o664: true, 0o602: true} {
 		harness.Must(t, os.Chmod(path, mode))
 		if _, err := auth.Open(path, slog.New(slog.DiscardHandler)); (err != nil) != bad || bad && !strings.Contains(err.Error(), "others can write it") {
@@ -125,7 +116,7 @@ func follow(t *testing.T, tokens *auth.Tokens) {
 func TestChangedFileIsReadAgainAndABadOneChangesNothing(t *testing.T) {
 	one, first := create(t, "a", "read", "")
 	two, second := create(t, "a", "read", "")
-	path := file(t, first)
+	path := harness.File(t, "tokens", first)
 	var log harness.Buffer
 	tokens, err := auth.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
 	harness.Must(t, err)
@@ -216,8 +207,7 @@ func BenchmarkFind(b *testing.B) {
 		token, line, _ = auth.Create("caller-"+strings.Repeat("x", i%10)+string(rune('a'+i%26))+string(rune('a'+i/26)), "read", "")
 		text += line + "\n"
 	}
-	path := filepath.Join(b.TempDir(), "tokens")
-	harness.Must(b, os.WriteFile(path, []byte(text), 0o600))
+	path := harness.File(b, "tokens", text)
 	tokens, err := auth.Open(path, slog.New(slog.DiscardHandler))
 	harness.Must(b, err)
 	b.ReportAllocs()

@@ -3,8 +3,6 @@ package auth
 import (
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,8 +14,7 @@ import (
 // opened returns tokens of a new file with this text.
 func opened(t *testing.T, text string) *Tokens {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tokens")
-	harness.Must(t, os.WriteFile(path, []byte(text), 0o600))
+	path := harness.File(t, "tokens", text)
 	tokens, err := Open(path, slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	return tokens

@@ -9,8 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -57,8 +55,7 @@ func newKeys(t testing.TB) keys {
 // tokensOf opens a file of tokens with these lines.
 func tokensOf(t testing.TB, lines string) *auth.Tokens {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tokens")
-	harness.Must(t, os.WriteFile(path, []byte(lines), 0o600))
+	path := harness.File(t, "tokens", lines)
 	tokens, err := auth.Open(path, slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	return tokens

@@ -92,8 +92,7 @@ func TestTLSBeforeTheGreetingOfARealNATSServer(t *testing.T) {
 		"handshake_first: auto": {"", ""},
 	} {
 		t.Run(setting, func(t *testing.T) {
-			conf := filepath.Join(t.TempDir(), "conf")
-			harness.Must(t, os.WriteFile(conf, fmt.Appendf(nil, "tls { cert_file: %q, key_file: %q, %s }", ca, harness.KeyOf(ca), setting), 0o600))
+			conf := harness.File(t, "conf", fmt.Sprintf("tls { cert_file: %q, key_file: %q, %s }", ca, harness.KeyOf(ca), setting))
 			p := newNATSWith(t, "", "-c", conf)
 			if checked, err := exec.Command(p.command().Path, "-t", "-c", conf).CombinedOutput(); err != nil && strings.Contains(string(checked), "unknown field") {
 				t.Skipf("this nats-server has no handshake_first: %s", checked)
@@ -112,8 +111,7 @@ func TestTLSBeforeTheGreetingOfARealNATSServer(t *testing.T) {
 func TestANATSUserWithAKey(t *testing.T) {
 	needServers(t)
 	const seed, public = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY", "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
-	file, conf := filepath.Join(t.TempDir(), "seed"), filepath.Join(t.TempDir(), "conf")
-	harness.Must(t, os.WriteFile(file, []byte(seed), 0o600))
+	file, conf := harness.File(t, "seed", seed), filepath.Join(t.TempDir(), "conf")
 	for user, want := range map[string]string{
 		public: "",
 		"UCNGL4W5QX66CFX6A6DCBVDH5VOHMI7B2UZZU7TXAUQQSI2JPHULCKBR": "authentication: the server refuses the user name, password or token",

@@ -2,9 +2,7 @@ package docs
 
 import (
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +20,7 @@ var ofImage = []string{"ACCOUNTSERVICE_HTTP_HOST=0.0.0.0", "ACCOUNTSERVICE_STORE
 // test.
 func loaded(t *testing.T, environ []string) config.Config {
 	t.Helper()
-	url := filepath.Join(t.TempDir(), "url")
-	harness.Must(t, os.WriteFile(url, []byte("postgres://accounts@pg/accounts"), 0o600))
+	url := harness.File(t, "url", "postgres://accounts@pg/accounts")
 	environ = slices.Clone(environ)
 	for i, variable := range environ {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasSuffix(name, "_URL_FILE") {

@@ -77,8 +77,7 @@ func (s *service) startProxy(t *testing.T) {
 		fmt.Fprintf(&servers, "    server replica%d 127.0.0.1:%d\n", i+1, r.Port)
 	}
 	text = regexp.MustCompile(`(?m)^    server-template .*\n`).ReplaceAllString(text, servers.String())
-	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	harness.Must(t, os.WriteFile(file, []byte(text), 0o600))
+	file := harness.File(t, "haproxy.cfg", text)
 	var log harness.Buffer
 	cmd := exec.Command("haproxy", "-db", "-f", file)
 	cmd.Stdout, cmd.Stderr = &log, &log

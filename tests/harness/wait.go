@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,14 @@ func Read(tb testing.TB, path string) string {
 	content, err := os.ReadFile(path)
 	Must(tb, err)
 	return string(content)
+}
+
+// File returns the path of a new file with this name and content.
+func File(tb testing.TB, name, content string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), name)
+	Must(tb, os.WriteFile(path, []byte(content), 0o600))
+	return path
 }
 
 // ErrEnded in an error tells Eventually that waiting longer is of no use.

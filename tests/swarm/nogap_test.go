@@ -4,7 +4,6 @@ package swarm
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -46,8 +45,7 @@ func (d docker) noGap(i image, proxy, port, file string, env ...string) {
 	d.t.Helper()
 	next := d.release(i, "LABEL release=next")
 	s := newStack(d)
-	monitors := filepath.Join(d.t.TempDir(), "monitors.yml")
-	harness.Must(d.t, os.WriteFile(monitors, []byte(shortMonitors), 0o600))
+	monitors := harness.File(d.t, "monitors.yml", shortMonitors)
 	deploy := func(image string) { s.deployFiles(image, env, root+"/configs/stack.yml", file, monitors) }
 	deploy(i.name)
 	running := s.healthyTask()

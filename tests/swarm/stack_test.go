@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -52,8 +51,7 @@ func (k task) String() string {
 func newStack(d docker) *stack {
 	s := &stack{docker: d, name: unique("stack"), port: fmt.Sprint(harness.Port(d.t))}
 	s.url = "http://127.0.0.1:" + s.port
-	line := filepath.Join(d.t.TempDir(), "tokens")
-	harness.Must(d.t, os.WriteFile(line, []byte(tokenLine+"\n"), 0o600))
+	line := harness.File(d.t, "tokens", tokenLine+"\n")
 	d.undo("secret", "rm", s.tokens()) // after the stack
 	d.run("secret", "create", s.tokens(), line)
 	d.later("stack "+s.name, s.remove)
@@ -71,8 +69,7 @@ func (s *stack) deploy(image string, more ...string) {
 	s.t.Helper()
 	files := []string{filepath.Join(root, "configs", "stack.yml")}
 	for i, text := range more {
-		file := filepath.Join(s.t.TempDir(), fmt.Sprint("more-", i, ".yml"))
-		harness.Must(s.t, os.WriteFile(file, []byte(text), 0o600))
+		file := harness.File(s.t, fmt.Sprint("more-", i, ".yml"), text)
 		files = append(files, file)
 	}
 	s.deployFiles(image, nil, files...)

@@ -280,8 +280,7 @@ func (d docker) strictConfig() (file string) {
 		}
 		text = strings.Replace(text, chance, none, 1)
 	}
-	file = filepath.Join(d.t.TempDir(), "haproxy.cfg")
-	harness.Must(d.t, os.WriteFile(file, []byte(text), 0o600))
+	file = harness.File(d.t, "haproxy.cfg", text)
 	return file
 }
 

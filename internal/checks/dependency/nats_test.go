@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -90,8 +89,7 @@ func TestTheKeyOfANATSUserProvesHim(t *testing.T) {
 		"creds": "-----BEGIN NATS USER JWT-----\neyJhbGciOiJ4In0\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n" + seed + "\n------END USER NKEY SEED------\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "creds")
-			harness.Must(t, os.WriteFile(file, []byte(content), 0o600))
+			file := harness.File(t, "creds", content)
 			credentials, err := readNATSCredentials(file)
 			harness.Must(t, err)
 			hellos := make(chan map[string]any, 1)

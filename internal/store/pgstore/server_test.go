@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,8 +47,7 @@ func TestServerIsReadFromItsURL(t *testing.T) {
 }
 
 func TestBadURLOfAServerIsExplained(t *testing.T) {
-	empty := filepath.Join(t.TempDir(), "empty.pem")
-	harness.Must(t, os.WriteFile(empty, nil, 0o600))
+	empty := harness.File(t, "empty.pem", "")
 	roots := harness.NewAuthority(t).File
 	for url, want := range map[string]string{
 		"mysql://me:secret@db/accounts":                                         "must be postgres://",
