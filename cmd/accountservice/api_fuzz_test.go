@@ -34,9 +34,7 @@ const (
 func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
 	t.Parallel()
 	openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.FileBodyDecoder) // as text
-	if err := flag.Set("rapid.nofailfile", "true"); err != nil {               // the seed is in the output
-		t.Fatal(err)
-	}
+	harness.Must(t, flag.Set("rapid.nofailfile", "true"))                      // the seed is in the output
 	if !given("rapid.checks") {
 		harness.Must(t, flag.Set("rapid.checks", "30"))
 	}

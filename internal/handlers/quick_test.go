@@ -9,6 +9,7 @@ import (
 	"accountservice/internal/handlers"
 	"accountservice/internal/store"
 	"accountservice/internal/store/storetest"
+	"accountservice/tests/harness"
 )
 
 // The same request is made plain, and with something that only the whole pipeline looks at and that changes no answer.
@@ -23,9 +24,7 @@ func TestQuickAnswersAreThoseOfThePipeline(t *testing.T) {
 		"large":     {Name: "x", Labels: many},
 	} {
 		_, err := s.store.Put(t.Context(), id, draft, store.Preconditions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 	}
 	ifMatch, unknown := []string{"If-Match", "*"}, "?x=1"
 	for _, row := range []struct {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 const module = "accountservice"
@@ -191,10 +193,7 @@ func TestWindowsIsRefusedWithASentence(t *testing.T) {
 
 // go vet ./... does not reach the modules below tests.
 func TestEveryModuleOfTestsIsVetted(t *testing.T) {
-	makefile, err := os.ReadFile("../../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
+	makefile := harness.Read(t, "../../Makefile")
 	modules, _ := filepath.Glob("../*/go.mod")
 	if len(modules) == 0 {
 		t.Fatal("there are no modules")
@@ -202,7 +201,7 @@ func TestEveryModuleOfTestsIsVetted(t *testing.T) {
 	for _, file := range modules {
 		name := filepath.Base(filepath.Dir(file))
 		vets := regexp.MustCompile(`\bgo -C tests/` + name + ` (vet|test) `) // go test vets its package, too
-		if !vets.Match(makefile) {
+		if !vets.MatchString(makefile) {
 			t.Errorf("the Makefile does not vet tests/%s", name)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"accountservice/tests/harness"
 )
 
 // Files that name each other in a circle can only be understood together.
@@ -22,12 +24,8 @@ func TestNoCircleHasMoreThanFiveFiles(t *testing.T) {
 	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,GoFiles,Export", "./cmd/accountservice", "./healthchecker")
 	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0") // as other tests build them
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
+	harness.Must(t, cmd.Start())
 	type listed struct {
 		ImportPath, Dir, Export string
 		GoFiles                 []string
@@ -70,18 +68,14 @@ func named(t *testing.T, dir string, files []string, exports map[string]string) 
 	var parsed []*ast.File
 	for _, name := range files {
 		file, err := parser.ParseFile(set, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		parsed = append(parsed, file)
 	}
 	info := &types.Info{Uses: make(map[*ast.Ident]types.Object)}
 	read := func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }
 	config := types.Config{Importer: importer.ForCompiler(set, "gc", read)}
 	pkg, err := config.Check(dir, set, parsed, info)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	names := make(map[string][]string)
 	for _, name := range files {
 		names[name] = nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"accountservice/config"
+	"accountservice/tests/harness"
 )
 
 // The name of a setting's field alone is looked for: two settings of one name count as read if either is.
@@ -54,9 +55,7 @@ func selected(t *testing.T) map[string]bool {
 			}
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 	}
 	return names
 }

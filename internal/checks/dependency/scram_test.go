@@ -7,6 +7,8 @@ import (
 
 	client "github.com/twmb/franz-go/pkg/sasl/scram"
 	"github.com/xdg-go/scram"
+
+	"accountservice/tests/harness"
 )
 
 // Whoever answers must neither be taken for the server nor make this one compute for longer than a run.
@@ -37,9 +39,7 @@ func TestAStrangerWhoSpeaksSCRAM(t *testing.T) {
 func TestSCRAMChangesNoCharacter(t *testing.T) {
 	for _, text := range []string{"hunter2", "\u00bd", "a\u00a0b", "\U0001F511", "\u0627a", "a=b,c"} {
 		credentials, err := scram.SHA256.NewClientUnprepped(text, text, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		logsIn(t, text, text, credentials)
 	}
 }
@@ -49,9 +49,7 @@ func TestPasswordOfMongoDBHasTheFormOfSASLprep(t *testing.T) {
 	for _, r := range "x\u00a0\u00ad\u00bd\u034f\u1680\u180b\u180d\u2003\u200b\u200c\u200d\u2060\u2168\u3000\ufe00\ufe0f\ufeff" {
 		password := "a" + string(r) + "b"
 		credentials, err := scram.SHA256.NewClient("u", password, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, err)
 		logsIn(t, "u", saslprep(password), credentials)
 	}
 }
@@ -60,18 +58,14 @@ func TestPasswordOfMongoDBHasTheFormOfSASLprep(t *testing.T) {
 func logsIn(t *testing.T, user, password string, credentials *scram.Client) {
 	t.Helper()
 	stored, err := credentials.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	server, err := scram.SHA256.NewServer(func(given string) (scram.StoredCredentials, error) {
 		if given != user {
 			return stored, fmt.Errorf("user %q, want %q", given, user)
 		}
 		return stored, nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	if err := scramLogin(client.Auth{User: user, Pass: password}.AsSha256Mechanism(), server.NewConversation().Step); err != nil {
 		t.Errorf("%+q, %+q: %v", user, password, err)
 	}

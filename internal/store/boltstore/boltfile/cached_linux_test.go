@@ -12,13 +12,9 @@ import (
 
 func TestCachedReadsThePageCacheAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, make([]byte, 1<<16), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, make([]byte, 1<<16), 0o600))
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
 	c, page := boltfile.OpenCached(f), make([]byte, 4096)
 	if _, err := c.ReadAt(page, 0); err != nil {
@@ -27,9 +23,7 @@ func TestCachedReadsThePageCacheAlone(t *testing.T) {
 	n, err := len(page), error(nil)
 	for deadline := time.Now().Add(10 * time.Second); err == nil && time.Now().Before(deadline); {
 		// the system keeps a page that it uses itself at that moment
-		if err := errors.Join(f.Sync(), boltfile.DropCache(f)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(f.Sync(), boltfile.DropCache(f)))
 		n, err = c.ReadAt(page, 8192)
 	}
 	if !errors.Is(err, boltfile.ErrNotCached) {

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/tests/harness"
 )
 
 var bucket = []byte("bucket")
@@ -33,12 +34,7 @@ func newDB(t testing.TB) (*bbolt.DB, *os.File) {
 	return db, f
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 // snapshot is the database as tx sees it.
 func snapshot(f *os.File, tx *bbolt.Tx) boltfile.Snapshot {
