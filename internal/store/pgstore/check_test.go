@@ -141,10 +141,8 @@ func startOwn(t *testing.T) *harness.Postgres {
 	own, err := harness.StartPostgres()
 	harness.Must(t, err)
 	t.Cleanup(func() { own.Remove() })
-	at, err := pgstore.ParseServer(own.URL("postgres", "postgres"))
-	harness.Must(t, err)
-	_, err = pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
-	harness.Must(t, err)
+	at := options(t, own.URL("postgres", "postgres")).Server
+	harness.Must(t, errOf(pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
 	return own
 }
 

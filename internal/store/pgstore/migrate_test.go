@@ -45,10 +45,16 @@ func TestSQLUsesNothingThatOnlyPostgreSQLHas(t *testing.T) {
 	}
 }
 
-func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
+// empty returns the URL of a new database without the schema, and its server.
+func empty(t *testing.T) (url string, at pgstore.Server) {
+	t.Helper()
 	harness.NeedPostgres(t)
-	at, err := pgstore.ParseServer(server.URL("postgres", server.Database(t, "template0")))
-	harness.Must(t, err)
+	url = server.URL("postgres", server.Database(t, "template0"))
+	return url, options(t, url).Server
+}
+
+func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
+	_, at := empty(t)
 	var steps atomic.Int32
 	var all sync.WaitGroup
 	for range 3 {
@@ -74,10 +80,7 @@ func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 }
 
 func TestTimeOfAStepIsThatOfUTC(t *testing.T) {
-	harness.NeedPostgres(t)
-	url := server.URL("postgres", server.Database(t, "template0"))
-	at, err := pgstore.ParseServer(url)
-	harness.Must(t, err)
+	url, at := empty(t)
 	do(t, session(t, url), "ALTER DATABASE "+database(url)+" SET timezone = 'Asia/Tokyo'")
 	harness.Must(t, errOf(pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
 	list, err := pgstore.Migrations(t.Context(), at, slog.New(slog.DiscardHandler))
@@ -91,10 +94,7 @@ func TestTimeOfAStepIsThatOfUTC(t *testing.T) {
 
 // A step finds a relation of its name that another program made.
 func TestStepsBeforeOneThatFailsAreTold(t *testing.T) {
-	harness.NeedPostgres(t)
-	url := server.URL("postgres", server.Database(t, "template0"))
-	at, err := pgstore.ParseServer(url)
-	harness.Must(t, err)
+	url, at := empty(t)
 	do(t, session(t, url), "CREATE TABLE idempotency_age (id INT)")
 	done, err := pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
 	if err == nil || len(done) != 2 {
@@ -105,10 +105,7 @@ func TestStepsBeforeOneThatFailsAreTold(t *testing.T) {
 // A migration finds accounts, and replicas of the version before it write more until they are replaced: a new column
 // must take both, and be read as it is then.
 func TestRowsOfTheFirstReleaseAreServed(t *testing.T) {
-	harness.NeedPostgres(t)
-	url := server.URL("postgres", server.Database(t, "template0"))
-	at, err := pgstore.ParseServer(url)
-	harness.Must(t, err)
+	url, at := empty(t)
 	harness.Must(t, pgstore.MigrateToForTest(t.Context(), at, 5))
 	c := session(t, url)
 	add := func(id string) {
