@@ -126,18 +126,6 @@ func TestEveryPhaseOfAConnectionIsBounded(t *testing.T) {
 	}
 }
 
-// one is a listener of one connection.
-type one chan net.Conn
-
-func (o one) Accept() (net.Conn, error) {
-	if conn, open := <-o; open {
-		return conn, nil
-	}
-	return nil, net.ErrClosed
-}
-func (one) Close() error   { return nil }
-func (one) Addr() net.Addr { return &net.TCPAddr{} }
-
 func TestBodyThatTakesAllItsTimeIsAnswered(t *testing.T) {
 	cfg := config.HTTP{Host: "127.0.0.1", ReadHeaderTimeout: time.Second, ReadTimeout: time.Minute}
 	front, err := listenFront(cfg, connections.New(connections.Limits{Connections: 1, Bytes: 1}, slog.New(slog.DiscardHandler)), http.NotFoundHandler(), slog.New(slog.DiscardHandler))
@@ -146,7 +134,7 @@ func TestBodyThatTakesAllItsTimeIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &http.Server{ReadTimeout: front.server.ReadTimeout, WriteTimeout: front.server.WriteTimeout,
 			Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })}
-		l := make(one)
+		l := make(harness.Pipes)
 		go server.Serve(l)
 		client, conn := net.Pipe()
 		l <- conn

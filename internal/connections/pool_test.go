@@ -21,21 +21,9 @@ import (
 	"accountservice/tests/harness"
 )
 
-// pipes is a listener of connections in memory, for synctest.
-type pipes chan net.Conn
-
-func (p pipes) Accept() (net.Conn, error) {
-	if conn, open := <-p; open {
-		return conn, nil
-	}
-	return nil, net.ErrClosed
-}
-func (p pipes) Close() error { return nil }
-func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
 // serve serves handler in the bubble of a test, and returns what connects to it.
 func serve(t *testing.T, p *Pool, handler http.HandlerFunc) (dial func() net.Conn) {
-	l, server := make(pipes), &http.Server{Handler: handler}
+	l, server := make(harness.Pipes), &http.Server{Handler: handler}
 	go p.Run(t.Context())
 	go p.Serve(server, l)
 	t.Cleanup(func() { close(l); server.Close() })
@@ -226,7 +214,7 @@ func TestShortageOfTheSystemClosesNeitherConnectionsNorTheListener(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		const most, first = 16, 12
 		var log bytes.Buffer
-		p, in := New(Limits{most, 1 << 30, false}, slog.New(slog.NewTextHandler(&log, nil))), make(pipes)
+		p, in := New(Limits{most, 1 << 30, false}, slog.New(slog.NewTextHandler(&log, nil))), make(harness.Pipes)
 		server := &http.Server{Handler: http.HandlerFunc(readAll)}
 		go p.Serve(server, &short{in, first, []syscall.Errno{syscall.ENFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}})
 		t.Cleanup(func() { close(in); server.Close() })

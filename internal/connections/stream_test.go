@@ -21,7 +21,7 @@ import (
 
 // serveHTTP2 serves handler over TLS in the bubble of a test. It returns a client that has one connection.
 func serveHTTP2(t *testing.T, p *Pool, handler http.HandlerFunc) *http.Client {
-	ca, l := harness.NewAuthority(t), make(pipes)
+	ca, l := harness.NewAuthority(t), make(harness.Pipes)
 	server := &http.Server{Handler: handler, TLSConfig: ca.Server(t, 1000*time.Hour, "svc.test")}
 	go p.Run(t.Context())
 	go p.Serve(server, l)

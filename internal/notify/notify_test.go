@@ -49,25 +49,6 @@ type told struct {
 	got    chan string
 }
 
-// pipes accepts the other ends of what its dial gives: no packet of a network comes into a bubble.
-type pipes chan net.Conn
-
-func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
-	ours, others := net.Pipe()
-	p <- others
-	return ours, nil
-}
-
-func (p pipes) Accept() (net.Conn, error) {
-	if conn, open := <-p; open {
-		return conn, nil
-	}
-	return nil, net.ErrClosed
-}
-
-func (p pipes) Close() error   { close(p); return nil }
-func (p pipes) Addr() net.Addr { return &net.UnixAddr{} }
-
 // tell runs a Notifier of a starting service until the test ends. Its receiver answers with these statuses in turn, the
 // last one for ever; 0 is never.
 func tell(t *testing.T, url, heartbeat string, statuses ...int) *told {
@@ -77,7 +58,7 @@ func tell(t *testing.T, url, heartbeat string, statuses ...int) *told {
 	d.Notifier = New(Options{URL: url, HeartbeatURL: heartbeat, Instance: "node-1", Health: d.health.Load,
 		Log: slog.New(slog.NewTextHandler(&d.log, nil))})
 	var n atomic.Int64
-	network, receiver := make(pipes), http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	network, receiver := make(harness.Pipes), http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		d.got <- fmt.Sprint(r.Method, " ", r.URL.Path, " ", r.Header.Get("Content-Type"), " ", string(body))
 		status := statuses[min(int(n.Add(1)), len(statuses))-1]
@@ -88,7 +69,11 @@ func tell(t *testing.T, url, heartbeat string, statuses ...int) *told {
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(max(status, 200))
 	})}
-	d.client.Transport.(*http.Transport).DialContext = network.dial
+	d.client.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, others := net.Pipe()
+		network <- others
+		return ours, nil
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { d.Run(ctx) })
@@ -97,6 +82,7 @@ func tell(t *testing.T, url, heartbeat string, statuses ...int) *told {
 		begun := time.Now()
 		cancel()
 		running.Wait()
+		close(network)
 		receiver.Close()
 		if took := time.Since(begun); took > 0 {
 			t.Errorf("the end took %s", took)

@@ -28,6 +28,18 @@ func Serve(tb testing.TB, handle func(net.Conn)) net.Addr {
 	return l.Addr()
 }
 
+// Pipes is a listener of connections in memory, for synctest. It ends when the channel is closed.
+type Pipes chan net.Conn
+
+func (p Pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (Pipes) Close() error   { return nil }
+func (Pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
 // Silent handles a connection without a word, until the other side ends it.
 func Silent(c net.Conn) { io.Copy(io.Discard, c) }
 
