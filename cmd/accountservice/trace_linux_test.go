@@ -72,9 +72,7 @@ func TestCommandsThatReadLeaveNoTrace(t *testing.T) {
 		"a folder": func(*testing.T, string) uint32 { return uint32(os.Geteuid()) },
 		"a read-only mount": func(t *testing.T, dir string) uint32 {
 			needsRoot(t)
-			harness.Must(t, syscall.Mount(dir, dir, "", syscall.MS_BIND, ""))
-			t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-			harness.Must(t, syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+			harness.ReadOnly(t, dir)
 			return 0
 		},
 		"files of another user": func(t *testing.T, dir string) uint32 {

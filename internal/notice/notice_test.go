@@ -3,7 +3,6 @@ package notice_test
 import (
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -39,11 +38,6 @@ func TestStartBesideAWriteRemovesNoFileInUse(t *testing.T) {
 
 func TestNoNoticeIsRemovedFromAReadOnlyFileSystem(t *testing.T) {
 	path := newPath(t)
-	dir := filepath.Dir(path)
-	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	harness.Must(t, syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	harness.ReadOnly(t, filepath.Dir(path))
 	harness.Must(t, notice.Remove(path+".restored"))
 }

@@ -109,18 +109,6 @@ func TestReplacedDatabaseIsKeptBesideAndNothingIsOverwritten(t *testing.T) {
 	}
 }
 
-// bindReadOnly puts a folder over itself that takes no new files.
-func bindReadOnly(t *testing.T, dir string) (undo func()) {
-	t.Helper()
-	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	undo = func() { syscall.Unmount(dir, syscall.MNT_DETACH) }
-	t.Cleanup(undo)
-	must(t, syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
-	return undo
-}
-
 // While no copy can be made, this process has the last one.
 func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 	t.Parallel()
@@ -136,7 +124,7 @@ func TestAccountsThatCannotBeSavedAreKeptUntilTheyCan(t *testing.T) {
 		}, "no such file or directory", store.ErrUnavailable, "all 2000 accounts were put back"},
 		"its folder takes no files": {func(t *testing.T, dir string, _ func()) func() {
 			must(t, os.Remove(filepath.Join(dir, "data", "accounts.db")))
-			return bindReadOnly(t, filepath.Join(dir, "data"))
+			return harness.ReadOnly(t, filepath.Join(dir, "data"))
 		}, "read-only file system", store.ErrUnavailable, "all 2000 accounts were put back"},
 		"no room": {func(t *testing.T, dir string, _ func()) func() {
 			filler := harness.Fill(t, dir)
