@@ -181,17 +181,28 @@ func putRecords(t testing.TB, s *boltstore.Store, accounts []store.Account) {
 	}))
 }
 
+// descriptors are those of this process that are of the file at path.
+func descriptors(t *testing.T, path string) (fds []int) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	must(t, err)
+	for _, link := range links {
+		fd, err := strconv.Atoi(filepath.Base(link))
+		if file, _ := os.Readlink(link); err == nil && file == path {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
 // refuseWrites makes each descriptor of the file one that refuses writes with EBADF, as a broken disk refuses them.
 func refuseWrites(t *testing.T, path string) {
 	t.Helper()
 	readOnly, err := os.Open(path)
 	must(t, err)
 	defer readOnly.Close()
-	links, err := filepath.Glob("/proc/self/fd/*")
-	must(t, err)
-	for _, link := range links {
-		fd, err := strconv.Atoi(filepath.Base(link))
-		if file, _ := os.Readlink(link); err == nil && file == path && fd != int(readOnly.Fd()) {
+	for _, fd := range descriptors(t, path) {
+		if fd != int(readOnly.Fd()) {
 			must(t, syscall.Dup3(int(readOnly.Fd()), fd, syscall.O_CLOEXEC))
 		}
 	}
