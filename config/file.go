@@ -24,7 +24,7 @@ type fileReader struct {
 	settings layer
 }
 
-// readFile returns the settings of the file at path; variable is what names it, or "".
+// readFile returns the settings of the file at path; variable is the one that names it, or "".
 func (l *loader) readFile(path, variable string) layer {
 	f := fileReader{loader: l, path: path, settings: layer{}}
 	if path == "" {

@@ -18,7 +18,7 @@ type Loaded struct {
 	origins  map[string]source
 }
 
-// Rule finds what is wrong with the values of a configuration by what this package does not know. It returns an error
+// Rule checks the values of a configuration against what this package does not know. It returns an error
 // by key, whose text goes on after the value ("must be ...") and repeats nothing of it. A faulty value is zero already.
 type Rule func(Config) map[string]error
 

@@ -58,8 +58,8 @@ func listen(addr, what, settings string) (net.Listener, error) {
 	return taken, err
 }
 
-// serveOn serves on what was taken until close, by pool.Serve or server.Serve. The
-// caller sets the server's handler and timeouts.
+// serveOn serves on a taken address until close, by pool.Serve or server.Serve. The caller sets the server's handler
+// and timeouts.
 func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
 	serve func(*http.Server, net.Listener) error) *listener {
 	server.MaxHeaderBytes = maxHeader
@@ -73,9 +73,8 @@ func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
 	return l
 }
 
-// closeAfterChunks has the answer to a body in chunks close its connection: what else its header says of the body's
-// length, net/http does not tell, and a proxy that read it otherwise would take the rest of the body for a request
-// (RFC 9112, 6.1).
+// closeAfterChunks closes the connection after the answer to a body in chunks. Its header may give a length too, which
+// net/http hides: a proxy that goes by the length would take the rest of the body for a request (RFC 9112, 6.1).
 func closeAfterChunks(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TransferEncoding != nil {

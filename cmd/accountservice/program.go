@@ -54,7 +54,7 @@ func (p program) variable(name string) (value string) {
 	return value
 }
 
-// oneArgument wants one argument of a command, which is what.
+// oneArgument wants one argument of a command, which its error calls what.
 func oneArgument(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {

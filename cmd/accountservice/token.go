@@ -65,7 +65,7 @@ func addTokenFile(cmd *cobra.Command, file *string) {
 			config.TokenVariable)
 }
 
-// newClient returns a client of the service, whose address the command line has as what.
+// newClient returns a client of the service. An error in its address calls it what, as the command line does.
 func (p program) newClient(s service, what string) (*client.Client, error) {
 	token, err := p.token(s.tokenFile)
 	if err != nil {

@@ -217,7 +217,7 @@ func WriteMeta(f *os.File, m Meta) error {
 	return err
 }
 
-// WriteMetas writes both meta pages of a copy: m, and what is the same but for the number of the transaction before.
+// WriteMetas writes both meta pages of a copy: m, and the same with the number of the transaction before.
 func WriteMetas(f *os.File, m Meta) error {
 	before := m
 	before.TxID--
