@@ -116,7 +116,7 @@ func fromHuma(ctx huma.Context, _ string, v any) (any, error) {
 	if !is {
 		return v, nil
 	}
-	p.Instance = instance(requestID(ctx.Context()))
+	p.Instance = instance(namesOf(ctx.Context()).id)
 	return p, nil
 }
 

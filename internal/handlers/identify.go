@@ -30,9 +30,7 @@ type requestNames struct{ id, trace string }
 
 type requestNamesKey struct{}
 
-// requestID returns the id of the request that ctx belongs to, or "".
-func requestID(ctx context.Context) string { return namesOf(ctx).id }
-
+// namesOf returns the names of the request that ctx belongs to, empty if there is none.
 func namesOf(ctx context.Context) requestNames {
 	names, _ := ctx.Value(requestNamesKey{}).(requestNames)
 	return names
