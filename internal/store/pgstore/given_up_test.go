@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,17 +25,24 @@ func TestWriteThatWasGivenUpIsSeenOnlyAfterItsWait(t *testing.T) {
 	opts := options(t, url)
 	opts.MaxConns, opts.AcquireTimeout = 4, time.Second
 	s := open(t, opts)
-	put := func(id store.ID, limit time.Duration) error {
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		defer cancel()
+	put := func(ctx context.Context, id store.ID) error {
 		return errOf(s.Put(ctx, id, store.Draft{Name: "x"}, store.Preconditions{}))
 	}
-	for _, id := range []store.ID{"1", "2", "3"} {
-		if err := put(id, 300*time.Millisecond); !errors.Is(err, store.ErrOutcomeUnknown) {
+	giveUp := func(id store.ID, waiting int) { // once so many commits wait
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- put(ctx, id) }()
+		err := awaitWaits(t, operator, waiting)
+		cancel()
+		if err := cmp.Or(err, <-done); !errors.Is(err, store.ErrOutcomeUnknown) {
 			t.Errorf("Put %s = %v, want ErrOutcomeUnknown", id, err)
 		}
 	}
-	err := put("4", 10*time.Second)
+	giveUp("1", 1)
+	giveUp("2", 2)
+	giveUp("3", 3)
+	err := put(t.Context(), "4")
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "all 3 connections for writes are in use") {
 		t.Errorf("Put beside three that wait = %v", err)
 	}
@@ -46,9 +54,7 @@ func TestWriteThatWasGivenUpIsSeenOnlyAfterItsWait(t *testing.T) {
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { return errOf(s.Get(t.Context(), "1")) }))
 	harness.Must(t, harness.Eventually(20*time.Second, func() error { return inUse(s) }))
 	says(t, s, "")
-	if err := put("5", 300*time.Millisecond); !errors.Is(err, store.ErrOutcomeUnknown) {
-		t.Errorf("Put = %v, want ErrOutcomeUnknown", err)
-	}
+	giveUp("5", 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	harness.Must(t, s.Close(ctx)) // it does not wait for the standby
@@ -95,20 +101,27 @@ func inUse(s *pgstore.Store) error {
 	return nil
 }
 
-// endWaits ends the waits for a standby by this function of PostgreSQL as soon as there are so many.
-func endWaits(t *testing.T, operator *pgx.Conn, function string, want int) error {
+const waitingCommits = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
+
+// awaitWaits waits until so many commits wait for a standby.
+func awaitWaits(t *testing.T, operator *pgx.Conn, want int) error {
 	return harness.Eventually(20*time.Second, func() error {
-		const waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
 		var there int
-		err := operator.QueryRow(t.Context(), "SELECT count(*) "+waiting).Scan(&there)
+		err := operator.QueryRow(t.Context(), "SELECT count(*) "+waitingCommits).Scan(&there)
 		if err == nil && there != want {
 			err = fmt.Errorf("%d commits wait, want %d", there, want)
 		}
-		if err == nil {
-			err = operator.QueryRow(t.Context(), "SELECT count("+function+"(pid)) "+waiting).Scan(&there)
-		}
 		return err
 	})
+}
+
+// endWaits ends the waits for a standby by this function of PostgreSQL as soon as there are so many.
+func endWaits(t *testing.T, operator *pgx.Conn, function string, want int) error {
+	if err := awaitWaits(t, operator, want); err != nil {
+		return err
+	}
+	var ended int
+	return operator.QueryRow(t.Context(), "SELECT count("+function+"(pid)) "+waitingCommits).Scan(&ended)
 }
 
 // A caller that gives up says nothing of the store: it counts as cancelled, and a deadline as one that was missed.
