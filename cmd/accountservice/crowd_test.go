@@ -397,6 +397,17 @@ func enlarge(t *testing.T, p *harness.Process, n int) {
 }
 
 // No crowd of one client gets a container killed.
+// 512 without a unit is 512 bytes. The probe is answered all the same, so clients must be too.
+func TestMemoryLimitWithoutItsUnitKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), "GOMEMLIMIT=512")
+	p.Put(t, "new", "New")
+	if status, body := p.Get("/accounts?limit=1000"); status != 200 || strings.Count(body, `"name"`) != 101 {
+		t.Errorf("list = %d %.200s, want 101 accounts", status, body)
+	}
+	p.Stop(t, 0)
+}
+
 func TestCrowdInASmallContainerKeepsNobodyOut(t *testing.T) {
 	if !heavy {
 		t.Skip("CROWD_TEST=1 opens up to 12,000 connections")

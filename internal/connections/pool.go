@@ -24,6 +24,9 @@ const (
 	logEvery   = 10
 	// fewest is how many connections there may be, however few file descriptors there are.
 	fewest = 8
+	// leastBytes is what they may hold, however small the limit of memory is: with less, each one would be closed at once.
+	// The service needs more memory than four times as much.
+	leastBytes = 4 << 20
 )
 
 // Limits of a Pool.
@@ -44,7 +47,7 @@ func (l Limits) each() int64 {
 // LimitsFor returns the limits of a process that may have so many file descriptors and bytes of memory. Clients get a
 // quarter of the memory, and all file descriptors but 64, or but a quarter if they are few.
 func LimitsFor(descriptors, memory int64, tls bool) Limits {
-	l := Limits{Bytes: memory / 4, TLS: tls}
+	l := Limits{Bytes: max(memory/4, leastBytes), TLS: tls}
 	room := max(descriptors-64, descriptors*3/4)
 	l.Connections = int(max(fewest, min(room, l.Bytes/l.each())))
 	return l

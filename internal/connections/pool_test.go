@@ -398,7 +398,7 @@ func TestLimitsFollowFileDescriptorsAndMemory(t *testing.T) {
 		tls                 bool
 		connections         int
 	}{{256, 16 << 30, false, 192}, {1024, 16 << 30, true, 960}, {1 << 20, 256 << 20, false, 2730}, {1 << 20, 64 << 20, false, 682},
-		{1 << 20, 256 << 20, true, 1170}, {8, 1 << 20, false, fewest}} {
+		{1 << 20, 256 << 20, true, 1170}, {8, 64 << 20, false, fewest}} {
 		if got := LimitsFor(c.descriptors, c.memory, c.tls); got.Connections != c.connections || got.Bytes != c.memory/4 {
 			t.Errorf("%d descriptors and %d bytes: %+v, want %d connections", c.descriptors, c.memory, got, c.connections)
 		}
