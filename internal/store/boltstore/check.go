@@ -123,13 +123,14 @@ func (s *Store) CheckLatency(context.Context) error {
 
 // CheckWritable fails while the last writes found no room, whatever the statistics of the file system say. It asks
 // whether a process could open the file for writing: an error of the file system can have made it read-only, and a
-// folder can be closed to this user. A file that is gone is for Check to tell.
+// folder can be closed to this user. A file that is gone is for Check to tell, and a process without a free file
+// descriptor cannot ask.
 func (s *Store) CheckWritable(context.Context) error {
 	if err := s.committer.room.err(); err != nil {
 		return err
 	}
 	err := s.writable()
-	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EMFILE) {
 		return nil
 	}
 	return fmt.Errorf("a restart could not open the database for writing; check the owner and mode of %s and its "+

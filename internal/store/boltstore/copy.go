@@ -102,8 +102,16 @@ const (
 	maxUnread = 20       // pages that are named
 )
 
-// putAt gives a file the name path, never one that is taken. Its old name may be gone then.
+// putAt gives a file the name path, never one that is taken, and makes it last. Its old name may be gone then.
 func putAt(name, path string) error {
+	if err := link(name, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// link is putAt, but for a loss of power.
+func link(name, path string) error {
 	err := os.Link(name, path)
 	// a file system without hard links, or one of several (mergerfs) that has the folder on another one
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EXDEV) {
@@ -112,8 +120,6 @@ func putAt(name, path string) error {
 		}
 	}
 	switch {
-	case err == nil:
-		return syncDir(filepath.Dir(path))
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("another file is there: %w", errors.Unwrap(err))
 	case errors.Is(err, syscall.EXDEV):

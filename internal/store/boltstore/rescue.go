@@ -191,9 +191,10 @@ func (r *rescue) putBack(c *fileCopy, result *rescueResult) bool {
 	// locked, because another process must not write to it while this one may put another copy there; a failure is no
 	// reason to keep it from its path
 	tempfile.TryLock(c.File)
-	if result.err = putAt(c.Name(), r.path); result.err != nil {
+	if result.err = link(c.Name(), r.path); result.err != nil {
 		return false
 	}
+	syncDir(filepath.Dir(r.path)) // without that a restart finds it all the same; the next try would find a file there
 	os.Remove(c.Name())
 	result.at = r.path
 	result.file, _ = os.Stat(r.path)
@@ -205,11 +206,12 @@ func (r *rescue) putBack(c *fileCopy, result *rescueResult) bool {
 // keep gives a copy the name that people look for, and returns where it is.
 func (r *rescue) keep(name string) string {
 	kept := filepath.Join(r.rescueDir, r.rescuedName()+time.Now().UTC().Format("20060102T150405.000Z"))
-	if err := putAt(name, kept); err != nil { // it has a name already
-		syncDir(r.rescueDir)
-		return name
+	if err := link(name, kept); err != nil {
+		kept = name // it has a name already
+	} else {
+		os.Remove(name)
 	}
-	os.Remove(name)
+	syncDir(r.rescueDir)
 	return kept
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +59,54 @@ func TestLostDatabaseIsPutBackForARestartAndNothingIsAcknowledgedAfterIt(t *test
 	if acc, err := again.Get(t.Context(), "10000"); err != nil || acc.Name != "Person_0" || len(all(t, again)) != 10 {
 		t.Errorf("%+v, %v; want it as it was acknowledged", acc, err)
 	}
+}
+
+// leaveOneDescriptor lets this process open one more file at once, until free is called.
+func leaveOneDescriptor(t *testing.T) (free func()) {
+	t.Helper()
+	var before syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
+	few := syscall.Rlimit{Cur: min(before.Cur, 512), Max: before.Max}
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
+	var open []*os.File
+	free = sync.OnceFunc(func() {
+		for _, f := range open {
+			f.Close()
+		}
+		must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
+	})
+	t.Cleanup(free)
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		open = append(open, f)
+	}
+	if len(open) > 0 {
+		open[len(open)-1].Close()
+	}
+	return free
+}
+
+// The copy takes the last file descriptor, and so the folder cannot be opened to be flushed. Not parallel: other tests
+// need descriptors.
+func TestLostDatabaseIsPutBackWithTheLastFileDescriptor(t *testing.T) {
+	s, path, log := logged(t, boltstore.Options{})
+	free := leaveOneDescriptor(t)
+	last, err := os.Open(os.DevNull)
+	must(t, err)
+	must(t, s.CheckWritable(t.Context())) // a restart could open it
+	must(t, last.Close())
+	must(t, os.Remove(path))
+	awaitFailure(t, s, "all 10 accounts were put back at the path")
+	free()
+	storetest.Close(t, s)
+	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "was put back") {
+		t.Errorf("log:\n%s", log)
+	}
+	wantFiles(t, path+".rescued-*", 0)
+	wantAccounts(t, path, 10)
 }
 
 // The process that saved the accounts would save them again, over what another one wrote.
