@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,26 +86,42 @@ func unreadLog(t *testing.T) (r, w *os.File) {
 }
 
 // withLog runs a service that logs each request to w.
-func withLog(t *testing.T, w *os.File) *harness.Process {
+func withLog(t *testing.T, w *os.File, env ...string) *harness.Process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Stdout, cmd.Stderr = w, w
-	p := harness.Start(t, cmd, newPath(t), append(quick, "ACCOUNTSERVICE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0",
-		"ACCOUNTSERVICE_LOG_LEVEL=debug")...)
+	p := harness.Start(t, cmd, newPath(t), slices.Concat(quick, []string{"ACCOUNTSERVICE_TEST_MAIN=1",
+		"GORACE=atexit_sleep_ms=0", "ACCOUNTSERVICE_LOG_LEVEL=debug"}, env)...)
 	p.Await(t, "/ready", 200)
+	return p
+}
+
+// clogged is a service whose log nobody reads, and the pipe to its reader is full.
+func clogged(t *testing.T, env ...string) *harness.Process {
+	t.Helper()
+	_, w := unreadLog(t)
+	p := withLog(t, w, env...)
+	for i := range 2000 { // each is a line, and a pipe takes 64 KiB
+		p.Put(t, fmt.Sprint("a", i%10), "A")
+	}
+	p.Says(t, "/health/checks/log", "the reader of the log has taken nothing")
 	return p
 }
 
 func TestServiceGoesOnWhileNobodyReadsItsLog(t *testing.T) {
 	t.Parallel()
-	_, w := unreadLog(t)
-	p := withLog(t, w)
-	for i := range 2000 { // each is a line, and a pipe takes 64 KiB
-		p.Put(t, fmt.Sprint("a", i%10), "A")
-	}
-	p.Says(t, "/health/checks/log", "the reader of the log has taken nothing")
+	p := clogged(t)
 	p.Await(t, "/health", 200)
 	p.Stop(t, 0)
+}
+
+func TestSecondInterruptAbortsWhileNobodyReadsTheLog(t *testing.T) {
+	t.Parallel()
+	p := clogged(t, "ACCOUNTSERVICE_HTTP_DRAIN_DELAY=25s", "ACCOUNTSERVICE_HTTP_SHUTDOWN_TIMEOUT=1s")
+	p.Signal(t, syscall.SIGINT)
+	p.Await(t, "/ready", 503)
+	p.Signal(t, syscall.SIGINT)
+	p.Exits(t, 4)
 }
 
 func TestServiceGoesOnWithoutAReaderOfItsLog(t *testing.T) {

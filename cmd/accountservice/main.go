@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // main keeps the first thread of the process for itself, and waits on it. Linux gives a signal to that thread first,
@@ -56,6 +57,7 @@ func untilToldToStop() context.Context {
 				interrupts++
 			}
 			if interrupts == 2 {
+				time.AfterFunc(answerTime, func() { os.Exit(exitCutShort) }) // nobody may read what is printed
 				fmt.Fprintln(os.Stderr, "accountservice: stopped by a second interrupt: requests may have been cut off")
 				os.Exit(exitCutShort)
 			}
