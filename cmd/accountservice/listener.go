@@ -240,7 +240,7 @@ func (f *front) serveUntil(ctx context.Context, runner *checks.Runner) error {
 	case <-ctx.Done():
 	}
 	var outcome error
-	switch health := runner.Snapshot(); {
+	switch health := runner.Settled(); {
 	case !runner.WasReady():
 		outcome = &exit{exitUnhealthy, fmt.Errorf("told to stop before it was ever ready: %s", unreadyReasons(health))}
 	case !health.Healthy:

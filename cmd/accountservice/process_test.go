@@ -178,6 +178,17 @@ func TestSecondInterruptAborts(t *testing.T) {
 	p.Exits(t, 4)
 }
 
+// docker stop does this to a container that is paused: the signal comes before the process goes on.
+func TestHealthyServiceThatIsPausedAndToldToStopExits0(t *testing.T) {
+	t.Parallel()
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_CHECKS_INTERVAL=1s", "ACCOUNTSERVICE_CHECKS_TIMEOUT=900ms")
+	p.Signal(t, syscall.SIGSTOP)
+	<-time.After(5500 * time.Millisecond) // an answer stands for 5 s
+	p.Signal(t, syscall.SIGTERM)
+	p.Signal(t, syscall.SIGCONT)
+	p.Exits(t, 0)
+}
+
 func TestRequestsUnderWayAreFinished(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_SHUTDOWN_TIMEOUT=3s")

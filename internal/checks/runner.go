@@ -18,6 +18,8 @@ const (
 	// startWait is how long /health waits for a check that unroutes to be decided. A longer wait, as for one with a long
 	// timeout whose server hangs, would get the container killed, and the next one too.
 	startWait = 5 * time.Second
+	// settleTime is how long Settled waits at most.
+	settleTime = time.Second
 )
 
 // Runner runs checks and publishes what they found.
@@ -117,6 +119,7 @@ func (r *Runner) publish() {
 		last := p.check.resumed(*p.result.Load(), r.resumed)
 		c := newCheckHistory(p.check, last, now)
 		s.Checks = append(s.Checks, c)
+		s.unsettled = s.unsettled || last.stale && c.OnFailure == Restart
 		waits := c.OnFailure == Restart || c.OnFailure == Unroute && now.Sub(last.since) < startWait
 		allDecided = allDecided && (c.Status != Starting || !waits)
 	}
@@ -147,9 +150,20 @@ func (r *Runner) Snapshot() *Snapshot {
 	s := r.published.Load()
 	if age := time.Since(s.At); age > publishStale {
 		why := fmt.Sprintf("no health answer was made for %s", age.Round(100*time.Millisecond))
-		return unknown(r.component, "stale", why)
+		s = unknown(r.component, "stale", why)
+		s.unsettled = true
 	}
 	return s
+}
+
+// Settled is Snapshot, for a verdict that stays. If this process stood still until now, it waits, for a second at most,
+// until the checks have asked again: before that they fail.
+func (r *Runner) Settled() *Snapshot {
+	for begun := time.Now(); ; time.Sleep(settleTime / 100) {
+		if s := r.Snapshot(); !s.unsettled || time.Since(begun) >= settleTime {
+			return s
+		}
+	}
 }
 
 // Drain makes the service not ready, and has published that when it returns. /health is not affected.

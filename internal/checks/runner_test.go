@@ -139,6 +139,33 @@ func TestResultFromBeforeAStandstillIsStale(t *testing.T) {
 	})
 }
 
+func TestVerdictAfterAStandstillWaitsForTheChecks(t *testing.T) {
+	for name, c := range map[string]struct {
+		recovers bool
+		waits    time.Duration
+	}{"which pass": {true, 600 * time.Millisecond}, "which do not answer": {false, time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := byHand(t, check("often", checks.Restart, (&switchable{}).run))
+				r.ProbeAll(t.Context())
+				begin := time.Now()
+				if s := r.Settled(); !s.Healthy || time.Since(begin) != 0 {
+					t.Errorf("healthy %v after %s, want the snapshot at once", s.Healthy, time.Since(begin))
+				}
+				pass(8 * time.Second)
+				time.AfterFunc(300*time.Millisecond, r.Publish) // the publisher can go on before the probers do
+				if c.recovers {
+					time.AfterFunc(595*time.Millisecond, func() { r.ProbeAll(t.Context()) })
+				}
+				begin = time.Now()
+				if s := r.Settled(); s.Healthy != c.recovers || time.Since(begin) != c.waits {
+					t.Errorf("healthy %v after %s, want %+v", s.Healthy, time.Since(begin), c)
+				}
+			})
+		})
+	}
+}
+
 func TestDrainHasPublishedWhenItReturns(t *testing.T) {
 	for name, others := range map[string]int{"alone": 0, "beside others that publish": 2} {
 		t.Run(name, func(t *testing.T) {

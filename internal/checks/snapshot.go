@@ -21,6 +21,8 @@ type Snapshot struct {
 	Ready     bool           // /ready is 200
 	Checks    []CheckHistory // in the order they were given; none while nothing is known
 	Reasons   []Reason       // not to be ready, besides failing checks
+
+	unsettled bool // nothing was published for too long, or a check that restarts has given no result for too long
 }
 
 // Reason is a reason not to be ready that is not the failure of a check: an order (draining or maintenance), or that
