@@ -73,11 +73,9 @@ func Duplicate(f *os.File) (to *os.File, err error) {
 // read. It waits for another process until patience is over, and then returns ErrLocked, or until ctx ends. waiting, if
 // not nil, is called once before it waits. Closing f releases the lock.
 func Lock(ctx context.Context, f *os.File, kind int, patience time.Duration, waiting func()) error {
-	late := time.NewTimer(patience)
-	defer late.Stop()
 	again := time.NewTicker(lockRetry)
 	defer again.Stop()
-	for {
+	for left := patience; ; left -= lockRetry { // time in which this process stands still does not count
 		err := syscall.Flock(int(f.Fd()), kind|syscall.LOCK_NB)
 		switch {
 		case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
@@ -93,10 +91,11 @@ func Lock(ctx context.Context, f *os.File, kind int, patience time.Duration, wai
 		default:
 			return err
 		}
+		if left <= 0 {
+			return fmt.Errorf("%w for %s", ErrLocked, patience)
+		}
 		select {
 		case <-again.C:
-		case <-late.C:
-			return fmt.Errorf("%w for %s", ErrLocked, patience)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the process that holds it: %w", ctx.Err())
 		}
