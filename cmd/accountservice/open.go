@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"accountservice/config"
+	"accountservice/internal/bounded"
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 )
@@ -17,6 +20,20 @@ func openBackend(
 		return openPostgres(ctx, cfg, false, log)
 	}
 	return openBolt(ctx, cfg, show, log)
+}
+
+// openUntilStopped is openBackend, but when ctx has ended it waits no longer than closeTimeout: a disk may never answer.
+func openUntilStopped(
+	ctx context.Context, cfg config.Config, show func(doing string), log *slog.Logger,
+) (backend, error) {
+	longer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(closeTimeout, giveUp) })()
+	b, err := bounded.Call(longer, func() (backend, error) { return openBackend(ctx, cfg, show, log) })
+	if longer.Err() != nil {
+		err = fmt.Errorf("opening the database does not end: its disk does not answer: %w", longer.Err())
+	}
+	return b, err
 }
 
 // openStore opens the database for a command that writes it. It seeds nothing.

@@ -164,7 +164,7 @@ func (i instance) newAdminAPI(level *slog.LevelVar) http.Handler {
 // before.
 func (i instance) openSeeded(ctx context.Context) (backend, error) {
 	stops := earlierStops(i.cfg.Store, i.log)
-	accounts, err := openBackend(ctx, i.cfg, func(doing string) { i.live.SetHealth(pending(doing)) }, i.log)
+	accounts, err := openUntilStopped(ctx, i.cfg, func(doing string) { i.live.SetHealth(pending(doing)) }, i.log)
 	if err != nil || i.cfg.Store.Driver == "postgres" { // migrate up fills that one
 		return accounts, err
 	}

@@ -11,6 +11,18 @@ import (
 
 func TestServeRemoteFolder(*testing.T) { harness.ServeRemoteFolder() }
 
+func TestStartOnADiskThatHangsCanBeToldToStop(t *testing.T) {
+	remote := harness.NewRemoteFolder(t)
+	p := ready(t, filepath.Join(remote.Path, "accounts.db"))
+	p.Stop(t, 0)
+	remote.Hang(t)
+	defer remote.Answer(t)
+	p = start(t, p.Path)
+	p.Says(t, "/health", "opening the database")
+	p.Stop(t, 3)
+	p.Logs(t, "told to stop before it was ready: opening the database does not end: its disk does not answer")
+}
+
 func TestVerifyGivesUpAFileThatHangs(t *testing.T) {
 	remote := harness.NewRemoteFolder(t)
 	path := filepath.Join(remote.Path, "accounts.db")
