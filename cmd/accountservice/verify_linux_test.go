@@ -4,12 +4,36 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"accountservice/tests/harness"
 )
 
 func TestServeRemoteFolder(*testing.T) { harness.ServeRemoteFolder() }
+
+// The copy of a lost database is the last one. That the process stood still amid it is no reason to give it up.
+func TestStopWaitsForACopyAmidWhichTheProcessStoodStill(t *testing.T) {
+	t.Parallel()
+	remote := harness.NewRemoteFolder(t)
+	p := ready(t, newPath(t), "ACCOUNTSERVICE_STORE_BOLT_RESCUE_DIR="+remote.Path)
+	remote.Hang(t)
+	harness.Must(t, os.Remove(p.Path))
+	p.Says(t, "/health/checks/records", "its accounts are being copied")
+	p.Signal(t, syscall.SIGSTOP)
+	<-time.After(32 * time.Second) // a copy of this size is taken to hang after 30 s
+	p.Signal(t, syscall.SIGTERM)
+	p.Signal(t, syscall.SIGCONT)
+	p.Logs(t, "draining")
+	<-time.After(closeTimeout + time.Second) // so long a stop waits for all else
+	remote.Answer(t)
+	p.Exits(t, 3)
+	p.Logs(t, `"accounts":100`)
+	if copies := glob(t, filepath.Join(remote.Path, "accounts.db.rescued-*")); len(copies) != 1 {
+		t.Errorf("there are the copies %q, want one", copies)
+	}
+}
 
 func TestStartOnADiskThatHangsCanBeToldToStop(t *testing.T) {
 	remote := harness.NewRemoteFolder(t)

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"accountservice/internal/awake"
 	"accountservice/internal/store"
 )
 
@@ -78,7 +79,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s.tidy(s.h.file)
 	s.removeAbandoned()
-	s.rescue = &rescue{location: s.location, h: s.h, latch: s.latch}
+	s.rescue = &rescue{location: s.location, h: s.h, latch: s.latch, clock: s.latency.clock}
 	s.watch(opts.CheckTimeout / 2)
 	go s.committer.run(s.end.begun)
 	return s, nil
@@ -140,9 +141,12 @@ func (s *Store) Close(ctx context.Context) error {
 	s.end.begin(s.finish)
 	err, ended := s.awaitClose(ctx.Done())
 	if now := s.rescue.state.Load(); now != nil && !ended {
-		late, cancel := context.WithDeadline(context.Background(), now.until)
-		defer cancel()
-		err, ended = s.awaitClose(late.Done())
+		left := now.until - s.latency.clock.Now()
+		for clock := awake.NewClock(clockTurn); clock.Now() < left && !ended; clock.Tick() { // that of the store has ended
+			turn, cancel := context.WithTimeout(context.Background(), clockTurn)
+			err, ended = s.awaitClose(turn.Done())
+			cancel()
+		}
 	}
 	if !ended && s.end.written.Load() && !s.backup.TryLock() {
 		return nil // all writes are on the disk, and a backup that waits for the disk of its target is under way

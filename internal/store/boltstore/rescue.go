@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"accountservice/internal/awake"
 	"accountservice/internal/store"
 	"accountservice/internal/tempfile"
 )
@@ -42,6 +43,7 @@ type rescue struct {
 	location
 	h     *handle
 	latch *latch
+	clock *awake.Clock
 
 	state  atomic.Pointer[rescueState]  // while the accounts are not saved; else nil
 	result atomic.Pointer[rescueResult] // of the rescue that latched the store
@@ -53,9 +55,9 @@ type rescue struct {
 
 // rescueState is a rescue under way, or one that waits for its next try.
 type rescueState struct {
-	reason error     // why the file is not at its path
-	until  time.Time // from then on the copy under way is taken to hang
-	err    error     // why the last try made no copy; nil during the first one
+	reason error         // why the file is not at its path
+	until  time.Duration // of the clock: from then on the copy under way is taken to hang
+	err    error         // why the last try made no copy; nil during the first one
 }
 
 // rescueResult is where the accounts were saved.
@@ -83,9 +85,9 @@ func (r *rescue) look(last bool) {
 
 func (r *rescue) try(lost error, last bool) {
 	begun, before := time.Now(), r.state.Load()
-	state := rescueState{reason: lost, until: begun.Add(rescueGrace)}
+	state := rescueState{reason: lost, until: r.clock.Now() + rescueGrace}
 	if info, err := r.h.file.Stat(); err == nil {
-		state.until = state.until.Add(time.Duration(info.Size()/rescueRate) * time.Second)
+		state.until += time.Duration(info.Size()/rescueRate) * time.Second
 	}
 	if before != nil {
 		state.err = before.err
