@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"accountservice/internal/auth"
+	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
 )
 
@@ -88,12 +89,27 @@ func (b bulk) importAccounts(ctx context.Context, in *importInput) (*importOutpu
 		to = transfer.DryRun{Store: accounts}
 	}
 	options := transfer.Options{Timeout: requestTimeout, ReadOn: in.DryRun}
-	done, err := transfer.Import(ctx, transfer.NewReader(lineBody{c.Request.Body}, importBatch), to, options)
+	lines := transfer.NewReader(lineBody{c.Request.Body}, importBatch)
+	done, err := transfer.Import(ctx, lines, whilePermitted{to, request.still}, options)
 	count := &ImportCount{done.Created, done.Replaced, done.Unchanged, done.Lines, done.Damaged}
 	if err != nil {
 		return nil, b.importError(err, count, in.DryRun)
 	}
 	return &importOutput{count}, nil
+}
+
+// whilePermitted is a Target while its caller may go on.
+type whilePermitted struct {
+	transfer.Target
+	still func() error
+}
+
+// Import implements transfer.Target.
+func (p whilePermitted) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
+	if err := p.still(); err != nil {
+		return store.Imported{}, err
+	}
+	return p.Target.Import(ctx, accounts)
 }
 
 // endReads ends reads of conn and calls cancel when the service is told to stop. release ends that watch.

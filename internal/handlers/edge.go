@@ -106,6 +106,7 @@ type received struct {
 	places  int                         // that the work on the body needs
 	toStore func(context.Context) error // takes places of writes in place of those of bodies; may be nil
 	leave   func()                      // gives all places back before the end; may be called many times
+	still   func() error                // why the caller may not go on with a stream; nil if it may
 }
 
 type receivedKey struct{}
@@ -123,6 +124,10 @@ func (e *edge) limited(op operation) func(huma.Context, func(huma.Context)) {
 		in, err := e.receive(c, op, ctx.Operation())
 		place := &placedWriter{ResponseWriter: c.Writer, stream: op.stream}
 		in.leave = place.leave
+		in.still = func() error { return e.guard.still(c.Request, op.scope) }
+		if op.stream && op.body == nil {
+			place.still = in.still
+		}
 		defer in.leave()
 		if err == nil && in.key != "" {
 			if _, taken := e.keys.LoadOrStore(in.key, true); taken {
@@ -218,12 +223,14 @@ func (e *edge) awaitStore(ctx context.Context, places int) error {
 }
 
 // placedWriter gives the places of its request back at the first byte of the answer, so that a client that reads slowly
-// keeps no place from others. A stream keeps its place to its end. It aborts a request whose client is gone or was cut.
+// keeps no place from others. A stream keeps its place to its end. It aborts a request whose client is gone or was cut, or
+// may not go on.
 type placedWriter struct {
 	gin.ResponseWriter
 	body   func() // gives back the places of the body; nil if that is done
 	gate   *gate  // nil once the place is given back
 	stream bool
+	still  func() error // of a stream that is sent
 }
 
 func (w *placedWriter) leave() {
@@ -239,7 +246,13 @@ func (w *placedWriter) Write(p []byte) (int, error) {
 	if !w.stream {
 		w.leave()
 	}
-	n, err := w.ResponseWriter.Write(p)
+	n, err := 0, error(nil)
+	if w.still != nil {
+		err = w.still()
+	}
+	if err == nil {
+		n, err = w.ResponseWriter.Write(p)
+	}
 	if err != nil {
 		panic(http.ErrAbortHandler) // an error would be taken for a failure of the service
 	}

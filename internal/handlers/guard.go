@@ -49,16 +49,29 @@ func (g *guard) caller(r *http.Request) (*auth.Caller, error) {
 
 // admit returns the caller of a request if it has one of these scopes and its rate is not used up.
 func (g *guard) admit(r *http.Request, scopes []auth.Scope) (*auth.Caller, error) {
-	caller, err := g.caller(r)
-	switch {
-	case err != nil:
-		return nil, err
-	case !caller.Has(scopes...):
-		return nil, forbidden(scopes)
-	case !caller.Allow():
-		return nil, errRate
+	caller, err := g.permitted(r, scopes)
+	if err == nil && !caller.Allow() {
+		err = errRate
 	}
-	return caller, nil
+	return caller, err
+}
+
+// permitted is admit without the rate.
+func (g *guard) permitted(r *http.Request, scopes []auth.Scope) (*auth.Caller, error) {
+	caller, err := g.caller(r)
+	if err == nil && !caller.Has(scopes...) {
+		err = forbidden(scopes)
+	}
+	return caller, err
+}
+
+// still returns nil if an admitted request of this scope would be admitted now: a stream can outlast its token.
+func (g *guard) still(r *http.Request, scope auth.Scope) error {
+	if g == nil {
+		return nil
+	}
+	_, err := g.permitted(r, []auth.Scope{scope})
+	return err
 }
 
 // forbidden is the problem of a token that has none of these scopes.

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -59,6 +60,106 @@ func tokensOf(t testing.TB, lines string) *auth.Tokens {
 	tokens, err := auth.Open(path, slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	return tokens
+}
+
+// revocable opens a file with one token. revoke removes the token, and waits until it is not in force.
+func revocable(t *testing.T) (tokens *auth.Tokens, token string, revoke func()) {
+	t.Helper()
+	token, line, err := auth.Create("a", "read,write,admin", "")
+	harness.Must(t, err)
+	_, other, err := auth.Create("b", "read,write", "")
+	harness.Must(t, err)
+	path := filepath.Join(t.TempDir(), "tokens")
+	harness.Must(t, os.WriteFile(path, []byte(line+"\n"), 0o600))
+	tokens, err = auth.Open(path, slog.New(slog.DiscardHandler))
+	harness.Must(t, err)
+	go tokens.Run(t.Context())
+	return tokens, token, func() {
+		harness.Must(t, os.WriteFile(path, []byte(other+"\n"), 0o600))
+		if !harness.Until(20*time.Second, func() bool { return tokens.Find(token) == nil }) {
+			t.Error("the token is in force after it was removed")
+		}
+	}
+}
+
+// An import has no limit of time: a token that leaked must not let it write after the token was removed.
+func TestImportEndsWhenItsTokenIsRevoked(t *testing.T) {
+	t.Parallel()
+	tokens, token, revoke := revocable(t)
+	s := serveWith(t, nil, func(o *handlers.Options) { o.Tokens = tokens })
+	const header = "POST /accounts:import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: 99999999\r\n\r\n%s"
+	conn := s.dial(t, fmt.Sprintf(header, token, ndjson, lines(1500, nil)))
+	has := func(n int) bool {
+		page, err := s.store.List(t.Context(), store.Query{Limit: 10_000})
+		return err == nil && len(page.Accounts) == n
+	}
+	if !harness.Until(20*time.Second, func() bool { return has(1100) }) { // with the first batch
+		t.Fatal("no batch is stored")
+	}
+	revoke()
+	_, err := io.WriteString(conn, lines(1000, nil))
+	harness.Must(t, err)
+	r := answerOn(t, conn, "POST")
+	p := r.isProblem(t, 401)
+	if p.Type != "/problems/token-unknown" || p.Imported == nil || p.Imported.Lines != 1000 ||
+		!strings.Contains(p.Detail, "before 1001 are stored, none from there on") || r.Header.Get("WWW-Authenticate") == "" {
+		t.Errorf("%s", r.body)
+	}
+	if !has(1100) {
+		t.Error("the import has gone on")
+	}
+}
+
+// then is a reader that calls a function, and is empty.
+type then func()
+
+func (f then) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
+}
+
+func TestExportIsCutWhenItsTokenIsRevoked(t *testing.T) {
+	t.Parallel()
+	tokens, token, revoke := revocable(t)
+	pages := 0
+	s := serveWith(t, func(real store.Store) store.Store {
+		return storetest.Faulty{Store: real, OnList: func(context.Context) error {
+			if pages++; pages == 2 {
+				revoke()
+			}
+			return nil
+		}}
+	}, func(o *handlers.Options) { o.Tokens = tokens })
+	as := []string{"Authorization", "Bearer " + token}
+	s.do(t, "POST", "/accounts:import", lines(3000, nil), append(as, "Content-Type", ndjson)...).is(t, 200, &handlers.ImportCount{})
+	s.isCut(t, "GET", "/accounts:export", token)
+}
+
+func TestBackupIsCutWhenItsTokenIsRevoked(t *testing.T) {
+	t.Parallel()
+	tokens, token, revoke := revocable(t)
+	live := handlers.NewLive()
+	live.Serve(handlers.Parts{Backuper: backups{size: 12,
+		copy: io.MultiReader(strings.NewReader("all"), then(revoke), strings.NewReader(" accounts"))}})
+	admin := adminOver(live)
+	admin.Tokens = tokens
+	serveHandler(t, handlers.NewAdmin(admin)).isCut(t, "POST", "/backup", token)
+}
+
+// isCut fails the test if the answer has an end.
+func (s service) isCut(t *testing.T, method, path, token string) {
+	t.Helper()
+	req, err := http.NewRequest(method, s.URL+path, nil)
+	harness.Must(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return // so early that no header arrived
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("%s %s = %d with %d bytes, want a cut", method, path, resp.StatusCode, len(body))
+	}
 }
 
 // as is the header of a request with a token.
