@@ -20,8 +20,8 @@ func (t Target) parse() (id store.ID, pre store.Preconditions, err error) {
 	}
 	match, err := parseTags("If-Match", t.IfMatch)
 	pre.Present = match.any
-	if match.all != nil {
-		pre.Revisions = append([]store.Revision{}, match.strong...) // not nil: without a strong tag nothing matches
+	if pre.Revisions = match.strong; len(match.all) > 0 && pre.Revisions == nil {
+		pre.Revisions = []store.Revision{""} // of no account: weak tags alone match nothing, and are a condition
 	}
 	return id, pre, err
 }

@@ -56,6 +56,7 @@ func TestKeyBelongsToOneRequestOfOneCaller(t *testing.T) {
 		"member":    patch(path, `{"name":"x","email":null}`),
 		"path":      patch("/accounts/10001", body),
 		"condition": patch(path, body, "If-Match", "*"),
+		"weak tag":  patch(path, body, "If-Match", "W/"+tag),
 		"method":    s.do(t, "POST", "/accounts", body, "Idempotency-Key", "k"),
 	} {
 		if p := r.isProblem(t, 422); p.Type != "/problems/idempotency-key-reused" {
