@@ -3,13 +3,19 @@ package pgstore
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
+
+// cancelledTime is how long a statement has to end whose caller has gone.
+const cancelledTime = time.Second
 
 // socket is the network connection of a session. When the context of a statement ends, it keeps pgx from cancelling a
 // commit on the server, and from waiting 15 s for the end of the session.
@@ -72,6 +78,36 @@ func socketOf(c *pgconn.PgConn) *socket {
 		network = encrypted.NetConn()
 	}
 	return network.(*socket)
+}
+
+// Read and Write implement net.Conn.
+func (s *socket) Read(p []byte) (int, error)  { return s.noteCut(s.Conn.Read(p)) }
+func (s *socket) Write(p []byte) (int, error) { return s.noteCut(s.Conn.Write(p)) }
+
+func (s *socket) noteCut(n int, err error) (int, error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.cut.Store(true)
+	}
+	return n, err
+}
+
+// watcher cuts a statement short whose context has ended: at once if its time is up, and after cancelledTime if it was
+// cancelled. A new session costs more than the end of most statements, so clients that give up would keep the sessions
+// from others.
+type watcher struct {
+	pgconn.DeadlineContextWatcherHandler
+}
+
+func newWatcher(c *pgconn.PgConn) ctxwatch.Handler {
+	return &watcher{pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}}
+}
+
+// HandleCancel implements ctxwatch.Handler.
+func (w *watcher) HandleCancel(ctx context.Context) {
+	if w.DeadlineDelay = 0; errors.Is(ctx.Err(), context.Canceled) {
+		w.DeadlineDelay = cancelledTime
+	}
+	w.DeadlineContextWatcherHandler.HandleCancel(ctx)
 }
 
 // addressOf is where a session's server was found.

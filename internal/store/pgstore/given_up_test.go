@@ -226,18 +226,70 @@ func TestConnectionThatWasCutAfterItsAnswerIsNotUsedAgain(t *testing.T) {
 	s := open(t, options(t, fresh(t)))
 	c, err := s.PoolForTest().Acquire(t.Context())
 	harness.Must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	rows, err := c.Query(ctx, "SELECT 1")
 	harness.Must(t, err)
 	rows.Next() // the rest of the answer came with it
-	cancel()
+	<-ctx.Done()
 	rows.Close()
 	if rows.Err() != nil || c.Conn().IsClosed() {
 		t.Fatalf("the call failed: %v; this test wants one that does not", rows.Err())
 	}
 	c.Release()
 	if err := s.Check(t.Context()); err != nil {
-		t.Errorf("Check after a call that was cancelled = %v", err)
+		t.Errorf("Check after a call that was cut = %v", err)
 	}
+}
+
+// A client that goes away must not cost a session: it can do so hundreds of times a second.
+func TestCallThatIsCancelledKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	opts := options(t, url)
+	opts.MaxConns = 1
+	s, operator := open(t, opts), session(t, url)
+	harness.Must(t, errOf(s.List(t.Context(), store.Query{Limit: 1}))) // the statement is prepared
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	harness.Must(t, harness.Eventually(20*time.Second, func() error { // on a busy machine the end can come too late
+		do(t, operator, "BEGIN")
+		do(t, operator, "LOCK TABLE accounts")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- errOf(s.List(ctx, store.Query{Limit: 1})) }()
+		harness.Until(20*time.Second, func() bool {
+			n := 0
+			harness.Must(t, operator.QueryRow(t.Context(), waiting).Scan(&n))
+			return n > 0
+		})
+		cancel()
+		var err error
+		select {
+		case err = <-done:
+			err = fmt.Errorf("it was cut: %w", err)
+		case <-time.After(100 * time.Millisecond): // it waits for the end of its statement
+		}
+		do(t, operator, "COMMIT")
+		if err == nil {
+			err = <-done
+		}
+		return err
+	}))
+}
+
+// A call that is cancelled, and whose server does not answer, holds no connection for long.
+func TestCancelledCallOfASilentServerIsGivenUpSoon(t *testing.T) {
+	t.Parallel()
+	own := startOwn(t)
+	s := open(t, options(t, own.URL("postgres", "postgres")))
+	says(t, s, "")
+	own.Signal(t, syscall.SIGSTOP)
+	defer own.Signal(t, syscall.SIGCONT)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	if _, err := s.Get(ctx, "1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Get = %v, want that it was cancelled", err)
+	}
+	harness.Must(t, harness.Eventually(5*time.Second, func() error { return inUse(s) }))
 }

@@ -157,7 +157,7 @@ func (s Server) config(connectTimeout time.Duration) (*pgxpool.Config, error) {
 		return nil
 	}
 	c.ConnectTimeout = connectTimeout / time.Duration(len(s.hosts)) // of each: a silent one leaves time for the others
-	c.DialFunc = dial
+	c.DialFunc, c.BuildContextWatcherHandler = dial, newWatcher
 	c.SSLNegotiation, c.KerberosSrvName, c.KerberosSpn = "", "", ""
 	// a role or a database can have settings by which texts would be stored as other ones, and times not be read
 	c.RuntimeParams = map[string]string{"application_name": "accountservice", "client_encoding": "UTF8", "datestyle": "ISO"}
