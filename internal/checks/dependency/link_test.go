@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -167,6 +168,19 @@ var secureServers = map[string]func(*testing.T, *tls.Config) (addr string){
 	"rediss": func(t *testing.T, config *tls.Config) string {
 		return newPeer(t, func(c net.Conn, _ int) { speaks(tls.Server(c, config), 0) }).Addr().String()
 	},
+}
+
+func TestRenewedRootsNeedNoRestart(t *testing.T) {
+	for kind, serve := range secureServers {
+		old, next := harness.NewAuthority(t), harness.NewAuthority(t)
+		run := runs(t, fmt.Sprintf(overTLS[kind].url, serve(t, next.Server(t, 1000*time.Hour, "svc.test")), old.File), ample)
+		const unknown = "TLS handshake: its certificate is signed by an unknown authority"
+		says(t, run(), unknown)
+		harness.Must(t, os.WriteFile(old.File, nil, 0o600)) // half a copy
+		says(t, run(), unknown)
+		harness.Must(t, os.Rename(next.File, old.File))
+		says(t, run(), "")
+	}
 }
 
 // In TLS 1.3 a server says at the first read what it thinks of the client.

@@ -2,6 +2,7 @@ package dependency
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -117,6 +118,7 @@ func (s *session) encrypt(at *phase, settings *tlsSettings) error {
 // certificate where package tls does not.
 func (s *session) clientConfig(settings *tlsSettings) *tls.Config {
 	config := settings.config.Clone()
+	config.RootCAs = cmp.Or(rootsIn(settings.rootsFile), config.RootCAs)
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		s.wantsCertificate.Store(true)
 		return settings.clientCertificate()

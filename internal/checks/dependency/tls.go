@@ -18,6 +18,7 @@ type tlsSettings struct {
 	// anyName is true if a certificate of config.RootCAs is accepted for any host name.
 	anyName bool
 
+	rootsFile         string // of config.RootCAs; "" for the system's
 	certFile, keyFile string // of our own certificate; "" without
 }
 
@@ -27,7 +28,7 @@ type tlsSettings struct {
 func (t *target) tlsOptions() *tlsSettings {
 	roots, server := t.take("ca_file"), t.take("server_name")
 	s := &tlsSettings{config: &tls.Config{ServerName: cmp.Or(server, t.url.Hostname())},
-		warn: t.duration("cert_warn", 14*24*time.Hour), certFile: t.take("cert_file"), keyFile: t.take("key_file")}
+		warn: t.duration("cert_warn", 14*24*time.Hour), rootsFile: roots, certFile: t.take("cert_file"), keyFile: t.take("key_file")}
 	s.set = roots+server+s.certFile != ""
 	if roots != "" {
 		s.config.RootCAs = t.readRoots(roots)
@@ -62,17 +63,32 @@ var errNoPair = verdictf("the files of cert_file and key_file can't be used any 
 
 // readRoots reads PEM certificates, at most 1 MiB of them.
 func (t *target) readRoots(file string) *x509.CertPool {
-	roots := x509.NewCertPool()
+	if roots := rootsIn(file); roots != nil {
+		return roots
+	}
 	if _, err := os.Stat(file); err != nil {
 		t.fault("names a file in option ca_file that can't be found: is it mounted, and the name right?")
 	} else if !isFile(file) {
 		t.fault("names in option ca_file what is no regular file of at most 1 MiB")
-	} else if content, err := os.ReadFile(file); err != nil {
+	} else if _, err := os.ReadFile(file); err != nil {
 		t.fault("names a file in option ca_file that can't be read: see its owner and mode")
-	} else if !roots.AppendCertsFromPEM(content) {
+	} else {
 		t.fault("names a file in option ca_file without a PEM certificate")
 	}
-	return roots
+	return x509.NewCertPool()
+}
+
+// rootsIn returns the certificates of a file, nil if there are none. It is called for every connection, so that renewed
+// ones need no restart.
+func rootsIn(file string) *x509.CertPool {
+	if !isFile(file) {
+		return nil
+	}
+	content, _ := os.ReadFile(file)
+	if roots := x509.NewCertPool(); roots.AppendCertsFromPEM(content) {
+		return roots
+	}
+	return nil
 }
 
 // verifyAnyName returns the chains from the certificates of a server to these roots, or the error that package tls
