@@ -149,6 +149,8 @@ func (m *mySQL) failure(err error) error {
 		return errNoTLS
 	case errors.Is(err, mysql.ErrCleartextPassword), errors.Is(err, mysql.ErrOldPassword):
 		return verdictf("the server wants the password in clear: set an option of TLS")
+	case errors.Is(err, mysql.ErrUnknownPlugin):
+		return verdictf("the server wants a login for this user that this check does not have, such as PAM or Kerberos")
 	case errors.Is(err, driver.ErrBadConn):
 		return io.EOF
 	}
@@ -167,6 +169,8 @@ func mySQLFailure(number uint16) error {
 		1203: "this user has too many connections",
 		1226: "this user has used up a limit",
 		1698: "the server refuses the user name, the password or this host",
+		1820: "the password of this user has expired",
+		4151: "this user is locked",
 		1053: "the server is stopping",
 		1927: "the server ended the connection",
 		4031: "the server ended the idle connection",

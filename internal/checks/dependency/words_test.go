@@ -70,6 +70,18 @@ func TestOddCertificatesHaveWordsOfTheirOwn(t *testing.T) {
 	}
 }
 
+// As of MariaDB for a user of PAM.
+func TestALoginThatMySQLsDriverDoesNotHaveIsSaid(t *testing.T) {
+	p := newPeer(t, func(c net.Conn, _ int) {
+		io.WriteString(c, mySQLGreeting)
+		c.Read(make([]byte, 1024)) // the login
+		io.WriteString(c, "\x08\x00\x00\x02\xfedialog\x00")
+		io.Copy(io.Discard, c)
+	})
+	says(t, ask(t, fmt.Sprintf("mysql://u:hunter2@%s", p.Addr()), ample),
+		"authentication: the server wants a login for this user that this check does not have, such as PAM or Kerberos")
+}
+
 func TestAShortRSAKeyIsSaid(t *testing.T) {
 	short := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 511), E: 3}
 	err := rsa.VerifyPKCS1v15(short, crypto.SHA256, make([]byte, crypto.SHA256.Size()), make([]byte, short.Size()))
