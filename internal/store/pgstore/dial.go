@@ -37,10 +37,10 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return &socket{Conn: c}, nil
 }
 
-// dialCancel connects to have a statement cancelled. The pool has one connection less meanwhile, so this takes grace at
+// dialCancel connects to have a statement cancelled. The pool has one connection less meanwhile, so this takes a second at
 // most.
 func dialCancel(ctx context.Context, address string) (net.Conn, error) {
-	end := time.Now().Add(grace)
+	end := time.Now().Add(time.Second)
 	c, err := (&net.Dialer{Deadline: end}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
