@@ -59,8 +59,17 @@ func (r redis) ask(_ context.Context, at *phase) error {
 	*at = query
 	// a script that may write, and does not: a server that takes no writes refuses it, as do a replica, a cluster without
 	// all its slots, and one out of memory
-	return r.command(at, "OK", "EVAL", "#!lua\nreturn redis.status_reply('OK')", "1", "accountservice-health")
+	const script = "#!lua\nreturn redis.status_reply('OK')"
+	err := r.command(at, "OK", "EVAL", script, "1", "accountservice-health")
+	if err == errMoved {
+		err = r.command(at, "OK", "EVAL", script, "0")
+	}
+	return err
 }
+
+// errMoved is for a key that another node of the cluster has. So the cluster has all its slots, and only a script
+// without keys asks this node.
+var errMoved = verdictf("the key of role=primary is on another node of the cluster (MOVED)")
 
 // command sends one and wants this simple string as its answer.
 func (r redis) command(at *phase, want string, words ...string) error {
@@ -101,8 +110,8 @@ func redisFailure(at *phase, text string) error {
 	switch {
 	case code == "NOPERM" && *at == query:
 		words = "this user may not EVAL, which role=primary needs (NOPERM)"
-	case code == "MOVED":
-		words = "the key of role=primary is on another node of the cluster (MOVED)"
+	case code == "MOVED", code == "ASK":
+		return errMoved
 	case code == "NOPERM" && *at == authentication:
 		words = "this user may not SELECT the database (NOPERM)"
 	case words != "":

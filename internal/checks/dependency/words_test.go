@@ -1,6 +1,7 @@
 package dependency
 
 import (
+	"bufio"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -67,6 +68,28 @@ func TestOddCertificatesHaveWordsOfTheirOwn(t *testing.T) {
 			url := fmt.Sprintf(overTLS[kind].url, addr, ca.File)
 			t.Run(kind+" "+name, func(t *testing.T) { says(t, ask(t, url, ample), "TLS handshake: "+c.want) })
 		}
+	}
+}
+
+// As of a Redis Cluster: each key is on one of its primaries.
+func TestAPrimaryOfAClusterIsAskedForNoKeyOfAnother(t *testing.T) {
+	for answer, want := range map[string]string{
+		"+OK\r\n": "",
+		"-READONLY You can't write against a read only replica.\r\n": "query: the server answers READONLY",
+	} {
+		p := newPeer(t, func(c net.Conn, _ int) {
+			for lines := bufio.NewScanner(c); lines.Scan(); {
+				switch lines.Text() {
+				case "PING":
+					io.WriteString(c, "+PONG\r\n")
+				case "accountservice-health":
+					io.WriteString(c, "-MOVED 9121 10.0.0.2:6379\r\n")
+				case "0":
+					io.WriteString(c, answer)
+				}
+			}
+		})
+		says(t, ask(t, fmt.Sprintf("redis://%s?role=primary", p.Addr()), ample), want)
 	}
 }
 
