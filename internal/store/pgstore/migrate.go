@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -35,6 +34,11 @@ type Migration struct {
 // Migrate brings the schema to that of this binary and returns the steps that it took. Calls at once wait for each
 // other. It needs the right to create tables.
 func Migrate(ctx context.Context, server Server, log *slog.Logger) (done []Migration, err error) {
+	// a table, because CockroachDB has no advisory locks and a pooler loses them
+	locker, err := lock.NewPostgresTableLocker(lock.WithTableLockTimeout(time.Second, 60), lock.WithTableLogger(log))
+	if err != nil {
+		return nil, err
+	}
 	err = withProvider(ctx, server, log, func(p *goose.Provider) error {
 		results, err := p.Up(ctx)
 		if failed, is := errors.AsType[*goose.PartialError](err); is {
@@ -46,11 +50,12 @@ func Migrate(ctx context.Context, server Server, log *slog.Logger) (done []Migra
 			}
 		}
 		return err
-	})
+	}, goose.WithLocker(locker))
 	return done, err
 }
 
-// Migrations returns all steps and whether they were taken.
+// Migrations returns all steps and whether they were taken. It waits for no Migrate, and where there is a schema it
+// needs no more rights than the service.
 func Migrations(ctx context.Context, server Server, log *slog.Logger) (all []Migration, err error) {
 	err = withProvider(ctx, server, log, func(p *goose.Provider) error {
 		list, err := p.Status(ctx)
@@ -63,7 +68,9 @@ func Migrations(ctx context.Context, server Server, log *slog.Logger) (all []Mig
 }
 
 // withProvider lets f work with a connection of its own to the primary.
-func withProvider(ctx context.Context, server Server, log *slog.Logger, f func(*goose.Provider) error) error {
+func withProvider(
+	ctx context.Context, server Server, log *slog.Logger, f func(*goose.Provider) error, options ...goose.ProviderOption,
+) error {
 	config, err := server.config(10 * time.Second)
 	if err != nil {
 		return err
@@ -76,23 +83,14 @@ func withProvider(ctx context.Context, server Server, log *slog.Logger, f func(*
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("%s: %s", server, words(err))
 	}
-	p, err := newProvider(db, log)
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		append(options, goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))...)
 	if err != nil {
 		return err
 	}
 	return f(p)
-}
-
-func newProvider(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
-	// a table, because CockroachDB has no advisory locks and a pooler loses them
-	locker, err := lock.NewPostgresTableLocker(lock.WithTableLockTimeout(time.Second, 60), lock.WithTableLogger(log))
-	if err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectPostgres, db, files, goose.WithLocker(locker),
-		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
 }

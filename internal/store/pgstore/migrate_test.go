@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -76,6 +77,23 @@ func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 		if m.Applied.IsZero() {
 			t.Errorf("%s is not applied", m.Name)
 		}
+	}
+}
+
+// The role of the service has no right on the table that Migrate locks.
+func TestStepsAreShownToTheRoleOfTheService(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	c := session(t, url)
+	do(t, c, "CREATE ROLE steps LOGIN")
+	do(t, c, "GRANT SELECT ON goose_db_version TO steps")
+	at, err := pgstore.ParseServer(server.URL("steps", database(url)))
+	harness.Must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	list, err := pgstore.Migrations(ctx, at, slog.New(slog.DiscardHandler))
+	if err != nil || int64(len(list)) != pgstore.SchemaVersion || list[0].Applied.IsZero() {
+		t.Errorf("%v, %v; want %d steps that were taken", list, err, pgstore.SchemaVersion)
 	}
 }
 
