@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,4 +58,29 @@ func TestVerifyGivesUpAFileThatHangs(t *testing.T) {
 	if code != 2 || !strings.Contains(stderr, "a read does not end") || !strings.Contains(stderr, "--timeout grants more") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
+}
+
+// TestFolderThatCannotBeFlushed: all else of it works.
+func TestFolderThatCannotBeFlushed(t *testing.T) {
+	remote := harness.NewRemoteFolder(t)
+	folder, err := os.Open(remote.Path)
+	harness.Must(t, err)
+	defer folder.Close()
+	if err := folder.Sync(); err == nil {
+		t.Fatal("the folder can be flushed")
+	}
+	path := filepath.Join(remote.Path, "accounts.db")
+	p := ready(t, path, "ACCOUNTSERVICE_BACKUP_TO="+remote.Path)
+	p.Logs(t, "backup made")
+	p.Stop(t, 0)
+	harness.Must(t, errors.Join(os.Remove(path), os.Remove(path+".witness")))
+	code, _, stderr := here(t, "export", "--salvage", glob(t, remote.Path+"/accounts-*.db")[0], "--output", path+".ndjson")
+	if code != 0 {
+		t.Errorf("export: exit %d, %q", code, stderr)
+	}
+	runs(t, command(path, "restore", remote.Path)).is(t, 0, "restored 100 accounts", "")
+	p = ready(t, path)
+	harness.Must(t, os.Remove(path))
+	p.Await(t, "/health", 503)
+	p.Says(t, "/health", "all 100 accounts were put back at the path")
 }

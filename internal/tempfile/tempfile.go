@@ -58,7 +58,17 @@ func Rename(f *os.File, path string) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return folder.Sync()
+	return SyncFolder(folder)
+}
+
+// SyncFolder makes the names in an open folder survive a loss of power, as far as its file system can be asked to: some,
+// as of FUSE or VirtualBox, refuse that.
+func SyncFolder(folder *os.File) error {
+	err := folder.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // CheckRoom fails if the disk of f has no room for a copy of so many bytes: to find that out by writing would take from

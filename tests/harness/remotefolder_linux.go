@@ -3,6 +3,7 @@ package harness
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 )
 
 // RemoteFolder is a folder whose file system is served by another process, as that of a network is: no call to it
-// returns while that process is stopped.
+// returns while that process is stopped. The folder cannot be flushed, as some of a network cannot.
 type RemoteFolder struct {
 	Path   string
 	server *exec.Cmd
@@ -73,14 +74,33 @@ func (f *RemoteFolder) Answer(tb testing.TB) {
 	Must(tb, f.server.Process.Signal(syscall.SIGCONT))
 }
 
+// unflushed is a folder that cannot be flushed: the library refuses that (EOPNOTSUPP) where the handle has no method
+// for it.
+type unflushed struct{ fs.LoopbackNode }
+
+func (n *unflushed) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	handle, flags, errno := n.LoopbackNode.OpendirHandle(ctx, flags)
+	if errno != 0 {
+		return nil, 0, errno
+	}
+	return struct {
+		fs.FileReaddirenter
+		fs.FileSeekdirer
+		fs.FileReleasedirer
+	}{handle.(fs.FileReaddirenter), handle.(fs.FileSeekdirer), handle.(fs.FileReleasedirer)}, flags, 0
+}
+
 // ServeRemoteFolder serves the folder until the process is killed. Elsewhere it does nothing.
 func ServeRemoteFolder() {
 	path := os.Getenv(remoteFolder)
 	if path == "" {
 		return
 	}
-	root, err := fs.NewLoopbackRoot(path + ".below")
+	var below syscall.Stat_t
+	err := syscall.Stat(path+".below", &below)
 	if err == nil {
+		root := &unflushed{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: path + ".below", Dev: below.Dev}}}
+		root.RootData.RootNode = root
 		_, err = fs.Mount(path, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true,
 			FsName: "accountservice-remote", Name: "remote"}})
 	}

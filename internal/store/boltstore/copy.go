@@ -134,7 +134,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(tempfile.SyncFolder(d), d.Close())
 }
 
 // judge reads every page and record of a copy, and returns how many accounts it has and its first damage. A start can
