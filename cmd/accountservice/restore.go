@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,6 +127,7 @@ func (r restoring) run(ctx context.Context, candidates []restore.Candidate) erro
 	}
 	defer there.Close()
 	r.describe(fetched, there)
+	there.Copies = slices.DeleteFunc(there.Copies, func(saved string) bool { return boltstore.IsPart(saved, fetched.Name) })
 	if objections := there.Objections(fetched.Database); len(objections) > 0 && !r.force {
 		return fmt.Errorf("%s is not replaced:\n  %s\nWith --force it is, and is kept beside the new one", r.path,
 			strings.Join(objections, "\n  "))

@@ -166,6 +166,20 @@ func TestRestoreObjectsToACopyInTheRescueFolder(t *testing.T) {
 	wantFiles(t, path)
 }
 
+// TestSavedCopyIsRestored: the objection to restoring anything else says to do it.
+func TestSavedCopyIsRestored(t *testing.T) {
+	t.Parallel()
+	_, file := backupOf(t, 30, time.Now())
+	path := newPath(t)
+	saved, another := path+".rescued-1", path+".rescued-2"
+	copied(t, file, saved)
+	copied(t, file, another)
+	runs(t, command(path, "restore", saved)).is(t, 1, "", another+" was saved")
+	harness.Must(t, os.Remove(another))
+	runs(t, command(path, "restore", saved)).is(t, 0, "restored 30 accounts", "")
+	wantFiles(t, path, "", ".rescued-1")
+}
+
 func TestWhatARestoreReplacesIsKeptAsItWas(t *testing.T) {
 	t.Parallel()
 	dir, _ := backupOf(t, 30, time.Now())
