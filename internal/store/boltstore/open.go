@@ -221,13 +221,11 @@ func (l location) create(mustExist bool) error {
 func openLocked(ctx context.Context, path string, opts Options, how int) (*os.File, error) {
 	f, err := boltfile.Open(path, how|syscall.O_NOFOLLOW)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("no permission: give the file to user %d, or let that user read it and, to serve it, "+
 			"write it: %w", os.Geteuid(), err)
-	case errors.Is(err, syscall.EROFS):
-		return nil, readOnly(err)
 	case err != nil:
-		return nil, err
+		return nil, readOnly(err)
 	}
 	if err := lock(ctx, f, opts, how); err != nil {
 		f.Close()
@@ -253,11 +251,14 @@ func stillAt(f *os.File, path string) error {
 
 // readOnly adds the cure to an error of opening a file for writing.
 func readOnly(err error) error {
-	if !errors.Is(err, syscall.EROFS) {
-		return err
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's "+
+			"log: %w", err)
+	case errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("it is immutable or may only grow, whatever its owner and mode; end that with chattr -i -a: %w", err)
 	}
-	return fmt.Errorf("its file system is read-only; remount it for writing, and look for disk errors in the kernel's "+
-		"log: %w", err)
+	return err
 }
 
 // lock takes bbolt's own lock of f before bbolt does, so that the file can be inspected while no other process writes

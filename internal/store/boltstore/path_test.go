@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +41,16 @@ var closings = map[string]struct {
 		t.Cleanup(open)
 		return open
 	}, "permission denied"},
+	"an attribute of the file": {func(t *testing.T, dir string) func() {
+		path := filepath.Join(dir, "data", "accounts.db")
+		if said, err := exec.Command("chattr", "+a", path).CombinedOutput(); err != nil {
+			t.Skipf("needs root and a file system with attributes: %v %s", err, said)
+		}
+		open := func() { must(t, exec.Command("chattr", "-i", "-a", path).Run()) } // as the error says
+		t.Cleanup(open)
+		refused(t, path, boltstore.Options{}, "chattr -i -a")
+		return open
+	}, "chattr -i -a"},
 }
 
 func TestClosedPathOfAFileThatHasNotMovedIsSaidAndEverythingGoesOn(t *testing.T) {
