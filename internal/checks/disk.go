@@ -20,7 +20,7 @@ func Disk(dir string, minFree int64) func(context.Context) error {
 		if err := syscall.Statfs(dir, &fs); err != nil {
 			return fmt.Errorf("statfs %s: %w", dir, err)
 		}
-		free := int64(fs.Bavail) * tempfile.BlockSize(&fs)
+		free := tempfile.Bytes(&fs, fs.Bavail)
 		if free < minFree {
 			return fmt.Errorf("%s has %s free, less than checks.disk.min_free (%s)", dir, mib(free), mib(minFree))
 		}

@@ -4,5 +4,5 @@ package tempfile
 
 import "syscall"
 
-// BlockSize returns the size of the blocks that disk counts.
-func BlockSize(disk *syscall.Statfs_t) int64 { return int64(disk.Bsize) }
+// blockSize returns the size of the blocks that disk counts.
+func blockSize(disk *syscall.Statfs_t) int64 { return int64(disk.Bsize) }

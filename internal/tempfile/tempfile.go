@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -83,15 +84,22 @@ func CheckRoom(f *os.File, size int64) error {
 	if err := raw.Control(func(fd uintptr) { failed = syscall.Fstatfs(int(fd), &disk) }); err != nil || failed != nil {
 		return errors.Join(err, failed)
 	}
-	free := int64(disk.Bavail)
+	free := Bytes(&disk, disk.Bavail)
 	if os.Geteuid() == 0 {
-		free = int64(disk.Bfree)
+		free = Bytes(&disk, disk.Bfree)
 	}
-	if free *= BlockSize(&disk); free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
+	if free < size && disk.Blocks > 0 { // 0: a tmpfs without a limit
 		return fmt.Errorf("its copy takes %d MiB, and %d MiB are free in %s: %w", (size+1<<20-1)>>20, free>>20,
 			filepath.Dir(f.Name()), syscall.ENOSPC)
 	}
 	return nil
+}
+
+// Bytes returns how many bytes so many of the blocks are that disk counts, or the most that there can be: object storage
+// has 16 EiB.
+func Bytes(disk *syscall.Statfs_t, blocks uint64) int64 {
+	size := blockSize(disk)
+	return size * int64(min(blocks, uint64(math.MaxInt64/max(size, 1))))
 }
 
 // TryLock locks a file (flock) unless it is locked. The error is syscall.EWOULDBLOCK if it is.

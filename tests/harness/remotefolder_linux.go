@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 )
 
 // RemoteFolder is a folder whose file system is served by another process, as that of a network is: no call to it
-// returns while that process is stopped. The folder cannot be flushed, as some of a network cannot.
+// returns while that process is stopped. The folder cannot be flushed and has room without end, as that of object storage.
 type RemoteFolder struct {
 	Path   string
 	server *exec.Cmd
@@ -74,12 +75,16 @@ func (f *RemoteFolder) Answer(tb testing.TB) {
 	Must(tb, f.server.Process.Signal(syscall.SIGCONT))
 }
 
-// unflushed is a folder that cannot be flushed: the library refuses that (EOPNOTSUPP) where the handle has no method
-// for it.
-type unflushed struct{ fs.LoopbackNode }
+// object is a file or folder as object storage has them. The library refuses to flush a folder (EOPNOTSUPP) whose handle
+// has no method for that, and the room is without end: 16 EiB, as s3fs says.
+type object struct{ *fs.LoopbackNode }
 
-func (n *unflushed) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	handle, flags, errno := n.LoopbackNode.OpendirHandle(ctx, flags)
+func (object) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
+	return object{child.(*fs.LoopbackNode)}
+}
+
+func (o object) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	handle, flags, errno := o.LoopbackNode.OpendirHandle(ctx, flags)
 	if errno != 0 {
 		return nil, 0, errno
 	}
@@ -88,6 +93,13 @@ func (n *unflushed) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHan
 		fs.FileSeekdirer
 		fs.FileReleasedirer
 	}{handle.(fs.FileReaddirenter), handle.(fs.FileSeekdirer), handle.(fs.FileReleasedirer)}, flags, 0
+}
+
+func (object) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
+	const block = 16 << 20
+	*out = fuse.StatfsOut{Bsize: block, Frsize: block, Blocks: math.MaxUint64 / block, Bfree: math.MaxUint64 / block,
+		Bavail: math.MaxUint64 / block, NameLen: 255}
+	return 0
 }
 
 // ServeRemoteFolder serves the folder until the process is killed. Elsewhere it does nothing.
@@ -99,7 +111,7 @@ func ServeRemoteFolder() {
 	var below syscall.Stat_t
 	err := syscall.Stat(path+".below", &below)
 	if err == nil {
-		root := &unflushed{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: path + ".below", Dev: below.Dev}}}
+		root := object{&fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: path + ".below", Dev: below.Dev}}}
 		root.RootData.RootNode = root
 		_, err = fs.Mount(path, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true,
 			FsName: "accountservice-remote", Name: "remote"}})
