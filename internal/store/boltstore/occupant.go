@@ -15,13 +15,13 @@ import (
 // Occupant is what is at the path of a database, for a command that wants to replace it.
 type Occupant struct {
 	Verified
-	Found  bool  // something is at the path
-	Lost   bool  // nothing is there, and the witness says that there was a database
-	Locked bool  // another process has it open, so that nothing more is known of it
-	Damage error // why a start would refuse it
+	Found  bool     // something is at the path
+	Lost   bool     // nothing is there, and the witness says that there was a database
+	Locked bool     // another process has it open, so that nothing more is known of it
+	Damage error    // why a start would refuse it
+	Copies []string // rescued copies of a lost database that are beside it
 
-	copies []string // rescued copies of a lost database that are beside it
-	file   *os.File
+	file *os.File
 }
 
 // Occupy finds out what is at the path of opts, and keeps it locked until Close, so that no service opens it meanwhile.
@@ -31,7 +31,7 @@ func Occupy(ctx context.Context, opts Options) (o *Occupant, err error) {
 	if err != nil {
 		return nil, err
 	}
-	o = &Occupant{copies: l.copies()}
+	o = &Occupant{Copies: l.copies()}
 	o.file, err = openLocked(ctx, l.path, Options{OpenTimeout: lockPatience}, os.O_RDWR)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -110,7 +110,7 @@ func (o *Occupant) Objections(v Verified) (list []string) {
 	case o.Accounts > 0:
 		list = append(list, fmt.Sprintf("it has %d accounts", o.Accounts))
 	}
-	for _, path := range o.copies {
+	for _, path := range o.Copies {
 		list = append(list, fmt.Sprintf("%s was saved from a lost database and can be newer: check it with accountservice "+
 			"verify, and restore it or move it away", path))
 	}
