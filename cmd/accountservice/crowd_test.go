@@ -396,7 +396,6 @@ func enlarge(t *testing.T, p *harness.Process, n int) {
 	}
 }
 
-// No crowd of one client gets a container killed.
 // 512 without a unit is 512 bytes. The probe is answered all the same, so clients must be too.
 func TestMemoryLimitWithoutItsUnitKeepsNobodyOut(t *testing.T) {
 	t.Parallel()
@@ -408,6 +407,7 @@ func TestMemoryLimitWithoutItsUnitKeepsNobodyOut(t *testing.T) {
 	p.Stop(t, 0)
 }
 
+// No crowd of one client gets a container killed.
 func TestCrowdInASmallContainerKeepsNobodyOut(t *testing.T) {
 	if !heavy {
 		t.Skip("CROWD_TEST=1 opens up to 12,000 connections")
