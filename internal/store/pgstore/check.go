@@ -60,11 +60,16 @@ func (s *Store) noConnection(ctx context.Context, err error) error {
 	return warning.Errorf("%s by clients, and the server answers: %s", text, why)
 }
 
-// CheckSpace fails after a write that met a full disk of the server, until one succeeds.
+// CheckSpace fails after a write for which the server had no room on its disk or no transaction id, until one succeeds.
 func (s *Store) CheckSpace(context.Context) error {
-	if at := s.full.Load(); at != nil {
-		return fmt.Errorf("the server's disk is full (53100): the write of %s was refused; reads go on",
-			at.UTC().Format(time.RFC3339))
+	if full := s.full.Load(); full != nil {
+		return fmt.Errorf("%s: the write of %s was refused; reads go on", full.why, full.at.UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// fullness is why the server had no room for a write, and when.
+type fullness struct {
+	why string
+	at  time.Time
 }

@@ -26,6 +26,26 @@ func smallDisk(t *testing.T, own *harness.Postgres) (url, folder string) {
 	return own.URL("postgres", "small"), folder
 }
 
+// PostgreSQL refuses writes with this code, and serves reads, once its transaction ids run out.
+func TestServerWithoutTransactionIDsFailsTheCheck(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	operator, s := session(t, url), open(t, options(t, url))
+	put := func() error { return errOf(s.Put(t.Context(), "1", store.Draft{Name: "x"}, store.Preconditions{})) }
+	do(t, operator, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "+
+		"'BEGIN RAISE EXCEPTION USING ERRCODE = $$54000$$; END'")
+	do(t, operator, "CREATE TRIGGER refuse BEFORE INSERT ON accounts EXECUTE FUNCTION refuse()")
+	if err := put(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Put = %v, want ErrUnavailable", err)
+	}
+	if err := s.CheckSpace(t.Context()); err == nil || !strings.Contains(err.Error(), "no transaction ids left") {
+		t.Errorf("CheckSpace = %v", err)
+	}
+	do(t, operator, "DROP TRIGGER refuse ON accounts")
+	harness.Must(t, put())
+	harness.Must(t, s.CheckSpace(t.Context()))
+}
+
 func TestFullDiskOfTheServerIsNoSpace(t *testing.T) {
 	t.Parallel()
 	url, folder := smallDisk(t, startOwn(t))

@@ -22,6 +22,7 @@ const (
 	noPrivilege         = "42501"
 	undefinedTable      = "42P01"
 	diskFull            = "53100"
+	limitExceeded       = "54000"
 	tooManyConnections  = "53300"
 	statementCancelled  = "57014"
 	adminShutdown       = "57P01"
@@ -205,6 +206,7 @@ var meanings = map[string]string{
 	noPrivilege:        "the user lacks a right: see docs/postgres.md",
 	undefinedTable:     "a table is missing: run accountservice migrate up",
 	diskFull:           "the server's disk is full",
+	limitExceeded:      "the server has no transaction ids left: vacuum its databases, as its log says",
 	tooManyConnections: "the server has too many connections",
 	statementCancelled: "a statement took longer than store.postgres.statement_timeout",
 	adminShutdown:      "the server is stopping or ended the connection",

@@ -40,11 +40,11 @@ type Store struct {
 	log *slog.Logger
 	now func() time.Time
 
-	writes   *places                   // for connections that write
-	answered atomic.Int64              // when the server last answered a call, in ns since begun
-	primary  atomic.Value              // the address of the newest connection's server
-	full     atomic.Pointer[time.Time] // when a write was refused because the disk is full; nil after a success
-	stop     func()                    // ends the purging of old idempotency keys, and closes stopping
+	writes   *places                  // for connections that write
+	answered atomic.Int64             // when the server last answered a call, in ns since begun
+	primary  atomic.Value             // the address of the newest connection's server
+	full     atomic.Pointer[fullness] // of the last write that was refused for that; nil after a success
+	stop     func()                   // ends the purging of old idempotency keys, and closes stopping
 	stopping <-chan struct{}
 	purging  sync.WaitGroup
 	close    sync.Once
@@ -138,14 +138,14 @@ func (s *Store) noteAnswered() { s.answered.Store(int64(time.Since(begun))) }
 // silent is for how long the server has answered no call.
 func (s *Store) silent() time.Duration { return time.Since(begun) - time.Duration(s.answered.Load()) }
 
-// noteAnswer notes when the server answered, and whether its disk is full.
+// noteAnswer notes when the server answered, and whether it is full.
 func (s *Store) noteAnswer(err error) {
 	if err != nil && codeOf(err) == "" {
 		return
 	}
 	s.noteAnswered()
-	if hasCode(err, diskFull) {
-		s.full.Store(new(time.Now()))
+	if hasCode(err, diskFull, limitExceeded) {
+		s.full.Store(&fullness{words(err), time.Now()})
 	}
 }
 
