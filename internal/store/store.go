@@ -99,7 +99,7 @@ type Store interface {
 	Seed(ctx context.Context, seeds iter.Seq[Seeding]) (int, error)
 
 	// Close ends the store and releases what it holds. It waits for work under
-	// way until ctx ends, and then returns ctx's error. A second Close does nothing.
+	// way until ctx ends, and then returns ctx's error, if a write may be under way. A second Close does nothing.
 	Close(ctx context.Context) error
 }
 

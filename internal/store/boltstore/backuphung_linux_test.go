@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
+	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
 )
 
@@ -29,6 +32,25 @@ func TestHungBackupEndsWithTheStore(t *testing.T) {
 	if err := s.Close(bounded); err != nil {
 		t.Errorf("the end of a store whose backup hangs is %v, though all that was acknowledged is on its disk", err)
 	}
+}
+
+// A slow disk takes longer for the witness than a stop may wait.
+func TestCloseIsWellWhenAllWritesAreOnASlowDisk(t *testing.T) {
+	t.Parallel()
+	s, path := seeded(t, 10)
+	opens, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT, unix.O_RDONLY)
+	if err == nil {
+		err = unix.FanotifyMark(opens, unix.FAN_MARK_ADD, unix.FAN_OPEN_PERM, unix.AT_FDCWD, path+".witness")
+	}
+	if err != nil {
+		t.Skipf("the witness cannot be kept from being opened: %v", err)
+	}
+	bounded, end := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer end()
+	err = s.Close(bounded)
+	must(t, unix.Close(opens)) // the witness is opened now
+	must(t, err)
+	storetest.Close(t, s)
 }
 
 // The next write waits for the end of the read transaction, and so would all writes and reads after it.

@@ -148,13 +148,15 @@ func (s *Store) Close(ctx context.Context) error {
 			cancel()
 		}
 	}
-	if !ended && s.end.written.Load() && !s.backup.TryLock() {
-		return nil // all writes are on the disk, and a backup that waits for the disk of its target is under way
+	if ended {
+		return err
 	}
-	if !ended {
+	select {
+	case <-s.committer.stopped: // all writes are on the disk, which is slow; or a backup waits for that of its target
+		return nil
+	default:
 		return fmt.Errorf("bolt close: %w", ctx.Err())
 	}
-	return err
 }
 
 // finish closes the file after the committer has ended.
@@ -165,7 +167,6 @@ func (s *Store) finish() (err error) {
 		err = s.writeWitness(s.h)
 	}
 	s.rescue.owned.Close()
-	s.end.written.Store(err == nil)
 	return errors.Join(err, s.h.close())
 }
 

@@ -1,17 +1,13 @@
 package boltstore
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync"
 
 // end is the end of a store, which comes once.
 type end struct {
-	once    sync.Once
-	begun   chan struct{} // closed when it begins
-	written atomic.Bool   // all writes have ended well: only reads under way are waited for
-	done    chan struct{} // closed when all is closed
-	err     error         // of that; to be read after done
+	once  sync.Once
+	begun chan struct{} // closed when it begins
+	done  chan struct{} // closed when all is closed
+	err   error         // of that; to be read after done
 }
 
 func newEnd() *end { return &end{begun: make(chan struct{}), done: make(chan struct{})} }
