@@ -74,17 +74,17 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds())
 
 const intro = `# Swarm
 
-What a real Swarm of one node does with the service and its stack file when tasks fall ill, releases are bad and
+What a real Swarm of one node does with the service and its stack file when tasks become unhealthy, releases are bad and
 machines are busy. Every line was measured by
 
 ` + "```" + `
 make swarm-test
 ` + "```" + `
 
-as root on Linux with Docker, HAProxy, Caddy and docker-compose, in about 20 minutes; SWARM_TEST_WRITE=1 writes this
-page. SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Each line is of one run, with a dozen
-services on %d cores; the probe asks every 5 s, so the figures differ by that much from run to run. Parts of it are
-measured again by name, such as
+as root on Linux with Docker, HAProxy, Caddy and docker-compose, in about 20 minutes. SWARM_TEST_WRITE=1 writes this
+page, and SWARM_TEST_IMAGE=NAME tests that image instead of one built from this tree. Each line comes from one run, with
+a dozen services on %d cores. The probe asks every 5 s, so the figures differ by that much from run to run. To measure
+one part again, name it:
 
 ` + "```" + `
 make swarm-test STORY='beside/release whose disk hangs'
@@ -94,15 +94,15 @@ make swarm-test STORY='no restart'
 
 ## Faults that must replace the task
 
-Seconds count from the fault. "Unhealthy" is the engine's own event, "200" the first answer with the right account by
-the replacement. A process that ends by itself is replaced before any probe fails.
+Times are in seconds from the fault. "Unhealthy" is the engine's event, and "200" is the replacement's first answer with
+the right account. A process that ends by itself is replaced before any probe fails.
 
 `
 
-const starved = `A task with too little CPU time for its probe is replaced: a probe takes some 20 ms of it within 2 s, and the service
-4 ms a second. What neighbours leave follows from the weights only on a machine without other work (with 2 cores 111 ms
-a second beside 8 of 2 times the weight, 59 ms beside 8 of 4 times), so it is measured. No restart is allowed from 20 ms
-a second on.
+const starved = `A task with too little CPU time for its probe is replaced: a probe needs some 20 ms of CPU time within 2 s, and the
+service 4 ms a second. The weights predict what neighbours leave only on a machine without other work (2 cores: 111 ms a
+second beside 8 neighbours of 2 times the weight, 59 ms beside 8 of 4 times), so the test measures it. A task that gets
+20 ms a second or more must not be restarted.
 
 `
 
