@@ -25,7 +25,7 @@ const (
 	// writeTimeout bounds a whole answer, from when its request must have arrived.
 	writeTimeout = 30 * time.Second
 	// answerTime bounds how long the end of the service waits for answers to operators. An orchestrator may kill it soon.
-	answerTime = 200 * time.Millisecond
+	answerTime = time.Second
 	// maxHeader bounds a request's header in bytes; net/http adds 4 KiB of slack.
 	maxHeader = 16 << 10
 )

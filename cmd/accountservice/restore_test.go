@@ -258,7 +258,7 @@ func TestKilledRestoreLeavesTheOldOrTheNewDatabase(t *testing.T) {
 	runs(t, command(path, "restore", dirs[now])).is(t, 0, fmt.Sprint("restored ", now, " accounts"), "")
 	whole := time.Since(begun)
 	killed, done := 0, 0
-	for round := range rounds {
+	for round := 0; round < rounds || killed == 0 && round < 10*rounds; round++ { // on a busy machine kills can be late
 		cmd := command(path, "restore", "--force", dirs[next])
 		for _, kept := range glob(t, path+".replaced-*") {
 			harness.Must(t, os.Remove(kept))
