@@ -55,8 +55,11 @@ func registerBackup(e *edge, live *Live) {
 }
 
 // NoBackup is the error of a Backuper that made no copy, and why. Its problem names that: who may have all accounts may
-// know it.
+// know it. One that was given up is no failure, and stays as it is.
 func NoBackup(why error) error {
+	if errors.Is(why, context.Canceled) {
+		return why
+	}
 	p := problemOf(why)
 	p.Detail = "There is no backup: " + why.Error()
 	return p

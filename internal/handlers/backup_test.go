@@ -1,10 +1,12 @@
 package handlers_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -63,6 +65,19 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 		if answer.StatusCode != c.status || !strings.Contains(answer.body, c.want) || strings.Contains(answer.body, "secret") {
 			t.Errorf("got %d %s, want %d with %q", answer.StatusCode, answer.body, c.status, c.want)
 		}
+	}
+}
+
+// A client that gives a backup up, or a stop that ends it, is no failure of the service.
+func TestBackupThatIsGivenUpIsNotLogged(t *testing.T) {
+	var log bytes.Buffer
+	live := handlers.NewLive()
+	live.Serve(handlers.Parts{Backuper: backups{err: handlers.NoBackup(fmt.Errorf("bolt backup: %w", context.Canceled))}})
+	admin := adminOver(live)
+	admin.Log = slog.New(slog.NewTextHandler(&log, nil))
+	serveHandler(t, handlers.NewAdmin(admin)).do(t, "POST", "/backup", "").isProblem(t, 503)
+	if strings.Contains(log.String(), "request failed") {
+		t.Error(log.String())
 	}
 }
 
