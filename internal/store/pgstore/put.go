@@ -67,6 +67,10 @@ func (s *Store) putOnce(ctx context.Context, c conn, p *putting) error {
 	}
 	was, damage := old.account()
 	replay, err := p.pre.Decide(p.allow, was, damage, kept, now)
+	var draft store.Draft
+	if err == nil && kept == nil {
+		draft, err = p.next(was)
+	}
 	switch {
 	case err != nil && guessed:
 		return errLost // it may be wrong
@@ -77,10 +81,6 @@ func (s *Store) putOnce(ctx context.Context, c conn, p *putting) error {
 		return touchKey(ctx, c, p.pre.Idempotency, kept)
 	case kept != nil:
 		return forget(ctx, c, p.pre.Idempotency, kept)
-	}
-	draft, err := p.next(was)
-	if err != nil {
-		return err
 	}
 	acc, created := store.Next(was, p.id, draft, now)
 	p.written = store.Written{Account: acc, Created: created}

@@ -124,6 +124,8 @@ func invalidInputChangesNothing(t *testing.T, open Opener) {
 		_, err = s.Import(t.Context(), []store.Account{named("2", "two"), {ID: bad.id, Draft: bad.draft}})
 		wantInvalid(t, fmt.Sprintf("Import(%q, %q)", bad.id, bad.draft), err, bad.field)
 	}
+	err := errOf(s.Put(t.Context(), "1", store.Draft{}, store.Preconditions{Absent: true}))
+	wantErr(t, "Put of nothing where an account is", err, store.ErrExists)
 	if got := all(t, s); !same(got, []store.Account{before}) {
 		t.Errorf("store has %+v, want %+v alone", got, before)
 	}
