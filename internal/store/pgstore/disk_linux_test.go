@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -44,6 +45,24 @@ func TestServerWithoutTransactionIDsFailsTheCheck(t *testing.T) {
 	do(t, operator, "DROP TRIGGER refuse ON accounts")
 	harness.Must(t, put())
 	harness.Must(t, s.CheckSpace(t.Context()))
+}
+
+// An index of an operator can refuse one account with that code, too.
+func TestAccountThatAnIndexRefusesDoesNotFailTheCheck(t *testing.T) {
+	t.Parallel()
+	url := fresh(t)
+	operator, s := session(t, url), open(t, options(t, url))
+	do(t, operator, "CREATE INDEX ON accounts ((labels::text))")
+	labels := make(map[string]string)
+	for range 60 {
+		labels[rand.Text()] = strings.Repeat(rand.Text(), 8)
+	}
+	if err := errOf(s.Put(t.Context(), "1", store.Draft{Name: "x", Labels: labels}, store.Preconditions{})); err == nil {
+		t.Error("the index takes it")
+	}
+	if err := s.CheckSpace(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestFullDiskOfTheServerIsNoSpace(t *testing.T) {

@@ -69,6 +69,13 @@ func codeOf(err error) string {
 
 func hasCode(err error, codes ...string) bool { return slices.Contains(codes, codeOf(err)) }
 
+// isFull reports whether the server has no room on its disk or no transaction id. An index that takes no entry so long
+// gives the same code, with its name.
+func isFull(err error) bool {
+	server, is := errors.AsType[*pgconn.PgError](err)
+	return is && (server.Code == diskFull || server.Code == limitExceeded && server.ConstraintName == "")
+}
+
 // readFailure returns the error of a statement that changes nothing, or that is rolled back when it fails.
 func readFailure(err error) error {
 	server, is := errors.AsType[*pgconn.PgError](err)
@@ -206,7 +213,7 @@ var meanings = map[string]string{
 	noPrivilege:        "the user lacks a right: see docs/postgres.md",
 	undefinedTable:     "a table is missing: run accountservice migrate up",
 	diskFull:           "the server's disk is full",
-	limitExceeded:      "the server has no transaction ids left: vacuum its databases, as its log says",
+	limitExceeded:      "the server has no transaction ids left: vacuum; or an index takes no entry so long: see its log",
 	tooManyConnections: "the server has too many connections",
 	statementCancelled: "a statement took longer than store.postgres.statement_timeout",
 	adminShutdown:      "the server is stopping or ended the connection",

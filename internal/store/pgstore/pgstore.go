@@ -144,7 +144,7 @@ func (s *Store) noteAnswer(err error) {
 		return
 	}
 	s.noteAnswered()
-	if hasCode(err, diskFull, limitExceeded) {
+	if isFull(err) {
 		s.full.Store(&fullness{words(err), time.Now()})
 	}
 }
