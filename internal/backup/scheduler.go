@@ -42,7 +42,7 @@ type Content struct {
 }
 
 // Scheduler makes backups when they are due, removes old ones, and verifies the newest one again: at its start, and
-// before it makes the next one.
+// before it makes the next one, or sooner while Check asks to move some away.
 type Scheduler struct {
 	Options
 	now      func() time.Time
@@ -53,7 +53,7 @@ type Scheduler struct {
 	verdicts map[string]verdict // of backups, by name
 	logged   map[string]bool    // backups that leave has logged
 	unread   string             // the newest backup, if it could not be verified
-	whole    string             // the newest backup, if it was verified before a try that failed
+	whole    string             // the newest backup, if it was verified before a try that failed, or while asksToMove
 	wholeAt  time.Time          // when it was
 	begun    time.Time          // the last backup that was made
 	doubtful bool               // a backup was found damaged, and none was read back whole since then
