@@ -31,7 +31,8 @@ func openUntilStopped(
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(closeTimeout, giveUp) })()
 	b, err := bounded.Call(longer, func() (backend, error) { return openBackend(ctx, cfg, show, log) })
 	if longer.Err() != nil {
-		err = fmt.Errorf("opening the database does not end: its disk does not answer: %w", longer.Err())
+		err = fmt.Errorf("opening the database does not end within %s: its disk is slow, or does not answer: %w",
+			closeTimeout, longer.Err())
 	}
 	return b, err
 }
