@@ -53,11 +53,19 @@ const shownLength = 200
 func show(text string) string {
 	if scheme, _, isURL := strings.Cut(text, "://"); isURL {
 		text = scheme + "://" + masked
+	} else if scheme, has := cutLogin(text); has {
+		text = scheme + ":" + masked
 	}
 	if len(text) > shownLength {
 		text = text[:shownLength] + "..."
 	}
 	return oneLine(text)
+}
+
+// cutLogin reports whether a text holds the login of a URL, which may lack its slashes, and returns what is before it.
+func cutLogin(text string) (scheme string, has bool) {
+	scheme, rest, _ := strings.Cut(text, ":")
+	return scheme, !strings.Contains(scheme, "/") && strings.Contains(rest, "@")
 }
 
 // oneLine quotes a text that is empty or holds what could look like other text.

@@ -60,9 +60,9 @@ func Load(file string, environ []string, rules ...Rule) (Loaded, error) {
 func (l *loader) refuseLogins(c Config) {
 	for _, r := range rowsOf(c) {
 		text, _ := r.value.(string)
-		_, rest, _ := strings.Cut(text, "://")
+		_, has := cutLogin(text)
 		isKnown := func(fault string) bool { return strings.HasPrefix(fault, r.key+": ") }
-		if strings.Contains(rest, "@") && !slices.ContainsFunc(l.faults, isKnown) {
+		if has && !slices.ContainsFunc(l.faults, isKnown) {
 			l.fault(r.key, "the value %s holds a URL with a user or a password (@), which would be shown: remove it",
 				l.origins[r.key].from())
 		}

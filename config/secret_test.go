@@ -177,7 +177,8 @@ func TestNoTextTakesTheLoginOfAURL(t *testing.T) {
 		if _, isText := r.value.(string); !isText {
 			continue
 		}
-		for _, text := range []string{"https://u:hunter2@host:9000", "postgres://hunter2@db/app", "s3://u:hunter2/2@b/c"} {
+		for _, text := range []string{"https://u:hunter2@host:9000", "postgres://hunter2@db/app", "s3://u:hunter2/2@b/c",
+			"https:u:hunter2@host", "https:/u:hunter2@host", "u:hunter2@host"} {
 			_, err := Load("", []string{variable(r.key) + "=" + text})
 			if err == nil || !strings.Contains(err.Error(), r.key+": ") || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%s: %v, want a fault that does not repeat %s", r.key, err, text)
