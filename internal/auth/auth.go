@@ -18,8 +18,8 @@ const (
 	Health Scope = "health" // the reasons in health answers, and metrics
 )
 
-// Scopes are all scopes.
-var Scopes = []Scope{Read, Write, Admin, Health}
+// Scopes returns all scopes.
+func Scopes() []Scope { return []Scope{Read, Write, Admin, Health} }
 
 // Caller is the owner of a token, or of several.
 type Caller struct {

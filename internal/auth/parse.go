@@ -129,7 +129,7 @@ func parseLine(line string) (e entry, err error) {
 // parseScopes reads scopes with commas between, and returns them in the order of Scopes.
 func parseScopes(text string) (scopes []Scope, err error) {
 	given := strings.Split(text, ",")
-	for _, scope := range Scopes {
+	for _, scope := range Scopes() {
 		if slices.Contains(given, string(scope)) {
 			scopes = append(scopes, scope)
 		}

@@ -1,5 +1,5 @@
 // Package awake counts the time in which this process gets CPU, so that a busy machine does not look like a disk or a
-// server that hangs.
+// server that hangs. How long is too long, its callers decide.
 package awake
 
 import (

@@ -1,4 +1,5 @@
-// Package bounded makes calls that a disk may never answer, and stops waiting for them when a context ends.
+// Package bounded makes calls that a disk may never answer, and stops waiting for them when a context ends. It can't end
+// such a call: callers bound how many they make.
 package bounded
 
 import "context"

@@ -44,7 +44,7 @@ func newKeys(t testing.TB) keys {
 		k.token[name] = token
 		fmt.Fprintln(&file, line)
 	}
-	for _, scope := range auth.Scopes {
+	for _, scope := range auth.Scopes() {
 		add(string(scope), string(scope), "")
 	}
 	add("limited", "read,write,admin,health", "1/s")
@@ -177,7 +177,7 @@ func (k keys) credentials() map[string][]string {
 		"unknown":   {"Authorization", "Bearer x" + k.token["write"]},
 		"revoked":   k.as("revoked"),
 	}
-	for _, scope := range auth.Scopes {
+	for _, scope := range auth.Scopes() {
 		all[string(scope)] = k.as(string(scope))
 	}
 	return all
@@ -275,7 +275,7 @@ func (a access) want(credentials string) (status int, authenticate string) {
 	switch {
 	case a.scopes == nil || slices.Contains(a.scopes, scope):
 		return a.success, ""
-	case slices.Contains(auth.Scopes, scope):
+	case slices.Contains(auth.Scopes(), scope):
 		return 403, `Bearer error="insufficient_scope", scope="` + strings.Trim(fmt.Sprint(a.scopes), "[]") + `"`
 	case credentials == "no token":
 		return 401, "Bearer"

@@ -1,4 +1,5 @@
-// Package warning has the error of a check that passes with a warning, a checks.Warner.
+// Package warning has the error of a check that passes with a warning, a checks.Warner. It does not import checks: stores
+// return warnings, and know no checks.
 package warning
 
 import "fmt"
