@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"accountservice/config"
 	"accountservice/tests/harness"
 )
 
@@ -38,6 +39,22 @@ func TestCommandsSayWhatIsToBeDone(t *testing.T) {
 		}
 	}
 	runs(t, with(command("", "config", "check"), "ACCOUNTSERVICE_BACKUP_TO=s3:/b/p")).is(t, 2, "", "must have two slashes after s3: as in s3://BUCKET/PREFIX")
+}
+
+// config print would show it, also without a target.
+func TestEndpointIsAServerAlone(t *testing.T) {
+	for _, endpoint := range []string{"https://host?password=hunter2", "https://host/hunter2", "https://host/#hunter2",
+		"host:9000?password=hunter2", "hunter2"} {
+		for _, to := range []string{"", "s3://b/p"} {
+			_, err := config.Load("", []string{"ACCOUNTSERVICE_BACKUP_TO=" + to, "ACCOUNTSERVICE_BACKUP_S3_ENDPOINT=" + endpoint,
+				"ACCOUNTSERVICE_BACKUP_S3_ACCESS_KEY=a", "ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY=s"}, backupFault)
+			const want = "backup.s3.endpoint: the value (from ACCOUNTSERVICE_BACKUP_S3_ENDPOINT) must be the URL of a server, such as " +
+				"https://minio.example.org:9000, without a login, a path, a ? or a #"
+			if err == nil || err.Error() != want {
+				t.Errorf("%q for %q: %v", endpoint, to, err)
+			}
+		}
+	}
 }
 
 func TestStatusPageSaysWhatToDoWithNotices(t *testing.T) {

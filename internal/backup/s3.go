@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -56,13 +57,9 @@ func openBucket(rest string, s3 S3) (*bucket, error) {
 	if s3.AccessKey == "" || s3.SecretKey == "" || s3.Region == "" {
 		return nil, errors.New("s3:// needs backup.s3.region, backup.s3.access_key and backup.s3.secret_key")
 	}
-	if s3.Endpoint == "" {
-		s3.Endpoint = "https://s3." + s3.Region + ".amazonaws.com"
-	}
-	base, err := url.Parse(s3.Endpoint)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil ||
-		strings.Trim(base.Path, "/") != "" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("backup.s3.endpoint must be the URL of a server, such as https://minio.example.org:9000")
+	base, err := s3.Server()
+	if err != nil {
+		return nil, fmt.Errorf("backup.s3.endpoint %w", err)
 	}
 	b := &bucket{S3: s3, base: url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/"}, name: "s3://" + rest,
 		silence: silenceTimeout, pause: firstPause, now: time.Now}
@@ -87,6 +84,17 @@ func openBucket(rest string, s3 S3) (*bucket, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the signature is for one host
 	}
 	return b, nil
+}
+
+// Server is the URL of the server. The error continues the name or the value of Endpoint, and repeats nothing of it.
+func (s S3) Server() (*url.URL, error) {
+	base, err := url.Parse(cmp.Or(s.Endpoint, "https://s3."+s.Region+".amazonaws.com"))
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil ||
+		strings.Trim(base.Path, "/") != "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("must be the URL of a server, such as https://minio.example.org:9000, without a login, " +
+			"a path, a ? or a #")
+	}
+	return base, nil
 }
 
 func (b *bucket) String() string  { return b.name }
