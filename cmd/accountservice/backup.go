@@ -32,7 +32,8 @@ func newBackupCommand(p program) *cobra.Command {
 			"--to is a file, which is replaced; a folder or s3://BUCKET/PREFIX, in which it is named by its time and\n" +
 			"transaction, as accounts-20261129T040500Z-42.db; or - for standard output, which must not be a terminal. Older\n" +
 			"backups are not removed: backup.to, backup.schedule and backup.keep have the service do both by itself.\n\n" +
-			"Exit codes: 0 written; 1 failed, and nothing is written; 2 configuration or usage; 4 told to stop.",
+			"Exit codes: 0 written; 1 failed, and nothing is written if it does not say that the new file is in its place;\n" +
+			"2 configuration or usage; 4 told to stop.",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.backup(cmd.Context(), at, to) },
 	}

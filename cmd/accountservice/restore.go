@@ -31,8 +31,9 @@ func newRestoreCommand(p program) *cobra.Command {
 			"All of the backup is read and verified first, in the folder of the database. A database that has accounts, is\n" +
 			"newer, damaged or in use is replaced only with --force, and is kept beside the new one. At any time the old or\n" +
 			"the new database is at the path. Owner and mode stay; a new file has the owner of its folder.\n\n" +
-			"Exit codes: 0 restored, or with --dry-run it would be; 1 failed or refused, and nothing is changed; 2\n" +
-			"configuration or usage; 4 told to stop, and nothing is changed.",
+			"Exit codes: 0 restored, or with --dry-run it would be; 1 failed or refused, and nothing is changed if\n" +
+			"it does not say that the new file is in its place; 2 configuration or usage; 4 told to stop, and nothing is\n" +
+			"changed.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if acknowledge {
 				return noArguments(cmd, args)
@@ -188,11 +189,11 @@ func (r restoring) put(f *restore.Fetched, there *boltstore.Occupant) (err error
 	} else {
 		err = f.Replacement.Put()
 	}
+	if kept != "" { // also if replacing it failed, or nobody reads this
+		fmt.Fprintf(r.stdout, "kept:     %s, what was at the path\n", kept)
+	}
 	if err != nil {
 		return err
-	}
-	if kept != "" { // it is done, also if nobody reads this
-		fmt.Fprintf(r.stdout, "kept:     %s, what was replaced\n", kept)
 	}
 	fmt.Fprintf(r.stdout, "restored %d accounts\n", f.Database.Accounts)
 	if err := restore.Acknowledge(r.path); err != nil {

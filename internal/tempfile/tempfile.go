@@ -62,14 +62,17 @@ func Rename(f *os.File, path string) error {
 	return SyncFolder(folder)
 }
 
-// SyncFolder makes the names in an open folder survive a loss of power, as far as its file system can be asked to: some,
-// as of FUSE or VirtualBox, refuse that.
+// SyncFolder makes a name that an open folder got survive a loss of power, as far as its file system can be asked to:
+// some, as of FUSE or VirtualBox, refuse that. The error says that the name is there.
 func SyncFolder(folder *os.File) error {
 	err := folder.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("the new file is in its place, but a loss of power can undo that: %w", err)
+	}
+	return nil
 }
 
 // CheckRoom fails if the disk of f has no room for a copy of so many bytes: to find that out by writing would take from
