@@ -131,7 +131,7 @@ func Inspect(f io.ReaderAt, size int64) (Meta, error) {
 	}
 	newest, err := metas.Newest()
 	if newest == (Meta{}) {
-		return newest, fmt.Errorf("%w; restore a backup", err)
+		return newest, fmt.Errorf("%w%s; restore a backup", err, Resembles(f))
 	}
 	if cut := newest.Fit(size); cut != nil {
 		return Meta{}, fmt.Errorf("%w; restore a backup", cut)
@@ -146,6 +146,20 @@ func InspectFile(f *os.File) (Meta, error) {
 		return Meta{}, err
 	}
 	return Inspect(f, info.Size())
+}
+
+// Resembles says what a file without a valid meta page is, if its first bytes tell. The text follows what is wrong with
+// the file.
+func Resembles(f io.ReaderAt) string {
+	first := make([]byte, 2)
+	f.ReadAt(first, 0) // an error is reported already
+	switch {
+	case string(first) == "\x1f\x8b":
+		return ": it is gzip; of a backup, gunzip makes the database, and an export is for accountservice import"
+	case first[0] == '{':
+		return ": it is JSON, and an export is for accountservice import"
+	}
+	return ""
 }
 
 // readMeta reads the meta page at an offset, which for the second one is the size of a page. With ErrBadMeta it

@@ -100,7 +100,7 @@ func (r *Report) metas(f *os.File) (newest boltfile.Meta, ok bool) {
 		}
 	}
 	if none && len(r.Findings) == 0 {
-		r.find("meta pages", "the file is not a database, or both are damaged")
+		r.find("meta pages", "the file is not a database, or both are damaged%s", boltfile.Resembles(f))
 	}
 	return newest, !none
 }
