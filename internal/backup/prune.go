@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // verdict is what is known of a backup that was made or verified.
@@ -44,7 +45,7 @@ func (s *Scheduler) prune(ctx context.Context, made Backup) (damage, err error) 
 		case beyond && s.continues(b, made):
 			faults = append(faults, s.remove(ctx, b))
 		case beyond:
-			left.add(b)
+			left = append(left, b)
 			s.leave(b, unreadable)
 		default:
 			newer++
@@ -70,24 +71,27 @@ func (s *Scheduler) leave(b Backup, unreadable error) {
 	s.Log.Warn("an old backup is not removed", "backup", b.Name, "err", unreadable)
 }
 
-// leftovers counts the backups that would be removed if they were known to be of this database.
-type leftovers struct {
-	newest Backup
-	count  int
-	size   int64 // in bytes
-}
+// leftovers are the backups that would be removed if they were known to be of this database, the newest first.
+type leftovers []Backup
 
-func (l *leftovers) add(b Backup) {
-	if l.count++; l.count == 1 {
-		l.newest = b
+// in returns those that are in list.
+func (l leftovers) in(list []Backup) (left leftovers) {
+	for _, b := range list {
+		if slices.Contains(l, b) {
+			left = append(left, b)
+		}
 	}
-	l.size += b.Size
+	return left
 }
 
 func (l leftovers) String() string {
+	bytes := int64(0)
+	for _, b := range l {
+		bytes += b.Size
+	}
 	return fmt.Sprintf("backups beyond backup.keep that cannot be read, or are damaged and not known to be of this "+
 		"database, are not removed: %d with %s, the newest is %s; check them with accountservice verify, and move them away",
-		l.count, size(l.size), l.newest.Name)
+		len(l), size(bytes), l[0].Name)
 }
 
 func (s *Scheduler) remove(ctx context.Context, b Backup) error {

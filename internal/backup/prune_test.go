@@ -251,7 +251,7 @@ func TestOnlyBackupsOfTheDatabaseAreRemoved(t *testing.T) {
 		for _, name := range left {
 			harness.Must(t, os.Remove(filepath.Join(dir, name)))
 		}
-		pass(6 * time.Hour)
+		pass(16 * time.Minute)
 		wantCheck(t, s, false)
 	})
 }

@@ -131,7 +131,7 @@ func (s *Scheduler) rest(ctx context.Context, until time.Time) bool {
 // asksToMove reports whether Check asks for backups to be moved away: then the next look must not be hours later.
 func (s *Scheduler) asksToMove() bool {
 	st := s.known()
-	return st.other.Name != "" || s.isAhead(st.newest)
+	return st.other.Name != "" || len(st.left) > 0 || s.isAhead(st.newest)
 }
 
 // isAhead reports whether the time of a backup is in the future: a clock was wrong.
@@ -157,6 +157,7 @@ func (s *Scheduler) look(ctx context.Context) (listed bool, err error) {
 		return false, err
 	}
 	s.there = list
+	s.note(func(st *status) { st.left = st.left.in(list) })
 	identity, transaction := s.State()
 	isDamaged, others := false, 0
 	for _, b := range list {

@@ -104,7 +104,7 @@ func (s *Scheduler) Check(context.Context) error {
 	case st.other.Name != "":
 		return warning.Errorf("backups in %s have changes that this database does not have (newest: %s); they are kept: "+
 			"restore one, or move them away", s.Target, st.other.Name)
-	case st.left.count > 0:
+	case len(st.left) > 0:
 		return warning.Errorf("%s", st.left)
 	}
 	return nil
