@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/xml"
@@ -103,7 +104,7 @@ func (b *bucket) refused(resp *http.Response, sent time.Time) error {
 		cure = "the key of backup.s3.access_key must have the right to list, get, put and delete objects there"
 	case "NoSuchBucket":
 		cure = "create the bucket, or check backup.to"
-	case "AuthorizationHeaderMalformed", "PermanentRedirect":
+	case "AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect":
 		cure = "check backup.s3.region and backup.s3.endpoint"
 	case "NoSuchKey":
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
@@ -113,7 +114,8 @@ func (b *bucket) refused(resp *http.Response, sent time.Time) error {
 	case resp.StatusCode == http.StatusForbidden:
 		cure = "check backup.s3.access_key and backup.s3.secret_key"
 	case resp.StatusCode/100 == 3:
-		cure = "it sends requests on to " + printable(resp.Header.Get("Location")) + ": check backup.s3.endpoint"
+		cure = "it sends requests on to " + cmp.Or(printable(resp.Header.Get("Location")), "a server that it does not name") +
+			": check backup.s3.region and backup.s3.endpoint"
 	}
 	if cure != "" {
 		err = fmt.Errorf("%w; %s", err, cure)

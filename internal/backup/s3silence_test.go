@@ -81,7 +81,9 @@ func TestErrorOfAServerIsOnePrintableLine(t *testing.T) {
 		{200, "", "<" + long + "/>", "check backup.s3.endpoint"},
 		{200, strings.Repeat(long, 3), "", "header"},
 		{301, "http://%%%\x1b" + long, "", "Location"},
-		{301, "https://s3.example/bucket", "", "it sends requests on to https://s3.example/bucket: check backup.s3.endpoint"},
+		{301, "https://s3.example/bucket", "", "it sends requests on to https://s3.example/bucket: check backup.s3.region and backup.s3.endpoint"},
+		{307, "", "", "it sends requests on to a server that it does not name: check backup.s3.region and backup.s3.endpoint"},
+		{307, "", "<Error><Code>TemporaryRedirect</Code></Error>", "check backup.s3.region and backup.s3.endpoint"},
 	} {
 		b := against(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", c.location)
