@@ -43,6 +43,7 @@ func Migrate(ctx context.Context, server Server, log *slog.Logger) (done []Migra
 		results, err := p.Up(ctx)
 		if failed, is := errors.AsType[*goose.PartialError](err); is {
 			results = failed.Applied
+			err = fmt.Errorf("%w; accountservice migrate status says whether this step was taken, and migrate up goes on", err)
 		}
 		for _, r := range results {
 			if r.Error == nil {

@@ -54,6 +54,16 @@ func empty(t *testing.T) (url string, at pgstore.Server) {
 	return url, options(t, url).Server
 }
 
+// A commit that is cut off can have been made.
+func TestStepThatFailsSaysWhatShowsItsState(t *testing.T) {
+	url, at := empty(t)
+	server.SQL(t, database(url), "CREATE TABLE accounts ()")
+	_, err := pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "accountservice migrate status says whether this step was taken") {
+		t.Errorf("the first step failed: %v", err)
+	}
+}
+
 func TestMigrationsAtOnceWaitForEachOther(t *testing.T) {
 	_, at := empty(t)
 	var steps atomic.Int32
