@@ -67,6 +67,7 @@ var faulty = []struct {
 	}},
 	{"ldap", newSlapd, "ldap://cn=u,dc=test:hunter2@%s?plaintext_login=allow", "query", map[string]string{
 		"ldap://cn=u,dc=test:wrong-hunter2@%s?plaintext_login=allow": "authentication: the server refuses the user name or password (49)",
+		"ldap://u:hunter2@%s?plaintext_login=allow":                  "authentication: the user name is not that of an entry, such as cn=reader,dc=example,dc=com (34)",
 		"ldap://cn=u,dc=test:hunter2@%s?starttls=require":            "greeting: the server wants TLS, or does not offer it (2)",
 	}},
 	{"dns", newDNSMasq, "dns://%s/users.test", "query", map[string]string{

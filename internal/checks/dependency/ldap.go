@@ -148,7 +148,9 @@ func ldapFailure(code byte) error {
 	const busy = "the server is busy or not available"
 	return coded(code, map[byte]string{
 		2: wantsTLS, 13: wantsTLS, 48: refused, 49: refused, 51: busy, 52: busy,
+		7:  "the server takes no login by name and password",
 		8:  "the server wants a stronger login, such as over TLS",
+		34: "the user name is not that of an entry, such as cn=reader,dc=example,dc=com",
 		50: "this user may not read the root entry",
 		53: "the server is unwilling, for instance to let in without a login",
 	})
