@@ -81,7 +81,7 @@ func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 		"empty file":    {func(t *testing.T, p string) { writeFile(t, p, nil) }, "is empty"},
 		"text":          {func(t *testing.T, p string) { writeFile(t, p, []byte(strings.Repeat("hello\n", 9000))) }, "is not a database"},
 		"zeros":         {func(t *testing.T, p string) { writeFile(t, p, make([]byte, 1<<16)) }, "is not a database"},
-		"an export":     {func(t *testing.T, p string) { writeFile(t, p, []byte("{}")) }, "an export is for accountservice import; restore"},
+		"an export":     {func(t *testing.T, p string) { writeFile(t, p, []byte("{}")) }, "give an export to accountservice import; restore"},
 		"short text":    {func(t *testing.T, p string) { writeFile(t, p, []byte("x")) }, "is not a database"},
 		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "(a folder); check store.bolt.path"},
 		"link":          {func(t *testing.T, p string) { must(t, os.Symlink("none", p)) }, "name the file itself; check store.bolt.path"},

@@ -155,9 +155,9 @@ func Resembles(f io.ReaderAt) string {
 	f.ReadAt(first, 0) // an error is reported already
 	switch {
 	case string(first) == "\x1f\x8b":
-		return ": it is gzip; of a backup, gunzip makes the database, and an export is for accountservice import"
+		return ": it is gzip: decompress a backup by gunzip, or give an export to accountservice import"
 	case first[0] == '{':
-		return ": it is JSON, and an export is for accountservice import"
+		return ": it is JSON: give an export to accountservice import"
 	}
 	return ""
 }

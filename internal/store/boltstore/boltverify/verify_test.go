@@ -86,8 +86,8 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 		"cut to its meta pages":   {func(im *dbFile) { im.b = im.b[:2*im.pageLength] }, "is cut short"},
 		"cut to nothing":          {func(im *dbFile) { im.b = nil }, "is empty"},
 		"text":                    {func(im *dbFile) { im.b = []byte(strings.Repeat("hello\n", 9000)) }, "not a database"},
-		"gzip":                    {func(im *dbFile) { im.b = []byte("\x1f\x8b") }, "it is gzip; of a backup, gunzip makes"},
-		"export":                  {func(im *dbFile) { im.b = []byte(`{"id":"1"}`) }, "an export is for accountservice import"},
+		"gzip":                    {func(im *dbFile) { im.b = []byte("\x1f\x8b") }, "it is gzip: decompress a backup by gunzip"},
+		"export":                  {func(im *dbFile) { im.b = []byte(`{"id":"1"}`) }, "give an export to accountservice import"},
 		"zeros":                   {func(im *dbFile) { clear(im.b) }, "not a database"},
 	} {
 		t.Run(name, func(t *testing.T) {
