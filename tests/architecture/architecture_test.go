@@ -29,7 +29,6 @@ var owners = map[string][]string{
 	"go.etcd.io/bbolt":                      {"internal/store/boltstore"},
 	"github.com/hellofresh/health-go":       {"internal/checks"},
 	"golang.org/x/sys":                      {"internal/connections", "internal/store/boltstore/boltfile"},
-	"github.com/hashicorp/golang-lru":       {"internal/store/boltstore"},
 	"golang.org/x/net":                      {"internal/checks/dependency", "internal/store"}, // HTTP/2; names of the DNS
 	"golang.org/x/text":                     {"internal/checks/dependency"},                   // a form of Unicode
 	"github.com/jackc/pgx":                  {"internal/checks/dependency", "internal/store/pgstore"},

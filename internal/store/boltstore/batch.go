@@ -27,11 +27,11 @@ type write struct {
 	// touch reads by pread the pages that apply will read through the map; nil for a change of none.
 	touch func(boltfile.Snapshot) error
 	// apply makes the change, or returns an error and has changed nothing.
-	apply func(*bbolt.Tx) error
-	ids   []store.ID  // of all accounts that it may change
-	begun time.Time   // when its caller handed it over, or zero
-	done  chan error  // has room for the one answer
-	taken atomic.Bool // by the committer, or by a caller that gave up
+	apply  func(*bbolt.Tx) error
+	weight int         // how many accounts it may change
+	begun  time.Time   // when its caller handed it over, or zero
+	done   chan error  // has room for the one answer
+	taken  atomic.Bool // by the committer, or by a caller that gave up
 }
 
 // errUnchanged is what apply returns when all is well and there is nothing to commit. update returns nil for it if
@@ -58,7 +58,7 @@ func collect(first *write, waiting <-chan *write, enough int, limit time.Duratio
 	batch := []*write{first}
 	over := time.NewTimer(limit)
 	defer over.Stop()
-	for weight := len(first.ids); len(batch) < maxBatch && weight < maxWeight; {
+	for weight := first.weight; len(batch) < maxBatch && weight < maxWeight; {
 		var w *write
 		select {
 		case w = <-waiting:
@@ -73,7 +73,7 @@ func collect(first *write, waiting <-chan *write, enough int, limit time.Duratio
 			}
 		}
 		batch = append(batch, w)
-		weight += len(w.ids)
+		weight += w.weight
 	}
 	return batch
 }

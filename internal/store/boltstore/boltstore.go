@@ -44,7 +44,6 @@ type Store struct {
 	walk      recordCheck
 	reads     *pageReads
 	readers   chan struct{}
-	recent    *recent
 	backup    sync.Mutex // one at a time
 	piece     int        // of a Seed, in accounts
 	end       *end
@@ -63,7 +62,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		latency: newLatency(opts.SlowAfter, opts.HungAfter),
 		check:   fileCheck{canary: opts.WriteCanary},
 		readers: make(chan struct{}, maxReaders),
-		recent:  newRecent(),
 		piece:   maxPiece,
 		end:     newEnd(),
 	}
@@ -109,7 +107,7 @@ func (s *Store) watch(wait time.Duration) {
 	s.reads = &pageReads{latency: s.latency, underWay: make(map[place]*pageRead)}
 	s.check.flight = flight{progress: progress{latency: s.latency}, wait: wait}
 	s.walk.flight = flight{progress: progress{latency: s.latency}, wait: wait}
-	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads, s.recent)
+	s.committer = newCommitter(s.h, s.latch, s.rescue, s.now, s.reads)
 	s.walk.total = &s.committer.metrics.accounts
 	s.latency.run(s.end.begun)
 }

@@ -145,7 +145,7 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 	if time.Since(*s.committer.lastCommit.Load()) < canaryAfter || s.rescue.unsaved() != nil {
 		return nil
 	}
-	err := s.update(ctx, checkSentinel, putSentinel)
+	err := s.update(ctx, 0, checkSentinel, putSentinel)
 	if err == nil || noSpace(err) || errors.Is(err, errReplaced) && s.latch.err() == nil {
 		return nil
 	}

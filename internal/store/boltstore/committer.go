@@ -26,7 +26,6 @@ type committer struct {
 	latch  *latch
 	rescue *rescue
 	room   room
-	recent *recent
 	now    func() time.Time
 	progress
 	file io.ReaderAt // the open file, read with progress
@@ -47,9 +46,8 @@ type touching struct {
 	brief io.ReaderAt // waits less; after a wait in vain: the disk may not answer the next ones of the batch either
 }
 
-func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time, reads *pageReads,
-	recent *recent) *committer {
-	c := &committer{h: h, latch: latch, rescue: rescue, recent: recent, now: now, progress: progress{latency: reads.latency},
+func newCommitter(h *handle, latch *latch, rescue *rescue, now func() time.Time, reads *pageReads) *committer {
+	c := &committer{h: h, latch: latch, rescue: rescue, now: now, progress: progress{latency: reads.latency},
 		metrics: newMetrics(h), writes: make(chan *write, maxBatch), stopped: make(chan struct{})}
 	file := sharedFile{h.file, reads, context.Background()}
 	c.file = watched{file, &c.progress}
@@ -156,7 +154,6 @@ func (c *committer) transact(batch []*write, results []error) error {
 	txid := uint64(tx.ID())
 	snap := c.h.snapshot(tx, c.pages)
 	changed := false
-	var ids []store.ID
 	for i, w := range batch {
 		if w.touch != nil {
 			began := time.Now()
@@ -171,7 +168,6 @@ func (c *committer) transact(batch []*write, results []error) error {
 		results[i] = w.apply(tx)
 		c.begin() // what apply took is not the disk's
 		changed = changed || results[i] == nil
-		ids = append(ids, w.ids...)
 	}
 	if !changed {
 		return tx.Rollback()
@@ -181,7 +177,6 @@ func (c *committer) transact(batch []*write, results []error) error {
 	if err := mark(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	c.recent.changing(txid, ids)
 	began := time.Now()
 	if err := c.h.writes.commit(tx, c.h.file); err != nil {
 		c.h.fail()
@@ -242,7 +237,7 @@ func (c *committer) resolve() error {
 	}
 	err := c.h.resolve()
 	if err == nil {
-		c.recent.restart(c.h.restore())
+		c.h.restore()
 	}
 	switch {
 	case err == nil && c.inDoubt > 0:

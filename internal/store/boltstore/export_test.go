@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"accountservice/internal/store"
 )
 
 // For the tests of behaviour, which are in package boltstore_test: what no fault from outside can bring about, or only
@@ -24,8 +22,8 @@ func (s *Store) RemapForTest(size int) error {
 func (s *Store) PieceForTest(accounts int) { s.piece = accounts }
 
 // CommitForTest has the committer make a change that no method makes.
-func (s *Store) CommitForTest(apply func(*bbolt.Tx) error, ids ...store.ID) error {
-	return s.update(context.Background(), nil, apply, ids...)
+func (s *Store) CommitForTest(apply func(*bbolt.Tx) error) error {
+	return s.update(context.Background(), 0, nil, apply)
 }
 
 // ReadForTest has a read transaction last as long as f, and then reads its pages.
@@ -55,7 +53,7 @@ func (s *Store) LatchForTest(err error) {
 }
 
 // ForgetForTest has accounts that were just read be read again.
-func (s *Store) ForgetForTest() { s.recent.restart(s.h.era.Load()) }
+func (s *Store) ForgetForTest() { s.h.seen.Store(nil) }
 
 // NoSyncForTest spares all flushes to the disk.
 func (s *Store) NoSyncForTest() { s.h.db.NoSync = true }

@@ -23,10 +23,10 @@ func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imp
 	}
 	ids = slices.Compact(ids)
 	var done store.Imported
-	err = s.update(ctx, touchAll(ids), func(tx *bbolt.Tx) (err error) {
+	err = s.update(ctx, len(ids), touchAll(ids), func(tx *bbolt.Tx) (err error) {
 		done, err = s.putAll(tx.Bucket(boltfile.AccountBucket), in)
 		return err
-	}, ids...)
+	})
 	if err != nil {
 		return store.Imported{}, fmt.Errorf("bolt import: %w", err)
 	}

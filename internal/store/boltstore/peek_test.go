@@ -106,7 +106,7 @@ func TestWhatAListShowedIsNotUnseenByGet(t *testing.T) {
 		record, err := boltfile.EncodeAccount(store.Account{ID: "10000", Draft: store.Draft{Name: "new"}, Version: 2})
 		must(t, err)
 		return tx.Bucket(boltfile.AccountBucket).Put([]byte("10000"), record)
-	}, "10000"))
+	}))
 	<-commit
 }
 

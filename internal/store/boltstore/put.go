@@ -46,7 +46,7 @@ func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Wr
 	err := p.pre.Validate(p.id)
 	if err == nil {
 		p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
-		err = s.update(ctx, p.touch, p.apply, p.id)
+		err = s.update(ctx, 1, p.touch, p.apply)
 	}
 	if err != nil {
 		return store.Written{}, fmt.Errorf("bolt %s: %w", operation, err)
@@ -102,13 +102,13 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
-	err := s.update(ctx, touch, func(tx *bbolt.Tx) error {
+	err := s.update(ctx, 1, touch, func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(boltfile.AccountBucket)
 		if err := pre.AllowDelete(stored(accounts, id)); err != nil {
 			return err
 		}
 		return accounts.Delete([]byte(id))
-	}, id)
+	})
 	if err != nil {
 		return fmt.Errorf("bolt delete: %w", err)
 	}

@@ -23,10 +23,14 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if s.usable() != nil {
 		return nil, false
 	}
-	if acc, era, known := s.recent.get(id); known && era == s.h.era.Load() {
-		return acc, true
+	seen := s.h.seen.Load()
+	if seen == nil {
+		return nil, false
 	}
-	accounts, seen, err := s.h.tree(s.h.memo)
+	if acc, known := seen.recently().get(id); known {
+		return acc, s.h.whole(seen)
+	}
+	accounts, err := s.h.tree(seen, s.h.memo)
 	if err != nil {
 		return nil, false
 	}
@@ -34,7 +38,7 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if err != nil || !s.h.whole(seen) {
 		return nil, false
 	}
-	s.recent.add(acc, accounts.TxID(), seen.era)
+	seen.recently().add(acc)
 	return acc, true
 }
 
@@ -68,7 +72,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 		found, err = view(ctx, s, func(accounts boltfile.Tree) (*store.Encoded, error) {
 			acc, err := s.read(accounts, id)
 			if err == nil {
-				s.recent.add(acc, accounts.TxID(), s.h.era.Load())
+				s.h.keep(acc, accounts.TxID())
 			}
 			return acc, err
 		})

@@ -11,74 +11,42 @@ import (
 	"accountservice/internal/store/transfer"
 )
 
-func encoded(t *testing.T, acc store.Account) *store.Encoded {
-	t.Helper()
-	e, err := transfer.EncodeAnswer(acc)
-	must(t, err)
-	return e
-}
-
-func TestRecentKeepsNothingThatACommitReplaced(t *testing.T) {
-	acc := func(version int64) *store.Encoded {
-		return encoded(t, store.Account{ID: "a", Draft: store.Draft{Name: "x"}, Version: version})
-	}
-	for _, row := range []struct {
-		what    string
-		read    uint64 // transaction in which the account was read
-		changed []store.ID
-		kept    bool
-	}{
-		{"read before, and changed", 6, []store.ID{"a"}, false},
-		{"read before, and another changed", 6, []store.ID{"b"}, true},
-		{"read long before: one between may have changed it", 5, []store.ID{"b"}, false},
-		{"read in the change itself", 7, []store.ID{"a"}, true},
-		{"read after", 8, []store.ID{"a"}, true},
-		{"read before, and more changed than are kept in mind", 6, make([]store.ID, maxChanged+1), false},
-	} {
-		r := newRecent()
-		r.changing(6, nil)
-		r.changing(7, row.changed)
-		r.add(acc(1), row.read, 0)
-		if _, _, kept := r.get("a"); kept != row.kept {
-			t.Errorf("%s: kept %v", row.what, kept)
-		}
-	}
-	r := newRecent()
-	r.add(acc(1), 6, 0)
-	r.changing(7, []store.ID{"a"})
-	if got, _, kept := r.get("a"); kept {
-		t.Errorf("kept over its change: %+v", got)
-	}
-}
-
-// A read of an account that a failed commit wrote can end after the file was opened anew.
-func TestRecentKeepsNothingFromBeforeAFailedCommit(t *testing.T) {
-	acc := encoded(t, store.Account{ID: "a", Draft: store.Draft{Name: "x"}, Version: 1})
-	r := newRecent()
-	r.add(acc, 6, 0)
-	r.restart(2)
-	r.add(acc, 7, 0)
-	if got, _, kept := r.get("a"); kept {
-		t.Errorf("kept: %+v", got)
-	}
-	r.add(acc, 7, 2)
-	if _, era, kept := r.get("a"); !kept || era != 2 {
-		t.Errorf("kept %v, era %d; want true, 2", kept, era)
-	}
-}
-
 func TestRecentIsBounded(t *testing.T) {
-	r := newRecent()
+	var r recent
 	for n := range 20_000 {
 		labels := map[string]string{"k": strings.Repeat("x", n%3000)}
-		r.add(encoded(t, store.Account{ID: store.ID(fmt.Sprint(n)), Draft: store.Draft{Name: "x", Labels: labels}}), 1, 0)
+		acc, err := transfer.EncodeAnswer(store.Account{ID: store.ID(fmt.Sprint(n)), Draft: store.Draft{Name: "x", Labels: labels}})
+		must(t, err)
+		r.add(acc)
 	}
-	size := 0
-	for _, a := range r.accounts.Values() {
-		size += a.cost()
+	accounts, size := 0, 0
+	for _, acc := range r.accounts.Range {
+		accounts, size = accounts+1, size+recentCost+2*len(acc.(*store.Encoded).JSON)
 	}
-	if size != r.size || size > recentSize || size < recentSize/2 {
-		t.Errorf("%d accounts of %d bytes, counted as %d; at most %d", r.accounts.Len(), size, r.size, recentSize)
+	if size > recentSize || size < recentSize/2 {
+		t.Errorf("%d accounts of %d bytes, want at most %d", accounts, size, recentSize)
+	}
+}
+
+// A transaction that begins after a failed commit can have the number of that one.
+func TestNothingIsKeptOfAnotherTransactionOrFromBeforeAFailedCommit(t *testing.T) {
+	var h transactions
+	acc, err := transfer.EncodeAnswer(store.Account{ID: "a", Draft: store.Draft{Name: "x"}})
+	must(t, err)
+	kept := func(era, txid uint64) bool {
+		seen := &state{snapshot: boltfile.Snapshot{TxID: 6}, era: era}
+		h.seen.Store(seen)
+		h.keep(acc, txid)
+		_, known := seen.recently().get("a")
+		return known
+	}
+	if !kept(0, 6) || kept(0, 5) || kept(0, 7) {
+		t.Error("it is not kept of its transaction alone")
+	}
+	h.fail()
+	h.restore()
+	if kept(0, 6) || !kept(2, 6) {
+		t.Error("it is not kept in its era alone")
 	}
 }
 
@@ -107,7 +75,6 @@ func TestLateReaderTakesNoPageThatIsUsedAgain(t *testing.T) {
 		if acc, err := s.read(tree, "10000"); err != nil || acc.Account.Name != fmt.Sprint("old ", n) {
 			foreign++
 		}
-		s.recent.changing(tree.TxID()+2, []store.ID{"10000"})
 		begun := &state{snapshot: late.snapshot, era: late.era} // as a reader has it that began before both commits
 		if n%2 > 0 {
 			begun.known.Store(&knownTree{tree, time.Now()}) // and that asks for no meta page

@@ -57,7 +57,7 @@ func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, 
 		ids[i] = seed.ID
 	}
 	var now int
-	err := s.update(ctx, touchAll(ids), func(tx *bbolt.Tx) (err error) {
+	err := s.update(ctx, len(ids), touchAll(ids), func(tx *bbolt.Tx) (err error) {
 		own, accounts := tx.Bucket(boltfile.MetaBucket), tx.Bucket(boltfile.AccountBucket)
 		if now, err = seedState(own, accounts); err != nil {
 			return err
@@ -80,7 +80,7 @@ func (s *Store) seedPiece(ctx context.Context, done int, piece []store.Seeding, 
 			return putOwn(tx, boltfile.SeedingKey, strconv.Itoa(now))
 		}
 		return errors.Join(own.Delete(boltfile.SeedingKey), putOwn(tx, boltfile.SeededKey, strconv.Itoa(now)))
-	}, ids...)
+	})
 	if err != nil {
 		return 0, err // apply may still be at work
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
@@ -44,6 +45,7 @@ type state struct {
 	snapshot boltfile.Snapshot
 	era      uint64
 	known    atomic.Pointer[knownTree] // nil until it was read
+	recent   atomic.Pointer[recent]    // nil until an account was asked for
 }
 
 // knownTree is the tree of the accounts with its branch pages, as far as they were read since then.
@@ -118,8 +120,8 @@ func (t *transactions) fail() {
 }
 
 // restore is called once after fail: when it is known what became of the commit, and when no read transaction is left
-// that began before. It returns the new era.
-func (t *transactions) restore() uint64 { return t.era.Add(1) }
+// that began before.
+func (t *transactions) restore() { t.era.Add(1) }
 
 // whole reports whether the pages of a transaction were whole until now, and whether no commit failed since it was
 // seen.
@@ -127,28 +129,31 @@ func (t *transactions) whole(s *state) bool {
 	return t.writing.Load() <= s.snapshot.TxID+1 && s.era == t.era.Load() && s.era%2 == 0
 }
 
-// tree returns the accounts of the transaction seen last, whose pages f reads. They must be whole after the last read.
+// keep keeps an account in memory that a read transaction has read, which has not ended, if it is the one seen last.
+func (t *transactions) keep(acc *store.Encoded, txid uint64) {
+	if s := t.seen.Load(); s != nil && s.snapshot.TxID == txid && s.era == t.era.Load() {
+		s.recently().add(acc)
+	}
+}
+
+// tree returns the accounts of a transaction that was seen, whose pages f reads. They must be whole after the last read.
 // Branch pages are read again after recentFor, as records are, and so are the meta pages: something else may have
 // written into the open file.
-func (t *transactions) tree(f boltfile.Cached) (boltfile.Tree, *state, error) {
-	s := t.seen.Load()
-	if s == nil {
-		return boltfile.Tree{}, nil, boltfile.ErrNotCached
-	}
+func (t *transactions) tree(s *state, f boltfile.Cached) (boltfile.Tree, error) {
 	if known := s.known.Load(); known != nil && time.Since(known.since) < recentFor {
-		return known.Tree, s, nil
+		return known.Tree, nil
 	}
 	snap := s.snapshot
 	newest, err := boltfile.ReadMetas(f).Newest()
 	if err != nil || newest.TxID < snap.TxID || newest.TxID > snap.TxID+1 { // that one may be in a commit just now
-		return boltfile.Tree{}, nil, boltfile.ErrNotCached
+		return boltfile.Tree{}, boltfile.ErrNotCached
 	}
 	snap.File, snap.Branches = f, &boltfile.Branches{}
 	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err == nil && t.whole(s) {
 		s.known.Store(&knownTree{accounts, time.Now()})
 	}
-	return accounts, s, err
+	return accounts, err
 }
 
 // errForeign says that the file's last transaction is not ours.

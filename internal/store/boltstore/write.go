@@ -7,13 +7,12 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// update hands a change of these accounts to the committer and waits for its commit.
+// update hands a change of so many accounts to the committer and waits for its commit.
 func (s *Store) update(
-	ctx context.Context, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error, ids ...store.ID,
+	ctx context.Context, accounts int, touch func(boltfile.Snapshot) error, apply func(*bbolt.Tx) error,
 ) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -21,7 +20,7 @@ func (s *Store) update(
 	if err := errors.Join(s.rescue.unsaved(), s.committer.hung(), ctx.Err()); err != nil {
 		return err
 	}
-	w := &write{touch: touch, apply: apply, ids: ids, begun: time.Now(), done: make(chan error, 1)}
+	w := &write{touch: touch, apply: apply, weight: accounts, begun: time.Now(), done: make(chan error, 1)}
 	select {
 	case s.committer.writes <- w:
 	case <-ctx.Done():
