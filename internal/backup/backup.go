@@ -58,11 +58,11 @@ type Target interface {
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
 	// Put stores all of content as the backup of this name, which must be one of NameOf. It appears whole or not at all,
 	// replaces one of the same name, and survives a loss of power once Put has returned nil. A bucket lists it then with
-	// its size. content can lose its name.
+	// its size. content is a file of Stage in the folder Staging, and can lose its name.
 	Put(ctx context.Context, name string, content *os.File) error
 	// Remove removes a backup. One that is not there is no error.
 	Remove(ctx context.Context, name string) error
-	// Staging returns the folder in which a file for Put is best made, or "" if any will do.
+	// Staging returns the folder in which a file for Put must be made, or "" if any will do.
 	Staging() string
 }
 

@@ -96,7 +96,7 @@ func (f folder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return file, nil
 }
 
-// Put renames a file that Stage made in this folder, and copies another one.
+// Put renames content, which Stage made in this folder.
 func (f folder) Put(ctx context.Context, name string, content *os.File) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -109,21 +109,6 @@ func (f folder) Put(ctx context.Context, name string, content *os.File) error {
 }
 
 func (f folder) put(ctx context.Context, name string, content *os.File) error {
-	info, err := content.Stat()
-	if err != nil {
-		return err
-	}
-	if there, err := os.Lstat(filepath.Join(f.path, filepath.Base(content.Name()))); err != nil || !os.SameFile(there, info) {
-		staged, err := stage(f.path)
-		if err != nil {
-			return err
-		}
-		defer Discard(staged)
-		if _, err := io.Copy(staged, readerUntil{ctx, io.NewSectionReader(content, 0, info.Size())}); err != nil {
-			return err
-		}
-		content = staged
-	}
 	if err := cmp.Or(content.Sync(), ctx.Err()); err != nil { // the disk may have taken too long
 		return err
 	}
