@@ -93,9 +93,8 @@ type Store interface {
 	Import(ctx context.Context, accounts []Account) (Imported, error)
 
 	// Seed stores these accounts in a new, empty store, in pieces, and returns how many it stored. After a call that ended
-	// early, the next one goes on after the accounts that are stored; it must be given the same ones. The first call that
-	// succeeds decides, even with no accounts: later calls, and calls on a store that has other accounts, store nothing
-	// and return 0.
+	// early, the next one stores those that are missing; it must be given the same ones. The first call that succeeds
+	// decides, even with no accounts: later calls, and calls on a store that has other accounts, store nothing and return 0.
 	Seed(ctx context.Context, seeds iter.Seq[Seeding]) (int, error)
 
 	// Close ends the store and releases what it holds. It waits for work under

@@ -22,13 +22,9 @@ import (
 	"accountservice/internal/store"
 )
 
-const (
-	// maxReaders bounds the reads under way. Each that the disk does not answer holds a thread, and Go ends a process
-	// that has 10,000.
-	maxReaders = 1024
-	// maxPiece is how many accounts Seed puts in one transaction: what a transaction changes is in memory at once.
-	maxPiece = 10_000
-)
+// maxReaders bounds the reads under way. Each that the disk does not answer holds a thread, and Go ends a process that has
+// 10,000.
+const maxReaders = 1024
 
 // Store is a store.Store in one bbolt file, locked for this process.
 type Store struct {
@@ -45,7 +41,6 @@ type Store struct {
 	reads     *pageReads
 	readers   chan struct{}
 	backup    sync.Mutex // one at a time
-	piece     int        // of a Seed, in accounts
 	end       *end
 }
 
@@ -62,7 +57,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		latency: newLatency(opts.SlowAfter, opts.HungAfter),
 		check:   fileCheck{canary: opts.WriteCanary},
 		readers: make(chan struct{}, maxReaders),
-		piece:   maxPiece,
 		end:     newEnd(),
 	}
 	if s.now == nil {

@@ -18,9 +18,6 @@ func (s *Store) RemapForTest(size int) error {
 	return s.h.reopen()
 }
 
-// PieceForTest makes the pieces of a Seed so many accounts.
-func (s *Store) PieceForTest(accounts int) { s.piece = accounts }
-
 // CommitForTest has the committer make a change that no method makes.
 func (s *Store) CommitForTest(apply func(*bbolt.Tx) error) error {
 	return s.update(context.Background(), 0, nil, apply)

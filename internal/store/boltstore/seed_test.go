@@ -29,7 +29,7 @@ func endingAt(n, at int, end func()) iter.Seq[store.Seeding] {
 	}
 }
 
-const shortPiece = 1000 // accounts: there are several pieces without many of them
+const seedPiece = store.MaxMany
 
 func init() {
 	childProcesses["seed"] = func(args []string) {
@@ -37,7 +37,6 @@ func init() {
 		at, _ := strconv.Atoi(args[2])
 		s, err := boltstore.Open(context.Background(), boltstore.Options{Path: args[0]})
 		if err == nil {
-			s.PieceForTest(shortPiece)
 			_, err = s.Seed(context.Background(), endingAt(n, at, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }))
 		}
 		os.Stderr.WriteString(errors.Join(err, errors.New("it was not killed")).Error())
@@ -46,9 +45,9 @@ func init() {
 
 func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
 	t.Parallel()
-	const n = 3*shortPiece + 100
+	const n = 2*seedPiece + 100
 	path := filepath.Join(t.TempDir(), "accounts.db")
-	for _, at := range []int{0, shortPiece / 2, shortPiece + 1, shortPiece + 2, 3*shortPiece + 50} {
+	for _, at := range []int{0, seedPiece / 2, seedPiece + 1, 2*seedPiece + 50} {
 		cmd := child("seed", path, strconv.Itoa(n), strconv.Itoa(at))
 		cmd.Stderr = os.Stderr
 		if cmd.Run(); cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
@@ -56,9 +55,8 @@ func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
 		}
 	}
 	s := openAt(t, path)
-	s.PieceForTest(shortPiece)
-	if got := len(all(t, s)); got != 3*shortPiece {
-		t.Errorf("%d accounts before the last start, want %d", got, 3*shortPiece)
+	if got := len(all(t, s)); got != 2*seedPiece {
+		t.Errorf("%d accounts before the last start, want %d", got, 2*seedPiece)
 	}
 	for _, want := range []int{100, 0} {
 		if got, err := s.Seed(t.Context(), store.Fakes(n)); got != want || err != nil {

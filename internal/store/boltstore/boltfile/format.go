@@ -25,8 +25,8 @@ var (
 	Buckets = [][]byte{AccountBucket, MetaBucket, AnswerBucket, AgeBucket}
 
 	SentinelKey = []byte("sentinel") // SentinelText: never changes, read by health checks
-	SeededKey   = []byte("seeded")   // how many accounts Seed put, in decimal
-	SeedingKey  = []byte("seeding")  // how many it put so far, until SeededKey is there
+	SeededKey   = []byte("seeded")   // Seed puts nothing any more
+	SeedingKey  = []byte("seeding")  // Seed has begun, and not ended
 	IdentityKey = []byte("identity") // random text: which database this is
 	CopiesKey   = []byte("copies")   // newer copies beside the database, one a line
 
