@@ -90,10 +90,10 @@ func unreserved(c byte) bool {
 }
 
 // Fakes returns n accounts to seed: ids 10000.., names Person_0.. .
-func Fakes(n int) iter.Seq[Seeding] {
-	return func(yield func(Seeding) bool) {
+func Fakes(n int) iter.Seq[Account] {
+	return func(yield func(Account) bool) {
 		for i := range n {
-			if !yield(Seeding{ID: ID(fmt.Sprint(10000 + i)), Draft: Draft{Name: fmt.Sprint("Person_", i)}}) {
+			if !yield(Account{ID: ID(fmt.Sprint(10000 + i)), Draft: Draft{Name: fmt.Sprint("Person_", i)}}) {
 				return
 			}
 		}

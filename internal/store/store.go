@@ -95,7 +95,7 @@ type Store interface {
 	// Seed stores these accounts in a new, empty store, in pieces, and returns how many it stored. After a call that ended
 	// early, the next one stores those that are missing; it must be given the same ones. The first call that succeeds
 	// decides, even with no accounts: later calls, and calls on a store that has other accounts, store nothing and return 0.
-	Seed(ctx context.Context, seeds iter.Seq[Seeding]) (int, error)
+	Seed(ctx context.Context, accounts iter.Seq[Account]) (int, error)
 
 	// Close ends the store and releases what it holds. It waits for work under
 	// way until ctx ends, and then returns ctx's error, if a write may be under way. A second Close does nothing.
@@ -173,9 +173,3 @@ type Written struct {
 
 // Imported counts what Import did.
 type Imported struct{ Created, Replaced, Unchanged int }
-
-// Seeding is one account for Seed.
-type Seeding struct {
-	ID    ID
-	Draft Draft
-}

@@ -26,5 +26,5 @@ func (u Unavailable) Update(context.Context, ID, Preconditions, func(Account) (D
 }
 func (u Unavailable) Delete(context.Context, ID, Preconditions) error      { return u.err() }
 func (u Unavailable) Import(context.Context, []Account) (Imported, error)  { return Imported{}, u.err() }
-func (u Unavailable) Seed(context.Context, iter.Seq[Seeding]) (int, error) { return 0, u.err() }
+func (u Unavailable) Seed(context.Context, iter.Seq[Account]) (int, error) { return 0, u.err() }
 func (u Unavailable) Close(context.Context) error                          { return nil }

@@ -14,10 +14,10 @@ import (
 )
 
 // Seed implements store.Store.
-func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int, err error) {
+func (s *Store) Seed(ctx context.Context, accounts iter.Seq[store.Account]) (n int, err error) {
 	wanted, err := s.beginSeeding(ctx)
 	if err == nil && wanted {
-		n, err = s.importSeeds(ctx, seeds)
+		n, err = s.importAll(ctx, accounts)
 	}
 	if err == nil && wanted {
 		err = s.update(ctx, 0, nil, func(tx *bbolt.Tx) error {
@@ -54,18 +54,17 @@ func (s *Store) beginSeeding(ctx context.Context) (bool, error) {
 	return wanted, nil
 }
 
-// importSeeds imports the accounts in pieces, and returns how many it created: those of a seeding that was killed are
+// importAll imports the accounts in pieces, and returns how many it created: those of a seeding that was killed are
 // there.
-func (s *Store) importSeeds(ctx context.Context, seeds iter.Seq[store.Seeding]) (n int, err error) {
+func (s *Store) importAll(ctx context.Context, accounts iter.Seq[store.Account]) (n int, err error) {
 	var piece []store.Account
 	put := func() error {
 		done, err := s.Import(ctx, piece)
 		n, piece = n+done.Created, piece[:0]
 		return err
 	}
-	for seed := range seeds {
-		piece = append(piece, store.Account{ID: seed.ID, Draft: seed.Draft})
-		if len(piece) == store.MaxMany {
+	for acc := range accounts {
+		if piece = append(piece, acc); len(piece) == store.MaxMany {
 			if err := put(); err != nil {
 				return n, err
 			}

@@ -15,8 +15,8 @@ import (
 )
 
 // endingAt is n accounts to seed, and calls end before it gives the one of this number.
-func endingAt(n, at int, end func()) iter.Seq[store.Seeding] {
-	return func(yield func(store.Seeding) bool) {
+func endingAt(n, at int, end func()) iter.Seq[store.Account] {
+	return func(yield func(store.Account) bool) {
 		i := 0
 		for seed := range store.Fakes(n) {
 			if i == at {

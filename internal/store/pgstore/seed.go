@@ -19,7 +19,7 @@ WHERE id = 1 AND seeded = $3 AND NOT seeding_done`
 )
 
 // Seed implements store.Store. Calls of several processes at once share the work.
-func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Seeding]) (put int, err error) {
+func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Account]) (put int, err error) {
 	defer wrap("seed", &err)
 	next, stop := iter.Pull(seeds)
 	defer stop()
@@ -59,7 +59,7 @@ func (s *Store) seedState(ctx context.Context) (seeded int, done bool, err error
 }
 
 // nextPiece returns the next seeds as accounts, fewer than seedPiece only when they end.
-func (s *Store) nextPiece(next func() (store.Seeding, bool)) (piece []store.Account, err error) {
+func (s *Store) nextPiece(next func() (store.Account, bool)) (piece []store.Account, err error) {
 	for len(piece) < seedPiece {
 		seed, more := next()
 		if !more {
