@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -19,25 +18,12 @@ func TestEveryTypeOfProblemHasAPage(t *testing.T) {
 	}
 	for _, found := range types {
 		path := found[1]
-		for accept, media := range map[string]string{
-			"": "text/plain; charset=utf-8", "*/*": "text/plain; charset=utf-8", "image/png": "text/plain; charset=utf-8",
-			"application/json": "application/json; charset=utf-8",
-			"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "text/html; charset=utf-8",
-		} {
-			r := s.do(t, "GET", path, "", "Accept", accept)
-			if r.StatusCode != 200 || r.Header.Get("Content-Type") != media || r.Header.Get("Vary") != "Accept" {
-				t.Errorf("%s as %q = %d %q", path, accept, r.StatusCode, r.Header)
-			}
-			if !strings.Contains(r.body, path) {
-				t.Errorf("%s as %q does not name itself: %s", path, accept, r.body)
-			}
+		r := s.do(t, "GET", path, "")
+		if r.StatusCode != 200 || r.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(r.body, path) {
+			t.Errorf("%s = %d %q, want a text that names it: %s", path, r.StatusCode, r.Header, r.body)
 		}
-		var page map[string]any
-		harness.Must(t, json.Unmarshal([]byte(s.do(t, "GET", path, "", "Accept", "application/json").body), &page))
-		for _, member := range []string{"title", "meaning", "what_to_do"} {
-			if text, _ := page[member].(string); len(text) < 4 {
-				t.Errorf("%s has the %s %q", path, member, text)
-			}
+		if parts := strings.Split(r.body, "\n\n"); len(parts) < 4 || len(parts[2]) < 4 || len(parts[3]) < 4 {
+			t.Errorf("%s has no title, meaning and what to do: %s", path, r.body)
 		}
 	}
 	s.do(t, "GET", "/problems/none", "").isProblem(t, http.StatusNotFound)
