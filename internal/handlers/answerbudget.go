@@ -26,7 +26,8 @@ var errAnswers = errors.New("too much would be remembered under idempotency keys
 // answerBudget bounds what keyed patches make the store remember: a patch of some bytes can have an answer of 100 KB.
 // The answer to a create is about as long as its request, and is not counted. The sums are lost at a restart.
 type answerBudget struct {
-	now func() time.Time
+	now   func() time.Time // has a monotonic clock
+	begun time.Time
 
 	mu      sync.Mutex
 	all     daySum
@@ -34,23 +35,16 @@ type answerBudget struct {
 }
 
 func newAnswerBudget(now func() time.Time) *answerBudget {
-	return &answerBudget{now: now, callers: make(map[string]*daySum)}
+	return &answerBudget{now: now, begun: now(), callers: make(map[string]*daySum)}
 }
 
 // daySum is a sum over the last 24 to 25 hours.
 type daySum struct {
-	hour  int64 // of the newest bytes
+	hour  int64 // of the newest bytes, since the start
 	bytes [int(store.IdempotencyRetention/time.Hour) + 1]int64
 }
 
 func (h *daySum) sum(hour int64) (sum int64) {
-	if h.hour > hour { // the clock was set back: what was counted is taken for new
-		before := h.bytes
-		*h = daySum{hour: hour}
-		for _, n := range before {
-			h.bytes[hour%int64(len(h.bytes))] += n
-		}
-	}
 	for ; h.hour < hour; h.hour++ {
 		if hour-h.hour > int64(len(h.bytes)) {
 			h.hour = hour - int64(len(h.bytes))
@@ -66,7 +60,7 @@ func (h *daySum) sum(hour int64) (sum int64) {
 // used returns the sum of a caller, and whether it or that of all is used up. If there are too many callers, it drops
 // those whose sum is 0; if that is not enough, a new caller shares the sum of the name "".
 func (b *answerBudget) used(caller string) (own *daySum, full bool) {
-	hour := b.now().Unix() / int64(time.Hour/time.Second)
+	hour := int64(b.now().Sub(b.begun) / time.Hour)
 	own, known := b.callers[caller]
 	if !known && len(b.callers) >= maxCallers {
 		for name, other := range b.callers {

@@ -34,21 +34,6 @@ func TestAnswersOfPatchesAreFreeAgainAfterADay(t *testing.T) {
 	}
 }
 
-func TestAnswersAreForgottenAfterTheClockWasSetBack(t *testing.T) {
-	const year = 365 * 24 * time.Hour
-	at := time.Unix(1_800_000_000, 0).Add(year)
-	b := newAnswerBudget(func() time.Time { return at })
-	b.add("a", callersAnswers)
-	at = at.Add(-year)
-	if !b.full("a") {
-		t.Error("free while the answers are remembered")
-	}
-	at = at.Add(store.IdempotencyRetention + time.Hour)
-	if b.full("a") {
-		t.Error("full an hour after the answers were forgotten")
-	}
-}
-
 // Requests that are under way when the sum of their caller is full are still counted.
 func TestAnswersAboveTheBoundOfACallerCountForAllInTheirHour(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
