@@ -15,23 +15,14 @@ import (
 	"accountservice/internal/store/boltstore"
 )
 
-// copies makes copies of the open database.
-type copies struct {
-	database func(ctx context.Context, to *os.File) (boltstore.Verified, error) // nil: the store makes none
-	folder   string                                                             // for a copy on its way
-}
-
-// Backup implements handlers.Backuper.
-func (c copies) Backup(ctx context.Context) (*handlers.Copy, error) {
-	if c.database == nil {
-		return nil, handlers.ErrNoBackups
-	}
-	f, err := backup.Stage(ctx, c.folder)
+// copyOf makes a copy of the open database.
+func (i instance) copyOf(ctx context.Context, accounts backend) (*handlers.Copy, error) {
+	f, err := backup.Stage(ctx, filepath.Dir(i.cfg.Store.Bolt.Path))
 	if err != nil {
 		return nil, handlers.NoBackup(err)
 	}
 	begun := time.Now()
-	v, err := c.database(ctx, f)
+	v, err := accounts.Copy(ctx, f)
 	if err == nil {
 		_, err = f.Seek(0, 0)
 	}

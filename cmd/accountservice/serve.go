@@ -10,7 +10,6 @@ import (
 	"math"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -111,8 +110,11 @@ func (i instance) goLive(accounts backend, runner *checks.Runner) {
 	if accounts.Register != nil {
 		accounts.Register(i.metrics)
 	}
-	i.live.Serve(handlers.Parts{Store: metered.New(accounts.Store, i.metrics), Maintainer: runner, Size: accounts.Size,
-		Backuper: copies{accounts.Copy, filepath.Dir(i.cfg.Store.Bolt.Path)}})
+	parts := handlers.Parts{Store: metered.New(accounts.Store, i.metrics), Maintainer: runner, Size: accounts.Size}
+	if accounts.Copy != nil {
+		parts.Backup = func(ctx context.Context) (*handlers.Copy, error) { return i.copyOf(ctx, accounts) }
+	}
+	i.live.Serve(parts)
 	i.live.SetHealth(runner)
 }
 

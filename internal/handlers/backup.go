@@ -30,11 +30,11 @@ func registerBackup(e *edge, live *Live) {
 		if err != nil {
 			return nil, err
 		}
-		made, err := from.Backuper.Backup(ctx)
-		if errors.Is(err, ErrNoBackups) {
+		if from.Backup == nil {
 			return nil, problem(http.StatusNotImplemented, "The accounts are in PostgreSQL, which has tools for that: pg_dump, "+
 				"or archived WAL for any point in time. accountservice export writes all accounts as lines of JSON.")
 		}
+		made, err := from.Backup(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +54,7 @@ func registerBackup(e *edge, live *Live) {
 	})
 }
 
-// NoBackup is the error of a Backuper that made no copy, and why. Its problem names that: who may have all accounts may
+// NoBackup is the error of a Parts.Backup that made no copy, and why. Its problem names that: who may have all accounts may
 // know it. One that was given up is no failure, and stays as it is.
 func NoBackup(why error) error {
 	if errors.Is(why, context.Canceled) {

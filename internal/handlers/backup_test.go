@@ -31,17 +31,17 @@ func (b backups) Backup(context.Context) (*handlers.Copy, error) {
 	return &handlers.Copy{ReadCloser: io.NopCloser(b.copy), Name: "accounts-1.db", Size: b.size}, nil
 }
 
-func serveBackups(t *testing.T, b handlers.Backuper) service {
+func serveBackups(t *testing.T, parts *handlers.Parts) service {
 	t.Helper()
 	live := handlers.NewLive()
-	if b != nil {
-		live.Serve(handlers.Parts{Backuper: b})
+	if parts != nil {
+		live.Serve(*parts)
 	}
 	return serveHandler(t, handlers.NewAdmin(adminOver(live)))
 }
 
 func TestBackupIsAFileWithItsLength(t *testing.T) {
-	answer := serveBackups(t, backups{}).do(t, "POST", "/backup", "")
+	answer := serveBackups(t, &handlers.Parts{Backup: backups{}.Backup}).do(t, "POST", "/backup", "")
 	if answer.StatusCode != 200 || answer.body != "all accounts" || answer.ContentLength != 12 ||
 		answer.Header.Get("Content-Disposition") != "attachment; filename=accounts-1.db" {
 		t.Errorf("got %d %v %q", answer.StatusCode, answer.Header, answer.body)
@@ -49,17 +49,18 @@ func TestBackupIsAFileWithItsLength(t *testing.T) {
 }
 
 func TestBackupThatCannotBeSaysWhy(t *testing.T) {
+	fails := func(err error) *handlers.Parts { return &handlers.Parts{Backup: backups{err: err}.Backup} }
 	for _, c := range []struct {
-		from   handlers.Backuper
+		from   *handlers.Parts
 		status int
 		want   string
 	}{
 		{nil, 503, "starting"},
-		{backups{err: fmt.Errorf("bolt: %w", handlers.ErrBackupRuns)}, 409, "under way"},
-		{backups{err: handlers.ErrNoBackups}, 501, "pg_dump"},
-		{backups{err: handlers.NoBackup(errors.New("page 7 is damaged"))}, 500, "There is no backup: page 7 is damaged"},
-		{backups{err: handlers.NoBackup(fmt.Errorf("bolt: %w: it is closed", store.ErrUnavailable))}, 503, "it is closed"},
-		{backups{err: errors.New("a secret of the disk")}, 500, "Internal Server Error"},
+		{&handlers.Parts{}, 501, "pg_dump"},
+		{fails(fmt.Errorf("bolt: %w", handlers.ErrBackupRuns)), 409, "under way"},
+		{fails(handlers.NoBackup(errors.New("page 7 is damaged"))), 500, "There is no backup: page 7 is damaged"},
+		{fails(handlers.NoBackup(fmt.Errorf("bolt: %w: it is closed", store.ErrUnavailable))), 503, "it is closed"},
+		{fails(errors.New("a secret of the disk")), 500, "Internal Server Error"},
 	} {
 		answer := serveBackups(t, c.from).do(t, "POST", "/backup", "")
 		if answer.StatusCode != c.status || !strings.Contains(answer.body, c.want) || strings.Contains(answer.body, "secret") {
@@ -72,7 +73,7 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 func TestBackupThatIsGivenUpIsNotLogged(t *testing.T) {
 	var log bytes.Buffer
 	live := handlers.NewLive()
-	live.Serve(handlers.Parts{Backuper: backups{err: handlers.NoBackup(fmt.Errorf("bolt backup: %w", context.Canceled))}})
+	live.Serve(handlers.Parts{Backup: backups{err: handlers.NoBackup(fmt.Errorf("bolt backup: %w", context.Canceled))}.Backup})
 	admin := adminOver(live)
 	admin.Log = slog.New(slog.NewTextHandler(&log, nil))
 	serveHandler(t, handlers.NewAdmin(admin)).do(t, "POST", "/backup", "").isProblem(t, 503)
@@ -82,7 +83,7 @@ func TestBackupThatIsGivenUpIsNotLogged(t *testing.T) {
 }
 
 func TestBackupWhoseFileEndsEarlyIsCut(t *testing.T) {
-	s := serveBackups(t, backups{copy: io.MultiReader(strings.NewReader("all"), failing{}), size: 12})
+	s := serveBackups(t, &handlers.Parts{Backup: backups{copy: io.MultiReader(strings.NewReader("all"), failing{}), size: 12}.Backup})
 	resp, err := s.Client().Post(s.URL+"/backup", "", nil)
 	if err != nil {
 		return // so early that no header arrived

@@ -141,8 +141,8 @@ func TestBackupIsCutWhenItsTokenIsRevoked(t *testing.T) {
 	t.Parallel()
 	tokens, token, revoke := revocable(t)
 	live := handlers.NewLive()
-	live.Serve(handlers.Parts{Backuper: backups{size: 12,
-		copy: io.MultiReader(strings.NewReader("all"), then(revoke), strings.NewReader(" accounts"))}})
+	live.Serve(handlers.Parts{Backup: backups{size: 12,
+		copy: io.MultiReader(strings.NewReader("all"), then(revoke), strings.NewReader(" accounts"))}.Backup})
 	admin := adminOver(live)
 	admin.Tokens = tokens
 	serveHandler(t, handlers.NewAdmin(admin)).isCut(t, "POST", "/backup", token)
@@ -313,7 +313,7 @@ func TestEveryOperationLetsInWhomItSays(t *testing.T) {
 func serveAdminWith(t *testing.T, tokens *auth.Tokens) service {
 	t.Helper()
 	live := handlers.NewLive()
-	live.Serve(handlers.Parts{Maintainer: runner(t, passes), Backuper: backups{}})
+	live.Serve(handlers.Parts{Maintainer: runner(t, passes), Backup: backups{}.Backup})
 	opts := adminOver(live)
 	opts.Tokens = tokens
 	return serveHandler(t, handlers.NewAdmin(opts))

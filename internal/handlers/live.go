@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"accountservice/internal/checks"
 	"accountservice/internal/store"
@@ -13,20 +12,6 @@ import (
 // Health is where the published health comes from.
 type Health interface {
 	Snapshot() *checks.Snapshot
-}
-
-// Maintainer sends the traffic away for a while.
-type Maintainer interface {
-	Maintain(reason string, duration time.Duration) (checks.Maintenance, error)
-	EndMaintenance()
-	Maintenance() (checks.Maintenance, bool)
-}
-
-// Backuper makes copies of the accounts.
-type Backuper interface {
-	// Backup makes a copy and verifies all of it. The error is ErrBackupRuns beside another one, ErrNoBackups of a store
-	// without such copies, and else NoBackup. The caller closes the copy.
-	Backup(ctx context.Context) (*Copy, error)
 }
 
 // Copy is a verified copy of the accounts.
@@ -39,8 +24,10 @@ type Copy struct {
 // Parts are what the routes serve, beside the health, when the service has started.
 type Parts struct {
 	Store      store.Store
-	Maintainer Maintainer
-	Backuper   Backuper
+	Maintainer *checks.Runner // sends the traffic away for a while
+	// Backup makes a copy and verifies all of it; nil if the store has no such copies. The error is ErrBackupRuns beside
+	// another one, and else NoBackup. The caller closes the copy.
+	Backup func(context.Context) (*Copy, error)
 	// Size, if not nil, tells people how large the database is, and which backup is the newest, in one line. It must not
 	// wait for anything.
 	Size func() string

@@ -126,11 +126,8 @@ var (
 	errHost              = errors.New("the Host is not a name of this service")
 )
 
-// Errors of a Backuper.
-var (
-	ErrBackupRuns = errors.New("another backup is under way")
-	ErrNoBackups  = errors.New("this store is backed up by other tools")
-)
+// ErrBackupRuns is the error of a Parts.Backup beside another one.
+var ErrBackupRuns = errors.New("another backup is under way")
 
 // problems is the table of all that has a type or says when to try again. An error
 // without a row is a 500 that says nothing; the log says everything.
