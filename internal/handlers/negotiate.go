@@ -27,17 +27,6 @@ func quality(header, media string) float64 {
 	return wanted
 }
 
-// preferred returns the media type that an Accept header wants most, the first one if it wants none of them.
-func preferred(header string, media ...string) string {
-	liked, best := media[0], 0.0
-	for _, m := range media {
-		if q := quality(header, m); q > best {
-			liked, best = m, q
-		}
-	}
-	return liked
-}
-
 // weight reads a q parameter. What is none refuses.
 func weight(q string) float64 {
 	if q == "" {
@@ -52,15 +41,13 @@ func weight(q string) float64 {
 
 // healthForm is the form an Accept header likes best. It is JSON if the header
 // takes none of them: a probe must never be told 406.
-func healthForm(accept string) (form checks.Form, contentType string) {
-	if accept == "" || accept == "*/*" { // nearly everybody
-		return checks.JSON, "application/json"
+func healthForm(accept string) (checks.Form, string) {
+	best, form, contentType := quality(accept, "application/json"), checks.JSON, "application/json"
+	if q := quality(accept, "application/health+json"); q > best {
+		best, form, contentType = q, checks.HealthJSON, "application/health+json"
 	}
-	switch preferred(accept, "application/json", "application/health+json", "text/plain") {
-	case "application/health+json":
-		return checks.HealthJSON, "application/health+json"
-	case "text/plain":
-		return checks.Text, "text/plain; charset=utf-8"
+	if quality(accept, "text/plain") > best {
+		form, contentType = checks.Text, "text/plain; charset=utf-8"
 	}
-	return checks.JSON, "application/json"
+	return form, contentType
 }
