@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -47,14 +46,9 @@ func (m *maintenance) expire() {
 
 // Maintain makes the service not ready for so long, or until EndMaintenance, and has published that when it returns.
 // /health is not affected. A second call replaces the reason and the end. The reason is shown as one printable line, as
-// long as it is, and must not be empty. duration is above 0 and at most MaxMaintenance.
-func (r *Runner) Maintain(reason string, duration time.Duration) (Maintenance, error) {
-	switch reason = excerpt.Line(reason); {
-	case reason == "":
-		return Maintenance{}, errors.New("maintenance needs a reason")
-	case duration <= 0 || duration > MaxMaintenance:
-		return Maintenance{}, fmt.Errorf("maintenance must last more than 0 and at most %s", MaxMaintenance)
-	}
+// long as it is. duration is above 0 and at most MaxMaintenance.
+func (r *Runner) Maintain(reason string, duration time.Duration) Maintenance {
+	reason = excerpt.Line(reason)
 	r.maintenance.expire() // an old one is logged as ended, and not continued
 	now := time.Now()
 	m := Maintenance{Reason: reason, Since: now, Until: now.Add(duration)}
@@ -64,7 +58,7 @@ func (r *Runner) Maintain(reason string, duration time.Duration) (Maintenance, e
 	r.maintenance.current.Store(&m)
 	r.publish()
 	r.maintenance.log.Info("maintenance began", "reason", reason, "until", m.Until.UTC().Format(time.RFC3339))
-	return m, nil
+	return m
 }
 
 // EndMaintenance ends what Maintain began, and has published that when it returns. Without a maintenance it does

@@ -16,9 +16,8 @@ func TestMaintenanceSendsTrafficAwayAndEndsByItself(t *testing.T) {
 		var out bytes.Buffer
 		r := start(t, slog.New(slog.NewTextHandler(&out, nil)), check("a", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
-		m, err := r.Maintain("a new disk", 10*time.Minute)
-		if err != nil || time.Until(m.Until) != 10*time.Minute {
-			t.Errorf("until %s, %v", m.Until, err)
+		if m := r.Maintain("a new disk", 10*time.Minute); time.Until(m.Until) != 10*time.Minute {
+			t.Errorf("until %s", m.Until)
 		}
 		expect(t, r, 200, 503, "until 2000-01-01T00:10:00Z: a new disk", `"ready":false`) // at once
 		pass(10*time.Minute - time.Second)
@@ -39,7 +38,7 @@ func TestMaintenanceIsReplacedAndEndedByOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, slog.New(slog.DiscardHandler), check("a", checks.Restart, (&switchable{}).run))
 		pass(time.Millisecond)
-		first, _ := r.Maintain("one", time.Minute)
+		first := r.Maintain("one", time.Minute)
 		pass(30 * time.Second)
 		r.Maintain("two", time.Hour)
 		pass(10 * time.Minute)
@@ -77,19 +76,4 @@ func TestServiceInMaintenanceFromTheStartWasReady(t *testing.T) {
 			t.Errorf("it was never ready, but for the maintenance it was")
 		}
 	})
-}
-
-func TestMaintenanceNeedsAReasonAndAnEnd(t *testing.T) {
-	r := byHand(t)
-	for name, c := range map[string]struct {
-		reason   string
-		duration time.Duration
-	}{"no reason": {"", time.Minute}, "a blank": {" \n", time.Minute}, "no time": {"x", 0}, "negative": {"x", -1}, "for ever": {"x", 25 * time.Hour}} {
-		if m, err := r.Maintain(c.reason, c.duration); err == nil {
-			t.Errorf("%s: accepted until %s", name, m.Until)
-		}
-	}
-	if _, on := r.Maintenance(); on {
-		t.Errorf("a refused one is on")
-	}
 }

@@ -3,7 +3,9 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,8 +40,9 @@ type maintenanceOrder struct {
 
 // Validate returns nil or what is wrong with the order.
 func (o maintenanceOrder) Validate() error {
-	if n := utf8.RuneCountInString(o.Reason); n < 1 || n > 200 {
-		return unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have 1 to 200 characters"})
+	visible := func(r rune) bool { return unicode.IsPrint(r) && r != ' ' }
+	if !strings.ContainsFunc(o.Reason, visible) || utf8.RuneCountInString(o.Reason) > 200 {
+		return unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have 1 to 200 characters, one of them visible"})
 	}
 	if d := o.duration(); d < time.Second || d > checks.MaxMaintenance {
 		return unprocessable(InvalidField{Pointer: "#/ttl",
@@ -76,11 +79,7 @@ func registerMaintenance(e *edge, live *Live) {
 		if err != nil {
 			return nil, err
 		}
-		begun, err := to.Maintainer.Maintain(in.value.Reason, in.value.duration())
-		if err != nil { // nothing else is wrong with a valid order
-			return nil, unprocessable(InvalidField{Pointer: "#/reason", Detail: "must have more than spaces"})
-		}
-		return newMaintenanceState(begun, true), nil
+		return newMaintenanceState(to.Maintainer.Maintain(in.value.Reason, in.value.duration()), true), nil
 	})
 	register(e, operation{
 		id: "delete-maintenance", method: http.MethodDelete, path: path, scope: auth.Admin,
