@@ -1,7 +1,8 @@
-package auth_test
+package auth
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -10,21 +11,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"accountservice/internal/auth"
 	"accountservice/tests/harness"
 )
 
 // create returns a new token and its line.
 func create(t *testing.T, name, scopes, rate string) (token, line string) {
 	t.Helper()
-	token, line, err := auth.Create(name, scopes, rate)
+	token, line, err := Create(name, scopes, rate)
 	harness.Must(t, err)
 	return token, line + "\n"
 }
 
-func open(t *testing.T, text string) *auth.Tokens {
+func open(t *testing.T, text string) *Tokens {
 	t.Helper()
-	tokens, err := auth.Open(harness.File(t, "tokens", text), slog.New(slog.DiscardHandler))
+	tokens, err := Open(harness.File(t, "tokens", text), slog.New(slog.DiscardHandler))
 	harness.Must(t, err)
 	return tokens
 }
@@ -33,10 +33,10 @@ func TestTokenLeadsToItsCaller(t *testing.T) {
 	one, first := create(t, "billing", "write,read", "")
 	two, second := create(t, "Shop.2", "health", "7/s")
 	tokens := open(t, "\ufeff# callers\n\n"+first+"\r\n  "+second)
-	if c := tokens.Find(one); c == nil || c.Name != "billing" || !c.Has(auth.Read) || !c.Has(auth.Write) || c.Has(auth.Admin, auth.Health) {
+	if c := tokens.Find(one); c == nil || c.Name != "billing" || !c.Has(Read) || !c.Has(Write) || c.Has(Admin, Health) {
 		t.Errorf("got %+v", c)
 	}
-	if c := tokens.Find(two); c == nil || c.Name != "Shop.2" || c.Has(auth.Read, auth.Write, auth.Admin) || !c.Has(auth.Admin, auth.Health) {
+	if c := tokens.Find(two); c == nil || c.Name != "Shop.2" || c.Has(Read, Write, Admin) || !c.Has(Admin, Health) {
 		t.Errorf("got %+v", c)
 	}
 	_, hash, _ := strings.Cut(strings.TrimSpace(first), "read:")
@@ -77,7 +77,7 @@ func TestBadFileIsRefusedWithItsLines(t *testing.T) {
 		"\ufeff":                        "has no token",
 	} {
 		path := harness.File(t, "tokens", text)
-		_, err := auth.Open(path, slog.New(slog.DiscardHandler))
+		_, err := Open(path, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v, want %s and %q", text, err, path, want)
 		} else if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), token) {
@@ -91,14 +91,14 @@ func TestFileThatOthersMayWriteIsRefused(t *testing.T) {
 	path := harness.File(t, "tokens", line)
 	for mode, bad := range map[os.FileMode]bool{0o400: false, 0o644: false, 0o444: false, 0o664: true, 0o602: true} {
 		harness.Must(t, os.Chmod(path, mode))
-		if _, err := auth.Open(path, slog.New(slog.DiscardHandler)); (err != nil) != bad || bad && !strings.Contains(err.Error(), "others can write it") {
+		if _, err := Open(path, slog.New(slog.DiscardHandler)); (err != nil) != bad || bad && !strings.Contains(err.Error(), "others can write it") {
 			t.Errorf("mode %o: %v", mode, err)
 		}
 	}
 	harness.Must(t, os.Remove(path))
 	harness.Must(t, syscall.Mkfifo(path, 0o600))
 	for range 2 {
-		if _, err := auth.Open(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := Open(path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v, want the name of what is no file", err)
 		}
 		os.RemoveAll(path)
@@ -106,7 +106,7 @@ func TestFileThatOthersMayWriteIsRefused(t *testing.T) {
 }
 
 // follow runs tokens until the test ends.
-func follow(t *testing.T, tokens *auth.Tokens) {
+func follow(t *testing.T, tokens *Tokens) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); tokens.Run(ctx) }()
@@ -118,7 +118,7 @@ func TestChangedFileIsReadAgainAndABadOneChangesNothing(t *testing.T) {
 	two, second := create(t, "a", "read", "")
 	path := harness.File(t, "tokens", first)
 	var log harness.Buffer
-	tokens, err := auth.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
+	tokens, err := Open(path, slog.New(slog.NewTextHandler(&log, nil)))
 	harness.Must(t, err)
 	follow(t, tokens)
 	known := func(token string) bool { return tokens.Find(token) != nil }
@@ -204,11 +204,11 @@ func BenchmarkFind(b *testing.B) {
 	var text string
 	var token, line string
 	for i := range 100 {
-		token, line, _ = auth.Create("caller-"+strings.Repeat("x", i%10)+string(rune('a'+i%26))+string(rune('a'+i/26)), "read", "")
+		token, line, _ = Create("caller-"+strings.Repeat("x", i%10)+string(rune('a'+i%26))+string(rune('a'+i/26)), "read", "")
 		text += line + "\n"
 	}
 	path := harness.File(b, "tokens", text)
-	tokens, err := auth.Open(path, slog.New(slog.DiscardHandler))
+	tokens, err := Open(path, slog.New(slog.DiscardHandler))
 	harness.Must(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -216,4 +216,71 @@ func BenchmarkFind(b *testing.B) {
 			b.Fatal("unknown")
 		}
 	}
+}
+
+func TestHalfOfAWriteIsNoChange(t *testing.T) {
+	_, first := create(t, "a", "read", "")
+	two, second := create(t, "b", "read", "")
+	tokens := open(t, first+second)
+	var log harness.Buffer
+	tokens.log = slog.New(slog.NewTextHandler(&log, nil))
+	whole, half, none := reading{text: first + second}, reading{text: first}, reading{fault: "gone"}
+	for _, now := range []reading{half, whole, none, half, whole, none, whole, half} {
+		tokens.consider(now)
+		if tokens.Find(two) == nil || tokens.Check(t.Context()) != nil {
+			t.Fatalf("one reading of %q is taken over: %v", now, tokens.Check(t.Context()))
+		}
+	}
+	tokens.consider(half)
+	if tokens.Find(two) != nil {
+		t.Error("two readings are no change")
+	}
+	for range 3 {
+		tokens.consider(half)
+	}
+	if n := strings.Count(log.String(), "the tokens changed"); n != 1 {
+		t.Errorf("one change is logged %d times: %s", n, &log)
+	}
+}
+
+// A certificate or a log in the place of the file has a fault in each line.
+func TestWrongFileHasAShortError(t *testing.T) {
+	_, line := create(t, "a", "read", "")
+	tokens := open(t, line)
+	tokens.adopt(reading{text: strings.Repeat("a\n", maxFile/2)})
+	err := tokens.Check(t.Context())
+	if err == nil || len(err.Error()) > 2000 || !strings.Contains(err.Error(), "line 10: ") {
+		t.Errorf("%d bytes, want the faults of 10 lines", len(fmt.Sprint(err)))
+	}
+}
+
+func TestRateOutlivesAChangeOfTheFile(t *testing.T) {
+	token, line := create(t, "a", "read", "1/s")
+	_, other := create(t, "b", "read", "")
+	_, faster := create(t, "a", "read", "2/s")
+	tokens := open(t, line)
+	before := tokens.Find(token).limit
+	tokens.adopt(reading{text: line + other})
+	if tokens.Find(token).limit != before {
+		t.Error("the change gave the caller another burst")
+	}
+	tokens.adopt(reading{text: faster})
+	if now := (*tokens.entries.Load())[0].caller.limit; now == nil || now == before {
+		t.Error("the new rate is not in force")
+	}
+}
+
+func TestFileThatIsNotReadFailsTheCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, line := create(t, "a", "read", "")
+		tokens := open(t, line)
+		time.Sleep(unreadAfter)
+		if err := tokens.Check(t.Context()); err != nil {
+			t.Errorf("after %s: %v", unreadAfter, err)
+		}
+		time.Sleep(time.Second)
+		if tokens.Check(t.Context()) == nil {
+			t.Error("the check passes on a file that nobody reads")
+		}
+	})
 }

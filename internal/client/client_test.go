@@ -1,4 +1,4 @@
-package client_test
+package client
 
 import (
 	"bytes"
@@ -7,11 +7,12 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"accountservice/internal/client"
 	"accountservice/internal/store"
 	"accountservice/internal/store/transfer"
 	"accountservice/tests/harness"
@@ -19,9 +20,9 @@ import (
 
 var accounts = []store.Account{{ID: "a", Draft: store.Draft{Name: "x"}}}
 
-func newClient(t *testing.T, address string) *client.Client {
+func newClient(t *testing.T, address string) *Client {
 	t.Helper()
-	c, err := client.New(address, "")
+	c, err := New(address, "")
 	harness.Must(t, err)
 	return c
 }
@@ -37,7 +38,7 @@ func TestAddressMustBeThatOfAService(t *testing.T) {
 	for _, address := range []string{
 		"", "localhost:6767", "ftp://hunter2@h", "http://", "http://h?hunter2", "http://h#hunter2", "http://hunter2\x7f",
 	} {
-		if _, err := client.New(address, ""); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := New(address, ""); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v, want an error that does not repeat it", address, err)
 		}
 	}
@@ -49,8 +50,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+"/accounts:import", http.StatusTemporaryRedirect)
 	})
-	_, imported := client.Importer{Client: newClient(t, server.URL)}.Import(t.Context(), accounts)
-	exported := newClient(t, server.URL).Export(t.Context(), io.Discard, client.Retry{})
+	_, imported := Importer{Client: newClient(t, server.URL)}.Import(t.Context(), accounts)
+	exported := newClient(t, server.URL).Export(t.Context(), io.Discard, Retry{})
 	for _, err := range []error{imported, exported} {
 		if want := "307 Temporary Redirect is not followed to " + other.URL; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -82,10 +83,10 @@ func TestWordsOfAServerCannotControlATerminal(t *testing.T) {
 	} {
 		c := newClient(t, serve(t, h).URL)
 		var out bytes.Buffer
-		exported := c.Export(t.Context(), &out, client.Retry{})
+		exported := c.Export(t.Context(), &out, Retry{})
 		stop := make(chan struct{})
 		close(stop)
-		_, imported := client.Importer{Client: c, Retry: client.Retry{Stop: stop}}.Import(t.Context(), accounts)
+		_, imported := Importer{Client: c, Retry: Retry{Stop: stop}}.Import(t.Context(), accounts)
 		for _, err := range []error{exported, imported} {
 			if err == nil || strings.ContainsAny(err.Error(), "\x1b\u009b\n") {
 				t.Errorf("%s: %q", name, err)
@@ -113,7 +114,7 @@ func TestImportAsksOnceWhereTheCertificateIsNotTrusted(t *testing.T) {
 		unknown.URL: "SSL_CERT_FILE",
 		strings.Replace(plain.URL, "http:", "https:", 1): "server gave HTTP response to HTTPS client",
 	} {
-		to := client.Importer{Client: newClient(t, address), Retry: client.Retry{
+		to := Importer{Client: newClient(t, address), Retry: Retry{
 			Retrying: func(cause error, _ time.Duration) { t.Errorf("asks again after %v", cause) }}}
 		if _, err := to.Import(t.Context(), accounts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", address, err, want)
@@ -178,7 +179,7 @@ func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
 				close(gone)
 			}
 			stop, retries := make(chan struct{}), 0
-			to := client.Importer{Client: newClient(t, server.URL), Retry: client.Retry{Stop: stop, Retrying: func(error, time.Duration) {
+			to := Importer{Client: newClient(t, server.URL), Retry: Retry{Stop: stop, Retrying: func(error, time.Duration) {
 				select {
 				case <-gone:
 					server.Listener.Close()
@@ -191,6 +192,66 @@ func TestBatchMayBeStoredOnlyIfOneOfItsTriesArrived(t *testing.T) {
 			_, err := to.Import(t.Context(), accounts)
 			if err == nil || errors.Is(err, store.ErrOutcomeUnknown) != c.unknown {
 				t.Errorf("%v, of an unknown outcome: %t, want %t", err, !c.unknown, c.unknown)
+			}
+		})
+	}
+}
+
+const line = `{"id":"a","name":"x"}` + "\n"
+
+func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing.T) {
+	t.Parallel()
+	quiet := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", linesType)
+		io.WriteString(w, line)
+		http.NewResponseController(w).Flush()
+		<-quiet
+	}))
+	defer server.Close()
+	defer close(quiet)
+	const silence = time.Second // it begins before the first byte comes, and a busy machine is not silent
+	service := newClient(t, server.URL)
+	service.http = httpClient(silence)
+	var got bytes.Buffer
+	slow := writerFunc(func(p []byte) (int, error) {
+		time.Sleep(2 * silence)
+		return got.Write(p)
+	})
+	begun := time.Now()
+	err := service.Export(t.Context(), slow, Retry{})
+	if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || got.String() != line || took < 3*silence {
+		t.Errorf("%v after %s, %q", err, took, got.String())
+	}
+}
+
+func TestBackupIsWaitedForAsLongAsAServiceMayMakeIt(t *testing.T) {
+	if service := 30 * time.Minute; copyTimeout <= service { // of boltstore's Backup
+		t.Errorf("a client waits for %s, and a service gives up after %s", copyTimeout, service)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// The client waits as long as Retry-After says, within bounds; without it the pauses grow.
+func TestPauseIsWaitedFor(t *testing.T) {
+	for after, want := range map[time.Duration]time.Duration{
+		0:           firstPause + 2*firstPause,
+		time.Second: 2 * time.Second,
+		time.Hour:   2 * maxPause,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begun, tries := time.Now(), 0
+			failed := Retry{}.until(func() *failure {
+				if tries++; tries == 3 {
+					return nil
+				}
+				return &failure{again: true, after: after}
+			})
+			if took := time.Since(begun); failed != nil || took != want {
+				t.Errorf("%v after %s, with %s in Retry-After; want no failure after %s", failed, took, after, want)
 			}
 		})
 	}
