@@ -42,28 +42,3 @@ func TestPreconditionsDecide(t *testing.T) {
 		t.Errorf("an empty answer is none: %v, %v", replay, err)
 	}
 }
-
-// The usual cases are in storetest, for every store.
-func TestNextImported(t *testing.T) {
-	at := func(hour int) time.Time { return time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC) }
-	old := &store.Account{ID: "1", Draft: store.Draft{Name: "old"}, Version: 5, CreatedAt: at(5), UpdatedAt: at(10)}
-	for _, c := range []struct {
-		name     string
-		old      *store.Account
-		in, want store.Account
-	}{
-		{"new, created in the future", nil, store.Account{ID: "1", Draft: store.Draft{Name: "x"}, CreatedAt: at(22)},
-			store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 1, CreatedAt: at(22), UpdatedAt: at(22)}},
-		{"new, finer than is kept, in another zone", nil, store.Account{ID: "1", Draft: store.Draft{Name: "x"}, CreatedAt: at(1).Add(999).In(time.FixedZone("", 3600)), UpdatedAt: at(2)},
-			store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 1, CreatedAt: at(1), UpdatedAt: at(2)}},
-		{"replaced by an older one", old, store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 2, CreatedAt: at(1), UpdatedAt: at(2)},
-			store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 6, CreatedAt: at(5), UpdatedAt: at(10)}},
-		{"replaced, nothing known", old, store.Account{ID: "1", Draft: store.Draft{Name: "x"}},
-			store.Account{ID: "1", Draft: store.Draft{Name: "x"}, Version: 6, CreatedAt: at(5), UpdatedAt: at(20)}},
-	} {
-		got, changed := store.NextImported(c.old, c.in, at(20))
-		if !got.Equal(c.want) || !changed || got.UpdatedAt.Location() != time.UTC {
-			t.Errorf("%s: %+v, %v; want %+v", c.name, got, changed, c.want)
-		}
-	}
-}

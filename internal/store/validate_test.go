@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -151,4 +152,25 @@ func TestParseIDTakesWhatThePatternDoes(t *testing.T) {
 			t.Errorf("ParseID(%q) = %v, the pattern says %v", s, err, want)
 		}
 	})
+}
+
+// What no rule refuses is stored. What is stored already must not stand in the way of a change of another field.
+func TestEveryFieldOfTheContentHasARule(t *testing.T) {
+	refused := store.Draft{Name: "\x00", Email: "\x00", Labels: map[string]string{"x": "\x00"}}
+	for i, field := range reflect.VisibleFields(reflect.TypeFor[store.Draft]()) {
+		member, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		value, draft := reflect.ValueOf(refused).Field(i), store.Draft{Name: "x"}
+		if value.IsZero() {
+			t.Errorf("%s has no value in this test that is refused", field.Name)
+		}
+		reflect.ValueOf(&draft).Elem().Field(i).Set(value)
+		var invalid *store.Invalid
+		if err := draft.Validate(); !errors.As(err, &invalid) || !strings.HasPrefix(invalid.Field, member) {
+			t.Errorf("Validate(%+v) = %v, want *Invalid of %s", draft, err, member)
+		}
+		unchanged := func(store.Account) (store.Draft, error) { return draft, nil }
+		if _, err := store.Changed(&store.Account{Draft: draft}, unchanged); err != nil {
+			t.Errorf("validateChange does not leave %s as it is: %v", field.Name, err)
+		}
+	}
 }
