@@ -217,20 +217,6 @@ func TestALogThatHangsDoesNotHoldUpTheAnswer(t *testing.T) {
 	})
 }
 
-func TestAFailureHasNoWarningOfBefore(t *testing.T) {
-	var err error = certificate{1}
-	r := byHand(t, check("a", checks.Restart, func(context.Context) error { return err }))
-	for _, want := range []bool{true, false} {
-		for range 10 { // beyond FailAfter
-			r.ProbeAll(t.Context())
-		}
-		if got := r.Snapshot().Checks[0]; (got.Status == checks.OK) != want || (got.Warning != "") != want {
-			t.Errorf("after %v: %s, warning %q", err, got.Status, got.Warning)
-		}
-		err = errors.New("ill")
-	}
-}
-
 func TestANewWarningIsPublishedAtOnce(t *testing.T) {
 	var sick switchable
 	r := byHand(t, check("a", checks.Restart, sick.run))

@@ -97,6 +97,10 @@ func TestMetricsFollowEachRun(t *testing.T) {
 	}{{certificate{1}, 1, 1, 0}, {ended, 1, 2, 1}, {ended, 0, 3, 2}, {again{ended}, 0, 3, 3}, {certificate{1}, 1, 4, 0}, {nil, 0, 5, 0}} {
 		sick.set(c.err)
 		r.ProbeCheck(t.Context(), 0)
+		r.Publish()
+		if text := r.Snapshot().Checks[0].Warning; (text != "") != (c.warning > 0) {
+			t.Errorf("after run %d, %v: the warning %q is shown, want the one that is counted", i, c.err, text)
+		}
 		got := scrape(t, reg)
 		for name, want := range map[string]float64{"warning": c.warning, "duration_seconds": c.measured, "consecutive_failures": c.failures} {
 			if v := got["accountservice_check_"+name+" a"]; v != want {
