@@ -104,23 +104,6 @@ func TestConditionInSeveralLinesIsOneList(t *testing.T) {
 	}
 }
 
-// An account that was removed and made again begins with version 1 again, and
-// still is another one: what a client saw of the first must not change it.
-func TestETagOfARemovedAccountIsNotThatOfTheNextOne(t *testing.T) {
-	s := serve(t, nil)
-	seen := make(map[string]bool)
-	for i := range 5 {
-		r := s.do(t, "PUT", "/accounts/again", `{"name":"same"}`)
-		r.is(t, 201, &store.Account{})
-		if tag := r.Header.Get("ETag"); seen[tag] {
-			t.Errorf("round %d has the ETag %s of another account", i, tag)
-		} else {
-			seen[tag] = true
-		}
-		s.do(t, "DELETE", "/accounts/again", "")
-	}
-}
-
 func TestPreconditionsAreRequiredWhereItIsSet(t *testing.T) {
 	s := serveWith(t, nil, func(o *handlers.Options) { o.RequirePreconditions = true })
 	for method, body := range map[string]string{"PUT": `{"name":"x"}`, "PATCH": `{"name":"x"}`, "DELETE": ""} {

@@ -27,39 +27,6 @@ func damagedService(t *testing.T, ids ...string) service {
 	return serve(t, func(store.Store) store.Store { return openBolt(t, path, 0) })
 }
 
-// isDamaged fails the test unless r is the problem of a damaged account.
-func (r reply) isDamaged(t *testing.T) {
-	t.Helper()
-	if p := r.isProblem(t, 503); p.Type != "/problems/account-damaged" || !strings.Contains(p.Detail, "PUT replaces it") {
-		t.Errorf("%+v", p)
-	}
-}
-
-func TestEachMethodOnADamagedAccount(t *testing.T) {
-	s := damagedService(t, "10007", "10042")
-	s.do(t, "GET", "/accounts/10007", "").isDamaged(t)
-	s.do(t, "PATCH", "/accounts/10007", `{"name":"x"}`).isDamaged(t)
-	s.do(t, "PATCH", "/accounts/10007", `{"name":"x"}`, "Idempotency-Key", `"k"`).isDamaged(t)
-	s.do(t, "PUT", "/accounts/10007", `{"name":"x"}`, "If-Match", `"1-x"`).isDamaged(t)
-	s.do(t, "PUT", "/accounts/10007", `{"name":"x","version":1}`).isDamaged(t)
-	s.do(t, "DELETE", "/accounts/10007", "", "If-Match", `"1-x"`).isDamaged(t)
-	s.do(t, "PUT", "/accounts/10007", `{}`).refuses(t, "#/name", "of none")
-	if p := s.do(t, "PUT", "/accounts/10007", `{"name":"x"}`, "If-None-Match", "*").isProblem(t, 412); p.Type != "/problems/account-exists" {
-		t.Errorf("%+v", p)
-	}
-	s.do(t, "GET", "/accounts/10006", "").is(t, 200, new(store.Account))
-	var acc store.Account
-	s.do(t, "PUT", "/accounts/10007", `{"name":"anew"}`, "If-Match", "*").is(t, 200, &acc)
-	if acc.Version != 1 || !acc.CreatedAt.IsZero() || acc.UpdatedAt.IsZero() {
-		t.Errorf("%+v", acc)
-	}
-	s.do(t, "GET", "/accounts/10007", "").is(t, 200, &acc)
-	if r := s.do(t, "DELETE", "/accounts/10042", ""); r.StatusCode != 204 {
-		t.Errorf("DELETE = %d %s", r.StatusCode, r.body)
-	}
-	s.do(t, "GET", "/accounts/10042", "").isProblem(t, 404)
-}
-
 func TestListsLeaveDamagedAccountsOutAndSaySo(t *testing.T) {
 	s := damagedService(t, "10007", "10042")
 	var page accountPage

@@ -437,15 +437,17 @@ func TestRateOfATokenIs429(t *testing.T) {
 	s.do(t, "GET", "/accounts/10000", "", k.as("read")...).is(t, 200, &store.Account{})
 }
 
-func TestPanicShowsNoToken(t *testing.T) {
+func TestPanicIsASilent500AndShowsNoToken(t *testing.T) {
 	k := newKeys(t)
 	s := serveWith(t, func(real store.Store) store.Store { return storetest.Faulty{Store: real, OnGet: storetest.Panic} },
 		func(o *handlers.Options) { o.Tokens = k.Tokens })
 	r := s.do(t, "GET", "/accounts/10000", "", append(k.as("read"), "If-Match", "*")...)
 	r.isProblem(t, 500)
-	if log := s.log.String(); !strings.Contains(log, "request panicked") || strings.Contains(log+r.body, k.token["read"]) {
+	if log := s.log.String(); !strings.Contains(log, "request panicked") || !strings.Contains(log, "ordered panic") ||
+		strings.Contains(r.body, "ordered") || strings.Contains(log+r.body, k.token["read"]) {
 		t.Errorf("%s\n%s", r.body, log)
 	}
+	s.do(t, "GET", "/accounts", "", k.as("read")...).is(t, 200, &struct{}{})
 }
 
 func TestRotatedTokenIsTheSameCaller(t *testing.T) {

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -24,21 +25,25 @@ func TestRequestIDIsTheClientsIfWellFormed(t *testing.T) {
 	}
 }
 
-func TestRequestIDIsInTheProblemAndInTheLog(t *testing.T) {
+func TestNamesOfARequestAreInItsProblemAndItsLinesOfTheLog(t *testing.T) {
 	s := serve(t, func(real store.Store) store.Store {
 		return storetest.Faulty{Store: real, OnGet: storetest.Fail(errors.New("ordered")), OnDelete: storetest.Panic}
 	})
-	for _, c := range []struct{ method, path, body string }{
-		{"GET", "/accounts/10000", ""}, {"DELETE", "/accounts/10000", ""}, {"GET", "/nothing", ""}, {"GET", "/accounts?limit=0", ""},
-		{"PUT", "/accounts/a", "{"}, {"BREW", "/accounts", ""}, {"GET", "/health/checks/none", ""},
+	for i, c := range []struct{ method, path, body, failure string }{
+		{"GET", "/accounts/10000", "", `msg="request failed"`}, {"DELETE", "/accounts/10000", "", `msg="request panicked"`},
+		{"GET", "/nothing", "", ""}, {"GET", "/accounts?limit=0", "", ""}, {"PUT", "/accounts/a", "{", ""}, {"BREW", "/accounts", "", ""},
+		{"GET", "/health/checks/none", "", ""},
 	} {
-		id := "id-of-" + c.method
-		r := s.do(t, c.method, c.path, c.body, "X-Request-Id", id)
+		id, trace := fmt.Sprint("id-", i), fmt.Sprintf("%032x", i+1)
+		r := s.do(t, c.method, c.path, c.body, "X-Request-Id", id, "traceparent", "00-"+trace+"-b7ad6b7169203331-01")
 		if p := r.isProblem(t, r.StatusCode); p.Instance != "/requests/"+id {
 			t.Errorf("%s %s is called %s, want /requests/%s", c.method, c.path, p.Instance, id)
 		}
-		if logged := strings.Contains(s.log.String(), "request_id="+id); r.StatusCode >= 500 && !logged {
-			t.Errorf("no %s in the log:\n%s", id, s.log)
+		for _, line := range []string{"msg=request ", c.failure} {
+			names := regexp.MustCompile(line + ".* request_id=" + id + " trace_id=" + trace + "\n")
+			if !names.MatchString(s.log.String()) {
+				t.Errorf("no %s of %s with the trace %s in the log:\n%s", line, id, trace, s.log)
+			}
 		}
 	}
 }

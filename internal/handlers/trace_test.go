@@ -1,32 +1,12 @@
 package handlers_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"accountservice/internal/store"
-	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
 )
-
-func TestTraceOfARequestIsInItsLinesOfTheLog(t *testing.T) {
-	s := serve(t, func(real store.Store) store.Store {
-		return storetest.Faulty{Store: real, OnGet: storetest.Fail(errors.New("ordered")), OnDelete: storetest.Panic}
-	})
-	for method, line := range map[string]string{"GET": `msg="request failed"`, "DELETE": `msg="request panicked"`, "PUT": "msg=request "} {
-		trace := strings.Repeat("a", 31) + map[string]string{"GET": "1", "DELETE": "2", "PUT": "3"}[method]
-		s.do(t, method, "/accounts/10000", map[string]string{"PUT": `{"name":"x"}`}[method], "traceparent", "00-"+trace+"-b7ad6b7169203331-01")
-		found := false
-		for logged := range strings.Lines(s.log.String()) {
-			found = found || strings.Contains(logged, line) && strings.Contains(logged, "trace_id="+trace+"\n")
-		}
-		if !found {
-			t.Errorf("no %s with the trace %s in the log:\n%s", line, trace, s.log)
-		}
-	}
-}
 
 func TestMalformedTraceIsNotLogged(t *testing.T) {
 	s := serve(t, nil)

@@ -110,6 +110,7 @@ func preconditionsOnDamaged(t *testing.T, s store.Store, damage Damager) {
 			t.Errorf("%s: Put = %+v, %v, want %v", name, w, err, c.want)
 		}
 	}
+	wantInvalid(t, "Put of no name", errOf(s.Put(t.Context(), "10042", store.Draft{}, store.Preconditions{})), "name")
 	_, err := s.Get(t.Context(), "10042")
 	isDamaged(t, "Get after refused writes", err)
 	if w, err := s.Put(t.Context(), "10042", store.Draft{Name: "x"}, store.Preconditions{Present: true}); err != nil || w.Created {

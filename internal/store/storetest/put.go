@@ -164,8 +164,7 @@ func largest() store.Draft {
 
 func deleteRemovesOnce(t *testing.T, open Opener) {
 	s := open.Open(t)
-	put(t, s, "1", "one")
-	two := put(t, s, "2", "two")
+	one, two := put(t, s, "1", "one"), put(t, s, "2", "two")
 	if err := s.Delete(t.Context(), "1", once("key", 1)); err != nil { // a key is ignored
 		t.Fatalf("Delete: %v", err)
 	}
@@ -173,7 +172,7 @@ func deleteRemovesOnce(t *testing.T, open Opener) {
 	if got := all(t, s); !same(got, []store.Account{two}) {
 		t.Errorf("store has %+v, want %+v alone", got, two)
 	}
-	if again := put(t, s, "1", "one"); again.Version != 1 {
-		t.Errorf("version after Delete and Put = %d, want 1", again.Version)
+	if again := put(t, s, "1", "one"); again.Version != 1 || again.Revision() == one.Revision() {
+		t.Errorf("after Delete and Put %+v, want version 1 of another account than %+v", again, one)
 	}
 }
