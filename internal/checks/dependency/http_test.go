@@ -3,6 +3,7 @@ package dependency
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -114,4 +115,19 @@ func TestHowAnHTTPServiceIsAsked(t *testing.T) {
 	says(t, run(), "waiting for the answer: the file of header_file can't be used any more")
 	harness.Must(t, os.Remove(file))
 	says(t, run(), "waiting for the answer: the file of header_file can't be used any more")
+}
+
+func TestAServiceOnAUnixSocket(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", file)
+	harness.Must(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })}
+	go server.Serve(l)
+	defer server.Close()
+	run := runs(t, "http://users.test/?expect_body=users.test&socket="+file, ample)
+	for range 2 {
+		says(t, run(), "")
+	}
+	server.Close()
+	says(t, run(), "connect: "+file+": no such file or directory")
 }

@@ -121,31 +121,25 @@ func TestAServerThatDemandsACertificate(t *testing.T) {
 		by.Pair(t, file, time.Hour)
 		return "&cert_file=" + file + "&key_file=" + harness.KeyOf(file)
 	}
-	for name, c := range map[string]struct{ options, want string }{
-		"none":    {"", "TLS handshake: the server wants a certificate of its clients: give it one by cert_file and key_file"},
-		"right":   {own(ca), ""},
-		"foreign": {own(other), "TLS handshake: the server refuses the certificate of cert_file"},
+	for name, c := range map[string]struct {
+		demand        tls.ClientAuthType
+		options, want string
+	}{
+		"none":          {tls.RequireAndVerifyClientCert, "", "TLS handshake: the server wants a certificate of its clients: give it one by cert_file and key_file"},
+		"right":         {tls.RequireAndVerifyClientCert, own(ca), ""},
+		"foreign":       {tls.RequireAndVerifyClientCert, own(other), "TLS handshake: the server refuses the certificate of cert_file"},
+		"none demanded": {tls.RequestClientCert, "", ""},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			for kind, serve := range secureServers {
 				config := ca.Server(t, 1000*time.Hour, "svc.test")
-				config.ClientAuth = tls.RequireAndVerifyClientCert
+				config.ClientAuth = c.demand
 				config.ClientCAs = new(target).readRoots(ca.File)
 				config.MinVersion, config.MaxVersion = version, version
 				url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File) + c.options
 				t.Run(fmt.Sprint(kind, " ", tls.VersionName(version), " ", name), func(t *testing.T) { says(t, ask(t, url, ample), c.want) })
 			}
 		}
-	}
-}
-
-func TestAServerThatOnlyAsksForACertificateIsWell(t *testing.T) {
-	ca := harness.NewAuthority(t)
-	config := ca.Server(t, 1000*time.Hour, "svc.test")
-	config.ClientAuth = tls.RequestClientCert
-	for kind, serve := range secureServers {
-		url := fmt.Sprintf(overTLS[kind].url, serve(t, config), ca.File)
-		says(t, ask(t, url, brief), "")
 	}
 }
 
