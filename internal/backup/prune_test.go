@@ -53,23 +53,29 @@ func countOf(t *testing.T, dir, text string) (n int) {
 	return n
 }
 
-// TestNewDatabaseRemovesNoBackupOfALostOne also when its transactions have passed those of the lost one, and after
-// restarts, each of which knows of the lost one only what lies there.
-func TestNewDatabaseRemovesNoBackupOfALostOne(t *testing.T) {
-	for name, transaction := range map[string]uint64{"with a lower transaction": 1, "with a higher one": 10000} {
+// TestOtherDatabaseOrStateRemovesNoBackupOfALostOne also when its transactions have passed those of the lost one, as they
+// do not where an old copy was put in its place, and after restarts, each of which knows of the lost one only what lies
+// there.
+func TestOtherDatabaseOrStateRemovesNoBackupOfALostOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		identity    string
+		transaction uint64
+	}{
+		"another, with a lower transaction": {"new", 1},
+		"another, with a higher one":        {"new", 10000},
+		"an older state":                    {"lost", 7},
+	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				dir := t.TempDir()
-				s := scheduled(t, dir)
-				holds(s, "lost", 1000)
+			scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+				holds(s, "lost", 5000)
 				during(s, 30*time.Hour)
 				for i := range 3 {
 					s = scheduled(t, dir)
-					holds(s, "new", transaction+uint64(100*i))
+					holds(s, c.identity, c.transaction+uint64(100*i))
 					during(s, 30*time.Hour)
 				}
-				if lost, others := countOf(t, dir, "of lost"), countOf(t, dir, "of new"); lost != 3 || others != 3 {
-					t.Errorf("there are %d of the lost database and %d of the new one, want 3 and 3", lost, others)
+				if lost, all := countOf(t, dir, "whole 500"), len(at(t, dir)); lost != 3 || all != 6 {
+					t.Errorf("there are %d of the lost state and %d in all, want 3 and 6", lost, all)
 				}
 				wantCheck(t, s, true, "have changes that this database does not have (newest: accounts-20000102T",
 					"they are kept: restore one, or move them away")
@@ -177,21 +183,6 @@ func TestRestartsBesideAnotherDatabaseMakeNoBackups(t *testing.T) {
 	}
 }
 
-// TestOlderStateRemovesNoBackupOfALaterOne of the same database: an old copy was put in its place.
-func TestOlderStateRemovesNoBackupOfALaterOne(t *testing.T) {
-	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
-		holds(s, "one", 1000)
-		during(s, 30*time.Hour)
-		s = scheduled(t, dir)
-		holds(s, "one", 7)
-		during(s, 60*time.Hour)
-		if later := countOf(t, dir, "whole 100"); later != 3 || len(at(t, dir)) != 6 {
-			t.Errorf("%d of the later state are left of %q", later, at(t, dir))
-		}
-		wantCheck(t, s, true, "have changes that this database does not have")
-	})
-}
-
 // TestBackupWithDamagedAccountsRemovesNone: an older one may have the accounts whole.
 func TestBackupWithDamagedAccountsRemovesNone(t *testing.T) {
 	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
@@ -283,12 +274,10 @@ func TestDamagingPlaceIsNotFilled(t *testing.T) {
 	})
 }
 
-// TestDamagingPlaceFailsTheCheck, though each backup that is made there is young.
-func TestDamagingPlaceFailsTheCheck(t *testing.T) {
+// TestDamagingPlaceFailsTheCheckAndTheOnlyWholeBackupStays, though each backup that is made there is young.
+func TestDamagingPlaceFailsTheCheckAndTheOnlyWholeBackupStays(t *testing.T) {
 	for _, keep := range []int{1, 3} {
-		synctest.Test(t, func(t *testing.T) {
-			dir := t.TempDir()
-			s := scheduled(t, dir)
+		scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
 			s.Keep = keep
 			holds(s, "one", 1)
 			begun := time.Now()
@@ -301,37 +290,19 @@ func TestDamagingPlaceFailsTheCheck(t *testing.T) {
 				if age := time.Since(begun); age > s.MaxAge+s.Every {
 					wantCheck(t, s, false, "older than backup.max_age", "damaged and does not count")
 				}
+				if whole, cut := countOf(t, dir, "whole 1 of one"), countOf(t, dir, "cut"); whole != 1 || cut > 2*keep {
+					t.Errorf("of a keep of %d %d whole and %d damaged backups are left: %q", keep, whole, cut, at(t, dir))
+				}
 			}
 			stop()
 			s.Target = good
-			during(s, time.Hour)
+			during(s, 6*time.Hour)
+			if got := at(t, dir); keep == 1 && len(got) != 1 {
+				t.Errorf("the folder has %q, want the newest alone", got)
+			}
 			wantCheck(t, s, false)
 		})
 	}
-}
-
-// TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole tests a Keep of 1 and a target that damages what it is given.
-func TestOnlyWholeBackupStaysUntilTheNextIsKnownToBeWhole(t *testing.T) {
-	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
-		s.Keep = 1
-		holds(s, "one", 1)
-		during(s, time.Hour)
-		good := s.Target
-		s.Target = damaging{good, dir, "cut"}
-		during(s, 24*time.Hour)
-		if countOf(t, dir, "whole 1 of one") != 1 {
-			t.Errorf("the folder has %q without the whole one", at(t, dir))
-		}
-		if n := countOf(t, dir, "cut"); n > 2 {
-			t.Errorf("%d damaged backups are left", n)
-		}
-		s.Target = good
-		during(s, 6*time.Hour)
-		if got := at(t, dir); len(got) != 1 {
-			t.Errorf("the folder has %q, want the newest alone", got)
-		}
-		wantCheck(t, s, false)
-	})
 }
 
 // TestPlaceThatGivesNothingBackIsNotFilled tests a Keep of 1 and a target that only takes backups.
@@ -394,26 +365,19 @@ func TestUnreadableNewestBackupStopsNoOther(t *testing.T) {
 
 // TestStopWaitsForNoDisk that does not answer while a backup is verified.
 func TestStopWaitsForNoDisk(t *testing.T) {
-	dir, answer, asked := t.TempDir(), make(chan struct{}), make(chan struct{})
-	defer close(answer)
-	s := scheduled(t, dir)
-	harness.Must(t, os.WriteFile(filepath.Join(dir, backup.NameOf(time.Now(), 1)), []byte("whole"), 0o600))
-	s.Verify = func(context.Context, *os.File) (backup.Content, error) {
-		close(asked)
-		<-answer
-		return backup.Content{}, nil
-	}
-	stop, stopped := running(s), make(chan struct{})
-	<-asked
-	go func() {
-		stop()
-		close(stopped)
-	}()
-	select {
-	case <-stopped:
-	case <-time.After(10 * time.Second):
-		t.Error("the stop waits for the disk")
-	}
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+		answer := make(chan struct{})
+		defer close(answer)
+		harness.Must(t, os.WriteFile(filepath.Join(dir, backup.NameOf(time.Now(), 1)), []byte("whole"), 0o600))
+		s.Verify = func(context.Context, *os.File) (backup.Content, error) { <-answer; return backup.Content{}, nil }
+		stop := running(s)
+		synctest.Wait()
+		wantCheck(t, s, true, "it is being read to verify it")
+		begun := time.Now()
+		if stop(); time.Since(begun) > 0 {
+			t.Errorf("the stop waits for the disk: %s", time.Since(begun))
+		}
+	})
 }
 
 func TestFailureEndsWithALookWithoutOne(t *testing.T) {

@@ -145,21 +145,6 @@ func TestNewestBackupIsAWarningUntilItIsVerifiedSinceTheStart(t *testing.T) {
 	})
 }
 
-func TestNoBackupIsSaidOnlyAfterAListing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := scheduled(t, t.TempDir())
-		s.Make = func(context.Context, *os.File) (backup.Content, error) {
-			return backup.Content{}, errors.New("none today")
-		}
-		before := s.Line()
-		defer running(s)()
-		synctest.Wait()
-		if after := s.Line(); before != "The backups are not listed yet." || after != "No backup yet." {
-			t.Errorf("%q before the listing, and %q after it", before, after)
-		}
-	})
-}
-
 func TestRestartKnowsTheNewestByListing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -228,6 +213,9 @@ func TestMissingAndOldBackupsFailTheCheck(t *testing.T) {
 		defer running(s)()
 		pass(time.Hour)
 		wantCheck(t, s, false, "there is no whole backup in "+dir, "no luck")
+		if line := s.Line(); line != "No backup yet." {
+			t.Errorf("the line says %q", line)
+		}
 		broken.Store(false)
 		pass(time.Hour)
 		wantCheck(t, s, false)
