@@ -189,14 +189,17 @@ func TestBitOfABranchPageHidesNoAccount(t *testing.T) {
 	}
 }
 
-func TestCheckRecordsFindsEachBucketThatIsGone(t *testing.T) {
+func TestEachBucketThatIsGoneIsFound(t *testing.T) {
 	t.Parallel()
-	for _, name := range boltfile.Buckets {
+	for i, name := range boltfile.Buckets {
 		s, _, _ := churned(t, 100)
-		must(t, s.CheckRecords(t.Context()))
+		must(t, errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())))
 		must(t, s.CommitForTest(dropBucket(name)))
 		if err := s.CheckRecords(t.Context()); err == nil {
 			t.Errorf("the bucket %s is gone, and that is not found", name)
+		}
+		if i < 2 { // the accounts and our own records
+			wantWords(t, s.Check(t.Context()), string(name))
 		}
 	}
 }
@@ -349,35 +352,4 @@ func imageStore(t *testing.T, image []byte) (*boltstore.Store, string) {
 	path := filepath.Join(t.TempDir(), "accounts.db")
 	writeFile(t, path, image)
 	return openAt(t, path), path
-}
-
-// All accounts are whole, so that a start makes anew what it can.
-func TestBitOfARecordOfOurOwnIsMendedByAStart(t *testing.T) {
-	t.Parallel()
-	image, accounts, m := closedImage(t, manyAccounts())
-	var mended, refused int
-	for _, key := range [][]byte{boltfile.SentinelKey, boltfile.IdentityKey, boltfile.SeededKey} {
-		from := int64(m.Root) * m.PageSize
-		at := from + int64(bytes.Index(image[from:from+m.PageSize], append(key, 1))) // the record follows its key
-		var bits []bitPosition
-		for i := range int64(len(key) + 10) {
-			for bit := range 8 {
-				bits = append(bits, bitPosition{at + i, 1 << bit})
-			}
-		}
-		for _, b := range some(bits, 10) {
-			switch o := startFlipped(t, image, accounts, b); {
-			case o.harm != nil || o.refused == nil && o.after != nil:
-				t.Errorf("%s, bit %+v: %+v", key, b, o)
-			case o.refused != nil: // a key that is out of order, and with it the whole bucket unreadable
-				refused++
-			default:
-				mended++
-			}
-		}
-	}
-	t.Logf("%d mended, %d refused", mended, refused)
-	if mended < 2*refused {
-		t.Errorf("too few were mended")
-	}
 }

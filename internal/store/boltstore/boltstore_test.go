@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,39 +73,41 @@ func TestTutorialFileOpensInPlace(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
+func TestOpenAndReadersRefuseWhatIsNoDatabaseOfOurs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		make func(t *testing.T, path string)
-		want string
+		make  func(t *testing.T, path string)
+		want  string
+		reads string // what a reader says, if it is something else
 	}{
-		"empty file":    {func(t *testing.T, p string) { writeFile(t, p, nil) }, "is empty"},
-		"text":          {func(t *testing.T, p string) { writeFile(t, p, []byte(strings.Repeat("hello\n", 9000))) }, "is not a database"},
-		"zeros":         {func(t *testing.T, p string) { writeFile(t, p, make([]byte, 1<<16)) }, "is not a database"},
-		"an export":     {func(t *testing.T, p string) { writeFile(t, p, []byte("{}")) }, "give an export to accountservice import; restore"},
-		"short text":    {func(t *testing.T, p string) { writeFile(t, p, []byte("x")) }, "is not a database"},
-		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "(a folder); check store.bolt.path"},
-		"link":          {func(t *testing.T, p string) { must(t, os.Symlink("none", p)) }, "name the file itself; check store.bolt.path"},
-		"cut to half":   {func(t *testing.T, p string) { cut(t, p, 0.5) }, "is cut short"},
-		"cut to a page": {func(t *testing.T, p string) { cut(t, p, 0.01) }, "is cut short"},
-		"other program": {func(t *testing.T, p string) { foreign(t, p, nil) }, "another program's database"},
+		"empty file":    {func(t *testing.T, p string) { writeFile(t, p, nil) }, "is empty", ""},
+		"text":          {func(t *testing.T, p string) { writeFile(t, p, []byte(strings.Repeat("hello\n", 9000))) }, "is not a database", ""},
+		"zeros":         {func(t *testing.T, p string) { writeFile(t, p, make([]byte, 1<<16)) }, "is not a database", ""},
+		"an export":     {func(t *testing.T, p string) { writeFile(t, p, []byte("{}")) }, "give an export to accountservice import; restore", ""},
+		"short text":    {func(t *testing.T, p string) { writeFile(t, p, []byte("x")) }, "is not a database", ""},
+		"folder":        {func(t *testing.T, p string) { must(t, os.Mkdir(p, 0o700)) }, "(a folder); check store.bolt.path", "is no regular file"},
+		"link":          {func(t *testing.T, p string) { must(t, os.Symlink("none", p)) }, "name the file itself; check store.bolt.path", ""},
+		"cut to half":   {func(t *testing.T, p string) { cut(t, p, 0.5) }, "is cut short", ""},
+		"cut to a page": {func(t *testing.T, p string) { cut(t, p, 0.01) }, "is cut short", ""},
+		"other program": {func(t *testing.T, p string) { foreign(t, p, nil) }, "another program's database", ""},
 		"other program, no list of free pages": {func(t *testing.T, p string) {
 			foreign(t, p, &bbolt.Options{NoFreelistSync: true})
-		}, "another program's database"},
+		}, "another program's database", ""},
 		"other program, no buckets": {func(t *testing.T, p string) {
 			db, err := bbolt.Open(p, 0o600, nil)
 			must(t, err)
 			must(t, db.Close())
-		}, "a database without buckets"},
+		}, "a database without buckets", "another program's database"},
 		"missing folder": {func(t *testing.T, p string) {
 			must(t, os.Remove(filepath.Dir(p)))
-		}, "cannot create a file in its folder"},
+		}, "cannot create a file in its folder", "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "folder", "accounts.db")
 			must(t, os.Mkdir(filepath.Dir(path), 0o700))
 			c.make(t, path)
 			refused(t, path, boltstore.Options{}, c.want)
+			wantWords(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})), cmp.Or(c.reads, c.want))
 		})
 	}
 }
@@ -115,6 +118,7 @@ func TestLostDatabaseIsNotTakenForAFirstStart(t *testing.T) {
 		storetest.Close(t, openAt(t, path))
 		must(t, os.Remove(path))
 		refused(t, path, boltstore.Options{}, path+".witness")
+		wantWords(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: path})), path+".witness")
 		must(t, os.Remove(path+".witness")) // as the error said
 		openAt(t, path)
 	}

@@ -16,6 +16,7 @@ import (
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore"
 	"accountservice/internal/store/boltstore/boltfile"
+	"accountservice/internal/store/storetest"
 	"accountservice/tests/harness"
 )
 
@@ -110,15 +111,6 @@ func TestRemovalBesideADamagedPageIsRefusedAndNothingElse(t *testing.T) {
 	wantErr(t, s.Delete(t.Context(), store.ID(next), store.Preconditions{}), store.ErrUnavailable, "is damaged")
 }
 
-func TestCheckFindsAMissingBucket(t *testing.T) {
-	t.Parallel()
-	for _, bucket := range [][]byte{boltfile.AccountBucket, boltfile.MetaBucket} {
-		s, _ := seeded(t, 1)
-		must(t, s.CommitForTest(dropBucket(bucket)))
-		wantWords(t, s.Check(t.Context()), string(bucket))
-	}
-}
-
 func TestAWriterUnderWayIsNoFault(t *testing.T) {
 	t.Parallel()
 	s, _ := seeded(t, 100)
@@ -210,4 +202,75 @@ func TestDamagedCopyIsServedOnlyIfTheDamageCannotGrow(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestHangingCommitFailsTheCheckAndBoundsClose(t *testing.T) {
+	s, _, err := tryOpen(t, filepath.Join(t.TempDir(), "accounts.db"),
+		boltstore.Options{SlowAfter: 500 * time.Millisecond, HungAfter: time.Second, CheckTimeout: 100 * time.Millisecond})
+	must(t, err)
+	must(t, errOf(s.Seed(t.Context(), store.Fakes(10))))
+	must(t, s.Check(t.Context()))
+	release := blocked(t, s)
+	if err := s.Check(t.Context()); errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Check beside a commit under way = %v", err)
+	}
+	await(t, "a failing Check", func() bool { return errors.Is(s.Check(t.Context()), store.ErrUnavailable) })
+	wantErr(t, putName(t, s, "10000", "x"), store.ErrUnavailable)
+	must(t, errOf(s.Get(t.Context(), "10000")))
+	wantWords(t, s.CheckLatency(t.Context()), "slow_after")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantErr(t, s.Close(ctx), context.DeadlineExceeded)
+	release()
+	storetest.Close(t, s)
+}
+
+func TestTestWriteIsMadeOnlyWhenNobodyWrites(t *testing.T) {
+	s, path := seeded(t, 10)
+	before := metaAt(t, path).TxID
+	for range 3 {
+		if err := s.CheckWrite(t.Context()); err != nil || metaAt(t, path).TxID != before {
+			t.Fatalf("CheckWrite = %v and %d commits, want none just after a write", err, metaAt(t, path).TxID-before)
+		}
+	}
+	s.LaterForTest(30 * time.Second)
+	for range 3 { // the first one is a write too
+		if err := s.CheckWrite(t.Context()); err != nil || metaAt(t, path).TxID != before+1 {
+			t.Fatalf("CheckWrite = %v and %d commits, want one after 30 s without any", err, metaAt(t, path).TxID-before)
+		}
+	}
+	if err := errors.Join(s.Check(t.Context()), s.CheckRecords(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTestWriteObeysItsDeadline(t *testing.T) {
+	s, _ := seeded(t, 10)
+	defer blocked(t, s)()
+	s.LaterForTest(30 * time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantErr(t, s.CheckWrite(ctx), context.DeadlineExceeded, "test write")
+}
+
+func TestTestWriteOnAFullDiskIsNoFailure(t *testing.T) {
+	t.Parallel()
+	s, _ := seeded(t, 10)
+	for _, call := range []string{"pwrite64:error=ENOSPC", "fdatasync:error=ENOSPC:when=2+"} {
+		end := injectorOf(t, s).fail(t, call, "fsync:error=ENOSPC")
+		s.LaterForTest(30 * time.Second)
+		must(t, s.CheckWrite(t.Context()))
+		if end() == 0 {
+			t.Error("the disk was not full")
+		}
+	}
+}
+
+func TestTestWriteFindsADiskThatTakesNone(t *testing.T) {
+	t.Parallel()
+	s, path := seeded(t, 10)
+	s.LaterForTest(30 * time.Second)
+	refuseWrites(t, path)
+	wantErr(t, s.CheckWrite(t.Context()), store.ErrOutcomeUnknown)
+	wantWords(t, s.Check(t.Context()), "it stopped at")
 }

@@ -152,33 +152,19 @@ func TestLossUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// onFullDisk is a store whose disk can be filled, and a function that fills it until
-// a new account finds no space, and returns one that makes space again.
-func onFullDisk(t *testing.T) (s *boltstore.Store, path string, full func() (free func())) {
-	t.Helper()
-	dir := t.TempDir()
-	harness.SmallDisk(t, dir, "size=64m")
-	path = filepath.Join(dir, "accounts.db")
-	s = seededAt(t, path, 1000)
-	return s, path, func() func() {
-		filler := harness.Fill(t, dir)
-		return func() { must(t, os.Remove(filler)) }
-	}
-}
-
 func TestLossUnderLoadOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	s, path, full := onFullDisk(t)
-	loseUnderLoad(t, s, path, "accounts were put back", func(s *boltstore.Store) {
-		free := full()
+	dir := t.TempDir()
+	harness.SmallDisk(t, dir, "size=64m")
+	path := filepath.Join(dir, "accounts.db")
+	loseUnderLoad(t, seededAt(t, path, 1000), path, "accounts were put back", func(s *boltstore.Store) {
+		filler := harness.Fill(t, dir)
 		must(t, os.Remove(path))
 		awaitUnsaved(t, s, "free some space")
 		wantName(t, s, "10000", "Person_0")
-		free()
+		must(t, os.Remove(filler))
 	})
 }
-
-const awayFor = 600 * time.Millisecond
 
 // The file comes back over the copy that was put at its path, or on a slow machine before that.
 func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
@@ -189,32 +175,12 @@ func TestFileMovedAwayAndBackUnderLoadLosesNothingAcknowledged(t *testing.T) {
 		c.start(t, s)
 		c.more(t, 50)
 		must(t, os.Rename(path, path+".moved"))
-		<-time.After(awayFor)
+		<-time.After(600 * time.Millisecond)
 		must(t, os.Rename(path+".moved", path))
 		from := c.count()
 		await(t, "a failure, or service", func() bool { return s.Failure() != nil || c.count() > from })
 		s = c.restarted(t, s, path)
 	}
-}
-
-// The file comes back before there was room for a copy.
-func TestFileMovedAwayAndBackOnAFullDiskIsServedOn(t *testing.T) {
-	t.Parallel()
-	s, path, full := onFullDisk(t)
-	c := clients{acked: make(map[store.ID]store.Account)}
-	c.start(t, s)
-	for range rounds() {
-		c.more(t, 50)
-		free := full()
-		must(t, os.Rename(path, path+".moved"))
-		awaitUnsaved(t, s, "free some space")
-		<-time.After(awayFor)
-		must(t, os.Rename(path+".moved", path))
-		free()
-	}
-	c.more(t, 50)
-	must(t, s.CheckRecords(t.Context()))
-	c.restarted(t, s, path)
 }
 
 // awaitFailure waits until Check fails with these words.

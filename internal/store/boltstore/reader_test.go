@@ -1,9 +1,6 @@
 package boltstore_test
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -56,25 +53,4 @@ func TestReaderSharesTheFileWithReadersAlone(t *testing.T) {
 	openReader(t, path)
 	openReader(t, path)
 	wantErr(t, errOf(boltstore.Open(t.Context(), opts)), boltstore.ErrLocked)
-}
-
-func TestReaderRefusesWhatOpenDoes(t *testing.T) {
-	t.Parallel()
-	path := closed(t, 1)
-	folder := t.TempDir()
-	wantErr(t, errOf(boltstore.OpenReader(t.Context(), boltstore.Options{Path: filepath.Join(folder, "none")})), fs.ErrNotExist)
-	link := filepath.Join(folder, "link")
-	must(t, os.Symlink(path, link))
-	other := filepath.Join(folder, "other")
-	foreign(t, other, nil)
-	empty := filepath.Join(folder, "empty")
-	writeFile(t, empty, nil)
-	must(t, os.Remove(path))
-	for path, want := range map[string]string{
-		link: "is a symbolic link", other: "another program's database", empty: "is empty", path: path + ".witness",
-	} {
-		_, err := boltstore.OpenReader(t.Context(), boltstore.Options{Path: path, OpenTimeout: time.Second})
-		wantWords(t, err, want)
-		refused(t, path, boltstore.Options{OpenTimeout: time.Second}, want)
-	}
 }

@@ -144,8 +144,6 @@ var hostileFiles = map[string]struct {
 		h.metas(3, 2, pages)
 		h.page(3, boltfile.LeafPage, 1, 0, bytes.Repeat([]byte{0xff}, 64))
 	}, "don't fit together"},
-	"high-water mark of 2^52":     {small, func(h *hostile) { h.metas(3, 2, 1<<52) }, "is cut short"},
-	"high-water mark of 2^63":     {small, func(h *hostile) { h.metas(3, 2, 1<<63) }, "is cut short"},
 	"root of 2^64-1":              {small, func(h *hostile) { h.metas(^uint64(0), 2, pages) }, "and the database has pages 2 to"},
 	"root on a meta page":         {small, func(h *hostile) { h.metas(1, 2, pages) }, "and the database has pages 2 to"},
 	"list of free pages at 2^63":  {small, func(h *hostile) { h.metas(3, 1<<63, pages) }, "its list of free pages is damaged"},
