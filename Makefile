@@ -54,8 +54,8 @@ fuzz: ## the configuration loader, the records of the database and the lines of 
 	go test -run '^$$' -fuzz FuzzRecords -fuzztime 500000x -fuzzminimizetime 1x ./internal/store/boltstore/boltfile
 	go test -run '^$$' -fuzz FuzzLine -fuzztime 150000x -fuzzminimizetime 1x ./internal/store/transfer
 
-store-test: ## for minutes: 100 kills, 50 losses of the file, a list of 1,000,000 accounts, 20,000 flipped bits
-	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KillsLose|LosesNothingAcknowledged|LastPageOfAMillion|TestBit|CostThemselvesAlone' ./internal/store/boltstore
+store-test: ## for minutes: 100 kills, 50 losses of the file, 10,000 raced updates, a list of 1,000,000 accounts, 20,000 flipped bits
+	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KillsLose|LosesNothingAcknowledged|Linearizable|LastPageOfAMillion|TestBit|CostThemselvesAlone' ./internal/store/boltstore
 	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run EveryFlippedBit ./internal/store/boltstore/boltverify
 	STORE_TEST_LONG=1 go test -count=1 -v -timeout 20m -run 'KilledServiceKnows|RequestsDriveNoChecks|TokensChangeUnderLoad' ./cmd/accountservice
 

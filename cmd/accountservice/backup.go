@@ -200,7 +200,7 @@ func scratch(cfg config.Config) string {
 // backupFault is a config.Rule: it reports a target that can't be. The server is refused without a target too: what it
 // must not hold may be a secret, and config print would show it.
 func backupFault(cfg config.Config) map[string]error {
-	if _, err := s3Of(cfg.Backup.S3).Server(); err != nil {
+	if _, err := s3Of(cfg.Backup.S3).Server(); err != nil && cfg.Backup.S3.Endpoint != "" {
 		return map[string]error{"backup.s3.endpoint": err}
 	}
 	if cfg.Backup.To == "" {
