@@ -39,9 +39,7 @@ func TestMaintenanceOfARunningService(t *testing.T) {
 		t.Errorf("/ready = %d %s, want 503 with reason and end", status, body)
 	}
 	for _, path := range []string{"/health", "/accounts/10000", "/ready?exclude=maintenance"} {
-		if status, body := p.Get(path); status != 200 {
-			t.Errorf("%s = %d %s", path, status, body)
-		}
+		p.Answers(t, path, 200, "")
 	}
 	order(t, p, "PUT", "/maintenance", `{"reason":"a new disk","ttl":"1s"}`)
 	p.Await(t, "/ready", 200) // it ends by itself
@@ -52,9 +50,7 @@ func TestMaintenanceOfARunningService(t *testing.T) {
 	if status, _ := order(t, p, "DELETE", "/maintenance", ""); status != 204 { // operators are served to the end
 		t.Errorf("DELETE while draining = %d", status)
 	}
-	if status, body := p.Get("/ready"); status != 503 {
-		t.Errorf("/ready while draining, without maintenance = %d %s", status, body)
-	}
+	p.Answers(t, "/ready", 503, "")
 	p.Exits(t, 0)
 	p.Logs(t, `"msg":"maintenance began"`)
 	p.Logs(t, `"msg":"maintenance ended","by":"time"`)
@@ -107,9 +103,7 @@ func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), tool(t, "promtool", "prometheus"), args...)
 	cmd.Stdin = strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
+	harness.Output(t, cmd)
 }
 
 func TestAlertsPassPromtool(t *testing.T) {
@@ -207,13 +201,9 @@ func TestWhatADependencySendsUnaskedIsNotLogged(t *testing.T) {
 	p := start(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+users.URL, "ACCOUNTSERVICE_CHECKS_INTERVAL=200ms",
 		"ACCOUNTSERVICE_CHECKS_TIMEOUT=150ms")
 	p.Await(t, "/health/checks/users", 200)
-	if !harness.Until(30*time.Second, func() bool { return hits.Load() > 2 }) {
-		t.Errorf("%d connections, want a new one for each run", hits.Load())
-	}
+	harness.WaitFor(t, 30*time.Second, "a new connection for each run", func() bool { return hits.Load() > 2 })
 	p.Stop(t, 0)
-	if strings.Contains(p.Log.String(), "hunter2") {
-		t.Errorf("the log repeats it:\n%s", p.Log.String())
-	}
+	p.NeverLogged(t, "hunter2")
 }
 
 func TestLevelOfTheLogOfARunningService(t *testing.T) {
@@ -221,9 +211,7 @@ func TestLevelOfTheLogOfARunningService(t *testing.T) {
 	p := ready(t, newPath(t), anyAdmin)
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	p.Await(t, "/accounts/10000", 200)
-	if strings.Contains(p.Log.String(), `"level":"DEBUG"`) {
-		t.Error("requests are logged")
-	}
+	p.NeverLogged(t, `"level":"DEBUG"`)
 	if status, body := order(t, p, "PUT", "/log-level", `{"level":"debug"}`); status != 200 || body != `{"level":"debug"}`+"\n" {
 		t.Errorf("PUT = %d %s", status, body)
 	}
@@ -232,7 +220,5 @@ func TestLevelOfTheLogOfARunningService(t *testing.T) {
 	p.Logs(t, `"trace_id":"`+trace+`"`)
 	order(t, p, "PUT", "/log-level", `{"level":"error"}`)
 	p.Stop(t, 0)
-	if strings.Contains(p.Log.String(), `"msg":"draining"`) {
-		t.Error("at error the end is logged")
-	}
+	p.NeverLogged(t, `"msg":"draining"`)
 }

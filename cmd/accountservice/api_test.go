@@ -75,13 +75,11 @@ func TestKilledServiceKnowsWhatItDid(t *testing.T) {
 			})
 		}
 		enough := 100*round + rand.IntN(60) // the moment of the kill is what varies
-		if !harness.Until(20*time.Second, func() bool {
+		harness.WaitFor(t, 20*time.Second, fmt.Sprint(enough, " requests"), func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return len(answers) >= enough
-		}) {
-			t.Fatalf("not %d requests in 20s", enough)
-		}
+		})
 		p.Kill(t)
 		close(stop)
 		wg.Wait()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -61,9 +62,7 @@ func TestCommandsShowTheServiceTheirToken(t *testing.T) {
 	remote("export", "--token-file", write(t, "\n"))().is(t, 2, "", "must hold one token")
 	remote("export", "--token-file", "/nothing")().is(t, 2, "", "reading the token: open /nothing")
 	p.Stop(t, 0)
-	if log := p.Log.String(); strings.Contains(log, token) || strings.Contains(log, reader) {
-		t.Errorf("the log has a token:\n%s", log)
-	}
+	p.NeverLogged(t, token, reader)
 }
 
 func TestBadTokensAreAnErrorOfTheStart(t *testing.T) {
@@ -202,12 +201,10 @@ func TestTokensChangeUnderLoadWithoutAWrongAnswer(t *testing.T) {
 	}
 	becomes := func(status int) {
 		t.Helper()
-		if !harness.Until(20*time.Second, func() bool {
+		harness.WaitFor(t, 20*time.Second, fmt.Sprint(status, " for the rotated token"), func() bool {
 			got, _ := harness.Ask("GET", p.URL+"/accounts/10000", "", bearer(rotated)...)
 			return got == status
-		}) {
-			t.Fatalf("the rotated token does not get %d", status)
-		}
+		})
 		for range 50 {
 			ask(rotated, status)
 		}

@@ -72,9 +72,7 @@ func TestStopAnswersABackupUnderWay(t *testing.T) {
 		status, body := harness.Ask("POST", url, "")
 		answered <- fmt.Sprint(status, " ", body)
 	}(p.Admin(t) + "/backup")
-	if !harness.Until(10*time.Second, func() bool { return glob(t, filepath.Dir(p.Path)+"/.*part") != nil }) {
-		t.Error("no copy is begun")
-	}
+	harness.WaitFor(t, 10*time.Second, "a copy", func() bool { return glob(t, filepath.Dir(p.Path)+"/.*part") != nil })
 	p.Stop(t, 0)
 	if answer := <-answered; strings.HasPrefix(answer, "0 ") {
 		t.Errorf("the backup is answered %.200q, want 503, or the copy if that was made before the store closed", answer)
@@ -116,7 +114,7 @@ func TestServiceMakesBackupsByItself(t *testing.T) {
 	p := ready(t, newPath(t), append(quick, anyAdmin, "ACCOUNTSERVICE_BACKUP_TO="+dir, "ACCOUNTSERVICE_BACKUP_SCHEDULE=1s",
 		"ACCOUNTSERVICE_BACKUP_KEEP=2", "ACCOUNTSERVICE_BACKUP_MAX_AGE=4s")...)
 	p.Put(t, "new", "New")
-	if !harness.Until(30*time.Second, func() bool {
+	harness.WaitFor(t, 30*time.Second, "two backups with the new account", func() bool {
 		names := glob(t, filepath.Join(dir, "accounts-*.db"))
 		for _, path := range names {
 			if r, err := boltverify.Verify(t.Context(), path); err != nil || !r.Intact || r.Accounts != 101 {
@@ -124,9 +122,7 @@ func TestServiceMakesBackupsByItself(t *testing.T) {
 			}
 		}
 		return len(names) == 2
-	}) {
-		t.Fatalf("no two backups with the new account: %q", backupsIn(t, dir))
-	}
+	})
 	p.Await(t, "/health/checks/backup", 200)
 	if _, metrics := order(t, p, "GET", "/metrics", ""); !strings.Contains(metrics, "accountservice_backup_last_timestamp_seconds 1.") {
 		t.Error("no metric of the last backup")
@@ -162,13 +158,11 @@ func TestNewDatabaseKeepsTheBackupsOfALostVolume(t *testing.T) {
 		p = ready(t, newPath(t), append(quick, env...)...)
 		p.Says(t, "/health/checks/backup", "they are kept: restore one, or move them away")
 		begun := time.Now()
-		if !harness.Until(20*time.Second, func() bool {
+		harness.WaitFor(t, 20*time.Second, "a backup", func() bool {
 			all := names()
 			b, _ := backup.ParseName(filepath.Base(all[len(all)-1]))
 			return b.Time.After(begun.Add(2 * time.Second)) // two were made, and old ones removed
-		}) {
-			t.Errorf("no backup is made: %q", names())
-		}
+		})
 		p.Stop(t, 0)
 		if _, err := os.Stat(newest); err != nil {
 			t.Errorf("of %q only %q is left: %v", lost, names(), err)

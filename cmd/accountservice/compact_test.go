@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,39 +14,31 @@ func TestCompactSaysTheSizesAndTheServiceServesTheFile(t *testing.T) {
 	path := leftBehind(t)
 	before, err := os.Stat(path)
 	harness.Must(t, err)
-	code, stdout, stderr := here(t, "compact", path)
+	r := here(t, nil, "compact", path)
 	after, err := os.Stat(path)
 	harness.Must(t, err)
-	if code != 0 || after.Size() >= before.Size() || stderr != "" ||
-		!strings.Contains(stdout, "bytes before, ") || !strings.Contains(stdout, "; 100 accounts\n") {
-		t.Errorf("exit %d, %q, %q; %d bytes of %d", code, stdout, stderr, after.Size(), before.Size())
+	r.is(t, 0, "bytes before, ", "")
+	if r.is(t, 0, "; 100 accounts\n", ""); after.Size() >= before.Size() || r.Stderr != "" {
+		t.Errorf("%d bytes of %d, %q", after.Size(), before.Size(), r.Stderr)
 	}
 	p := ready(t, path, "ACCOUNTSERVICE_STORE_BOLT_CREATE=never")
 	p.Await(t, "/accounts/10099", 200)
-	if code, _, stderr := here(t, "compact", path); code != 1 || !strings.Contains(stderr, "Stop the service that has it open") {
-		t.Errorf("of a file in use: exit %d, %q", code, stderr)
-	}
+	here(t, nil, "compact", path).is(t, 1, "", "Stop the service that has it open")
 	p.Stop(t, 0)
-	if strings.Contains(p.Log.String(), "WARN") || strings.Contains(p.Log.String(), `"level":"warn`) {
-		t.Errorf("a start after it warns:\n%s", p.Log)
-	}
+	p.NeverLogged(t, "WARN", `"level":"warn`)
 }
 
 func TestCompactOfADamagedFileFails(t *testing.T) {
 	t.Parallel()
 	path := leftBehind(t)
 	b := tear(t, path)
-	code, stdout, stderr := here(t, "compact", path)
-	if code != 1 || stdout != "" || !strings.Contains(stderr, "page ") ||
-		!strings.Contains(stderr, "accountservice restore") {
-		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	r := here(t, nil, "compact", path)
+	r.is(t, 1, "", "page ")
+	if r.is(t, 1, "", "accountservice restore"); r.Stdout != "" {
+		t.Errorf("%q", r.Stdout)
 	}
-	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
-		t.Errorf("the file was changed: %v", err)
-	}
-	if code, _, _ := here(t, "compact"); code != 2 {
-		t.Errorf("without a file: exit %d", code)
-	}
+	holds(t, path, string(b))
+	here(t, nil, "compact").is(t, 2, "", "")
 }
 
 // TestChangeThatIsDoneExitsWith0AlsoIfNobodyReadsIt: after any other code the file is as it was.

@@ -49,13 +49,9 @@ func TestExportOfADamagedDatabaseIsWholeButForThatAndFails(t *testing.T) {
 	if remote.is(t, 1, exports.Stdout, failed); remote.Stdout != exports.Stdout {
 		t.Errorf("the export of the service is another one")
 	}
-	if status, body := p.Get("/accounts/10007"); status != 503 || !strings.Contains(body, "/problems/account-damaged") {
-		t.Errorf("%d %s", status, body)
-	}
-	body := p.Says(t, "/health", `account \"10007\", account \"10042\"`)
-	if status, _ := p.Get("/health"); status != 200 || !strings.Contains(body, `"records"`) {
-		t.Errorf("/health = %d %s", status, body)
-	}
+	p.Answers(t, "/accounts/10007", 503, "/problems/account-damaged")
+	p.Says(t, "/health", `account \"10007\", account \"10042\"`)
+	p.Answers(t, "/health", 200, `"records"`)
 	p.Put(t, "10007", "anew")
 	p.Put(t, "10042", "anew")
 	runs(t, command("", "export", "--url", p.URL)).is(t, 0, "", "exported 100 accounts in ")

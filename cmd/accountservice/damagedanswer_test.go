@@ -44,9 +44,7 @@ func TestDatabaseWithADamagedAnswerIsBackedUpAndRestored(t *testing.T) {
 
 	restored := newPath(t)
 	runs(t, command(restored, "restore", file)).is(t, 0, told, "")
-	if status, body := ready(t, restored).Get("/accounts/10007"); status != 200 {
-		t.Errorf("%d %s", status, body)
-	}
+	ready(t, restored).Answers(t, "/accounts/10007", 200, "")
 }
 
 func TestBackupOfADatabaseWithADamagedPageNamesIt(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -82,9 +83,7 @@ func TestExportRemovesWhatAKilledOneLeftAndNothingOfOneUnderWay(t *testing.T) {
 		cmd := command("", "export", "--url", server.URL, "--output", out)
 		harness.Must(t, cmd.Start())
 		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-		if !harness.Until(20*time.Second, func() bool { return parts() == all }) {
-			t.Fatalf("%d parts, want %d", parts(), all)
-		}
+		harness.WaitFor(t, 20*time.Second, fmt.Sprint(all, " parts"), func() bool { return parts() == all })
 		return cmd
 	}
 	hangs(1)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,18 +26,8 @@ func restores(to string, env ...string) []string {
 // warningOf returns the warning of the check restored in /health, or "".
 func warningOf(t *testing.T, p *harness.Process) string {
 	t.Helper()
-	var health struct {
-		Status string
-		Checks map[string]struct{ Warning string }
-	}
-	var body string
-	if !harness.Until(30*time.Second, func() bool { // no check is starting any more
-		_, body = p.Get("/health")
-		return json.Unmarshal([]byte(body), &health) == nil && health.Status == "OK"
-	}) {
-		t.Errorf("/health = %s; want OK", body)
-	}
-	return health.Checks["restored"].Warning
+	p.Says(t, "/health", `"status":"OK",`) // no check is starting any more
+	return p.Health().Checks["restored"].Warning
 }
 
 func TestStartOnAnEmptyVolumeServesTheNewestBackupAndSaysSo(t *testing.T) {

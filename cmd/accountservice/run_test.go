@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -47,11 +46,7 @@ func TestCommandLine(t *testing.T) {
 		"docs":              {[]string{"config", "docs"}, nil, 0, "ACCOUNTSERVICE_HTTP_PORT", ""},
 		"shell completion":  {[]string{"completion", "bash"}, nil, 0, "accountservice", ""},
 	} {
-		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), c.args, c.environ, &stdout, &stderr); code != c.code ||
-			!strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
-			t.Errorf("%s: exit %d, stdout %.300q, stderr %q; want %d, %q, %q", name, code, stdout.String(), stderr.String(), c.code, c.stdout, c.stderr)
-		}
+		t.Run(name, func(t *testing.T) { here(t, c.environ, c.args...).is(t, c.code, c.stdout, c.stderr) })
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) != 0 {
 		t.Errorf("files were made: %v, %v", left, err)
@@ -92,10 +87,9 @@ func TestConfigCheckAsksEachDependencyOnce(t *testing.T) {
 		{[]string{"config", "check", "--ask"}, []string{prefix + "USERS_URL=gopher://a"}, exitUsage, 0, `^$`},
 	} {
 		asked.Store(0)
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), c.args, c.environ, &stdout, &stderr)
-		if code != c.code || int(asked.Load()) != c.asked || !regexp.MustCompile(c.want).Match(stdout.Bytes()) {
-			t.Errorf("%v: exit %d, asked %d times, %q, %q", c.args, code, asked.Load(), &stdout, &stderr)
+		r := here(t, c.environ, c.args...)
+		if r.Code != c.code || int(asked.Load()) != c.asked || !regexp.MustCompile(c.want).MatchString(r.Stdout) {
+			t.Errorf("%v: asked %d times, %+v", c.args, asked.Load(), r)
 		}
 	}
 }
@@ -120,11 +114,10 @@ func TestConfigCheckSaysEveryFaultOfEveryDependency(t *testing.T) {
 		"checks.dependencies.users.url: the value (from " + prefix + "USERS_URL) names a file in option ca_file that can't be found: is it mounted, and the name right?; has an unknown option, did you mean expect_status?",
 	}
 	for _, args := range [][]string{{"config", "check"}, nil} {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), args, environ, &stdout, &stderr)
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		if code != exitUsage || len(lines) != len(want) || strings.Contains(stderr.String(), "hunter2") {
-			t.Fatalf("%v: exit %d, want 2 and %d faults:\n%s", args, code, len(want), stderr.String())
+		r := here(t, environ, args...)
+		lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
+		if r.Code != exitUsage || len(lines) != len(want) || strings.Contains(r.Stderr, "hunter2") {
+			t.Fatalf("%v: exit %d, want 2 and %d faults:\n%s", args, r.Code, len(want), r.Stderr)
 		}
 		for i := range want {
 			if !strings.HasPrefix(lines[i], want[i]) {

@@ -30,9 +30,7 @@ func TestCrowdOfSlowhttptestIsLetGo(t *testing.T) {
 			slow := exec.Command(path, append(args, "-c", fmt.Sprint(crowd), "-r", fmt.Sprint(crowd), "-l", "60")...)
 			harness.Must(t, slow.Start())
 			defer func() { slow.Process.Kill(); slow.Wait() }()
-			if !harness.Until(10*time.Second, func() bool { return len(harness.Established(t, addr)) > crowd/2 }) {
-				t.Fatalf("there are %d slow connections", len(harness.Established(t, addr)))
-			}
+			harness.WaitFor(t, 10*time.Second, "slow connections", func() bool { return len(harness.Established(t, addr)) > crowd/2 })
 			reads, creates := make(chan outcome, 1), make(chan outcome, 1)
 			go func() { reads <- repeat(t, p, honest, span, readOne, 200) }()
 			go func() { creates <- repeat(t, p, honest, span, createOne, 201) }()
@@ -54,7 +52,7 @@ func TestCrowdOfSlowhttptestIsLetGo(t *testing.T) {
 func longest(t *testing.T, addr string) (held time.Duration) {
 	t.Helper()
 	first := make(map[string]time.Time)
-	if !harness.Until(2*time.Minute, func() bool {
+	harness.WaitFor(t, 2*time.Minute, "the end of all connections", func() bool {
 		lines := harness.Established(t, addr)
 		for _, line := range lines {
 			inode := strings.Fields(line)[9]
@@ -64,9 +62,7 @@ func longest(t *testing.T, addr string) (held time.Duration) {
 			held = max(held, time.Since(first[inode]))
 		}
 		return len(lines) == 0
-	}) {
-		t.Error("connections are left")
-	}
+	})
 	t.Logf("the longest of %d connections is held for %s", len(first), held)
 	return held
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"accountservice/config"
@@ -22,9 +21,7 @@ func writtenLast(t *testing.T, id string) string {
 	p := ready(t, newPath(t))
 	p.Put(t, id, "Last")
 	p.Stop(t, 0)
-	if strings.Contains(p.Log.String(), "closing the database") {
-		t.Errorf("closing failed:\n%s", p.Log)
-	}
+	p.NeverLogged(t, "closing the database")
 	return p.Path
 }
 
@@ -113,9 +110,7 @@ func TestServiceThatWasNeverReadyExits3(t *testing.T) {
 	defer sick.Close()
 	p := start(t, newPath(t), "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_URL="+sick.URL, "ACCOUNTSERVICE_CHECKS_DEPENDENCIES_USERS_ON_FAILURE=unroute")
 	p.Await(t, "/health", 200)
-	if status, body := p.Get("/ready"); status != 503 || !strings.Contains(body, "it answers 404") {
-		t.Errorf("/ready = %d %s, want 503 for the dependency", status, body)
-	}
+	p.Answers(t, "/ready", 503, "it answers 404")
 	p.Await(t, "/accounts/10000", 200)
 	p.Stop(t, 3)
 	p.Logs(t, "told to stop before it was ever ready")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
@@ -12,11 +11,9 @@ import (
 // the command.
 func usageOf(t *testing.T, name string, environ []string, args ...string) {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, environ, &stdout, &stderr)
-	said := stderr.String()
-	if code != exitUsage || stdout.Len() > 0 || !strings.HasPrefix(said, name+": ") || strings.Count(said, name+":") != 1 {
-		t.Errorf("%q: exit %d, %q, %q; want 2 and one line that begins with %s", args, code, &stdout, said, name)
+	r := here(t, environ, args...)
+	if r.Code != exitUsage || r.Stdout != "" || !strings.HasPrefix(r.Stderr, name+": ") || strings.Count(r.Stderr, name+":") != 1 {
+		t.Errorf("%q: %+v; want 2 and one line that begins with %s", args, r, name)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -54,10 +53,9 @@ func TestVerifyGivesUpAFileThatHangs(t *testing.T) {
 	harness.Must(t, os.WriteFile(path, nil, 0o600))
 	remote.Hang(t)
 	defer remote.Answer(t)
-	code, _, stderr := here(t, "verify", "--timeout", "100ms", path)
-	if code != 2 || !strings.Contains(stderr, "a read does not end") || !strings.Contains(stderr, "--timeout grants more") {
-		t.Errorf("exit %d, %q", code, stderr)
-	}
+	r := here(t, nil, "verify", "--timeout", "100ms", path)
+	r.is(t, 2, "", "a read does not end")
+	r.is(t, 2, "", "--timeout grants more")
 }
 
 // TestFolderOfObjectStorage: it cannot be flushed, and counts more bytes than an int64. All else of it works.
@@ -75,10 +73,7 @@ func TestFolderOfObjectStorage(t *testing.T) {
 	p.Await(t, "/health/checks/disk", 200)
 	p.Stop(t, 0)
 	harness.Must(t, errors.Join(os.Remove(path), os.Remove(path+".witness")))
-	code, _, stderr := here(t, "export", "--salvage", glob(t, remote.Path+"/accounts-*.db")[0], "--output", path+".ndjson")
-	if code != 0 {
-		t.Errorf("export: exit %d, %q", code, stderr)
-	}
+	here(t, nil, "export", "--salvage", glob(t, remote.Path+"/accounts-*.db")[0], "--output", path+".ndjson").is(t, 0, "", "")
 	runs(t, command(path, "restore", remote.Path)).is(t, 0, "restored 100 accounts", "")
 	p = ready(t, path)
 	harness.Must(t, os.Remove(path))

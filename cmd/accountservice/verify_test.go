@@ -15,11 +15,11 @@ import (
 )
 
 // here runs accountservice in this process.
-func here(t *testing.T, command string, args ...string) (code int, stdout, stderr string) {
+func here(t *testing.T, environ []string, args ...string) ran {
 	t.Helper()
-	var out, err bytes.Buffer
-	code = run(t.Context(), append([]string{command}, args...), nil, &out, &err)
-	return code, out.String(), err.String()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, environ, &stdout, &stderr)
+	return ran{harness.Result{Code: code, Stdout: stdout.String(), Stderr: stderr.String()}}
 }
 
 // leftBehind returns the database that a service left behind.
@@ -30,47 +30,50 @@ func leftBehind(t *testing.T) string {
 	return p.Path
 }
 
+// reportOf is what verify writes as JSON when it ends with this code.
+func reportOf(t *testing.T, path string, code int) (report boltverify.Report) {
+	t.Helper()
+	r := here(t, nil, "verify", "--format", "json", path)
+	r.is(t, code, "", "")
+	harness.Must(t, json.Unmarshal([]byte(r.Stdout), &report))
+	return report
+}
+
 func TestVerifySaysThatADatabaseIsIntact(t *testing.T) {
 	t.Parallel()
 	path := leftBehind(t)
-	code, stdout, stderr := here(t, "verify", path)
-	if code != 0 || !strings.Contains(stdout, path+" is intact: 100 accounts (0 without checksum), ") || stderr != "" {
-		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	r := here(t, nil, "verify", path)
+	if r.is(t, 0, path+" is intact: 100 accounts (0 without checksum), ", ""); r.Stderr != "" {
+		t.Errorf("it says %q", r.Stderr)
 	}
-	code, stdout, _ = here(t, "verify", "--format", "json", path)
-	var report boltverify.Report
-	if err := json.Unmarshal([]byte(stdout), &report); code != 0 || err != nil || !report.Intact || report.File != path || report.Accounts != 100 || report.Findings == nil {
-		t.Errorf("exit %d, %s, %v", code, stdout, err)
+	report := reportOf(t, path, 0)
+	if !report.Intact || report.File != path || report.Accounts != 100 || report.Findings == nil {
+		t.Errorf("%+v", report)
 	}
 }
 
 func TestVerifySaysEachDamageOnALine(t *testing.T) {
 	t.Parallel()
 	path := damagedFile(t)
-	b := []byte(harness.Read(t, path))
-	code, stdout, stderr := here(t, "verify", path)
-	if code != 1 || !strings.HasPrefix(stdout, path+" is damaged:\n  account \"10007\" on page ") || !strings.Contains(stdout, "wrong checksum\n  account \"10042\" on page ") || stderr != "" {
-		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	b := harness.Read(t, path)
+	r := here(t, nil, "verify", path)
+	r.is(t, 1, "wrong checksum\n  account \"10042\" on page ", "")
+	r.is(t, 1, "2 of 100 accounts have damaged records: 10007, 10042\nA service serves all other accounts.", "")
+	if !strings.HasPrefix(r.Stdout, path+" is damaged:\n  account \"10007\" on page ") || r.Stderr != "" {
+		t.Errorf("%q, %q", r.Stdout, r.Stderr)
 	}
-	if want := "2 of 100 accounts have damaged records: 10007, 10042\nA service serves all other accounts."; !strings.Contains(stdout, want) {
-		t.Errorf("%s, want %s", stdout, want)
+	report := reportOf(t, path, 1)
+	if report.Intact || len(report.Findings) != 2 || report.Damaged != 2 || !slices.Contains(report.DamagedIDs, "10042") {
+		t.Errorf("%+v", report)
 	}
-	code, stdout, _ = here(t, "verify", "--format", "json", path)
-	var report boltverify.Report
-	if err := json.Unmarshal([]byte(stdout), &report); code != 1 || err != nil || report.Intact || len(report.Findings) != 2 ||
-		report.Damaged != 2 || !slices.Contains(report.DamagedIDs, "10042") {
-		t.Errorf("exit %d, %s, %v", code, stdout, err)
-	}
-	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
-		t.Errorf("the file was changed: %v", err)
-	}
+	holds(t, path, b)
 }
 
 func TestVerifyOfAnEmptyFileGivesAnAdviceThatFits(t *testing.T) {
-	code, stdout, _ := here(t, "verify", write(t, ""))
-	if code != 1 || !strings.Contains(stdout, "is empty (0 bytes)") || !strings.Contains(stdout, "remove this file and its witness") ||
-		strings.Contains(stdout, "what can be read") {
-		t.Errorf("exit %d, %q", code, stdout)
+	r := here(t, nil, "verify", write(t, ""))
+	r.is(t, 1, "is empty (0 bytes)", "")
+	if r.is(t, 1, "remove this file and its witness", ""); strings.Contains(r.Stdout, "what can be read") {
+		t.Errorf("%q", r.Stdout)
 	}
 }
 
@@ -85,19 +88,10 @@ func TestVerifyOfADamagedOlderMetaPageAsksForNoBackup(t *testing.T) {
 	harness.Must(t, err)
 	_, err = f.WriteAt([]byte{0xa5}, int64(m.TxID+1)%2*m.PageSize+boltfile.HeaderSize)
 	harness.Must(t, err)
-	code, stdout, _ := here(t, "verify", path)
-	if code != 1 || !strings.Contains(stdout, "the older one; nothing is lost by it\nA start writes this page anew") {
-		t.Errorf("exit %d, %q", code, stdout)
-	}
-	code, _, stderr := here(t, "compact", path)
-	if code != 1 || !strings.Contains(stderr, "nothing is lost by it\nA start writes this page anew") {
-		t.Errorf("compact: exit %d, %q", code, stderr)
-	}
+	here(t, nil, "verify", path).is(t, 1, "the older one; nothing is lost by it\nA start writes this page anew", "")
+	here(t, nil, "compact", path).is(t, 1, "", "nothing is lost by it\nA start writes this page anew")
 	ready(t, path).Stop(t, 0)
-	code, stdout, _ = here(t, "verify", path)
-	if code != 0 {
-		t.Errorf("after a start: exit %d, %q", code, stdout)
-	}
+	here(t, nil, "verify", path).is(t, 0, "", "")
 }
 
 func TestVerifyWithoutAVerdictExits2(t *testing.T) {
@@ -118,11 +112,10 @@ func TestVerifyWithoutAVerdictExits2(t *testing.T) {
 		"too little time":   {[]string{"--timeout", "1ns", free}, "--timeout grants more"},
 		"in use":            {[]string{running.Path}, "a running service holds it; verify a copy. accountservice backup makes one"},
 	} {
-		if code, stdout, stderr := here(t, "verify", c.args...); code != 2 || stdout != "" || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit %d, %q, %q; want 2 and %q", name, code, stdout, stderr, c.want)
+		r := here(t, nil, append([]string{"verify"}, c.args...)...)
+		if r.is(t, 2, "", c.want); r.Stdout != "" {
+			t.Errorf("%s: %q", name, r.Stdout)
 		}
 	}
-	if status, _ := running.Get("/health"); status != 200 {
-		t.Errorf("/health of the service whose file was asked for = %d", status)
-	}
+	running.Answers(t, "/health", 200, "")
 }

@@ -176,8 +176,26 @@ func (p *Process) Logs(tb testing.TB, want string) {
 	})
 }
 
+// NeverLogged fails the test if the log has one of these texts.
+func (p *Process) NeverLogged(tb testing.TB, texts ...string) {
+	tb.Helper()
+	for _, text := range texts {
+		if log := p.Log.String(); strings.Contains(log, text) {
+			tb.Errorf("%s is in the log:\n%s", text, log)
+		}
+	}
+}
+
 // Get asks the service for path and returns status and body; see Ask.
 func (p *Process) Get(path string) (status int, body string) { return Ask("GET", p.URL+path, "") }
+
+// Answers asks for path once, and wants this status and text in the answer.
+func (p *Process) Answers(tb testing.TB, path string, status int, text string) {
+	tb.Helper()
+	if got, body := p.Get(path); got != status || !strings.Contains(body, text) {
+		tb.Errorf("%s = %d %s, want %d and %q", path, got, body, status, text)
+	}
+}
 
 // Await asks for path until the answer has this status, and returns its body.
 func (p *Process) Await(tb testing.TB, path string, want int) (body string) {
@@ -232,6 +250,16 @@ func Run(tb testing.TB, cmd *exec.Cmd) Result {
 		tb.Fatal(err)
 	}
 	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// Output runs a program that must succeed, and returns what it prints.
+func Output(tb testing.TB, cmd *exec.Cmd) string {
+	tb.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		tb.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+	return string(out)
 }
 
 // Buffer is a bytes.Buffer for several goroutines.

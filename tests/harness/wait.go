@@ -62,6 +62,14 @@ func Until(limit time.Duration, so func() bool) bool {
 	}) == nil
 }
 
+// WaitFor fails the test at once unless something is so within the limit.
+func WaitFor(tb testing.TB, limit time.Duration, what string, so func() bool) {
+	tb.Helper()
+	if !Until(limit, so) {
+		tb.Fatalf("not within %s: %s", limit, what)
+	}
+}
+
 // client makes a new connection for each request and uses no proxy.
 var client = http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
