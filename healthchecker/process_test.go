@@ -101,9 +101,7 @@ func TestWithoutProcTheProbeSaysWhatToUse(t *testing.T) {
 	probe := filepath.Join(t.TempDir(), "healthchecker")
 	build := exec.Command("go", "build", "-o", probe, ".") // the race detector needs /proc
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	harness.Output(t, build)
 	cmd := exec.Command("sh", "-c", `mount -t tmpfs none /proc && exec "$0"`, probe)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := cmd.Output()

@@ -170,7 +170,9 @@ func TestImportOutlivesTheServiceItWritesTo(t *testing.T) {
 	}
 	p.Kill(t)
 	go func() { in.Write(content[len(content)/2:]); in.Close() }()
-	harness.WaitFor(t, 20*time.Second, "a second try", func() bool { return strings.Contains(said.String(), "trying again") })
+	if !harness.Until(20*time.Second, func() bool { return strings.Contains(said.String(), "trying again") }) {
+		t.Fatalf("the import said %s", &said)
+	}
 	p = start(t, path, "ACCOUNTSERVICE_STORE_SEED=0", fmt.Sprint("ACCOUNTSERVICE_HTTP_PORT=", p.Port)) // where it was
 	p.URL = url
 	if err := cmd.Wait(); err != nil || !strings.Contains(said.String(), fmt.Sprintf("imported %d lines", n)) {

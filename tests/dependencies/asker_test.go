@@ -89,7 +89,5 @@ func buildModule(t *testing.T, folder, pkg, binary string) {
 	t.Helper()
 	build := exec.Command("go", "build", "-o", binary, pkg)
 	build.Dir = filepath.Join("..", folder)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build in tests/%s: %v\n%s", folder, err, out)
-	}
+	harness.Output(t, build)
 }

@@ -15,11 +15,8 @@ import (
 func newMariaDB(t *testing.T, certificate string) *program {
 	return newProgram(t, "mariadbd", "/usr/sbin/mariadbd", func(path, addr, folder string) func() *exec.Cmd {
 		data, users := filepath.Join(folder, "data"), filepath.Join(folder, "users.sql")
-		install := exec.Command("mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data, "--skip-test-db",
+		runTool(t, "mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data, "--skip-test-db",
 			"--auth-root-authentication-method=normal")
-		if out, err := install.CombinedOutput(); err != nil {
-			t.Fatalf("mariadb-install-db: %v\n%s", err, out)
-		}
 		harness.Must(t, os.WriteFile(users, []byte("CREATE USER IF NOT EXISTS u@'127.0.0.1' IDENTIFIED BY 'hunter2';\n"+
 			"GRANT ALL ON *.* TO u@'127.0.0.1';\nGRANT ALL ON *.* TO u@localhost IDENTIFIED BY 'hunter2';\n"), 0o644))
 		args := []string{"--no-defaults", "--user=root", "--datadir=" + data, "--port=" + port(addr), "--bind-address=127.0.0.1",
@@ -52,9 +49,7 @@ func newMemcachedOnSocket(t *testing.T, _ string) *program {
 func newMosquitto(t *testing.T, certificate string) *program {
 	return newProgram(t, "mosquitto", "/usr/sbin/mosquitto", func(path, addr, folder string) func() *exec.Cmd {
 		conf, passwords := filepath.Join(folder, "conf"), filepath.Join(folder, "passwords")
-		if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "u", "hunter2").CombinedOutput(); err != nil {
-			t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
-		}
+		runTool(t, "mosquitto_passwd", "-b", "-c", passwords, "u", "hunter2")
 		text := fmt.Sprintf("user root\nlistener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\nmax_keepalive 60\n", port(addr), passwords)
 		if certificate != "" {
 			text += fmt.Sprintf("certfile %s\nkeyfile %s\n", certificate, harness.KeyOf(certificate))

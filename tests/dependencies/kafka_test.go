@@ -22,13 +22,9 @@ func newKafka(t *testing.T, certificate string) *program {
 func newKafkaSASL(t *testing.T, _ string) *program { return newKafkaWith(t, "-sasl") }
 
 func newKafkaWith(t *testing.T, args ...string) *program {
-	return newProgram(t, "go", "", func(compiler, addr, folder string) func() *exec.Cmd {
+	return newProgram(t, "go", "", func(_, addr, folder string) func() *exec.Cmd {
 		binary := filepath.Join(folder, "kafka")
-		build := exec.Command(compiler, "build", "-o", binary, ".")
-		build.Dir = "../kafka"
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, out)
-		}
+		buildModule(t, "kafka", ".", binary)
 		return func() *exec.Cmd { return exec.Command(binary, append(args, "-port", port(addr))...) }
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -199,9 +198,7 @@ func newPostgres(t *testing.T, certificate string) *program {
 		harness.Must(t, os.WriteFile(password, []byte("hunter2"), 0o644))
 		initdb := exec.Command(filepath.Join(filepath.Dir(real), "initdb"), "-D", data, "-U", "u", "-A", "scram-sha-256", "--pwfile="+password, "--no-sync")
 		initdb.SysProcAttr, initdb.Dir = as, folder
-		if out, err := initdb.CombinedOutput(); err != nil {
-			t.Fatalf("initdb: %v\n%s", err, out)
-		}
+		harness.Output(t, initdb)
 		args := []string{"-D", data, "-p", port(addr), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + folder, "-c", "fsync=off"}
 		if certificate != "" {
 			for from, to := range map[string]string{certificate: "server.crt", harness.KeyOf(certificate): "server.key"} {
@@ -224,17 +221,11 @@ func newPostgres(t *testing.T, certificate string) *program {
 // postgresUser is whom PostgreSQL runs as: it refuses root. folder becomes his.
 func postgresUser(t *testing.T, folder string) *syscall.SysProcAttr {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		return nil
+	as := harness.Unprivileged(t)
+	if as != nil {
+		harness.Must(t, os.Chown(folder, int(as.Credential.Uid), int(as.Credential.Gid)))
 	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		t.Fatal("needs the user postgres, which PostgreSQL's package makes")
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	harness.Must(t, os.Chown(folder, uid, gid))
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	return as
 }
 
 func newRabbitMQ(t *testing.T, certificate string) *program {

@@ -266,7 +266,5 @@ func makeMariaDBReadOnly(t *testing.T, addr string) {
 
 func runTool(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, out)
-	}
+	harness.Output(t, exec.Command(name, args...))
 }

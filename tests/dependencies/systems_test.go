@@ -143,9 +143,7 @@ func newPrometheus(t *testing.T) *program {
 func newSSHD(t *testing.T) *program {
 	return newProgram(t, "sshd", "/usr/sbin/sshd", func(path, addr, folder string) func() *exec.Cmd {
 		harness.Must(t, os.MkdirAll("/run/sshd", 0o755)) // which its service makes at a start
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder+"/key").CombinedOutput(); err != nil {
-			t.Fatalf("ssh-keygen: %v\n%s", err, out)
-		}
+		runTool(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder+"/key")
 		return func() *exec.Cmd {
 			return exec.Command(path, "-D", "-e", "-f", "/dev/null", "-h", folder+"/key", "-o", "ListenAddress="+addr, "-o", "PidFile=none")
 		}
@@ -183,9 +181,7 @@ func TestAPoolerThatEndsIdleConnectionsIsWell(t *testing.T) {
 	run := newRun(t, "postgres://u:hunter2@"+p.addr+"/app")
 	passes(t, run)
 	for range 3 {
-		if !harness.Until(ample, func() bool { return len(harness.Established(t, p.addr)) == 0 }) {
-			t.Fatal("the pooler keeps an idle connection")
-		}
+		harness.WaitFor(t, ample, "the pooler ends an idle connection", func() bool { return len(harness.Established(t, p.addr)) == 0 })
 		wants(t, run, "")
 	}
 }

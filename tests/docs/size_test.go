@@ -32,9 +32,7 @@ func TestGrowthOfABinaryIsExplained(t *testing.T) {
 		t.Fatalf("docs/benchmarks.md explains the size of %v", explained)
 	}
 	bin := t.TempDir()
-	if out, err := exec.Command("make", "-C", "../..", "build", "BIN="+bin).CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v\n%s", err, out)
-	}
+	harness.Output(t, exec.Command("make", "-C", "../..", "build", "BIN="+bin))
 	total := 0.0
 	for name, known := range explained {
 		info, err := os.Stat(filepath.Join(bin, name))

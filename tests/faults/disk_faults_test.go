@@ -5,12 +5,9 @@ package faults
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -183,15 +180,7 @@ func (s *scene) limitFileSize() (undo func()) {
 
 // refuseSyncs is a thin pool, a quota or a server that has no room, and does not say so before.
 func (s *scene) refuseSyncs() (undo func()) {
-	if _, err := exec.LookPath("strace"); err != nil {
-		skip(s.T, "strace is not installed")
-	}
-	cmd := exec.Command("strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=ENOSPC",
-		"-p", fmt.Sprint(s.svc.Cmd.Process.Pid))
-	s.must(cmd.Start())
-	end := sync.OnceFunc(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
-	s.Cleanup(end)
-	return end
+	return s.inject("fdatasync", "error=ENOSPC")
 }
 
 // refuseMetas is a network file system that finds no room when it writes what the kernel has in its cache.

@@ -85,17 +85,9 @@ func mountNamedInodes(t *testing.T, dir string) *medium {
 	under := dir + ".under"
 	harness.Must(t, os.Mkdir(under, 0o755))
 	top := &namedInodes{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: under}}, newMedium()}
-	server, err := mountAlone(dir, top, &fs.Options{MountOptions: fuse.MountOptions{
-		AllowOther: os.Geteuid() == 0, DirectMountStrict: true, FsName: "accountservice-faults", Name: "faults",
-	}})
-	if err != nil {
-		skip(t, "FUSE cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := server.Unmount(); err != nil {
-			detach(dir)
-		}
-	})
+	options := mountOptions()
+	options.AllowOther = os.Geteuid() == 0
+	mountFor(t, dir, top, options, top.medium)
 	return top.medium
 }
 

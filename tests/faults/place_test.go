@@ -104,7 +104,7 @@ func newPlace(t *testing.T, k kind, dir string) *place {
 	p.block = strings.TrimSpace(string(out))
 	t.Cleanup(func() { letGo(p.block) })
 	// nothing is left to the kernel to write later: the k-th write is one of the service's
-	run(t, "mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8", p.block)
+	harness.Output(t, exec.Command("mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8", p.block))
 	p.mount(t)
 	t.Cleanup(func() {
 		thaw(p.dir)
@@ -225,10 +225,3 @@ func mountPoints() (points []string) {
 	return points
 }
 
-// run is a command that must succeed.
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v %s", name, err, out)
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -175,18 +176,20 @@ func (s *scene) readBesideHungPages() {
 // tracer is the log of inject.
 func (s *scene) tracer() string { return filepath.Join(filepath.Dir(s.place.dir), "strace") }
 
-// inject has the kernel answer some of a kind of system calls with an error.
-func (s *scene) inject(call, how string) {
+// inject has the kernel answer some of a kind of system calls with an error, until end is called.
+func (s *scene) inject(call, how string) (end func()) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		skip(s.T, "strace is not installed")
 	}
 	trace := exec.Command("strace", "-f", "-qq", "-o", s.tracer(), "-e", "trace="+call, "-e", "inject="+call+":"+how,
 		"-p", fmt.Sprint(s.svc.Cmd.Process.Pid))
 	s.must(trace.Start())
-	s.Cleanup(func() { trace.Process.Kill(); trace.Wait() })
+	end = sync.OnceFunc(func() { trace.Process.Signal(os.Interrupt); trace.Wait() })
+	s.Cleanup(end)
 	if !harness.Until(5*time.Second, func() bool { return s.injected() > 0 }) {
 		skip(s.T, "strace cannot trace here")
 	}
+	return end
 }
 
 func (s *scene) injected() int {

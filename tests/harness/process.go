@@ -22,11 +22,12 @@ const (
 	exitLimit   = 30 * time.Second
 )
 
-// Build compiles the service and the probe into a folder.
+// Build compiles the service and the probe into a folder. The caller's package is two folders below the repository, of
+// whatever module it is.
 func Build(folder string) error {
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", folder+"/",
 		"accountservice/cmd/accountservice", "accountservice/healthchecker")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

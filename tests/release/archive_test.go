@@ -34,20 +34,17 @@ func TestArchiveHasAllThatItsDocumentsAndConfigsName(t *testing.T) {
 	}
 	bin, dist := t.TempDir(), filepath.Join(t.TempDir(), "dist")
 	harness.Must(t, os.WriteFile(filepath.Join(bin, "go"), []byte(standInForGo), 0o755))
-	output := func(folder, name string, args ...string) {
+	run := func(folder, name string, args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), name, args...)
 		cmd.Dir, cmd.Env = folder, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, out)
-		}
+		harness.Output(t, cmd)
 	}
-	output("../..", "sh", "release.sh", "1.0.0", "", dist)
-	output(dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
+	run("../..", "sh", "release.sh", "1.0.0", "", dist)
+	run(dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
 	for _, system := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"} {
 		name := "accountservice_1.0.0_" + system
-		output(dist, "tar", "-xzf", name+".tar.gz")
+		run(dist, "tar", "-xzf", name+".tar.gz")
 		for _, program := range []string{"accountservice", "healthchecker"} {
 			if got := harness.Read(t, filepath.Join(dist, name, program)); got != strings.Replace(system, "_", " ", 1)+"\n" {
 				t.Errorf("%s in the archive for %s is of %q", program, system, got)

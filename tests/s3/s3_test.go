@@ -20,6 +20,7 @@ import (
 	"github.com/rclone/gofakes3/s3mem"
 
 	"accountservice/internal/backup"
+	"accountservice/tests/harness"
 )
 
 const accessKey, secretKey = "accounts", "a secret"
@@ -30,9 +31,7 @@ var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 func serve(t *testing.T, front func(next http.Handler) http.Handler) backup.S3 {
 	t.Helper()
 	backend := s3mem.New()
-	if err := backend.CreateBucket(t.Context(), "backups"); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, backend.CreateBucket(t.Context(), "backups"))
 	api := gofakes3.New(backend, gofakes3.WithV4Auth(map[string]string{accessKey: secretKey})).Server()
 	if front != nil {
 		api = front(api)
@@ -47,21 +46,14 @@ func serve(t *testing.T, front func(next http.Handler) http.Handler) backup.S3 {
 func open(t *testing.T, to string, s3 backup.S3) backup.Target {
 	t.Helper()
 	target, err := backup.Open(to, s3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, err)
 	return target
 }
 
 func file(t *testing.T, content []byte) *os.File {
 	t.Helper()
-	f, err := os.CreateTemp(t.TempDir(), "content")
-	if err == nil {
-		_, err = f.Write(content)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, err := os.Open(harness.File(t, "content", string(content)))
+	harness.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -85,9 +77,7 @@ func TestBackupsAreKeptInABucket(t *testing.T) {
 		content := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
 		older, newer := backup.NameOf(noon, 9), backup.NameOf(noon, 10)
 		for _, name := range []string{newer, older} {
-			if err := target.Put(t.Context(), name, file(t, content)); err != nil {
-				t.Fatal(err)
-			}
+			harness.Must(t, target.Put(t.Context(), name, file(t, content)))
 		}
 		list, err := target.List(t.Context())
 		if err != nil || len(list) != 2 || list[0].Name != newer || list[1].Name != older || list[0].Size != int64(len(content)) {
@@ -119,9 +109,7 @@ func TestAllPagesOfALongListAreRead(t *testing.T) {
 	const many = 1100 // a page has 1000 at most
 	empty := file(t, nil)
 	for i := range many {
-		if err := target.Put(t.Context(), backup.NameOf(noon.Add(time.Duration(i)*time.Second), 1), empty); err != nil {
-			t.Fatal(err)
-		}
+		harness.Must(t, target.Put(t.Context(), backup.NameOf(noon.Add(time.Duration(i)*time.Second), 1), empty))
 	}
 	list, err := target.List(t.Context())
 	if err != nil || len(list) != many {
@@ -224,9 +212,7 @@ func TestCutDownloadIsAnError(t *testing.T) {
 		})
 	})
 	target := open(t, "s3://backups", s3)
-	if err := target.Put(t.Context(), backup.NameOf(noon, 1), file(t, bytes.Repeat([]byte("x"), 1<<20))); err != nil {
-		t.Fatal(err)
-	}
+	harness.Must(t, target.Put(t.Context(), backup.NameOf(noon, 1), file(t, bytes.Repeat([]byte("x"), 1<<20))))
 	if got, err := read(t, target, backup.NameOf(noon, 1)); err == nil {
 		t.Errorf("%d bytes of 1 MiB are taken for all", len(got))
 	}

@@ -48,11 +48,7 @@ func TestMain(m *testing.M) { harness.Main(m, wanted, "systemd-", &built) }
 // docker runs a command of Docker, and fails the test if that fails.
 func docker(t *testing.T, args ...string) (output string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(harness.Output(t, exec.CommandContext(t.Context(), "docker", args...)))
 }
 
 // machine is a container in which systemd runs.
@@ -119,9 +115,7 @@ func (m *machine) image() string {
 		harness.Must(m.t, os.Symlink("usr/"+link, filepath.Join(root, link)))
 	}
 	archive := filepath.Join(m.t.TempDir(), "root.tar")
-	if out, err := exec.Command("tar", "-C", root, "-cf", archive, ".").CombinedOutput(); err != nil {
-		m.t.Fatalf("tar: %v\n%s", err, out)
-	}
+	harness.Output(m.t, exec.Command("tar", "-C", root, "-cf", archive, "."))
 	name := m.name + ":latest"
 	undo(m.t, "image", "rm", name)
 	docker(m.t, "import", archive, name)
