@@ -39,8 +39,8 @@ bench: ## benchmarks, with health-go's own handler beside ours
 
 PEERS ?= -write ../../docs/benchmarks.md
 bench-peers: build ## beside bare Gin, the tutorial's way and PocketBase, into docs/benchmarks.md; PEERS=-short for CI
-	go -C tests/peers vet . ./bare ./tutorial ./empty && go -C tests/peers test .
-	go -C tests/peers run . -bin '$(abspath $(BIN))' $(PEERS)
+	go -C tests/peers vet . ./bare ./tutorial ./empty
+	go -C tests/peers test -count=1 -v -timeout 60m . -args -bin '$(abspath $(BIN))' $(PEERS)
 
 ACCOUNTS ?= 1000000
 bench-postgres: ## with PostgreSQL, beside pgbench on the same server; ACCOUNTS=10000000 for more; needs Debian's postgresql
@@ -71,7 +71,7 @@ crowd-test: ## up to 12,000 idle and slow connections, in containers of 64 and 2
 	CROWD_TEST=1 go test -count=1 -v -timeout 10m -run 'Crowd|Costly|SlowClients' ./cmd/accountservice
 
 overload-test: ## ten times as many requests as are served, from a process of its own; needs two CPUs that do nothing else
-	OVERLOAD_TEST=1 go test -count=1 -v -timeout 10m -run TenTimesTheCapacity ./cmd/accountservice
+	OVERLOAD_TEST=1 taskset -c 1 go test -count=1 -v -timeout 10m -run TenTimesTheCapacity ./cmd/accountservice
 
 WALKS ?= 8334
 fuzz-api: ## 200,000 requests made of the OpenAPI document, to the running service

@@ -194,25 +194,19 @@ func repeat(t testing.TB, p *harness.Process, n int, span time.Duration, request
 			request := strings.ReplaceAll(request, "{n}", fmt.Sprintf("%04d", i))
 			var took []time.Duration
 			var bad []string
-			conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", p.Port))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			for in := bufio.NewReaderSize(conn, 1<<10); time.Now().Before(end); {
+			c := harness.Asker{Addr: fmt.Sprint("127.0.0.1:", p.Port)}
+			defer c.Close()
+			for time.Now().Before(end) {
 				began := time.Now()
-				io.WriteString(conn, request)
-				resp, err := http.ReadResponse(in, nil)
+				status, _, err := c.Ask(request)
 				if err != nil {
 					bad = append(bad, err.Error())
 					break
 				}
-				io.Copy(io.Discard, resp.Body)
-				if resp.StatusCode == want {
+				if status == want {
 					took = append(took, time.Since(began))
 				} else {
-					bad = append(bad, resp.Status)
+					bad = append(bad, fmt.Sprint(status))
 				}
 			}
 			mu.Lock()

@@ -1,21 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"sync"
-	"testing"
 	"time"
 
 	"accountservice/tests/harness"
@@ -80,10 +71,11 @@ func (l load) make() tally {
 	}
 	for range l.Clients {
 		clients.Go(func() {
-			own, c := tally{Bad: make(map[string]int)}, asker{addr: l.Addr, request: []byte(l.Request)}
+			own, c := tally{Bad: make(map[string]int)}, harness.Asker{Addr: l.Addr}
+			defer c.Close()
 			for at, is := arrival(); is; at, is = arrival() {
 				time.Sleep(time.Until(at))
-				status, after, err := c.ask()
+				status, after, err := c.Ask(l.Request)
 				took := time.Since(at)
 				switch {
 				case at.Sub(begin) < l.Skip:
@@ -111,87 +103,12 @@ func (l load) make() tally {
 	return all
 }
 
-// asker asks by one connection, which is made anew after an error. It costs less CPU than net/http's.
-type asker struct {
-	addr    string
-	request []byte
-	conn    net.Conn
-	in      *bufio.Reader
-}
-
-func (c *asker) ask() (status int, after bool, err error) {
-	if c.conn == nil {
-		if c.conn, err = net.DialTimeout("tcp", c.addr, 5*time.Second); err != nil {
-			return 0, false, err
-		}
-		c.in = bufio.NewReader(c.conn)
-	}
-	c.conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err = c.conn.Write(c.request); err == nil {
-		status, after, err = c.answer()
-	}
-	if err != nil {
-		c.conn.Close()
-		c.conn = nil
-	}
-	return status, after, err
-}
-
-func (c *asker) answer() (status int, after bool, err error) {
-	line, err := c.in.ReadSlice('\n')
-	if err != nil || len(line) < 12 {
-		return 0, false, cmp.Or(err, errors.New("malformed answer"))
-	}
-	status, _ = strconv.Atoi(string(line[9:12]))
-	length := 0
-	chunked := false
-	for {
-		if line, err = c.in.ReadSlice('\n'); err != nil {
-			return status, after, err
-		}
-		switch name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(": ")); {
-		case len(name) == 0:
-			return status, after, c.skip(length, chunked)
-		case bytes.Equal(name, []byte("Content-Length")):
-			length, _ = strconv.Atoi(string(value))
-		case bytes.Equal(name, []byte("Transfer-Encoding")):
-			chunked = true
-		case bytes.Equal(name, []byte("Retry-After")):
-			after = true
-		}
-	}
-}
-
-// skip reads the body of an answer.
-func (c *asker) skip(length int, chunked bool) error {
-	for chunked {
-		line, err := c.in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		size, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 32)
-		if err != nil {
-			return err
-		}
-		if _, err = c.in.Discard(int(size) + len("\r\n")); err != nil {
-			return err
-		}
-		chunked = size > 0
-	}
-	_, err := c.in.Discard(length)
-	return err
-}
-
-// makeLoads is the process that makes loads: it reads them from in, and writes their tallies to out.
-func makeLoads(in io.Reader, out io.Writer) error {
-	var loads map[string]load
-	if err := json.NewDecoder(in).Decode(&loads); err != nil {
-		return err
-	}
+// together makes loads beside each other. make overload-test has this process on the second CPU.
+func together(loads map[string]load) map[string]tally {
 	tallies := make(map[string]tally)
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for name, l := range maps.All(loads) {
+	for name, l := range loads {
 		all.Go(func() {
 			t := l.make()
 			mu.Lock()
@@ -200,19 +117,5 @@ func makeLoads(in io.Reader, out io.Writer) error {
 		})
 	}
 	all.Wait()
-	return json.NewEncoder(out).Encode(tallies)
-}
-
-// openLoop makes loads beside each other from a process of its own, on the second CPU.
-func openLoop(t *testing.T, loads map[string]load) map[string]tally {
-	t.Helper()
-	text, err := json.Marshal(loads)
-	harness.Must(t, err)
-	cmd := exec.Command("taskset", "-c", "1", os.Args[0])
-	cmd.Env, cmd.Stderr, cmd.Stdin = append(os.Environ(), "ACCOUNTSERVICE_TEST_LOADS=1"), os.Stderr, bytes.NewReader(text)
-	answer, err := cmd.Output()
-	harness.Must(t, err)
-	var tallies map[string]tally
-	harness.Must(t, json.Unmarshal(answer, &tallies))
 	return tallies
 }

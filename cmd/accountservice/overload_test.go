@@ -61,7 +61,7 @@ func TestTenTimesTheCapacityIsServedSoonOrRefused(t *testing.T) {
 				t.Helper()
 				l.Addr, l.Request = addr, c.request
 				before := harness.CPU(p.Cmd.Process.Pid)
-				answers := openLoop(t, map[string]load{"load": l, "health": {Addr: addr, Request: crowds["kept alive"],
+				answers := together(map[string]load{"load": l, "health": {Addr: addr, Request: crowds["kept alive"],
 					Rate: 50, Skip: l.Skip, Span: l.Span, Clients: 64}})
 				used := harness.CPU(p.Cmd.Process.Pid) - before
 				t.Logf("%s: %s; /health: %s; CPU %s", what, answers["load"], answers["health"], used)

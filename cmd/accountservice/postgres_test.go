@@ -14,9 +14,7 @@ import (
 func newPostgres(t *testing.T) (server *harness.Postgres, environ func(database string) []string) {
 	t.Helper()
 	harness.NeedPostgres(t)
-	server, err := harness.StartPostgres()
-	harness.Must(t, err)
-	t.Cleanup(func() { server.Remove() })
+	server = harness.NewPostgres(t)
 	return server, func(database string) []string {
 		return []string{"ACCOUNTSERVICE_STORE_DRIVER=postgres",
 			"ACCOUNTSERVICE_STORE_POSTGRES_URL=" + strings.Replace(server.URL("postgres", database), "@", ":secret-word@", 1)}

@@ -27,12 +27,6 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("ACCOUNTSERVICE_TEST_MAIN")
 		main()
 	}
-	if os.Getenv("ACCOUNTSERVICE_TEST_LOADS") == "1" {
-		if err := makeLoads(os.Stdin, os.Stdout); err != nil {
-			panic(err)
-		}
-		os.Exit(0)
-	}
 	os.Exit(m.Run())
 }
 

@@ -5,7 +5,6 @@ package dependencies
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -126,11 +125,5 @@ func readable(said string) string {
 func writeTable(t *testing.T, table string) {
 	t.Helper()
 	const file, begin, end = "../../docs/health-go.md", "<!-- side by side -->\n", "<!-- /side by side -->"
-	text := harness.Read(t, file)
-	head, rest, begins := strings.Cut(text, begin)
-	_, tail, ends := strings.Cut(rest, end)
-	if !begins || !ends {
-		t.Fatalf("%s has no place for the table", file)
-	}
-	harness.Must(t, os.WriteFile(file, []byte(head+begin+table+end+tail), 0o644))
+	harness.PutBetween(t, file, begin, end, table)
 }

@@ -174,7 +174,7 @@ func TestTheRolesOfPostgreSQL(t *testing.T) {
 // The standby becomes the primary, as in a failover.
 func TestAnyHostOfPostgreSQLThatFitsIsEnough(t *testing.T) {
 	needServers(t)
-	first, second := startPostgres(t), startPostgres(t)
+	first, second := harness.NewPostgres(t), harness.NewPostgres(t)
 	harness.Must(t, first.Halt("fast"))
 	first.Standby(t, true)
 	harness.Must(t, first.Start())
@@ -192,14 +192,6 @@ func TestAnyHostOfPostgreSQLThatFitsIsEnough(t *testing.T) {
 	first.SQL(t, "postgres", "SELECT pg_promote()")
 	wants(t, primary, "")
 	wants(t, standby, at(first)+": query: the server is no standby; "+refused)
-}
-
-func startPostgres(t *testing.T) *harness.Postgres {
-	t.Helper()
-	p, err := harness.StartPostgres()
-	harness.Must(t, err)
-	t.Cleanup(func() { p.Remove() })
-	return p
 }
 
 func TestACertificateOfPostgreSQLIsVerifiedWithoutItsName(t *testing.T) {

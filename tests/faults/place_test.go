@@ -224,4 +224,3 @@ func mountPoints() (points []string) {
 	}
 	return points
 }
-

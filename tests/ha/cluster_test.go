@@ -9,18 +9,13 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	osuser "os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"accountservice/tests/harness"
 )
-
-// user is who runs a machine's program.
-type user struct{ uid, gid int }
 
 // cluster is three PostgreSQL servers that Patroni keeps, with its decisions in etcd.
 type cluster struct {
@@ -65,14 +60,14 @@ postgresql:
 // newCluster starts a cluster with strict synchronous replication, and waits until it takes writes.
 func newCluster(t *testing.T, folder string) *cluster {
 	t.Helper()
-	postgres := lookup(t, "postgres")
+	postgres := harness.Unprivileged(t).Credential
 	bin, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pg_rewind")
 	if len(bin) == 0 {
 		t.Fatal("needs PostgreSQL (.ci/run has Debian's package)")
 	}
 	own := func(name string) string {
 		path := filepath.Join(data(folder), name)
-		harness.Must(t, errors.Join(os.Mkdir(path, 0o700), os.Chown(path, postgres.uid, postgres.gid)))
+		harness.Must(t, errors.Join(os.Mkdir(path, 0o700), os.Chown(path, int(postgres.Uid), int(postgres.Gid))))
 		return path
 	}
 	client := "http://" + etcdAddr + ":2379"
@@ -98,15 +93,6 @@ func newCluster(t *testing.T, folder string) *cluster {
 	})
 	c.whole(t)
 	return c
-}
-
-func lookup(t *testing.T, name string) *user {
-	t.Helper()
-	found, err := osuser.Lookup(name)
-	harness.Must(t, err)
-	uid, _ := strconv.Atoi(found.Uid) // digits on Linux
-	gid, _ := strconv.Atoi(found.Gid)
-	return &user{uid, gid}
 }
 
 func tail(log string) string { return log[max(0, len(log)-6000):] }

@@ -26,7 +26,7 @@ const (
 type machine struct {
 	name, addr string
 	args       []string // run as user
-	user       *user
+	user       *syscall.Credential
 	cmd        *exec.Cmd
 	log        harness.Buffer
 }
@@ -41,7 +41,7 @@ exec setpriv --reuid="$user" --regid="$group" --clear-groups "$@"`
 // start boots the machine.
 func (m *machine) start(tb testing.TB) {
 	tb.Helper()
-	args := append([]string{"-c", bootScript, "boot", m.addr, strconv.Itoa(m.user.uid), strconv.Itoa(m.user.gid)}, m.args...)
+	args := append([]string{"-c", bootScript, "boot", m.addr, fmt.Sprint(m.user.Uid), fmt.Sprint(m.user.Gid)}, m.args...)
 	m.cmd = exec.Command("sh", args...)
 	m.cmd.Dir, m.cmd.Stdout, m.cmd.Stderr = "/", &m.log, &m.log
 	m.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "HOME=/nonexistent"}

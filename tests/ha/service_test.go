@@ -53,9 +53,7 @@ func newService(t *testing.T, folder string, c *cluster) *service {
 	s := &service{url: fmt.Sprint("http://127.0.0.1:", proxyPort), program: filepath.Join(folder, "bin", "accountservice")}
 	migrate := exec.Command(s.program, "migrate", "up")
 	migrate.Env = append(os.Environ(), c.environment()...)
-	if r := harness.Run(t, migrate); r.Code != 0 {
-		t.Fatalf("migrate up: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	harness.Output(t, migrate)
 	for range 3 {
 		s.replicas = append(s.replicas, harness.Start(t, exec.Command(s.program), "", c.environment()...))
 	}

@@ -49,6 +49,15 @@ func NeedPostgres(tb testing.TB) {
 	}
 }
 
+// NewPostgres is StartPostgres for one test, at whose end the server is removed.
+func NewPostgres(tb testing.TB, settings ...string) *Postgres {
+	tb.Helper()
+	p, err := StartPostgres(settings...)
+	Must(tb, err)
+	tb.Cleanup(func() { p.Remove() }) // with an error if the test has stopped it
+	return p
+}
+
 // StartPostgres makes a server in a new folder with these settings, each as name=value. The caller stops it. It does
 // not flush its files, unless a setting says so.
 func StartPostgres(settings ...string) (*Postgres, error) {

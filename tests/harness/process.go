@@ -4,6 +4,8 @@ package harness
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -234,6 +236,20 @@ func (p *Process) Put(tb testing.TB, id, name string) {
 	if status, body := Ask("PUT", p.URL+"/accounts/"+id, fmt.Sprintf(`{"name":%q}`, name)); status/100 != 2 {
 		tb.Fatalf("PUT %s = %d %s", id, status, body)
 	}
+}
+
+// Cursor leads to the page after an account: it is that of the first page with another id at its end.
+func (p *Process) Cursor(tb testing.TB, id string) string {
+	tb.Helper()
+	var first struct {
+		Items []struct{ ID string }
+		Next  string `json:"next_cursor"`
+	}
+	_, body := p.Get("/accounts?limit=1")
+	Must(tb, json.Unmarshal([]byte(body), &first))
+	content, err := base64.RawURLEncoding.DecodeString(first.Next)
+	Must(tb, err)
+	return base64.RawURLEncoding.EncodeToString([]byte(strings.TrimSuffix(string(content), first.Items[0].ID) + id))
 }
 
 // Result is what became of a program that ended by itself.

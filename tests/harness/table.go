@@ -1,6 +1,11 @@
 package harness
 
-import "strings"
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
 
 // Table is one of Markdown. The first row is its head; shorter rows are filled up.
 func Table(rows ...[]string) string {
@@ -16,4 +21,21 @@ func Table(rows ...[]string) string {
 		}
 	}
 	return b.String()
+}
+
+// PutBetween writes text between two marks of a file.
+func PutBetween(tb testing.TB, file, begin, end, text string) {
+	tb.Helper()
+	head, rest, begins := strings.Cut(Read(tb, file), begin)
+	_, tail, ends := strings.Cut(rest, end)
+	if !begins || !ends {
+		tb.Fatalf("%s has no place between %s and %s", file, begin, end)
+	}
+	Must(tb, os.WriteFile(file, []byte(head+begin+text+end+tail), 0o644))
+}
+
+// Median is the middle one of some numbers.
+func Median(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
 }

@@ -1,10 +1,8 @@
-package main
+package peers
 
 import (
-	"bufio"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -21,20 +19,6 @@ func TestSortedIDIsTheNthInOrderOfBytes(t *testing.T) {
 				t.Errorf("id %d of %d is %s, want %s", n, accounts, got, ids[n])
 			}
 		}
-	}
-}
-
-func TestAnswersAreReadToTheirEnd(t *testing.T) {
-	from := bufio.NewReader(strings.NewReader("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello" +
-		"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" +
-		"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"))
-	for _, want := range []int{200, 201, 503} {
-		if status, err := readAnswer(from); status != want || err != nil {
-			t.Errorf("status %d, %v; want %d", status, err, want)
-		}
-	}
-	if _, err := readAnswer(from); err == nil {
-		t.Error("an answer after the last one")
 	}
 }
 

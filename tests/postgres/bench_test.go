@@ -3,8 +3,6 @@
 package postgres
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -96,18 +93,13 @@ func number(t *testing.T, name string, otherwise int) int {
 // open fills a database and starts the service on it.
 func (b *bench) open() {
 	b.Helper()
-	var err error
-	b.server, err = harness.StartPostgres("fsync=on", "shared_buffers=512MB", "max_wal_size=4GB")
-	harness.Must(b.T, err)
-	b.Cleanup(func() { harness.Must(b.T, b.server.Remove()) })
+	b.server = harness.NewPostgres(b.T, "fsync=on", "shared_buffers=512MB", "max_wal_size=4GB")
 	program := filepath.Join(folder, "bin", "accountservice")
 	env := []string{"ACCOUNTSERVICE_STORE_DRIVER=postgres", "ACCOUNTSERVICE_STORE_POSTGRES_URL=" + b.server.URL("postgres", "postgres"),
 		"ACCOUNTSERVICE_STORE_SEED=0"}
 	migrate := exec.Command(program, "migrate", "up")
 	migrate.Env = append(os.Environ(), env...)
-	if r := harness.Run(b.T, migrate); r.Code != 0 {
-		b.Fatalf("migrate up: %s%s", r.Stdout, r.Stderr)
-	}
+	harness.Output(b.T, migrate)
 	began := time.Now()
 	for first := 1; first <= b.accounts; first += step {
 		b.server.SQL(b.T, "postgres", fmt.Sprintf(fill, first, min(first+step-1, b.accounts)))
@@ -140,13 +132,11 @@ func (b *bench) beside(what string, database, service func() float64) {
 		d, s := database(), service()
 		first, second, ratio = append(first, d), append(second, s), append(ratio, s/d)
 	}
-	row := []string{what, fmt.Sprintf("%.0f/s", median(first)), fmt.Sprintf("%.0f/s", median(second)), fmt.Sprintf("%.2f", median(ratio)),
-		fmt.Sprintf("%.0f µs", median(b.cpu[len(b.cpu)-rounds:]))}
+	row := []string{what, fmt.Sprintf("%.0f/s", harness.Median(first)), fmt.Sprintf("%.0f/s", harness.Median(second)), fmt.Sprintf("%.2f", harness.Median(ratio)),
+		fmt.Sprintf("%.0f µs", harness.Median(b.cpu[len(b.cpu)-rounds:]))}
 	b.Log(row)
 	b.table = append(b.table, row)
 }
-
-func median(of []float64) float64 { slices.Sort(of); return of[len(of)/2] }
 
 // pgbench measures the transactions per second of a script. The time that pgbench is given begins before its connections
 // are made, and where they take all of it, as on a busy machine, it makes no transaction: it is given more then.
@@ -186,8 +176,8 @@ func (b *bench) pages() (table [][]string) {
 	}{
 		{"a point read", fmt.Sprintf("/accounts/a%09d", b.accounts/2)},
 		{"page of 100 at the start", "/accounts?limit=100"},
-		{"page of 100 in the middle", "/accounts?limit=100&" + b.cursor(b.accounts/2)},
-		{"page of 100 at the end", "/accounts?limit=100&" + b.cursor(b.accounts-100)},
+		{"page of 100 in the middle", "/accounts?limit=100&cursor=" + b.cursor(b.accounts/2)},
+		{"page of 100 at the end", "/accounts?limit=100&cursor=" + b.cursor(b.accounts-100)},
 	} {
 		var times []float64
 		for range 200 {
@@ -197,21 +187,10 @@ func (b *bench) pages() (table [][]string) {
 			}
 			times = append(times, float64(time.Since(began).Microseconds())/1000)
 		}
-		table = append(table, []string{at.name, fmt.Sprintf("%.2f ms", median(times))})
+		table = append(table, []string{at.name, fmt.Sprintf("%.2f ms", harness.Median(times))})
 	}
 	return table
 }
 
-// cursor leads to the account after the n-th: it is that of the first page with another id at its end.
-func (b *bench) cursor(n int) string {
-	var first struct {
-		Items []struct{ ID string }
-		Next  string `json:"next_cursor"`
-	}
-	_, body := b.service.Get("/accounts?limit=1")
-	harness.Must(b.T, json.Unmarshal([]byte(body), &first))
-	content, err := base64.RawURLEncoding.DecodeString(first.Next)
-	harness.Must(b.T, err)
-	hash := strings.TrimSuffix(string(content), first.Items[0].ID)
-	return "cursor=" + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%sa%09d", hash, n))
-}
+// cursor leads to the account after the n-th.
+func (b *bench) cursor(n int) string { return b.service.Cursor(b.T, fmt.Sprintf("a%09d", n)) }

@@ -1,15 +1,9 @@
 package postgres
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,22 +44,13 @@ func (b *bench) load(clients int, next func() (request string)) func() float64 {
 	}
 }
 
-// client makes requests on one connection. Like pgbench, and unlike net/http's client, it does as little as it can: it
-// shares the machine with what it measures.
+// client makes requests on one connection.
 func (b *bench) client(until time.Time, next func() string, done *int) error {
-	conn, err := net.Dial("tcp", strings.TrimPrefix(b.service.URL, "http://"))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	answers := bufio.NewReader(conn)
+	c := harness.Asker{Addr: strings.TrimPrefix(b.service.URL, "http://")}
+	defer c.Close()
 	for time.Now().Before(until) {
-		conn.SetDeadline(time.Now().Add(30 * time.Second))
 		request := next()
-		if _, err := io.WriteString(conn, request); err != nil {
-			return err
-		}
-		status, err := answer(answers)
+		status, _, err := c.Ask(request)
 		switch {
 		case err == nil && status/100 == 2:
 			*done++
@@ -74,30 +59,4 @@ func (b *bench) client(until time.Time, next func() string, done *int) error {
 		}
 	}
 	return nil
-}
-
-// answer reads one answer, which must have a Content-Length, and returns its status.
-func answer(from *bufio.Reader) (status int, err error) {
-	length := -1
-	for {
-		line, err := from.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-		switch {
-		case len(name) == 0 && length < 0:
-			return 0, errors.New("an answer without a Content-Length")
-		case len(name) == 0:
-			_, err = io.CopyN(io.Discard, from, int64(length))
-			return status, err
-		case status == 0:
-			status, err = strconv.Atoi(string(value[:min(3, len(value))]))
-		case bytes.EqualFold(name, []byte("Content-Length:")):
-			length, err = strconv.Atoi(string(value))
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
 }

@@ -1,15 +1,12 @@
-package main
+package peers
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,16 +14,17 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // load is requests sent over keep-alive connections, each as soon as the answer to the one before has come.
 type load struct {
 	url         string
 	connections int
-	request     func(n int) []byte // the nth of a connection, whole
+	request     func(n int) string // the nth of a connection, whole
 }
 
 // result is what one round of a load gave.
@@ -47,17 +45,15 @@ func (r result) quantile(q float64) time.Duration {
 
 // get is a load of GETs of one path, or of those that path gives for a random number.
 func get(connections int, base string, path func(n int) string) load {
-	return load{base, connections, func(n int) []byte {
-		return []byte("GET " + path(n) + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	}}
+	return load{base, connections, func(n int) string { return "GET " + path(n) + " HTTP/1.1\r\nHost: localhost\r\n\r\n" }}
 }
 
 // create is a load of POSTs of new accounts.
 func create(connections int, base, path string) load {
 	const body = `{"name":"Ada Lovelace"}`
-	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		path, len(body), body)
-	return load{base, connections, func(int) []byte { return request }}
+	return load{base, connections, func(int) string { return request }}
 }
 
 // run sends for this long.
@@ -147,22 +143,14 @@ func wrk(ctx context.Context, address string, accounts int, lasts time.Duration)
 var rateOfWrk = regexp.MustCompile(`Requests/sec: *([0-9.]+)`)
 
 func (l load) connection(host string, until time.Time) (r result, err error) {
-	conn, err := net.Dial("tcp", host)
-	if err != nil {
-		return r, err
-	}
-	defer conn.Close()
-	answers := bufio.NewReader(conn)
+	c := harness.Asker{Addr: host}
+	defer c.Close()
 	for n := 0; ; n++ {
 		begun := time.Now()
 		if begun.After(until) {
 			return r, nil
 		}
-		conn.SetDeadline(begun.Add(30 * time.Second))
-		if _, err := conn.Write(l.request(n)); err != nil {
-			return r, err
-		}
-		status, err := readAnswer(answers)
+		status, _, err := c.Ask(l.request(n))
 		switch {
 		case err != nil:
 			return r, err
@@ -172,56 +160,6 @@ func (l load) connection(host string, until time.Time) (r result, err error) {
 			return r, fmt.Errorf("%s answers %d", l.url, status)
 		default:
 			r.latency = append(r.latency, time.Since(begun))
-		}
-	}
-}
-
-// readAnswer reads one answer that has a Content-Length, with as little work as it can: the generator shares the
-// machine with what it measures.
-func readAnswer(from *bufio.Reader) (status int, err error) {
-	length := int64(-1)
-	for {
-		line, err := from.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		if status == 0 {
-			fields := strings.SplitN(string(line), " ", 3)
-			if status, err = strconv.Atoi(fields[min(1, len(fields)-1)]); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		if name, value, _ := bytes.Cut(line, []byte(": ")); bytes.EqualFold(name, []byte("Content-Length")) {
-			if length, err = strconv.ParseInt(string(value), 10, 64); err != nil {
-				return 0, err
-			}
-		}
-	}
-	if length < 0 {
-		return chunked(from, status)
-	}
-	_, err = io.CopyN(io.Discard, from, length)
-	return status, err
-}
-
-// chunked reads a body in chunks.
-func chunked(from *bufio.Reader, status int) (int, error) {
-	for {
-		line, err := from.ReadString('\n')
-		if err != nil {
-			return 0, err
-		}
-		size, err := strconv.ParseInt(strings.TrimSpace(line), 16, 64)
-		if err != nil {
-			return 0, err
-		}
-		if _, err := io.CopyN(io.Discard, from, size+2); err != nil || size == 0 {
-			return status, err
 		}
 	}
 }

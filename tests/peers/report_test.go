@@ -1,13 +1,14 @@
-package main
+package peers
 
 import (
 	"fmt"
 	"os"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
+
+	"accountservice/tests/harness"
 )
 
 // Marks around the table in the Markdown file.
@@ -30,7 +31,7 @@ func (g *group) ratio(of *row) float64 {
 	for i, r := range of.rounds {
 		ratios[i] = g.figure(r) / g.figure(g.rows[0].rounds[i])
 	}
-	return median(ratios)
+	return harness.Median(ratios)
 }
 
 // ratioByCPU is the median of the first row's CPU for an answer to this row's, each of one round: what the ratio would be
@@ -42,12 +43,7 @@ func (g *group) ratioByCPU(of *row) float64 {
 			ratios[i] = float64(first) / float64(r.cpu)
 		}
 	}
-	return median(ratios)
-}
-
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
+	return harness.Median(ratios)
 }
 
 // overRounds is the median over the rounds of a row.
@@ -56,7 +52,7 @@ func overRounds(r *row, of func(result) float64) float64 {
 	for _, round := range r.rounds {
 		all = append(all, of(round))
 	}
-	return median(all)
+	return harness.Median(all)
 }
 
 // report is the table as Markdown.
@@ -131,20 +127,6 @@ func processor() string {
 		return string(found[1])
 	}
 	return runtime.GOARCH
-}
-
-// replaceTable writes the table between its marks.
-func replaceTable(path, table string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	head, rest, begins := strings.Cut(string(text), tableBegin)
-	_, tail, ends := strings.Cut(rest, tableEnd)
-	if !begins || !ends {
-		return fmt.Errorf("%s has no place for the table", path)
-	}
-	return os.WriteFile(path, []byte(head+tableBegin+table+tableEnd+tail), 0o644)
 }
 
 // tolerance is how far from its goal a ratio may be in the short form: on a busy machine only much is sure.

@@ -1,12 +1,9 @@
-package main
+package peers
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,11 +49,7 @@ func (g *group) round(ctx context.Context, lasts time.Duration) error {
 
 // plan returns what is to be measured.
 func plan(p *peers, o options) ([]*group, error) {
-	pages, err := pageGroup(p, o)
-	if err != nil {
-		return nil, err
-	}
-	groups := []*group{hotGroup(p, o), randomGroup(p, o), healthGroup(p, o), pages}
+	groups := []*group{hotGroup(p, o), randomGroup(p, o), healthGroup(p, o), pageGroup(p)}
 	writers := []int{1, 64, 256, 1000}
 	if o.short {
 		writers = []int{64}
@@ -81,7 +74,7 @@ func plan(p *peers, o options) ([]*group, error) {
 // reads is a row of GETs of one path.
 func reads(o options, peer string, of **process, path string) *row {
 	return &row{peer: peer, measure: func(ctx context.Context, lasts time.Duration) (result, error) {
-		return (*of).measured(func() (result, error) { return o.read(ctx, (*of).url, path, 0, lasts) })
+		return (*of).measured(func() (result, error) { return o.read(ctx, (*of).URL, path, 0, lasts) })
 	}}
 }
 
@@ -92,7 +85,7 @@ func randomReads(o options, peer string, of **process, n int, database string) *
 		if err := readAll(database); err != nil {
 			return result{}, err
 		}
-		return (*of).measured(func() (result, error) { return o.read(ctx, (*of).url, "/accounts/", n, lasts) })
+		return (*of).measured(func() (result, error) { return o.read(ctx, (*of).URL, "/accounts/", n, lasts) })
 	}}
 }
 
@@ -142,7 +135,7 @@ func healthGroup(p *peers, o options) *group {
 	return g
 }
 
-func pageGroup(p *peers, o options) (*group, error) {
+func pageGroup(p *peers) *group {
 	g := &group{title: "page of 100 accounts"}
 	for _, at := range []struct {
 		name  string
@@ -150,21 +143,17 @@ func pageGroup(p *peers, o options) (*group, error) {
 	}{{"first", 0}, {"middle", p.accounts / 2}, {"last", p.accounts - 101}} {
 		path := "/accounts?limit=100"
 		if at.after > 0 {
-			cursor, err := cursorAfter(p.large.url, sortedID(p.accounts, at.after))
-			if err != nil {
-				return nil, err
-			}
-			path += "&cursor=" + cursor
+			path += "&cursor=" + p.large.Cursor(p.T, sortedID(p.accounts, at.after))
 		}
 		g.rows = append(g.rows, &row{peer: fmt.Sprintf("accountservice, %s of %d", at.name, p.accounts),
 			measure: func(_ context.Context, lasts time.Duration) (result, error) {
 				return p.large.measured(func() (result, error) {
-					return get(listers, p.large.url, func(int) string { return path }).run(lasts)
+					return get(listers, p.large.URL, func(int) string { return path }).run(lasts)
 				})
 			}})
 	}
 	g.rows[1].goal, g.rows[2].goal = 0.8, 0.8
-	return g, nil
+	return g
 }
 
 // sortedID returns the nth id, in the order of bytes, of a database that was seeded with so many accounts.
@@ -199,35 +188,10 @@ func sortedID(accounts, n int) string {
 	}
 }
 
-// cursorAfter returns the cursor of the page after an id. It is a hash of the filters, which the first page's has, and
-// the id.
-func cursorAfter(url, id string) (string, error) {
-	answer, err := http.Get(url + "/accounts?limit=100")
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	var page struct {
-		Items []struct {
-			ID string `json:"id"`
-		} `json:"items"`
-		Next string `json:"next_cursor"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&page); err != nil {
-		return "", err
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(page.Next)
-	if err != nil || len(page.Items) == 0 {
-		return "", fmt.Errorf("the first page has %d accounts and cursor %q", len(page.Items), page.Next)
-	}
-	raw = append(raw[:len(raw)-len(page.Items[len(page.Items)-1].ID)], id...)
-	return base64.RawURLEncoding.EncodeToString(raw), nil
-}
-
 func createGroup(p *peers, writers int) *group {
 	creates := func(peer string, of **process, path string) *row {
 		return &row{peer: peer, measure: func(_ context.Context, lasts time.Duration) (result, error) {
-			return (*of).measured(func() (result, error) { return create(writers, (*of).url, path).run(lasts) })
+			return (*of).measured(func() (result, error) { return create(writers, (*of).URL, path).run(lasts) })
 		}}
 	}
 	title := fmt.Sprintf("creates, %d at once", writers)
@@ -257,7 +221,7 @@ func repeat(f func(context.Context) error) func(context.Context, time.Duration) 
 }
 
 func probeGroup(p *peers) *group {
-	port := p.small.url[len("http://127.0.0.1:"):]
+	port := p.small.URL[len("http://127.0.0.1:"):]
 	runs := func(name string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			cmd := exec.CommandContext(ctx, name)
@@ -274,12 +238,10 @@ func probeGroup(p *peers) *group {
 
 func startGroup(p *peers) *group {
 	return &group{title: "start to the first 200 of /health", times: true, rows: []*row{
-		{peer: fmt.Sprintf("accountservice, %d accounts", p.accounts), measure: func(ctx context.Context, lasts time.Duration) (result, error) {
-			return repeat(func(ctx context.Context) (err error) {
-				p.large.stop()
-				p.large, err = p.startLarge(ctx)
-				return err
-			})(ctx, lasts)
-		}},
+		{peer: fmt.Sprintf("accountservice, %d accounts", p.accounts), measure: repeat(func(ctx context.Context) error {
+			p.large.Kill(p.T)
+			p.large = p.startLarge()
+			return p.large.healthy(ctx, "/health")
+		})},
 	}}
 }
