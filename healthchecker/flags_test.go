@@ -19,9 +19,7 @@ import (
 func TestFlagsThatCannotBeUsed(t *testing.T) {
 	const url = "-url=http://127.0.0.1:1/"
 	secure := "-url=https://127.0.0.1:" + portOf(t, harness.Serve(t, says("")))
-	file := func(text string) string {
-		return harness.File(t, "hunter2", text)
-	}
+	file := func(text string) string { return harness.File(t, "hunter2", text) }
 	for name, row := range map[string]struct {
 		args []string
 		want string

@@ -244,8 +244,6 @@ func TestPeerThatCannotBeAsked(t *testing.T) {
 		"no TLS":                  {[]string{"-url", strings.Replace(plain.URL, "http", "https", 1)}, []string{plain.Listener.Addr().String() + " does not speak TLS: if it speaks plain HTTP, use -url http://"}},
 		"an end of the handshake": {[]string{"-url", "https://" + harness.Serve(t, says("")).String()}, []string{"no TLS handshake with 127.0.0.1:", ": it closed the connection"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			probed(limit, row.args, nil).sick(t, row.words...)
-		})
+		t.Run(name, func(t *testing.T) { probed(limit, row.args, nil).sick(t, row.words...) })
 	}
 }

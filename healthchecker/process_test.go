@@ -91,9 +91,7 @@ func TestServiceOfTheSameEnvironmentIsAskedOnItsOwnSocket(t *testing.T) {
 		"not the component":       {up, []string{"-component=vip"}, []string{`answer is from "accountservice", not vip`}},
 		"the flag of the service": {up, []string{"-config=x.yaml"}, []string{"wrong command line", "-config"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			executed(t, row.environ, row.args...).is(t, row.words)
-		})
+		t.Run(name, func(t *testing.T) { executed(t, row.environ, row.args...).is(t, row.words) })
 	}
 }
 

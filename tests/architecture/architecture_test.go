@@ -2,9 +2,6 @@
 package architecture
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,35 +83,20 @@ var arrows = map[string][]string{
 	"internal/handlers":                   {"internal/auth", "internal/store", "internal/store/transfer", "internal/checks"},
 }
 
-func goList(t *testing.T, args ...string) string {
-	t.Helper()
-	cmd := exec.Command("go", append([]string{"list"}, args...)...)
-	cmd.Dir = "../.."
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	return string(out)
-}
-
 // imports lists our packages and what each imports outside of its tests.
 func imports(t *testing.T) map[string][]string {
 	t.Helper()
 	list := make(map[string][]string)
-	for decoder := json.NewDecoder(strings.NewReader(goList(t, "-json=ImportPath,Imports,GoFiles", "./..."))); ; {
-		var p struct {
-			ImportPath       string
-			Imports, GoFiles []string
-		}
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			return list
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	type listed struct {
+		ImportPath       string
+		Imports, GoFiles []string
+	}
+	for _, p := range harness.GoList[listed](t, nil, "-json=ImportPath,Imports,GoFiles", "./...") {
 		if len(p.GoFiles) > 0 && !strings.HasPrefix(p.ImportPath, module+"/tests/") {
 			list[strings.TrimPrefix(p.ImportPath, module+"/")] = p.Imports
 		}
 	}
+	return list
 }
 
 func TestImportsFollowTheArrows(t *testing.T) {
@@ -168,9 +150,10 @@ func TestEachLibraryHasOneOwner(t *testing.T) {
 }
 
 func TestTestHelpersAreInNoBinary(t *testing.T) {
-	for path := range strings.FieldsSeq(goList(t, "-deps", "./cmd/accountservice", "./healthchecker")) {
-		if path == "testing" || strings.HasSuffix(path, "/storetest") {
-			t.Errorf("a binary links %s", path)
+	linked := harness.GoList[struct{ ImportPath string }](t, nil, "-deps", "-json=ImportPath", "./cmd/accountservice", "./healthchecker")
+	for _, p := range linked {
+		if p.ImportPath == "testing" || strings.HasSuffix(p.ImportPath, "/storetest") {
+			t.Errorf("a binary links %s", p.ImportPath)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package architecture
 
 import (
-	"encoding/json"
-	"errors"
 	"go/ast"
 	"go/importer"
 	"go/parser"
@@ -10,7 +8,6 @@ import (
 	"go/types"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,31 +18,21 @@ import (
 
 // Files that name each other in a circle can only be understood together.
 func TestNoCircleHasMoreThanFiveFiles(t *testing.T) {
-	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,GoFiles,Export", "./cmd/accountservice", "./healthchecker")
-	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0") // as other tests build them
-	out, err := cmd.StdoutPipe()
-	harness.Must(t, err)
-	harness.Must(t, cmd.Start())
 	type listed struct {
 		ImportPath, Dir, Export string
 		GoFiles                 []string
 	}
 	var ours []listed
 	exports := make(map[string]string)
-	for decoder := json.NewDecoder(out); ; {
-		var p listed
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	for _, p := range harness.GoList[listed](t, []string{"CGO_ENABLED=0"}, // as other tests build them
+		"-export", "-deps", "-json=ImportPath,Dir,GoFiles,Export", "./cmd/accountservice", "./healthchecker") {
 		exports[p.ImportPath] = p.Export
 		if strings.HasPrefix(p.ImportPath, module+"/") {
 			ours = append(ours, p)
 		}
 	}
-	if err := cmd.Wait(); err != nil || len(ours) < 20 {
-		t.Fatalf("go list: %v, %d packages of ours", err, len(ours))
+	if len(ours) < 20 {
+		t.Fatalf("go list has %d packages of ours", len(ours))
 	}
 	for _, p := range ours {
 		names := named(t, p.Dir, p.GoFiles, exports)

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,26 +42,18 @@ type part struct{ name, version, folder string }
 // linked returns the parts of both programs on the systems that make release builds for, in the order of their names.
 func linked(t *testing.T) []part {
 	t.Helper()
+	type listed struct {
+		Dir    string
+		Module *struct {
+			Path, Version, Dir string
+			Main               bool
+		}
+	}
 	parts := map[string]part{"std": {"the Go standard library and runtime", "", goroot(t)}}
 	for _, system := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"} {
 		goos, arch, _ := strings.Cut(system, "/")
-		cmd := exec.Command("go", "list", "-tags=nomsgpack", "-deps", "-json=Dir,Module", "./cmd/accountservice", "./healthchecker")
-		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "GOOS="+goos, "GOARCH="+arch, "CGO_ENABLED=0", "GOFLAGS=")
-		out, err := cmd.Output()
-		harness.Must(t, err)
-		for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
-			var p struct {
-				Dir    string
-				Module *struct {
-					Path, Version, Dir string
-					Main               bool
-				}
-			}
-			if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
+		for _, p := range harness.GoList[listed](t, []string{"GOOS=" + goos, "GOARCH=" + arch, "CGO_ENABLED=0", "GOFLAGS="},
+			"-tags=nomsgpack", "-deps", "-json=Dir,Module", "./cmd/accountservice", "./healthchecker") {
 			if p.Module == nil || p.Module.Main {
 				continue
 			}
