@@ -321,10 +321,8 @@ func TestSlowClientsDoNotDelayTheStop(t *testing.T) {
 func TestClientThatMovesIsCutAtTheDeadlineOfTheStop(t *testing.T) {
 	t.Parallel()
 	p := ready(t, newPath(t), "ACCOUNTSERVICE_HTTP_SHUTDOWN_TIMEOUT=4s")
-	conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", p.Port))
-	harness.Must(t, err)
-	defer conn.Close()
-	fmt.Fprint(conn, "PUT /accounts/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n")
+	conn := dial(t, p.URL)
+	_, err := fmt.Fprint(conn, "PUT /accounts/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n")
 	p.Await(t, "/ready", 200) // connections are accepted in turn
 	p.Signal(t, syscall.SIGTERM)
 	tick := time.NewTicker(100 * time.Millisecond)

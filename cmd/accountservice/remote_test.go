@@ -194,9 +194,7 @@ func TestTokenIsShownToNoProxy(t *testing.T) {
 		"without secret": {"http://accounts.invalid", nil, 1, "403 Forbidden", 1},
 	} {
 		asked.Store(0)
-		cmd := command("", "export", "--url", c.url)
-		cmd.Env = append(append(cmd.Env, "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL), c.env...)
-		r := runs(t, cmd)
+		r := runs(t, with(with(command("", "export", "--url", c.url), "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL), c.env...))
 		if r.is(t, c.code, "", c.words); strings.Contains(r.Stdout+r.Stderr, "hunter2") || asked.Load() != c.asked {
 			t.Errorf("%s: the proxy is asked %d times, want %d: %+v", name, asked.Load(), c.asked, r.Result)
 		}

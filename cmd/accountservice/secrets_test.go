@@ -87,15 +87,11 @@ func TestNoSecretIsEverShown(t *testing.T) {
 	p.Stop(t, 0)
 	look("the log", p.Log.String())
 	for _, args := range [][]string{{"config", "print"}, {"config", "print", "--format", "json"}, {"config", "print", "--format", "env"}, {"config", "check"}, {"config", "check", "--ask"}, nil} {
-		cmd := command(newPath(t), args...)
-		cmd.Env = append(append(cmd.Env, env...), "ACCOUNTSERVICE_TOKEN="+token)
-		r := runs(t, cmd)
+		r := runs(t, with(with(command(newPath(t), args...), env...), "ACCOUNTSERVICE_TOKEN="+token))
 		look(fmt.Sprint(args), r.Stdout+r.Stderr)
 	}
 	for _, args := range [][]string{{"migrate", "status"}, {"config", "print"}, {"config", "check", "--ask"}} { // they ask the server, which is not there
-		cmd := command("", args...)
-		cmd.Env = append(append(cmd.Env, env...), "ACCOUNTSERVICE_STORE_DRIVER=postgres")
-		r := runs(t, cmd)
+		r := runs(t, with(with(command("", args...), env...), "ACCOUNTSERVICE_STORE_DRIVER=postgres"))
 		if look(fmt.Sprint(args, " of PostgreSQL"), r.Stdout+r.Stderr); args[0] == "migrate" && !strings.Contains(r.Stderr, "127.0.0.1:1") {
 			t.Errorf("%q does not ask the server: %+v", args, r.Result)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,12 +19,8 @@ func TestMissingVolumeIsSaid(t *testing.T) {
 	strict := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")
 	strict.Exits(t, 1)
 	strict.Logs(t, "mount a named volume at "+dir)
-	imported := command(path, "import", write(t, line(1)))
-	imported.Env = append(imported.Env, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")
-	runs(t, imported).is(t, 1, "", "mount a named volume at "+dir)
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("files were made: %v, %v", left, err)
-	}
+	runs(t, with(command(path, "import", write(t, line(1))), "ACCOUNTSERVICE_STORE_BOLT_VOLUME=require")).is(t, 1, "", "mount a named volume at "+dir)
+	wantFiles(t, path)
 
 	p := start(t, path, "ACCOUNTSERVICE_STORE_BOLT_VOLUME=warn")
 	p.Logs(t, "mount a named volume") // 503 is also the answer before the check's first run
