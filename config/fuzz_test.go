@@ -53,7 +53,7 @@ func checkLoaded(t *testing.T, loaded Loaded) {
 	c := loaded.Checks
 	all := []Schedule{c.Schedule, c.Bolt.Schedule, c.Records.Schedule, c.Disk.Schedule}
 	for name, d := range c.Dependencies {
-		if !dependencyName.MatchString(name) {
+		if len(name) > 63 || !dependencyName.MatchString(name) {
 			t.Errorf("got a dependency %q", name)
 		}
 		all = append(all, d.Schedule)

@@ -97,7 +97,7 @@ func hidden(file, environ layer) (keys []string) {
 }
 
 // dependencyName is what can be a label, a key and, in capitals, a variable.
-var dependencyName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+var dependencyName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 
 // checkNames refuses the dependencies whose names can't be used, once each.
 func (l *loader) checkNames() {
@@ -113,7 +113,7 @@ func (l *loader) checkNames() {
 		case other != "":
 			message = fmt.Sprintf("can't be told from %s (%s) in a variable: "+
 				"names must differ in more than case, - and _", show(other), seen[other])
-		case !dependencyName.MatchString(name):
+		case len(name) > 63 || !dependencyName.MatchString(name):
 			message = "must be a name of at most 63 lower-case letters, digits, _ and -, " +
 				"and start with a letter or digit"
 		case slices.Contains(reserved, name):

@@ -79,7 +79,7 @@ func (p program) newClient(s service, what string) (*client.Client, error) {
 }
 
 // wellFormedToken is what a header can carry (RFC 6750, 2.1).
-var wellFormedToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{1,256}=*$`)
+var wellFormedToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 // token returns the token for a service, or "". Its errors never repeat it.
 func (p program) token(file string) (string, error) {
@@ -97,7 +97,7 @@ func (p program) token(file string) (string, error) {
 	} else if text == "" {
 		return "", nil
 	}
-	if !wellFormedToken.MatchString(text) {
+	if len(text) > 256 || !wellFormedToken.MatchString(text) {
 		return "", fmt.Errorf("%s must hold one token: a line of letters, digits and - . _ ~ + /", from)
 	}
 	return text, nil

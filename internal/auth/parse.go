@@ -22,7 +22,7 @@ const (
 	maxFaults = 10
 )
 
-var wellFormedName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+var wellFormedName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // entry is one line of the file.
 type entry struct {
@@ -104,7 +104,7 @@ func parseLine(line string) (e entry, err error) {
 		return e, errors.New("must be name:scopes:sha256hex, or name:scopes:sha256hex:rate=100/s")
 	}
 	e.caller = &Caller{Name: fields[0]}
-	if !wellFormedName.MatchString(fields[0]) {
+	if len(fields[0]) > 63 || !wellFormedName.MatchString(fields[0]) {
 		return e, errors.New("the name must have 1 to 63 letters, digits, . _ and -, and start with a letter or digit")
 	}
 	if e.caller.scopes, err = parseScopes(fields[1]); err != nil {

@@ -14,13 +14,13 @@ import (
 
 const idempotencyHeader = "Idempotency-Key"
 
-var wellFormedKey = regexp.MustCompile(`^[ -~]{1,255}$`)
+var wellFormedKey = regexp.MustCompile(`^[ -~]+$`)
 
 // idempotencyParameter describes the header in the document.
 func idempotencyParameter() *huma.Param {
 	key := text(255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
 		"answer and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")
-	key.Pattern = "^[ -~]+$"
+	key.Pattern = wellFormedKey.String()
 	return &huma.Param{Name: idempotencyHeader, In: "header", Description: key.Description, Schema: key}
 }
 
@@ -31,7 +31,7 @@ func callersKey(r *http.Request, name string) (string, error) {
 	if !given {
 		return "", nil
 	}
-	if len(keys) != 1 || !wellFormedKey.MatchString(keys[0]) {
+	if len(keys) != 1 || len(keys[0]) > 255 || !wellFormedKey.MatchString(keys[0]) {
 		return "", malformed(idempotencyHeader, "must be one of 1 to 255 printable ASCII characters")
 	}
 	caller := digest(name)

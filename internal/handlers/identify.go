@@ -23,7 +23,7 @@ var (
 const requestIDHeader = "X-Request-Id"
 
 // wellFormedID is what is taken from a client: it goes into logs and URIs.
-var wellFormedID = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+var wellFormedID = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 
 // requestNames are by what the log names a request.
 type requestNames struct{ id, trace string }
@@ -61,7 +61,7 @@ func withNames(c *gin.Context) {
 func identify(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		var id string
-		if given := c.Request.Header[requestIDHeader]; len(given) == 1 && wellFormedID.MatchString(given[0]) {
+		if given := c.Request.Header[requestIDHeader]; len(given) == 1 && len(given[0]) <= 128 && wellFormedID.MatchString(given[0]) {
 			id = given[0]
 		} else {
 			id = newUUID()

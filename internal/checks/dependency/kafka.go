@@ -40,7 +40,7 @@ func newKafka(t *target) question {
 	})
 }
 
-var kafkaTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+var kafkaTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 func (t *target) kafkaTopics() []string {
 	value := t.take("topic")
@@ -48,7 +48,8 @@ func (t *target) kafkaTopics() []string {
 		return nil
 	}
 	topics := strings.Split(value, ",")
-	if len(topics) > 100 || slices.ContainsFunc(topics, func(name string) bool { return !kafkaTopic.MatchString(name) }) {
+	odd := func(name string) bool { return len(name) > 249 || !kafkaTopic.MatchString(name) }
+	if len(topics) > 100 || slices.ContainsFunc(topics, odd) {
 		t.fault("must have up to 100 names of topics as its option topic, such as orders,payments")
 	}
 	return topics
