@@ -29,8 +29,8 @@ func line(i int) string {
 
 // command is accountservice with arguments, as a process, for the database at path.
 func command(path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = []string{"ACCOUNTSERVICE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "ACCOUNTSERVICE_STORE_BOLT_PATH=" + path,
+	cmd := exec.Command(binary(), args...)
+	cmd.Env = []string{"GORACE=atexit_sleep_ms=0", "ACCOUNTSERVICE_STORE_BOLT_PATH=" + path,
 		"ACCOUNTSERVICE_STORE_BOLT_OPEN_TIMEOUT=300ms"}
 	return cmd
 }

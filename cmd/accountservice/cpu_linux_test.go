@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -15,7 +14,7 @@ func TestOnASingleCPUAFlushLeavesRoomForAnotherGoroutine(t *testing.T) {
 		t.Skip("needs taskset")
 	}
 	for variable, want := range map[string]string{"": "2", "1": "1"} {
-		p := harness.Start(t, exec.Command("taskset", "-c", "0", os.Args[0]), newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1", anyAdmin,
+		p := harness.Start(t, exec.Command("taskset", "-c", "0", binary()), newPath(t), anyAdmin,
 			"GOMAXPROCS="+variable)
 		p.Await(t, "/health", 200)
 		if _, text := order(t, p, "GET", "/metrics", ""); !strings.Contains(text, "\ngo_sched_gomaxprocs_threads "+want+"\n") {

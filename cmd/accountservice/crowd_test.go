@@ -254,8 +254,8 @@ func onSlowDisk(t *testing.T, sync time.Duration) *harness.Process {
 	t.Helper()
 	harness.NeedStrace(t)
 	cmd := exec.Command("strace", "-D", "-qq", "-f", "--seccomp-bpf", "-o", os.DevNull, "-e", "trace=fdatasync",
-		"-e", fmt.Sprint("inject=fdatasync:delay_enter=", sync.Microseconds()), os.Args[0])
-	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1")
+		"-e", fmt.Sprint("inject=fdatasync:delay_enter=", sync.Microseconds()), binary())
+	p := harness.Start(t, cmd, newPath(t))
 	p.Await(t, "/ready", 200)
 	return p
 }
@@ -348,8 +348,8 @@ func confined(t *testing.T, mebibytes int) *harness.Process {
 	}
 	t.Cleanup(func() { harness.Eventually(10*time.Second, func() error { return os.Remove(folder) }) })
 	harness.Must(t, os.WriteFile(filepath.Join(folder, file), []byte(fmt.Sprint(mebibytes<<20)), 0))
-	cmd := exec.Command("sh", "-c", `echo $$ >"$1/cgroup.procs" && exec "$0"`, os.Args[0], folder)
-	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1", "ACCOUNTSERVICE_STORE_SEED=1000")
+	cmd := exec.Command("sh", "-c", `echo $$ >"$1/cgroup.procs" && exec "$0"`, binary(), folder)
+	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_STORE_SEED=1000")
 	p.Await(t, "/health?strict", 200)
 	return p
 }

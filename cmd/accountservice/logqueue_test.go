@@ -88,10 +88,9 @@ func unreadLog(t *testing.T) (r, w *os.File) {
 // withLog runs a service that logs each request to w.
 func withLog(t *testing.T, w *os.File, env ...string) *harness.Process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.Command(binary())
 	cmd.Stdout, cmd.Stderr = w, w
-	p := harness.Start(t, cmd, newPath(t), slices.Concat(quick, []string{"ACCOUNTSERVICE_TEST_MAIN=1",
-		"GORACE=atexit_sleep_ms=0", "ACCOUNTSERVICE_LOG_LEVEL=debug"}, env)...)
+	p := harness.Start(t, cmd, newPath(t), slices.Concat(quick, []string{"ACCOUNTSERVICE_LOG_LEVEL=debug"}, env)...)
 	p.Await(t, "/ready", 200)
 	return p
 }

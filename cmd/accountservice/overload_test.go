@@ -53,8 +53,8 @@ func TestTenTimesTheCapacityIsServedSoonOrRefused(t *testing.T) {
 		"costly lists": {matchNoone, 1, 3 * time.Second}, "large creates": {largeCreate(), 1, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("taskset", "-c", "0", os.Args[0])
-			p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1", "ACCOUNTSERVICE_STORE_SEED=20000", "GOMEMLIMIT=230MiB")
+			cmd := exec.Command("taskset", "-c", "0", binary())
+			p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_STORE_SEED=20000", "GOMEMLIMIT=230MiB")
 			p.Await(t, "/health?strict", 200)
 			addr := fmt.Sprint("127.0.0.1:", p.Port)
 			measure := func(what string, l load) tally {

@@ -71,8 +71,8 @@ func TestNoFileChangedAfterTheStartMattersToTheProbe(t *testing.T) {
 
 func TestFlagsOfTheServiceNeedNotBeTheProbes(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "--config", write(t, "log: {level: debug}\n"))
-	p := harness.Start(t, cmd, newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1")
+	cmd := exec.Command(binary(), "--config", write(t, "log: {level: debug}\n"))
+	p := harness.Start(t, cmd, newPath(t))
 	probeSays(t, p, 0, "")
 	p.Logs(t, `"level":"DEBUG"`)
 }
@@ -122,14 +122,14 @@ func TestServiceWhoseSocketIsTakenSaysThatTheProbeNeedsItsPort(t *testing.T) {
 func TestServiceWithoutProcServesAndSaysThatTheProbeNeedsItsPort(t *testing.T) {
 	t.Parallel()
 	hidden := func(then string) *exec.Cmd {
-		cmd := exec.Command("sh", "-c", "mount -t tmpfs none /proc && "+then, os.Args[0])
+		cmd := exec.Command("sh", "-c", "mount -t tmpfs none /proc && "+then, binary())
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 		return cmd
 	}
 	if err := hidden("true").Run(); err != nil {
 		t.Skipf("/proc can't be hidden here: %v", err)
 	}
-	needsPort(t, harness.Start(t, hidden(`exec "$0"`), newPath(t), "ACCOUNTSERVICE_TEST_MAIN=1"))
+	needsPort(t, harness.Start(t, hidden(`exec "$0"`), newPath(t)))
 }
 
 func TestOnlyHealthIsServedToTheProbe(t *testing.T) {

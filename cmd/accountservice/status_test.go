@@ -22,8 +22,8 @@ import (
 // beside runs a command with the environment of the service, as docker exec does.
 func beside(t *testing.T, p *harness.Process, args ...string) ran {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(p.Cmd.Env, "ACCOUNTSERVICE_TEST_MAIN=1")
+	cmd := exec.Command(binary(), args...)
+	cmd.Env = append(p.Cmd.Env)
 	return runs(t, cmd)
 }
 
@@ -171,8 +171,8 @@ func TestColoursAreAlignedAndOnlyForATerminalThatWantsThem(t *testing.T) {
 		t.Errorf("%s, want what fails first, and columns", stripped)
 	}
 	terminal := func(env ...string) string { // script gives the command a terminal
-		cmd := exec.Command("script", "-qec", os.Args[0]+" status", "/dev/null")
-		cmd.Env = append(append(os.Environ(), "ACCOUNTSERVICE_TEST_MAIN=1", "TERM=xterm"), env...)
+		cmd := exec.Command("script", "-qec", binary()+" status", "/dev/null")
+		cmd.Env = append(append(os.Environ(), "TERM=xterm"), env...)
 		out, _ := cmd.CombinedOutput()
 		return string(out)
 	}

@@ -176,8 +176,8 @@ func TestNothingBesideTheDatabaseIsOpenedThroughALink(t *testing.T) {
 		runs(t, cmd).is(t, 0, "", "")
 		seen += opensOnlyItself(t, path, calls)
 	}
-	cmd, calls := traced(t, exec.Command(os.Args[0]), "-e", opens)
-	p := harness.Start(t, cmd, path, "ACCOUNTSERVICE_TEST_MAIN=1")
+	cmd, calls := traced(t, exec.Command(binary()), "-e", opens)
+	p := harness.Start(t, cmd, path)
 	signal := func(s syscall.Signal) error { // to the service: strace passes none on
 		text, _ := os.ReadFile(calls)
 		var service int
