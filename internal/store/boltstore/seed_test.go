@@ -68,3 +68,21 @@ func TestKilledSeedingIsFinishedByTheNextStart(t *testing.T) {
 	}
 	closesIntact(t, s, path)
 }
+
+func TestSeedingThatGoesOnLeavesOtherAccountsAlone(t *testing.T) {
+	t.Parallel()
+	own := []store.Account{{ID: "10000", Draft: store.Draft{Name: "own"}}}
+	for _, row := range []struct{ n, at, want int }{{100, 50, 0}, {seedPiece + 2, seedPiece + 1, 2}} {
+		s := openAt(t, filepath.Join(t.TempDir(), "accounts.db"))
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := s.Seed(ctx, endingAt(row.n, row.at, cancel))
+		wantErr(t, err, context.Canceled)
+		must(t, errOf(s.Import(t.Context(), own)))
+		if got, err := s.Seed(t.Context(), store.Fakes(row.n)); got != row.want || err != nil {
+			t.Errorf("Seed of %d = %d, %v, want %d", row.n, got, err, row.want)
+		}
+		if acc, err := s.Get(t.Context(), "10000"); acc.Name != "own" || err != nil {
+			t.Errorf("after a seeding of %d, %+v, %v", row.n, acc, err)
+		}
+	}
+}
