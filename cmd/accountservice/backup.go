@@ -197,17 +197,18 @@ func scratch(cfg config.Config) string {
 	return filepath.Dir(cfg.Store.Bolt.Path)
 }
 
-// backupFault is a config.Rule: it reports a target that can't be. The server is refused without a target too: what it
-// must not hold may be a secret, and config print would show it.
+// backupFault is a config.Rule: it reports a target or a server that can't be. The server is refused without a target too:
+// what it must not hold may be a secret, and config print would show it.
 func backupFault(cfg config.Config) map[string]error {
-	if _, err := s3Of(cfg.Backup.S3).Server(); err != nil && cfg.Backup.S3.Endpoint != "" {
-		return map[string]error{"backup.s3.endpoint": err}
+	faults, s3 := make(map[string]error), s3Of(cfg.Backup.S3)
+	if _, err := s3.Server(); err != nil && s3.Endpoint != "" {
+		faults["backup.s3.endpoint"] = err
+		s3.Endpoint = "" // it is no fault of the target, too
 	}
-	if cfg.Backup.To == "" {
-		return nil
+	if cfg.Backup.To != "" {
+		if _, err := backup.Open(cfg.Backup.To, s3); err != nil {
+			faults["backup.to"] = err
+		}
 	}
-	if _, err := backup.Open(cfg.Backup.To, s3Of(cfg.Backup.S3)); err != nil {
-		return map[string]error{"backup.to": err}
-	}
-	return nil
+	return faults
 }

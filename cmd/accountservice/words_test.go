@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,22 @@ func TestEndpointIsAServerAlone(t *testing.T) {
 			if err == nil || err.Error() != want {
 				t.Errorf("%q for %q: %v", endpoint, to, err)
 			}
+		}
+	}
+}
+
+func TestFaultsOfTheTargetAndItsServerAreReportedAtOnce(t *testing.T) {
+	for _, c := range []struct{ to, endpoint, region, want string }{
+		{"s3:/b", "hunter2", "r", "backup.s3.endpoint: the value (from ACCOUNTSERVICE_BACKUP_S3_ENDPOINT) must be the URL"},
+		{"s3:/b", "hunter2", "r", "backup.to: "},
+		{"s3://b", "", "eu central", "backup.s3.region must be one of AWS"},
+		{"", "", "eu central", ""}, // is asked nothing
+	} {
+		_, err := config.Load("", []string{"ACCOUNTSERVICE_BACKUP_TO=" + c.to, "ACCOUNTSERVICE_BACKUP_S3_ENDPOINT=" + c.endpoint,
+			"ACCOUNTSERVICE_BACKUP_S3_REGION=" + c.region, "ACCOUNTSERVICE_BACKUP_S3_ACCESS_KEY=a",
+			"ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY=s"}, backupFault)
+		if got := fmt.Sprint(err); (err != nil) != (c.want != "") || !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

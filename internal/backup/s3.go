@@ -58,7 +58,10 @@ func openBucket(rest string, s3 S3) (*bucket, error) {
 		return nil, errors.New("s3:// needs backup.s3.region, backup.s3.access_key and backup.s3.secret_key")
 	}
 	base, err := s3.Server()
-	if err != nil {
+	switch {
+	case err != nil && s3.Endpoint == "":
+		return nil, errors.New("backup.s3.region must be one of AWS, such as eu-central-1, or backup.s3.endpoint be set")
+	case err != nil:
 		return nil, fmt.Errorf("backup.s3.endpoint %w", err)
 	}
 	b := &bucket{S3: s3, base: url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/"}, name: "s3://" + rest,

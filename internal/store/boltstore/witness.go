@@ -71,7 +71,10 @@ func replaceWitness(h *handle, temporary string) error {
 	defer os.Remove(f.Name())
 	_, err = fmt.Fprintf(f, "%s%s\ntransaction: %d\n", witnessText, k.id, k.txid)
 	if err = errors.Join(err, f.Sync()); err == nil {
-		err = errors.Join(os.Rename(f.Name(), witness(h.path)), syncDir(dir))
+		err = os.Rename(f.Name(), witness(h.path))
+	}
+	if err == nil { // the error of syncDir says that the file is in its place
+		err = syncDir(dir)
 	}
 	return errors.Join(err, f.Close())
 }
