@@ -23,7 +23,7 @@ import (
 func beside(t *testing.T, p *harness.Process, args ...string) ran {
 	t.Helper()
 	cmd := exec.Command(binary(), args...)
-	cmd.Env = append(p.Cmd.Env)
+	cmd.Env = p.Cmd.Env
 	return runs(t, cmd)
 }
 
