@@ -42,9 +42,10 @@ func restoreMissing(ctx context.Context, cfg config.Config, opts *boltstore.Opti
 	}
 	defer fetched.Replacement.Discard()
 	notice := restore.Notice{Backup: fetched.Name, Made: fetched.Made, Restored: time.Now().UTC().Truncate(time.Second)}
-	if err = notice.Leave(bolt.Path); err == nil { // before the database: a kill must not come between
-		err = fetched.Replacement.Put()
+	if err := notice.Leave(bolt.Path); err != nil { // before the database: a kill must not come between
+		return fmt.Errorf("leaving a notice of the restore beside %s: %w", bolt.Path, err)
 	}
+	err = fetched.Replacement.Put()
 	if errors.Is(err, fs.ErrExist) { // another process restored it meanwhile
 		return nil
 	}
