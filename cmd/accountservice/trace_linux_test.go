@@ -19,9 +19,8 @@ import (
 
 const servicesUser = 65532
 
-// as makes the command one of this user, who may not be able to reach the folder of the test binary.
+// as makes the command one of this user.
 func as(cmd *exec.Cmd, user uint32) *exec.Cmd {
-	cmd.Path = "/proc/self/exe"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
 	return cmd
 }

@@ -154,6 +154,16 @@ func TestSalvageReadsNoFreePage(t *testing.T) {
 
 func TestSalvageOfACutFileReadsWhatIsThere(t *testing.T) {
 	path := closedFile(t, 10_000)
+	s := openAt(t, path)
+	var changed []store.Account
+	for i := range 100 { // on as many pages, which are free then, for the lists of pages and of buckets
+		changed = append(changed, store.Account{ID: store.ID(fmt.Sprint(10000 + 100*i)), Draft: store.Draft{Name: "changed"}})
+	}
+	_, err := s.Import(t.Context(), changed)
+	must(t, err)
+	_, err = s.Put(t.Context(), "10000", store.Draft{Name: "again"}, store.Preconditions{})
+	must(t, err)
+	must(t, s.Close(t.Context()))
 	im := readDB(t, path)
 	must(t, os.Truncate(path, im.highWater*im.pageLength*9/10))
 	accounts, _, report := salvaged(t, path)
