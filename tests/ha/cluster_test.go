@@ -26,6 +26,7 @@ type cluster struct {
 // settings are Patroni's. They are short, so that a failover takes seconds; the relation
 // loop_wait + 2 x retry_timeout <= ttl is Patroni's own condition for one primary at a time. etcd is asked by its API
 // version 2: by version 3, Patroni 3.0.2 of Debian 12 takes the lock back unasked after a SIGCONT (docs/scale.md).
+// A primary that noticed after 60 s that its standbys are gone would have none that may take over when it is killed.
 const settings = `
 scope: accounts
 name: %[1]s
@@ -40,7 +41,7 @@ bootstrap:
     synchronous_mode_strict: true
     postgresql:
       use_pg_rewind: true
-      parameters: {wal_log_hints: 'on', max_connections: 100, wal_keep_size: 512MB, wal_retrieve_retry_interval: 200ms}
+      parameters: {wal_log_hints: 'on', max_connections: 100, wal_keep_size: 512MB, wal_sender_timeout: 10min, wal_retrieve_retry_interval: 200ms}
       pg_hba: [host all all 10.9.0.0/24 trust, host replication all 10.9.0.0/24 trust]
   initdb: [encoding: UTF8, locale: C, no-sync]
 postgresql:
