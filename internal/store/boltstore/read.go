@@ -27,10 +27,11 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if seen == nil {
 		return nil, false
 	}
-	if acc, known := seen.recently().get(id); known {
+	recent := seen.recently()
+	if acc, known := recent.get(id); known {
 		return acc, s.h.whole(seen)
 	}
-	accounts, err := s.h.tree(seen, s.h.memo)
+	accounts, err := s.h.tree(seen, recent, s.h.memo)
 	if err != nil {
 		return nil, false
 	}
@@ -38,7 +39,7 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if err != nil || !s.h.whole(seen) {
 		return nil, false
 	}
-	seen.recently().add(acc)
+	recent.add(acc)
 	return acc, true
 }
 

@@ -6,26 +6,28 @@ import (
 	"time"
 
 	"accountservice/internal/store"
+	"accountservice/internal/store/boltstore/boltfile"
 )
 
 const (
 	// recentSize bounds the accounts in memory, in bytes of their JSON and as much again for the rest.
 	recentSize = 4 << 20
-	// recentFor is how long an account is answered from memory until its record is read again: damage of a record must
-	// not be hidden from clients for longer than from the checks.
+	// recentFor is how long an account is answered from memory until all that leads to its record is read again: damage
+	// must not be hidden from clients for longer than from the checks.
 	recentFor = 2 * time.Second
 	// recentCost is what an account of no content takes, in bytes.
 	recentCost = 512
 )
 
-// recent are accounts of one transaction that were read within recentFor. They are of use while that is the one seen last.
+// recent is what was read of one transaction within recentFor. It is of use while that is the one seen last.
 type recent struct {
 	since    time.Time
-	accounts sync.Map // store.ID -> *store.Encoded
+	tree     atomic.Pointer[boltfile.Tree] // of the accounts, with branch pages as far as they were read; nil until it was
+	accounts sync.Map                      // store.ID -> *store.Encoded
 	size     atomic.Int64
 }
 
-// recently returns the accounts that were read; recentFor after the first one it begins anew.
+// recently returns what was read; recentFor after it began, it begins anew.
 func (s *state) recently() *recent {
 	r := s.recent.Load()
 	if r == nil || time.Since(r.since) > recentFor {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
@@ -77,7 +76,7 @@ func TestLateReaderTakesNoPageThatIsUsedAgain(t *testing.T) {
 		}
 		begun := &state{snapshot: late.snapshot, era: late.era} // as a reader has it that began before both commits
 		if n%2 > 0 {
-			begun.known.Store(&knownTree{tree, time.Now()}) // and that asks for no meta page
+			begun.recently().tree.Store(&tree) // and that asks for no meta page
 		}
 		s.h.seen.Store(begun)
 		if acc, known := s.Peek("10000"); known {

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -44,14 +43,7 @@ type transaction struct {
 type state struct {
 	snapshot boltfile.Snapshot
 	era      uint64
-	known    atomic.Pointer[knownTree] // nil until it was read
-	recent   atomic.Pointer[recent]    // nil until an account was asked for
-}
-
-// knownTree is the tree of the accounts with its branch pages, as far as they were read since then.
-type knownTree struct {
-	boltfile.Tree
-	since time.Time
+	recent   atomic.Pointer[recent] // nil until an account was asked for
 }
 
 // mark makes the root page of a transaction differ from that of any other.
@@ -137,11 +129,10 @@ func (t *transactions) keep(acc *store.Encoded, txid uint64) {
 }
 
 // tree returns the accounts of a transaction that was seen, whose pages f reads. They must be whole after the last read.
-// Branch pages are read again after recentFor, as records are, and so are the meta pages: something else may have
-// written into the open file.
-func (t *transactions) tree(s *state, f boltfile.Cached) (boltfile.Tree, error) {
-	if known := s.known.Load(); known != nil && time.Since(known.since) < recentFor {
-		return known.Tree, nil
+// The meta pages are read too unless r has the tree: something else may have written into the open file.
+func (t *transactions) tree(s *state, r *recent, f boltfile.Cached) (boltfile.Tree, error) {
+	if known := r.tree.Load(); known != nil {
+		return *known, nil
 	}
 	snap := s.snapshot
 	newest, err := boltfile.ReadMetas(f).Newest()
@@ -151,7 +142,7 @@ func (t *transactions) tree(s *state, f boltfile.Cached) (boltfile.Tree, error) 
 	snap.File, snap.Branches = f, &boltfile.Branches{}
 	accounts, err := snap.Bucket(boltfile.AccountBucket)
 	if err == nil && t.whole(s) {
-		s.known.Store(&knownTree{accounts, time.Now()})
+		r.tree.Store(&accounts)
 	}
 	return accounts, err
 }
