@@ -44,7 +44,7 @@ func (s *Store) Check(ctx context.Context) error {
 // answers, that is only a warning.
 func (s *Store) noConnection(ctx context.Context, err error) error {
 	stat := s.pool.Stat()
-	used, why := stat.AcquiredConns(), "store.postgres.max_conns grants more"
+	used, why := stat.AcquiredConns()+stat.IdleConns(), "store.postgres.max_conns grants more" // idle ones were in use
 	switch late := ctx.Err() != nil; {
 	case late && used < stat.MaxConns():
 		return errors.New("the server does not answer in time: no new connection within the check's timeout")

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/pgstore"
+	"accountservice/internal/warning"
 	"accountservice/tests/harness"
 )
 
@@ -132,6 +134,49 @@ func TestServerWithTooManyConnectionsIsSaidAndWaitedFor(t *testing.T) {
 	says(t, s, "the server has not answered on one for")
 	held.Release()
 	says(t, s, "")
+}
+
+// The connections that the server grants may all be idle again when the check asks why it got none.
+func TestServerThatGrantsFewConnectionsNeverFailsTheCheck(t *testing.T) {
+	url := fresh(t)
+	c, name := session(t, url), database(url)
+	role := "few_" + name
+	do(t, c, "CREATE ROLE "+role+" LOGIN CONNECTION LIMIT 2")
+	do(t, c, "GRANT SELECT ON accounts, idempotency, goose_db_version, service_state TO "+role)
+	opts := options(t, server.URL(role, name))
+	opts.MaxConns, opts.OnlyRead = 20, true
+	s := open(t, opts)
+	ctx, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	pause := func(length time.Duration) {
+		select {
+		case <-time.After(length):
+		case <-ctx.Done():
+		}
+	}
+	for range 40 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				s.Get(ctx, "1")
+				pause(50 * time.Millisecond)
+			}
+		})
+	}
+	warned := 0
+	for range 100 {
+		err := s.Check(ctx)
+		if _, warns := errors.AsType[warning.Error](err); warns {
+			warned++
+		} else if err != nil {
+			t.Errorf("Check = %v, want a warning at most", err)
+		}
+		pause(20 * time.Millisecond)
+	}
+	stop()
+	readers.Wait()
+	if warned == 0 {
+		t.Error("the check always got a connection: this test shows nothing")
+	}
 }
 
 // startOwn starts a server of the test's own, with the schema.
