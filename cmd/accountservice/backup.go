@@ -32,8 +32,8 @@ func newBackupCommand(p program) *cobra.Command {
 			"--to is a file, which is replaced; a folder or s3://BUCKET/PREFIX, in which it is named by its time and\n" +
 			"transaction, as accounts-20261129T040500Z-42.db; or - for standard output, which must not be a terminal. Older\n" +
 			"backups are not removed: backup.to, backup.schedule and backup.keep have the service do both by itself.\n\n" +
-			"Exit codes: 0 written; 1 failed, and no file is replaced unless it says that the new one is in its place;\n" +
-			"2 configuration or usage; 4 told to stop.",
+			"Exit codes: 0 written; 1 failed, and no file was replaced unless the message says that the new one is in its\n" +
+			"place; 2 configuration or usage; 4 told to stop.",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.backup(cmd.Context(), at, to) },
 	}
@@ -203,7 +203,7 @@ func backupFault(cfg config.Config) map[string]error {
 	faults, s3 := make(map[string]error), s3Of(cfg.Backup.S3)
 	if _, err := s3.Server(); err != nil && s3.Endpoint != "" {
 		faults["backup.s3.endpoint"] = err
-		s3.Endpoint = "https://localhost" // it is no fault of the target, nor of the region
+		s3.Endpoint = "https://localhost" // any valid one, so that Open reports only other faults
 	}
 	if cfg.Backup.To != "" {
 		if _, err := backup.Open(cfg.Backup.To, s3); err != nil {

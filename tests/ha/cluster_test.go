@@ -27,7 +27,8 @@ type cluster struct {
 // settings are Patroni's. They are short, so that a failover takes seconds; the relation
 // loop_wait + 2 x retry_timeout <= ttl is Patroni's own condition for one primary at a time. etcd is asked by its API
 // version 2: by version 3, Patroni 3.0.2 of Debian 12 takes the lock back unasked after a SIGCONT (docs/scale.md).
-// A primary that noticed after 60 s that its standbys are gone would have none that may take over when it is killed.
+// wal_sender_timeout is long: after its default of 60 s a primary drops standbys that are cut off, and Patroni lets none
+// of them take over when it is killed.
 const settings = `
 scope: accounts
 name: %[1]s

@@ -27,7 +27,7 @@ type control struct {
 
 func newControl(t *testing.T, c *cluster) *control {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), c.url("postgres")+"&pool_max_conns=8&connect_timeout=1")
+	pool, err := pgxpool.New(t.Context(), c.url("postgres")+"&pool_max_conns=8&pool_ping_timeout=1s&connect_timeout=1")
 	harness.Must(t, err)
 	t.Cleanup(pool.Close)
 	_, err = pool.Exec(t.Context(), "CREATE TABLE naive (name TEXT PRIMARY KEY)")
@@ -46,7 +46,7 @@ func (n *control) write(t *testing.T, run string) (stop func()) {
 				wait := 20 * time.Millisecond
 				for n.insert(ctx, name) != nil && ctx.Err() == nil {
 					pause(ctx, wait)
-					wait = min(2*wait, time.Second) // connections take the time of a slow machine
+					wait = min(2*wait, time.Second) // new connections take most of the CPU of a slow machine
 				}
 				pause(ctx, 20*time.Millisecond)
 			}
@@ -55,7 +55,8 @@ func (n *control) write(t *testing.T, run string) (stop func()) {
 	return func() { cancel(); all.Wait() }
 }
 
-// insert gives the statement alone the client's timeout: where a connection takes longer, nothing would be inserted.
+// insert gives the statement alone the client's timeout. If that covered connecting too, a slow machine would insert
+// nothing.
 func (n *control) insert(ctx context.Context, name string) error {
 	c, err := n.pool.Acquire(ctx)
 	if err != nil {

@@ -22,12 +22,12 @@ const (
 // recent is what was read of one transaction within recentFor. It is of use while that is the one seen last.
 type recent struct {
 	since    time.Time
-	tree     atomic.Pointer[boltfile.Tree] // of the accounts, with branch pages as far as they were read; nil until it was
+	tree     atomic.Pointer[boltfile.Tree] // of the accounts, with the branch pages read so far; nil until its first use
 	accounts sync.Map                      // store.ID -> *store.Encoded
 	size     atomic.Int64
 }
 
-// recently returns what was read; recentFor after it began, it begins anew.
+// recently returns what was read within recentFor; after that, a new and empty recent.
 func (s *state) recently() *recent {
 	r := s.recent.Load()
 	if r == nil || time.Since(r.since) > recentFor {

@@ -129,7 +129,7 @@ func (t *transactions) keep(acc *store.Encoded, txid uint64) {
 }
 
 // tree returns the accounts of a transaction that was seen, whose pages f reads. They must be whole after the last read.
-// The meta pages are read too unless r has the tree: something else may have written into the open file.
+// If r has no tree yet, the meta pages are read first: something else may have written into the open file.
 func (t *transactions) tree(s *state, r *recent, f boltfile.Cached) (boltfile.Tree, error) {
 	if known := r.tree.Load(); known != nil {
 		return *known, nil
