@@ -27,11 +27,11 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if seen == nil {
 		return nil, false
 	}
-	recent := seen.recently()
-	if acc, known := recent.get(id); known {
+	r := seen.recently()
+	if acc, known := r.get(id); known {
 		return acc, s.h.whole(seen)
 	}
-	accounts, err := s.h.tree(seen, recent, s.h.memo)
+	accounts, err := s.h.tree(seen, r, s.h.memo)
 	if err != nil {
 		return nil, false
 	}
@@ -39,7 +39,7 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	if err != nil || !s.h.whole(seen) {
 		return nil, false
 	}
-	recent.add(acc)
+	r.add(acc)
 	return acc, true
 }
 
