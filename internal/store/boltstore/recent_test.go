@@ -2,8 +2,10 @@ package boltstore
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
@@ -46,6 +48,25 @@ func TestNothingIsKeptOfAnotherTransactionOrFromBeforeAFailedCommit(t *testing.T
 	h.restore()
 	if kept(0, 6) || !kept(2, 6) {
 		t.Error("it is not kept in its era alone")
+	}
+}
+
+// An account that was read through pages in memory must not stay there longer than those.
+func TestPagesInMemoryAreNoOlderThanWhatIsReadThroughThem(t *testing.T) {
+	s := opened(t, 2, Options{})
+	older, err := os.ReadFile(s.path)
+	must(t, err)
+	for range 3 {
+		_, err := s.Put(t.Context(), "10000", store.Draft{Name: "new"}, store.Preconditions{})
+		must(t, err)
+	}
+	_, err = s.Get(t.Context(), "10000")
+	must(t, err)
+	must(t, os.WriteFile(s.path, older, 0o600)) // in place
+	seen := s.h.seen.Load()
+	seen.recent.Load().since = time.Now().Add(-2 * recentFor)
+	if acc, known := s.Peek("10000"); known {
+		t.Errorf("Peek answers with %+v", acc.Account)
 	}
 }
 
