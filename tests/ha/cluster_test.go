@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,11 +152,9 @@ const patience = 4 * time.Minute
 
 // whole waits until all three nodes run, two follow the primary, and, in synchronous mode, one of them confirms writes.
 // What a node says of itself in etcd may be old, so the primary must send to both: one that is still rewound would wait
-// for ever for a source that the next round takes away. A node that still starts after a quarter of patience gets new
-// data, as docs/scale.md has operators do.
+// for ever for a source that the next round takes away.
 func (c *cluster) whole(tb testing.TB) {
 	tb.Helper()
-	began, renewed := time.Now(), map[string]bool{}
 	harness.Must(tb, harness.Eventually(patience, func() error {
 		var config struct {
 			Synchronous bool `json:"synchronous_mode"`
@@ -186,12 +183,6 @@ func (c *cluster) whole(tb testing.TB) {
 		for _, r := range sending.Replication {
 			if r.State == "streaming" {
 				streams++
-			}
-		}
-		for _, m := range cluster.Members {
-			if m.State == "starting" && !renewed[m.Name] && time.Since(began) > patience/4 {
-				at := slices.IndexFunc(c.nodes, func(n *machine) bool { return n.name == m.Name })
-				renewed[m.Name] = rest(http.MethodPost, c.nodes[at], "/reinitialize", `{"force":true}`, nil) == nil
 			}
 		}
 		if !maps.Equal(roles, want) || streams != 2 {
