@@ -40,8 +40,8 @@ func twoTasksOnOneVolume(d docker, i image) {
 	if k.Status.ContainerStatus.ExitCode != 1 {
 		d.t.Errorf("%v, want exit code 1\n%s", k, logged)
 	}
-	if took <= 0 || took > openTimeout+time.Second || atAll > openTimeout+5*time.Second { // the engine may be busy, too
-		d.t.Errorf("it took %s, and %s with start and end of its process; want %s\n%s", took, atAll, openTimeout+time.Second, logged)
+	if took < openTimeout || atAll > 2*openTimeout { // one wait, and what a busy engine adds to it
+		d.t.Errorf("it took %s, and %s with start and end of its process; want one open_timeout, %s\n%s", took, atAll, openTimeout, logged)
 	}
 	for _, want := range []string{"/data/accounts.db", "another process", "stop-first"} {
 		if !strings.Contains(logged, want) || !strings.Contains(second.probeLine(k), want) {
