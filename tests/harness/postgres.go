@@ -196,6 +196,12 @@ func (p *Postgres) processes(tb testing.TB) (pids []int) {
 	return pids
 }
 
+// SignalFirst sends a signal to the process that makes new connections.
+func (p *Postgres) SignalFirst(tb testing.TB, s syscall.Signal) {
+	tb.Helper()
+	Must(tb, syscall.Kill(p.processes(tb)[0], s))
+}
+
 // Signal sends a signal to all of the server's processes, the first one first: no child is made behind its back.
 func (p *Postgres) Signal(tb testing.TB, s syscall.Signal) {
 	tb.Helper()

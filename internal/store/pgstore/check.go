@@ -41,23 +41,26 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 // noConnection says why the pool gave no connection. If clients use all that the pool or the server grants and the server
-// answers, that is only a warning.
+// answers on them, that is only a warning.
 func (s *Store) noConnection(ctx context.Context, err error) error {
 	stat := s.pool.Stat()
-	used, why := stat.AcquiredConns()+stat.IdleConns(), "store.postgres.max_conns grants more" // idle ones were in use
-	switch late := ctx.Err() != nil; {
-	case late && used < stat.MaxConns():
-		return errors.New("the server does not answer in time: no new connection within the check's timeout")
-	case !late && (used == 0 || codeOf(err) == "" || !comesBack(err)):
-		return errors.New(words(err))
-	case !late:
-		why = words(err)
+	used, why := stat.AcquiredConns()+stat.IdleConns(), words(err) // idle ones were in use
+	full := used == stat.MaxConns()
+	if ctx.Err() != nil {
+		why = "the server does not answer in time: no new connection within the check's timeout"
 	}
-	text := fmt.Sprintf("all %d connections are in use", used)
-	if silent := s.silent(); silent > busyFor {
-		return fmt.Errorf("%s, and the server has not answered on one for %s", text, silent.Round(time.Second))
+	switch silent := s.silent(); {
+	case used == 0 || !full && (refusalIn(err) != nil || !comesBack(err)):
+		return errors.New(why)
+	case silent > busyFor:
+		return fmt.Errorf("all %d connections are in use, and the server has not answered on one for %s", used,
+			silent.Round(time.Second))
+	case full:
+		return warning.Errorf("all %d connections are in use by clients, and the server answers on them: "+
+			"store.postgres.max_conns grants more", used)
 	}
-	return warning.Errorf("%s by clients, and the server answers: %s", text, why)
+	return warning.Errorf("all %d connections are in use by clients, and the server answers on them, but gives no new one: %s",
+		used, why)
 }
 
 // CheckSpace fails after a write for which the server had no room on its disk or no transaction id, until one succeeds.

@@ -100,7 +100,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	harness.Must(t, err)
 	second, err := s.PoolForTest().Acquire(t.Context())
 	harness.Must(t, err)
-	says(t, s, "all 2 connections are in use by clients, and the server answers")
+	says(t, s, "all 2 connections are in use by clients, and the server answers on them: store.postgres.max_conns")
 	says(t, s, "the server has not answered on one for")
 	s.LimitsForTest(false, 100*time.Millisecond)
 	_, err = s.Get(t.Context(), "1")
@@ -130,7 +130,7 @@ func TestServerWithTooManyConnectionsIsSaidAndWaitedFor(t *testing.T) {
 	says(t, s, "")
 	held, err := s.PoolForTest().Acquire(t.Context()) // by a client
 	harness.Must(t, err)
-	says(t, s, "all 1 connections are in use by clients, and the server answers: the server has too many connections (53300)")
+	says(t, s, "all 1 connections are in use by clients, and the server answers on them, but gives no new one: the server has too many connections (53300)")
 	says(t, s, "the server has not answered on one for")
 	held.Release()
 	says(t, s, "")
@@ -189,6 +189,47 @@ func startOwn(t *testing.T) *harness.Postgres {
 	at := options(t, own.URL("postgres", "postgres")).Server
 	harness.Must(t, errOf(pgstore.Migrate(t.Context(), at, slog.New(slog.DiscardHandler))))
 	return own
+}
+
+// A server that makes no new connection and answers on those that clients use: a warning, until it is silent.
+func TestServerThatMakesNoConnectionAndAnswers(t *testing.T) {
+	own := startOwn(t)
+	opts := options(t, own.URL("postgres", "postgres"))
+	opts.AcquireTimeout = 100 * time.Millisecond
+	s := open(t, opts)
+	check := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		return s.Check(ctx)
+	}
+	says(t, s, "")
+	own.SignalFirst(t, syscall.SIGSTOP)
+	defer own.SignalFirst(t, syscall.SIGCONT)
+	ctx, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				s.Get(ctx, "1")
+			}
+		})
+	}
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		err := check()
+		if _, warns := errors.AsType[warning.Error](err); err != nil && !warns {
+			t.Errorf("Check = %v, want a warning at most", err)
+		}
+		if err == nil || !strings.Contains(err.Error(), "answers on them, but gives no new one: the server") {
+			return fmt.Errorf("Check = %v, want the warning", err)
+		}
+		return nil
+	}))
+	stop()
+	readers.Wait()
+	held, err := s.PoolForTest().Acquire(t.Context())
+	harness.Must(t, err)
+	says(t, s, "the server has not answered on one for")
+	held.Release()
 }
 
 // A server that is stopped, hangs, or becomes a standby, and the same one as primary again.
