@@ -103,8 +103,9 @@ compare-checks: ## the checks of dependencies beside those that health-go brings
 client-test: ## clients made by oapi-codegen and ogen, downloaded as Go modules, use the service
 	go -C tests/clients test -count=1 -v -timeout 15m .
 
+# each row waits most of the time: more of them than cores go beside each other
 fault-table: ## real faults against the real service, into docs/faults.md; needs root
-	FAULT_TABLE=1 FAULT_TABLE_WRITE=1 go test -count=1 -v -timeout 25m ./tests/faults
+	FAULT_TABLE=1 FAULT_TABLE_WRITE=1 go test -count=1 -v -timeout 25m -parallel 4 ./tests/faults
 
 SOAK ?= 1h
 soak: ## an hour under load beside sick dependencies; SOAK=5m for less

@@ -28,9 +28,6 @@ func TestMain(m *testing.M) {
 	harness.Main(m, wanted, fmt.Sprint(prefix, os.Getpid(), "-"), &root)
 }
 
-// atOnce is how many rows are played side by side. Each one mostly waits.
-const atOnce = 4
-
 // TestFaultTable plays every row and writes the table.
 func TestFaultTable(t *testing.T) {
 	if os.Getenv("FAULT_TABLE") != "1" {
@@ -42,19 +39,18 @@ func TestFaultTable(t *testing.T) {
 	var running []*row
 	var starts []*startRow
 	base := makeDatabase(t)
-	slots := make(chan struct{}, atOnce)
 	t.Run("beside each other", func(t *testing.T) {
 		for _, f := range faults {
 			r := &row{verdict: verdict{name: f.name}}
 			running = append(running, r)
 			if !f.alone {
-				beside(t, f.name, slots, &r.verdict, func(t *testing.T) { play(t, f, r) })
+				beside(t, f.name, &r.verdict, func(t *testing.T) { play(t, f, r) })
 			}
 		}
 		for _, f := range refusedStarts {
 			r := &startRow{verdict: verdict{name: f.name}}
 			starts = append(starts, r)
-			beside(t, "start: "+f.name, slots, &r.verdict, func(t *testing.T) { playStart(t, f, base, r) })
+			beside(t, "start: "+f.name, &r.verdict, func(t *testing.T) { playStart(t, f, base, r) })
 		}
 	})
 	t.Logf("beside each other: %s", time.Since(began).Round(time.Second))
@@ -74,12 +70,10 @@ func only[F any](all []F, name func(F) string) []F {
 	return slices.DeleteFunc(slices.Clone(all), func(f F) bool { return !wanted.MatchString(name(f)) })
 }
 
-// beside plays one row as soon as there is a slot.
-func beside(t *testing.T, name string, slots chan struct{}, v *verdict, play func(*testing.T)) {
+// beside plays one row as soon as fewer than -parallel others are played.
+func beside(t *testing.T, name string, v *verdict, play func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		slots <- struct{}{}
-		defer func() { <-slots }()
 		verdicts.Store(t.Name(), v)
 		play(t)
 	})
