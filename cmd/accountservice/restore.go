@@ -162,6 +162,8 @@ func (r restoring) describe(f *restore.Fetched, there *boltstore.Occupant) {
 	switch {
 	case there.Locked:
 		what = "in use by a service"
+	case errors.Is(there.Damage, boltstore.ErrNoDatabase):
+		what = "no database"
 	case there.Damage != nil:
 		what = "damaged"
 	case there.Lost:

@@ -25,7 +25,7 @@ func newVerifyCommand(p program) *cobra.Command {
 			"nothing; while it reads, no service can open the file. To check a database in use, give it a copy, made while\n" +
 			"the service was stopped or from a snapshot of its volume.\n\n" +
 			"Exit codes: 0 intact; 1 damaged, with a line for each finding; 2 no verdict: wrong usage, no such file,\n" +
-			"a service has it open, or the time was up before anything was found.",
+			"no database but an export or gzip, a service has it open, or the time was up before anything was found.",
 		Args: oneArgument("the database file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			show, known := map[string]func(io.Writer, boltverify.Report) error{"text": showText, "json": showJSON}[format]

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
@@ -75,6 +76,36 @@ func TestVerifyOfAnEmptyFileGivesAnAdviceThatFits(t *testing.T) {
 	if r.is(t, 1, "remove this file and its witness", ""); strings.Contains(r.Stdout, "what can be read") {
 		t.Errorf("%q", r.Stdout)
 	}
+}
+
+func TestExportInPlaceOfADatabaseIsNotCalledDamaged(t *testing.T) {
+	t.Parallel()
+	const line = `{"id":"1","name":"x"}` + "\n"
+	path, database := write(t, line), newPath(t)
+	for _, c := range []struct {
+		code int
+		at   string // store.bolt.path
+		args []string
+		want string
+	}{
+		{2, database, []string{"verify", path}, "to accountservice import\n"},
+		{1, database, []string{"compact", path}, "to accountservice import\n"},
+		{1, database, []string{"restore", path}, "to accountservice import\n"},
+		{1, database, []string{"export", "--salvage", path}, "to accountservice import\n"},
+		{1, path, []string{"backup", "--to", filepath.Join(t.TempDir(), "copy")}, "check the path, or restore a backup of the database that was there\n"},
+	} {
+		r := here(t, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + c.at}, c.args...)
+		r.is(t, c.code, "", path)
+		r.is(t, c.code, "", "is no database but JSON: give an export, which has one account a line, to accountservice import")
+		if r.is(t, c.code, "", c.want); strings.Contains(r.Stderr, "damaged") || r.Stdout != "" {
+			t.Errorf("%s says %q, %q", c.args[0], r.Stdout, r.Stderr)
+		}
+		holds(t, path, line)
+	}
+	backup, _ := backupOf(t, 30, time.Now())
+	r := here(t, []string{"ACCOUNTSERVICE_STORE_BOLT_PATH=" + path}, "restore", backup)
+	r.is(t, 1, "replaces: "+path+", no database\n", "is no database but JSON")
+	holds(t, path, line)
 }
 
 // Nothing is lost by it, and a backup would lack what was changed since.

@@ -78,9 +78,10 @@ type Fetched struct {
 }
 
 // Fetch copies the first candidate that is whole into the folder of the database at path and verifies the copy. The
-// caller discards its Replacement. A damaged candidate is passed over. What cannot be read ends Fetch with the error
-// of it: an older backup would lose what the newer one has. If all are damaged, the error is boltstore.ErrDamaged. Fetch
-// ends with ctx, whatever the disk does; a copy that gets whole after that is removed by the next start of the store.
+// caller discards its Replacement. A candidate that is damaged or no database is passed over. What cannot be read ends
+// Fetch with the error of it: an older backup would lose what the newer one has. If none is whole, the error is
+// boltstore.ErrDamaged or boltstore.ErrNoDatabase of the last one. Fetch ends with ctx, whatever the disk does; a copy
+// that gets whole after that is removed by the next start of the store.
 func Fetch(ctx context.Context, candidates []Candidate, path string, o Observer) (*Fetched, error) {
 	f, err := bounded.Call(ctx, func() (*Fetched, error) { return fetch(ctx, candidates, path, o) })
 	if err != nil && ctx.Err() != nil {
@@ -97,7 +98,8 @@ func fetch(ctx context.Context, candidates []Candidate, path string, o Observer)
 			return f, nil
 		}
 		last = fmt.Errorf("%s: %w", c.Name, err)
-		if !errors.Is(err, boltstore.ErrDamaged) || i == len(candidates)-1 {
+		damaged := errors.Is(err, boltstore.ErrDamaged) || errors.Is(err, boltstore.ErrNoDatabase)
+		if !damaged || i == len(candidates)-1 {
 			return nil, last
 		}
 		o.Damaged(c, err)

@@ -93,6 +93,7 @@ func TestDamagedBackupsArePassedOver(t *testing.T) {
 		"only an answer":  {[][]byte{answer, older}, 3, 0},
 		"only older meta": {[][]byte{meta, older}, 3, 0},
 		"two are":         {[][]byte{nil, good[:12288], older}, 2, 2},
+		"newest is gzip":  {[][]byte{[]byte("\x1f\x8b\x08"), older}, 2, 1},
 		"all are":         {[][]byte{nil, page}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

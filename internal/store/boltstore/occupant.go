@@ -46,7 +46,7 @@ func Occupy(ctx context.Context, opts Options) (o *Occupant, err error) {
 		l.forgetUnwritten(o.file)
 		o.Verified, err = VerifyWhole(ctx, o.file)
 	}
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNoDatabase) {
 		o.Damage, err = err, nil
 	}
 	if err != nil {

@@ -20,16 +20,19 @@ import (
 // ErrDamaged: a database file is not whole, or not a database of this service.
 var ErrDamaged = errors.New("the database is damaged")
 
+// ErrNoDatabase: a file is of another format, as an export is. The error says what to do with it.
+var ErrNoDatabase = boltfile.ErrNoDatabase
+
 // Verified is what VerifyWhole found in a whole database.
 type Verified struct {
 	boltverify.Report
 	Identity string // which database it is; "" if that is damaged, or no service opened it yet
 }
 
-// VerifyWhole reads every page and every record of an open file that nobody writes to. The error is ErrDamaged, with
-// the first finding, unless a start would serve the file: single damaged records are no error, and neither is a damaged
-// older meta page alone. Of the records, Damaged counts accounts, Minor those that a service serves or does without, and
-// Own the service's own, which a start makes anew.
+// VerifyWhole reads every page and every record of an open file that nobody writes to. The error is ErrNoDatabase, or
+// ErrDamaged with the first finding, unless a start would serve the file: single damaged records are no error, and
+// neither is a damaged older meta page alone. Of the records, Damaged counts accounts, Minor those that a service serves
+// or does without, and Own the service's own, which a start makes anew.
 // With ErrDamaged, v has the Identity if that can be read.
 func VerifyWhole(ctx context.Context, f *os.File) (v Verified, err error) {
 	if v.Report, err = boltverify.VerifyFile(ctx, f); err != nil {

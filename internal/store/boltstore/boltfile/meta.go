@@ -7,6 +7,7 @@
 package boltfile
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -45,6 +46,9 @@ var (
 	// ErrNewestMeta: bbolt would open the file as it was one transaction earlier and report nothing.
 	ErrNewestMeta = errors.New("its newest meta page is damaged, and with it the last change would be lost")
 )
+
+// ErrNoDatabase: the file is of another format, and was not damaged.
+var ErrNoDatabase = errors.New("is no database")
 
 // ErrBadMeta: the page was read, or the file ends before it, and it is not a valid meta page.
 var ErrBadMeta = errors.New("no valid meta page")
@@ -116,8 +120,8 @@ func lost(good, damaged Meta) error {
 }
 
 // Inspect returns the newest valid meta page of a file of size bytes that holds all pages it counts. Beside it,
-// ErrOlderMeta or ErrNewestMeta says that the other page is damaged. Any other error means that the file cannot be
-// opened; its text follows the name of the file.
+// ErrOlderMeta or ErrNewestMeta says that the other page is damaged. Any other error, such as ErrNoDatabase, means that
+// the file cannot be opened; its text follows the name of the file.
 func Inspect(f io.ReaderAt, size int64) (Meta, error) {
 	if size == 0 {
 		return Meta{}, errors.New("is empty (0 bytes), so it is no database any more; " +
@@ -131,7 +135,10 @@ func Inspect(f io.ReaderAt, size int64) (Meta, error) {
 	}
 	newest, err := metas.Newest()
 	if newest == (Meta{}) {
-		return newest, fmt.Errorf("%w%s; restore a backup", err, Resembles(f))
+		if other := OtherFormat(f); other != nil {
+			return newest, fmt.Errorf("%w; check the path, or restore a backup of the database that was there", other)
+		}
+		return newest, fmt.Errorf("%w; restore a backup", err)
 	}
 	if cut := newest.Fit(size); cut != nil {
 		return Meta{}, fmt.Errorf("%w; restore a backup", cut)
@@ -148,18 +155,22 @@ func InspectFile(f *os.File) (Meta, error) {
 	return Inspect(f, info.Size())
 }
 
-// Resembles says what a file without a valid meta page is, if its first bytes tell. The text follows what is wrong with
-// the file.
-func Resembles(f io.ReaderAt) string {
-	first := make([]byte, 2)
-	f.ReadAt(first, 0) // an error is reported already
+// OtherFormat returns ErrNoDatabase, with what to do, if a file without a valid meta page begins as gzip or a JSON text
+// does.
+func OtherFormat(f io.ReaderAt) error {
+	first := make([]byte, 512)
+	n, _ := f.ReadAt(first, 0) // a read that fails tells nothing
+	first = first[:n]
+	text := bytes.TrimSpace(bytes.TrimPrefix(first, []byte("\ufeff")))
 	switch {
-	case string(first) == "\x1f\x8b":
-		return ": it is gzip: decompress a backup by gunzip, or give an export to accountservice import"
-	case first[0] == '{':
-		return ": it is JSON: give an export to accountservice import"
+	case bytes.HasPrefix(first, []byte("\x1f\x8b")):
+		return fmt.Errorf("%w but gzip: decompress a backup by gunzip, or give an export to accountservice import",
+			ErrNoDatabase)
+	case len(text) > 0 && (text[0] == '{' || text[0] == '[') && !bytes.Contains(text, []byte{0}): // a page has zeros
+		return fmt.Errorf("%w but JSON: give an export, which has one account a line, to accountservice import",
+			ErrNoDatabase)
 	}
-	return ""
+	return nil
 }
 
 // readMeta reads the meta page at an offset, which for the second one is the size of a page. With ErrBadMeta it

@@ -27,5 +27,8 @@ func Salvage(ctx context.Context, path string, each func(acc store.Account, dama
 			cancel(failed)
 		}
 	})
+	if err != nil {
+		err = fmt.Errorf("bolt salvage %s: %w", path, err)
+	}
 	return report, cmp.Or(context.Cause(ctx), err)
 }

@@ -21,19 +21,24 @@ import (
 // Verify reads the whole database file at path, which no process may have open for writing, and returns all damage
 // that it finds. It keeps the file locked (shared) while it reads, so that no service can open it.
 //
-// An error means that there is no verdict: no such file, not a regular one, locked, or ctx ended before anything was
-// found. If ctx ended later, the last finding says so. ctx is asked between two reads: one that a disk does not answer
-// returns when the disk does.
+// An error means that there is no verdict: no such file, not a regular one, boltfile.ErrNoDatabase, locked, or ctx
+// ended before anything was found. If ctx ended later, the last finding says so. ctx is asked between two reads: one that a
+// disk does not answer returns when the disk does.
 func Verify(ctx context.Context, path string) (Report, error) {
 	f, err := open(ctx, path)
 	if err != nil {
 		return newReport(path), fmt.Errorf("bolt verify %s: %w", path, err)
 	}
 	defer f.Close()
-	return VerifyFile(ctx, f)
+	report, err := VerifyFile(ctx, f)
+	if err != nil {
+		err = fmt.Errorf("bolt verify %s: %w", path, err)
+	}
+	return report, err
 }
 
-// VerifyFile is Verify of an open file, which nobody may write to meanwhile. It takes no lock.
+// VerifyFile is Verify of an open file, which nobody may write to meanwhile. It takes no lock, and its errors do not
+// name the file.
 func VerifyFile(ctx context.Context, f *os.File) (Report, error) { return examine(ctx, f, nil) }
 
 // examine is VerifyFile. It calls salvaged as walker does, and then reads a file that was cut, too.
@@ -47,11 +52,8 @@ func examine(ctx context.Context, f *os.File, salvaged func(store.Account, error
 			report.find("its pages and records", "not finished (%v); there may be more", ended)
 		}
 	}
-	if err != nil {
-		return report, fmt.Errorf("bolt verify %s: %w", f.Name(), err)
-	}
-	report.Intact = len(report.Findings) == 0
-	return report, nil
+	report.Intact = err == nil && len(report.Findings) == 0
+	return report, err
 }
 
 func read(ctx context.Context, f *os.File, r *Report, salvaged func(store.Account, error)) error {
@@ -60,9 +62,9 @@ func read(ctx context.Context, f *os.File, r *Report, salvaged func(store.Accoun
 		return err
 	}
 	r.Size = info.Size()
-	newest, ok := r.metas(f)
-	if !ok {
-		return nil
+	newest, err := r.metas(f)
+	if err != nil || newest == (boltfile.Meta{}) {
+		return err
 	}
 	r.PageSize, r.Pages, r.Transaction = newest.PageSize, newest.HighWater, newest.TxID
 	if err := newest.Fit(r.Size); err != nil {
@@ -76,11 +78,11 @@ func read(ctx context.Context, f *os.File, r *Report, salvaged func(store.Accoun
 	return nil
 }
 
-// metas checks both meta pages and returns the newest valid one.
-func (r *Report) metas(f *os.File) (newest boltfile.Meta, ok bool) {
+// metas checks both meta pages and returns the newest valid one, or the zero Meta. The error is boltfile.ErrNoDatabase.
+func (r *Report) metas(f *os.File) (newest boltfile.Meta, err error) {
 	if r.Size == 0 {
 		r.find("file", "is empty (0 bytes)")
-		return newest, false
+		return newest, nil
 	}
 	metas := boltfile.ReadMetas(f)
 	newest, lost := metas.Newest()
@@ -100,9 +102,12 @@ func (r *Report) metas(f *os.File) (newest boltfile.Meta, ok bool) {
 		}
 	}
 	if none && len(r.Findings) == 0 {
-		r.find("meta pages", "the file is not a database, or both are damaged%s", boltfile.Resembles(f))
+		if err := boltfile.OtherFormat(f); err != nil {
+			return newest, err
+		}
+		r.find("meta pages", "the file is not a database, or both are damaged")
 	}
-	return newest, !none
+	return newest, nil
 }
 
 // hasHeader says whether the header of a valid meta page is valid too. bbolt does not read it.

@@ -86,8 +86,7 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 		"cut to its meta pages":   {func(im *dbFile) { im.b = im.b[:2*im.pageLength] }, "is cut short"},
 		"cut to nothing":          {func(im *dbFile) { im.b = nil }, "is empty"},
 		"text":                    {func(im *dbFile) { im.b = []byte(strings.Repeat("hello\n", 9000)) }, "not a database"},
-		"gzip":                    {func(im *dbFile) { im.b = []byte("\x1f\x8b") }, "it is gzip: decompress a backup by gunzip"},
-		"export":                  {func(im *dbFile) { im.b = []byte(`{"id":"1"}`) }, "give an export to accountservice import"},
+		"first bytes of JSON":     {func(im *dbFile) { clear(im.b[:2*im.pageLength]); copy(im.b, `{"id":"1"}`) }, "not a database, or both are damaged"},
 		"zeros":                   {func(im *dbFile) { clear(im.b) }, "not a database"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,6 +178,12 @@ func TestVerifyGivesNoVerdictOfWhatItCannotRead(t *testing.T) {
 	must(t, syscall.Mkfifo(fifo, 0o600))
 	locked := filepath.Join(dir, "accounts.db")
 	openAt(t, locked)
+	other := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		writeFile(t, path, []byte(text))
+		return path
+	}
+	const isJSON = "is no database but JSON: give an export, which has one account a line, to accountservice import"
 	for path, want := range map[string]string{
 		"":                         "no such file",
 		filepath.Join(dir, "none"): "no such file",
@@ -186,6 +191,11 @@ func TestVerifyGivesNoVerdictOfWhatItCannotRead(t *testing.T) {
 		dir:                        "is no regular file (d",
 		"/dev/zero":                "is no regular file (D",
 		locked:                     "a running service holds it; verify a copy",
+
+		other("gzip", "\x1f\x8b\x08\x00"):         "is no database but gzip: decompress a backup by gunzip, or give an export to",
+		other("export", `{"id":"1"}`):             isJSON,
+		other("marked", "\ufeff \n"+`{"id":"1"}`): isJSON,
+		other("list", "[\n"):                      isJSON,
 	} {
 		report, err := boltverify.Verify(t.Context(), path)
 		if report.Intact || len(report.Findings) != 0 || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
