@@ -75,7 +75,10 @@ func (p program) backup(ctx context.Context, at service, to string) error {
 		return err
 	}
 	name, err := dest.put(ctx, backup.NameOf(begun, v.Transaction), f)
-	if err != nil {
+	if errors.Is(err, backup.ErrNotListed) {
+		fmt.Fprintf(p.stderr, "%v\nWithout the right to list, restore needs the name of a backup, and a start restores none\n",
+			err)
+	} else if err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stderr, "backed up %d accounts, %d bytes, transaction %d, to %s in %s\n", v.Accounts, v.Size, v.Transaction,

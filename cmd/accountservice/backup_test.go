@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,6 +108,27 @@ func TestBackupThatCannotBeSaysWhy(t *testing.T) {
 			absent(t, file)
 		})
 	}
+}
+
+// TestBackupWithAKeyThatMayOnlyPutIsStoredAndWarns: some have such keys, so that nobody can remove their backups.
+func TestBackupWithAKeyThatMayOnlyPutIsStoredAndWarns(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPut {
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>")
+		}
+	}))
+	t.Cleanup(server.Close)
+	env := []string{"ACCOUNTSERVICE_BACKUP_TO=s3://b/p", "ACCOUNTSERVICE_BACKUP_S3_ENDPOINT=" + server.URL,
+		"ACCOUNTSERVICE_BACKUP_S3_ACCESS_KEY=a", "ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY=b"}
+	path := leftBehind(t)
+	r := runs(t, with(command(path, "backup"), env...))
+	r.is(t, 0, "", "it is stored, and the server refuses to list it: AccessDenied: Access Denied.")
+	r.is(t, 0, "", "restore needs the name of a backup, and a start restores none\nbacked up 100 accounts")
+	p := ready(t, path, env...)
+	p.Says(t, "/health/checks/backup", "no backup is known; the last try failed: listing the backups in s3://b/p: AccessDenied")
+	p.Says(t, "/health/checks/backup", "must have the right to list, get, put and delete objects")
 }
 
 func TestServiceMakesBackupsByItself(t *testing.T) {

@@ -6,6 +6,7 @@ package backup
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,13 +59,17 @@ type Target interface {
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
 	// Put stores all of content as the backup of this name, which must be one of NameOf. It appears whole or not at all,
 	// replaces one of the same name, and survives a loss of power once Put has returned nil. A bucket lists it then with
-	// its size. content is a file of Stage in the folder Staging, and can lose its name.
+	// its size. After ErrNotListed it is stored, and List is refused. content is a file of Stage in the folder Staging,
+	// and can lose its name.
 	Put(ctx context.Context, name string, content *os.File) error
 	// Remove removes a backup. One that is not there is no error.
 	Remove(ctx context.Context, name string) error
 	// Staging returns the folder in which a file for Put must be made, or "" if any will do.
 	Staging() string
 }
+
+// ErrNotListed: a server has stored a backup, and the key may not list it there.
+var ErrNotListed = errors.New("it is stored, and the server refuses to list it")
 
 // sortNewest brings backups into the order of List.
 func sortNewest(list []Backup) {

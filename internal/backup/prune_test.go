@@ -344,6 +344,45 @@ func (r refusing) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return r.Target.Get(ctx, name)
 }
 
+// unlisted is a Target whose key loses the right to list as the first backup is stored.
+type unlisted struct {
+	backup.Target
+	lost *bool
+}
+
+func (u unlisted) List(ctx context.Context) ([]backup.Backup, error) {
+	if *u.lost {
+		return nil, errors.New("AccessDenied")
+	}
+	return u.Target.List(ctx)
+}
+
+func (u unlisted) Put(ctx context.Context, name string, content *os.File) error {
+	*u.lost = true
+	return errors.Join(u.Target.Put(ctx, name, content), backup.ErrNotListed)
+}
+
+func TestBackupThatIsStoredAndNotListedCountsAndIsAWarning(t *testing.T) {
+	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {
+		lost := false
+		s.Target = unlisted{s.Target, &lost}
+		defer running(s)()
+		pass(30 * time.Second)
+		newest := at(t, dir)[0]
+		wantCheck(t, s, true, "the newest backup, "+newest+", is 30s old", "it is stored, and the server refuses to list it")
+		if n := s.MadeForTest(); n != 1 || s.NewestForTest().Name != newest {
+			t.Errorf("%d are made, and the newest is %+v; want one, %s", n, s.NewestForTest(), newest)
+		}
+		pass(time.Hour)
+		wantCheck(t, s, true, "AccessDenied")
+		pass(24 * time.Hour)
+		wantCheck(t, s, false, "older than backup.max_age", "AccessDenied")
+		if got := at(t, dir); len(got) != 1 {
+			t.Errorf("without a list there are made %q", got)
+		}
+	})
+}
+
 // TestUnreadableNewestBackupStopsNoOther, and it does not count: the whole one before it stays.
 func TestUnreadableNewestBackupStopsNoOther(t *testing.T) {
 	scheduling(t, func(t *testing.T, s *backup.Scheduler, dir string) {

@@ -137,7 +137,8 @@ func (b *bucket) list(ctx context.Context, start string) (list []Backup, err err
 			defer resp.Body.Close()
 			err = xml.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&found)
 			if err != nil {
-				return &refusal{fmt.Errorf("the answer is no list of S3, check backup.s3.endpoint: %w", err), true}
+				err = fmt.Errorf("the answer is no list of S3, check backup.s3.endpoint: %w", err)
+				return &refusal{err: err, again: true}
 			}
 			return nil
 		})
@@ -207,6 +208,9 @@ func (b *bucket) put(ctx context.Context, name string, content *os.File) error {
 		return err
 	}
 	list, err := b.list(ctx, name) // a proxy can answer 200 to anything
+	if r, is := errors.AsType[*refusal](err); is && r.denied {
+		return fmt.Errorf("%w: %w", ErrNotListed, err)
+	}
 	if err == nil && (len(list) != 1 || list[0].Name != name || list[0].Size != info.Size()) {
 		err = fmt.Errorf("%s is not there after it was stored", name)
 	}

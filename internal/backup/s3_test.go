@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -183,6 +184,26 @@ func TestPageOfAConsoleIsNoListAndStoresNothing(t *testing.T) {
 	}
 	if err := b.Put(t.Context(), NameOf(time.Now(), 1), sized(t, 7)); err == nil {
 		t.Error("Put takes the page for a stored backup")
+	}
+}
+
+// TestOnlyAServerOfS3CanHaveStoredWhatItRefusesToList: a proxy can answer 200 to a PUT, and 403 to all else.
+func TestOnlyAServerOfS3CanHaveStoredWhatItRefusesToList(t *testing.T) {
+	for answer, stored := range map[string]bool{
+		"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>": true,
+		"<Error><Code>InvalidAccessKeyId</Code></Error>":                            false,
+		"<html><body>Forbidden</body></html>":                                       false,
+	} {
+		b := against(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				w.WriteHeader(http.StatusForbidden)
+				io.WriteString(w, answer)
+			}
+		})
+		err := b.Put(t.Context(), NameOf(time.Now(), 1), sized(t, 7))
+		if err == nil || errors.Is(err, ErrNotListed) != stored {
+			t.Errorf("after %q Put says %v, want ErrNotListed: %v", answer, err, stored)
+		}
 	}
 }
 

@@ -79,6 +79,8 @@ func (b *bucket) do(ctx context.Context, method, name string, query url.Values, 
 type refusal struct {
 	err   error
 	again bool // another try may succeed
+
+	denied bool // by a server of S3, which knows the key and does not let it do this
 }
 
 // Error is one line that is not too long: errors of Go quote headers and XML, and a server may send anything.
@@ -120,8 +122,8 @@ func (b *bucket) refused(resp *http.Response, sent time.Time) error {
 	if cure != "" {
 		err = fmt.Errorf("%w; %s", err, cure)
 	}
-	return &refusal{err, resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests ||
-		answer.Code == "RequestTimeout"}
+	return &refusal{err: err, denied: answer.Code == "AccessDenied", again: resp.StatusCode >= 500 ||
+		resp.StatusCode == http.StatusTooManyRequests || answer.Code == "RequestTimeout"}
 }
 
 // again calls try, which can be repeated, until it succeeds, up to tries times.

@@ -274,8 +274,9 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 	}
 	made, _ := ParseName(NameOf(at, content.Transaction))
 	made.Size = content.Size
-	if err := s.Target.Put(ctx, made.Name, f); err != nil {
-		return err
+	unlisted := s.Target.Put(ctx, made.Name, f)
+	if unlisted != nil && !errors.Is(unlisted, ErrNotListed) {
+		return unlisted
 	}
 	s.verdicts[made.Name], s.begun = verdict{content, false}, begun
 	s.note(func(st *status) {
@@ -284,6 +285,9 @@ func (s *Scheduler) backUp(ctx context.Context) error {
 	})
 	s.Log.Info("backup made", "backup", made.Name, "target", s.Target.String(), "bytes", made.Size,
 		"took", s.now().Sub(begun).Round(time.Millisecond).String())
+	if unlisted != nil { // so no old ones can be removed
+		return unlisted
+	}
 	if content.Damaged > 0 {
 		s.Log.Warn("no old backup is removed: the newest has damaged accounts, and an older one may have them whole",
 			"backup", made.Name, "accounts", content.Damaged)
