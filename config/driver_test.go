@@ -41,6 +41,13 @@ func TestDriverNeedsItsSettingsAndNoOthers(t *testing.T) {
 	}
 }
 
+func TestMisspelledDriverMakesNoSettingUseless(t *testing.T) {
+	loaded, err := Load("", []string{"ACCOUNTSERVICE_STORE_DRIVER=postgress", "ACCOUNTSERVICE_STORE_POSTGRES_URL=postgres://u@db/accounts"})
+	if err == nil || len(loaded.Warnings) > 0 {
+		t.Errorf("got %v and the warnings %q, want a fault and no warning", err, loaded.Warnings)
+	}
+}
+
 func TestFullDiskOfPostgreSQLRestartsNoReplica(t *testing.T) {
 	bolt := []string{"ACCOUNTSERVICE_CHECKS_DISK_ON_FAILURE=restart"}
 	_, err := Load("", bolt)

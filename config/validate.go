@@ -36,20 +36,21 @@ func (l *loader) validate(c Config) {
 		"http.tls.key_path, or none", "http.tls.cert_path", "http.tls.key_path")
 	v.adminIsApart(c.Admin, c.HTTP)
 	tokens, path := c.Auth.Mode == "tokens", c.Auth.TokensPath != ""
-	v.rule(path || !tokens, "needs auth.tokens_path", "auth.mode")
+	v.rule(path || !tokens, "needs auth.tokens_path", "auth.mode", "auth.tokens_path")
 	v.rule(tokens || !path, "has no effect while auth.mode is none: set that to tokens, or remove this",
-		"auth.tokens_path")
+		"auth.tokens_path", "auth.mode")
 	v.fits("checks.bolt", c.Checks.Bolt.SlowAfter < c.Checks.Bolt.HungAfter, "%s must be below %s",
 		"checks.bolt.slow_after", "checks.bolt.hung_after")
 	v.rule(!strings.HasSuffix(c.Store.Bolt.Path, "/"), "must be the path of a file: it ends with a slash, as of a folder",
 		"store.bolt.path")
 	v.rule(c.Store.Driver != "postgres" || c.Store.Postgres.URL != (URL{}),
-		"needs store.postgres.url, or "+variable("store.postgres.url")+"_FILE", "store.driver")
+		"needs store.postgres.url, or "+variable("store.postgres.url")+"_FILE", "store.driver", "store.postgres.url")
 	v.rule(c.Store.Driver != "postgres" || c.Backup.To == "", "is for store.driver bolt: PostgreSQL has its own backups, "+
 		"pg_dump and archived WAL (docs/postgres.md); remove this", "backup.to")
 	v.rule(c.Store.Driver != "postgres" || c.Checks.Disk.OnFailure != "restart", "is not for store.driver postgres: all "+
 		"replicas share its disk, and a restart makes no room there", "checks.disk.on_failure")
-	v.rule(c.Backup.To != "" || !c.Store.Bolt.Restores(), "needs backup.to, where the backups are", "store.bolt.create")
+	v.rule(c.Backup.To != "" || !c.Store.Bolt.Restores(), "needs backup.to, where the backups are",
+		"store.bolt.create", "backup.to")
 	v.fits("backup", c.Backup.Schedule < c.Backup.MaxAge, "%s must be below %s", "backup.schedule", "backup.max_age")
 	v.warnUnused(c.Store.Driver, rows)
 	for _, r := range rows {
@@ -68,6 +69,9 @@ var sections = map[string][]string{
 // warnUnused warns of settings of another store that are not their defaults. Two of them are not the operator's: the
 // image sets them.
 func (v validator) warnUnused(driver string, rows []row) {
+	if v.isBad("store.driver") {
+		return
+	}
 	for _, r := range rows {
 		from := v.origins[r.key]
 		ofImage := from.location == variable(r.key) && (r.key == "store.bolt.path" || r.key == "store.bolt.volume")
