@@ -15,8 +15,8 @@ const docsNotes = "\n" +
 	"`user_api`. These names are reserved for checks of the service itself, of this version or a later one:\n%s.\n\n" +
 	"Every variable can end in `_FILE` and then names a file that holds the value, such as a Docker secret;\n" +
 	"one line end after the value is cut. An empty variable counts as not set. A key in the file needs a\n" +
-	"value: `\"\"` is an empty text. Durations and sizes carry units (`5s`, `1m30s`, `64MiB`), numbers are\n" +
-	"decimal, unknown names are errors.\n"
+	"value: `\"\"` is an empty text. Durations carry units (`5s`, `1m30s`). A size without a unit is a\n" +
+	"number of bytes (`64MiB` is 67108864). Numbers are decimal, unknown names are errors.\n"
 
 // Docs writes the table of all settings as Markdown, for docs/settings.md.
 func Docs(w io.Writer) error {
