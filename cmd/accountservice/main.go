@@ -2,7 +2,7 @@
 //
 // Its exit codes:
 //
-//	0  stopped while healthy, all requests finished
+//	0  stopped while healthy, all requests ended: a stop ends imports and backups early, and cuts off slow clients
 //	1  the start or the run failed
 //	2  configuration or usage
 //	3  told to stop while unhealthy or never ready, or the database failed during the stop
