@@ -120,7 +120,8 @@ func parseLine(line string) (e entry, err error) {
 		count, unit := strings.CutSuffix(count, "/s")
 		e.caller.rate, err = strconv.Atoi(count)
 		if !named || !unit || err != nil || e.caller.rate < 1 || e.caller.rate > maxRate {
-			return e, fmt.Errorf("the fourth field must be a rate of 1 to %d requests a second, such as rate=100/s", maxRate)
+			return e, fmt.Errorf("the rate must be 1 to %d requests a second, such as 100/s; in the file it is the fourth field, "+
+				"rate=100/s", maxRate)
 		}
 	}
 	return e, nil
