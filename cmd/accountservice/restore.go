@@ -149,7 +149,11 @@ func (r restoring) describe(f *restore.Fetched, there *boltstore.Occupant) {
 	case !f.Changed.IsZero():
 		made += "; the file was last changed " + ago(f.Changed)
 	}
-	fmt.Fprintf(r.stdout, "backup:   %s, %s\n          whole: %d accounts, transaction %d, %d bytes\n", f.Name, made,
+	whole := "whole"
+	if f.Database.Damaged > 0 {
+		whole = "not all whole"
+	}
+	fmt.Fprintf(r.stdout, "backup:   %s, %s\n          %s: %d accounts, transaction %d, %d bytes\n", f.Name, made, whole,
 		f.Database.Accounts, f.Database.Transaction, f.Database.Size)
 	if f.Database.Damaged > 0 {
 		fmt.Fprintf(r.stdout, "          %d accounts have damaged records, and an older backup may have them whole: %s\n",

@@ -102,6 +102,14 @@ func TestRestoreOfEachSourceOntoNothing(t *testing.T) {
 	wantFiles(t, path)
 }
 
+func TestBackupWithDamagedRecordsIsNotCalledWhole(t *testing.T) {
+	t.Parallel()
+	_, file := backupOf(t, 30, time.Now())
+	damaged := strings.ReplaceAll(harness.Read(t, file), "Person_7", "Person_X")
+	harness.Must(t, os.WriteFile(file, []byte(damaged), 0o600))
+	runs(t, command(newPath(t), "restore", "--dry-run", file)).is(t, 0, "not all whole: 30 accounts", "")
+}
+
 func TestRestoreReplacesOnlyWhenItMay(t *testing.T) {
 	t.Parallel()
 	dir, file := backupOf(t, 30, time.Now())
