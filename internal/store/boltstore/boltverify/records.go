@@ -54,6 +54,8 @@ func (w *walker) complete() {
 	ours, accounts := has(boltfile.MetaBucket), has(boltfile.AccountBucket)
 	answers, ages := has(boltfile.AnswerBucket), has(boltfile.AgeBucket)
 	switch {
+	case !ours && !accounts && len(b.others) == 0 && w.broken > 0: // what would name them cannot be read
+		return
 	case !ours && !accounts:
 		w.find("buckets", "it is another program's database: it has %q and not %s", b.others, boltfile.AccountBucket)
 		return

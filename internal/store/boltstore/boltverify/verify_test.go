@@ -76,18 +76,21 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 		}, "page 2 is neither|twice"},
 		"the count of free pages": {func(im *dbFile) { im.page(im.free)[10]-- }, "is neither in use nor free"},
 		"the list of free pages":  {func(im *dbFile) { clear(im.page(im.free)) }, "its list of free pages is damaged"},
-		"both meta pages":         {func(im *dbFile) { clear(im.b[:2*im.pageLength]) }, "not a database, or both are damaged"},
-		"the first meta page":     {func(im *dbFile) { clear(im.b[:im.pageLength]) }, "meta page 0"},
-		"the second meta page":    {func(im *dbFile) { clear(im.b[im.pageLength : 2*im.pageLength]) }, "meta page 1"},
-		"a meta page's bit":       {func(im *dbFile) { im.b[im.newest+boltfile.HeaderSize+48] ^= 1 }, "meta page"},
-		"a meta page's header":    {func(im *dbFile) { im.b[8] ^= 1 }, "meta page 0"},
-		"cut to half":             {func(im *dbFile) { im.b = im.b[:im.highWater*im.pageLength/2] }, "is cut short"},
-		"cut by a page":           {func(im *dbFile) { im.b = im.b[:(im.highWater-1)*im.pageLength] }, "is cut short"},
-		"cut to its meta pages":   {func(im *dbFile) { im.b = im.b[:2*im.pageLength] }, "is cut short"},
-		"cut to nothing":          {func(im *dbFile) { im.b = nil }, "is empty"},
-		"text":                    {func(im *dbFile) { im.b = []byte(strings.Repeat("hello\n", 9000)) }, "not a database"},
-		"first bytes of JSON":     {func(im *dbFile) { clear(im.b[:2*im.pageLength]); copy(im.b, `{"id":"1"}`) }, "not a database, or both are damaged"},
-		"zeros":                   {func(im *dbFile) { clear(im.b) }, "not a database"},
+		"the page of the buckets": {func(im *dbFile) {
+			clear(im.page(int64(binary.NativeEndian.Uint64(im.b[im.newest+boltfile.HeaderSize+16:]))))
+		}, "its header says that it is page 0"},
+		"both meta pages":       {func(im *dbFile) { clear(im.b[:2*im.pageLength]) }, "not a database, or both are damaged"},
+		"the first meta page":   {func(im *dbFile) { clear(im.b[:im.pageLength]) }, "meta page 0"},
+		"the second meta page":  {func(im *dbFile) { clear(im.b[im.pageLength : 2*im.pageLength]) }, "meta page 1"},
+		"a meta page's bit":     {func(im *dbFile) { im.b[im.newest+boltfile.HeaderSize+48] ^= 1 }, "meta page"},
+		"a meta page's header":  {func(im *dbFile) { im.b[8] ^= 1 }, "meta page 0"},
+		"cut to half":           {func(im *dbFile) { im.b = im.b[:im.highWater*im.pageLength/2] }, "is cut short"},
+		"cut by a page":         {func(im *dbFile) { im.b = im.b[:(im.highWater-1)*im.pageLength] }, "is cut short"},
+		"cut to its meta pages": {func(im *dbFile) { im.b = im.b[:2*im.pageLength] }, "is cut short"},
+		"cut to nothing":        {func(im *dbFile) { im.b = nil }, "is empty"},
+		"text":                  {func(im *dbFile) { im.b = []byte(strings.Repeat("hello\n", 9000)) }, "not a database"},
+		"first bytes of JSON":   {func(im *dbFile) { clear(im.b[:2*im.pageLength]); copy(im.b, `{"id":"1"}`) }, "not a database, or both are damaged"},
+		"zeros":                 {func(im *dbFile) { clear(im.b) }, "not a database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			im := readDB(t, intact)
@@ -101,6 +104,9 @@ func TestVerifyFindsEachDamage(t *testing.T) {
 			}
 			if err != nil || report.Intact || !found {
 				t.Errorf("%d findings %.500v, %v; want %q", len(report.Findings), report.Findings, err, c.want)
+			}
+			if strings.Contains(fmt.Sprint(report.Findings), "another program's") {
+				t.Errorf("it is taken for another program's: %v", report.Findings)
 			}
 		})
 	}
