@@ -84,7 +84,8 @@ func (p program) status(ctx context.Context, from *client.Client, raw bool) erro
 	}
 	var health checks.HealthDocument
 	if json.Unmarshal(body, &health) != nil || health.Component.Name != component().Name {
-		return fmt.Errorf("the answer, of status %d, is not the health of an %s", code, component().Name)
+		return fmt.Errorf("the answer, of status %d, is not the health of an %s: give the address of its http.port, such as "+
+			"http://localhost:6767", code, component().Name)
 	}
 	out := &escaped{w: p.stdout}
 	if raw {

@@ -57,6 +57,21 @@ func TestAccountsAreServedOverTLSByHTTP1AndHTTP2(t *testing.T) {
 	p.Stop(t, 0)
 }
 
+func TestCommandsSayThatTheServiceSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	p, _ := secure(t, harness.NewAuthority(t), 1000*time.Hour)
+	plain := strings.Replace(p.URL, "https", "http", 1)
+	host := strings.TrimPrefix(plain, "http://")
+	lines := harness.File(t, "accounts.ndjson", `{"id":"a","name":"A"}`)
+	for _, args := range [][]string{{"status", plain}, {"export", "--url", plain}, {"import", "--url", plain, lines},
+		{"maintenance", "show", plain}, {"backup", "--url", plain, "--to", filepath.Join(t.TempDir(), "backup.db")}} {
+		got := runs(t, command("", args...))
+		if got.is(t, 1, "", host+" speaks TLS: give its address with https://"); strings.Contains(got.Stderr, "trying again") {
+			t.Errorf("%q is tried again: %s", args, got.Stderr)
+		}
+	}
+}
+
 func TestOldestVersionOfTLSIsASetting(t *testing.T) {
 	t.Parallel()
 	ca := harness.NewAuthority(t)

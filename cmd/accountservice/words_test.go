@@ -30,6 +30,7 @@ func TestCommandsSayWhatIsToBeDone(t *testing.T) {
 		{[]string{"backup", "--to", file, "--url", p.URL}, 1, "give the address of the operators' listener (admin.addr)", "\t"},
 		{[]string{"backup", "--to", file, "--url", "localhost"}, 2, "accountservice backup: --url: must be the address of a service, " +
 			"such as http://localhost:6767, or of its operators' listener, such as http://localhost:6768", "\t"},
+		{[]string{"status", p.URL + "/health"}, 1, "of status 404, is not the health of an accountservice: give the address of its http.port", "\t"},
 		{[]string{"backup", "--to", "s3:/b/p"}, 2, "two slashes", "\t"},
 		{[]string{"maintenance", "on", "--reason", "x", "--ttl", "48h", p.Admin(t)}, 1, "/ttl: ", "\t"},
 	} {

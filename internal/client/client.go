@@ -109,7 +109,24 @@ func (c *Client) send(ctx context.Context, method string, to *url.URL, kind stri
 	if err != nil {
 		return nil, &failure{err: reached(err)}
 	}
+	if to.Scheme == "http" && resp.StatusCode == http.StatusBadRequest && wantsTLS(resp) {
+		resp.Body.Close()
+		return nil, &failure{err: fmt.Errorf("%s %w: give its address with https://", to.Host, errSpeaksTLS)}
+	}
 	return resp, nil
+}
+
+var errSpeaksTLS = errors.New("speaks TLS")
+
+// wantsTLS knows the 400 with which a server that speaks TLS answers plain HTTP: Go, and nginx or Apache. The body can
+// still be read.
+func wantsTLS(resp *http.Response) bool {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{bytes.NewReader(body), resp.Body}
+	return bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("plain HTTP"))
 }
 
 // watchedConn fails when nothing comes for so long while it is read. What was read may be used as slowly as one likes.
@@ -136,10 +153,11 @@ func (c watchedConn) Write(p []byte) (int, error) {
 // get.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// distrusted is true if what was reached has no certificate that is trusted, or no TLS: another try finds the same.
+// distrusted is true if what was reached has no certificate that is trusted, or speaks TLS where the address says http, or
+// none where it says https: nothing was done, and another try finds the same.
 func distrusted(err error) bool {
 	_, is := errors.AsType[*tls.CertificateVerificationError](err)
-	return is || errors.Is(err, http.ErrSchemeMismatch)
+	return is || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, errSpeaksTLS)
 }
 
 // reached adds the cure to the error of a request if there is no such service, or its certificate is not trusted.

@@ -64,7 +64,8 @@ func (i Importer) try(ctx context.Context, lines []byte, accounts int) (store.Im
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
 	resp, failed := i.Client.send(ctx, http.MethodPost, target, linesType, lines)
 	if failed != nil {
-		failed.unknown, failed.again = connected, !distrusted(failed.err)
+		never := distrusted(failed.err)
+		failed.unknown, failed.again = connected && !never, !never
 		return store.Imported{}, failed
 	}
 	defer resp.Body.Close()
