@@ -18,6 +18,7 @@ type options struct {
 	pairs  []option
 	known  []string
 	faults []string
+	others string // what to do with a parameter of the server's that is taken for a typing error, if there can be some
 }
 
 type option struct {
@@ -111,7 +112,7 @@ func (o *options) unknown(scheme string) {
 			continue
 		}
 		if near := nearest(pair.name, o.known); near != "" {
-			o.fault("has an unknown option, did you mean %s?", near)
+			o.fault("has an unknown option, did you mean %s?%s", near, o.others)
 		} else {
 			takes := cmp.Or(strings.Join(slices.Sorted(slices.Values(o.known)), ", "), "none")
 			o.fault("has an unknown option: %s takes %s", scheme, takes)
@@ -123,6 +124,7 @@ func (o *options) unknown(scheme string) {
 // their own. A parameter within two letters of one of our options is not passed on, so that it is reported as a typo.
 // One whose name is an option of ours, too, is passed on if a letter of it is percent-encoded.
 func (o *options) passOn() (query string) {
+	o.others = " If it is for the server, percent-encode a letter of its name"
 	var rest []string
 	for i, pair := range o.pairs {
 		if !pair.taken && nearest(pair.name, o.known) == "" {
