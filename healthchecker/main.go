@@ -89,7 +89,7 @@ func (c *command) readFiles() (err error) {
 	if c.caFile != "" {
 		content, err := os.ReadFile(c.caFile)
 		if err != nil {
-			return errors.New("-ca: the file can't be read")
+			return fmt.Errorf("-ca: %w", httpcheck.Unreadable(err))
 		}
 		c.to.roots = x509.NewCertPool()
 		if !c.to.roots.AppendCertsFromPEM(content) {

@@ -2,6 +2,7 @@ package httpcheck
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -19,12 +20,12 @@ type Field struct{ Name, Value string }
 func ReadFields(name string) ([]Field, error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, errors.New("it can't be read")
+		return nil, Unreadable(err)
 	}
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxFile))
 	if err != nil {
-		return nil, errors.New("it can't be read")
+		return nil, Unreadable(err)
 	}
 	var fields []Field
 	for line := range strings.Lines(string(content)) {
@@ -44,6 +45,14 @@ func ReadFields(name string) ([]Field, error) {
 		fields = append(fields, Field{name, value})
 	}
 	return fields, nil
+}
+
+// Unreadable says why a file can't be read. It does not repeat the file's name, which may hold a secret.
+func Unreadable(err error) error {
+	if failed, is := errors.AsType[*os.PathError](err); is {
+		err = failed.Err
+	}
+	return fmt.Errorf("it can't be read: %w", err)
 }
 
 // notOfName is true if the name of a header field must not have r (RFC 9110, token).
