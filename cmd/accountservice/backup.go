@@ -101,7 +101,7 @@ func (p program) copyDatabase(ctx context.Context, cfg config.Config, at service
 		opts.OpenTimeout = time.Second
 		v, err := boltstore.BackupFile(ctx, opts, f)
 		if !errors.Is(err, boltstore.ErrLocked) {
-			return v, err
+			return v, inUse(err)
 		}
 		if cfg.Admin.Off() {
 			return v, fmt.Errorf("%w; the service that has it open is to be asked, and admin.addr is off: set that", err)

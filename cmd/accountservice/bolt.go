@@ -75,10 +75,15 @@ func boltOptions(bolt config.Bolt, log *slog.Logger) boltstore.Options {
 	}
 }
 
-// inUse adds the cure to the error of a command whose database a service has open.
+// inUse adds the cure to the error of a command whose database a service has open, or may have open although the file
+// was deleted.
 func inUse(err error) error {
-	if errors.Is(err, boltstore.ErrLocked) {
+	switch {
+	case errors.Is(err, boltstore.ErrLocked):
 		return fmt.Errorf("%w\nIf a service serves this database, give its address with --url", err)
+	case errors.Is(err, boltstore.ErrGone):
+		return fmt.Errorf("%w\nIf a service still runs that had it open, do not stop it: its process has the accounts; "+
+			"accountservice export --url reads them", err)
 	}
 	return err
 }

@@ -43,6 +43,18 @@ func TestCommandsSayWhatIsToBeDone(t *testing.T) {
 	runs(t, with(command("", "config", "check"), "ACCOUNTSERVICE_BACKUP_TO=s3:/b/p")).is(t, 2, "", "must have two slashes after s3: as in s3://BUCKET/PREFIX")
 }
 
+// What a start advises, to begin with a new database, would lose the accounts that only the open file of a service has.
+func TestCommandsWithoutTheirDatabaseSayThatAServiceMayHaveIt(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	ready(t, path).Stop(t, 0)
+	harness.Must(t, os.Remove(path))
+	file := filepath.Join(t.TempDir(), "backup.db")
+	for _, args := range [][]string{{"backup", "--to", file}, {"export"}, {"import", os.DevNull}} {
+		runs(t, command(path, args...)).is(t, 1, "", "do not stop it: its process has the accounts; accountservice export --url reads them")
+	}
+}
+
 // config print would show it, also without a target.
 func TestEndpointIsAServerAlone(t *testing.T) {
 	for _, endpoint := range []string{"https://host?password=hunter2", "https://host/hunter2", "https://host/#hunter2",

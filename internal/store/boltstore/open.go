@@ -26,6 +26,9 @@ const onlyOne = "let only one run at a time (in a Swarm: one replica, and stop-f
 // ErrLocked: another process has the database open.
 var ErrLocked = boltfile.ErrLocked
 
+// ErrGone: there was a database at the path, and no file is there now.
+var ErrGone = errors.New("the file is gone")
+
 // Options says which file, and how to open it.
 type Options struct {
 	Path string
@@ -168,11 +171,11 @@ func (l location) missing(mustExist bool) error {
 	_, noWitness := os.Lstat(witness(l.path))
 	switch copies := strings.Join(l.copies(), ", "); {
 	case !errors.Is(noWitness, fs.ErrNotExist) && copies == "":
-		return fmt.Errorf("the file is gone, and %s says that there was one; restore a backup (accountservice restore), "+
-			"or remove %[1]s to begin with a new database", witness(l.path))
+		return fmt.Errorf("%w, and %s says that there was one; restore a backup (accountservice restore), "+
+			"or remove %[2]s to begin with a new database", ErrGone, witness(l.path))
 	case copies != "":
-		return fmt.Errorf("the file is gone; a copy that was rescued (%s) is there: verify it and put it at the path, "+
-			"or remove it and %s to begin with a new database", copies, witness(l.path))
+		return fmt.Errorf("%w; a copy that was rescued (%s) is there: verify it and put it at the path, "+
+			"or remove it and %s to begin with a new database", ErrGone, copies, witness(l.path))
 	case mustExist:
 		return errors.New("no such file, and store.bolt.create lets none be made; check the path and that its volume is mounted")
 	}
