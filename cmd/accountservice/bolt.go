@@ -96,7 +96,10 @@ func boltChecks(accounts *boltstore.Store, folder string, cfg config.Config) []c
 		newCheck("bolt", all.Bolt.Check, accounts.Check),
 		newCheck("records", all.Records, accounts.CheckRecords),
 		newCheck("disk", all.Disk.Check, func(ctx context.Context) error {
-			return errors.Join(accounts.CheckWritable(ctx), free(ctx))
+			if err := errors.Join(accounts.CheckWritable(ctx), free(ctx)); err != nil {
+				return err
+			}
+			return accounts.CheckFolder()
 		}),
 		ownCheck("latency", all, accounts.CheckLatency),
 	}

@@ -9,7 +9,8 @@ var cures = map[string]string{
 		"the server answers: docs/postgres.md.",
 	"records": "Run accountservice verify on a copy of the database, and restore a backup or write the damaged accounts anew: " +
 		"docs/database.md.",
-	"disk":    "Free space on the file system of the database, or make it larger. Writes go on by themselves.",
+	"disk": "If it fails, free space on the file system of the database, or make it larger: writes go on by themselves. If it " +
+		"warns, change the owner or the mode of the folder: docs/database.md.",
 	"latency": "Look at what else uses the disk, and at the kernel's log. A new container has the same disk.",
 	"tls":     "Put a certificate that is in force and its key at http.tls.cert_path and http.tls.key_path; they are read again.",
 	"auth":    "Mend the file of auth.tokens_path, which is read again, or set auth.mode=tokens: docs/security.md.",

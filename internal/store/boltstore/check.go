@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -135,6 +136,18 @@ func (s *Store) CheckWritable(context.Context) error {
 	}
 	return fmt.Errorf("a restart could not open the database for writing; check the owner and mode of %s and its "+
 		"folders, and what is mounted there: %w", s.path, err)
+}
+
+// CheckFolder warns while this process may create no file where the copy of a deleted database goes: the database would be
+// lost with the process. Ask it after CheckWritable: a full disk, and a file system that became read-only, are for that.
+func (s *Store) CheckFolder() error {
+	const writeAndSearch = 2 | 1 // W_OK and X_OK of access(2)
+	err := syscall.Access(s.rescueDir, writeAndSearch)
+	if !errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return warning.Errorf("if the database is deleted, it cannot be put back, and ends with this process: user %d may create no "+
+		"file in %s; let that user write there", os.Getuid(), s.rescueDir)
 }
 
 // CheckWrite asks whether a write would succeed. While clients write, their own commits answer that, and it does
