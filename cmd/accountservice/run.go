@@ -141,7 +141,7 @@ func (p program) serve(ctx context.Context) error {
 func newConfigCommand(p program) *cobra.Command {
 	var ask bool
 	check := &cobra.Command{
-		Use: "check", Short: "Report every fault of file and environment; exit 0 or 2", Args: noArguments,
+		Use: "check", Short: "Report every fault of file and environment; exit 0 or 2, with --ask also 1", Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.checkConfig(cmd.Context(), ask) },
 	}
 	check.Flags().BoolVar(&ask, "ask", false, "also ask each dependency once, from here; exit 1 if one fails")
