@@ -3,12 +3,15 @@ package client
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,6 +225,27 @@ func TestExportEndsWhenTheServiceFallsSilentAndNotWhenTheReaderIsSlow(t *testing
 	err := service.Export(t.Context(), slow, Retry{})
 	if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || got.String() != line || took < 3*silence {
 		t.Errorf("%v after %s, %q", err, took, got.String())
+	}
+}
+
+// The service resets the connection of a client that takes nothing.
+func TestExportThatIsResetSaysThatItsReaderMayHavePaused(t *testing.T) {
+	t.Parallel()
+	taken := make(chan struct{})
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", linesType, len(line), line)
+		<-taken
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	})
+	reader := writerFunc(func(p []byte) (int, error) { close(taken); return len(p), nil })
+	err := newClient(t, server.URL).Export(t.Context(), reader, Retry{})
+	if !errors.Is(err, syscall.ECONNRESET) || !strings.Contains(err.Error(), "pauses for 10 s or more") {
+		t.Errorf("%v, want a reset and what can be its reason", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"syscall"
 )
 
 // Export writes all accounts of the service to w as lines. It is asked again while the service is busy, as its answer
@@ -30,7 +31,12 @@ func (c *Client) Export(ctx context.Context, w io.Writer, retry Retry) error {
 			resp.Request.URL.Redacted(), kind, linesType)
 	}
 	digest := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(onlyLines{}, digest, w), resp.Body); err != nil {
+	_, err := io.Copy(io.MultiWriter(onlyLines{}, digest, w), resp.Body)
+	if errors.Is(err, syscall.ECONNRESET) {
+		err = fmt.Errorf("%w; if what takes the lines pauses for 10 s or more, the service closes the connection: write them to "+
+			"a file first", err)
+	}
+	if err != nil {
 		return fmt.Errorf("the export was cut: %w", &failure{err: err})
 	}
 	return complete(resp.Trailer.Get("Content-Digest"), digest.Sum(nil))
