@@ -13,20 +13,6 @@ type IdempotencyRecord struct {
 	Answer      []byte
 }
 
-// Lookup returns the answer to repeat to a request with this fingerprint. It returns ErrKeyReused if the record is of
-// another request, and ErrNotFound if r is nil or has expired.
-func (r *IdempotencyRecord) Lookup(fingerprint Fingerprint, now time.Time) (answer []byte, err error) {
-	switch {
-	case r == nil || now.Sub(r.At) >= IdempotencyRetention:
-		return nil, ErrNotFound
-	case r.Fingerprint != fingerprint:
-		return nil, ErrKeyReused
-	case r.Answer == nil:
-		return []byte{}, nil
-	}
-	return r.Answer, nil
-}
-
 // Validate returns nil or *Invalid, for the id of a Put or Update, or for an empty idempotency key.
 func (p Preconditions) Validate(id ID) error {
 	if p.Idempotency != nil && p.Idempotency.Key == "" {
@@ -103,15 +89,18 @@ func (a Account) CheckReadOnly(stored Account) error {
 }
 
 // Decide is the first step of every Put and Update. It returns the answer to repeat, or nil if the write is to be
-// made, or why it is not. old is the stored account, or nil, and damage is what is wrong with it; kept is the record of the
-// idempotency key, or nil. allow is Preconditions.AllowPut or Preconditions.AllowUpdate.
+// made, or why it is not: ErrKeyReused if kept, the record of the idempotency key, is of another request. kept is nil if
+// there is none, and counts as none once it has expired. old is the stored account, or nil, and damage is what is wrong
+// with it. allow is Preconditions.AllowPut or Preconditions.AllowUpdate.
 func (p Preconditions) Decide(allow func(p Preconditions, old *Account, damage error) error,
 	old *Account, damage error, kept *IdempotencyRecord, now time.Time) (replay []byte, err error) {
-	if p.Idempotency != nil {
-		replay, err := kept.Lookup(p.Idempotency.Fingerprint, now)
-		if err != ErrNotFound {
-			return replay, err
-		}
+	switch {
+	case p.Idempotency == nil || kept == nil || now.Sub(kept.At) >= IdempotencyRetention:
+		return nil, allow(p, old, damage)
+	case kept.Fingerprint != p.Idempotency.Fingerprint:
+		return nil, ErrKeyReused
+	case kept.Answer == nil:
+		return []byte{}, nil
 	}
-	return nil, allow(p, old, damage)
+	return kept.Answer, nil
 }
