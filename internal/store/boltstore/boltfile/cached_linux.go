@@ -20,18 +20,15 @@ type Cached struct{ conn syscall.RawConn }
 // A read may have to note its time in the inode, which waits for a journal that hangs. So f is told not to: only the
 // owner of a file may do that.
 func OpenCached(f *os.File) Cached {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return Cached{}
-	}
-	var quiet error
-	err = conn.Control(func(fd uintptr) {
-		var flags int
-		if flags, quiet = unix.FcntlInt(fd, unix.F_GETFL, 0); quiet == nil {
-			_, quiet = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_NOATIME)
+	err := withDescriptor(f, func(fd int) error {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags|unix.O_NOATIME)
 		}
+		return err
 	})
-	if err != nil || quiet != nil {
+	conn, closed := f.SyscallConn()
+	if err != nil || closed != nil {
 		return Cached{}
 	}
 	return Cached{conn}

@@ -175,8 +175,7 @@ func (p Page) Bucket(i int) (root uint64, inline Page, err error) {
 		return root, Page{}, nil
 	}
 	inline, err = parsePage(v[bucketSize:], 0)
-	var inside *Damage
-	if errors.As(err, &inside) {
+	if inside, is := errors.AsType[*Damage](err); is {
 		damaged.What += ": " + inside.What
 		return 0, Page{}, damaged
 	}
