@@ -33,11 +33,10 @@ func (c *Clock) Tick() {
 
 // Run calls Tick in each turn until stop is closed.
 func (c *Clock) Run(stop <-chan struct{}) {
-	turn := time.NewTicker(c.turn)
-	defer turn.Stop()
+	turn := time.Tick(c.turn)
 	for {
 		select {
-		case <-turn.C:
+		case <-turn:
 			c.Tick()
 		case <-stop:
 			return

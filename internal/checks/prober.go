@@ -41,12 +41,11 @@ func newProber(check Check, log *slog.Logger, metrics *metrics, changed func()) 
 // run probes at once and then at the interval until ctx ends. It does not wait for a run that hangs.
 func (p *prober) run(ctx context.Context) {
 	for {
-		next := time.NewTimer(jitter(p.check.Interval))
+		next := time.After(jitter(p.check.Interval))
 		p.probe(ctx)
 		select {
-		case <-next.C:
+		case <-next:
 		case <-ctx.Done():
-			next.Stop()
 			if p.hanging == nil && p.check.Close != nil {
 				p.check.Close()
 			}

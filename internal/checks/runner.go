@@ -77,11 +77,10 @@ func (r *Runner) Run(ctx context.Context) {
 
 // repeat calls f at each publishEvery, and when due has a value, until ctx ends.
 func repeat(ctx context.Context, due <-chan struct{}, f func()) {
-	tick := time.NewTicker(publishEvery)
-	defer tick.Stop()
+	tick := time.Tick(publishEvery)
 	for {
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-due:
 		case <-ctx.Done():
 			return

@@ -102,11 +102,10 @@ const drainStep = 10 * time.Millisecond
 
 // wait returns when done is true, or when ctx ends.
 func wait(ctx context.Context, done func() bool) {
-	tick := time.NewTicker(drainStep)
-	defer tick.Stop()
+	tick := time.Tick(drainStep)
 	for !done() {
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

@@ -155,11 +155,10 @@ func (p *Pool) remove(c *Conn, held int64) {
 
 // Run cuts slow clients and logs what was closed, until ctx ends.
 func (p *Pool) Run(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+	tick := time.Tick(sweepEvery)
 	for n := 0; ; n++ {
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

@@ -174,10 +174,8 @@ func (n *Notifier) heartbeat(ctx context.Context) {
 
 // waited waits for d and returns true, or returns false when ctx ends first.
 func waited(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

@@ -76,8 +76,7 @@ func (n *Notifier) Run(ctx context.Context) {
 	if n.watchdog > 0 {
 		look = min(look, n.watchdog/8)
 	}
-	tick := time.NewTicker(look)
-	defer tick.Stop()
+	tick := time.Tick(look)
 	extended := n.StartLimit == 0
 	for ctx.Err() == nil && n.Stopping.Err() == nil {
 		if !extended && !n.ready { // else systemd ends a long start
@@ -85,7 +84,7 @@ func (n *Notifier) Run(ctx context.Context) {
 		}
 		n.tell(n.Health(), time.Now())
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 		case <-n.Stopping.Done():
 		}

@@ -73,8 +73,7 @@ func Duplicate(f *os.File) (to *os.File, err error) {
 // read. It waits for another process until patience is over, and then returns ErrLocked, or until ctx ends. waiting, if
 // not nil, is called once before it waits. Closing f releases the lock.
 func Lock(ctx context.Context, f *os.File, kind int, patience time.Duration, waiting func()) error {
-	again := time.NewTicker(lockRetry)
-	defer again.Stop()
+	again := time.Tick(lockRetry)
 	for left := patience; ; left -= lockRetry { // time in which this process stands still does not count
 		err := syscall.Flock(int(f.Fd()), kind|syscall.LOCK_NB)
 		switch {
@@ -95,7 +94,7 @@ func Lock(ctx context.Context, f *os.File, kind int, patience time.Duration, wai
 			return fmt.Errorf("%w for %s", ErrLocked, patience)
 		}
 		select {
-		case <-again.C:
+		case <-again:
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the process that holds it: %w", ctx.Err())
 		}
