@@ -99,9 +99,7 @@ func (p *Pair) read(before *loaded) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	both := sha256.New()
-	fmt.Fprintf(both, "%d\n%s%s", len(cert), cert, key)
-	now := &loaded{sum: [sha256.Size]byte(both.Sum(nil))}
+	now := &loaded{sum: sha256.Sum256(fmt.Appendf(nil, "%d\n%s%s", len(cert), cert, key))}
 	if before != nil && before.sum == now.sum {
 		return before, nil
 	}
