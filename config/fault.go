@@ -77,11 +77,8 @@ func oneLine(text string) string {
 	return text
 }
 
-// words joins a list for a sentence: "debug, info or warn".
+// words joins a list of two or more for a sentence: "debug, info or warn".
 func words(list []string) string {
 	last := len(list) - 1
-	if last < 1 {
-		return strings.Join(list, "")
-	}
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
