@@ -84,12 +84,10 @@ func (g *gate) take(ctx context.Context, need int) error {
 		g.refuse(g.waiting.Front()).place <- false
 	}
 	g.mu.Unlock()
-	enough := time.NewTimer(g.wait)
-	defer enough.Stop()
 	select {
 	case has := <-w.place:
 		return g.outcome(has)
-	case <-enough.C:
+	case <-time.After(g.wait):
 	case <-ctx.Done():
 	}
 	g.mu.Lock()

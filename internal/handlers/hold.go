@@ -32,11 +32,9 @@ func (h *hold) wait(ctx context.Context) {
 	default:
 		return
 	}
-	enough := time.NewTimer(h.atMost)
-	defer enough.Stop()
 	select {
 	case <-h.live.started.Done():
-	case <-enough.C:
+	case <-time.After(h.atMost):
 	case <-ctx.Done():
 	}
 }

@@ -196,13 +196,12 @@ func (b *backupPacer) attend(copying *sync.WaitGroup, f func() ([]byte, error)) 
 		r.err = guard(func() (err error) { r.sum, err = f(); return err })
 		done <- r
 	})
-	look := time.NewTicker(giveUpAfter / 20)
-	defer look.Stop()
+	look := time.Tick(giveUpAfter / 20)
 	for well := time.Now(); ; {
 		select {
 		case r := <-done:
 			return r.sum, r.err
-		case <-look.C:
+		case <-look:
 		}
 		if err = cmp.Or(b.ctx.Context.Err(), b.ended()); err == nil {
 			well = time.Now()

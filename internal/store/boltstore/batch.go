@@ -56,8 +56,7 @@ func (w *write) giveUp(why error) error {
 // there are enough, but no longer than limit.
 func collect(first *write, waiting <-chan *write, enough int, limit time.Duration) []*write {
 	batch := []*write{first}
-	over := time.NewTimer(limit)
-	defer over.Stop()
+	over := time.After(limit)
 	for weight := first.weight; len(batch) < maxBatch && weight < maxWeight; {
 		var w *write
 		select {
@@ -68,7 +67,7 @@ func collect(first *write, waiting <-chan *write, enough int, limit time.Duratio
 			}
 			select {
 			case w = <-waiting:
-			case <-over.C:
+			case <-over:
 				return batch
 			}
 		}

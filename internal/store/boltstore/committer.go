@@ -78,8 +78,7 @@ func (c *committer) hung() error {
 func (c *committer) run(stop <-chan struct{}) {
 	defer close(c.stopped)
 	defer c.rescue.state.Store(nil) // nothing is tried any more
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	look := time.Tick(lookEvery)
 	enough, took := 0, time.Duration(0)
 	for c.latch.alive() {
 		select {
@@ -89,7 +88,7 @@ func (c *committer) run(stop <-chan struct{}) {
 				c.rewriteOlderMeta()
 			}
 			return
-		case <-look.C:
+		case <-look:
 			if c.latch.alive() {
 				c.rescue.look(false)
 				c.tryRoom()

@@ -31,13 +31,11 @@ func (f *flight) ask(ctx context.Context, run func() error) error {
 			done <- err
 		}()
 	}
-	enough := time.NewTimer(f.wait)
-	defer enough.Stop()
 	select {
 	case f.last = <-f.done:
 		f.done = nil
 		return f.last
-	case <-enough.C:
+	case <-time.After(f.wait):
 	case <-ctx.Done():
 	}
 	if err := f.hung(); err != nil {

@@ -67,9 +67,8 @@ func (h *handle) reopen() error {
 		h.mapped.Unlock()
 		h.old = &old
 	}
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for begun := time.Now(); h.old.reads.Load() > 0; <-again.C {
+	again := time.Tick(time.Millisecond)
+	for begun := time.Now(); h.old.reads.Load() > 0; <-again {
 		if time.Since(begun) > maxReopen {
 			return errReading
 		}

@@ -89,8 +89,7 @@ var errUnanswered = errors.New("the disk has not answered")
 
 // await waits for a read until it has lasted longer than patience.
 func (r *pageReads) await(ctx context.Context, read *pageRead, off int64, patience time.Duration) error {
-	look := time.NewTicker(clockTurn)
-	defer look.Stop()
+	look := time.Tick(clockTurn)
 	for {
 		waiting := r.clock.Now() - read.since
 		if waiting > patience {
@@ -101,7 +100,7 @@ func (r *pageReads) await(ctx context.Context, read *pageRead, off int64, patien
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-look.C:
+		case <-look:
 		}
 	}
 }

@@ -77,10 +77,8 @@ func ended(ctx context.Context, err error) error {
 // pause waits, longer after each failure, and reports whether ctx still allows an attempt.
 func pause(ctx context.Context, failures int) bool {
 	most := min(5*time.Millisecond<<min(failures, 6), 200*time.Millisecond)
-	timer := time.NewTimer(most/2 + rand.N(most/2))
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(most/2 + rand.N(most/2)):
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil // select takes any that is ready

@@ -31,14 +31,12 @@ func (p *places) take(ctx context.Context, limit time.Duration) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	select {
 	case p.taken <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-time.After(limit):
 		return fmt.Errorf("%w: all %d connections for writes are in use, perhaps by commits that wait for a standby",
 			store.ErrUnavailable, cap(p.taken))
 	}

@@ -21,11 +21,9 @@ const (
 // purgeUntil removes old records until ctx ends.
 func (s *Store) purgeUntil(ctx context.Context) {
 	for {
-		timer := time.NewTimer(purgeEvery/2 + rand.N(purgeEvery)) // replicas share the work
 		select {
-		case <-timer.C:
+		case <-time.After(purgeEvery/2 + rand.N(purgeEvery)): // replicas share the work
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		}
 		if err := s.purge(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrUnavailable) { // Check says so
