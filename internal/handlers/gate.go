@@ -50,8 +50,8 @@ type demand struct {
 
 type waiter struct {
 	since time.Time
-	need  int       // places
-	place chan bool // gets true with the places, false if it is refused
+	need  int        // places
+	place chan error // gets nil with the places, or the error of a full gate
 }
 
 func newGate(size int, wait, soon time.Duration, full error) *gate {
@@ -75,26 +75,26 @@ func (g *gate) take(ctx context.Context, need int) error {
 		g.mu.Unlock()
 		return nil
 	}
-	w := &waiter{since: time.Now(), need: need, place: make(chan bool, 1)}
+	w := &waiter{since: time.Now(), need: need, place: make(chan error, 1)}
 	g.forget()
 	at := g.waiting.PushBack(w)
 	g.wanted += need
 	g.came++
 	for most := g.most(); g.waiting.Len() > most; {
-		g.refuse(g.waiting.Front()).place <- false
+		g.refuse(g.waiting.Front()).place <- g.full
 	}
 	g.mu.Unlock()
 	select {
-	case has := <-w.place:
-		return g.outcome(has)
+	case err := <-w.place:
+		return err
 	case <-time.After(g.wait):
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
-	case has := <-w.place: // in the same moment
-		return g.outcome(has)
+	case err := <-w.place: // in the same moment
+		return err
 	default:
 		g.refuse(at)
 		return g.full
@@ -164,13 +164,6 @@ func (g *gate) most() int {
 	return g.room
 }
 
-func (g *gate) outcome(has bool) error {
-	if has {
-		return nil
-	}
-	return g.full
-}
-
 // give gives places back, and hands free places to those that wait.
 func (g *gate) give(places int) {
 	if g == nil {
@@ -196,12 +189,12 @@ func (g *gate) admit() {
 		}
 		if g.late(w) {
 			g.refused++
-			g.remove(next).place <- false
+			g.remove(next).place <- g.full
 			continue
 		}
 		g.count()
 		g.free -= w.need
-		g.remove(next).place <- true
+		g.remove(next).place <- nil
 		g.emptied = time.Now() // if none is left
 	}
 }
