@@ -46,9 +46,6 @@ type daySum struct {
 
 func (h *daySum) sum(hour int64) (sum int64) {
 	for ; h.hour < hour; h.hour++ {
-		if hour-h.hour > int64(len(h.bytes)) {
-			h.hour = hour - int64(len(h.bytes))
-		}
 		h.bytes[(h.hour+1)%int64(len(h.bytes))] = 0
 	}
 	for _, n := range h.bytes {

@@ -42,16 +42,13 @@ func callersKey(r *http.Request, name string) (string, error) {
 }
 
 // digest hashes each part behind its length, so that no two lists of parts are one text.
-func digest(parts ...string) (sum [sha256.Size]byte) {
-	hash := sha256.New()
+func digest(parts ...string) [sha256.Size]byte {
+	var text []byte
 	for _, part := range parts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		hash.Write(length[:])
-		hash.Write([]byte(part))
+		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
+		text = append(text, part...)
 	}
-	hash.Sum(sum[:0])
-	return sum
+	return sha256.Sum256(text)
 }
 
 // remembered is what the store keeps of the answer to a write under a key.
