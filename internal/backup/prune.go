@@ -75,13 +75,8 @@ func (s *Scheduler) leave(b Backup, unreadable error) {
 type leftovers []Backup
 
 // in returns those that are in list.
-func (l leftovers) in(list []Backup) (left leftovers) {
-	for _, b := range list {
-		if slices.Contains(l, b) {
-			left = append(left, b)
-		}
-	}
-	return left
+func (l leftovers) in(list []Backup) leftovers {
+	return slices.DeleteFunc(slices.Clone(l), func(b Backup) bool { return !slices.Contains(list, b) })
 }
 
 func (l leftovers) String() string {

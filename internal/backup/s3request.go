@@ -89,7 +89,7 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // refused is the error of an answer that is not 2xx, with what to do.
 func (b *bucket) refused(resp *http.Response, sent time.Time) error {
-	var answer struct{ Code, Message, Region string }
+	var answer struct{ Code, Message string }
 	xml.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&answer) // without one, the status says it
 	err := fmt.Errorf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	if answer.Code != "" {
