@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -31,6 +32,13 @@ var (
 	// ErrNoSpace: the disk is full; nothing was changed, and reads go on.
 	ErrNoSpace = errors.New("no space left for the write")
 )
+
+// Wrap adds its operation to the error of a call that defers it.
+func Wrap(operation string, err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("%s: %w", operation, *err)
+	}
+}
 
 // Store keeps accounts. All methods may be called concurrently. What they return
 // shares no memory with the store or with their arguments.

@@ -73,9 +73,7 @@ func (s *Store) Backup(ctx context.Context, to *os.File) (v Verified, err error)
 		case page, errors.Is(err, ErrDamaged), errors.Is(err, boltfile.ErrNoBucket):
 			err = fmt.Errorf("%w: %w; %s", ErrDamaged, err, salvageCures)
 		}
-		if err != nil {
-			err = fmt.Errorf("bolt backup: %w", err)
-		}
+		store.Wrap("bolt backup", &err)
 	}()
 	if err := cmp.Or(s.usable(), s.rescue.unsaved()); err != nil {
 		return v, err

@@ -15,6 +15,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"accountservice/internal/store"
 	"accountservice/internal/store/boltstore/boltfile"
 	"accountservice/internal/store/boltstore/boltverify"
 )
@@ -33,11 +34,7 @@ type Compacted struct {
 // file open. A damaged file is ErrDamaged; it is boltfile.ErrOlderMeta if a start mends it, or ErrLostPages if nothing
 // else is wrong with it: then dropLost accepts that, and the file is kept beside the new one.
 func Compact(ctx context.Context, path string, dropLost bool) (c Compacted, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("bolt compact %s: %w", path, err)
-		}
-	}()
+	defer store.Wrap("bolt compact "+path, &err)
 	l, err := newLocation(Options{Path: path})
 	if err != nil {
 		return c, err

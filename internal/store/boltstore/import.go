@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -13,12 +12,9 @@ import (
 )
 
 // Import implements store.Store.
-func (s *Store) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
-	done, err := s.putPiece(ctx, accounts, nil)
-	if err != nil {
-		return store.Imported{}, fmt.Errorf("bolt import: %w", err)
-	}
-	return done, nil
+func (s *Store) Import(ctx context.Context, accounts []store.Account) (_ store.Imported, err error) {
+	defer store.Wrap("bolt import", &err)
+	return s.putPiece(ctx, accounts, nil)
 }
 
 // putPiece puts accounts in one transaction, for a seeding those alone that are missing. seeding, if not nil, notes in

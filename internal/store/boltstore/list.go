@@ -21,16 +21,12 @@ const (
 )
 
 // List implements store.Store.
-func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
-	err := q.Validate()
-	var page store.Page
-	if err == nil {
-		page, err = view(ctx, s, func(accounts boltfile.Tree) (store.Page, error) { return list(accounts, q) })
+func (s *Store) List(ctx context.Context, q store.Query) (_ store.Page, err error) {
+	defer store.Wrap("bolt list", &err)
+	if err := q.Validate(); err != nil {
+		return store.Page{}, err
 	}
-	if err != nil {
-		return store.Page{}, fmt.Errorf("bolt list: %w", err)
-	}
-	return page, nil
+	return view(ctx, s, func(accounts boltfile.Tree) (store.Page, error) { return list(accounts, q) })
 }
 
 func list(accounts boltfile.Tree, q store.Query) (page store.Page, err error) {
@@ -59,16 +55,13 @@ func list(accounts boltfile.Tree, q store.Query) (page store.Page, err error) {
 }
 
 // GetMany implements store.Store.
-func (s *Store) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
+func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err error) {
+	defer store.Wrap("bolt get many", &err)
 	get, err := getMany(ids)
-	var found store.Found
-	if err == nil {
-		found, err = view(ctx, s, get)
-	}
 	if err != nil {
-		return store.Found{}, fmt.Errorf("bolt get many: %w", err)
+		return store.Found{}, err
 	}
-	return found, nil
+	return view(ctx, s, get)
 }
 
 // getMany returns the function that gets the accounts of these ids from a tree.

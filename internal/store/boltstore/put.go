@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -17,19 +16,20 @@ import (
 // Put implements store.Store.
 func (s *Store) Put(
 	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
-) (store.Written, error) {
+) (_ store.Written, err error) {
+	defer store.Wrap("bolt put", &err)
 	draft.Labels = maps.Clone(draft.Labels) // the caller may be gone, and change what it gave, before this is done
-	return s.put(ctx, "put", &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowPut,
+	return s.put(ctx, &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowPut,
 		next: func(old *store.Account) (store.Draft, error) { return store.Replaced(old, draft) }})
 }
 
 // Update implements store.Store.
 func (s *Store) Update(
 	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
-) (store.Written, error) {
+) (_ store.Written, err error) {
+	defer store.Wrap("bolt update", &err)
 	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
-	return s.put(ctx, "update",
-		&putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowUpdate, next: next})
+	return s.put(ctx, &putting{id: id, pre: pre, now: s.now, allow: store.Preconditions.AllowUpdate, next: next})
 }
 
 // putting is one Put or Update on its way.
@@ -42,14 +42,13 @@ type putting struct {
 	written store.Written
 }
 
-func (s *Store) put(ctx context.Context, operation string, p *putting) (store.Written, error) {
-	err := p.pre.Validate(p.id)
-	if err == nil {
-		p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
-		err = s.update(ctx, 1, p.touch, p.apply)
+func (s *Store) put(ctx context.Context, p *putting) (store.Written, error) {
+	if err := p.pre.Validate(p.id); err != nil {
+		return store.Written{}, err
 	}
-	if err != nil {
-		return store.Written{}, fmt.Errorf("bolt %s: %w", operation, err)
+	p.pre.Revisions = slices.Clone(p.pre.Revisions) // as the labels
+	if err := s.update(ctx, 1, p.touch, p.apply); err != nil {
+		return store.Written{}, err
 	}
 	return p.written, nil
 }
@@ -100,19 +99,16 @@ func (p *putting) apply(tx *bbolt.Tx) error {
 }
 
 // Delete implements store.Store.
-func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
+func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) (err error) {
+	defer store.Wrap("bolt delete", &err)
 	touch := inAccounts(func(t boltfile.Tree) error { return t.Around([]byte(id)) })
-	err := s.update(ctx, 1, touch, func(tx *bbolt.Tx) error {
+	return s.update(ctx, 1, touch, func(tx *bbolt.Tx) error {
 		accounts := tx.Bucket(boltfile.AccountBucket)
 		if err := pre.AllowDelete(stored(accounts, id)); err != nil {
 			return err
 		}
 		return accounts.Delete([]byte(id))
 	})
-	if err != nil {
-		return fmt.Errorf("bolt delete: %w", err)
-	}
-	return nil
 }
 
 // stored returns the account with this id, or nil. Its error is ErrDamaged, and then the account has its id alone.

@@ -63,13 +63,13 @@ func (s *Store) read(accounts boltfile.Tree, id store.ID) (*store.Encoded, error
 }
 
 // Get implements store.Store.
-func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
+func (s *Store) Get(ctx context.Context, id store.ID) (_ store.Account, err error) {
+	defer store.Wrap("bolt get", &err)
 	if err := ctx.Err(); err != nil {
-		return store.Account{}, fmt.Errorf("bolt get: %w", err)
+		return store.Account{}, err
 	}
 	found, known := s.Peek(id)
 	if !known {
-		var err error
 		found, err = view(ctx, s, func(accounts boltfile.Tree) (*store.Encoded, error) {
 			acc, err := s.read(accounts, id)
 			if err == nil {
@@ -78,7 +78,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (store.Account, error) {
 			return acc, err
 		})
 		if err != nil {
-			return store.Account{}, fmt.Errorf("bolt get: %w", err)
+			return store.Account{}, err
 		}
 	}
 	acc := found.Account

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"accountservice/internal/bounded"
@@ -21,19 +20,16 @@ type Reader struct {
 
 // OpenReader opens the database for reading. The error is fs.ErrNotExist if there is none and Open would make it, and
 // boltfile.ErrLocked if a service has it open.
-func OpenReader(ctx context.Context, opts Options) (*Reader, error) {
+func OpenReader(ctx context.Context, opts Options) (_ *Reader, err error) {
+	defer store.Wrap("bolt open "+opts.Path, &err)
 	l, err := newLocation(opts)
 	if err == nil {
 		err = l.missing(opts.MustExist)
 	}
-	var r *Reader
-	if err == nil {
-		r, err = l.openReader(ctx, opts)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("bolt open %s: %w", opts.Path, err)
+		return nil, err
 	}
-	return r, nil
+	return l.openReader(ctx, opts)
 }
 
 func (l location) openReader(ctx context.Context, opts Options) (_ *Reader, err error) {

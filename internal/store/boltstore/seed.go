@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 
 	"go.etcd.io/bbolt"
@@ -14,6 +13,7 @@ import (
 
 // Seed implements store.Store.
 func (s *Store) Seed(ctx context.Context, accounts iter.Seq[store.Account]) (n int, err error) {
+	defer store.Wrap("bolt seed", &err)
 	wanted, err := s.wantsSeeds(ctx)
 	var piece []store.Account
 	for acc := range accounts {
@@ -30,7 +30,7 @@ func (s *Store) Seed(ctx context.Context, accounts iter.Seq[store.Account]) (n i
 		n, err = s.seedPiece(ctx, piece, n, true)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("bolt seed: %w", err)
+		return 0, err
 	}
 	return n, nil
 }

@@ -45,13 +45,6 @@ type transient struct {
 func (t *transient) Error() string { return t.err.Error() }
 func (t *transient) Unwrap() error { return t.err }
 
-// wrap adds its operation to the error of a call.
-func wrap(operation string, err *error) {
-	if *err != nil {
-		*err = fmt.Errorf("postgres %s: %w", operation, *err)
-	}
-}
-
 // refusal is why a server or a database cannot be used as it is. definite means that waiting does not help.
 type refusal struct {
 	why      string

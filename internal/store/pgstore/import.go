@@ -16,7 +16,7 @@ const (
 
 // Import implements store.Store.
 func (s *Store) Import(ctx context.Context, accounts []store.Account) (_ store.Imported, err error) {
-	defer wrap("import", &err)
+	defer store.Wrap("postgres import", &err)
 	in, err := store.Importable(accounts) // in the order of ids: two imports wait for each other and do not deadlock
 	if err != nil {
 		return store.Imported{}, err

@@ -15,7 +15,7 @@ const (
 func (s *Store) Put(
 	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
 ) (_ store.Written, err error) {
-	defer wrap("put", &err)
+	defer store.Wrap("postgres put", &err)
 	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowPut, guess: pre.Absent,
 		next: func(old *store.Account) (store.Draft, error) { return store.Replaced(old, draft) }})
 }
@@ -24,7 +24,7 @@ func (s *Store) Put(
 func (s *Store) Update(
 	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
 ) (_ store.Written, err error) {
-	defer wrap("update", &err)
+	defer store.Wrap("postgres update", &err)
 	next := func(old *store.Account) (store.Draft, error) { return store.Changed(old, change) }
 	return s.put(ctx, &putting{id: id, pre: pre, allow: store.Preconditions.AllowUpdate, next: next})
 }
@@ -105,7 +105,7 @@ func (p *putting) read(ctx context.Context, c conn) (*stored, *store.Idempotency
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id store.ID, pre store.Preconditions) (err error) {
-	defer wrap("delete", &err)
+	defer store.Wrap("postgres delete", &err)
 	return s.attempt(ctx, false, s.writes, func(ctx context.Context, c conn) error {
 		if pre.Revisions == nil && !pre.Absent {
 			err := c.write(ctx, deleteSQL, []byte(id))

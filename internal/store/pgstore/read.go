@@ -32,7 +32,7 @@ func (s *Store) Peek(store.ID) (*store.Encoded, bool) { return nil, false }
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id store.ID) (_ store.Account, err error) {
-	defer wrap("get", &err)
+	defer store.Wrap("postgres get", &err)
 	var found *stored
 	err = s.attempt(ctx, true, nil, func(ctx context.Context, c conn) (err error) {
 		found, err = get(ctx, c, id)
@@ -84,7 +84,7 @@ func scan(rows pgx.Rows, extra ...any) (*stored, error) {
 
 // GetMany implements store.Store.
 func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err error) {
-	defer wrap("get many", &err)
+	defer store.Wrap("postgres get many", &err)
 	if len(ids) > store.MaxMany {
 		return store.Found{}, &store.Invalid{Field: "ids", Reason: fmt.Sprintf("must be at most %d", store.MaxMany)}
 	}
@@ -112,7 +112,7 @@ func (s *Store) GetMany(ctx context.Context, ids []store.ID) (_ store.Found, err
 
 // List implements store.Store. Filters are applied here, by the rule that all stores share.
 func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err error) {
-	defer wrap("list", &err)
+	defer store.Wrap("postgres list", &err)
 	if err := q.Validate(); err != nil {
 		return page, err
 	}

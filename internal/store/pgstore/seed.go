@@ -20,7 +20,7 @@ WHERE id = 1 AND seeded = $3 AND NOT seeding_done`
 
 // Seed implements store.Store. Calls of several processes at once share the work.
 func (s *Store) Seed(ctx context.Context, seeds iter.Seq[store.Account]) (put int, err error) {
-	defer wrap("seed", &err)
+	defer store.Wrap("postgres seed", &err)
 	next, stop := iter.Pull(seeds)
 	defer stop()
 	taken := 0
