@@ -109,10 +109,7 @@ func (s *Store) watch(wait time.Duration) {
 // usable is what every request asks first: nil, or ErrUnavailable because the store failed, is closed, or its disk
 // hangs.
 func (s *Store) usable() error {
-	if err := s.check.hung(); err != nil {
-		return err
-	}
-	if err := s.latch.err(); err != nil {
+	if err := cmp.Or(s.check.hung(), s.latch.err()); err != nil {
 		return err
 	}
 	select {

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,10 +91,7 @@ func (s *Store) Get(ctx context.Context, id store.ID) (_ store.Account, err erro
 // when ctx ends, whatever the disk does. An error of f that is not for the caller is ErrUnavailable.
 func view[T any](ctx context.Context, s *Store, f func(boltfile.Tree) (T, error)) (T, error) {
 	var none T
-	if err := s.usable(); err != nil {
-		return none, err
-	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(s.usable(), ctx.Err()); err != nil {
 		return none, err
 	}
 	select {
