@@ -36,7 +36,6 @@ var adminLimits = connections.Limits{Connections: 64, Bytes: 16 << 20}
 // listener is an HTTP server on its own port.
 type listener struct {
 	server *http.Server
-	addr   net.Addr
 	ended  chan struct{} // closed when it serves no longer
 	err    error         // why, after ended
 	stop   func()        // of its own pool; may be nil
@@ -65,7 +64,7 @@ func serveOn(taken net.Listener, server *http.Server, log *slog.Logger,
 	server.MaxHeaderBytes = maxHeader
 	server.Handler = closeAfterChunks(server.Handler)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // errors of clients, not of the service
-	l := &listener{server: server, addr: taken.Addr(), ended: make(chan struct{})}
+	l := &listener{server: server, ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
 		l.err = serve(server, taken)
