@@ -108,7 +108,6 @@ func (l *loader) readSecret(s *setting) bool {
 	return err == nil
 }
 
-// unknownMessage returns what a fault says of an unknown variable.
 func (l *loader) unknownMessage(name string) string {
 	if strings.HasPrefix(strings.ToUpper(name), variable(dependenciesKey)+"_") {
 		return "unknown variable: write " + variable(dependenciesKey+"."+anyName) + "_OPTION, " +

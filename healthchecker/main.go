@@ -78,7 +78,6 @@ func (c *command) probe() error {
 	return c.judge(got)
 }
 
-// readFiles reads the files of -header-file and -ca.
 func (c *command) readFiles() (err error) {
 	if c.headerFile != "" {
 		if c.to.fields, err = httpcheck.ReadFields(c.headerFile); err != nil {

@@ -27,7 +27,6 @@ func versionOf(stamped string, build func() (*debug.BuildInfo, bool)) string {
 	return "dev"
 }
 
-// newVersionCommand prints what --version does.
 func newVersionCommand(p program) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArguments,

@@ -20,7 +20,6 @@ import (
 	"accountservice/internal/tempfile"
 )
 
-// newBackupCommand writes one verified backup.
 func newBackupCommand(p program) *cobra.Command {
 	var at service
 	var to string

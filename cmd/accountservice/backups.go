@@ -15,7 +15,6 @@ import (
 	"accountservice/internal/store/boltstore"
 )
 
-// copyOf makes a copy of the open database.
 func (i instance) copyOf(ctx context.Context, accounts backend) (*handlers.Copy, error) {
 	f, err := backup.Stage(ctx, filepath.Dir(i.cfg.Store.Bolt.Path))
 	if err != nil {

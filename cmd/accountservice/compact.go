@@ -9,7 +9,6 @@ import (
 	"accountservice/internal/store/boltstore"
 )
 
-// newCompactCommand gives the room of free pages back to the disk.
 func newCompactCommand(p program) *cobra.Command {
 	var acceptLost bool
 	cmd := &cobra.Command{

@@ -26,7 +26,6 @@ const (
 	readerRetry = 50 * time.Millisecond
 )
 
-// exporting is one export.
 type exporting struct {
 	program
 	at              service
@@ -34,7 +33,6 @@ type exporting struct {
 	report          boltverify.Report // of a salvage
 }
 
-// newExportCommand writes all accounts as lines.
 func newExportCommand(p program) *cobra.Command {
 	e := &exporting{program: p}
 	cmd := &cobra.Command{

@@ -17,7 +17,6 @@ import (
 	"accountservice/internal/store/transfer"
 )
 
-// newImportCommand stores lines in a database or through a running service.
 func newImportCommand(p program) *cobra.Command {
 	var at service
 	var dryRun bool
@@ -45,7 +44,6 @@ func newImportCommand(p program) *cobra.Command {
 	return cmd
 }
 
-// importing is one import.
 type importing struct {
 	program
 	in     input
@@ -87,7 +85,6 @@ func (i importing) run(ctx context.Context, at service) error {
 	return &exit{code: exitFailed}
 }
 
-// explain prints why an import ended before its input did.
 func (i importing) explain(ended *transfer.Error) {
 	for _, f := range ended.Faults {
 		i.say("%s:%d: %s: %s", i.in.name, f.Line, f.Pointer, f.Detail)

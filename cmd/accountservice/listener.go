@@ -163,7 +163,6 @@ func listenFront(cfg config.HTTP, pool *connections.Pool, api http.Handler, log 
 	return f, nil
 }
 
-// checks are those of the listener.
 func (f *front) checks(all config.Checks) []checks.Check {
 	if f.certificate == nil {
 		return nil
@@ -205,7 +204,6 @@ func (w drainWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Flush implements http.Flusher.
 func (w drainWriter) Flush() { w.ResponseWriter.(http.Flusher).Flush() } // that of net/http and of a stream
 
 // Unwrap is for http.ResponseController.

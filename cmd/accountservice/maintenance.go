@@ -19,7 +19,6 @@ import (
 	"accountservice/internal/store/transfer"
 )
 
-// newMaintenanceCommand sends the traffic of a running service away, and lets it come back.
 func newMaintenanceCommand(p program) *cobra.Command {
 	var at maintained
 	var order struct {

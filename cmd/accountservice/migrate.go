@@ -14,7 +14,6 @@ import (
 	"accountservice/internal/store/pgstore"
 )
 
-// newMigrateCommand makes and shows the schema of the database.
 func newMigrateCommand(p program) *cobra.Command {
 	up := &cobra.Command{
 		Use: "up", Short: "Bring the schema to that of this version and fill a new database; exit 0, 1 or 2",

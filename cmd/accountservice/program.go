@@ -44,7 +44,6 @@ type program struct {
 	stdout, stderr io.Writer
 }
 
-// variable returns the value of a variable of the environment, or "".
 func (p program) variable(name string) (value string) {
 	for _, variable := range p.environ {
 		if text, is := strings.CutPrefix(variable, name+"="); is {

@@ -38,5 +38,4 @@ func (p *progress) reached(lines int) {
 	}
 }
 
-// elapsed is the time since the command began.
 func (p *progress) elapsed() time.Duration { return time.Since(p.begun).Round(time.Millisecond) }

@@ -19,7 +19,6 @@ import (
 	"accountservice/internal/store/boltstore"
 )
 
-// newRestoreCommand puts a backup at the path of the database.
 func newRestoreCommand(p program) *cobra.Command {
 	var r restoring
 	var acknowledge bool
@@ -66,7 +65,6 @@ func newRestoreCommand(p program) *cobra.Command {
 	return cmd
 }
 
-// restoring is one restore.
 type restoring struct {
 	program
 	path          string // of database
@@ -140,7 +138,6 @@ func (r restoring) run(ctx context.Context, candidates []restore.Candidate) erro
 	return r.put(fetched, there)
 }
 
-// describe prints the backup and what is at the path.
 func (r restoring) describe(f *restore.Fetched, there *boltstore.Occupant) {
 	made := "it is not known when it was made"
 	switch {
@@ -178,7 +175,6 @@ func (r restoring) describe(f *restore.Fetched, there *boltstore.Occupant) {
 	fmt.Fprintf(r.stdout, "replaces: %s, %s\n", r.path, what)
 }
 
-// ago is a time and how long ago that was.
 func ago(t time.Time) string {
 	age := time.Since(t).Round(time.Second)
 	if age < 0 {
@@ -187,7 +183,6 @@ func ago(t time.Time) string {
 	return fmt.Sprintf("%s (%s ago)", t.Format(time.RFC3339), age)
 }
 
-// put puts the backup at the path.
 func (r restoring) put(f *restore.Fetched, there *boltstore.Occupant) (err error) {
 	kept := ""
 	if there.Found {

@@ -118,7 +118,6 @@ func (i instance) goLive(accounts backend, runner *checks.Runner) {
 	i.live.SetHealth(runner)
 }
 
-// newNotifier returns the sender of notices of changed health, and of heartbeats.
 func (i instance) newNotifier(runner *checks.Runner) *notify.Notifier {
 	name, err := os.Hostname()
 	if err != nil {
@@ -131,7 +130,6 @@ func (i instance) newNotifier(runner *checks.Runner) *notify.Notifier {
 	return n
 }
 
-// newPool returns the pool of the clients' connections.
 func newPool(cfg config.HTTP, memory int64, log *slog.Logger) *connections.Pool {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
@@ -142,7 +140,6 @@ func newPool(cfg config.HTTP, memory int64, log *slog.Logger) *connections.Pool 
 	return connections.New(limits, log.With("see", "http.max_connections"))
 }
 
-// newAPI returns the routes for clients and probes.
 func (i instance) newAPI(ctx context.Context) http.Handler {
 	cfg := i.cfg.HTTP
 	return handlers.New(handlers.Options{

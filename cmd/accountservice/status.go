@@ -26,7 +26,6 @@ import (
 // answerTimeout bounds a question to a running service.
 const answerTimeout = 5 * time.Second
 
-// newStatusCommand shows what /health of a running service says.
 func newStatusCommand(p program) *cobra.Command {
 	var tokenFile string
 	var raw bool

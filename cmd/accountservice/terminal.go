@@ -22,7 +22,6 @@ type escaped struct {
 	rest []byte // the begin of a character
 }
 
-// Write implements io.Writer.
 func (e *escaped) Write(p []byte) (int, error) {
 	text := append(e.rest, p...)
 	out := make([]byte, 0, len(text))

@@ -51,14 +51,12 @@ func newTokenCommand(p program) *cobra.Command {
 // service names a running service, and how to be let in.
 type service struct{ url, tokenFile string }
 
-// addFlags adds --url and --token-file.
 func (s *service) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.url, "url", "",
 		"of a running service, such as http://localhost:6767; default: the database of the configuration")
 	addTokenFile(cmd, &s.tokenFile)
 }
 
-// addTokenFile adds --token-file.
 func addTokenFile(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "token-file", "",
 		"file with the token for the service; default $"+config.TokenVariable+config.FileSuffix+", or the token in $"+

@@ -15,7 +15,6 @@ import (
 	"accountservice/internal/store/boltstore/boltverify"
 )
 
-// newVerifyCommand checks a database file, for people and scripts.
 func newVerifyCommand(p program) *cobra.Command {
 	var timeout time.Duration
 	var format string
@@ -120,7 +119,6 @@ const (
 // maxNamed is how many ids a line names.
 const maxNamed = 20
 
-// firstOf names the first of so many ids.
 func firstOf(ids []string, all int) string {
 	named := ids[:min(len(ids), maxNamed)]
 	text := strings.Join(named, ", ")

@@ -69,7 +69,6 @@ func (t *Tokens) Run(ctx context.Context) {
 	}
 }
 
-// read looks at the file once.
 func (t *Tokens) read() (found reading) {
 	text, err := readFile(t.path)
 	if err != nil {

@@ -74,7 +74,6 @@ func (s *Scheduler) leave(b Backup, unreadable error) {
 // leftovers are the backups that would be removed if they were known to be of this database, the newest first.
 type leftovers []Backup
 
-// in returns those that are in list.
 func (l leftovers) in(list []Backup) leftovers {
 	return slices.DeleteFunc(slices.Clone(l), func(b Backup) bool { return !slices.Contains(list, b) })
 }

@@ -21,7 +21,6 @@ type status struct {
 	succeeded int
 }
 
-// note changes the status.
 func (s *Scheduler) note(change func(*status)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,7 +32,6 @@ func (s *Scheduler) found(newest Backup, verifying bool) {
 	s.note(func(st *status) { st.listed, st.newest, st.verifying = true, newest, verifying })
 }
 
-// failed notes and logs a failure.
 func (s *Scheduler) failed(err error) {
 	s.note(func(st *status) { st.failure, st.failures = err, st.failures+1 })
 	s.Log.Error("backup failed", "target", s.Target.String(), "err", err)

@@ -56,7 +56,6 @@ func (r result) counts() Status {
 	return r.status
 }
 
-// addChange adds the change from was to r, if there is one.
 func (r *result) addChange(was result, now time.Time) {
 	if r.counts() == was.counts() {
 		return

@@ -34,10 +34,8 @@ func newRunContext(ctx context.Context, c Check) *runContext {
 	}
 }
 
-// Done implements context.Context.
 func (c *runContext) Done() <-chan struct{} { return c.done }
 
-// Err implements context.Context.
 func (c *runContext) Err() error {
 	select {
 	case <-c.done:

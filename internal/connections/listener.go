@@ -18,7 +18,6 @@ type reserved struct {
 	pool *Pool
 }
 
-// Accept implements net.Listener.
 func (l reserved) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -66,7 +65,6 @@ func (p *Pool) shrink(cause error) bool {
 // pooled is a listener whose connections are in the pool.
 type pooled struct{ reserved }
 
-// Accept implements net.Listener.
 func (l pooled) Accept() (net.Conn, error) {
 	conn, err := l.reserved.Accept()
 	if err != nil {
@@ -100,7 +98,6 @@ func (s *served) stop(ctx context.Context) {
 // drainStep is how often a stop looks for what it waits for.
 const drainStep = 10 * time.Millisecond
 
-// wait returns when done is true, or when ctx ends.
 func wait(ctx context.Context, done func() bool) {
 	tick := time.Tick(drainStep)
 	for !done() {

@@ -127,7 +127,6 @@ func (p *Pool) Serve(server *http.Server, l net.Listener) error {
 	return server.ServeTLS(pooled{reserved{l, p}}, "", "")
 }
 
-// add puts a connection into the pool, and makes room for it.
 func (p *Pool) add(conn net.Conn) *Conn {
 	c := &Conn{Conn: conn, pool: p, pace: pace{left: patience * minRate}, arrival: arrival{opened: p.now()}}
 	c.touch(0)

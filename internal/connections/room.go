@@ -34,7 +34,6 @@ func (p *Pool) settle() {
 	p.makeRoom(true)
 }
 
-// over is true if a limit is passed.
 func (p *Pool) over() bool { return p.count.Load() > p.most.Load() || p.held.Load() > p.bytes }
 
 // tolerable is true if so many connections, or so many bytes, are no reason to close any that waits for the service.

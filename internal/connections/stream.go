@@ -105,7 +105,6 @@ func (s *stream) beginWriting() {
 	s.phase.Store(int32(writing))
 }
 
-// Write implements io.Writer.
 func (s *stream) Write(p []byte) (written int, err error) {
 	s.beginWriting()
 	defer s.phase.Store(int32(serving))
@@ -141,7 +140,6 @@ func (s *stream) cut() {
 	control.SetWriteDeadline(past)
 }
 
-// abort ends the stream to make room.
 func (s *stream) abort() { s.cut() }
 
 // turn returns who has to act next; it is never unclear.

@@ -15,7 +15,6 @@ import (
 
 const octets = "application/octet-stream"
 
-// registerBackup describes the operation that gives a copy to operators.
 func registerBackup(e *edge, live *Live) {
 	file := map[string]*huma.MediaType{octets: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
 	register(e, operation{

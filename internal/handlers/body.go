@@ -67,7 +67,6 @@ func receiveBody(c *gin.Context, bodies *gate, limit int64) (body []byte, places
 	return body, bodyPlaces(int64(len(body))), nil
 }
 
-// bodyPlaces returns how many places a body of that many bytes needs.
 func bodyPlaces(length int64) int {
 	return int(min((length+largeBody-1)/largeBody, mostUnplaced))
 }

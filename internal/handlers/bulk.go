@@ -104,7 +104,6 @@ type whilePermitted struct {
 	still func() error
 }
 
-// Import implements transfer.Target.
 func (p whilePermitted) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
 	if err := p.still(); err != nil {
 		return store.Imported{}, err

@@ -46,7 +46,6 @@ func contentOf(schema *huma.Schema, media ...string) map[string]*huma.MediaType 
 	return content
 }
 
-// bodyOf is a body of this schema.
 func bodyOf(schema string, media ...string) *huma.RequestBody {
 	return &huma.RequestBody{Required: true, Content: contentOf(schemaRef(schema), media...)}
 }

@@ -241,7 +241,6 @@ func (w *placedWriter) leave() {
 	w.body, w.gate = nil, nil
 }
 
-// Write implements io.Writer.
 func (w *placedWriter) Write(p []byte) (int, error) {
 	if !w.stream {
 		w.leave()

@@ -159,7 +159,6 @@ func publish(engine *gin.Engine, api huma.API) http.Handler {
 // path may not read it as one. Any other character means the same as its escape.
 type slashes struct{ *gin.Engine }
 
-// ServeHTTP implements http.Handler.
 func (s slashes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if raw := r.URL.RawPath; raw != "" && !strings.Contains(raw, "%2F") && !strings.Contains(raw, "%2f") {
 		r.URL.RawPath = ""

@@ -157,7 +157,6 @@ func shown(health *checks.Snapshot, c *gin.Context) *checks.Snapshot {
 // securityScheme is the name of the tokens in the OpenAPI document.
 const securityScheme = "token"
 
-// describe adds the tokens to the OpenAPI document.
 func (g *guard) describe(api huma.API) {
 	if g != nil {
 		api.OpenAPI().Components.SecuritySchemes = map[string]*huma.SecurityScheme{securityScheme: {

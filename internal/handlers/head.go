@@ -76,7 +76,6 @@ func isSet(query url.Values, name string) bool {
 	return query.Has(name) && value != "0" && !strings.EqualFold(value, "false")
 }
 
-// headerSize is the number of bytes of all names and values.
 func headerSize(header http.Header) (size int) {
 	for name, values := range header {
 		for _, value := range values {

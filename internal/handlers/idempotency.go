@@ -16,7 +16,6 @@ const idempotencyHeader = "Idempotency-Key"
 
 var wellFormedKey = regexp.MustCompile(`^[ -~]+$`)
 
-// idempotencyParameter describes the header in the document.
 func idempotencyParameter() *huma.Param {
 	key := text(255, "Of the client's choice, for one request: repeated within 24 hours it gets the first one's "+
 		"answer and changes nothing", "8e03978e-40d5-43dd-bc93-6894a57f9324")

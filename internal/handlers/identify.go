@@ -44,10 +44,8 @@ func (n requestNames) attrs() []any {
 	return []any{"request_id", n.id, "trace_id", n.trace}
 }
 
-// idOf returns the id of the request of c.
 func idOf(c *gin.Context) string { return c.Writer.Header().Get(requestIDHeader) }
 
-// named returns the names of the request of c.
 func named(c *gin.Context) requestNames { return requestNames{idOf(c), traceID(c.Request)} }
 
 // withNames puts the request's names into its context, for what knows nothing of c.

@@ -24,7 +24,6 @@ type logLevel struct {
 	Level string `json:"level" enum:"debug,info,warn,error" doc:"Least severe line that is written"`
 }
 
-// Validate returns nil or what is wrong with the order.
 func (l logOrder) Validate() error {
 	if !slices.Contains(levels, l.Level) {
 		return unprocessable(InvalidField{Pointer: "#/level", Detail: "must be debug, info, warn or error"})
@@ -40,7 +39,6 @@ func newLogLevelState(level *slog.LevelVar) *logLevelState {
 	return &logLevelState{logLevel{strings.ToLower(level.Level().String())}}
 }
 
-// registerLogLevel describes the operations on the level of the log.
 func registerLogLevel(e *edge, level *slog.LevelVar) {
 	const path = "/log-level"
 	register(e, operation{

@@ -38,7 +38,6 @@ type maintenanceOrder struct {
 	TTL    string `json:"ttl" doc:"A number with a unit, such as 90s, 10m or 2h; at most 24h" example:"10m"`
 }
 
-// Validate returns nil or what is wrong with the order.
 func (o maintenanceOrder) Validate() error {
 	visible := func(r rune) bool { return unicode.IsPrint(r) && r != ' ' }
 	if !strings.ContainsFunc(o.Reason, visible) || utf8.RuneCountInString(o.Reason) > 200 {
@@ -57,7 +56,6 @@ func (o maintenanceOrder) duration() time.Duration {
 	return d
 }
 
-// registerMaintenance describes the operations on it.
 func registerMaintenance(e *edge, live *Live) {
 	const path = "/maintenance"
 	register(e, operation{

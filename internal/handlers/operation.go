@@ -43,7 +43,6 @@ type quick func(c *gin.Context) bool
 // beforeKey is where the metadata of a huma operation has the quick that is asked first.
 const beforeKey = "before"
 
-// describe returns what the document says.
 func (op operation) describe(guarded bool) huma.Operation {
 	d := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{groups[op.scope]},

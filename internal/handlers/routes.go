@@ -16,7 +16,6 @@ const (
 	allAccounts = "/accounts"
 )
 
-// registerReads describes the operations that read accounts.
 func registerReads(e *edge, a accounts) {
 	get := success[store.Account](e.api, 200, "ETag")
 	get["304"] = &huma.Response{Description: "Not Modified", Headers: headersOf("ETag")}
@@ -39,7 +38,6 @@ func registerReads(e *edge, a accounts) {
 	}, a.batchGet)
 }
 
-// registerWrites describes the operations that change accounts.
 func registerWrites(e *edge, a accounts) {
 	register(e, operation{
 		id: "create-account", method: http.MethodPost, path: allAccounts, scope: auth.Write, key: true,

@@ -134,7 +134,6 @@ func writeCheck(b *strings.Builder, c checks.CheckHistory, now time.Time) {
 	b.WriteString("</article>\n")
 }
 
-// moment shows a time to people.
 func moment(at checks.Instant) string { return at.UTC().Format("2006-01-02 15:04:05Z") }
 
 // writeChanges writes the strip of the last changes, the newest last.

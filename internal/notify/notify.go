@@ -111,7 +111,6 @@ func (n *Notifier) enqueue(next notice) {
 	}
 }
 
-// deliver sends the notices in order.
 func (n *Notifier) deliver(ctx context.Context) {
 	for {
 		select {
@@ -123,7 +122,6 @@ func (n *Notifier) deliver(ctx context.Context) {
 	}
 }
 
-// send tries a notice some times.
 func (n *Notifier) send(ctx context.Context, next notice) {
 	for try := 0; ; try++ {
 		err := n.request(ctx, http.MethodPost, n.URL, next.body())

@@ -57,7 +57,6 @@ func New(o Options) *Notifier {
 	return n
 }
 
-// value returns the value of a variable, or "".
 func value(environ []string, name string) string {
 	for _, variable := range environ {
 		if text, is := strings.CutPrefix(variable, name+"="); is {

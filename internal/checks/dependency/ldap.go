@@ -142,7 +142,6 @@ func readBER(r io.Reader) (tag byte, content []byte, err error) {
 	return head[0], content, err
 }
 
-// ldapFailure is what a result code means.
 func ldapFailure(code byte) error {
 	const wantsTLS, refused = "the server wants TLS, or does not offer it", "the server refuses the user name or password"
 	const busy = "the server is busy or not available"

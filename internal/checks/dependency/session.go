@@ -61,7 +61,6 @@ func (s *session) Read(p []byte) (int, error) {
 	return n, s.note(err)
 }
 
-// Write implements net.Conn.
 func (s *session) Write(p []byte) (int, error) {
 	n, err := s.Conn.Write(p)
 	return n, s.note(err)

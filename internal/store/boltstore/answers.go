@@ -11,7 +11,6 @@ import (
 	"accountservice/internal/store/boltstore/boltfile"
 )
 
-// remembered returns what is remembered under a key, or nil.
 func remembered(tx *bbolt.Tx, key string) (*store.IdempotencyRecord, error) {
 	answers := tx.Bucket(boltfile.AnswerBucket)
 	if answers == nil {

@@ -109,7 +109,6 @@ func (s *Store) Backup(ctx context.Context, to *os.File) (v Verified, err error)
 	}
 }
 
-// copyVerified is the body of Backup.
 func (s *Store) copyVerified(ctx context.Context, to *os.File, copying *sync.WaitGroup) (v Verified, err error) {
 	var sum []byte
 	for range maxYields {
@@ -133,7 +132,6 @@ type yielding struct {
 	since time.Time
 }
 
-// Err implements context.Context.
 func (u *yielding) Err() error {
 	if worked := time.Since(u.since); worked > workSpan {
 		time.Sleep(min(worked, maxRest))

@@ -215,7 +215,6 @@ func checkBuckets(snap boltfile.Snapshot) error {
 	return errors.Join(checkSentinel(snap), firstLeaf(snap))
 }
 
-// firstLeaf reads the first page of the accounts.
 func firstLeaf(snap boltfile.Snapshot) error {
 	return inAccounts(func(t boltfile.Tree) error { _, _, err := t.Leaf(nil); return err })(snap)
 }
@@ -230,7 +229,6 @@ func putSentinel(tx *bbolt.Tx) error {
 	return putOwn(tx, boltfile.SentinelKey, string(boltfile.SentinelText))
 }
 
-// putOwn puts a record of boltfile.MetaBucket.
 func putOwn(tx *bbolt.Tx, key []byte, content string) error {
 	return tx.Bucket(boltfile.MetaBucket).Put(key, boltfile.Seal(key, []byte(content)))
 }

@@ -254,7 +254,6 @@ func (c *copier) put(bucket, k, v []byte) (err error) {
 	return c.bucket.Put(k, v)
 }
 
-// end commits the transaction, or rolls it back.
 func (c *copier) end(commit bool) error {
 	tx := c.tx
 	c.tx, c.bucket, c.size = nil, nil, 0

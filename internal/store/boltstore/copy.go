@@ -24,7 +24,6 @@ type fileCopy struct {
 	unread error // names the pages that could not be read and are empty in the copy
 }
 
-// discard closes and removes a copy.
 func (c *fileCopy) discard() {
 	c.Close()
 	os.Remove(c.Name())

@@ -20,7 +20,6 @@ type current struct {
 	reads *atomic.Int64
 }
 
-// openDB makes bbolt map the file.
 func (h *handle) openDB() (current, error) {
 	return openDuplicate(h.file, bbolt.Options{InitialMmapSize: h.mapSize, NoStatistics: true})
 }

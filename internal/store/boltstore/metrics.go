@@ -31,7 +31,6 @@ func newMetrics(h *handle) *metrics {
 	return m
 }
 
-// taken notes that the committer took a batch from the queue.
 func (m *metrics) taken(batch []*write) {
 	m.batch.Observe(float64(len(batch)))
 	for _, w := range batch {
@@ -41,7 +40,6 @@ func (m *metrics) taken(batch []*write) {
 	}
 }
 
-// committed notes a commit.
 func (m *metrics) committed(h *handle, took time.Duration) {
 	m.commits.Observe(took.Seconds())
 	m.measure(h)

@@ -126,7 +126,6 @@ type sharedFile struct {
 	ctx   context.Context
 }
 
-// ReadAt implements io.ReaderAt.
 func (f sharedFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.reads.readAt(f.ctx, f.ReaderAt, p, off, f.reads.hungAfter/2, false)
 }
@@ -139,7 +138,6 @@ type touchedFile struct {
 	patience time.Duration
 }
 
-// ReadAt implements io.ReaderAt.
 func (f touchedFile) ReadAt(p []byte, off int64) (int, error) {
 	if n, err := f.cached.ReadAt(p, off); err == nil {
 		return n, nil

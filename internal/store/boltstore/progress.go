@@ -34,10 +34,8 @@ func newLatency(slowAfter, hungAfter time.Duration) *latency {
 	return &latency{clock: awake.NewClock(clockTurn), slowAfter: slowAfter, hungAfter: hungAfter}
 }
 
-// run runs the clock until stop is closed.
 func (l *latency) run(stop <-chan struct{}) { l.running.Go(func() { l.clock.Run(stop) }) }
 
-// note notes that the disk took this long to answer.
 func (l *latency) note(took time.Duration) {
 	if took <= 0 {
 		return
@@ -108,7 +106,6 @@ type watched struct {
 	progress *progress
 }
 
-// ReadAt implements io.ReaderAt.
 func (w watched) ReadAt(p []byte, off int64) (int, error) {
 	defer w.progress.answered()
 	return w.ReaderAt.ReadAt(p, off)

@@ -44,7 +44,6 @@ func (s *Store) Peek(id store.ID) (*store.Encoded, bool) {
 	return acc, true
 }
 
-// read returns an account of a tree.
 func (s *Store) read(accounts boltfile.Tree, id store.ID) (*store.Encoded, error) {
 	buffers := pageBuffers.Get().(*boltfile.Buffers)
 	buffers.Reset()

@@ -69,7 +69,6 @@ func New(s store.Store, reg prometheus.Registerer) store.Store {
 	return m
 }
 
-// measured makes one call.
 func measured[T any](m *metered, name string, call func() (T, error)) (T, error) {
 	began := time.Now()
 	result, err := call()
@@ -108,29 +107,24 @@ type changeError struct{ error }
 
 func (e *changeError) Unwrap() error { return e.error }
 
-// Get implements store.Store.
 func (m *metered) Get(ctx context.Context, id store.ID) (store.Account, error) {
 	return measured(m, get, func() (store.Account, error) { return m.Store.Get(ctx, id) })
 }
 
-// GetMany implements store.Store.
 func (m *metered) GetMany(ctx context.Context, ids []store.ID) (store.Found, error) {
 	return measured(m, getMany, func() (store.Found, error) { return m.Store.GetMany(ctx, ids) })
 }
 
-// List implements store.Store.
 func (m *metered) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return measured(m, list, func() (store.Page, error) { return m.Store.List(ctx, q) })
 }
 
-// Put implements store.Store.
 func (m *metered) Put(
 	ctx context.Context, id store.ID, draft store.Draft, pre store.Preconditions,
 ) (store.Written, error) {
 	return measured(m, put, func() (store.Written, error) { return m.Store.Put(ctx, id, draft, pre) })
 }
 
-// Update implements store.Store.
 func (m *metered) Update(
 	ctx context.Context, id store.ID, pre store.Preconditions, change func(store.Account) (store.Draft, error),
 ) (store.Written, error) {
@@ -144,13 +138,11 @@ func (m *metered) Update(
 	return measured(m, update, func() (store.Written, error) { return m.Store.Update(ctx, id, pre, marked) })
 }
 
-// Delete implements store.Store.
 func (m *metered) Delete(ctx context.Context, id store.ID, pre store.Preconditions) error {
 	_, err := measured(m, remove, func() (struct{}, error) { return struct{}{}, m.Store.Delete(ctx, id, pre) })
 	return err
 }
 
-// Import implements store.Store.
 func (m *metered) Import(ctx context.Context, accounts []store.Account) (store.Imported, error) {
 	return measured(m, bulk, func() (store.Imported, error) { return m.Store.Import(ctx, accounts) })
 }

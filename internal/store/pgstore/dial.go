@@ -71,7 +71,6 @@ func (s *socket) SetDeadline(t time.Time) error {
 	return s.Conn.SetDeadline(t)
 }
 
-// socketOf returns the socket of a session.
 func socketOf(c *pgconn.PgConn) *socket {
 	network := c.Conn()
 	if encrypted, is := network.(*tls.Conn); is {
@@ -80,7 +79,6 @@ func socketOf(c *pgconn.PgConn) *socket {
 	return network.(*socket)
 }
 
-// Read and Write implement net.Conn.
 func (s *socket) Read(p []byte) (int, error)  { return s.noteCut(s.Conn.Read(p)) }
 func (s *socket) Write(p []byte) (int, error) { return s.noteCut(s.Conn.Write(p)) }
 

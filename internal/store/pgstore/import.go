@@ -117,7 +117,6 @@ func changes(ctx context.Context, tx conn, rows int, sql string, args ...any) er
 	return nil
 }
 
-// inTransaction commits what f does, or nothing.
 func inTransaction(ctx context.Context, c conn, f func(conn) error) error {
 	tx, err := c.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {

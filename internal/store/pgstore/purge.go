@@ -32,7 +32,6 @@ func (s *Store) purgeUntil(ctx context.Context) {
 	}
 }
 
-// purge removes the records that have expired.
 func (s *Store) purge(ctx context.Context) error {
 	for {
 		var removed int64

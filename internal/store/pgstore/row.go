@@ -81,7 +81,6 @@ func (r *row) stored() *stored {
 	return &stored{Account: acc, revision: *r.revision}
 }
 
-// arguments are the values of the columns.
 func arguments(acc store.Account) []any {
 	return []any{[]byte(acc.ID), acc.Name, acc.Email, labels(acc.Labels), acc.Version, acc.CreatedAt, acc.UpdatedAt,
 		string(acc.Revision())}

@@ -75,7 +75,6 @@ func parseHost(at string) (h host, err error) {
 	return host{name, uint16(n)}, nil
 }
 
-// take reads the options of the URL.
 func (s *Server) take(options url.Values) error {
 	for name, values := range options {
 		value := values[0]
@@ -130,7 +129,6 @@ func (s Server) tls(name string) *tls.Config {
 	return &tls.Config{ServerName: name, RootCAs: roots, InsecureSkipVerify: s.mode == "require"}
 }
 
-// connectTo sets the hosts of a connection.
 func (s Server) connectTo(c *pgconn.Config) {
 	c.Fallbacks = nil
 	for _, h := range s.hosts {

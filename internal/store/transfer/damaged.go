@@ -22,7 +22,6 @@ func EncodeDamaged(id store.ID) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// isDamaged reports whether a line stands for a damaged account.
 func isDamaged(line []byte) bool {
 	var d damagedLine
 	text := bytes.TrimPrefix(line, byteOrderMark)

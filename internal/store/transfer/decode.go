@@ -149,7 +149,6 @@ func labelReader(merge bool) func(*jsontext.Decoder, *map[string]string) error {
 	}
 }
 
-// readIDs reads a list of ids.
 func readIDs(dec *jsontext.Decoder, ids *[]store.ID) error {
 	return readEach(dec, '[', MaxIDs, "must be a list of strings", func(id jsontext.Token) error {
 		*ids = append(*ids, "")

@@ -113,7 +113,6 @@ func unread(format string, bytes int) *Fault {
 	return &Fault{Pointer: "#", Detail: fmt.Sprintf(format, bytes) + "; nothing after it was read"}
 }
 
-// parseLine returns the account of a line, or what is wrong with it.
 func parseLine(line []byte) (acc store.Account, fault *Fault) {
 	if fault := Decode(line, &acc); fault != nil {
 		if isDamaged(line) {

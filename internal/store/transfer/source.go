@@ -27,7 +27,6 @@ type source struct {
 	expanded int64 // bytes
 }
 
-// Read implements io.Reader.
 func (s *source) Read(p []byte) (n int, err error) {
 	if s.lines == nil {
 		err = s.begin()

@@ -201,7 +201,6 @@ func readMeta(f io.ReaderAt, offset int64) (Meta, error) {
 	return m, nil
 }
 
-// metaSum is the checksum of the content of a meta page.
 func metaSum(b []byte) uint64 {
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])

@@ -81,7 +81,6 @@ func (w *walker) complete() {
 	}
 }
 
-// account is the visit of an account.
 func (w *walker) account(p boltfile.Page, i int) {
 	if !w.isRecord(p, i) {
 		return
@@ -123,7 +122,6 @@ func (w *walker) tutorial(where string, key, record []byte) {
 	}
 }
 
-// own is the visit of this service's own records.
 func (w *walker) own(p boltfile.Page, i int) {
 	if !w.isRecord(p, i) {
 		return

@@ -60,19 +60,16 @@ func (r *Report) find(where, format string, args ...any) {
 	r.Findings = append(r.Findings, Finding{where, fmt.Sprintf("%.500s", what)}) // errors of JSON quote the file
 }
 
-// findMinor is find of one thing of Kinds.Minor.
 func (r *Report) findMinor(where, format string, args ...any) {
 	r.Minor++
 	r.find(where, format, args...)
 }
 
-// findOwn is find for a finding of Kinds.Own.
 func (r *Report) findOwn(where, format string, args ...any) {
 	r.Own++
 	r.find(where, format, args...)
 }
 
-// damaged notes that the record of an account is damaged.
 func (r *Report) damaged(id []byte) {
 	if r.Damaged++; len(r.DamagedIDs) < maxFindings {
 		r.DamagedIDs = append(r.DamagedIDs, strings.ToValidUTF8(fmt.Sprintf("%.80s", id), "\ufffd"))

@@ -68,7 +68,6 @@ func (u *uses) claim(id uint64, as use) (before use) {
 	return before
 }
 
-// of is the use of a page.
 func (u *uses) of(id uint64) use {
 	if block, known := u.blocks[id/usesBlock]; known {
 		return block[id%usesBlock]
@@ -150,7 +149,6 @@ func (w *walker) open(p boltfile.Page, i int, each visit) {
 	}
 }
 
-// bucket walks the tree of a bucket from its root.
 func (w *walker) bucket(from string, root uint64, each visit) {
 	var last []byte
 	w.tree(from, root, true, func(p boltfile.Page, i int) {
@@ -239,7 +237,6 @@ func (w *walker) overflow(leaf uint64) {
 	}
 }
 
-// damage notes the error of reading a page.
 func (w *walker) damage(id uint64, err error) {
 	if damage, is := errors.AsType[*boltfile.Damage](err); is {
 		w.breach(at(id), "%s", damage.What)
