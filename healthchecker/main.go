@@ -1,21 +1,10 @@
 // Command healthchecker is the probe for Docker's HEALTHCHECK: it asks a
-// service once whether it is healthy and says so by its exit code.
-//
-//	healthchecker                        the accountservice of this container, by its own socket
-//	healthchecker -port=6767             this port on 127.0.0.1, else ::1
-//	healthchecker -url URL               any service: http, https or unix:///run/app.sock:/health
-//	healthchecker -url URL -component N  the same, and the answer must be health-go's JSON of component N
-//
-// More flags say what the answer must be, which CA to trust, and how long it may take: see -help.
+// service once whether it is healthy and says so by its exit code. The usage in commandline.go says how it is called.
 //
 // The exit code is 0 (healthy) or 1 (anything else), never 2, which Docker reserves. A healthy service costs no output;
 // otherwise stdout gets one line of at most 1 KiB, which `docker inspect` shows. Everything together may take -timeout,
-// two seconds by default, so the timeout of HEALTHCHECK must be longer.
-//
-// It is static and needs neither a shell nor accountservice, so other images can copy it:
-//
-//	COPY --from=accountservice /healthchecker /healthchecker
-//	HEALTHCHECK --timeout=3s CMD ["/healthchecker", "-url", "http://127.0.0.1:8080/health"]
+// two seconds by default, so the timeout of HEALTHCHECK must be longer. It is static and needs neither a shell nor
+// accountservice, so other images can copy it.
 //
 // It knows HTTP/1.1 and the form of /health, and nothing of the checks behind it. It reads no configuration: what is
 // edited after the start of the service must not change the verdict on it.
