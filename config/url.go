@@ -23,6 +23,9 @@ func parseURL(text string) (URL, error) {
 		return URL{}, nil
 	}
 	if strings.ContainsAny(text, " \t") {
+		if !strings.Contains(text, "://") { // libpq's host=... dbname=...
+			return URL{}, errNoURL
+		}
 		return URL{}, errors.New("holds a space: write %20")
 	}
 	before, hosts, after := splitHosts(text)
@@ -52,11 +55,13 @@ func splitHosts(text string) (before, hosts, after string) {
 	return scheme + "://" + rest[:login], rest[login:end], rest[end:]
 }
 
+var errNoURL = errors.New("is no absolute URL: write it as scheme://host/path")
+
 // checkURL refuses what net/url accepts but a check can't use or String can't mask.
 func checkURL(u *url.URL) error {
 	switch port, err := strconv.Atoi(u.Port()); {
 	case u.Scheme == "" || u.Opaque != "":
-		return errors.New("is no absolute URL: write it as scheme://host/path")
+		return errNoURL
 	case u.Hostname() == "" && (u.Host != "" || u.Scheme != "dns"):
 		return errors.New("has no host: write it as scheme://host/path")
 	case strings.Contains(u.Host, "$"):
