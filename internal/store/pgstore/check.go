@@ -41,7 +41,7 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 // noConnection says why the pool gave no connection. If clients use all that the pool or the server grants and the server
-// answers on them, that is only a warning.
+// answers on them, that is only a warning, also if a standby among its hosts refuses.
 func (s *Store) noConnection(ctx context.Context, err error) error {
 	stat := s.pool.Stat()
 	used, why := stat.AcquiredConns()+stat.IdleConns(), words(err) // idle ones were in use
@@ -49,8 +49,10 @@ func (s *Store) noConnection(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		why = "the server does not answer in time: no new connection within the check's timeout"
 	}
+	refused := refusalIn(err) != nil
+	busy := hasCode(err, tooManyConnections, "08P01") || errors.Is(err, context.DeadlineExceeded) // and another host refuses
 	switch silent := s.silent(); {
-	case used == 0 || !full && (refusalIn(err) != nil || !comesBack(err)):
+	case used == 0 || !full && (refused && !busy || !comesBack(err)):
 		return errors.New(why)
 	case silent > busyFor:
 		return fmt.Errorf("all %d connections are in use, and the server has not answered on one for %s", used,
@@ -58,6 +60,8 @@ func (s *Store) noConnection(ctx context.Context, err error) error {
 	case full:
 		return warning.Errorf("all %d connections are in use by clients, and the server answers on them: "+
 			"store.postgres.max_conns grants more", used)
+	case refused:
+		why = "the primary is too busy, and of another host: " + why
 	}
 	return warning.Errorf("all %d connections are in use by clients, and the server answers on them, but gives no new one: %s",
 		used, why)

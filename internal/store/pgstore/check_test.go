@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"accountservice/internal/store"
 	"accountservice/internal/store/pgstore"
 	"accountservice/internal/warning"
@@ -230,6 +232,42 @@ func TestServerThatMakesNoConnectionAndAnswers(t *testing.T) {
 	harness.Must(t, err)
 	says(t, s, "the server has not answered on one for")
 	held.Release()
+}
+
+// A standby that refuses beside it says nothing of a primary that makes no new connection and answers on the others.
+func TestStandbyBesideABusyPrimaryIsNoFailure(t *testing.T) {
+	own, beside := startOwn(t), startOwn(t)
+	c := session(t, own.URL("postgres", "postgres"))
+	for _, on := range []*pgx.Conn{c, session(t, beside.URL("postgres", "postgres"))} {
+		do(t, on, "CREATE ROLE counted LOGIN")
+		do(t, on, "GRANT SELECT ON accounts, idempotency, goose_db_version, service_state TO counted")
+	}
+	harness.Must(t, beside.Halt("immediate"))
+	beside.Standby(t, true)
+	harness.Must(t, beside.Start())
+	opts := options(t, fmt.Sprintf("postgres://counted@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable", own.Port, beside.Port))
+	opts.AcquireTimeout, opts.OnlyRead = 200*time.Millisecond, true
+	s := open(t, opts)
+	says(t, s, "")
+	held, err := s.PoolForTest().Acquire(t.Context()) // by a client
+	harness.Must(t, err)
+	defer held.Release()
+	warns := func(want string) {
+		t.Helper()
+		s.AnsweredForTest()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := s.Check(ctx)
+		if _, is := errors.AsType[warning.Error](err); !is || !strings.Contains(err.Error(), want) {
+			t.Errorf("Check = %v, want a warning: %s", err, want)
+		}
+	}
+	do(t, c, "ALTER ROLE counted CONNECTION LIMIT 1")
+	warns("gives no new one")
+	do(t, c, "ALTER ROLE counted CONNECTION LIMIT -1")
+	own.SignalFirst(t, syscall.SIGSTOP)
+	defer own.SignalFirst(t, syscall.SIGCONT)
+	warns("gives no new one")
 }
 
 // A server that is stopped, hangs, or becomes a standby, and the same one as primary again.

@@ -19,6 +19,9 @@ var PauseForTest = pause
 
 func (s *Store) PoolForTest() *pgxpool.Pool { return s.pool }
 
+// AnsweredForTest notes an answer of the server.
+func (s *Store) AnsweredForTest() { s.noteAnswered() }
+
 // PurgeForTest removes old keys, as the store does once in a while.
 func (s *Store) PurgeForTest(ctx context.Context) error { return s.purge(ctx) }
 
