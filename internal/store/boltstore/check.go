@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -138,16 +139,16 @@ func (s *Store) CheckWritable(context.Context) error {
 		"folders, and what is mounted there: %w", s.path, err)
 }
 
-// CheckFolder warns while this process may create no file where the copy of a deleted database goes: the database would be
-// lost with the process. Ask it after CheckWritable: a full disk, and a file system that became read-only, are for that.
+// CheckFolder warns while this process may create no file in the database's folder, where the copy of a deleted database
+// goes unless Options name another place: the accounts would be lost with the process. Ask it after CheckWritable: a full
+// disk, and a file system that became read-only, are for that.
 func (s *Store) CheckFolder() error {
-	const writeAndSearch = 2 | 1 // W_OK and X_OK of access(2)
-	err := syscall.Access(s.rescueDir, writeAndSearch)
-	if !errors.Is(err, fs.ErrPermission) {
+	folder := filepath.Dir(s.path)
+	if s.rescueDir != folder || !errors.Is(boltfile.MayCreateIn(folder), fs.ErrPermission) {
 		return nil
 	}
 	return warning.Errorf("if the database is deleted, it cannot be put back, and ends with this process: user %d may create no "+
-		"file in %s; let that user write there", os.Getuid(), s.rescueDir)
+		"file in %s; let that user write there", os.Getuid(), folder)
 }
 
 // CheckWrite asks whether a write would succeed. While clients write, their own commits answer that, and it does
