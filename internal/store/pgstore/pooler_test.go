@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,13 @@ max_client_conn = 1000
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+	harness.Must(t, harness.Eventually(20*time.Second, func() error {
+		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}))
 	return port
 }
 
