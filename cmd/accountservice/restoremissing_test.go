@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,10 +68,7 @@ func TestStartWithoutABackupIsRefusedAndMakesNothing(t *testing.T) {
 	t.Parallel()
 	damaged, file := backupOf(t, 30, time.Now())
 	harness.Must(t, os.Truncate(file, 8192))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	harness.Must(t, err)
-	nobody := "http://" + l.Addr().String()
-	l.Close()
+	nobody := fmt.Sprint("http://127.0.0.1:", harness.Port(t))
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }))
 	t.Cleanup(refusing.Close)
 	s3 := []string{"ACCOUNTSERVICE_BACKUP_S3_ACCESS_KEY=a", "ACCOUNTSERVICE_BACKUP_S3_SECRET_KEY=b"}

@@ -181,10 +181,7 @@ func TestNoticeIsTriedAgainWhereThatCanHelp(t *testing.T) {
 }
 
 func TestWhyAReceiverIsNotReachedIsSaidWithoutItsAddress(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	harness.Must(t, err)
-	addr := closed.Addr().String()
-	closed.Close()
+	addr := fmt.Sprint("127.0.0.1:", harness.Port(t))
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
 	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
